@@ -1,0 +1,16 @@
+"""The Pulumi program: one stack, one student's lab."""
+
+import pulumi
+from pulumi.runtime import config
+
+from components.student_lab import StudentLab
+from providers import base, wire
+from stacks import spec
+
+base.end_with_engine()
+project, stack = pulumi.get_project(), pulumi.get_stack()
+try:
+    lab = spec.parse(config.CONFIG.get(), project=project, stack=stack)
+except wire.Mistakes as mistakes:
+    raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(mistakes.mistakes)}") from None
+pulumi.export("servers", StudentLab(lab).servers)

@@ -1,0 +1,74 @@
+"""A student's lab: a project and a bridge of its own, and the servers on it."""
+
+from __future__ import annotations
+
+import pulumi
+
+from components import server
+from providers.lxd.network.model import NetworkSpec
+from providers.lxd.network.resource import Network
+from providers.lxd.project.model import ProjectSpec
+from providers.lxd.project.resource import Project
+from providers.preflight.model import PlannedServer, PreflightSpec
+from providers.preflight.resource import Preflight
+from stacks.spec import LabSpec
+
+
+class StudentLab(pulumi.ComponentResource):
+    """Everything of one student on one lab host.
+
+    Attributes:
+        servers: The stack's output: a list of {name, domain, address, ssh, urls}.
+    """
+
+    servers: pulumi.Output[list[dict[str, object]]]
+
+    def __init__(self, lab: LabSpec, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("grappe:index:StudentLab", lab.student, {}, opts)
+        common = {"host": lab.host, "owner": lab.owner}
+        preflight = Preflight(
+            f"{lab.student}-preflight",
+            PreflightSpec(
+                **common,
+                name="preflight",
+                number=lab.number,
+                student=lab.student,
+                project=lab.project,
+                bridge=lab.bridge,
+                subnet=lab.subnet,
+                address=lab.address,
+                profiles=lab.profiles,
+                default=lab.default,
+                servers=tuple(
+                    PlannedServer(
+                        name=item.name,
+                        domain=item.domain,
+                        port=item.port,
+                        address=item.address,
+                        image=item.image,
+                    )
+                    for item in lab.servers
+                ),
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])
+        room = [
+            Project(lab.project, ProjectSpec(**common, name=lab.project), opts=after),
+            Network(
+                lab.bridge,
+                NetworkSpec(**common, name=lab.bridge, address=f"{lab.gateway}/24"),
+                opts=after,
+            ),
+        ]
+        built = [
+            server.Server(
+                lab,
+                item,
+                dialled=preflight.address,
+                opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight, *room]),
+            )
+            for item in lab.servers
+        ]
+        self.servers = pulumi.Output.all(*(item.card for item in built))
+        self.register_outputs({"servers": self.servers})

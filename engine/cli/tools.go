@@ -1,0 +1,7 @@
+// Names the program that `lab` builds from this module, so that go.sum covers it.
+
+//go:build tools
+
+package tools
+
+import _ "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"

@@ -1,0 +1,71 @@
+"""The errors a user may read: what failed, what was seen, what to do.
+
+The engine shows an exception of a provider as its `str()`, without a
+traceback, so `str()` is the whole message.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass
+class GrappeError(Exception):
+    """Something failed; the base of every error Grappe raises.
+
+    Attributes:
+        brief: One sentence: what failed, on which host and resource.
+        seen: What was observed: a log's last lines, a tool's own words.
+        do: The way out, as a command where there is one.
+    """
+
+    brief: str
+    seen: str = ""
+    do: str = ""
+
+    def __str__(self) -> str:
+        lines = [self.brief]
+        for label, text in (("seen", self.seen), ("do", self.do)):
+            if text:
+                first, *rest = text.strip().splitlines()
+                lines.append(f"  {label}: {first}")
+                lines.extend(f"        {line}" for line in rest)
+        return escape("\n".join(lines))
+
+
+class BadInputError(GrappeError):
+    """What the user wrote cannot be; nothing was changed."""
+
+
+class HostError(GrappeError):
+    """A host does not answer, refuses us, or is not the host it was."""
+
+
+class CommandError(GrappeError):
+    """A command on a host failed or did not end in time."""
+
+
+class NotOursError(GrappeError):
+    """The thing exists and belongs to somebody else; it was left alone."""
+
+
+class NotReadyError(GrappeError):
+    """A thing was made and did not become ready before its deadline."""
+
+
+class DaemonError(GrappeError):
+    """A daemon on the host (LXD, HAProxy) failed or hangs."""
+
+
+def escape(text: str) -> str:
+    r"""Make text safe for a terminal: control characters become `\x1b`.
+
+    Line breaks and tabs stay. Errors carry other programs' words, and an
+    escape sequence among them must not reach the user's screen.
+    """
+    return "".join(
+        character
+        if character.isprintable() or character in "\n\t"
+        else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )

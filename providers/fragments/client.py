@@ -1,0 +1,98 @@
+"""Sending a change of shared files to a host, as one process over there."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from providers import errors
+from providers.fragments import store as stores
+from providers.hosts import gateway
+
+NEEDS = tuple(f"providers.fragments.{name}" for name in ("document", "system", "area", "store"))
+
+
+@dataclasses.dataclass(frozen=True)
+class Fragment:
+    """What one resource contributes.
+
+    Attributes:
+        id: Its natural id.
+        owner: Whose it is, as `project/stack`.
+        keys: What only one fragment may hold, as a user reads it: `tcp/22222`.
+        spec: The resource's spec as it goes on the wire.
+        parts: What the area compiles.
+    """
+
+    id: str
+    owner: str
+    keys: tuple[str, ...]
+    spec: Mapping[str, Any]
+    parts: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fragment as it stands in its file."""
+        return {**dataclasses.asdict(self), "keys": list(self.keys), "format": stores.FORMAT}
+
+
+class Send(Protocol):
+    """How a request reaches the host's side of the store."""
+
+    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a request of `transaction.main`; return its answer."""
+
+
+class Client:
+    """The fragment store of one area on a host.
+
+    Args:
+        where: The host, as messages name it.
+        folder: Where the area's store is on the host.
+        area: The dotted name of the area's class.
+        frame: What surrounds the fragments.
+        send: How a request gets there.
+
+    """
+
+    def __init__(
+        self, where: str, folder: str, area: str, frame: Mapping[str, Any], send: Send
+    ) -> None:
+        self._where = where
+        self._common = {"area": area, "frame": dict(frame), "folder": folder}
+        self._send = send
+
+    def put(self, fragment: Fragment) -> None:
+        """Put a fragment, in one transaction with whatever else waits."""
+        self._ask({"op": "put", "fragment": fragment.as_json()})
+
+    def remove(self, identifier: str, owner: str) -> None:
+        """Remove a fragment; one that is gone already is well."""
+        self._ask({"op": "remove", "id": identifier, "owner": owner})
+
+    def read(self, identifier: str) -> tuple[dict[str, Any], str] | None:
+        """Return a fragment as it stands on the host and its drift; None when it is gone."""
+        answer = self._ask({"op": "read", "id": identifier})
+        if answer["fragment"] is None:
+            return None
+        return answer["fragment"], answer["drift"]
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        answer = self._send({**self._common, **request})
+        if answer.get("ok", True):
+            return answer
+        raise errors.DaemonError(
+            f"{self._where}: {answer['brief']}", seen=answer["seen"], do=answer["do"]
+        )
+
+
+def over(host: gateway.Host, name: str, area: str, frame: Mapping[str, Any]) -> Client:
+    """Return the client of an area on a host; `name` is its folder in the store."""
+    module = area.rpartition(".")[0]
+    needs = (*NEEDS, module)
+
+    def send(request: Mapping[str, Any]) -> dict[str, Any]:
+        answer = host.call("providers.fragments.transaction", request, needs=needs)
+        return dict(answer)
+
+    return Client(host.url, f"{host.store}/{name}", area, frame, send)

@@ -1,0 +1,107 @@
+"""A file with a managed part: found, replaced, removed; the rest stays byte for byte. Pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Optional
+
+BEGIN = "# BEGIN GRAPPE"
+END = "# END GRAPPE"
+_BEGIN = re.compile(r"^# BEGIN GRAPPE \(changed by Grappe alone\)(?: \[(.*)\])?$")
+
+# What is undone when the managed part leaves.
+NEWLINE = "newline added"
+CREATED = "file added"
+
+
+class DamagedError(Exception):
+    """The managed part has lost one of its ends, or stands there twice."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Document:
+    """A file in parts; `body` is None where there is no managed part.
+
+    Lines of `body` end with a line break, as do those before it.
+    """
+
+    before: str
+    body: Optional[str]
+    after: str
+    flags: tuple[str, ...] = ()
+
+
+def split(text: str) -> Document:
+    """Find the managed part of a file.
+
+    Raises:
+        DamagedError: There is not exactly one beginning followed by one end.
+
+    """
+    lines = text.splitlines(keepends=True)
+    begins = [n for n, line in enumerate(lines) if line.startswith(BEGIN)]
+    ends = [n for n, line in enumerate(lines) if line.startswith(END)]
+    if not begins and not ends:
+        return Document(text, None, "")
+    if len(begins) != 1 or len(ends) != 1 or begins[0] > ends[0]:
+        places = ", ".join(f"line {n + 1}" for n in sorted(begins + ends))
+        message = f"there must be one '{BEGIN}' and then one '{END}'; seen: {places}"
+        raise DamagedError(message)
+    begin, end = begins[0], ends[0]
+    match = _BEGIN.match(lines[begin].rstrip("\n"))
+    if not match or lines[end].rstrip("\n") != END:
+        message = f"line {begin + 1} or {end + 1} was changed"
+        raise DamagedError(message)
+    flags = tuple((match.group(1) or "").split("; ")) if match.group(1) else ()
+    return Document(
+        "".join(lines[:begin]), "".join(lines[begin + 1 : end]), "".join(lines[end + 1 :]), flags
+    )
+
+
+def join(document: Document) -> str:
+    """Put a file together again."""
+    if document.body is None:
+        return document.before + document.after
+    flags = f" [{'; '.join(document.flags)}]" if document.flags else ""
+    begin = f"{BEGIN} (changed by Grappe alone){flags}\n"
+    return document.before + begin + document.body + END + "\n" + document.after
+
+
+def put(
+    text: Optional[str], body: str, *, flags: tuple[str, ...] = (), after_first_line: bool = False
+) -> str:
+    """Return the file with this managed part: in its place, or added at the end.
+
+    Args:
+        text: The file, or None where there is none.
+        body: The managed part, its lines ended.
+        flags: What to remember beside the managed part when it is added.
+        after_first_line: Add it below the first line (a script's `#!`) instead.
+
+    """
+    if text is None:
+        return join(Document("", body, "", (*flags, CREATED)))
+    found = split(text)
+    if found.body is not None:
+        return join(dataclasses.replace(found, body=body))
+    before, after = text, ""
+    if after_first_line:
+        before, newline, after = text.partition("\n")
+        before += newline
+    if before and not before.endswith("\n"):
+        before += "\n"
+        flags = (*flags, NEWLINE)
+    return join(Document(before, body, after, flags))
+
+
+def remove(text: Optional[str]) -> Optional[str]:
+    """Return the file as it was without the managed part; None where it was made for it."""
+    if text is None:
+        return None
+    found = split(text)
+    if found.body is None:
+        return text
+    before = found.before[:-1] if NEWLINE in found.flags else found.before
+    rest = before + found.after
+    return None if CREATED in found.flags and not rest else rest

@@ -1,0 +1,63 @@
+"""The driver of every kind whose resource is one fragment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from providers import base, wire
+from providers.fragments import client
+
+S = TypeVar("S", bound=wire.Spec)
+
+
+class FragmentDriver(Generic[S]):
+    """Fragments of one kind on one host.
+
+    Args:
+        store: The host's fragment store for the kind.
+        kind: The spec's class.
+        render: What a spec contributes.
+
+    """
+
+    def __init__(
+        self, store: client.Client, kind: type[S], render: Callable[[S], client.Fragment]
+    ) -> None:
+        self._store = store
+        self._kind = kind
+        self._render = render
+
+    def create(self, spec: S) -> base.Outputs:
+        """Put the fragment; one that an interrupted run left is taken up."""
+        self._store.put(self._render(spec))
+        return {}
+
+    def read(self, spec: S) -> base.Reading[S] | None:
+        """Return the fragment as it stands on the host."""
+        found = self._store.read(spec.id)
+        if found is None:
+            return None
+        fragment, drift = found
+        try:
+            # The same host may be known under another URL to whoever wrote it.
+            actual = wire.decode(self._kind, {**wire.clean(fragment["spec"]), "host": spec.host})
+        except wire.Mistakes as mistakes:
+            return base.Reading(spec, drift=f"its fragment was changed by hand: {mistakes}")
+        if not drift and actual == spec and not _same(fragment, self._render(spec).as_json()):
+            drift = "its fragment was changed by hand, or is an older Grappe's"
+        return base.Reading(actual, drift=drift)
+
+    def update(self, old: S, new: S) -> base.Outputs:
+        """Put the changed fragment."""
+        del old
+        return self.create(new)
+
+    def delete(self, spec: S) -> None:
+        """Remove the fragment."""
+        self._store.remove(spec.id, spec.owner)
+
+
+def _same(found: dict[str, object], rendered: dict[str, object]) -> bool:
+    kept = ("id", "owner", "keys", "parts", "format")
+    return all(found.get(key) == rendered[key] for key in kept)

@@ -1,0 +1,179 @@
+"""Fragments on a host: one file each, under one lock, with a queue of waiting changes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+import uuid
+from typing import Any, Dict, Iterator, List, Optional
+
+from providers.fragments.system import File, RefusedError, System
+
+# Of a fragment's file. A store written by a newer Grappe is left alone.
+FORMAT = 1
+LOCK_SECONDS = 60.0
+
+Fragment = Dict[str, Any]
+
+
+class Store:
+    """The fragments of one area on one host.
+
+    Args:
+        system: The host.
+        folder: Where the area's store is, on the host.
+
+    """
+
+    def __init__(self, system: System, folder: str) -> None:
+        self._system = system
+        self.folder = folder
+        self._real = system.root + folder
+
+    def load(self) -> Dict[str, Fragment]:
+        """Return all fragments by id, in the order of their ids."""
+        fragments = {}
+        folder = os.path.join(self._real, "fragments")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            with open(os.path.join(folder, name), encoding="utf-8") as stream:
+                try:
+                    fragment = json.load(stream)
+                    known = fragment["format"] <= FORMAT
+                    fragments[fragment["id"]] = fragment
+                except (ValueError, KeyError, TypeError) as error:
+                    raise RefusedError(
+                        f"{self.folder}/fragments/{name} is damaged",
+                        str(error),
+                        "remove the file, then `pulumi up` of the stack it names",
+                    ) from error
+            if not known:
+                raise RefusedError(
+                    f"{self.folder} was written by a newer Grappe",
+                    f"format {fragment['format']}; this one knows {FORMAT}",
+                    "use the newer Grappe for this host",
+                )
+        return dict(sorted(fragments.items()))
+
+    def save(self, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
+        """Make the files those of `new`; `old` is what is there."""
+        for identifier in old.keys() - new.keys():
+            self._system.write(self._path(identifier), File(None))
+        for identifier, fragment in new.items():
+            if old.get(identifier) != fragment:
+                content = json.dumps(fragment, indent=1, sort_keys=True) + "\n"
+                self._system.write(self._path(identifier), File(content, 0o600))
+
+    def keep(self, path: str, file: File) -> None:
+        """Keep the old generation of a shared file, for a person to look at."""
+        if file.content is not None and not file.link:
+            name = os.path.basename(path)
+            self._system.write(f"{self.folder}/previous/{name}", File(file.content, 0o600))
+
+    def clear(self) -> None:
+        """Remove the store when nothing waits in its queue, and its parent when that is empty."""
+        for name in ("fragments", "previous"):
+            folder = os.path.join(self._real, name)
+            for entry in os.listdir(folder) if os.path.isdir(folder) else []:
+                os.unlink(os.path.join(folder, entry))
+        with contextlib.suppress(OSError):
+            for name in ("fragments", "previous", "queue"):
+                if os.path.isdir(os.path.join(self._real, name)):
+                    os.rmdir(os.path.join(self._real, name))
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self._real, "lock"))
+            os.rmdir(self._real)
+            os.rmdir(os.path.dirname(self._real))
+
+    @contextlib.contextmanager
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the area's lock; a shared one where there is a store, for reading."""
+        path = os.path.join(self._real, "lock")
+        if shared and not os.path.exists(path):
+            yield
+            return
+        deadline = time.monotonic() + LOCK_SECONDS
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        while True:
+            try:
+                os.makedirs(self._real, mode=0o755, exist_ok=True)
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                # The store went away between the two lines.
+                continue
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    break
+            except OSError:
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise RefusedError(
+                        f"{self.folder}/lock is held for more than {LOCK_SECONDS:g} s",
+                        "another change of the same files does not end",
+                        f"on the host: fuser -v {path}",
+                    ) from None
+                time.sleep(0.01)
+            os.close(descriptor)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def queue(self, request: Dict[str, Any]) -> str:
+        """Leave a change for whoever gets the lock next; return its ticket."""
+        ticket = os.path.join(self._real, "queue", f"{time.time_ns()}-{uuid.uuid4().hex}")
+        content = json.dumps({"pid": os.getpid(), "born": _born(os.getpid()), **request})
+        while True:
+            try:
+                os.makedirs(os.path.dirname(ticket), exist_ok=True)
+                with open(ticket + ".new", "w", encoding="utf-8") as stream:
+                    stream.write(content)
+                os.rename(ticket + ".new", ticket + ".change")
+            except FileNotFoundError:
+                continue
+            return ticket
+
+    def waiting(self) -> List[Dict[str, Any]]:
+        """Take the changes that wait, in the order they came, those of dead processes apart."""
+        changes = []
+        folder = os.path.join(self._real, "queue")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            path = os.path.join(folder, name)
+            if name.endswith(".change"):
+                with open(path, encoding="utf-8") as stream:
+                    change = json.load(stream)
+                if _born(change["pid"]) == change["born"]:
+                    changes.append({**change, "ticket": path[: -len(".change")]})
+                os.unlink(path)
+        return changes
+
+    def answer(self, ticket: str, result: Dict[str, Any]) -> None:
+        """Leave the result of another process's change."""
+        with open(ticket + ".new", "w", encoding="utf-8") as stream:
+            json.dump(result, stream)
+        os.rename(ticket + ".new", ticket + ".result")
+
+    def result(self, ticket: str) -> Optional[Dict[str, Any]]:
+        """Return the result that another process left for this ticket, if one did."""
+        try:
+            with open(ticket + ".result", encoding="utf-8") as stream:
+                result: Dict[str, Any] = json.load(stream)
+        except FileNotFoundError:
+            return None
+        os.unlink(ticket + ".result")
+        return result
+
+    def _path(self, identifier: str) -> str:
+        return f"{self.folder}/fragments/{identifier.replace('/', '+')}.json"
+
+
+def _born(pid: int) -> str:
+    """Return when a process was started, or nothing when it is no more."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

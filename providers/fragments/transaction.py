@@ -1,0 +1,214 @@
+"""Changing shared files: all or nothing, several waiting changes at once.
+
+stage -> compile -> check -> validate -> rename -> activate -> verify; on any
+failure the old generation comes back, and is activated. The fragments are
+the truth: a transaction that was killed half-way leaves at worst files that
+do not agree with them, which the next one mends.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import Any, Dict, List
+
+from providers.fragments.area import Area, Files, Fragment
+from providers.fragments.document import DamagedError
+from providers.fragments.store import Store
+from providers.fragments.system import RefusedError, System
+
+Json = Dict[str, Any]
+
+
+def main(request: Json) -> Json:
+    """Serve one request of the client, on the host.
+
+    Args:
+        request: `area` (module and class), `folder`, `frame`, and `op`: `put` with a
+            `fragment`, `remove` with an `id` and an `owner`, or `read` with an `id`.
+
+    """
+    system = System()
+    module, _, kind = request["area"].rpartition(".")
+    area: Area = getattr(importlib.import_module(module), kind)(system, request["frame"])
+    return serve(area, Store(system, request["folder"]), request)
+
+
+def serve(area: Area, store: Store, request: Json) -> Json:
+    """Serve a request; a refusal is an answer too."""
+    try:
+        if request["op"] == "read":
+            return _read(area, store, request["id"])
+        return _change(area, store, {key: request[key] for key in request if key != "frame"})
+    except RefusedError as error:
+        return _refusal(error)
+    except DamagedError as error:
+        return _refusal(_damaged(area, error))
+
+
+def _read(area: Area, store: Store, identifier: str) -> Json:
+    with store.lock(shared=True):
+        fragments = store.load()
+        if identifier not in fragments:
+            return {"fragment": None}
+        fragment = fragments[identifier]
+        current = _current(area)
+        wanted = area.compile(list(fragments.values()), current)
+        changed = [path for path in wanted if not _same(wanted[path], current.get(path))]
+        if changed:
+            drift = f"the managed part of {', '.join(changed)} was changed by hand"
+        else:
+            drift = area.explain(fragment, wanted)
+        return {"fragment": fragment, "drift": drift}
+
+
+def _change(area: Area, store: Store, change: Json) -> Json:
+    ticket = store.queue(change)
+    with store.lock():
+        done = store.result(ticket)
+        if done is not None:
+            return done
+        batch = store.waiting()
+        if not any(item["ticket"] == ticket for item in batch):
+            batch.append({**change, "ticket": ticket})
+        results = _commit(area, store, batch)
+        for other, result in results.items():
+            if other != ticket:
+                store.answer(other, result)
+        if not store.load():
+            store.clear()
+        return results[ticket]
+
+
+def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:
+    """Commit the changes that can be, with one activation; return each one's result."""
+    old = store.load()
+    results: Dict[str, Json] = {}
+    accepted: List[Json] = []
+    new = old
+    for change in batch:
+        try:
+            new = _with(area, new, change)
+            accepted.append(change)
+        except RefusedError as error:
+            results[change["ticket"]] = _refusal(error)
+    try:
+        _install(area, store, old, new)
+    except RefusedError as error:
+        if len(accepted) > 1:
+            # One of them is bad: find it by itself, so that the others are not held up.
+            for change in accepted:
+                results.update(_commit(area, store, [change]))
+            return results
+        results.update({change["ticket"]: _refusal(error) for change in accepted})
+        return results
+    results.update({change["ticket"]: {"ok": True} for change in accepted})
+    return results
+
+
+def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
+    new = dict(fragments)
+    if change["op"] == "remove":
+        held = new.pop(change["id"], None)
+        if held and held["owner"] != change["owner"]:
+            raise _not_ours(held)
+        return new
+    fragment = change["fragment"]
+    held = new.get(fragment["id"])
+    if held and held["owner"] != fragment["owner"]:
+        raise _not_ours(held)
+    new[fragment["id"]] = fragment
+    new = dict(sorted(new.items()))
+    area.check(list(new.values()), fragment["id"])
+    return new
+
+
+def _install(
+    area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]
+) -> None:
+    """Make the shared files and what is live those of the new fragments, or leave the old."""
+    current = _current(area)
+    wanted = area.compile(list(new.values()), current)
+    changed = {
+        path: file for path, file in wanted.items() if not _same(file, current.get(path))
+    }
+    if not changed and new and not area.verify(wanted):
+        store.save(old, new)
+        return
+    staged = {
+        path: area.system.stage(path, file)
+        for path, file in changed.items()
+        if file.content is not None
+    }
+    try:
+        area.validate(wanted, {path: staged.get(path, area.system.root + path) for path in wanted})
+        for path, file in changed.items():
+            store.keep(path, current[path])
+            area.system.swap(path, file, staged.get(path, ""))
+        if new:
+            area.activate(wanted)
+        else:
+            area.leave()
+        wrong = area.verify(wanted) if new else ""
+        if wrong:
+            raise RefusedError(f"{area.name}: the change did not take", wrong)
+    except BaseException:
+        _restore(area, changed, current, bool(old))
+        raise
+    finally:
+        for path in staged.values():
+            if os.path.lexists(path):
+                os.unlink(path)
+    store.save(old, new)
+
+
+def _restore(area: Area, changed: Files, current: Files, live: bool) -> None:
+    """Bring the old generation back, and activate it."""
+    touched = False
+    for path in changed:
+        if not _same(current[path], area.system.read(path)):
+            area.system.write(path, current[path])
+            touched = True
+    if touched:
+        try:
+            if live:
+                area.activate(current)
+            else:
+                area.leave()
+        except RefusedError:
+            # The first failure is the one to tell; this one would hide it.
+            pass
+
+
+def _current(area: Area) -> Files:
+    return {path: area.system.read(path) for path in area.paths()}
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    if found is None:
+        return bool(wanted.content is None)
+    same_mode = wanted.mode is None or wanted.mode == found.mode
+    return bool(
+        wanted.content == found.content and wanted.link == found.link
+        and (same_mode or wanted.content is None)
+    )
+
+
+def _not_ours(held: Fragment) -> RefusedError:
+    return RefusedError(
+        f"{held['id']} exists already and was left alone",
+        f"it belongs to the stack {held['owner']}",
+        fragment=held["id"],
+    )
+
+
+def _damaged(area: Area, error: DamagedError) -> RefusedError:
+    return RefusedError(
+        f"the managed part of {' or '.join(area.paths())} is damaged, nothing was changed",
+        str(error),
+        "put its first and last line back, or remove the rest of it by hand; then `pulumi up`",
+    )
+
+
+def _refusal(error: RefusedError) -> Json:
+    return {"ok": False, "brief": error.brief, "seen": error.seen, "do": error.do}

@@ -1,0 +1,200 @@
+"""The managed part of haproxy.cfg, its maps, and what HAProxy has really loaded.
+
+Runs on the host: standard library alone. The maps are in a folder named by
+their content, which the managed part names: one rename commits both. The
+frontend answers which generation is loaded, so a reload is verified by one
+real request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import re
+import shutil
+import time
+from typing import Any, Dict, List, Mapping
+
+from providers.fragments import document
+from providers.fragments.area import Area, Files, Fragment
+from providers.fragments.system import File, RefusedError, System
+
+CONFIG = "/etc/haproxy/haproxy.cfg"
+MAPS = "/var/lib/grappe/haproxy/maps"
+# Says that HAProxy did not run before us.
+WAS_STOPPED = "/var/lib/grappe/haproxy/was-stopped"
+GENERATION_PATH = "/.grappe-generation"
+RELOAD_SECONDS = 10.0
+_GENERATION = re.compile(r'string "([0-9a-f]{16})" if \{ path /\.grappe-generation')
+
+
+class HaproxyArea(Area):
+    """The backends of one host."""
+
+    name = "haproxy"
+
+    def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
+        super().__init__(system, frame)
+        self._maps: Dict[str, str] = {}
+
+    def paths(self) -> List[str]:
+        """Return the one file that the backends stand in."""
+        return [CONFIG]
+
+    def compile(self, fragments: List[Fragment], current: Files) -> Files:
+        """Return the configuration with these backends, or without any part of ours."""
+        config = current[CONFIG]
+        if not fragments:
+            return {CONFIG: File(document.remove(config.content))}
+        if config.content is None:
+            raise RefusedError(f"there is no {CONFIG}", do="apt install haproxy")
+        outside = document.split(config.content)
+        body = self._body(fragments, outside.before + outside.after)
+        return {CONFIG: File(document.put(config.content, body))}
+
+    def validate(self, files: Files, staged: Dict[str, str]) -> None:
+        """Have HAProxy check the staged file; tell apart whose mistake it is."""
+        self._write_maps()
+        done = self.system.run(["haproxy", "-c", "-q", "-f", staged[CONFIG]])
+        if done.status == 0:
+            return
+        before = self.system.run(["haproxy", "-c", "-q", "-f", self.system.root + CONFIG])
+        blame = "Grappe's part of it" if before.status == 0 else "it was invalid before Grappe"
+        seen = done.err if before.status == 0 else before.err
+        raise RefusedError(
+            f"{CONFIG} is not valid ({blame})",
+            _alerts(seen.replace(staged[CONFIG], CONFIG)),
+            f"haproxy -c -f {CONFIG}",
+        )
+
+    def activate(self, files: Files) -> None:
+        """Reload HAProxy, or start it; never restart, which would cut connections."""
+        self._write_maps()
+        if self.system.run(["systemctl", "is-active", "--quiet", "haproxy"]).status == 0:
+            self.system.must(["systemctl", "reload", "haproxy"])
+        else:
+            if not os.path.exists(self.system.root + os.path.dirname(MAPS) + "/loaded"):
+                self.system.write(WAS_STOPPED, File("", 0o600))
+            self.system.run(["systemctl", "reset-failed", "haproxy"])
+            self.system.must(["systemctl", "start", "haproxy"])
+        self._wait_for(files)
+        self.system.write(os.path.dirname(MAPS) + "/loaded", File("", 0o600))
+        self._sweep_maps(files[CONFIG].content or "")
+
+    def verify(self, files: Files) -> str:
+        """Ask HAProxy itself which generation it has loaded."""
+        wanted = _generation(files[CONFIG].content or "")
+        if not wanted:
+            return ""
+        if not os.path.isdir(self.system.root + _maps_in(files[CONFIG].content or "")):
+            return "its maps are gone"
+        try:
+            loaded = self.ask()
+        except OSError as error:
+            return f"HAProxy does not answer on port 80: {error}"
+        return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
+
+    def ask(self) -> str:
+        """Return the generation that answers on port 80."""
+        connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=3)
+        try:
+            connection.request("GET", GENERATION_PATH)
+            return connection.getresponse().read(64).decode("ascii", "replace")
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
+
+    def leave(self) -> None:
+        """Reload what is left, or stop HAProxy where it did not run before us."""
+        unit = ["systemctl", "is-active", "--quiet", "haproxy"]
+        if self.system.run(unit).status == 0:
+            if self.system.read(WAS_STOPPED).content is not None:
+                self.system.must(["systemctl", "stop", "haproxy"])
+            else:
+                self.system.must(["systemctl", "reload", "haproxy"])
+                self._wait_until_left()
+        for path in (WAS_STOPPED, os.path.dirname(MAPS) + "/loaded"):
+            self.system.write(path, File(None))
+        shutil.rmtree(self.system.root + MAPS, ignore_errors=True)
+
+    def _body(self, fragments: List[Fragment], outside: str) -> str:
+        maps = _render_maps(fragments)
+        folder = f"{MAPS}/{_digest(''.join(maps.values()))}"
+        self._maps = {f"{folder}/{kind}.map": content for kind, content in maps.items()}
+        default = next((f["parts"]["label"] for f in fragments if f["parts"]["default"]), None)
+        frontends = self.frame["frontends"].replace("@MAPS@", folder)
+        for kind in ("https", "http"):
+            backend = f"{default}.{kind}" if default else f"grappe_unknown_{kind}"
+            frontends = frontends.replace(
+                f"@DEFAULT_{kind.upper()}@", f"    default_backend {backend}"
+            )
+        # The bound on old workers is the host's to choose where it has chosen.
+        bound = "" if re.search(r"^\s*hard-stop-after", outside, re.M) else (
+            f"global\n    {self.frame['hard_stop']}\n\n"
+        )
+        body = bound + frontends + "".join(f["parts"]["sections"] for f in fragments)
+        return body.replace("@GENERATION@", _digest(body))
+
+    def _write_maps(self) -> None:
+        """Write the maps of what was compiled; their folder's name is their content's."""
+        for path, content in self._maps.items():
+            if self.system.read(path).content != content:
+                self.system.write(path, File(content, 0o644))
+
+    def _sweep_maps(self, config: str) -> None:
+        """Remove the maps of generations that are gone, but for the last one."""
+        folder = self.system.root + MAPS
+        kept = os.path.basename(_maps_in(config))
+        others = [entry for entry in os.scandir(folder) if entry.name != kept]
+        for entry in sorted(others, key=lambda item: item.stat().st_mtime)[:-1]:
+            shutil.rmtree(entry.path, ignore_errors=True)
+
+    def _wait_for(self, files: Files) -> None:
+        deadline = time.monotonic() + RELOAD_SECONDS
+        while wrong := self.verify(files):
+            if time.monotonic() > deadline:
+                raise RefusedError("HAProxy did not take the new configuration", wrong,
+                                   "journalctl -u haproxy")
+            time.sleep(0.01)
+
+    def _wait_until_left(self) -> None:
+        deadline = time.monotonic() + RELOAD_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                if not re.fullmatch("[0-9a-f]{16}", self.ask()):
+                    return
+            except OSError:
+                return
+            time.sleep(0.01)
+
+
+def _render_maps(fragments: List[Fragment]) -> Dict[str, str]:
+    return {
+        kind: "".join(
+            f"{domain} {fragment['parts']['label']}.{kind}\n"
+            for fragment in fragments
+            for domain in fragment["parts"]["domains"]
+        )
+        for kind in ("https", "http")
+    }
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _generation(config: str) -> str:
+    match = _GENERATION.search(config)
+    return match.group(1) if match else ""
+
+
+def _maps_in(config: str) -> str:
+    match = re.search(rf"map\(({re.escape(MAPS)}/[0-9a-f]+)/https\.map\)", config)
+    return match.group(1) if match else ""
+
+
+def _alerts(text: str) -> str:
+    lines = [line for line in text.splitlines() if "ALERT" in line or "WARNING" in line]
+    return "\n".join((lines or text.splitlines())[:6])

@@ -1,0 +1,95 @@
+"""What a backend is, and how it stands in haproxy.cfg."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+
+from providers import rules, wire
+from providers.fragments import client
+
+# Seconds an old worker may live on with a connection that stays open.
+HARD_STOP_SECONDS = 600
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    # HAProxy refuses a file whose last line does not end.
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BackendSpec(wire.Spec):
+    """A backend: one server behind the host's shared frontends.
+
+    Attributes:
+        domains: The domains that lead to it, lower case.
+        address: The server's address.
+        http_port: The server's port for HTTP.
+        https_port: The server's port for TLS, which HAProxy does not decipher.
+        default: Whether it also gets what is for no known domain; one of a host may.
+    """
+
+    domains: tuple[str, ...]
+    address: str
+    http_port: int = 80
+    https_port: int = 443
+    default: bool = False
+
+    @property
+    def label(self) -> str:
+        """The backend's name in HAProxy, without its mode."""
+        return f"{self.owner}/{self.name}".replace("/", ".")
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        checks: list[tuple[str, Any, str]] = [
+            ("name", self.name, rules.name(self.name)),
+            ("address", self.address, rules.ipv4(self.address)),
+            ("http_port", self.http_port, rules.port(self.http_port)),
+            ("https_port", self.https_port, rules.port(self.https_port)),
+        ]
+        if not self.domains:
+            checks.append(("domains", [], "is empty. At least one domain."))
+        for place, domain in enumerate(self.domains):
+            problem = rules.domain(domain)
+            if not problem and domain != domain.lower():
+                problem = f'has capitals: "{domain.lower()}"?'
+            checks.append((f"domains[{place}]", domain, problem))
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in checks
+            if problem
+        ]
+
+
+def fragment(spec: BackendSpec) -> client.Fragment:
+    """Return what a backend contributes: its sections, and its entries in the maps."""
+    keys = [f"domain {domain}" for domain in spec.domains]
+    if spec.default:
+        keys.append("the default backend")
+    return client.Fragment(
+        id=spec.id,
+        owner=spec.owner,
+        keys=tuple(keys),
+        spec=wire.encode(spec),
+        parts={
+            "domains": list(spec.domains),
+            "label": spec.label,
+            "default": spec.default,
+            "sections": _TEMPLATES.get_template("backend.cfg.j2").render(backend=spec),
+        },
+    )
+
+
+def frame() -> Mapping[str, Any]:
+    """Return what all stacks share: the frontends."""
+    text = _TEMPLATES.get_template("frontends.cfg.j2").render()
+    return {"frontends": text, "hard_stop": f"hard-stop-after {HARD_STOP_SECONDS}s"}

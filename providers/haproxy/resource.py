@@ -1,0 +1,28 @@
+"""The backend as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.haproxy import model
+from providers.hosts import gateway
+
+AREA = "providers.haproxy.area.HaproxyArea"
+
+
+class BackendProvider(base.Provider[model.BackendSpec]):
+    """Provider of HAProxy backends."""
+
+    spec = model.BackendSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.BackendSpec]:
+        """Return the driver for a host."""
+        from providers.fragments import client, driver  # noqa: PLC0415
+
+        store = client.over(host, "haproxy", AREA, model.frame())
+        return driver.FragmentDriver(store, model.BackendSpec, model.fragment)
+
+
+class Backend(base.Resource, module="haproxy", name="Backend"):
+    """An HAProxy backend; its inputs are those of `BackendSpec`."""
+
+    provider = BackendProvider

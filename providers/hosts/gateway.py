@@ -1,0 +1,233 @@
+"""The gateway to a host: run argv there, reach a socket there.
+
+One `Host` serves a whole process. Everything that Grappe does on a machine
+goes through `Host.run`, as root: a user who is not root works through
+`sudo -n`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from providers import errors
+from providers.hosts import bundle, command, url
+
+
+class Transport(Protocol):
+    """How argv reaches a machine; one for each scheme of a host URL."""
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
+        """Run argv on the machine with the rights that the login has."""
+
+    def socket(self, path: str, *, sudo: bool) -> str:
+        """Return a socket of this machine that reaches the socket `path` of that one."""
+
+    def close(self) -> None:
+        """End what belongs to this connection."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What a login tells of a machine, in one round trip.
+
+    Attributes:
+        uid: The user id of the login.
+        machine_id: The content of /etc/machine-id.
+        address: The address at which the machine was reached, or its own choice.
+    """
+
+    uid: int
+    machine_id: str
+    address: str
+
+
+class Host:
+    """A machine that answered."""
+
+    def __init__(self, where: url.HostUrl, transport: Transport, identity: Identity) -> None:
+        self.url = str(where)
+        self.where = where
+        self.machine_id = identity.machine_id
+        self.address = identity.address
+        self._sudo = identity.uid != 0
+        self._transport = transport
+        self._sockets: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def etc_hosts(self) -> str:
+        """The hosts file; a namespace has its own, which `ip netns exec` lays over /etc/hosts."""
+        if self.where.scheme == "netns":
+            return f"/etc/netns/{self.where.name}/hosts"
+        return "/etc/hosts"
+
+    @property
+    def store(self) -> str:
+        """The folder of the fragment store on this host."""
+        if self.where.scheme == "netns":
+            return f"/var/lib/grappe-{self.where.name}"
+        return "/var/lib/grappe"
+
+    def run(
+        self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60, check: bool = True
+    ) -> command.CommandResult:
+        """Run argv as root.
+
+        Raises:
+            errors.CommandError: It exited with other than 0 (and `check`), or hangs.
+            errors.HostError: The host stopped answering.
+
+        """
+        full = ["sudo", "-n", "--", *argv] if self._sudo else list(argv)
+        try:
+            done = self._transport.run(full, stdin=stdin, timeout=timeout)
+        except errors.CommandError as error:
+            raise errors.CommandError(
+                f"{self.url}: {error.brief}", seen=error.seen, do=error.do
+            ) from error
+        if self._sudo and done.status == 1 and done.stderr.startswith("sudo: "):
+            raise errors.HostError(
+                f"{self.url}: the login may not become root without a password",
+                seen=done.tail(),
+                do="allow it: NOPASSWD in sudoers, or log in as root",
+            )
+        if check and not done.ok:
+            raise errors.CommandError(
+                f"{self.url}: `{' '.join(argv)[:120]}` exited with {done.status}", seen=done.tail()
+            )
+        return done
+
+    def call(
+        self,
+        module: str,
+        request: Mapping[str, Any],
+        *,
+        needs: Sequence[str] = (),
+        timeout: float = 120,
+    ) -> Any:  # noqa: ANN401 - JSON
+        """Run `main(request)` of one of our modules on the host; return what it returned.
+
+        The module and those it `needs` are sent over the connection and use
+        the standard library alone.
+        """
+        program, payload = bundle.make(module, needs, request)
+        done = self.run(
+            ["python3", "-I", "-c", program], stdin=payload, timeout=timeout, check=False
+        )
+        if done.status == 127 or "python3: command not found" in done.stderr:  # noqa: PLR2004
+            raise errors.HostError(
+                f"{self.url} has no python3", seen=done.tail(), do="apt install python3-minimal"
+            )
+        try:
+            return json.loads(done.stdout)
+        except ValueError as error:
+            raise errors.CommandError(
+                f"{self.url}: {module} exited with {done.status} and no answer", seen=done.tail()
+            ) from error
+
+    def socket(self, path: str) -> str:
+        """Return the path of a socket on this machine that reaches `path` on the host."""
+        with self._lock:
+            if path not in self._sockets:
+                self._sockets[path] = self._transport.socket(path, sudo=self._sudo)
+            return self._sockets[path]
+
+    def close(self) -> None:
+        """End the connection."""
+        self._transport.close()
+
+
+class Local:
+    """This machine itself, or one of its network namespaces."""
+
+    def __init__(self, namespace: str = "") -> None:
+        self._prefix = ["ip", "netns", "exec", namespace] if namespace else []
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
+        """Run argv here."""
+        return command.execute([*self._prefix, *argv], stdin=stdin, timeout=timeout)
+
+    def socket(self, path: str, *, sudo: bool) -> str:
+        """Return the path itself; it is this machine's."""
+        del sudo
+        return path
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+_hosts: dict[str, Host] = {}
+_locks: dict[str, threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def connect(text: str) -> Host:
+    """Return the host at a URL, connected once in a process.
+
+    Raises:
+        errors.HostError: It does not answer, or refuses us; says which and what to do.
+
+    """
+    with _guard:
+        lock = _locks.setdefault(text, threading.Lock())
+    with lock:
+        if text not in _hosts:
+            _hosts[text] = _open(url.parse(text))
+        return _hosts[text]
+
+
+def close_all() -> None:
+    """End every connection of this process."""
+    with _guard:
+        for host in _hosts.values():
+            host.close()
+        _hosts.clear()
+
+
+def _open(where: url.HostUrl) -> Host:
+    if where.scheme == "ssh":
+        from providers.hosts import ssh  # noqa: PLC0415 - only where it is used
+
+        transport, identity = ssh.open_connection(where)
+        return Host(where, transport, identity)
+    local = Local(where.name if where.scheme == "netns" else "")
+    return Host(where, local, _identify_locally(where, local))
+
+
+def _identify_locally(where: url.HostUrl, local: Local) -> Identity:
+    done = local.run(["sh", "-c", IDENTIFY], stdin=b"", timeout=10)
+    if not done.ok:
+        raise errors.HostError(
+            f"{where} does not answer",
+            seen=done.tail(),
+            do="./lab sandbox up" if where.scheme == "netns" else "",
+        )
+    identity = read_identity(done.stdout)
+    if where.scheme == "netns":
+        return dataclasses.replace(identity, machine_id=f"{identity.machine_id}/{where.name}")
+    return identity
+
+
+# One line each: user id, machine-id, the address of this end of an ssh login,
+# and the address this machine would use to go out.
+IDENTIFY = (
+    "id -u; cat /etc/machine-id 2>/dev/null || hostname; "
+    'echo "${SSH_CONNECTION:-}"; '
+    "ip -4 -o address show scope global 2>/dev/null | head -n 1"
+)
+
+
+def read_identity(text: str) -> Identity:
+    """Parse what IDENTIFY printed."""
+    uid, machine_id, connection, own, *_rest = [*text.splitlines(), "", "", "", ""]
+    words = connection.split()
+    # SSH_CONNECTION: client address, client port, server address, server port.
+    address = words[2] if len(words) == 4 else ""  # noqa: PLR2004
+    if not address and "inet" in own.split():
+        fields = own.split()
+        address = fields[fields.index("inet") + 1].split("/")[0]
+    return Identity(int(uid), machine_id.strip(), address)

@@ -1,0 +1,213 @@
+"""A host over SSH: one connection, shared by every command and socket.
+
+The first session identifies the host and then holds the connection open for
+as long as our end of its standard input is: when this process ends, however
+it ends, the connection ends with it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import pathlib
+import queue
+import shlex
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+
+from providers import errors
+from providers.hosts import command, gateway, url
+
+CONNECT_SECONDS = 15
+# What ssh itself exits with when the connection, not the command, failed.
+CONNECTION_FAILED = 255
+END_OF_IDENTITY = "grappe-ready"
+
+# The words of OpenSSH's client, and what they mean for a user.
+_REASONS = (
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one in known_hosts",
+     "if the host was reinstalled: ssh-keygen -R {name}, then ssh {name} and compare the key"),
+    ("Host key verification failed", "its host key is not in known_hosts",
+     "compare its fingerprint with the host's own: ssh {name}"),
+    ("Permission denied", "it refuses the key",
+     "ssh-copy-id {name}, or load the key: ssh-add"),
+    ("Could not resolve hostname", "the name is not known",
+     "check the name, or add it to ~/.ssh/config"),
+    ("Connection refused", "nothing listens on its ssh port", "is sshd running there?"),
+    ("timed out", "it does not answer", "is it up, and is the address right?"),
+)  # fmt: skip
+
+
+def open_connection(where: url.HostUrl) -> tuple[Ssh, gateway.Identity]:
+    """Connect and identify; raise HostError that says why it cannot be."""
+    connection = Ssh(where)
+    return connection, connection.open()
+
+
+class Ssh:
+    """One multiplexed connection of OpenSSH's own client."""
+
+    def __init__(self, where: url.HostUrl) -> None:
+        self._where = where
+        self._folder = pathlib.Path(_make_folder())
+        self._control = self._folder / "control"
+        self._holder: subprocess.Popen[bytes] | None = None
+        self._proxies: list[subprocess.Popen[bytes]] = []
+        atexit.register(self.close)
+
+    def open(self) -> gateway.Identity:
+        """Start the connection and read who is at the other end."""
+        script = f"{gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
+        log = self._folder / "log"
+        with log.open("wb") as errors_of_ssh:
+            self._holder = subprocess.Popen(  # noqa: S603
+                [*self._ssh("yes"), "--", script],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors_of_ssh,
+                # A Ctrl-C is for the engine, which then ends us in good order.
+                start_new_session=True,
+            )
+        said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
+        if said is None:
+            seen = log.read_text(errors="replace").strip()
+            self.close()
+            raise _unreachable(self._where, seen)
+        return gateway.read_identity(said)
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
+        """Run argv on the host; a shell over there splits the words we quote here."""
+        done = command.execute(
+            [*self._ssh("no"), "--", shlex.join(argv)], stdin=stdin, timeout=timeout
+        )
+        if done.status == CONNECTION_FAILED and not self._alive():
+            raise errors.HostError(f"the connection to {self._where} was lost", seen=done.tail())
+        return done
+
+    def socket(self, path: str, *, sudo: bool) -> str:
+        """Forward a socket of the host to one of this machine."""
+        local = str(self._folder / f"socket{len(list(self._folder.iterdir()))}")
+        remote = self._open_to_us(path) if sudo else path
+        done = command.execute(
+            [*self._ssh("no")[:-1], "-O", "forward", "-L", f"{local}:{remote}", self._target]
+        )
+        if not done.ok:
+            raise errors.HostError(
+                f"{self._where}: {path} could not be forwarded", seen=done.tail()
+            )
+        return local
+
+    def close(self) -> None:
+        """End the connection and what it left on this machine."""
+        for process in (*self._proxies, *([self._holder] if self._holder else [])):
+            if process.stdin:
+                process.stdin.close()
+            if process.stdout:
+                process.stdout.close()
+            try:
+                process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._holder, self._proxies = None, []
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def _target(self) -> str:
+        return f"{self._where.user}@{self._where.name}" if self._where.user else self._where.name
+
+    def _ssh(self, master: str) -> list[str]:
+        config = os.environ.get("GRAPPE_SSH_CONFIG")
+        return [
+            "ssh", *(["-F", config] if config else []),
+            "-o", f"ControlMaster={master}", "-o", f"ControlPath={self._control}",
+            "-o", "ControlPersist=no", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
+            "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}", "-o", "ServerAliveInterval=5",
+            "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=no",
+            *(["-p", str(self._where.port)] if self._where.port else []), "-T", self._target,
+        ]  # fmt: skip
+
+    def _alive(self) -> bool:
+        return self._holder is not None and self._holder.poll() is None
+
+    def _open_to_us(self, path: str) -> str:
+        """Have root over there serve `path` on a socket that our login may use."""
+        program = pathlib.Path(__file__).with_name("socket_proxy.py").read_text()
+        argv = ["sudo", "-n", "--", "python3", "-I", "-c", program, path]
+        process = subprocess.Popen(  # noqa: S603
+            [*self._ssh("no"), "--", shlex.join(argv)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        self._proxies.append(process)
+        said = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
+        if said is None:
+            raise errors.HostError(
+                f"{self._where}: {path} cannot be reached with sudo",
+                do="allow the login `sudo -n`, or add it to the group of the socket",
+            )
+        return said.strip()
+
+
+def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> str | None:
+    """Read a process's output up to the line `last`; None when it ends or hangs before."""
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    output = process.stdout
+    if output is None:
+        return None
+
+    def read() -> None:
+        for line in output:
+            lines.put(line)
+            if line.decode(errors="replace").strip() == last:
+                return
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    text = ""
+    try:
+        while (line := lines.get(timeout=timeout)) is not None:
+            if line.decode(errors="replace").strip() == last:
+                return text
+            text += line.decode(errors="replace")
+    except queue.Empty:
+        pass
+    process.kill()
+    return None
+
+
+def _unreachable(where: url.HostUrl, seen: str) -> errors.HostError:
+    for words, meaning, remedy in _REASONS:
+        if words in seen:
+            return errors.HostError(
+                f"{where} cannot be reached: {meaning}",
+                seen=seen.splitlines()[-1],
+                do=remedy.format(name=where.name),
+            )
+    return errors.HostError(
+        f"{where} cannot be reached",
+        seen=seen.splitlines()[-1] if seen else f"no answer within {CONNECT_SECONDS} s",
+        do=f"ssh {where.name} must work from this machine without a question",
+    )
+
+
+def _make_folder() -> str:
+    """Return a new private folder; a control socket's path must be short.
+
+    Folders of processes that were killed are removed on the way.
+    """
+    root = pathlib.Path(tempfile.gettempdir())
+    for folder in root.glob("grappe-*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdigit() and not pathlib.Path("/proc", pid).exists() and folder.owner() == _me():
+            shutil.rmtree(folder, ignore_errors=True)
+    return tempfile.mkdtemp(prefix=f"grappe-{os.getpid()}-")
+
+
+def _me() -> str:
+    return pathlib.Path("/proc/self").owner()

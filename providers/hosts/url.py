@@ -1,0 +1,73 @@
+"""Where a host is, as a URL without credentials."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import urllib.parse
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_EXAMPLES = "local:, ssh://host, ssh://user@host:2222 or netns:NAME"
+
+
+@dataclasses.dataclass(frozen=True)
+class HostUrl:
+    """A host's address.
+
+    Attributes:
+        scheme: `local`, `ssh` or `netns` (a network namespace of this machine).
+        name: The host name, an alias of the user's ssh_config, or the namespace.
+        user: The login, or empty for what ssh_config says.
+        port: The TCP port of sshd, or 0 for what ssh_config says.
+    """
+
+    scheme: str
+    name: str = ""
+    user: str = ""
+    port: int = 0
+
+    def __str__(self) -> str:
+        if self.scheme == "local":
+            return "local:"
+        if self.scheme == "netns":
+            return f"netns:{self.name}"
+        user = f"{self.user}@" if self.user else ""
+        name = f"[{self.name}]" if ":" in self.name else self.name
+        port = f":{self.port}" if self.port else ""
+        return f"ssh://{user}{name}{port}"
+
+
+def parse(text: str) -> HostUrl:
+    """Read a host URL; raise ValueError that says what would be right."""
+    if text == "local:":
+        return HostUrl("local")
+    scheme, _, rest = text.partition(":")
+    if scheme == "netns" and _NAME.fullmatch(rest):
+        return HostUrl("netns", rest)
+    if scheme == "ssh" and rest.startswith("//"):
+        return _parse_ssh(text)
+    message = f"is not where a host can be: {_EXAMPLES}"
+    raise ValueError(message)
+
+
+def _parse_ssh(text: str) -> HostUrl:
+    try:
+        parts = urllib.parse.urlsplit(text)
+        port = parts.port or 0
+    except ValueError as error:
+        message = f"is not a URL ({error}): {_EXAMPLES}"
+        raise ValueError(message) from error
+    if parts.password is not None:
+        message = "has a password in it; keep credentials in the ssh agent or ssh_config"
+        raise ValueError(message)
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        message = f"has more than user, host and port: {_EXAMPLES}"
+        raise ValueError(message)
+    name, user = parts.hostname or "", parts.username or ""
+    if not (_NAME.fullmatch(name) or re.fullmatch(r"[0-9a-f:]{2,45}", name)):
+        message = f"has no host name that can be: {_EXAMPLES}"
+        raise ValueError(message)
+    if user and not _NAME.fullmatch(user):
+        message = f"has a user name that cannot be: {_EXAMPLES}"
+        raise ValueError(message)
+    return HostUrl("ssh", name, user, port)

@@ -1,0 +1,1 @@
+"""Hosts entries: the workstation finds the students' domains."""

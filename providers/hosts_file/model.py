@@ -1,0 +1,52 @@
+"""What a hosts entry is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from providers import rules, wire
+from providers.fragments import client
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EntrySpec(wire.Spec):
+    """A line of a hosts file.
+
+    Attributes:
+        address: Where the domains lead.
+        domains: The domains.
+    """
+
+    address: str
+    domains: tuple[str, ...]
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        found = [
+            wire.Mistake(f"domains[{place}]", f"{wire.show(domain)} {problem}")
+            for place, domain in enumerate(self.domains)
+            if (problem := rules.domain(domain))
+        ]
+        if problem := rules.ipv4(self.address):
+            found.append(wire.Mistake("address", f"{wire.show(self.address)} {problem}"))
+        if not self.domains:
+            found.append(wire.Mistake("domains", "is empty. At least one domain."))
+        return found
+
+
+def fragment(spec: EntrySpec) -> client.Fragment:
+    """Return what an entry contributes."""
+    return client.Fragment(
+        id=spec.id,
+        owner=spec.owner,
+        keys=tuple(f"hosts entry {domain}" for domain in spec.domains),
+        spec=wire.encode(spec),
+        parts={"line": f"{spec.address}\t{' '.join(spec.domains)}\t# {spec.id}"},
+    )
+
+
+def frame(path: str) -> Mapping[str, Any]:
+    """Return what the area needs to know: where the hosts file is."""
+    return {"path": path}

@@ -1,0 +1,28 @@
+"""The hosts entry as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.hosts_file import model
+
+AREA = "providers.hosts_file.area.HostsArea"
+
+
+class EntryProvider(base.Provider[model.EntrySpec]):
+    """Provider of hosts entries."""
+
+    spec = model.EntrySpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.EntrySpec]:
+        """Return the driver for a workstation."""
+        from providers.fragments import client, driver  # noqa: PLC0415
+
+        store = client.over(host, "hosts", AREA, model.frame(host.etc_hosts))
+        return driver.FragmentDriver(store, model.EntrySpec, model.fragment)
+
+
+class Entry(base.Resource, module="hosts", name="Entry"):
+    """A hosts entry; its inputs are those of `EntrySpec`, its `host` the workstation."""
+
+    provider = EntryProvider

@@ -1,0 +1,1 @@
+"""What Grappe makes in LXD: projects, networks, containers and images."""

@@ -1,0 +1,1 @@
+"""A system container: one server."""

@@ -1,0 +1,185 @@
+"""Making a container, changing it live, and removing it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from providers import base, errors
+from providers.lxd import daemon, ownership
+from providers.lxd.container import model, readiness
+from providers.lxd.image import aliases
+
+STOP_SECONDS = 20
+
+
+class ContainerDriver:
+    """Containers of one daemon."""
+
+    def __init__(self, lxd: daemon.Daemon, dial: readiness.Dial, where: str) -> None:
+        self._lxd = lxd
+        self._dial = dial
+        self._where = where
+
+    def create(self, spec: model.ContainerSpec) -> base.Outputs:
+        """Make and start the container; return when it is ready.
+
+        A container that an interrupted run left is taken up where it is; one
+        that was made from another image and never became ready is made anew.
+        """
+        fingerprint = aliases.resolve(self._lxd, spec.image)
+        found = self._find(spec)
+        if found is not None and found["config"].get("volatile.base_image") != fingerprint:
+            if found["config"].get(daemon.STAGE) != "creating":
+                raise errors.NotOursError(
+                    f"{spec.id} exists already, from another image than {spec.image}",
+                    seen=f"it was made from {found['config'].get('volatile.base_image', '?')[:12]}",
+                    do=f"if its content may go: lxc delete --force {spec.name} "
+                    f"--project {spec.project}",
+                )
+            self.delete(spec)
+            found = None
+        if found is None:
+            body = {
+                "name": spec.name,
+                "type": "container",
+                "source": {"type": "image", "fingerprint": fingerprint},
+                "start": spec.state == "running",
+                **_body(spec, "creating"),
+            }
+            self._lxd.change("POST", "instances", body, project=spec.project)
+        return self._converge(spec)
+
+    def read(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
+        """Return the container as it is."""
+        found = self._find(spec)
+        if found is None:
+            return None
+        config, limits = model.split_settings(ownership.visible(found["config"]))
+        device = found["devices"].get(model.NIC, {})
+        others = sorted(found["devices"].keys() - {model.NIC})
+        status = found["status"].lower()
+        actual = dataclasses.replace(
+            spec,
+            profiles=tuple(found["profiles"]),
+            config=config,
+            limits=limits,
+            network=device.get("network", ""),
+            address=device.get("ipv4.address", ""),
+            state=status if status in model.STATES else status,
+        )
+        drift = []
+        if others:
+            drift.append(f"it has devices of its own: {', '.join(others)}")
+        if found["config"].get(daemon.STAGE) != "ready":
+            drift.append("it never became ready")
+        return base.Reading(actual, _outputs(found), "; ".join(drift))
+
+    def update(self, old: model.ContainerSpec, new: model.ContainerSpec) -> base.Outputs:
+        """Change the container live; a new address needs a restart of it, the rest does not."""
+        found = self._find(new)
+        if found is None:
+            raise errors.DaemonError(
+                f"{new.id} has gone from {self._where} since it was looked at", do="run it again"
+            )
+        moved = found["devices"].get(model.NIC) != model.devices(new)[model.NIC]
+        del old
+        return self._converge(new, restart=moved)
+
+    def delete(self, spec: model.ContainerSpec) -> None:
+        """Stop and remove the container."""
+        found = self._find(spec)
+        if found is None:
+            return
+        if found["status"] != "Stopped":
+            # Forced: what is deleted need not be shut down in good order.
+            self._set_state(spec, "stop", force=True)
+        try:
+            self._lxd.change("DELETE", f"instances/{spec.name}", project=spec.project)
+        except daemon.AbsentError:
+            return
+
+    def _find(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
+        try:
+            found = dict(self._lxd.get(f"instances/{spec.name}", project=spec.project))
+        except daemon.AbsentError:
+            return None
+        ownership.demand(found, spec.owner, f"the container {spec.id}")
+        return found
+
+    def _converge(self, spec: model.ContainerSpec, *, restart: bool = False) -> base.Outputs:
+        """Bring a container that exists to what its spec says, and wait until it is."""
+        found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
+        stage = found["config"].get(daemon.STAGE, "creating")
+        if _differs(found, spec):
+            self._put(spec, found, stage)
+        running = found["status"] == "Running"
+        if spec.state == "running":
+            if running and restart:
+                self._set_state(spec, "restart", force=True)
+            elif found["status"] == "Frozen":
+                self._set_state(spec, "unfreeze")
+            elif not running:
+                self._set_state(spec, "start")
+            readiness.wait(self._lxd, self._dial, spec, self._where)
+        elif found["status"] != "Stopped":
+            self._stop(spec)
+        found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
+        if stage != "ready":
+            self._lxd.change(
+                "PATCH",
+                f"instances/{spec.name}",
+                {"config": {daemon.STAGE: "ready"}},
+                project=spec.project,
+            )
+        return _outputs(found)
+
+    def _put(self, spec: model.ContainerSpec, found: dict[str, Any], stage: str) -> None:
+        kept = {
+            key: value
+            for key, value in found["config"].items()
+            if key.startswith(("volatile.", "image."))
+        }
+        body = _body(spec, stage)
+        body["config"].update(kept)
+        body["architecture"] = found["architecture"]
+        body["ephemeral"] = found["ephemeral"]
+        self._lxd.change("PUT", f"instances/{spec.name}", body, project=spec.project)
+
+    def _stop(self, spec: model.ContainerSpec) -> None:
+        try:
+            self._set_state(spec, "stop", timeout=STOP_SECONDS)
+        except errors.DaemonError as error:
+            if not re.search("time|not finish|shutdown", f"{error.brief} {error.seen}", re.I):
+                raise
+            self._set_state(spec, "stop", force=True)
+
+    def _set_state(
+        self, spec: model.ContainerSpec, action: str, *, force: bool = False, timeout: int = 30
+    ) -> None:
+        body = {"action": action, "force": force, "timeout": timeout}
+        self._lxd.change(
+            "PUT", f"instances/{spec.name}/state", body, project=spec.project, timeout=timeout + 30
+        )
+
+
+def _differs(found: dict[str, Any], spec: model.ContainerSpec) -> bool:
+    return (
+        ownership.visible(found["config"]) != model.settings(spec)
+        or found["devices"] != model.devices(spec)
+        or tuple(found["profiles"]) != spec.profiles
+    )
+
+
+def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
+    marks = {daemon.OWNER: spec.owner, daemon.STAGE: stage}
+    return {
+        "config": {**model.settings(spec), **marks},
+        "devices": model.devices(spec),
+        "profiles": list(spec.profiles),
+    }
+
+
+def _outputs(found: dict[str, Any]) -> base.Outputs:
+    return {"fingerprint": found["config"].get("volatile.base_image", "")}

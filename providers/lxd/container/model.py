@@ -1,0 +1,101 @@
+"""What a container is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from providers import rules, wire
+
+STATES = ("running", "stopped")
+# The device that carries the static address.
+NIC = "eth0"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ContainerSpec(wire.Spec):
+    """A system container.
+
+    Attributes:
+        project: The LXD project it is in.
+        image: The image's alias or fingerprint; resolved when the container is made.
+        profiles: LXD profiles, in order.
+        config: LXD's instance configuration, without `limits.` and what Grappe sets.
+        limits: What stands behind `limits.` in LXD: `{"memory": "2GiB", "cpu": "2"}`.
+        network: The bridge it is on.
+        address: Its static IPv4 address on that bridge.
+        state: `running` or `stopped`.
+        port: The TCP port that must answer before it counts as ready; 0 for none.
+        address_seconds: How long it may take to get its address.
+        system_seconds: How long its systemd may take to come up.
+        port_seconds: How long its port may take to answer.
+    """
+
+    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "image"})
+
+    project: str
+    image: str
+    network: str
+    address: str
+    profiles: tuple[str, ...] = ("default",)
+    config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    state: str = "running"
+    port: int = 22
+    address_seconds: int = 30
+    system_seconds: int = 60
+    port_seconds: int = 30
+
+    @property
+    def id(self) -> str:
+        """The natural id: the student's project and the server."""
+        return f"{self.project}/{self.name}"
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        checks: list[tuple[str, Any, str]] = [
+            ("name", self.name, rules.name(self.name)),
+            ("address", self.address, rules.ipv4(self.address)),
+            ("network", self.network, rules.interface(self.network)),
+            ("port", self.port, rules.port(self.port) if self.port else ""),
+        ]
+        if self.state not in STATES:
+            checks.append(("state", self.state, f"is not a state: {' or '.join(STATES)}."))
+        if not self.image.strip():
+            checks.append(("image", self.image, "is empty. An alias or a fingerprint."))
+        for key in self.config:
+            if key.startswith(("user.grappe.", "volatile.")):
+                checks.append((f"config.{key}", self.config[key], "is set by Grappe or by LXD."))
+            if key.startswith("limits."):
+                checks.append((f"config.{key}", self.config[key], f"belongs to limits: {key[7:]}."))
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in checks
+            if problem
+        ]
+
+
+def settings(spec: ContainerSpec) -> dict[str, str]:
+    """Return LXD's configuration of the instance, limits among it."""
+    limits = {f"limits.{key}": value for key, value in spec.limits.items()}
+    return {**spec.config, **limits}
+
+
+def devices(spec: ContainerSpec) -> dict[str, dict[str, str]]:
+    """Return the devices of the instance itself; the root disk comes from its profile."""
+    return {
+        NIC: {
+            "type": "nic",
+            "name": NIC,
+            "network": spec.network,
+            "ipv4.address": spec.address,
+        }
+    }
+
+
+def split_settings(config: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Split LXD's configuration into what is config and what is limits in a spec."""
+    limits = {key[7:]: value for key, value in config.items() if key.startswith("limits.")}
+    rest = {key: value for key, value in config.items() if not key.startswith("limits.")}
+    return rest, limits

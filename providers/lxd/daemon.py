@@ -1,0 +1,207 @@
+"""LXD's REST API as the drivers use it, over pylxd.
+
+One pylxd client a thread: a `requests` session is not safe to share. pylxd is
+imported on first use, because the engine starts this process twice a run.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import urllib.parse
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from providers import errors
+from providers.hosts import gateway
+
+# Where Debian's package, the snap and Incus keep their sockets.
+SOCKETS = (
+    "/var/lib/lxd/unix.socket",
+    "/var/snap/lxd/common/lxd/unix.socket",
+    "/var/lib/incus/unix.socket",
+)
+# Seconds: one request, and an operation that LXD goes on with by itself.
+REQUEST_SECONDS = 20.0
+OPERATION_SECONDS = 180.0
+
+OWNER = "user.grappe.owner"
+# Half-built state is marked on the thing itself: "creating", then "ready".
+STAGE = "user.grappe.stage"
+
+Json = dict[str, Any]
+
+
+class AbsentError(Exception):
+    """LXD says that the thing is not there."""
+
+
+class Daemon(Protocol):
+    """The part of LXD's API that the drivers stand on.
+
+    Paths are those below `/1.0/`; `project` is LXD's project. Every method
+    raises `AbsentError` when LXD says that the thing is not there, and
+    `errors.DaemonError` when LXD refuses, fails or does not answer in time.
+    """
+
+    def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: ANN401
+        """Return the metadata of an object, or a list of them."""
+
+    def change(  # noqa: PLR0913 - a request has these parts
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        project: str = "",
+        timeout: float = OPERATION_SECONDS,
+    ) -> Json:
+        """Send a change and wait until LXD is done with it; return the operation's metadata."""
+
+    def read_file(self, path: str, *, project: str = "", **query: str) -> bytes:
+        """Return the content of a log or of a file in an instance."""
+
+    def write_file(
+        self, path: str, content: bytes, *, headers: Mapping[str, str], project: str, file: str
+    ) -> None:
+        """Write a file, or make a link, in an instance."""
+
+    def upload_image(
+        self, metadata: str, rootfs: str, *, properties: Mapping[str, str]
+    ) -> str:
+        """Send an image's files of this machine; return the fingerprint."""
+
+
+@functools.cache
+def on(host: gateway.Host) -> Daemon:
+    """Return the daemon of a host; one for a process."""
+    return Lxd(host)
+
+
+class Lxd:
+    """The real daemon, reached through its socket on the host."""
+
+    def __init__(self, host: gateway.Host) -> None:
+        self._host = host
+        self._clients = threading.local()
+
+    def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: ANN401, D102
+        return self._send("get", path, params=_query(project, query)).json()["metadata"]
+
+    def change(  # noqa: D102, PLR0913
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        project: str = "",
+        timeout: float = OPERATION_SECONDS,
+    ) -> Json:
+        answer = self._send(
+            method.lower(), path, params=_query(project, {}), json=dict(body or {})
+        ).json()
+        if answer.get("type") != "async":
+            return answer.get("metadata") or {}
+        return self._wait(answer["operation"], f"{method} {path}", timeout)
+
+    def read_file(self, path: str, *, project: str = "", **query: str) -> bytes:  # noqa: D102
+        answer = self._send("get", path, params=_query(project, query), is_api=False)
+        return bytes(answer.content)
+
+    def write_file(  # noqa: D102
+        self, path: str, content: bytes, *, headers: Mapping[str, str], project: str, file: str
+    ) -> None:
+        self._send(
+            "post", path, params=_query(project, {"path": file}), data=content, headers=headers
+        )
+
+    def upload_image(  # noqa: D102
+        self, metadata: str, rootfs: str, *, properties: Mapping[str, str]
+    ) -> str:
+        import requests_toolbelt  # noqa: PLC0415
+
+        with open(metadata, "rb") as one, open(rootfs, "rb") as two:  # noqa: PTH123
+            body = requests_toolbelt.MultipartEncoder(
+                {
+                    "metadata": ("metadata.tar", one, "application/octet-stream"),
+                    "rootfs": ("rootfs.tar", two, "application/octet-stream"),
+                }
+            )
+            headers = {
+                "Content-Type": body.content_type,
+                "X-LXD-public": "0",
+                "X-LXD-properties": urllib.parse.urlencode(properties),
+            }
+            answer = self._send("post", "images", data=body, headers=headers, timeout=600).json()
+        return str(self._wait(answer["operation"], "the image's upload", 600)["fingerprint"])
+
+    def _wait(self, operation: str, what: str, timeout: float) -> Json:
+        identifier = urllib.parse.urlsplit(operation).path.rpartition("/")[2]
+        answer = self._send(
+            "get",
+            f"operations/{identifier}/wait",
+            params={"timeout": str(int(timeout))},
+            timeout=timeout + REQUEST_SECONDS,
+        ).json()["metadata"]
+        if answer["status_code"] < 200:  # noqa: PLR2004 - LXD: 1xx is under way
+            raise errors.DaemonError(
+                f"LXD on {self._host.url} did not finish {what} within {timeout:g} s",
+                seen=f"the operation is {answer['status']}",
+                do="lxc operation list; running this again is safe",
+            )
+        if answer["status_code"] != 200:  # noqa: PLR2004
+            raise errors.DaemonError(
+                f"LXD on {self._host.url} failed: {what}", seen=str(answer.get("err", ""))
+            )
+        return answer.get("metadata") or {}
+
+    def _send(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
+        import pylxd.exceptions  # noqa: PLC0415
+        import requests  # noqa: PLC0415
+
+        options.setdefault("timeout", REQUEST_SECONDS)
+        try:
+            node = self._client().api
+            for part in path.split("/"):
+                node = node[urllib.parse.quote(part)]
+            return getattr(node, method)(**options)
+        except pylxd.exceptions.NotFound as error:
+            raise AbsentError(path) from error
+        except pylxd.exceptions.LXDAPIException as error:
+            raise errors.DaemonError(
+                f"LXD on {self._host.url} refused {method.upper()} {path}", seen=str(error)
+            ) from error
+        except (requests.RequestException, pylxd.exceptions.ClientConnectionFailed) as error:
+            hangs = isinstance(error, requests.Timeout) or "timed out" in str(error)
+            raise errors.DaemonError(
+                f"LXD on {self._host.url} does not answer",
+                seen=f"no answer within {options['timeout']:g} s" if hangs else str(error),
+                do="on the host: systemctl status lxd, journalctl -u lxd",
+            ) from error
+
+    def _client(self) -> Any:  # noqa: ANN401 - pylxd has no types
+        client = getattr(self._clients, "client", None)
+        if client is None:
+            import pylxd  # noqa: PLC0415
+
+            path = self._host.socket(find_socket(self._host))
+            quoted = urllib.parse.quote(path, safe="")
+            client = pylxd.Client(f"http+unix://{quoted}", timeout=REQUEST_SECONDS)
+            self._clients.client = client
+        return client
+
+
+@functools.cache
+def find_socket(host: gateway.Host) -> str:
+    """Return where the daemon's socket is on a host."""
+    script = f'for path in {" ".join(SOCKETS)}; do test -S "$path" && echo "$path"; done; true'
+    found = host.run(["sh", "-c", script]).stdout.split()
+    if not found:
+        raise errors.HostError(
+            f"{host.url} has no LXD", do="on the host: apt install lxd, then lxd init"
+        )
+    return found[0]
+
+
+def _query(project: str, query: Mapping[str, str]) -> dict[str, str]:
+    return {**({"project": project} if project else {}), **query}

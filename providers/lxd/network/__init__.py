@@ -1,0 +1,1 @@
+"""A bridge of LXD's: a student's own network."""

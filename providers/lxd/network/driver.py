@@ -1,0 +1,69 @@
+"""Making a bridge."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from providers import base
+from providers.lxd import daemon, ownership
+from providers.lxd.network import model
+
+
+class NetworkDriver:
+    """Networks of one daemon."""
+
+    def __init__(self, lxd: daemon.Daemon) -> None:
+        self._lxd = lxd
+
+    def create(self, spec: model.NetworkSpec) -> base.Outputs:
+        """Make the bridge, or take up what an interrupted run left."""
+        found = self._find(spec)
+        if found is None:
+            body = {"name": spec.name, "type": "bridge", **_body(spec)}
+            self._lxd.change("POST", "networks", body)
+            return {}
+        return self.update(spec, spec)
+
+    def read(self, spec: model.NetworkSpec) -> base.Reading[model.NetworkSpec] | None:
+        """Return the bridge as it is."""
+        found = self._find(spec)
+        if found is None:
+            return None
+        config = ownership.visible(found["config"])
+        fixed = model.settings(dataclasses.replace(spec, config={}))
+        address = config.get("ipv4.address", "")
+        changed = [
+            f"{key} is {config.get(key, 'not set')}, not {value}"
+            for key, value in fixed.items()
+            if config.get(key) != value and key != "ipv4.address"
+        ]
+        own = {key: value for key, value in config.items() if key not in fixed}
+        actual = dataclasses.replace(spec, address=address, config=own)
+        return base.Reading(actual, drift="; ".join(changed))
+
+    def update(self, old: model.NetworkSpec, new: model.NetworkSpec) -> base.Outputs:
+        """Set its configuration."""
+        del old
+        self._lxd.change("PUT", f"networks/{new.name}", _body(new))
+        return {}
+
+    def delete(self, spec: model.NetworkSpec) -> None:
+        """Remove the bridge."""
+        if self._find(spec) is not None:
+            self._lxd.change("DELETE", f"networks/{spec.name}")
+
+    def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
+        try:
+            found = dict(self._lxd.get(f"networks/{spec.name}"))
+        except daemon.AbsentError:
+            return None
+        ownership.demand(found, spec.owner, f"the network {spec.name}")
+        return found
+
+
+def _body(spec: model.NetworkSpec) -> dict[str, Any]:
+    return {
+        "description": f"The bridge of {base.stack_of(spec.owner)}, made by Grappe",
+        "config": {**model.settings(spec), daemon.OWNER: spec.owner},
+    }

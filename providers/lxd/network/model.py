@@ -1,0 +1,50 @@
+"""What a student's network is."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Mapping
+
+from providers import rules, wire
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NetworkSpec(wire.Spec):
+    """A bridge of LXD's.
+
+    Attributes:
+        address: The bridge's own address with its prefix length: `10.64.1.1/24`.
+        config: LXD's network configuration beside what Grappe sets.
+    """
+
+    address: str
+    config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        found = []
+        if problem := rules.interface(self.name):
+            found.append(wire.Mistake("name", f"{wire.show(self.name)} {problem}"))
+        try:
+            ipaddress.IPv4Interface(self.address)
+        except ValueError:
+            reason = f"{wire.show(self.address)} is not an address with its prefix: 10.64.1.1/24"
+            found.append(wire.Mistake("address", reason))
+        return found
+
+
+def settings(spec: NetworkSpec) -> dict[str, str]:
+    """Return LXD's configuration of the bridge.
+
+    `ipv4.firewall` is off because LXD's own accept for a bridge would come
+    before UFW's rules and let one student's servers reach another's; what the
+    bridges need is accepted by Grappe's chains instead.
+    """
+    return {
+        **spec.config,
+        "ipv4.address": spec.address,
+        "ipv4.firewall": "false",
+        "ipv4.nat": "true",
+        "ipv6.address": "none",
+    }

@@ -1,0 +1,26 @@
+"""The network as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.lxd.network import model
+
+
+class NetworkProvider(base.Provider[model.NetworkSpec]):
+    """Provider of LXD networks."""
+
+    spec = model.NetworkSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.NetworkSpec]:
+        """Return the driver for a host."""
+        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd.network import driver  # noqa: PLC0415
+
+        return driver.NetworkDriver(daemon.on(host))
+
+
+class Network(base.Resource, module="lxd", name="Network"):
+    """A bridge of LXD's; its inputs are those of `NetworkSpec`."""
+
+    provider = NetworkProvider

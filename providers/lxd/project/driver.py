@@ -1,0 +1,65 @@
+"""Making an LXD project."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from providers import base
+from providers.lxd import daemon, ownership
+from providers.lxd.project import model
+
+
+class ProjectDriver:
+    """Projects of one daemon."""
+
+    def __init__(self, lxd: daemon.Daemon) -> None:
+        self._lxd = lxd
+
+    def create(self, spec: model.ProjectSpec) -> base.Outputs:
+        """Make the project, or take up what an interrupted run left."""
+        found = self._find(spec)
+        if found is None:
+            body = {"name": spec.name, "description": _description(spec), "config": _config(spec)}
+            self._lxd.change("POST", "projects", body)
+            return {}
+        return self.update(spec, spec)
+
+    def read(self, spec: model.ProjectSpec) -> base.Reading[model.ProjectSpec] | None:
+        """Return the project as it is."""
+        found = self._find(spec)
+        if found is None:
+            return None
+        config = ownership.visible(found["config"])
+        features = {key: config.pop(key, "") for key in model.FEATURES}
+        drift = "" if features == model.FEATURES else f"its features are {features}"
+        actual = dataclasses.replace(spec, config=config)
+        return base.Reading(actual, drift=drift)
+
+    def update(self, old: model.ProjectSpec, new: model.ProjectSpec) -> base.Outputs:
+        """Set its configuration."""
+        del old
+        body = {"description": _description(new), "config": _config(new)}
+        self._lxd.change("PUT", f"projects/{new.name}", body)
+        return {}
+
+    def delete(self, spec: model.ProjectSpec) -> None:
+        """Remove the project."""
+        if self._find(spec) is not None:
+            self._lxd.change("DELETE", f"projects/{spec.name}")
+
+    def _find(self, spec: model.ProjectSpec) -> dict[str, Any] | None:
+        try:
+            found = dict(self._lxd.get(f"projects/{spec.name}"))
+        except daemon.AbsentError:
+            return None
+        ownership.demand(found, spec.owner, f"the LXD project {spec.name}")
+        return found
+
+
+def _config(spec: model.ProjectSpec) -> dict[str, str]:
+    return {**spec.config, **model.FEATURES, daemon.OWNER: spec.owner}
+
+
+def _description(spec: model.ProjectSpec) -> str:
+    return f"The lab of {base.stack_of(spec.owner)}, made by Grappe"

@@ -1,0 +1,26 @@
+"""The LXD project as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.lxd.project import model
+
+
+class ProjectProvider(base.Provider[model.ProjectSpec]):
+    """Provider of LXD projects."""
+
+    spec = model.ProjectSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.ProjectSpec]:
+        """Return the driver for a host."""
+        from providers.lxd import daemon  # noqa: PLC0415 - the program itself needs no driver
+        from providers.lxd.project import driver  # noqa: PLC0415
+
+        return driver.ProjectDriver(daemon.on(host))
+
+
+class Project(base.Resource, module="lxd", name="Project"):
+    """An LXD project; its inputs are those of `ProjectSpec`."""
+
+    provider = ProjectProvider

@@ -1,0 +1,1 @@
+"""An image published from a container: a copy, generalised."""

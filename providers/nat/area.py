@@ -1,0 +1,216 @@
+"""The managed part of before.rules, and its chains in the kernel.
+
+Runs on the host: standard library alone. The rules are in a chain of
+Grappe's own, which each load flushes and refills; the jump to it goes in
+once. UFW loads before.rules only while it is enabled, so a small unit loads
+the same rules at boot where it is not.
+"""
+
+from __future__ import annotations
+
+from typing import List
+
+from providers.fragments import document
+from providers.fragments.area import Area, Files, Fragment
+from providers.fragments.system import File, RefusedError
+
+RULES = "/etc/ufw/before.rules"
+INIT = "/etc/ufw/before.init"
+UNIT = "/etc/systemd/system/grappe-nat.service"
+WANTED = "/etc/systemd/system/multi-user.target.wants/grappe-nat.service"
+# What the unit loads: the nat table alone.
+LOAD = "/var/lib/grappe/nat/load.rules"
+# Says that the nat table itself came with us and goes with us.
+MADE_TABLE = "/var/lib/grappe/nat/made-table"
+
+NAT, INPUT, FORWARD = "GRAPPE-DNAT", "GRAPPE-INPUT", "GRAPPE-FORWARD"
+# The chain of UFW's that leads to each of ours.
+JUMPS = {INPUT: "ufw-before-input", FORWARD: "ufw-before-forward"}
+
+JUMP_SCRIPT = (
+    f"iptables -w -t nat -N {NAT} 2>/dev/null; "
+    f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
+    f"iptables -w -t nat -I PREROUTING -j {NAT}"
+)
+INIT_BODY = f'if [ "$1" = start ]; then\n    {JUMP_SCRIPT}\nfi\n'
+UNIT_TEXT = f"""\
+# Made by Grappe: its NAT rules at boot, also where UFW is not enabled.
+[Unit]
+Description=Grappe's NAT rules
+After=ufw.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'iptables-restore -w -n < {LOAD} && {{ {JUMP_SCRIPT}; }}'
+RemainAfterExit=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+class NatArea(Area):
+    """NAT rules of one host."""
+
+    name = "nat"
+
+    def paths(self) -> List[str]:
+        """Return the files that the rules stand in."""
+        return [RULES, INIT, UNIT, WANTED, LOAD]
+
+    def compile(self, fragments: List[Fragment], current: Files) -> Files:
+        """Return the files with these rules, or without any part of ours."""
+        rules, init = current[RULES], current[INIT]
+        if not fragments:
+            start = document.split(init.content or "")
+            modes = [flag[5:] for flag in start.flags if flag.startswith("mode ")]
+            return {
+                RULES: File(document.remove(rules.content)),
+                INIT: File(document.remove(init.content), int(modes[0], 8) if modes else None),
+                UNIT: File(None),
+                WANTED: File(None),
+                LOAD: File(None),
+            }
+        if rules.content is None:
+            raise RefusedError("there is no /etc/ufw/before.rules", do="apt install ufw")
+        jumps = [f"-A {chain} -j {ours}" for ours, chain in sorted(JUMPS.items())]
+        nat = _table("nat", [NAT], self._rules(fragments))
+        body = _table("filter", [FORWARD, INPUT], self.frame["filter"] + jumps) + nat
+        script = init.content if init.content is not None else "#!/bin/sh\n"
+        # A mode that was there comes back when we leave.
+        flags = (f"mode {init.mode:o}",) if init.mode is not None else ()
+        return {
+            RULES: File(document.put(rules.content, body)),
+            INIT: File(
+                document.put(script, INIT_BODY, flags=flags, after_first_line=True),
+                (init.mode or 0o640) | 0o110,
+            ),
+            UNIT: File(UNIT_TEXT, 0o644),
+            WANTED: File("", link=UNIT),
+            LOAD: File(nat, 0o600),
+        }
+
+    def check(self, fragments: List[Fragment], newest: str) -> None:
+        """Refuse what the shared check refuses, and a rule that leads nowhere."""
+        super().check(fragments, newest)
+        for fragment in fragments:
+            if fragment["id"] == newest and not _leads_somewhere(fragment):
+                raise RefusedError(
+                    f"{newest} has no target",
+                    "its port would lead to the lab host itself",
+                    "name the server's address and port",
+                    fragment=newest,
+                )
+
+    def validate(self, files: Files, staged: dict) -> None:  # type: ignore[type-arg]
+        """Have iptables-restore parse what would be loaded."""
+        content = files[LOAD].content
+        if content:
+            filters = _table("filter", [FORWARD, INPUT], self.frame["filter"])
+            self.system.must(["iptables-restore", "-w", "-n", "--test"], filters + content)
+
+    def activate(self, files: Files) -> None:
+        """Load the chains; never by `ufw reload`, which disables UFW when it fails."""
+        content = files[LOAD].content
+        if content is None:
+            self.leave()
+            return
+        if self.system.has("nft") and not self._has_table():
+            self.system.write(MADE_TABLE, File("", 0o600))
+        filtered = self._ufw_is_loaded()
+        chains = _table("filter", [FORWARD, INPUT], self.frame["filter"]) if filtered else ""
+        self.system.must(["iptables-restore", "-w", "-n"], chains + content)
+        self._jump("nat", "PREROUTING", NAT)
+        if filtered:
+            for ours, chain in JUMPS.items():
+                self._jump("filter", chain, ours)
+
+    def verify(self, files: Files) -> str:
+        """Compare the chains in the kernel with what should be there."""
+        content = files[LOAD].content
+        if content is None:
+            return ""
+        wanted = [line for line in content.splitlines() if line.startswith("-A ")]
+        wrong = self._compare("nat", NAT, wanted)
+        if not wrong and not self._has_jump("nat", "PREROUTING", NAT):
+            wrong = f"nothing leads to the chain {NAT} of the nat table"
+        if wrong or not self._ufw_is_loaded():
+            return wrong
+        for ours, chain in JUMPS.items():
+            own = [line for line in self.frame["filter"] if line.startswith(f"-A {ours} ")]
+            wrong = wrong or self._compare("filter", ours, own)
+            if not wrong and not self._has_jump("filter", chain, ours):
+                wrong = f"nothing leads from {chain} to {ours}"
+        return wrong
+
+    def explain(self, fragment: Fragment, files: Files) -> str:
+        """Say whether this rule is loaded, or else what is wrong with the chains."""
+        loaded = self._loaded("nat", NAT)
+        if fragment["parts"]["rule"] not in loaded:
+            return "the rule is not loaded in the kernel"
+        return self.verify(files)
+
+    def leave(self) -> None:
+        """Take the jumps and the chains out of the kernel, and the table that came with them."""
+        for table, chain, ours in (
+            ("nat", "PREROUTING", NAT),
+            *(("filter", chain, ours) for ours, chain in JUMPS.items()),
+        ):
+            while self.system.run(["iptables", "-w", "-t", table, "-D", chain, "-j", ours]).status == 0:
+                pass
+            if self.system.run(["iptables", "-w", "-t", table, "-F", ours]).status == 0:
+                self.system.must(["iptables", "-w", "-t", table, "-X", ours])
+        if self.system.read(MADE_TABLE).content is not None:
+            saved = self.system.run(["iptables-save", "-t", "nat"]).out.splitlines()
+            if not any(_belongs_to_somebody(line) for line in saved):
+                self.system.run(["nft", "delete", "table", "ip", "nat"])
+            self.system.write(MADE_TABLE, File(None))
+
+    def _rules(self, fragments: List[Fragment]) -> List[str]:
+        return [fragment["parts"]["rule"] for fragment in fragments]
+
+    def _loaded(self, table: str, chain: str) -> List[str]:
+        done = self.system.run(["iptables", "-w", "-t", table, "-S", chain])
+        return [line for line in done.out.splitlines() if line.startswith("-A ")]
+
+    def _compare(self, table: str, chain: str, wanted: List[str]) -> str:
+        loaded = self._loaded(table, chain)
+        if loaded == wanted:
+            return ""
+        gone = [line for line in wanted if line not in loaded]
+        strange = [line for line in loaded if line not in wanted]
+        words = [f"not loaded: {line}" for line in gone[:3]]
+        words += [f"loaded by somebody else: {line}" for line in strange[:3]]
+        return "\n".join(words) or f"the rules of {chain} are in another order, or twice"
+
+    def _has_jump(self, table: str, chain: str, ours: str) -> bool:
+        argv = ["iptables", "-w", "-t", table, "-C", chain, "-j", ours]
+        return self.system.run(argv).status == 0
+
+    def _jump(self, table: str, chain: str, ours: str) -> None:
+        if not self._has_jump(table, chain, ours):
+            how = "-I" if table == "nat" else "-A"
+            self.system.must(["iptables", "-w", "-t", table, how, chain, "-j", ours])
+
+    def _ufw_is_loaded(self) -> bool:
+        argv = ["iptables", "-w", "-t", "filter", "-C", "FORWARD", "-j", JUMPS[FORWARD]]
+        return self.system.run(argv).status == 0
+
+    def _has_table(self) -> bool:
+        tables = self.system.run(["nft", "list", "tables"]).out.splitlines()
+        return "table ip nat" in tables
+
+
+def _table(name: str, chains: List[str], lines: List[str]) -> str:
+    declared = [f":{chain} - [0:0]" for chain in chains]
+    return "\n".join([f"*{name}", *declared, *lines, "COMMIT", ""])
+
+
+def _leads_somewhere(fragment: Fragment) -> bool:
+    address, _, port = str(fragment["parts"].get("target", "")).partition(":")
+    rule = str(fragment["parts"].get("rule", ""))
+    return bool(address and port) and rule.endswith(f"--to-destination {address}:{port}")
+
+
+def _belongs_to_somebody(line: str) -> bool:
+    return line.startswith("-A ") or (line.startswith(":") and line.split()[1] == "-")

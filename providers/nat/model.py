@@ -1,0 +1,102 @@
+"""What a NAT rule is, and how it stands in before.rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+
+from providers import rules, wire
+from providers.fragments import client
+
+PROTOCOLS = ("tcp", "udp")
+# Names of interfaces match by prefix: one rule serves every student's bridge.
+BRIDGES = "gr-+"
+# What HAProxy listens on, let through UFW with the rest.
+WEB_PORTS = (80, 443)
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RuleSpec(wire.Spec):
+    """A NAT rule, as the sheet writes it.
+
+    Attributes:
+        address: The address of the lab host that is dialled; empty for any of its own.
+        interface: The interface it is dialled on; empty for any but the students' bridges.
+        protocol: `tcp` or `udp`.
+        port: The port that is dialled.
+        target_address: The server's address.
+        target_port: The server's port.
+        comment: What `iptables -t nat -L` shows beside it.
+    """
+
+    port: int
+    target_address: str
+    target_port: int
+    comment: str
+    protocol: str = "tcp"
+    address: str = ""
+    interface: str = ""
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        checks: list[tuple[str, Any, str]] = [
+            ("name", self.name, rules.comment(self.name)),
+            ("port", self.port, rules.port(self.port)),
+            ("target_port", self.target_port, rules.port(self.target_port)),
+            ("comment", self.comment, rules.comment(self.comment)),
+        ]
+        if not self.target_address:
+            problem = "is empty. A rule without a target would lead to the lab host itself."
+            checks.append(("target_address", "", problem))
+        else:
+            checks.append(
+                ("target_address", self.target_address, rules.ipv4(self.target_address))
+            )
+        if self.protocol not in PROTOCOLS:
+            problem = f"is not a protocol: {' or '.join(PROTOCOLS)}."
+            checks.append(("protocol", self.protocol, problem))
+        if self.address:
+            checks.append(("address", self.address, rules.ipv4(self.address)))
+        if self.interface:
+            checks.append(("interface", self.interface, rules.interface(self.interface)))
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in checks
+            if problem
+        ]
+
+
+def fragment(spec: RuleSpec) -> client.Fragment:
+    """Return what a rule contributes.
+
+    Its line is written as `iptables -S` prints it, so that what is loaded can
+    be compared with what was meant.
+    """
+    line = _TEMPLATES.get_template("rule.j2").render(rule=spec, bridges=BRIDGES).strip()
+    # Rules for different addresses or interfaces may share a port; the sheet's
+    # students do not, so a port is held by one rule alone.
+    return client.Fragment(
+        id=spec.id,
+        owner=spec.owner,
+        keys=(f"{spec.protocol}/{spec.port}",),
+        spec=wire.encode(spec),
+        parts={"rule": line, "target": f"{spec.target_address}:{spec.target_port}"},
+    )
+
+
+def frame() -> Mapping[str, Any]:
+    """Return what surrounds the rules: the filter rules without which they lead nowhere."""
+    text = _TEMPLATES.get_template("filter.j2").render(bridges=BRIDGES, web_ports=WEB_PORTS)
+    return {"filter": text.splitlines()}

@@ -1,0 +1,28 @@
+"""The NAT rule as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.nat import model
+
+AREA = "providers.nat.area.NatArea"
+
+
+class RuleProvider(base.Provider[model.RuleSpec]):
+    """Provider of NAT rules."""
+
+    spec = model.RuleSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.RuleSpec]:
+        """Return the driver for a host."""
+        from providers.fragments import client, driver  # noqa: PLC0415
+
+        store = client.over(host, "nat", AREA, model.frame())
+        return driver.FragmentDriver(store, model.RuleSpec, model.fragment)
+
+
+class Rule(base.Resource, module="nat", name="Rule"):
+    """A NAT rule; its inputs are those of `RuleSpec`."""
+
+    provider = RuleProvider

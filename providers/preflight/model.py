@@ -1,0 +1,228 @@
+"""What a preflight holds, and what a host's state says against it; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from providers import wire
+from providers.fragments import document
+
+OWNER = "user.grappe.owner"
+BRIDGE = re.compile(r"gr-(\d+)")
+MAX_NUMBER = 4000
+# What HAProxy itself listens on.
+WEB_PORTS = (80, 443)
+_REMEDIES = {
+    "ufw": "apt install ufw", "iptables": "apt install iptables",
+    "iptables-restore": "apt install iptables", "haproxy": "apt install haproxy",
+    "ss": "apt install iproute2", "systemctl": "a host with systemd",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedServer:
+    """One server of the plan; the names are those of the stack file."""
+
+    name: str
+    domain: str
+    port: int
+    address: str
+    image: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreflightSpec(wire.Spec):
+    """A whole lab, as it is planned.
+
+    Attributes:
+        number: The student's number.
+        student: The student.
+        project: The LXD project it will be in.
+        bridge: The bridge it will be on.
+        subnet: The bridge's network.
+        address: The address students dial; left out, the one the host was reached at.
+        profiles: The LXD profiles of its servers.
+        default: The server that gets what is for no known domain, where one does.
+        servers: Its servers.
+    """
+
+    number: int
+    student: str
+    project: str
+    bridge: str
+    subnet: str
+    address: str = ""
+    profiles: tuple[str, ...] = ("default",)
+    default: str = ""
+    servers: tuple[PlannedServer, ...] = ()
+
+
+def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[wire.Mistake]:
+    """Return everything on the host that is in the way of the lab.
+
+    Args:
+        spec: The lab.
+        facts: What `survey.main` returned.
+
+    """
+    found = [*_host(spec, facts), *_files(facts), *_ports(spec, facts), *_domains(spec, facts)]
+    if "error" not in facts["lxd"]:
+        found += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts)]
+    return found
+
+
+def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    key = "grappe:host"
+    for program in facts["missing"]:
+        reason = f"{spec.host} has no {program}. On the host: {_REMEDIES[program]}"
+        yield wire.Mistake(key, reason)
+    if "error" in facts["lxd"]:
+        yield wire.Mistake(
+            key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
+        )
+    if facts["haproxy"]:
+        yield wire.Mistake(
+            key,
+            f"{spec.host}: haproxy.cfg is not valid, before Grappe has changed anything: "
+            f"{_first_alert(facts['haproxy'])}",
+        )
+
+
+def _files(facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    for path, text in facts["files"].items():
+        try:
+            outside = document.split(text or "")
+        except document.DamagedError as error:
+            yield wire.Mistake(
+                "grappe:host",
+                f"the managed part of {path} is damaged: {error}. Put its first and last line "
+                "back, or remove the rest of it by hand",
+            )
+            continue
+        if path.endswith("haproxy.cfg"):
+            for number, line in enumerate((outside.before + outside.after).splitlines(), 1):
+                match = re.match(r"\s*bind\s+\S*:(\d+)\b", line)
+                if match and int(match.group(1)) in WEB_PORTS:
+                    yield wire.Mistake(
+                        "grappe:host",
+                        f"{path} has a frontend of somebody else's on the port that Grappe's "
+                        f"needs: {line.strip()} (line {number} without Grappe's part)",
+                    )
+
+
+def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    holders = _holders(spec, facts)
+    listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
+    for place, server in enumerate(spec.servers):
+        key = f"grappe:servers[{place}].port"
+        if holder := holders.get(f"tcp/{server.port}"):
+            yield wire.Mistake(key, f"{server.port} is {_whose(holder)}.")
+        elif server.port in listening:
+            reason = f"{server.port} is in use on the host, by {listening[server.port]}."
+            yield wire.Mistake(key, reason)
+    for port in WEB_PORTS:
+        program = listening.get(port, "haproxy")
+        if program != "haproxy":
+            yield wire.Mistake(
+                "grappe:host", f"port {port} of {spec.host} is {program}'s; HAProxy needs it."
+            )
+
+
+def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    holders = _holders(spec, facts)
+    for place, server in enumerate(spec.servers):
+        if holder := holders.get(f"domain {server.domain}"):
+            key = f"grappe:servers[{place}].domain"
+            yield wire.Mistake(key, f'"{server.domain}" is {_whose(holder)}.')
+    if spec.default and (holder := holders.get("the default backend")):
+        yield wire.Mistake("grappe:default", f"the host's default server is {_whose(holder)}.")
+
+
+def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    networks = {network["name"]: network for network in lxd["networks"]}
+    projects = {project["name"]: project for project in lxd["projects"]}
+    if (bridge := networks.get(spec.bridge)) and _owner(bridge) != spec.owner:
+        yield wire.Mistake(
+            "grappe:number",
+            f"{spec.number} is {_whose(_owner(bridge))}, on {spec.host}. "
+            f"Free: {free_numbers(lxd)}.",
+        )
+    if (project := projects.get(spec.project)) and _owner(project) != spec.owner:
+        yield wire.Mistake(
+            "grappe:student", f'"{spec.student}" is {_whose(_owner(project))}: the LXD project '
+            f"{spec.project} exists on {spec.host}.",
+        )  # fmt: skip
+    for place, server in enumerate(spec.servers):
+        known = server.image in lxd["aliases"] or any(
+            fingerprint.startswith(server.image) for fingerprint in lxd["fingerprints"]
+        )
+        if not known:
+            aliases = ", ".join(sorted(lxd["aliases"])) or "none"
+            yield wire.Mistake(
+                f"grappe:servers[{place}].image",
+                f'"{server.image}" is not an image of the host. Its aliases: {aliases}.',
+            )
+    for profile in spec.profiles:
+        if profile not in lxd["profiles"]:
+            known = ", ".join(sorted(lxd["profiles"]))
+            yield wire.Mistake(
+                "grappe:profiles", f'"{profile}" is not a profile of the host. Its own: {known}.'
+            )
+
+
+def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    wanted = ipaddress.IPv4Network(spec.subnet)
+    for entry in facts["subnets"]:
+        network = ipaddress.IPv4Interface(entry["subnet"]).network
+        if entry["interface"] != spec.bridge and network.overlaps(wanted):
+            yield wire.Mistake(
+                "grappe:number",
+                f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
+            )
+
+
+def free_numbers(lxd: Mapping[str, Any]) -> str:
+    """Return the numbers that no bridge of the host holds, as ranges."""
+    taken = {
+        int(match.group(1))
+        for network in lxd["networks"]
+        if (match := BRIDGE.fullmatch(network["name"]))
+    }
+    ranges, start = [], None
+    for number in range(1, MAX_NUMBER + 2):
+        free = number <= MAX_NUMBER and number not in taken
+        if free and start is None:
+            start = number
+        elif not free and start is not None:
+            ranges.append(f"{start}" if start == number - 1 else f"{start} to {number - 1}")
+            start = None
+    return ", ".join(ranges[:3])
+
+
+def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return who else holds what."""
+    return {
+        key: fragment["owner"]
+        for fragment in facts["fragments"]
+        if fragment["owner"] != spec.owner
+        for key in fragment["keys"]
+    }
+
+
+def _owner(thing: Mapping[str, Any]) -> str:
+    return str(thing["config"].get(OWNER, ""))
+
+
+def _whose(owner: str) -> str:
+    if not owner:
+        return "taken by something that Grappe did not make"
+    return f"{owner.rpartition('/')[2]}'s (stack {owner})"
+
+
+def _first_alert(text: str) -> str:
+    lines = [line for line in text.splitlines() if "[ALERT]" in line] or text.splitlines()
+    return re.sub(r"^\[\w+\]\s*(\(\d+\))?\s*:\s*", "", lines[0]) if lines else text

@@ -1,0 +1,146 @@
+"""What a lab host has and who holds what on it. Runs on the host, read only.
+
+Standard library alone. Every part of the survey fails by itself, into a text.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+from typing import Any, Dict, List
+
+PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
+LXD_SECONDS = 10
+PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
+
+Json = Dict[str, Any]
+
+
+def main(request: Json) -> Json:
+    """Look at the host.
+
+    Args:
+        request: `sockets`, where LXD may be; `store`, Grappe's folder.
+
+    """
+    return {
+        "missing": [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
+        "lxd": _lxd(request["sockets"]),
+        "fragments": _fragments(request["store"]),
+        "listening": _listening(),
+        "haproxy": _haproxy(),
+        "files": {path: _text(path) for path in ("/etc/ufw/before.rules", "/etc/ufw/before.init",
+                                                 "/etc/haproxy/haproxy.cfg")},
+        "subnets": _subnets(),
+    }
+
+
+class _Unix(http.client.HTTPConnection):
+    """HTTP over LXD's socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("lxd", timeout=LXD_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(LXD_SECONDS)
+        self.sock.connect(self._path)
+
+
+def _lxd(sockets: List[str]) -> Json:
+    path = next((path for path in sockets if os.path.exists(path)), None)
+    if path is None:
+        return {"error": "there is no LXD"}
+    try:
+        connection = _Unix(path)
+        return {
+            "projects": [
+                {"name": item["name"], "config": item["config"]}
+                for item in _get(connection, "projects?recursion=1")
+            ],
+            "networks": [
+                {"name": item["name"], "managed": item["managed"], "config": item["config"]}
+                for item in _get(connection, "networks?recursion=1")
+            ],
+            "aliases": [item["name"] for item in _get(connection, "images/aliases?recursion=1")],
+            "fingerprints": [url.rpartition("/")[2] for url in _get(connection, "images")],
+            "profiles": [url.rpartition("/")[2].partition("?")[0]
+                         for url in _get(connection, "profiles")],
+        }
+    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+        return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _get(connection: _Unix, path: str) -> Any:  # noqa: ANN401
+    connection.request("GET", f"/1.0/{path}")
+    return json.loads(connection.getresponse().read())["metadata"]
+
+
+def _fragments(store: str) -> List[Json]:
+    found = []
+    for area in ("nat", "haproxy"):
+        folder = f"{store}/{area}/fragments"
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            try:
+                with open(f"{folder}/{name}", encoding="utf-8") as stream:
+                    fragment = json.load(stream)
+                found.append({key: fragment[key] for key in ("id", "owner", "keys")})
+            except (OSError, ValueError, KeyError):
+                # The transaction that meets it says what to do.
+                continue
+    return found
+
+
+def _listening() -> List[Json]:
+    """Return the TCP ports on which the host itself listens for others, and the program."""
+    done = _run(["ss", "-H", "-l", "-t", "-n", "-p"])
+    ports = {}
+    for line in done[1].splitlines():
+        fields = line.split()
+        if len(fields) > 3:
+            address, _, port = fields[3].rpartition(":")
+            program = re.search(r'users:\(\("([^"]+)"', line)
+            if port.isdigit() and not address.startswith(("127.", "[::1]")):
+                ports[int(port)] = program.group(1) if program else "a program"
+    return [{"port": port, "program": program} for port, program in sorted(ports.items())]
+
+
+def _haproxy() -> str:
+    """Return what HAProxy says of its configuration as it is; nothing when it is valid."""
+    if not shutil.which("haproxy", path=PATH):
+        return ""
+    status, _out, err = _run(["haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"])
+    return "" if status == 0 else err.strip() or f"exit status {status}"
+
+
+def _subnets() -> List[Json]:
+    """Return the IPv4 networks of the host's interfaces."""
+    found = []
+    for line in _run(["ip", "-4", "-o", "address", "show"])[1].splitlines():
+        fields = line.split()
+        found.append({"interface": fields[1], "subnet": fields[3]})
+    return found
+
+
+def _text(path: str) -> Any:  # noqa: ANN401
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+            return stream.read().encode("utf-8", "replace").decode()
+    except OSError:
+        return None
+
+
+def _run(argv: List[str]) -> Any:  # noqa: ANN401
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20,
+                              env={**os.environ, "PATH": PATH, "LC_ALL": "C"}, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return 127, "", str(error)
+    return (done.returncode, done.stdout.decode("utf-8", "replace"),
+            done.stderr.decode("utf-8", "replace"))

@@ -1,0 +1,1 @@
+"""Probes: what a student would see from the workstation."""

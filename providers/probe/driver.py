@@ -1,0 +1,61 @@
+"""Making probes from a workstation."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from providers import base, errors, wire
+from providers.probe import model
+
+
+class Look(Protocol):
+    """How the checks are made."""
+
+    def __call__(self, spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
+        """Return for each check `ok` and `seen`."""
+
+
+class ProbeDriver:
+    """Probes from one workstation."""
+
+    def __init__(self, look: Look, where: str) -> None:
+        self._look = look
+        self._where = where
+
+    def create(self, spec: model.ProbeSpec) -> base.Outputs:
+        """Try until all answer; raise NotReadyError that says which did not, and why."""
+        failures = self._failures(spec, spec.seconds)
+        if failures:
+            raise errors.NotReadyError(
+                f"{spec.name} cannot be reached from the workstation ({self._where}) "
+                f"within {spec.seconds} s",
+                seen="\n".join(failures),
+                do=f"./lab sandbox status, or on the lab host: haproxy, ufw and lxc list; "
+                f"then: pulumi up -s {base.stack_of(spec.owner)} (goes on from here)",
+            )
+        return {}
+
+    def read(self, spec: model.ProbeSpec) -> base.Reading[model.ProbeSpec]:
+        """Try once; what fails is drift, which `create` waits for or explains."""
+        return base.Reading(spec, drift="; ".join(self._failures(spec, 0)))
+
+    def update(self, old: model.ProbeSpec, new: model.ProbeSpec) -> base.Outputs:
+        """Try again."""
+        del old
+        return self.create(new)
+
+    def delete(self, spec: model.ProbeSpec) -> None:
+        """Forget the probe; it left nothing anywhere."""
+
+    def _failures(self, spec: model.ProbeSpec, seconds: int) -> list[str]:
+        results = self._look(spec, seconds)
+        return [
+            f"{check.kind} {check.domain or spec.address}:{check.port}: {result['seen']}"
+            for check, result in zip(spec.checks, results, strict=True)
+            if not result["ok"]
+        ]
+
+
+def request(spec: model.ProbeSpec, seconds: int) -> dict[str, object]:
+    """Return what `look.main` takes."""
+    return {"address": spec.address, "checks": wire.encode(spec.checks), "seconds": seconds}

@@ -1,0 +1,88 @@
+"""Looking at a server as a student would. Runs on the workstation: standard library alone."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import time
+from typing import Any, Dict, List
+
+TRY_SECONDS = 4.0
+# What HAProxy says itself when no server answers behind it.
+NO_SERVER = {502, 503, 504}
+
+
+def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
+    """Try every check until it succeeds or the time is over.
+
+    Args:
+        request: `address`, `checks` (each `kind`, `port`, `domain`) and `seconds`.
+
+    Returns:
+        For each check: `ok`, and `seen`, what answered or why it failed.
+
+    """
+    deadline = time.monotonic() + request["seconds"]
+    results = []
+    for check in request["checks"]:
+        while True:
+            result = _try(request["address"], check)
+            if result["ok"] or time.monotonic() > deadline:
+                break
+            time.sleep(0.1)
+        results.append(result)
+    return results
+
+
+def _try(address: str, check: Dict[str, Any]) -> Dict[str, Any]:
+    try:
+        seen = _LOOKS[check["kind"]](address, check["port"], check.get("domain", ""))
+    except (OSError, http.client.HTTPException) as error:
+        return {"ok": False, "seen": f"{type(error).__name__}: {error}".rstrip(": ")}
+    return {"ok": not seen.startswith("! "), "seen": seen[2:] if seen.startswith("! ") else seen}
+
+
+def _tcp(address: str, port: int, _domain: str) -> str:
+    with socket.create_connection((address, port), timeout=TRY_SECONDS):
+        return "connected"
+
+
+def _ssh(address: str, port: int, _domain: str) -> str:
+    with socket.create_connection((address, port), timeout=TRY_SECONDS) as connection:
+        connection.settimeout(TRY_SECONDS)
+        banner = connection.recv(255).decode("ascii", "replace").strip()
+    if not banner:
+        return "! the connection was closed before a banner came"
+    return banner if banner.startswith("SSH-2.0-") else f"! not an SSH banner: {banner}"
+
+
+def _http(address: str, port: int, domain: str) -> str:
+    return _answer(http.client.HTTPConnection(address, port, timeout=TRY_SECONDS), domain)
+
+
+def _https(address: str, port: int, domain: str) -> str:
+    # The server's certificate is its own business until it has a real one.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection(address, port, timeout=TRY_SECONDS)
+    plain = socket.create_connection((address, port), timeout=TRY_SECONDS)
+    connection.sock = context.wrap_socket(plain, server_hostname=domain)
+    return _answer(connection, domain)
+
+
+def _answer(connection: http.client.HTTPConnection, domain: str) -> str:
+    try:
+        connection.request("GET", "/", headers={"Host": domain, "Connection": "close"})
+        answer = connection.getresponse()
+    finally:
+        connection.close()
+    if answer.status in NO_SERVER:
+        return f"! {answer.status} {answer.reason}: HAProxy finds no server behind it"
+    if answer.status == 404 and not answer.getheader("server"):
+        return "! 404: HAProxy does not know the domain"
+    return f"{answer.status} {answer.reason}"
+
+
+_LOOKS = {"tcp": _tcp, "ssh": _ssh, "http": _http, "https": _https}

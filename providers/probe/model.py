@@ -1,0 +1,58 @@
+"""What a probe is."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from providers import rules, wire
+
+KINDS = ("tcp", "ssh", "http", "https")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing to try from the workstation.
+
+    Attributes:
+        kind: `tcp` (connects), `ssh` (an SSH banner), `http` (an answer by Host),
+            `https` (a TLS handshake by SNI, and an answer over it).
+        port: The port to dial.
+        domain: The Host header and the SNI, for http and https.
+    """
+
+    kind: str
+    port: int
+    domain: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ProbeSpec(wire.Spec):
+    """Checks of one server, made from the workstation; `host` is the workstation.
+
+    Attributes:
+        address: The address that is dialled.
+        checks: What is tried.
+        seconds: How long the server may take to answer all of them.
+    """
+
+    address: str
+    checks: tuple[Check, ...]
+    seconds: int = 30
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        found: list[tuple[str, Any, str]] = [("address", self.address, rules.ipv4(self.address))]
+        for place, check in enumerate(self.checks):
+            where = f"checks[{place}]"
+            found.append((f"{where}.port", check.port, rules.port(check.port)))
+            if check.kind not in KINDS:
+                problem = f"is not a kind: {', '.join(KINDS)}."
+                found.append((f"{where}.kind", check.kind, problem))
+            if check.kind in {"http", "https"}:
+                found.append((f"{where}.domain", check.domain, rules.domain(check.domain)))
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in found
+            if problem
+        ]

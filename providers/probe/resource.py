@@ -1,0 +1,31 @@
+"""The probe as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.probe import model
+
+
+class ProbeProvider(base.Provider[model.ProbeSpec]):
+    """Provider of probes."""
+
+    spec = model.ProbeSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.ProbeSpec]:
+        """Return the driver for a workstation."""
+        from providers.probe import driver  # noqa: PLC0415
+
+        def look(spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
+            answer = host.call(
+                "providers.probe.look", driver.request(spec, seconds), timeout=seconds + 60
+            )
+            return list(answer)
+
+        return driver.ProbeDriver(look, host.url)
+
+
+class Probe(base.Resource, module="probe", name="Probe"):
+    """A probe; its inputs are those of `ProbeSpec`, its `host` the workstation."""
+
+    provider = ProbeProvider

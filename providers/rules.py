@@ -1,0 +1,71 @@
+"""What names, domains, ports and addresses can be; pure.
+
+Each function returns what is wrong with a value, or an empty text. The words
+follow "<value> ".
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+# RFC 1123 host labels; LXD takes the same for instances.
+_LABEL = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_LABEL_ANY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+MAX_LABEL = 63
+MAX_DOMAIN = 253
+MAX_PORT = 65535
+
+
+def name(value: str) -> str:
+    """Check the name of a student, server or instance."""
+    if _LABEL.fullmatch(value):
+        return ""
+    rule = f"Letters, digits and dashes, at most {MAX_LABEL}, starting with a letter"
+    if len(value) > MAX_LABEL:
+        return f"has {len(value)} characters. {rule}."
+    proposal = re.sub(r"[^A-Za-z0-9]+", "-", value).strip("-").lstrip("0123456789-")
+    hint = f': "{proposal}"?' if proposal and _LABEL.fullmatch(proposal) else "."
+    if " " in value:
+        return f"has a space. {rule}{hint}"
+    return f"is not a name. {rule}{hint}"
+
+
+def domain(value: str) -> str:
+    """Check a domain: at least two labels, as DNS and certificates take them."""
+    labels = value.split(".")
+    wrong = len(value) > MAX_DOMAIN or len(labels) < 2  # noqa: PLR2004
+    if wrong or not all(_LABEL_ANY.fullmatch(label) for label in labels) or labels[-1].isdigit():
+        return "is not a domain. Labels of letters, digits and dashes with dots between: lab.test"
+    return ""
+
+
+def port(value: int) -> str:
+    """Check a TCP or UDP port."""
+    return "" if 1 <= value <= MAX_PORT else f"is not a port. 1 to {MAX_PORT}."
+
+
+def ipv4(value: str) -> str:
+    """Check an IPv4 address of one machine."""
+    try:
+        address = ipaddress.IPv4Address(value)
+    except ValueError:
+        return "is not an IPv4 address, as 192.168.8.10."
+    if address.is_unspecified or address.is_multicast or address == ipaddress.IPv4Address(2**32 - 1):
+        return "is not the address of one machine."
+    return ""
+
+
+def comment(value: str) -> str:
+    """Check a comment that goes into files of the host."""
+    if _COMMENT.fullmatch(value):
+        return ""
+    return f"is not a comment. Letters, digits, _ . and -, at most {MAX_LABEL}."
+
+
+def interface(value: str) -> str:
+    """Check the name of a network interface (IFNAMSIZ: 15 characters)."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", value):
+        return ""
+    return "is not the name of an interface. At most 15 letters, digits, _ . and -."

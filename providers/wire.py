@@ -1,0 +1,200 @@
+"""What Pulumi's dynamic protocol does to values, undone in one place.
+
+On the wire whole numbers come back as floats, keys whose value is None
+vanish, `__provider` is among the properties, and a preview carries Unknown.
+Inside Grappe there are frozen dataclasses; this module turns the one into
+the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, TypeVar
+
+# What the SDK puts in place of a value that a preview cannot know
+# (pulumi.runtime.rpc.UNKNOWN, part of the protocol).
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+PROVIDER_KEY = "__provider"
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong in what the user wrote.
+
+    Attributes:
+        key: The setting, as the user writes it.
+        reason: The value, what is wrong with it, and what would be right.
+    """
+
+    key: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What every resource says of itself; each kind adds its own fields.
+
+    Attributes:
+        host: Where it is, as a host URL.
+        owner: Whose it is, as `project/stack`.
+        name: Its name, unique among its kind within the owner.
+    """
+
+    # Fields whose change means another thing, not a changed one.
+    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
+
+    host: str
+    owner: str
+    name: str
+
+    @property
+    def id(self) -> str:
+        """The natural id: who, and what."""
+        return f"{self.owner}/{self.name}"
+
+    def mistakes(self) -> list[Mistake]:
+        """Return what is wrong with the values, all of it."""
+        return []
+
+
+S = TypeVar("S")
+
+
+def clean(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Undo the protocol: no `__provider`, no None, whole floats as ints."""
+    return {
+        key: _plain(value)
+        for key, value in properties.items()
+        if key != PROVIDER_KEY and value is not None
+    }
+
+
+def has_unknown(value: object) -> bool:
+    """Whether anything in a value is not known yet."""
+    if isinstance(value, Mapping):
+        return any(has_unknown(item) for item in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(has_unknown(item) for item in value)
+    return value == UNKNOWN if isinstance(value, str) else type(value).__name__ == "Unknown"
+
+
+def encode(value: Any) -> Any:  # noqa: ANN401 - any dataclass in, JSON-like out
+    """Turn a spec into what goes on the wire; None is left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
+        return {name: encode(item) for name, item in pairs if item is not None}
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(kind: type[S], properties: Mapping[str, Any], where: str = "") -> S:
+    """Turn properties into a frozen dataclass.
+
+    Raises:
+        Mistakes: Keys that are unknown or missing and values of a wrong type, all of them.
+
+    """
+    known = {field.name: field for field in dataclasses.fields(typing.cast("Any", kind))}
+    hints = _hints(kind)
+    mistakes: list[Mistake] = []
+    values: dict[str, Any] = {}
+    for key in properties.keys() - known.keys():
+        mistakes.append(Mistake(_join(where, key), f"is not a setting.{near(key, known)}"))
+    for key, field in known.items():
+        if key in properties:
+            try:
+                values[key] = _decode_value(hints[key], properties[key], _join(where, key))
+            except Mistakes as found:
+                mistakes.extend(found.mistakes)
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            mistakes.append(Mistake(_join(where, key), "is missing"))
+    if mistakes:
+        raise Mistakes(sorted(mistakes, key=lambda mistake: mistake.key))
+    return kind(**values)
+
+
+class Mistakes(ValueError):  # noqa: N818 - it is what it holds
+    """Several mistakes at once."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("; ".join(f"{m.key} {m.reason}" for m in mistakes))
+        self.mistakes = mistakes
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the known word that was meant, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def show(value: object) -> str:
+    """Return a value as it may stand in a message: quoted, short, printable."""
+    text = str(value)
+    short = text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+    return f'"{safe}"' if isinstance(value, str) else safe
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return clean(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _join(where: str, key: str) -> str:
+    return f"{where}.{key}" if where else key
+
+
+_NAMES = {str: "a text", int: "a whole number", bool: "true or false", float: "a number"}
+
+
+def _decode_value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return _decode_value(next(a for a in arguments if a is not type(None)), value, where)
+    if dataclasses.is_dataclass(hint):
+        if not isinstance(value, Mapping):
+            raise Mistakes([Mistake(where, f"{show(value)} is not a group of settings")])
+        return decode(typing.cast("type[Any]", hint), value, where)
+    if origin is tuple:
+        return _decode_list(arguments[0], value, where)
+    if origin is not None and issubclass(origin, Mapping):
+        return _decode_mapping(arguments[1], value, where)
+    wrong = isinstance(value, bool) and hint is not bool
+    if hint in _NAMES and (wrong or not isinstance(value, hint)):
+        raise Mistakes([Mistake(where, f"{show(value)} is not {_NAMES[hint]}")])
+    return value
+
+
+def _decode_list(item_hint: Any, value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401
+    if not isinstance(value, (list, tuple)):
+        raise Mistakes([Mistake(where, f"{show(value)} is not a list")])
+    return tuple(
+        _decode_value(item_hint, item, f"{where}[{place}]") for place, item in enumerate(value)
+    )
+
+
+def _decode_mapping(item_hint: Any, value: Any, where: str) -> dict[str, Any]:  # noqa: ANN401
+    if not isinstance(value, Mapping):
+        raise Mistakes([Mistake(where, f"{show(value)} is not a group of settings")])
+    return {
+        str(key): _decode_value(item_hint, item, f"{where}.{key}")
+        for key, item in sorted(value.items())
+    }

@@ -1,0 +1,1 @@
+"""A throwaway lab host, workstation and relay, made of namespaces on this machine."""

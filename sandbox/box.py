@@ -1,0 +1,110 @@
+"""A sandbox as its user sees it: up, down, status, ssh."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Callable
+
+from providers import errors
+from providers.hosts import command
+from sandbox import layout, machine, network, recipe
+
+HERE = pathlib.Path(__file__).parent
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+    """What of a sandbox is there."""
+
+    name: str
+    up: bool
+    namespaces: tuple[str, ...]
+    host: str
+    workstation: str
+
+
+def up(box: layout.Layout, say: Progress) -> bool:
+    """Bring the sandbox up; return whether there was anything to do."""
+    if status(box).up:
+        return False
+    down(box)
+    box.folder.mkdir(parents=True)
+    say("network: lab host, workstation, relay")
+    network.up(box)
+    say("lab host: booting")
+    machine.boot(box)
+    say("lab host: LXD and UFW")
+    _prepare(box)
+    (box.folder / "ready").touch()
+    return True
+
+
+def down(box: layout.Layout) -> None:
+    """Take the sandbox down, whatever state it is in, and leave nothing."""
+    machine.kill(box)
+    network.down(box)
+    shutil.rmtree(box.folder, ignore_errors=True)
+    parent = box.folder.parent
+    if parent.is_dir() and not any(parent.iterdir()):
+        parent.rmdir()
+
+
+def restart(box: layout.Layout) -> None:
+    """Reboot the lab host: its disk stays, everything live is lost."""
+    machine.poweroff(box)
+    machine.kill(box)
+    network.down(box)
+    network.up(box)
+    machine.start(box)
+
+
+def status(box: layout.Layout) -> Status:
+    """Look at what is there, and change nothing."""
+    present = network.namespaces() if shutil.which("ip") else set()
+    return Status(
+        name=box.name,
+        up=(box.folder / "ready").exists() and machine.running(box),
+        namespaces=tuple(name for name in box.namespaces if name in present),
+        host=box.host_url,
+        workstation=box.workstation_url,
+    )
+
+
+def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
+    """Return the argv that runs `argv`, or a shell, on a machine of the sandbox."""
+    if not status(box).up:
+        raise errors.HostError(f"the sandbox {box.name} is not up", do="./lab sandbox up")
+    if where == "host":
+        return ["ssh", "-F", str(box.ssh_config), box.host, *(["--", *argv] if argv else [])]
+    namespace = {"workstation": box.workstation, "relay": box.relay}[where]
+    return ["ip", "netns", "exec", namespace, *(argv or ["bash"])]
+
+
+def import_image(box: layout.Layout, alias: str = layout.IMAGE_ALIAS) -> bool:
+    """Give the lab host's LXD the stand-in image; return whether it was missing."""
+    if machine.ssh(box, "lxc", "image", "info", alias).ok:
+        return False
+    folder = recipe.server_image()
+    for name in ("metadata.tar", "rootfs.tar"):
+        _must(box, "dd", f"of=/root/{name}", "status=none", stdin=(folder / name).read_bytes())
+    _must(box, "lxc", "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
+          "--alias", alias)  # fmt: skip
+    _must(box, "rm", "/root/metadata.tar", "/root/rootfs.tar")
+    return True
+
+
+def _prepare(box: layout.Layout) -> None:
+    _must(box, "lxd", "waitready", "--timeout=60")
+    _must(box, "lxd", "init", "--preseed", stdin=(HERE / "preseed.yaml").read_bytes())
+    _must(box, "ufw", "allow", "ssh")
+    _must(box, "ufw", "--force", "enable")
+
+
+def _must(box: layout.Layout, *argv: str, stdin: bytes = b"") -> command.CommandResult:
+    done = machine.ssh(box, *argv, stdin=stdin, timeout=180)
+    if not done.ok:
+        raise errors.CommandError(f"`{' '.join(argv)}` failed on {box.host}", seen=done.tail())
+    return done

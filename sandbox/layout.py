@@ -1,0 +1,86 @@
+"""Where the parts of a sandbox are: namespaces, addresses, files."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+HOST_ADDRESS = "192.168.8.10"
+WORKSTATION_ADDRESS = "192.168.8.20"
+HOST_OUTER_ADDRESS = "198.51.100.10"
+RELAY_ADDRESS = "198.51.100.20"
+IMAGE_ALIAS = "standin"
+
+
+def cache() -> pathlib.Path:
+    """Return the folder, outside the tree, for what is costly to make."""
+    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(root) / "grappe"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """One sandbox; `name` is the prefix of its three namespaces."""
+
+    name: str = "grappe"
+
+    @property
+    def host(self) -> str:
+        """The namespace of the lab host, and its name in ssh_config."""
+        return f"{self.name}-host"
+
+    @property
+    def workstation(self) -> str:
+        """The namespace where the student sits."""
+        return f"{self.name}-ws"
+
+    @property
+    def relay(self) -> str:
+        """The namespace of the server on the internet."""
+        return f"{self.name}-relay"
+
+    @property
+    def namespaces(self) -> tuple[str, str, str]:
+        """The three namespaces."""
+        return (self.host, self.workstation, self.relay)
+
+    @property
+    def folder(self) -> pathlib.Path:
+        """What belongs to this sandbox alone, gone after `down`."""
+        return cache() / "sandboxes" / self.name
+
+    @property
+    def disk(self) -> pathlib.Path:
+        """The lab host's disk, a btrfs image."""
+        return self.folder / "disk.btrfs"
+
+    @property
+    def root(self) -> pathlib.Path:
+        """Where the disk is mounted, in a mount namespace of the lab host's own."""
+        return self.folder / "root"
+
+    @property
+    def console(self) -> pathlib.Path:
+        """What the lab host printed while it ran."""
+        return self.folder / "console.log"
+
+    @property
+    def ssh_config(self) -> pathlib.Path:
+        """An ssh_config with which a plain `ssh` on this machine reaches the lab host."""
+        return self.folder / "ssh_config"
+
+    @property
+    def host_url(self) -> str:
+        """The lab host, as `grappe:host` takes it."""
+        return f"ssh://root@{self.host}"
+
+    @property
+    def workstation_url(self) -> str:
+        """The workstation, as `grappe:workstation` takes it."""
+        return f"netns:{self.workstation}"
+
+
+def key() -> pathlib.Path:
+    """Return the private key that opens every sandbox of this machine."""
+    return cache() / "id_ed25519"

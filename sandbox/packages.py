@@ -1,0 +1,48 @@
+"""What a sandbox needs of this machine, and how it gets there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+from providers import errors
+from providers.hosts import command
+
+# The program a package is known by, and the package.
+NEEDED = {
+    "mmdebstrap": "mmdebstrap",
+    "systemd-nspawn": "systemd-container",
+    "mkfs.btrfs": "btrfs-progs",
+    "ip": "iproute2",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "socat": "socat",
+    "losetup": "mount",
+    "nsenter": "util-linux",
+    "curl": "curl",
+    "openssl": "openssl",
+    "gpgv": "gpgv",
+}
+
+
+def missing() -> list[str]:
+    """Return the packages whose program is not there."""
+    return sorted({package for program, package in NEEDED.items() if not shutil.which(program)})
+
+
+def install() -> list[str]:
+    """Install what is missing with apt; return the packages installed."""
+    packages = missing()
+    if not packages:
+        return []
+    env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for argv in (
+        ["apt-get", "-q", "update"],
+        ["apt-get", "-q", "install", "-y", "--no-install-recommends", *packages],
+    ):
+        done = command.execute(argv, timeout=900, env=env)
+        if not done.ok:
+            raise errors.CommandError(
+                f"`{' '.join(argv)}` failed", seen=done.tail(), do="install these packages by hand"
+            )
+    return packages

@@ -1,0 +1,46 @@
+"""What follows from a student's number and a server's place; pure, and frozen by a test."""
+
+from __future__ import annotations
+
+MIN_NUMBER, MAX_NUMBER = 1, 4000
+MAX_SERVERS = 10
+FIRST_SSH_PORT = 22222
+
+
+def ssh_port(number: int, place: int) -> int:
+    """Return the port of the lab host that leads to a server's sshd."""
+    return FIRST_SSH_PORT + 10 * (number - 1) + place
+
+
+def bridge(number: int) -> str:
+    """Return the name of the student's bridge."""
+    return f"gr-{number}"
+
+
+def gateway(number: int) -> str:
+    """Return the bridge's own address."""
+    return f"{_network(number)}.1"
+
+
+def address(number: int, place: int) -> str:
+    """Return a server's address."""
+    return f"{_network(number)}.{10 + place}"
+
+
+def subnet(number: int) -> str:
+    """Return the student's network."""
+    return f"{_network(number)}.0/24"
+
+
+def project(student: str) -> str:
+    """Return the name of the student's LXD project."""
+    return f"grappe-{student}"
+
+
+def domain(server: str, student: str, parent: str) -> str:
+    """Return a server's domain."""
+    return f"{server}.{student}.{parent}".lower()
+
+
+def _network(number: int) -> str:
+    return f"10.{64 + number // 256}.{number % 256}"

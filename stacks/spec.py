@@ -1,0 +1,233 @@
+"""A student's lab, whole: what a stack file means, with everything that follows from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from providers import rules, wire
+from providers.hosts import url
+from stacks import allocation, settings
+
+# Ports of the lab host that are its own on every lab host: sshd and HAProxy.
+HOST_PORTS = (22, 80, 443)
+# `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
+MAX_STUDENT = 63 - len("grappe-")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerSpec:
+    """One server, with nothing left to follow."""
+
+    name: str
+    domain: str
+    port: int
+    address: str
+    image: str
+    state: str
+    limits: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabSpec:
+    """A student's lab; the names are those of `settings.Settings`."""
+
+    owner: str
+    host: str
+    workstation: str
+    student: str
+    number: int
+    project: str
+    bridge: str
+    gateway: str
+    subnet: str
+    address: str
+    interface: str
+    profiles: tuple[str, ...]
+    config: Mapping[str, str]
+    default: str
+    servers: tuple[ServerSpec, ...]
+
+
+def parse(config: Mapping[str, str], *, project: str, stack: str) -> LabSpec:
+    """Read a stack's configuration into the lab that it means.
+
+    Raises:
+        wire.Mistakes: Everything that is wrong with it, keys as the stack file has them.
+
+    """
+    try:
+        given = settings.load(config)
+        lab = _resolve(given, f"{project}/{stack}", stack)
+        mistakes = [*_check_lab(given, lab), *_check_servers(given, lab)]
+    except wire.Mistakes as found:
+        mistakes = found.mistakes
+    if mistakes:
+        prefix = settings.NAMESPACE
+        named = [wire.Mistake(f"{prefix}:{item.key}", item.reason) for item in mistakes]
+        raise wire.Mistakes(named)
+    return lab
+
+
+def _resolve(given: settings.Settings, owner: str, stack: str) -> LabSpec:
+    student, number = given.student or stack, given.number
+    servers = tuple(
+        ServerSpec(
+            name=server.name,
+            domain=server.domain or allocation.domain(server.name, student, given.domain),
+            port=server.port or allocation.ssh_port(number, place),
+            address=server.address or allocation.address(number, place),
+            image=server.image or given.image,
+            state=server.state,
+            limits={**given.limits, **server.limits},
+        )
+        for place, server in enumerate(given.servers)
+    )
+    return LabSpec(
+        owner=owner,
+        host=given.host,
+        workstation=given.workstation,
+        student=student,
+        number=number,
+        project=allocation.project(student),
+        bridge=allocation.bridge(number),
+        gateway=allocation.gateway(number),
+        subnet=allocation.subnet(number),
+        address=given.address,
+        interface=given.interface,
+        profiles=given.profiles,
+        config=given.config,
+        default=given.default,
+        servers=servers,
+    )
+
+
+def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
+    checks: list[tuple[str, Any, str]] = [
+        ("host", given.host, _host_problem(given.host)),
+        ("student", lab.student, _student_problem(lab.student)),
+        ("domain", given.domain, rules.domain(given.domain)),
+    ]
+    if given.workstation != "none":
+        checks.append(("workstation", given.workstation, _host_problem(given.workstation, "none")))
+    if not allocation.MIN_NUMBER <= given.number <= allocation.MAX_NUMBER:
+        limits = f"{allocation.MIN_NUMBER} to {allocation.MAX_NUMBER}"
+        problem = f"is out of range. {limits}, and no other student's on the host."
+        checks.append(("number", given.number, problem))
+    if given.address:
+        checks.append(("address", given.address, rules.ipv4(given.address)))
+    if given.interface:
+        checks.append(("interface", given.interface, rules.interface(given.interface)))
+    if not 1 <= len(given.servers) <= allocation.MAX_SERVERS:
+        problem = f"servers. 1 to {allocation.MAX_SERVERS}."
+        checks.append(("servers", len(given.servers), problem))
+    if given.default and given.default not in {server.name for server in given.servers}:
+        names = ", ".join(server.name for server in given.servers)
+        checks.append(("default", given.default, f"is not one of the servers: {names}."))
+    checks += [
+        (f"{group}.{key}", value, problem)
+        for group in ("config", "limits")
+        for key, value in getattr(given, group).items()
+        if (problem := _setting_problem(group, key, value))
+    ]
+    return _collect(checks)
+
+
+def _check_servers(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
+    checks: list[tuple[str, Any, str]] = []
+    numbered = allocation.MIN_NUMBER <= given.number <= allocation.MAX_NUMBER
+    for place, server in enumerate(lab.servers):
+        where, asked = f"servers[{place}]", given.servers[place]
+        checks.append((f"{where}.name", server.name, rules.name(server.name)))
+        if asked.domain or not rules.name(server.name):
+            problem = rules.domain(server.domain)
+            if not problem and server.domain != server.domain.lower():
+                problem = f'has capitals: "{server.domain.lower()}"?'
+            # What follows from another mistake is not told twice.
+            if asked.domain or not (rules.domain(given.domain) or _student_problem(lab.student)):
+                checks.append((f"{where}.domain", server.domain, problem))
+        if asked.port:
+            checks.append((f"{where}.port", server.port, _port_problem(server.port)))
+        if asked.address:
+            inside = lab.subnet if numbered else ""
+            problem = _address_problem(server.address, inside, lab.gateway)
+            checks.append((f"{where}.address", server.address, problem))
+        if server.state not in {"running", "stopped"}:
+            checks.append((f"{where}.state", server.state, "is not a state: running or stopped."))
+        checks.append((f"{where}.image", server.image, _image_problem(server.image)))
+        checks += [
+            (f"{where}.limits.{key}", value, problem)
+            for key, value in asked.limits.items()
+            if (problem := _setting_problem("limits", key, value))
+        ]
+    mistakes = _collect(checks)
+    for field in ("name", "domain", "port", "address"):
+        mistakes += _twice(field, [getattr(server, field) for server in lab.servers])
+    return mistakes
+
+
+def _collect(checks: Iterable[tuple[str, Any, str]]) -> list[wire.Mistake]:
+    return [
+        wire.Mistake(key, f"{wire.show(value)} {problem}") for key, value, problem in checks if problem
+    ]
+
+
+def _twice(field: str, values: list[Any]) -> list[wire.Mistake]:
+    return [
+        wire.Mistake(
+            f"servers[{place}].{field}",
+            f"{wire.show(value)} is servers[{values.index(value)}]'s already.",
+        )
+        for place, value in enumerate(values)
+        if values.index(value) != place
+    ]
+
+
+def _host_problem(text: str, extra: str = "") -> str:
+    if not text:
+        return "is empty. Where is the lab host? local:, or ssh://[user@]host[:port]."
+    try:
+        url.parse(text)
+    except ValueError as error:
+        return f"{error}{f', or {extra}' if extra else ''}."
+    return ""
+
+
+def _student_problem(student: str) -> str:
+    if len(student) > MAX_STUDENT and not rules.name(student[:MAX_STUDENT]):
+        return f"has {len(student)} characters, at most {MAX_STUDENT}."
+    return rules.name(student)
+
+
+def _port_problem(port: int) -> str:
+    if port in HOST_PORTS:
+        return "is the lab host's own (ssh, http or https). From 1024 up is safe."
+    return rules.port(port)
+
+
+def _address_problem(address: str, subnet: str, gateway: str) -> str:
+    if problem := rules.ipv4(address):
+        return problem
+    if subnet:
+        network = ipaddress.IPv4Network(subnet)
+        inside = ipaddress.IPv4Address(address)
+        taken = {ipaddress.IPv4Address(gateway), network[0], network[-1]}
+        if inside not in network or inside in taken:
+            return f"is not free on the student's bridge {subnet}: {network[2]} to {network[-2]}."
+    return ""
+
+
+def _image_problem(image: str) -> str:
+    if image and all(c.isalnum() or c in "._-/" for c in image) and len(image) <= 128:  # noqa: PLR2004
+        return ""
+    return "is not an image. An alias of letters, digits and ._-/, or a fingerprint."
+
+
+def _setting_problem(group: str, key: str, value: str) -> str:
+    if not all(c.isalnum() or c in "._-" for c in key) or not key.isascii():
+        return f"cannot be set: its key is not one of LXD's {group}."
+    if not value.isprintable():
+        return "has control characters in it."
+    return ""
