@@ -108,3 +108,10 @@ def _must(box: layout.Layout, *argv: str, stdin: bytes = b"") -> command.Command
     if not done.ok:
         raise errors.CommandError(f"`{' '.join(argv)}` failed on {box.host}", seen=done.tail())
     return done
+
+
+def versions(box: layout.Layout) -> str:
+    """Return what the lab host is made of, with versions."""
+    script = ". /etc/os-release; echo Debian $VERSION_ID; lxd --version; haproxy -v | head -n 1"
+    system, lxd, haproxy, *_rest = machine.ssh(box, script).stdout.splitlines()
+    return f"{system}, LXD {lxd}, HAProxy {haproxy.split()[2].split('-')[0]}"

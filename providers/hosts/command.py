@@ -88,3 +88,8 @@ def wait_until(condition: Callable[[], bool], *, what: str, timeout: float, paus
         if time.monotonic() > deadline:
             raise errors.NotReadyError(f"waited {timeout:g} s for {what}")
         time.sleep(pause)
+
+
+def attach(argv: Sequence[str]) -> int:
+    """Run argv with our own standard streams; return its exit status."""
+    return subprocess.run(list(argv), check=False).returncode  # noqa: S603

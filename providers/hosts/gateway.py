@@ -73,23 +73,30 @@ class Host:
         return "/var/lib/grappe"
 
     def run(
-        self, argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60, check: bool = True
+        self,
+        argv: Sequence[str],
+        *,
+        stdin: bytes = b"",
+        timeout: float = 60,
+        check: bool = True,
+        root: bool = True,
     ) -> command.CommandResult:
-        """Run argv as root.
+        """Run argv, as root unless told that the login itself will do.
 
         Raises:
             errors.CommandError: It exited with other than 0 (and `check`), or hangs.
             errors.HostError: The host stopped answering.
 
         """
-        full = ["sudo", "-n", "--", *argv] if self._sudo else list(argv)
+        sudo = root and self._sudo
+        full = ["sudo", "-n", "--", *argv] if sudo else list(argv)
         try:
             done = self._transport.run(full, stdin=stdin, timeout=timeout)
         except errors.CommandError as error:
             raise errors.CommandError(
                 f"{self.url}: {error.brief}", seen=error.seen, do=error.do
             ) from error
-        if self._sudo and done.status == 1 and done.stderr.startswith("sudo: "):
+        if sudo and done.status == 1 and done.stderr.startswith("sudo: "):
             raise errors.HostError(
                 f"{self.url}: the login may not become root without a password",
                 seen=done.tail(),
@@ -108,6 +115,7 @@ class Host:
         *,
         needs: Sequence[str] = (),
         timeout: float = 120,
+        root: bool = True,
     ) -> Any:  # noqa: ANN401 - JSON
         """Run `main(request)` of one of our modules on the host; return what it returned.
 
@@ -116,7 +124,11 @@ class Host:
         """
         program, payload = bundle.make(module, needs, request)
         done = self.run(
-            ["python3", "-I", "-c", program], stdin=payload, timeout=timeout, check=False
+            ["python3", "-I", "-c", program],
+            stdin=payload,
+            timeout=timeout,
+            check=False,
+            root=root,
         )
         if done.status == 127 or "python3: command not found" in done.stderr:  # noqa: PLR2004
             raise errors.HostError(

@@ -18,7 +18,10 @@ class ProbeProvider(base.Provider[model.ProbeSpec]):
 
         def look(spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
             answer = host.call(
-                "providers.probe.look", driver.request(spec, seconds), timeout=seconds + 60
+                "providers.probe.look",
+                driver.request(spec, seconds),
+                timeout=seconds + 60,
+                root=False,
             )
             return list(answer)
 

@@ -20,6 +20,6 @@ for home in root home/admin; do
 done
 chroot "$root" chown -R admin:admin /home/admin/.ssh
 # Each server makes its own at first boot.
-rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/dbus/machine-id
+rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/dbus/machine-id "$root"/etc/hostname
 : > "$root/etc/machine-id"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/usr/share/doc/* "$root"/usr/share/locale/*

@@ -1,0 +1,102 @@
+"""`./lab`: what Grappe does from a shell."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+
+EPILOG = """\
+A first student on a host of your own:
+  ./lab new alice --number 7 --host ssh://root@lab.example
+  ./lab preview alice          what it would do
+  ./lab up alice               do it; again to mend drift
+  ./lab down alice             take it down
+
+After `eval "$(./lab env)"` a plain `pulumi preview|up|refresh|destroy -s alice` does the same.
+Exit status: 0 well, 1 it failed or the answer is no, 2 the command line is wrong.
+"""
+
+
+def main() -> int:
+    """Run one command; an error is told in words."""
+    options = _parser().parse_args()
+    module, _, function = options.run.partition(":")
+    from providers import errors  # noqa: PLC0415 - `--help` needs none of it
+
+    try:
+        return int(getattr(importlib.import_module(module), function)(options))
+    except errors.GrappeError as error:
+        sys.stderr.write(f"error: {error}\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; running it again is safe\n")
+    except Exception as error:  # noqa: BLE001 - told in words, below
+        if type(error).__module__.startswith("pulumi.automation"):
+            # The engine has said on the way what failed.
+            sys.stderr.write("error: pulumi failed, see above\n")
+        else:
+            raise
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./lab",
+        description="Grappe: a lab for every student of a class.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def add(
+        name: str, run: str, text: str, to: argparse._SubParsersAction | None = None  # type: ignore[type-arg]
+    ) -> argparse.ArgumentParser:
+        made = (to or commands).add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
+
+    demo = add("demo", "cli.demo:run", "make a sandbox and a student's lab in it, and try it")
+    demo.add_argument("--down", action="store_true", help="take lab and sandbox down again")
+    demo.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    demo.add_argument("--json", action="store_true", help="print the card as JSON")
+
+    test = add("test", "cli.tests:run", "run the whole test suite, in a sandbox of its own")
+    test.add_argument("--fast", action="store_true", help="only what needs no root, under a minute")
+    test.add_argument("--keep", action="store_true", help="leave the sandbox up for a look")
+    test.add_argument("pytest", nargs="*", help="passed on to pytest, after --")
+
+    sandbox = commands.add_parser("sandbox", help="the throwaway lab host, workstation and relay")
+    parts = sandbox.add_subparsers(metavar="ACTION", required=True)
+    add("up", "cli.sandbox:up", "bring it up; does nothing when it is", parts)
+    add("down", "cli.sandbox:down", "take it down and leave nothing", parts)
+    status = add("status", "cli.sandbox:status", "say what is there", parts)
+    status.add_argument("--json", action="store_true", help="the same facts as JSON")
+    ssh = add("ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines", parts)
+    ssh.add_argument(
+        "where", nargs="?", choices=("host", "workstation", "relay"), default="host"
+    )
+    ssh.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
+
+    add("env", "cli.environment:show", 'for `eval "$(./lab env)"`: then a plain pulumi works')
+
+    new = add("new", "cli.stack:new", "write a student's stack file")
+    new.add_argument("name", help="the stack and the student")
+    new.add_argument("--number", type=int, required=True, help="1 to 4000, one a student and host")
+    new.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
+    new.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
+    new.add_argument("--image", default="", help="an image of the lab host (default yunohost-12)")
+    new.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
+    for name, text in (
+        ("up", "bring a student's lab up, mend it, or go on after a failure"),
+        ("down", "take a student's lab down"),
+        ("preview", "show what `up` would do"),
+    ):
+        add(name, f"cli.stack:{name}", text).add_argument("name", help="the stack")
+    forget = add("forget", "cli.stack:forget", "drop the state of a lab whose host is gone for good")
+    forget.add_argument("name", help="the stack")
+    forget.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

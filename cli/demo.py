@@ -1,0 +1,117 @@
+"""The main job from nothing: a sandbox, a student's lab in it, and a look at all of it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import Any
+
+from cli import environment, progress, stack
+from cli import sandbox as commands
+from providers import errors
+from providers.hosts import command
+from sandbox import box as boxes
+from sandbox import layout
+
+NAME, NUMBER = "demo", 1
+
+
+def run(options: argparse.Namespace) -> int:
+    """Bring the demo up, or take it down."""
+    box = commands.chosen()
+    if options.down:
+        return _down(options, box)
+    question = (
+        "Grappe needs root to make a throwaway lab host on this machine "
+        "(namespaces, no change to your network). Continue?"
+    )
+    if not boxes.status(box).up and not progress.ask(question, yes=options.yes):
+        return 1
+    with progress.step("engine") as step:
+        environment.apply(step.say)
+        step.detail = "Pulumi"
+    commands.bring_up(box)
+    _write_stack(box)
+    sys.stderr.write(f"… pulumi up -s {NAME}\n")
+    stack.up(argparse.Namespace(name=NAME))
+    servers = stack.select(NAME).outputs()["servers"].value
+    with progress.step("from the workstation") as step:
+        cards = [_try(box, server, step.say) for server in servers]
+        step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
+    _print_card(cards, as_json=options.json)
+    return 0
+
+
+def _down(options: argparse.Namespace, box: layout.Layout) -> int:
+    if boxes.status(box).up and stack.file_of(NAME).exists():
+        stack.down(argparse.Namespace(name=NAME))
+    elif stack.file_of(NAME).exists():
+        # The lab host is gone, and everything that was on it.
+        stack.forget(argparse.Namespace(name=NAME, yes=True))
+    return commands.down(options)
+
+
+def _write_stack(box: layout.Layout) -> None:
+    os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
+    if stack.file_of(NAME).exists():
+        return
+    stack.new(
+        argparse.Namespace(
+            name=NAME,
+            number=NUMBER,
+            host=box.host_url,
+            workstation=box.workstation_url,
+            image=layout.IMAGE_ALIAS,
+            domain="",
+        )
+    )
+
+
+def _try(box: layout.Layout, server: dict[str, Any], say: progress.Say) -> dict[str, Any]:
+    """Go every way to a server as a student would; the server must say its own name."""
+    name, ssh = server["name"], server["ssh"]
+    say(f"ssh {ssh['port']} → {name}")
+    argv = ["ssh", "-o", "BatchMode=yes", "-p", str(ssh["port"]), f"admin@{ssh['host']}",
+            "hostname; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"]  # fmt: skip
+    said = _on_workstation(box, argv).splitlines()
+    answers = {f"ssh port {ssh['port']}": said[0]}
+    for url in server["urls"]:
+        say(url)
+        page = _on_workstation(box, ["curl", "-sSk", "--max-time", "10", url])
+        answers[url] = page.partition(":")[0]
+    for way, answer in answers.items():
+        if answer != name:
+            raise errors.NotReadyError(f"{way} is answered by {answer!r}, not by {name}")
+    return {**server, "fingerprint": said[1].split()[1]}
+
+
+def _on_workstation(box: layout.Layout, argv: list[str]) -> str:
+    done = command.execute(["ip", "netns", "exec", box.workstation, *argv], timeout=30)
+    if not done.ok:
+        raise errors.NotReadyError(
+            f"`{' '.join(argv)}` failed on the workstation", seen=done.tail()
+        )
+    return done.stdout
+
+
+def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
+    """Print what the student needs to know."""
+    if as_json:
+        sys.stdout.write(json.dumps(cards) + "\n")
+        return
+    host = cards[0]["ssh"]["host"]
+    lines = [f"\n{NAME}, student {NUMBER}{'lab host ' + host:>40}"]
+    for card in cards:
+        ssh = card["ssh"]
+        lines.append(f"  {card['name']}  {'   '.join(card['urls'])}")
+        lines.append(f"         ssh -p {ssh['port']} admin@{host}   {card['fingerprint']}")
+    lines += [
+        "",
+        'On the workstation:  ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10',
+        'See the plan:        eval "$(./lab env)"; pulumi preview -s demo',
+        "Break it, mend it:   docs/first-hour.md",
+        "Take it down:        ./lab demo --down",
+    ]
+    sys.stdout.write("\n".join(lines) + "\n")

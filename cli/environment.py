@@ -1,0 +1,62 @@
+"""What a plain `pulumi` needs in its environment, and where the state lives."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import secrets
+import shlex
+import sys
+
+from cli import progress
+from engine import engine
+from sandbox import layout
+
+ROOT = pathlib.Path(__file__).parent.parent
+STATE = ROOT / ".state"
+PASSPHRASE = STATE / "passphrase"
+
+
+def prepare(say: progress.Say) -> dict[str, str]:
+    """Make engine, state and passphrase ready; return the variables to set."""
+    found = engine.ensure(say)
+    variables = {
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    if found.folder:
+        variables["PATH"] = f"{found.folder}{os.pathsep}{os.environ.get('PATH', '')}"
+    if found.source == "built":
+        # Where the installer is out of reach, so are plugins: do not wait for them each run.
+        variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
+    if "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
+        variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase())
+    box = layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
+    if box.ssh_config.exists():
+        # The sandbox's hosts beside the user's own ssh_config, which it includes.
+        variables["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
+    return variables
+
+
+def apply(say: progress.Say) -> None:
+    """Prepare, and set the variables for this process and what it starts."""
+    os.environ.update(prepare(say))
+
+
+def show(_options: argparse.Namespace) -> int:
+    """Print the variables as a shell takes them."""
+    with progress.step("engine") as step:
+        variables = prepare(step.say)
+        step.detail = f"state in {STATE.name}/, its passphrase in {STATE.name}/passphrase"
+    for name, value in variables.items():
+        sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
+    sys.stdout.write(f"# State: {STATE}   Passphrase: {PASSPHRASE} (keep both, and keep it secret)\n")
+    return 0
+
+
+def _passphrase() -> pathlib.Path:
+    if not PASSPHRASE.exists():
+        STATE.mkdir(exist_ok=True)
+        PASSPHRASE.touch(mode=0o600)
+        PASSPHRASE.write_text(secrets.token_urlsafe(24) + "\n")
+    return PASSPHRASE

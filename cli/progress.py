@@ -1,0 +1,75 @@
+"""Telling what goes on: one line a step, on standard error, with the time it took."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+LABEL_WIDTH = 20
+TEXT_WIDTH = 52
+
+
+class Step:
+    """A step under way."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self.detail = ""
+        self._alive = sys.stderr.isatty()
+        self._start = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Tell what the step is at."""
+        self.detail = text
+        if self._alive:
+            sys.stderr.write(f"\r\x1b[K… {self._label:<{LABEL_WIDTH}} {text[:TEXT_WIDTH]}")
+        else:
+            sys.stderr.write(f"… {self._label:<{LABEL_WIDTH}} {text}\n")
+        sys.stderr.flush()
+
+    def end(self, mark: str) -> None:
+        """Tell how it ended."""
+        took = _duration(time.monotonic() - self._start)
+        line = f"{mark} {self._label:<{LABEL_WIDTH}} {self.detail:<{TEXT_WIDTH}} {took:>9}"
+        start = "\r\x1b[K" if self._alive else ""
+        sys.stderr.write(f"{start}{_colour(mark, line)}\n")
+        sys.stderr.flush()
+
+
+@contextlib.contextmanager
+def step(label: str) -> Iterator[Step]:
+    """Show a step, and whether it went well."""
+    current = Step(label)
+    try:
+        yield current
+    except BaseException:
+        current.end("✗")
+        raise
+    current.end("✓")
+
+
+def ask(question: str, *, yes: bool) -> bool:
+    """Ask on a terminal; without one, or when told, the answer is yes."""
+    if yes or not sys.stdin.isatty() or not sys.stderr.isatty():
+        return True
+    sys.stderr.write(f"{question} [Y/n] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"", "y", "yes"}
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def _colour(mark: str, line: str) -> str:
+    if not sys.stderr.isatty() or os.environ.get("NO_COLOR"):
+        return line
+    return f"\x1b[{32 if mark == '✓' else 31}m{mark}\x1b[0m{line[1:]}"
+
+
+Say = Callable[[str], None]

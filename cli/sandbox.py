@@ -1,0 +1,76 @@
+"""The sandbox's commands."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+
+from cli import progress
+from providers import errors
+from sandbox import box as boxes
+from sandbox import layout, packages, recipe
+
+
+def chosen() -> layout.Layout:
+    """Return the sandbox that the commands act on."""
+    return layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
+
+
+def bring_up(box: layout.Layout) -> None:
+    """Bring a sandbox up with its image, step by step."""
+    if os.geteuid() != 0:
+        raise errors.HostError(
+            "a sandbox needs root: it is made of namespaces, mounts and a loop device",
+            do="run this as root, or give a lab host of your own with ./lab new",
+        )
+    with progress.step("system packages") as step:
+        installed = packages.install()
+        step.detail = f"{len(installed)} installed" if installed else "all there"
+    with progress.step("lab host") as step:
+        step.say("Debian 12 with LXD, UFW and HAProxy")
+        recipe.host_disk()
+        fresh = boxes.up(box, step.say)
+        step.detail = boxes.versions(box) if fresh else f"{box.host} is up already"
+    with progress.step("image") as step:
+        step.say("standin (a stand-in: no YunoHost)")
+        recipe.server_image()
+        imported = boxes.import_image(box)
+        step.detail += "" if imported else ", there already"
+
+
+def up(_options: argparse.Namespace) -> int:
+    """Bring the sandbox up."""
+    bring_up(chosen())
+    return 0
+
+
+def down(_options: argparse.Namespace) -> int:
+    """Take the sandbox down and leave nothing of it."""
+    box = chosen()
+    with progress.step("sandbox") as step:
+        boxes.down(box)
+        step.detail = f"{box.name} is down"
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Show what of the sandbox is there; exit 0 when it is up, 1 when not."""
+    found = boxes.status(chosen())
+    if options.json:
+        sys.stdout.write(json.dumps(dataclasses.asdict(found)) + "\n")
+    else:
+        sys.stdout.write(
+            f"sandbox      {found.name} is {'up' if found.up else 'down'}\n"
+            f"namespaces   {', '.join(found.namespaces) or 'none'}\n"
+            f"host         {found.host}\nworkstation  {found.workstation}\n"
+        )
+    return 0 if found.up else 1
+
+
+def ssh(options: argparse.Namespace) -> int:
+    """Enter a machine of the sandbox, or run a command there."""
+    argv = boxes.enter(chosen(), options.where, options.command)
+    os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own

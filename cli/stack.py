@@ -1,0 +1,136 @@
+"""A student's stack: its file, and thin commands over the Automation API."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import socket
+import sys
+
+import yaml
+from pulumi import automation
+
+from cli import environment, progress
+from providers import base, errors, wire
+from stacks import settings, spec
+
+PROJECT = "grappe"
+
+
+def new(options: argparse.Namespace) -> int:
+    """Write a student's stack file and make the stack, nothing else."""
+    path = file_of(options.name)
+    if path.exists():
+        raise errors.BadInputError(
+            f"{path.relative_to(environment.ROOT)} exists already",
+            do=f"edit it, or remove it first; then: pulumi preview -s {options.name}",
+        )
+    values = {"host": options.host, "number": options.number}
+    for key in ("workstation", "image", "domain"):
+        if getattr(options, key):
+            values[key] = getattr(options, key)
+    config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
+    texts = {key: str(value) for key, value in config.items()}
+    try:
+        lab = spec.parse(texts, project=PROJECT, stack=options.name)
+    except wire.Mistakes as mistakes:
+        raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
+    path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+    select(options.name)
+    sys.stdout.write(f"stacks/{path.name}\n")
+    for server in lab.servers:
+        sys.stdout.write(f"  {server.name}  {server.domain}  ssh port {server.port}\n")
+    sys.stderr.write(
+        f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
+    )
+    return 0
+
+
+def up(options: argparse.Namespace) -> int:
+    """Bring a stack up; go on where an interrupted run ended."""
+    stack = select(options.name)
+    unlock(stack, options.name)
+    stack.up(on_output=_echo, on_error=_echo, color=_colour(), continue_on_error=False)
+    return 0
+
+
+def preview(options: argparse.Namespace) -> int:
+    """Show what `up` would do."""
+    stack = select(options.name)
+    unlock(stack, options.name)
+    stack.preview(on_output=_echo, on_error=_echo, color=_colour())
+    return 0
+
+
+def down(options: argparse.Namespace) -> int:
+    """Take a stack down; its file stays."""
+    stack = select(options.name)
+    unlock(stack, options.name)
+    stack.destroy(on_output=_echo, on_error=_echo, color=_colour())
+    return 0
+
+
+def forget(options: argparse.Namespace) -> int:
+    """Drop a stack's state, for a lab host that is gone for good; touch no host."""
+    question = (
+        f"Forget everything recorded of {options.name}? What is left of it on its old host stays "
+        "there, and Grappe will not find it again."
+    )
+    if not options.yes and not sys.stdin.isatty():
+        raise errors.BadInputError(f"{question} Say --yes.")
+    if not progress.ask(question, yes=options.yes):
+        return 1
+    stack = select(options.name)
+    unlock(stack, options.name)
+    deployment = stack.export_stack()
+    gone = deployment.deployment or {}
+    kept = [item for item in gone.get("resources", []) if item["type"] == "pulumi:pulumi:Stack"]
+    for item in kept:
+        item.pop("outputs", None)
+    gone["resources"], gone["pending_operations"] = kept, []
+    stack.import_stack(automation.Deployment(version=deployment.version, deployment=gone))
+    sys.stderr.write(f"{options.name} is forgotten; ./lab up {options.name} makes it anew\n")
+    return 0
+
+
+def select(name: str) -> automation.Stack:
+    """Return a stack of this folder; one that has only its file is made."""
+    with progress.step("engine") as step:
+        environment.apply(step.say)
+        step.detail = "ready"
+    if not file_of(name).exists():
+        known = sorted(path.name.split(".")[1] for path in file_of("*").parent.glob("Pulumi.*.yaml"))
+        raise errors.BadInputError(
+            f"there is no stack {name}: stacks/Pulumi.{name}.yaml is missing",
+            seen=f"stacks: {', '.join(known) or 'none'}",
+            do=f"./lab new {name} --number N --host URL",
+        )
+    workspace = automation.LocalWorkspace(work_dir=str(environment.ROOT))
+    return automation.Stack.create_or_select(name, workspace)
+
+
+def unlock(stack: automation.Stack, name: str) -> None:
+    """Clear the lock of a run of this machine whose process is gone."""
+    for path in sorted((environment.STATE / ".pulumi" / "locks").rglob(f"{name}/*.json")):
+        held = json.loads(path.read_text())
+        here = held.get("hostname") == socket.gethostname()
+        if here and not pathlib.Path("/proc", str(held.get("pid"))).exists():
+            sys.stderr.write(f"… clearing the lock of a run that ended (process {held['pid']})\n")
+            stack.cancel()
+            return
+
+
+def file_of(name: str) -> pathlib.Path:
+    """Return where a stack's file is."""
+    return environment.ROOT / "stacks" / f"Pulumi.{name}.yaml"
+
+
+def _echo(text: str) -> None:
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def _colour() -> str:
+    return "always" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else "never"

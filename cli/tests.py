@@ -1,0 +1,40 @@
+"""The test suite, from a machine with nothing on it."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from cli import environment, progress
+from engine import engine
+from providers.hosts import command
+from sandbox import box as boxes
+from sandbox import layout
+
+SANDBOX = "grappe-test"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the suite; with --fast, what needs neither root nor a sandbox."""
+    # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
+    argv = [sys.executable, "-m", "pytest", *options.pytest]
+    if options.fast:
+        os.execv(argv[0], [*argv, "-m", "not sandbox"])  # noqa: S606
+    from cli import sandbox as commands  # noqa: PLC0415
+
+    box = layout.Layout(SANDBOX)
+    with progress.step("engine") as step:
+        found = engine.ensure(step.say)
+        step.detail = f"pulumi {found.version}, {found.source}"
+    # What a killed run left would make the tests lie.
+    boxes.down(box)
+    commands.bring_up(box)
+    os.environ.update({**environment.prepare(lambda _text: None), "GRAPPE_SANDBOX": SANDBOX})
+    try:
+        return command.attach(argv)
+    finally:
+        if not options.keep:
+            boxes.down(box)
+
+
