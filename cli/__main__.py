@@ -30,7 +30,7 @@ def main() -> int:
         sys.stderr.write(f"error: {error}\n")
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; running it again is safe\n")
-    except Exception as error:  # noqa: BLE001 - told in words, below
+    except Exception as error:
         if type(error).__module__.startswith("pulumi.automation"):
             # The engine has said on the way what failed.
             sys.stderr.write("error: pulumi failed, see above\n")
@@ -49,7 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def add(
-        name: str, run: str, text: str, to: argparse._SubParsersAction | None = None  # type: ignore[type-arg]
+        name: str,
+        run: str,
+        text: str,
+        to: argparse._SubParsersAction | None = None,  # type: ignore[type-arg]
     ) -> argparse.ArgumentParser:
         made = (to or commands).add_parser(name, help=text, description=text)
         made.set_defaults(run=run)
@@ -72,9 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", "cli.sandbox:status", "say what is there", parts)
     status.add_argument("--json", action="store_true", help="the same facts as JSON")
     ssh = add("ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines", parts)
-    ssh.add_argument(
-        "where", nargs="?", choices=("host", "workstation", "relay"), default="host"
-    )
+    ssh.add_argument("where", nargs="?", choices=("host", "workstation", "relay"), default="host")
     ssh.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
 
     add("env", "cli.environment:show", 'for `eval "$(./lab env)"`: then a plain pulumi works')
@@ -92,7 +93,9 @@ def _parser() -> argparse.ArgumentParser:
         ("preview", "show what `up` would do"),
     ):
         add(name, f"cli.stack:{name}", text).add_argument("name", help="the stack")
-    forget = add("forget", "cli.stack:forget", "drop the state of a lab whose host is gone for good")
+    forget = add(
+        "forget", "cli.stack:forget", "drop the state of a lab whose host is gone for good"
+    )
     forget.add_argument("name", help="the stack")
     forget.add_argument("--yes", "-y", action="store_true", help="do not ask")
     return parser

@@ -109,7 +109,7 @@ def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
         lines.append(f"         ssh -p {ssh['port']} admin@{host}   {card['fingerprint']}")
     lines += [
         "",
-        'On the workstation:  ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10',
+        "On the workstation:  ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10",
         'See the plan:        eval "$(./lab env)"; pulumi preview -s demo',
         "Break it, mend it:   docs/first-hour.md",
         "Take it down:        ./lab demo --down",

@@ -50,7 +50,9 @@ def show(_options: argparse.Namespace) -> int:
         step.detail = f"state in {STATE.name}/, its passphrase in {STATE.name}/passphrase"
     for name, value in variables.items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    sys.stdout.write(f"# State: {STATE}   Passphrase: {PASSPHRASE} (keep both, and keep it secret)\n")
+    sys.stdout.write(
+        f"# State: {STATE}   Passphrase: {PASSPHRASE} (keep both, and keep it secret)\n"
+    )
     return 0
 
 

@@ -85,7 +85,7 @@ def forget(options: argparse.Namespace) -> int:
     stack = select(options.name)
     unlock(stack, options.name)
     deployment = stack.export_stack()
-    gone = deployment.deployment or {}
+    gone = dict(deployment.deployment or {})
     kept = [item for item in gone.get("resources", []) if item["type"] == "pulumi:pulumi:Stack"]
     for item in kept:
         item.pop("outputs", None)
@@ -101,7 +101,9 @@ def select(name: str) -> automation.Stack:
         environment.apply(step.say)
         step.detail = "ready"
     if not file_of(name).exists():
-        known = sorted(path.name.split(".")[1] for path in file_of("*").parent.glob("Pulumi.*.yaml"))
+        known = sorted(
+            path.name.split(".")[1] for path in file_of("*").parent.glob("Pulumi.*.yaml")
+        )
         raise errors.BadInputError(
             f"there is no stack {name}: stacks/Pulumi.{name}.yaml is missing",
             seen=f"stacks: {', '.join(known) or 'none'}",

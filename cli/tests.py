@@ -36,5 +36,3 @@ def run(options: argparse.Namespace) -> int:
     finally:
         if not options.keep:
             boxes.down(box)
-
-

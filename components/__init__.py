@@ -1,0 +1,1 @@
+"""Components: which resources a lab is made of, and what waits for what."""

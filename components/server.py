@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 
 from providers.haproxy.model import BackendSpec
@@ -38,7 +40,7 @@ class Server(pulumi.ComponentResource):
     ) -> None:
         name = f"{lab.student}-{server.name}"
         super().__init__("grappe:index:Server", name, {}, opts)
-        common = {"host": lab.host, "owner": lab.owner}
+        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner}
         # What the component waits for, its parts wait for too: said once, to each.
         wait = opts.depends_on
         own = pulumi.ResourceOptions(parent=self, depends_on=wait)
@@ -97,7 +99,7 @@ class Server(pulumi.ComponentResource):
         ways: list[pulumi.Resource],
     ) -> None:
         name = f"{lab.student}-{server.name}"
-        common = {"host": lab.workstation, "owner": lab.owner, "name": server.name}
+        common: dict[str, Any] = {"host": lab.workstation, "owner": lab.owner, "name": server.name}
         Entry(
             f"{name}-hosts",
             EntrySpec(**common, address="", domains=(server.domain,)),

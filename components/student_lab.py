@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pulumi
 
 from components import server
@@ -25,7 +27,7 @@ class StudentLab(pulumi.ComponentResource):
 
     def __init__(self, lab: LabSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("grappe:index:StudentLab", lab.student, {}, opts)
-        common = {"host": lab.host, "owner": lab.owner}
+        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner}
         preflight = Preflight(
             f"{lab.student}-preflight",
             PreflightSpec(

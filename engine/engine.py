@@ -98,7 +98,7 @@ def _home() -> pathlib.Path:
 def _install() -> bool:
     """Run the official installer; whether it could be had."""
     try:
-        with urllib.request.urlopen(INSTALLER, timeout=INSTALLER_SECONDS) as answer:  # noqa: S310
+        with urllib.request.urlopen(INSTALLER, timeout=INSTALLER_SECONDS) as answer:
             script = answer.read()
     except (OSError, urllib.error.URLError):
         return False

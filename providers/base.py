@@ -134,9 +134,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         inputs = {**wire.encode(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 
-    def update(
-        self, _id: str, olds: dict[str, Any], news: dict[str, Any]
-    ) -> dynamic.UpdateResult:
+    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
         """Change the thing in place."""
         old, new = self._decode(olds), self._decode(news)
         host, outputs = _spoken(lambda: self._act(new, lambda driver: driver.update(old, new)))
@@ -191,7 +189,7 @@ class Resource(dynamic.Resource):
             later: Fields of the spec that another resource knows.
 
         """
-        properties = {**wire.encode(spec), **{key: None for key in self.outputs}, **later}
+        properties = {**wire.encode(spec), **dict.fromkeys(self.outputs), **later}
         super().__init__(self.provider(), name, properties, opts)
 
 
@@ -250,7 +248,7 @@ def _spoken(action: Callable[[], T]) -> T:
         return action()
     except errors.GrappeError:
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told in words, with its cause
         _tell_bug(error)
 
 

@@ -52,7 +52,11 @@ def ipv4(value: str) -> str:
         address = ipaddress.IPv4Address(value)
     except ValueError:
         return "is not an IPv4 address, as 192.168.8.10."
-    if address.is_unspecified or address.is_multicast or address == ipaddress.IPv4Address(2**32 - 1):
+    if (
+        address.is_unspecified
+        or address.is_multicast
+        or address == ipaddress.IPv4Address(2**32 - 1)
+    ):
         return "is not the address of one machine."
     return ""
 
@@ -69,3 +73,10 @@ def interface(value: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", value):
         return ""
     return "is not the name of an interface. At most 15 letters, digits, _ . and -."
+
+
+def alias(value: str) -> str:
+    """Check the alias of an image."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+        return ""
+    return "is not an alias. Letters, digits, . _ and -, at most 63, as yunohost-12."

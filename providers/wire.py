@@ -83,7 +83,7 @@ def has_unknown(value: object) -> bool:
     return value == UNKNOWN if isinstance(value, str) else type(value).__name__ == "Unknown"
 
 
-def encode(value: Any) -> Any:  # noqa: ANN401 - any dataclass in, JSON-like out
+def encode(value: Any) -> Any:
     """Turn a spec into what goes on the wire; None is left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
@@ -103,11 +103,13 @@ def decode(kind: type[S], properties: Mapping[str, Any], where: str = "") -> S:
 
     """
     known = {field.name: field for field in dataclasses.fields(typing.cast("Any", kind))}
-    hints = _hints(kind)
+    hints = _hints(typing.cast("type[Any]", kind))
     mistakes: list[Mistake] = []
     values: dict[str, Any] = {}
-    for key in properties.keys() - known.keys():
-        mistakes.append(Mistake(_join(where, key), f"is not a setting.{near(key, known)}"))
+    mistakes += [
+        Mistake(_join(where, key), f"is not a setting.{near(key, known)}")
+        for key in properties.keys() - known.keys()
+    ]
     for key, field in known.items():
         if key in properties:
             try:
@@ -143,7 +145,7 @@ def show(value: object) -> str:
     return f'"{safe}"' if isinstance(value, str) else safe
 
 
-def _plain(value: Any) -> Any:  # noqa: ANN401
+def _plain(value: Any) -> Any:
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, Mapping):
@@ -165,7 +167,7 @@ def _join(where: str, key: str) -> str:
 _NAMES = {str: "a text", int: "a whole number", bool: "true or false", float: "a number"}
 
 
-def _decode_value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
+def _decode_value(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return _decode_value(next(a for a in arguments if a is not type(None)), value, where)
@@ -183,7 +185,7 @@ def _decode_value(hint: Any, value: Any, where: str) -> Any:  # noqa: ANN401
     return value
 
 
-def _decode_list(item_hint: Any, value: Any, where: str) -> tuple[Any, ...]:  # noqa: ANN401
+def _decode_list(item_hint: Any, value: Any, where: str) -> tuple[Any, ...]:
     if not isinstance(value, (list, tuple)):
         raise Mistakes([Mistake(where, f"{show(value)} is not a list")])
     return tuple(
@@ -191,7 +193,7 @@ def _decode_list(item_hint: Any, value: Any, where: str) -> tuple[Any, ...]:  # 
     )
 
 
-def _decode_mapping(item_hint: Any, value: Any, where: str) -> dict[str, Any]:  # noqa: ANN401
+def _decode_mapping(item_hint: Any, value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise Mistakes([Mistake(where, f"{show(value)} is not a group of settings")])
     return {

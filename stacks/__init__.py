@@ -1,0 +1,1 @@
+"""Stack files, and the typed spec that each is read into."""

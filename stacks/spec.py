@@ -170,7 +170,9 @@ def _check_servers(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]
 
 def _collect(checks: Iterable[tuple[str, Any, str]]) -> list[wire.Mistake]:
     return [
-        wire.Mistake(key, f"{wire.show(value)} {problem}") for key, value, problem in checks if problem
+        wire.Mistake(key, f"{wire.show(value)} {problem}")
+        for key, value, problem in checks
+        if problem
     ]
 
 

@@ -2,38 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from providers import errors
-from providers.fragments import store as stores
+from providers.fragments.fragment import Fragment
 from providers.hosts import gateway
 
 NEEDS = tuple(f"providers.fragments.{name}" for name in ("document", "system", "area", "store"))
-
-
-@dataclasses.dataclass(frozen=True)
-class Fragment:
-    """What one resource contributes.
-
-    Attributes:
-        id: Its natural id.
-        owner: Whose it is, as `project/stack`.
-        keys: What only one fragment may hold, as a user reads it: `tcp/22222`.
-        spec: The resource's spec as it goes on the wire.
-        parts: What the area compiles.
-    """
-
-    id: str
-    owner: str
-    keys: tuple[str, ...]
-    spec: Mapping[str, Any]
-    parts: Mapping[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the fragment as it stands in its file."""
-        return {**dataclasses.asdict(self), "keys": list(self.keys), "format": stores.FORMAT}
 
 
 class Send(Protocol):

@@ -8,6 +8,8 @@ from typing import Optional
 
 BEGIN = "# BEGIN GRAPPE"
 END = "# END GRAPPE"
+# Of a fragment's file in the store. A store written by a newer Grappe is left alone.
+FORMAT = 1
 _BEGIN = re.compile(r"^# BEGIN GRAPPE \(changed by Grappe alone\)(?: \[(.*)\])?$")
 
 # What is undone when the managed part leaves.

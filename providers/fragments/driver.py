@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from providers import base, wire
 from providers.fragments import client
+from providers.fragments.fragment import Fragment
 
 S = TypeVar("S", bound=wire.Spec)
 
@@ -22,7 +23,7 @@ class FragmentDriver(Generic[S]):
     """
 
     def __init__(
-        self, store: client.Client, kind: type[S], render: Callable[[S], client.Fragment]
+        self, store: client.Client, kind: type[S], render: Callable[[S], Fragment]
     ) -> None:
         self._store = store
         self._kind = kind

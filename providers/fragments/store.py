@@ -10,10 +10,9 @@ import time
 import uuid
 from typing import Any, Dict, Iterator, List, Optional
 
+from providers.fragments.document import FORMAT
 from providers.fragments.system import File, RefusedError, System
 
-# Of a fragment's file. A store written by a newer Grappe is left alone.
-FORMAT = 1
 LOCK_SECONDS = 60.0
 
 Fragment = Dict[str, Any]

@@ -44,7 +44,7 @@ class Result:
 
 
 class System:
-    """This machine; `root` is put before every path, for a host that is a folder."""
+    """A machine; `root` is put before every path, for a host that is a folder."""
 
     def __init__(self, root: str = "") -> None:
         self.root = root

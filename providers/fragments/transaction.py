@@ -123,15 +123,11 @@ def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str,
     return new
 
 
-def _install(
-    area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]
-) -> None:
+def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
     """Make the shared files and what is live those of the new fragments, or leave the old."""
     current = _current(area)
     wanted = area.compile(list(new.values()), current)
-    changed = {
-        path: file for path, file in wanted.items() if not _same(file, current.get(path))
-    }
+    changed = {path: file for path, file in wanted.items() if not _same(file, current.get(path))}
     if not changed and new and not area.verify(wanted):
         store.save(old, new)
         return
@@ -189,7 +185,8 @@ def _same(wanted: Any, found: Any) -> bool:
         return bool(wanted.content is None)
     same_mode = wanted.mode is None or wanted.mode == found.mode
     return bool(
-        wanted.content == found.content and wanted.link == found.link
+        wanted.content == found.content
+        and wanted.link == found.link
         and (same_mode or wanted.content is None)
     )
 

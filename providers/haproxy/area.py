@@ -123,7 +123,7 @@ class HaproxyArea(Area):
         maps = _render_maps(fragments)
         folder = f"{MAPS}/{_digest(''.join(maps.values()))}"
         self._maps = {f"{folder}/{kind}.map": content for kind, content in maps.items()}
-        default = next((f["parts"]["label"] for f in fragments if f["parts"]["default"]), None)
+        default: str = next((f["parts"]["label"] for f in fragments if f["parts"]["default"]), "")
         frontends = self.frame["frontends"].replace("@MAPS@", folder)
         for kind in ("https", "http"):
             backend = f"{default}.{kind}" if default else f"grappe_unknown_{kind}"
@@ -131,11 +131,13 @@ class HaproxyArea(Area):
                 f"@DEFAULT_{kind.upper()}@", f"    default_backend {backend}"
             )
         # The bound on old workers is the host's to choose where it has chosen.
-        bound = "" if re.search(r"^\s*hard-stop-after", outside, re.M) else (
-            f"global\n    {self.frame['hard_stop']}\n\n"
+        bound = (
+            ""
+            if re.search(r"^\s*hard-stop-after", outside, re.MULTILINE)
+            else (f"global\n    {self.frame['hard_stop']}\n\n")
         )
         body = bound + frontends + "".join(f["parts"]["sections"] for f in fragments)
-        return body.replace("@GENERATION@", _digest(body))
+        return str(body.replace("@GENERATION@", _digest(body)))
 
     def _write_maps(self) -> None:
         """Write the maps of what was compiled; their folder's name is their content's."""
@@ -155,8 +157,9 @@ class HaproxyArea(Area):
         deadline = time.monotonic() + RELOAD_SECONDS
         while wrong := self.verify(files):
             if time.monotonic() > deadline:
-                raise RefusedError("HAProxy did not take the new configuration", wrong,
-                                   "journalctl -u haproxy")
+                raise RefusedError(
+                    "HAProxy did not take the new configuration", wrong, "journalctl -u haproxy"
+                )
             time.sleep(0.01)
 
     def _wait_until_left(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from providers import rules, wire
-from providers.fragments import client
+from providers.fragments.fragment import Fragment
 
 # Seconds an old worker may live on with a connection that stays open.
 HARD_STOP_SECONDS = 600
@@ -70,12 +70,12 @@ class BackendSpec(wire.Spec):
         ]
 
 
-def fragment(spec: BackendSpec) -> client.Fragment:
+def fragment(spec: BackendSpec) -> Fragment:
     """Return what a backend contributes: its sections, and its entries in the maps."""
     keys = [f"domain {domain}" for domain in spec.domains]
     if spec.default:
         keys.append("the default backend")
-    return client.Fragment(
+    return Fragment(
         id=spec.id,
         owner=spec.owner,
         keys=tuple(keys),

@@ -53,7 +53,7 @@ def execute(
 
     """
     try:
-        done = subprocess.run(  # noqa: S603 - argv comes from our own code, as a list
+        done = subprocess.run(
             list(argv), input=stdin, capture_output=True, timeout=timeout, env=env, check=False
         )
     except FileNotFoundError as error:
@@ -76,12 +76,14 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start argv in a session of its own, its output in the file `log`."""
     with open(log, "ab") as output:  # noqa: PTH123
-        return subprocess.Popen(  # noqa: S603
+        return subprocess.Popen(
             list(argv), stdin=stdin, stdout=output, stderr=output, start_new_session=True
         )
 
 
-def wait_until(condition: Callable[[], bool], *, what: str, timeout: float, pause: float = 0.1) -> None:
+def wait_until(
+    condition: Callable[[], bool], *, what: str, timeout: float, pause: float = 0.1
+) -> None:
     """Call `condition` until it is true; raise NotReadyError naming `what` when it is not."""
     deadline = time.monotonic() + timeout
     while not condition():
@@ -92,4 +94,4 @@ def wait_until(condition: Callable[[], bool], *, what: str, timeout: float, paus
 
 def attach(argv: Sequence[str]) -> int:
     """Run argv with our own standard streams; return its exit status."""
-    return subprocess.run(list(argv), check=False).returncode  # noqa: S603
+    return subprocess.run(list(argv), check=False).returncode

@@ -116,7 +116,7 @@ class Host:
         needs: Sequence[str] = (),
         timeout: float = 120,
         root: bool = True,
-    ) -> Any:  # noqa: ANN401 - JSON
+    ) -> Any:
         """Run `main(request)` of one of our modules on the host; return what it returned.
 
         The module and those it `needs` are sent over the connection and use
@@ -154,7 +154,7 @@ class Host:
 
 
 class Local:
-    """This machine itself, or one of its network namespaces."""
+    """Our own machine, or one of its network namespaces."""
 
     def __init__(self, namespace: str = "") -> None:
         self._prefix = ["ip", "netns", "exec", namespace] if namespace else []

@@ -37,13 +37,13 @@ def main() -> None:
     """Serve until standard input ends."""
     folder = tempfile.mkdtemp(prefix="grappe-socket-")
     try:
-        path = os.path.join(folder, "socket")  # noqa: PTH118 - standard library of old hosts
+        path = os.path.join(folder, "socket")
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(path)
         uid = int(os.environ.get("SUDO_UID", "0"))
         os.chown(folder, uid, -1)
         os.chown(path, uid, -1)
-        os.chmod(path, 0o600)  # noqa: PTH101
+        os.chmod(path, 0o600)
         listener.listen()
         threading.Thread(target=serve, args=(listener, sys.argv[1]), daemon=True).start()
         sys.stdout.write(path + "\ngrappe-ready\n")

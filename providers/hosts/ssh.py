@@ -63,7 +63,7 @@ class Ssh:
         script = f"{gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
         log = self._folder / "log"
         with log.open("wb") as errors_of_ssh:
-            self._holder = subprocess.Popen(  # noqa: S603
+            self._holder = subprocess.Popen(
                 [*self._ssh("yes"), "--", script],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -137,7 +137,7 @@ class Ssh:
         """Have root over there serve `path` on a socket that our login may use."""
         program = pathlib.Path(__file__).with_name("socket_proxy.py").read_text()
         argv = ["sudo", "-n", "--", "python3", "-I", "-c", program, path]
-        process = subprocess.Popen(  # noqa: S603
+        process = subprocess.Popen(
             [*self._ssh("no"), "--", shlex.join(argv)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers import rules, wire
-from providers.fragments import client
+from providers.fragments.fragment import Fragment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,9 +36,9 @@ class EntrySpec(wire.Spec):
         return found
 
 
-def fragment(spec: EntrySpec) -> client.Fragment:
+def fragment(spec: EntrySpec) -> Fragment:
     """Return what an entry contributes."""
-    return client.Fragment(
+    return Fragment(
         id=spec.id,
         owner=spec.owner,
         keys=tuple(f"hosts entry {domain}" for domain in spec.domains),

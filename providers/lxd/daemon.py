@@ -44,10 +44,10 @@ class Daemon(Protocol):
     `errors.DaemonError` when LXD refuses, fails or does not answer in time.
     """
 
-    def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: ANN401
+    def get(self, path: str, *, project: str = "", **query: str) -> Any:
         """Return the metadata of an object, or a list of them."""
 
-    def change(  # noqa: PLR0913 - a request has these parts
+    def change(
         self,
         method: str,
         path: str,
@@ -58,7 +58,7 @@ class Daemon(Protocol):
     ) -> Json:
         """Send a change and wait until LXD is done with it; return the operation's metadata."""
 
-    def read_file(self, path: str, *, project: str = "", **query: str) -> bytes:
+    def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return the content of a log or of a file in an instance."""
 
     def write_file(
@@ -66,9 +66,10 @@ class Daemon(Protocol):
     ) -> None:
         """Write a file, or make a link, in an instance."""
 
-    def upload_image(
-        self, metadata: str, rootfs: str, *, properties: Mapping[str, str]
-    ) -> str:
+    def remove_file(self, path: str, *, project: str, file: str) -> None:
+        """Remove a file in an instance."""
+
+    def upload_image(self, metadata: str, rootfs: str, *, properties: Mapping[str, str]) -> str:
         """Send an image's files of this machine; return the fingerprint."""
 
 
@@ -85,10 +86,10 @@ class Lxd:
         self._host = host
         self._clients = threading.local()
 
-    def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: ANN401, D102
+    def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: D102
         return self._send("get", path, params=_query(project, query)).json()["metadata"]
 
-    def change(  # noqa: D102, PLR0913
+    def change(  # noqa: D102
         self,
         method: str,
         path: str,
@@ -104,8 +105,10 @@ class Lxd:
             return answer.get("metadata") or {}
         return self._wait(answer["operation"], f"{method} {path}", timeout)
 
-    def read_file(self, path: str, *, project: str = "", **query: str) -> bytes:  # noqa: D102
-        answer = self._send("get", path, params=_query(project, query), is_api=False)
+    def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:  # noqa: D102
+        answer = self._send(
+            "get", path, params=_query(project, {"path": file} if file else {}), is_api=False
+        )
         return bytes(answer.content)
 
     def write_file(  # noqa: D102
@@ -114,6 +117,9 @@ class Lxd:
         self._send(
             "post", path, params=_query(project, {"path": file}), data=content, headers=headers
         )
+
+    def remove_file(self, path: str, *, project: str, file: str) -> None:  # noqa: D102
+        self._send("delete", path, params=_query(project, {"path": file}))
 
     def upload_image(  # noqa: D102
         self, metadata: str, rootfs: str, *, properties: Mapping[str, str]
@@ -155,7 +161,7 @@ class Lxd:
             )
         return answer.get("metadata") or {}
 
-    def _send(self, method: str, path: str, **options: Any) -> Any:  # noqa: ANN401
+    def _send(self, method: str, path: str, **options: Any) -> Any:
         import pylxd.exceptions  # noqa: PLC0415
         import requests  # noqa: PLC0415
 
@@ -179,7 +185,7 @@ class Lxd:
                 do="on the host: systemctl status lxd, journalctl -u lxd",
             ) from error
 
-    def _client(self) -> Any:  # noqa: ANN401 - pylxd has no types
+    def _client(self) -> Any:
         client = getattr(self._clients, "client", None)
         if client is None:
             import pylxd  # noqa: PLC0415

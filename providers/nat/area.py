@@ -156,7 +156,10 @@ class NatArea(Area):
             ("nat", "PREROUTING", NAT),
             *(("filter", chain, ours) for ours, chain in JUMPS.items()),
         ):
-            while self.system.run(["iptables", "-w", "-t", table, "-D", chain, "-j", ours]).status == 0:
+            while (
+                self.system.run(["iptables", "-w", "-t", table, "-D", chain, "-j", ours]).status
+                == 0
+            ):
                 pass
             if self.system.run(["iptables", "-w", "-t", table, "-F", ours]).status == 0:
                 self.system.must(["iptables", "-w", "-t", table, "-X", ours])

@@ -10,7 +10,7 @@ from typing import Any
 import jinja2
 
 from providers import rules, wire
-from providers.fragments import client
+from providers.fragments.fragment import Fragment
 
 PROTOCOLS = ("tcp", "udp")
 # Names of interfaces match by prefix: one rule serves every student's bridge.
@@ -61,9 +61,7 @@ class RuleSpec(wire.Spec):
             problem = "is empty. A rule without a target would lead to the lab host itself."
             checks.append(("target_address", "", problem))
         else:
-            checks.append(
-                ("target_address", self.target_address, rules.ipv4(self.target_address))
-            )
+            checks.append(("target_address", self.target_address, rules.ipv4(self.target_address)))
         if self.protocol not in PROTOCOLS:
             problem = f"is not a protocol: {' or '.join(PROTOCOLS)}."
             checks.append(("protocol", self.protocol, problem))
@@ -78,7 +76,7 @@ class RuleSpec(wire.Spec):
         ]
 
 
-def fragment(spec: RuleSpec) -> client.Fragment:
+def fragment(spec: RuleSpec) -> Fragment:
     """Return what a rule contributes.
 
     Its line is written as `iptables -S` prints it, so that what is loaded can
@@ -87,7 +85,7 @@ def fragment(spec: RuleSpec) -> client.Fragment:
     line = _TEMPLATES.get_template("rule.j2").render(rule=spec, bridges=BRIDGES).strip()
     # Rules for different addresses or interfaces may share a port; the sheet's
     # students do not, so a port is held by one rule alone.
-    return client.Fragment(
+    return Fragment(
         id=spec.id,
         owner=spec.owner,
         keys=(f"{spec.protocol}/{spec.port}",),

@@ -168,9 +168,9 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
             )
     for profile in spec.profiles:
         if profile not in lxd["profiles"]:
-            known = ", ".join(sorted(lxd["profiles"]))
+            own = ", ".join(sorted(lxd["profiles"]))
             yield wire.Mistake(
-                "grappe:profiles", f'"{profile}" is not a profile of the host. Its own: {known}.'
+                "grappe:profiles", f'"{profile}" is not a profile of the host. Its own: {own}.'
             )
 
 

@@ -44,9 +44,7 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
         del host
         return PreflightDriver()
 
-    def examine(
-        self, spec: model.PreflightSpec
-    ) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
+    def examine(self, spec: model.PreflightSpec) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
         """Look at the host; learn from it the address that students dial."""
         from providers.lxd import daemon  # noqa: PLC0415
 

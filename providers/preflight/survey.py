@@ -34,8 +34,14 @@ def main(request: Json) -> Json:
         "fragments": _fragments(request["store"]),
         "listening": _listening(),
         "haproxy": _haproxy(),
-        "files": {path: _text(path) for path in ("/etc/ufw/before.rules", "/etc/ufw/before.init",
-                                                 "/etc/haproxy/haproxy.cfg")},
+        "files": {
+            path: _text(path)
+            for path in (
+                "/etc/ufw/before.rules",
+                "/etc/ufw/before.init",
+                "/etc/haproxy/haproxy.cfg",
+            )
+        },
         "subnets": _subnets(),
     }
 
@@ -70,14 +76,15 @@ def _lxd(sockets: List[str]) -> Json:
             ],
             "aliases": [item["name"] for item in _get(connection, "images/aliases?recursion=1")],
             "fingerprints": [url.rpartition("/")[2] for url in _get(connection, "images")],
-            "profiles": [url.rpartition("/")[2].partition("?")[0]
-                         for url in _get(connection, "profiles")],
+            "profiles": [
+                url.rpartition("/")[2].partition("?")[0] for url in _get(connection, "profiles")
+            ],
         }
     except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
 
 
-def _get(connection: _Unix, path: str) -> Any:  # noqa: ANN401
+def _get(connection: _Unix, path: str) -> Any:
     connection.request("GET", f"/1.0/{path}")
     return json.loads(connection.getresponse().read())["metadata"]
 
@@ -128,7 +135,7 @@ def _subnets() -> List[Json]:
     return found
 
 
-def _text(path: str) -> Any:  # noqa: ANN401
+def _text(path: str) -> Any:
     try:
         with open(path, encoding="utf-8", errors="surrogateescape") as stream:
             return stream.read().encode("utf-8", "replace").decode()
@@ -136,11 +143,20 @@ def _text(path: str) -> Any:  # noqa: ANN401
         return None
 
 
-def _run(argv: List[str]) -> Any:  # noqa: ANN401
+def _run(argv: List[str]) -> Any:
     try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20,
-                              env={**os.environ, "PATH": PATH, "LC_ALL": "C"}, check=False)
+        done = subprocess.run(
+            argv,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=20,
+            env={**os.environ, "PATH": PATH, "LC_ALL": "C"},
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return 127, "", str(error)
-    return (done.returncode, done.stdout.decode("utf-8", "replace"),
-            done.stderr.decode("utf-8", "replace"))
+    return (
+        done.returncode,
+        done.stdout.decode("utf-8", "replace"),
+        done.stderr.decode("utf-8", "replace"),
+    )

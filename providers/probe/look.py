@@ -40,7 +40,7 @@ def _try(address: str, check: Dict[str, Any]) -> Dict[str, Any]:
         seen = _LOOKS[check["kind"]](address, check["port"], check.get("domain", ""))
     except (OSError, http.client.HTTPException) as error:
         return {"ok": False, "seen": f"{type(error).__name__}: {error}".rstrip(": ")}
-    return {"ok": not seen.startswith("! "), "seen": seen[2:] if seen.startswith("! ") else seen}
+    return {"ok": not seen.startswith("! "), "seen": seen.removeprefix("! ")}
 
 
 def _tcp(address: str, port: int, _domain: str) -> str:

@@ -19,7 +19,7 @@ class ContainerDriver:
 
     def __init__(self, lxd: daemon.Daemon, dial: readiness.Dial, where: str) -> None:
         self._lxd = lxd
-        self._dial = dial
+        self._readiness = readiness.Readiness(lxd, dial, where)
         self._where = where
 
     def create(self, spec: model.ContainerSpec) -> base.Outputs:
@@ -67,7 +67,7 @@ class ContainerDriver:
             limits=limits,
             network=device.get("network", ""),
             address=device.get("ipv4.address", ""),
-            state=status if status in model.STATES else status,
+            state=status,
         )
         drift = []
         if others:
@@ -122,7 +122,7 @@ class ContainerDriver:
                 self._set_state(spec, "unfreeze")
             elif not running:
                 self._set_state(spec, "start")
-            readiness.wait(self._lxd, self._dial, spec, self._where)
+            self._readiness.wait(spec)
         elif found["status"] != "Stopped":
             self._stop(spec)
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
@@ -151,7 +151,8 @@ class ContainerDriver:
         try:
             self._set_state(spec, "stop", timeout=STOP_SECONDS)
         except errors.DaemonError as error:
-            if not re.search("time|not finish|shutdown", f"{error.brief} {error.seen}", re.I):
+            said = f"{error.brief} {error.seen}"
+            if not re.search("time|not finish|shutdown", said, re.IGNORECASE):
                 raise
             self._set_state(spec, "stop", force=True)
 

@@ -5,6 +5,7 @@ Each has a deadline of its own, and a failure shows what was seen.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +15,7 @@ from providers.lxd import daemon
 from providers.lxd.container import model
 
 CONSOLE_LINES = 12
+POLL_SECONDS = 0.05
 # Called with an address, a port and seconds; returns what was seen instead of an answer.
 Dial = Callable[[str, int, int], str]
 
@@ -21,88 +23,88 @@ Dial = Callable[[str, int, int], str]
 _SYSTEM = 'case "$(systemctl is-system-running --wait)" in running|degraded) exit 0;; esac; exit 1'
 
 
-def wait(lxd: daemon.Daemon, dial: Dial, spec: model.ContainerSpec, where: str) -> None:
-    """Return when the container is ready; raise NotReadyError that says what was seen."""
-    _wait_for_address(lxd, spec, where)
-    _wait_for_system(lxd, spec, where)
-    if spec.port:
-        seen = dial(spec.address, spec.port, spec.port_seconds)
-        if seen:
-            raise _not_ready(
-                lxd, spec, where,
-                f"does not answer on {spec.address}:{spec.port}", spec.port_seconds, seen,
-            )  # fmt: skip
+@dataclasses.dataclass(frozen=True)
+class Readiness:
+    """Waits for containers of one host.
 
+    Attributes:
+        lxd: The host's daemon.
+        dial: How a port of a container is tried, from the host.
+        where: The host, as messages name it.
+    """
 
-def _wait_for_address(lxd: daemon.Daemon, spec: model.ContainerSpec, where: str) -> None:
-    deadline = time.monotonic() + spec.address_seconds
-    while True:
-        state = lxd.get(f"instances/{spec.name}/state", project=spec.project)
-        if spec.address in _addresses(state):
-            return
-        if state["status"] not in {"Running", "Starting", "Ready"}:
-            raise _not_ready(lxd, spec, where, "stopped while it started", 0, state["status"])
-        if time.monotonic() > deadline:
-            seen = f"{state['status'].lower()}, its addresses: {_addresses(state) or 'none'}"
-            raise _not_ready(
-                lxd, spec, where, f"did not get its address {spec.address}",
-                spec.address_seconds, seen,
-                f"is a firewall in the way of DHCP on {spec.network}? ufw status; "
-                f"lxc network show {spec.network}",
-            )  # fmt: skip
-        time.sleep(0.05)
+    lxd: daemon.Daemon
+    dial: Dial
+    where: str
 
+    def wait(self, spec: model.ContainerSpec) -> None:
+        """Return when the container is ready; raise NotReadyError that says what was seen."""
+        self._wait_for_address(spec)
+        self._wait_for_system(spec)
+        if spec.port and (seen := self.dial(spec.address, spec.port, spec.port_seconds)):
+            what = f"does not answer on {spec.address}:{spec.port} within {spec.port_seconds} s"
+            raise self._not_ready(spec, what, seen)
 
-def _wait_for_system(lxd: daemon.Daemon, spec: model.ContainerSpec, where: str) -> None:
-    body = {
-        "command": ["sh", "-c", _SYSTEM],
-        "interactive": False,
-        "wait-for-websocket": False,
-        "record-output": False,
-    }
-    failed = f"systemd in it did not come up within {spec.system_seconds} s"
-    try:
-        done = lxd.change(
-            "POST",
-            f"instances/{spec.name}/exec",
-            body,
-            project=spec.project,
-            timeout=spec.system_seconds,
+    def _wait_for_address(self, spec: model.ContainerSpec) -> None:
+        deadline = time.monotonic() + spec.address_seconds
+        while True:
+            state = self.lxd.get(f"instances/{spec.name}/state", project=spec.project)
+            found = _addresses(state)
+            if spec.address in found:
+                return
+            if state["status"] not in {"Running", "Starting", "Ready"}:
+                raise self._not_ready(spec, "stopped while it started", state["status"])
+            if time.monotonic() > deadline:
+                raise self._not_ready(
+                    spec,
+                    f"did not get its address {spec.address} within {spec.address_seconds} s",
+                    f"{state['status'].lower()}, its addresses: {', '.join(found) or 'none'}",
+                    f"is a firewall in the way of DHCP on {spec.network}? ufw status; "
+                    f"lxc network show {spec.network}; ",
+                )
+            time.sleep(POLL_SECONDS)
+
+    def _wait_for_system(self, spec: model.ContainerSpec) -> None:
+        body = {
+            "command": ["sh", "-c", _SYSTEM],
+            "interactive": False,
+            "wait-for-websocket": False,
+            "record-output": False,
+        }
+        what = f"did not finish booting within {spec.system_seconds} s"
+        try:
+            done = self.lxd.change(
+                "POST",
+                f"instances/{spec.name}/exec",
+                body,
+                project=spec.project,
+                timeout=spec.system_seconds,
+            )
+        except errors.DaemonError as error:
+            raise self._not_ready(spec, what, error.seen or error.brief) from error
+        if done.get("return") != 0:
+            raise self._not_ready(spec, what, "systemctl is-system-running says no")
+
+    def _not_ready(
+        self, spec: model.ContainerSpec, what: str, seen: str, remedy: str = ""
+    ) -> errors.NotReadyError:
+        console = self._console(spec)
+        return errors.NotReadyError(
+            f"{spec.id} {what} on {self.where}",
+            seen=f"{seen}\nits console: {console}" if console else seen,
+            do=f"{remedy}look into it: lxc exec {spec.name} --project {spec.project} -- bash; "
+            "then run it again: it goes on from here",
         )
-    except errors.DaemonError as error:
-        raise _not_ready(lxd, spec, where, failed, 0, error.seen or error.brief) from error
-    if done.get("return") != 0:
-        raise _not_ready(lxd, spec, where, failed, 0, "systemctl is-system-running says no")
+
+    def _console(self, spec: model.ContainerSpec) -> str:
+        try:
+            text = self.lxd.read_file(f"instances/{spec.name}/console", project=spec.project)
+        except (daemon.AbsentError, errors.DaemonError):
+            return ""
+        lines = text.decode(errors="replace").replace("\r", "").splitlines()
+        return "\n".join(line for line in lines[-CONSOLE_LINES:] if line.strip())
 
 
 def _addresses(state: dict[str, Any]) -> list[str]:
     nic = (state.get("network") or {}).get(model.NIC) or {}
-    return [a["address"] for a in nic.get("addresses", []) if a["family"] == "inet"]
-
-
-def _not_ready(  # noqa: PLR0913 - a failure has these parts
-    lxd: daemon.Daemon,
-    spec: model.ContainerSpec,
-    where: str,
-    what: str,
-    seconds: int,
-    seen: str,
-    remedy: str = "",
-) -> errors.NotReadyError:
-    within = f" within {seconds} s" if seconds else ""
-    console = _console(lxd, spec)
-    return errors.NotReadyError(
-        f"{spec.id} {what}{within} on {where}",
-        seen=f"{seen}\nits console: {console}" if console else seen,
-        do=f"{remedy + '; ' if remedy else ''}look into it: lxc exec {spec.name} "
-        f"--project {spec.project} -- bash; then run it again: it goes on from here",
-    )
-
-
-def _console(lxd: daemon.Daemon, spec: model.ContainerSpec) -> str:
-    try:
-        text = lxd.read_file(f"instances/{spec.name}/console", project=spec.project)
-    except (daemon.AbsentError, errors.DaemonError):
-        return ""
-    lines = text.decode(errors="replace").replace("\r", "").splitlines()
-    return "\n".join(line for line in lines[-CONSOLE_LINES:] if line.strip())
+    return [item["address"] for item in nic.get("addresses", []) if item["family"] == "inet"]

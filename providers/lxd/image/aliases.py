@@ -1,28 +1,57 @@
-"""Image aliases: what they point to, and moving one when all is ready."""
+"""Images and their aliases: looked up, and moved when all is ready."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 from providers import errors
 from providers.lxd import daemon
 
-MIN_FINGERPRINT = 12
+# On the image itself: images have properties, and no config.
+OWNER_PROPERTY = "grappe.owner"
 
 
-def resolve(lxd: daemon.Daemon, image: str) -> str:
+def resolve(lxd: daemon.Daemon, name: str) -> str:
     """Return the fingerprint of an alias, or of a fingerprint's beginning."""
+    found = target(lxd, name) or (image(lxd, name) or {}).get("fingerprint")
+    if found:
+        return str(found)
+    known = [entry["name"] for entry in lxd.get("images/aliases", recursion="1")]
+    raise errors.BadInputError(
+        f"there is no image {name}",
+        seen=f"aliases on the host: {', '.join(known) or 'none'}",
+        do="lxc image list",
+    )
+
+
+def target(lxd: daemon.Daemon, alias: str) -> str:
+    """Return the fingerprint that an alias points to; nothing where there is no alias."""
     try:
-        return str(lxd.get(f"images/aliases/{image}")["target"])
+        return str(lxd.get(f"images/aliases/{alias}")["target"])
     except daemon.AbsentError:
-        pass
+        return ""
+
+
+def image(lxd: daemon.Daemon, fingerprint: str) -> dict[str, Any] | None:
+    """Return an image by its fingerprint."""
     try:
-        return str(lxd.get(f"images/{image}")["fingerprint"])
-    except daemon.AbsentError as error:
-        known = [entry["name"] for entry in lxd.get("images/aliases", recursion="1")]
-        raise errors.BadInputError(
-            f"there is no image {image}",
-            seen=f"aliases on the host: {', '.join(known) or 'none'}",
-            do="lxc image list",
-        ) from error
+        return dict(lxd.get(f"images/{fingerprint}"))
+    except daemon.AbsentError:
+        return None
+
+
+def demand(lxd: daemon.Daemon, alias: str, owner: str) -> None:
+    """Raise NotOursError when an alias points to an image that is not the owner's."""
+    found = image(lxd, target(lxd, alias)) if target(lxd, alias) else None
+    if found is None or found["properties"].get(OWNER_PROPERTY) == owner:
+        return
+    holder = found["properties"].get(OWNER_PROPERTY)
+    raise errors.NotOursError(
+        f"the image alias {alias} exists already and was left alone",
+        seen=f"it belongs to {holder}" if holder else "it was not made by Grappe",
+        do="choose another alias",
+    )
 
 
 def point(lxd: daemon.Daemon, alias: str, fingerprint: str, description: str) -> None:
@@ -32,3 +61,19 @@ def point(lxd: daemon.Daemon, alias: str, fingerprint: str, description: str) ->
         lxd.change("PUT", f"images/aliases/{alias}", body)
     except daemon.AbsentError:
         lxd.change("POST", "images/aliases", {"name": alias, **body})
+
+
+def set_properties(lxd: daemon.Daemon, fingerprint: str, properties: Mapping[str, str]) -> None:
+    """Set the properties of an image that differ."""
+    found = lxd.get(f"images/{fingerprint}")
+    merged = {**found["properties"], **properties}
+    if merged != found["properties"]:
+        body = {key: found[key] for key in ("auto_update", "public", "profiles") if key in found}
+        lxd.change("PUT", f"images/{fingerprint}", {**body, "properties": merged})
+
+
+def remove_image(lxd: daemon.Daemon, fingerprint: str, owner: str) -> None:
+    """Remove an image of the owner's; one that is gone or another's is left."""
+    found = image(lxd, fingerprint)
+    if found and found["properties"].get(OWNER_PROPERTY) == owner:
+        lxd.change("DELETE", f"images/{fingerprint}")

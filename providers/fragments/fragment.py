@@ -1,0 +1,32 @@
+"""What one resource contributes to shared files; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from providers.fragments import document
+
+
+@dataclasses.dataclass(frozen=True)
+class Fragment:
+    """What one resource contributes.
+
+    Attributes:
+        id: Its natural id.
+        owner: Whose it is, as `project/stack`.
+        keys: What only one fragment may hold, as a user reads it: `tcp/22222`.
+        spec: The resource's spec as it goes on the wire.
+        parts: What the area compiles.
+    """
+
+    id: str
+    owner: str
+    keys: tuple[str, ...]
+    spec: Mapping[str, Any]
+    parts: Mapping[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fragment as it stands in its file."""
+        return {**dataclasses.asdict(self), "keys": list(self.keys), "format": document.FORMAT}

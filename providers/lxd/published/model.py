@@ -1,0 +1,69 @@
+"""What a published image is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+from providers import rules, wire
+
+# What must not be the same in two servers; removed from the copy that is published.
+# A folder's entry is a beginning of file names.
+GENERALISED = {
+    "/etc/ssh": "ssh_host_",
+    "/var/lib/dhcp": "",
+    "/var/lib/systemd/network": "",
+    "/var/lib/dbus": "machine-id",
+}
+# Left empty, so that systemd makes a new one at the first boot.
+EMPTIED = ("/etc/machine-id",)
+FIRST_BOOT = """\
+# Made by Grappe: a clone makes its own ssh host keys at its first boot.
+[Unit]
+Description=Make this server's own ssh host keys
+Before=ssh.service sshd.service
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target
+"""
+FIRST_BOOT_PATH = "/etc/systemd/system/grappe-first-boot.service"
+FIRST_BOOT_LINK = "/etc/systemd/system/multi-user.target.wants/grappe-first-boot.service"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PublishedSpec(wire.Spec):
+    """An image published from a container.
+
+    Attributes:
+        name: The alias that points to it.
+        project: The LXD project of the container.
+        container: The container; it is copied, and not touched.
+        properties: What `lxc image show` says of it; a change of them publishes anew.
+    """
+
+    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
+
+    project: str
+    container: str
+    properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def copy(self) -> str:
+        """The name of the copy that is generalised and published."""
+        return f"{self.container[:40]}-published"
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        found = [("name", self.name, rules.alias(self.name))]
+        found.append(("container", self.container, rules.name(self.container)))
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in found
+            if problem
+        ]
