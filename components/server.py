@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import pulumi
@@ -42,8 +43,21 @@ class Server(pulumi.ComponentResource):
         super().__init__("grappe:index:Server", name, {}, opts)
         common: dict[str, Any] = {"host": lab.host, "owner": lab.owner}
         # What the component waits for, its parts wait for too: said once, to each.
-        wait = opts.depends_on
-        own = pulumi.ResourceOptions(parent=self, depends_on=wait)
+        wait = typing.cast("list[pulumi.Resource]", opts.depends_on)
+        rule = Rule(
+            f"{name}-ssh",
+            RuleSpec(
+                **common,
+                name=f"{server.name}_ssh",
+                address=lab.address if lab.interface else "",
+                interface=lab.interface,
+                port=server.port,
+                target_address=server.address,
+                target_port=SSH_PORT,
+                comment=f"{server.name}_ssh",
+            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=wait),
+        )
         container = Container(
             name,
             ContainerSpec(
@@ -58,21 +72,8 @@ class Server(pulumi.ComponentResource):
                 address=server.address,
                 state=server.state,
             ),
-            opts=own,
-        )
-        rule = Rule(
-            f"{name}-ssh",
-            RuleSpec(
-                **common,
-                name=f"{server.name}_ssh",
-                address=lab.address if lab.interface else "",
-                interface=lab.interface,
-                port=server.port,
-                target_address=server.address,
-                target_port=SSH_PORT,
-                comment=f"{server.name}_ssh",
-            ),
-            opts=own,
+            # UFW drops its request for an address until the first rule opens the bridge.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*wait, rule]),
         )
         backend = Backend(
             f"{name}-web",

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import functools
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -103,7 +102,7 @@ def decode(kind: type[S], properties: Mapping[str, Any], where: str = "") -> S:
 
     """
     known = {field.name: field for field in dataclasses.fields(typing.cast("Any", kind))}
-    hints = _hints(typing.cast("type[Any]", kind))
+    hints = typing.get_type_hints(kind)
     mistakes: list[Mistake] = []
     values: dict[str, Any] = {}
     mistakes += [
@@ -153,11 +152,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return value
-
-
-@functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    return typing.get_type_hints(kind)
 
 
 def _join(where: str, key: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import errno
+import http.client
 import os
 import shutil
 import subprocess
@@ -78,6 +79,17 @@ class System:
     def has(self, program: str) -> bool:
         """Whether a program is installed."""
         return shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
+
+    def http(self, port: int, path: str) -> str:
+        """Return the beginning of what answers to a GET on loopback; raise OSError."""
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read(64).decode("ascii", "replace")
+        except http.client.HTTPException as error:
+            raise OSError(str(error)) from error
+        finally:
+            connection.close()
 
     def read(self, path: str) -> File:
         """Return a file as it is."""

@@ -9,7 +9,6 @@ real request.
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import re
 import shutil
@@ -90,21 +89,10 @@ class HaproxyArea(Area):
         if not os.path.isdir(self.system.root + _maps_in(files[CONFIG].content or "")):
             return "its maps are gone"
         try:
-            loaded = self.ask()
+            loaded = self.system.http(80, GENERATION_PATH)
         except OSError as error:
             return f"HAProxy does not answer on port 80: {error}"
         return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
-
-    def ask(self) -> str:
-        """Return the generation that answers on port 80."""
-        connection = http.client.HTTPConnection("127.0.0.1", 80, timeout=3)
-        try:
-            connection.request("GET", GENERATION_PATH)
-            return connection.getresponse().read(64).decode("ascii", "replace")
-        except http.client.HTTPException as error:
-            raise OSError(str(error)) from error
-        finally:
-            connection.close()
 
     def leave(self) -> None:
         """Reload what is left, or stop HAProxy where it did not run before us."""
@@ -166,7 +154,7 @@ class HaproxyArea(Area):
         deadline = time.monotonic() + RELOAD_SECONDS
         while time.monotonic() < deadline:
             try:
-                if not re.fullmatch("[0-9a-f]{16}", self.ask()):
+                if not re.fullmatch("[0-9a-f]{16}", self.system.http(80, GENERATION_PATH)):
                     return
             except OSError:
                 return

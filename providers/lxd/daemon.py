@@ -80,10 +80,17 @@ def on(host: gateway.Host) -> Daemon:
 
 
 class Lxd:
-    """The real daemon, reached through its socket on the host."""
+    """The real daemon, reached through its socket on the host.
 
-    def __init__(self, host: gateway.Host) -> None:
+    Args:
+        host: The host.
+        seconds: How long one request may take.
+
+    """
+
+    def __init__(self, host: gateway.Host, seconds: float = REQUEST_SECONDS) -> None:
         self._host = host
+        self._seconds = seconds
         self._clients = threading.local()
 
     def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: D102
@@ -147,7 +154,7 @@ class Lxd:
             "get",
             f"operations/{identifier}/wait",
             params={"timeout": str(int(timeout))},
-            timeout=timeout + REQUEST_SECONDS,
+            timeout=timeout + self._seconds,
         ).json()["metadata"]
         if answer["status_code"] < 200:  # noqa: PLR2004 - LXD: 1xx is under way
             raise errors.DaemonError(
@@ -165,7 +172,7 @@ class Lxd:
         import pylxd.exceptions  # noqa: PLC0415
         import requests  # noqa: PLC0415
 
-        options.setdefault("timeout", REQUEST_SECONDS)
+        options.setdefault("timeout", self._seconds)
         try:
             node = self._client().api
             for part in path.split("/"):
@@ -192,7 +199,7 @@ class Lxd:
 
             path = self._host.socket(find_socket(self._host))
             quoted = urllib.parse.quote(path, safe="")
-            client = pylxd.Client(f"http+unix://{quoted}", timeout=REQUEST_SECONDS)
+            client = pylxd.Client(f"http+unix://{quoted}", timeout=self._seconds)
             self._clients.client = client
         return client
 

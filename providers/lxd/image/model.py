@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
+import tarfile
 from collections.abc import Mapping
+
+import yaml
 
 from providers import rules, wire
 
@@ -36,7 +39,21 @@ class ImageSpec(wire.Spec):
             path = getattr(self, key)
             if not pathlib.Path(path).is_file():
                 found.append(wire.Mistake(key, f"{wire.show(path)} is not a file."))
+            elif key == "metadata" and not _has_properties(path):
+                reason = f"{wire.show(path)} has no metadata.yaml with `properties:` in it."
+                found.append(wire.Mistake(key, reason))
         return found
+
+
+def _has_properties(path: str) -> bool:
+    """Whether an image's metadata names properties; LXD 5.0 crashes where it does not."""
+    try:
+        with tarfile.open(path) as tar:
+            member = tar.extractfile("metadata.yaml")
+            content = yaml.safe_load(member.read()) if member else None
+    except (tarfile.TarError, KeyError, yaml.YAMLError):
+        return False
+    return isinstance(content, dict) and bool(content.get("properties"))
 
 
 def fingerprint(metadata: str, rootfs: str) -> str:

@@ -1,0 +1,137 @@
+"""A host in a folder, beside the real one: it passes the same contract suite.
+
+Its files are real files below the folder; iptables, nft, HAProxy and systemd
+are played in memory, as far as the areas use them.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from providers.fragments import store as stores
+from providers.fragments import transaction
+from providers.fragments.area import Area
+from providers.fragments.system import RefusedError, Result, System
+
+OK = Result(0, "", "")
+FAILED = Result(1, "", "")
+
+
+class FakeSystem(System):
+    """A machine whose programs are played.
+
+    Attributes:
+        chains: By table and chain, the rules that are loaded, as `iptables -S` prints them.
+        running: Whether HAProxy runs.
+        loaded: The configuration that HAProxy has loaded.
+        reloads: How often it was reloaded or started.
+        stuck: Whether HAProxy ignores reloads, as one does whose worker fails to start.
+    """
+
+    def __init__(self, root: pathlib.Path) -> None:
+        super().__init__(str(root))
+        self.chains: dict[tuple[str, str], list[str]] = {
+            ("filter", "FORWARD"): ["-A FORWARD -j ufw-before-forward"],
+            ("filter", "ufw-before-input"): [],
+            ("filter", "ufw-before-forward"): [],
+            ("nat", "PREROUTING"): [],
+        }
+        self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False
+
+    def run(self, argv: Sequence[str], stdin: str = "") -> Result:
+        """Play a program."""
+        play: Callable[..., Result] = getattr(self, f"_{argv[0].replace('-', '_')}")
+        return play([word for word in argv[1:] if word != "-w"], stdin)
+
+    def has(self, program: str) -> bool:
+        """Whether a program is there; all are."""
+        return bool(program)
+
+    def http(self, port: int, path: str) -> str:
+        """Answer as the frontend does."""
+        match = re.search(r'string "([0-9a-f]{16})"', self.loaded)
+        if not self.running or not match or port != 80 or not path:  # noqa: PLR2004
+            raise ConnectionRefusedError("connection refused")
+        return match.group(1)
+
+    def _iptables(self, words: list[str], _stdin: str) -> Result:
+        _option, table, action, chain, *rest = words
+        rules = self.chains.get((table, chain))
+        if rules is None:
+            return FAILED
+        line = " ".join(["-A", chain, *rest])
+        if action == "-S":
+            return Result(0, "\n".join([f"-N {chain}", *rules]), "")
+        if action in {"-C", "-D"} and line not in rules:
+            return FAILED
+        if action == "-D":
+            rules.remove(line)
+        elif action in {"-A", "-I"}:
+            rules.append(line)
+        elif action == "-F":
+            rules.clear()
+        elif action == "-X":
+            del self.chains[table, chain]
+        return OK
+
+    def _iptables_restore(self, words: list[str], stdin: str) -> Result:
+        table, loaded = "", dict(self.chains)
+        for line in stdin.splitlines():
+            if line.startswith("*"):
+                table = line[1:]
+            elif line.startswith(":"):
+                loaded[table, line[1:].split()[0]] = []
+            elif line.startswith("-A "):
+                if "--to-destination :" in line:
+                    return Result(1, "", f"iptables-restore: bad destination in: {line}")
+                key = (table, line.split()[1])
+                loaded[key] = [*loaded[key], line]
+        if "--test" not in words:
+            self.chains = loaded
+        return OK
+
+    def _iptables_save(self, _words: list[str], _stdin: str) -> Result:
+        rules = [
+            rule for (table, _), rules in self.chains.items() if table == "nat" for rule in rules
+        ]
+        return Result(0, "\n".join(rules), "")
+
+    def _nft(self, words: list[str], _stdin: str) -> Result:
+        return Result(0, "table ip nat", "") if words[:2] == ["list", "tables"] else OK
+
+    def _haproxy(self, words: list[str], _stdin: str) -> Result:
+        text = pathlib.Path(words[-1]).read_text()
+        if "nonsense" in text:
+            number = next(n for n, line in enumerate(text.splitlines(), 1) if "nonsense" in line)
+            alert = f"[ALERT] (1) : config : parsing [{words[-1]}:{number}] : unknown keyword"
+            return Result(1, "", alert)
+        return OK
+
+    def _systemctl(self, words: list[str], _stdin: str) -> Result:
+        if words[0] == "is-active":
+            return OK if self.running else Result(3, "", "")
+        if words[0] in {"reload", "start"}:
+            self.running, self.reloads = True, self.reloads + 1
+            if not self.stuck:
+                self.loaded = self.read("/etc/haproxy/haproxy.cfg").content or ""
+        elif words[0] == "stop":
+            self.running = False
+        return OK
+
+
+def sender(
+    system: System, kind: type[Area], folder: str, frame: Mapping[str, Any]
+) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
+    """Return what carries requests to a fake host: a call, in this process."""
+
+    def send(request: Mapping[str, Any]) -> dict[str, Any]:
+        store = stores.Store(system, folder)
+        return transaction.serve(kind(system, frame), store, dict(request))
+
+    return send
+
+
+__all__ = ["FakeSystem", "RefusedError", "sender"]

@@ -1,0 +1,242 @@
+"""An LXD in memory, beside the real one: it passes the same contract suite.
+
+It keeps what the drivers rely on: marks in config, project by project names,
+aliases that point to images, errors for what is absent or exists already,
+and containers that get the address their device says.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import pathlib
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from providers import errors
+from providers.lxd import daemon
+
+Json = dict[str, Any]
+
+
+class FakeLxd:
+    """A `daemon.Daemon` in memory.
+
+    Attributes:
+        hangs: Whether it has stopped answering.
+        fails: Fragments of `METHOD path` whose requests fail, as in the middle of a create.
+    """
+
+    def __init__(self) -> None:
+        self.hangs = False
+        self.fails: set[str] = set()
+        self.projects: dict[str, Json] = {"default": {"name": "default", "config": {}}}
+        self.networks: dict[str, Json] = {}
+        self.instances: dict[tuple[str, str], Json] = {}
+        self.images: dict[str, Json] = {}
+        self.aliases: dict[str, str] = {}
+        self.files: dict[tuple[str, str, str], bytes] = {}
+        self._lock = threading.Lock()
+
+    def add_image(self, alias: str, fingerprint: str = "") -> str:
+        """Have an image that somebody else brought."""
+        fingerprint = fingerprint or hashlib.sha256(alias.encode()).hexdigest()
+        self.images[fingerprint] = {"fingerprint": fingerprint, "properties": {}}
+        self.aliases[alias] = fingerprint
+        return fingerprint
+
+    def get(self, path: str, *, project: str = "", **query: str) -> Any:
+        """Return the metadata of an object."""
+        self._meet(f"GET {path}")
+        match path.split("/"):
+            case ["images", "aliases"]:
+                names = [{"name": name, "target": to} for name, to in self.aliases.items()]
+                return names if query.get("recursion") else [item["name"] for item in names]
+            case ["images", "aliases", name]:
+                return {"name": name, "target": _find(self.aliases, name, path)}
+            case ["images", start]:
+                found = [key for key in self.images if key.startswith(start)]
+                return copy.deepcopy(_find(self.images, found[0] if found else "", path))
+            case ["instances", name, "state"]:
+                return self._state(_find(self.instances, (project, name), path))
+            case ["instances", name]:
+                return copy.deepcopy(_find(self.instances, (project, name), path))
+            case ["networks" | "projects" as kind, name]:
+                return copy.deepcopy(_find(getattr(self, kind), name, path))
+        raise daemon.AbsentError(path)
+
+    def change(  # noqa: C901 - one case a request
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        project: str = "",
+        timeout: float = daemon.OPERATION_SECONDS,
+    ) -> Json:
+        """Change an object; all at once, as LXD's operations are waited for."""
+        del timeout
+        self._meet(f"{method} {path}")
+        with self._lock:
+            content = copy.deepcopy(dict(body or {}))
+            match method, path.split("/"):
+                case "POST", ["instances", name, "exec"]:
+                    _find(self.instances, (project, name), path)
+                    return {"return": 0}
+                case "POST", ["instances"]:
+                    self._create_instance(project, content)
+                case "POST", ["images"]:
+                    return self._publish(project, content)
+                case "POST", ["images", "aliases"]:
+                    self.aliases[content["name"]] = content["target"]
+                case "POST", ["networks" | "projects" as kind]:
+                    self._create(kind, content)
+                case "PUT", ["instances", name, "state"]:
+                    self._set_state(_find(self.instances, (project, name), path), content)
+                case "PUT" | "PATCH", ["instances", name]:
+                    self._put_instance(_find(self.instances, (project, name), path), content)
+                case "PUT", ["images", "aliases", name]:
+                    _find(self.aliases, name, path)
+                    self.aliases[name] = content["target"]
+                case "PUT", ["images" | "networks" | "projects" as kind, name]:
+                    _find(getattr(self, kind), name, path).update(content)
+                case "DELETE", parts:
+                    self._delete(parts, project, path)
+                case _:
+                    raise errors.DaemonError(f"the fake does not know {method} {path}")
+        return {}
+
+    def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
+        """Return a file of an instance, a folder's listing, or its console."""
+        self._meet(f"GET {path}")
+        name = path.split("/")[1]
+        if path.endswith("/console"):
+            return b"fake console\n"
+        if (project, name, file) in self.files:
+            return self.files[project, name, file]
+        inside = [
+            entry.rpartition("/")[2]
+            for owner, instance, entry in self.files
+            if (owner, instance) == (project, name) and entry.rpartition("/")[0] == file
+        ]
+        if not inside:
+            raise daemon.AbsentError(file)
+        return json.dumps({"metadata": inside}).encode()
+
+    def write_file(
+        self, path: str, content: bytes, *, headers: Mapping[str, str], project: str, file: str
+    ) -> None:
+        """Write a file in an instance."""
+        del headers
+        self._meet(f"POST {path}")
+        self.files[project, path.split("/")[1], file] = content
+
+    def remove_file(self, path: str, *, project: str, file: str) -> None:
+        """Remove a file in an instance."""
+        self._meet(f"DELETE {path}")
+        if self.files.pop((project, path.split("/")[1], file), None) is None:
+            raise daemon.AbsentError(file)
+
+    def upload_image(self, metadata: str, rootfs: str, *, properties: Mapping[str, str]) -> str:
+        """Take an image's files."""
+        self._meet("POST images")
+        content = pathlib.Path(metadata).read_bytes() + pathlib.Path(rootfs).read_bytes()
+        fingerprint = hashlib.sha256(content).hexdigest()
+        self.images[fingerprint] = {"fingerprint": fingerprint, "properties": dict(properties)}
+        return fingerprint
+
+    def _meet(self, request: str) -> None:
+        if self.hangs:
+            raise errors.DaemonError("LXD on fake: does not answer", seen="no answer within 0 s")
+        if any(part in request for part in self.fails):
+            raise errors.DaemonError(f"LXD on fake: refused {request}", seen="told to fail")
+
+    def _create(self, kind: str, content: Json) -> None:
+        things = getattr(self, kind)
+        if content["name"] in things:
+            raise errors.DaemonError(f"{kind} {content['name']}", seen="already exists")
+        things[content["name"]] = content
+
+    def _create_instance(self, project: str, content: Json) -> None:
+        _find(self.projects, project, f"projects/{project}")
+        key = (project, content["name"])
+        if key in self.instances:
+            raise errors.DaemonError(f"instance {content['name']}", seen="already exists")
+        source = content.pop("source")
+        if source["type"] == "copy":
+            original = _find(self.instances, (source["project"], source["source"]), "copy")
+            base = original["config"]["volatile.base_image"]
+            for owner, instance, path in list(self.files):
+                if (owner, instance) == (source["project"], source["source"]):
+                    self.files[(*key, path)] = self.files[owner, instance, path]
+        else:
+            image = _find(self.images, source["fingerprint"], "image")
+            base, own = image["fingerprint"], content["name"].encode()
+            fresh = {"/etc/ssh/ssh_host_ed25519_key": own, "/etc/machine-id": own}
+            for path, text in image.get("files", fresh).items():
+                self.files[(*key, path)] = text
+        running = content.pop("start", False)
+        content["config"]["volatile.base_image"] = base
+        self.instances[key] = {
+            "architecture": "x86_64",
+            "ephemeral": False,
+            "status": "Running" if running else "Stopped",
+            **content,
+        }
+
+    def _put_instance(self, found: Json, content: Json) -> None:
+        if set(content) == {"config"}:
+            found["config"].update(content["config"])
+        else:
+            found.update(content)
+
+    def _set_state(self, found: Json, content: Json) -> None:
+        after = {"start": "Running", "restart": "Running", "unfreeze": "Running",
+                 "stop": "Stopped", "freeze": "Frozen"}  # fmt: skip
+        found["status"] = after[content["action"]]
+
+    def _state(self, found: Json) -> Json:
+        addresses = [
+            {"family": "inet", "address": device["ipv4.address"]}
+            for device in found["devices"].values()
+            if found["status"] == "Running" and device.get("ipv4.address")
+        ]
+        return {"status": found["status"], "network": {"eth0": {"addresses": addresses}}}
+
+    def _publish(self, project: str, content: Json) -> Json:
+        name = content["source"]["name"]
+        _find(self.instances, (project, name), name)
+        inside = {path: text for (owner, instance, path), text in self.files.items()
+                  if (owner, instance) == (project, name)}  # fmt: skip
+        fingerprint = hashlib.sha256(f"{inside}{content['properties']}".encode()).hexdigest()
+        self.images[fingerprint] = {
+            "fingerprint": fingerprint, "properties": content["properties"], "files": inside,
+        }  # fmt: skip
+        return {"fingerprint": fingerprint}
+
+    def _delete(self, parts: list[str], project: str, path: str) -> None:
+        match parts:
+            case ["instances", name]:
+                found = _find(self.instances, (project, name), path)
+                if found["status"] != "Stopped":
+                    raise errors.DaemonError(f"instance {name}", seen="is running")
+                del self.instances[project, name]
+                self.files = {k: v for k, v in self.files.items() if k[:2] != (project, name)}
+            case ["images", "aliases", name]:
+                _find(self.aliases, name, path)
+                del self.aliases[name]
+            case ["projects", name] if any(key[0] == name for key in self.instances):
+                raise errors.DaemonError(f"project {name}", seen="only empty projects can go")
+            case [kind, name]:
+                _find(getattr(self, kind), name, path)
+                del getattr(self, kind)[name]
+                if kind == "images":
+                    self.aliases = {k: v for k, v in self.aliases.items() if v != name}
+
+
+def _find(things: Any, key: Any, path: str) -> Any:
+    if key not in things:
+        raise daemon.AbsentError(path)
+    return things[key]

@@ -1,0 +1,31 @@
+"""What all tests share: the sandbox's hosts, for those that need a real one."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from providers.hosts import gateway
+from sandbox import layout
+
+
+@pytest.fixture(scope="session")
+def box() -> layout.Layout:
+    """The sandbox that `./lab test` brought up."""
+    name = os.environ.get("GRAPPE_SANDBOX")
+    if not name:
+        pytest.fail("no sandbox: run `./lab test`, or `./lab test --fast` for what needs none")
+    return layout.Layout(name)
+
+
+@pytest.fixture(scope="session")
+def lab_host(box: layout.Layout) -> gateway.Host:
+    """The sandbox's lab host."""
+    return gateway.connect(box.host_url)
+
+
+@pytest.fixture(scope="session")
+def workstation(box: layout.Layout) -> gateway.Host:
+    """The sandbox's workstation."""
+    return gateway.connect(box.workstation_url)
