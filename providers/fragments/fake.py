@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -28,6 +29,7 @@ class FakeSystem(System):
         running: Whether HAProxy runs.
         loaded: The configuration that HAProxy has loaded.
         reloads: How often it was reloaded or started.
+        pause: Seconds that a reload takes.
         stuck: Whether HAProxy ignores reloads, as one does whose worker fails to start.
     """
 
@@ -40,6 +42,7 @@ class FakeSystem(System):
             ("nat", "PREROUTING"): [],
         }
         self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False
+        self.pause = 0.0
 
     def run(self, argv: Sequence[str], stdin: str = "") -> Result:
         """Play a program."""
@@ -114,6 +117,7 @@ class FakeSystem(System):
         if words[0] == "is-active":
             return OK if self.running else Result(3, "", "")
         if words[0] in {"reload", "start"}:
+            time.sleep(self.pause)
             self.running, self.reloads = True, self.reloads + 1
             if not self.stuck:
                 self.loaded = self.read("/etc/haproxy/haproxy.cfg").content or ""

@@ -56,6 +56,11 @@ class Store:
                 )
         return dict(sorted(fragments.items()))
 
+    def is_empty(self) -> bool:
+        """Whether there is no fragment."""
+        folder = os.path.join(self._real, "fragments")
+        return not (os.path.isdir(folder) and os.listdir(folder))
+
     def save(self, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
         """Make the files those of `new`; `old` is what is there."""
         for identifier in old.keys() - new.keys():

@@ -65,19 +65,23 @@ def _read(area: Area, store: Store, identifier: str) -> Json:
 def _change(area: Area, store: Store, change: Json) -> Json:
     ticket = store.queue(change)
     with store.lock():
-        done = store.result(ticket)
-        if done is not None:
-            return done
-        batch = store.waiting()
-        if not any(item["ticket"] == ticket for item in batch):
-            batch.append({**change, "ticket": ticket})
-        results = _commit(area, store, batch)
-        for other, result in results.items():
-            if other != ticket:
-                store.answer(other, result)
-        if not store.load():
-            store.clear()
-        return results[ticket]
+        try:
+            return store.result(ticket) or _lead(area, store, change, ticket)
+        finally:
+            if store.is_empty():
+                store.clear()
+
+
+def _lead(area: Area, store: Store, change: Json, ticket: str) -> Json:
+    """Commit our own change and all that wait; leave the others their results."""
+    batch = store.waiting()
+    if not any(item["ticket"] == ticket for item in batch):
+        batch.append({**change, "ticket": ticket})
+    results = _commit(area, store, batch)
+    for other, result in results.items():
+        if other != ticket:
+            store.answer(other, result)
+    return results[ticket]
 
 
 def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:

@@ -55,10 +55,11 @@ class HaproxyArea(Area):
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
         """Have HAProxy check the staged file; tell apart whose mistake it is."""
         self._write_maps()
-        done = self.system.run(["haproxy", "-c", "-q", "-f", staged[CONFIG]])
+        done = self.system.run(["haproxy", "-c", "-f", staged[CONFIG]])
         if done.status == 0:
             return
-        before = self.system.run(["haproxy", "-c", "-q", "-f", self.system.root + CONFIG])
+        self._sweep_maps(self.system.read(CONFIG).content or "", spare=0)
+        before = self.system.run(["haproxy", "-c", "-f", self.system.root + CONFIG])
         blame = "Grappe's part of it" if before.status == 0 else "it was invalid before Grappe"
         seen = done.err if before.status == 0 else before.err
         raise RefusedError(
@@ -79,7 +80,7 @@ class HaproxyArea(Area):
             self.system.must(["systemctl", "start", "haproxy"])
         self._wait_for(files)
         self.system.write(os.path.dirname(MAPS) + "/loaded", File("", 0o600))
-        self._sweep_maps(files[CONFIG].content or "")
+        self._sweep_maps(files[CONFIG].content or "", spare=1)
 
     def verify(self, files: Files) -> str:
         """Ask HAProxy itself which generation it has loaded."""
@@ -133,13 +134,16 @@ class HaproxyArea(Area):
             if self.system.read(path).content != content:
                 self.system.write(path, File(content, 0o644))
 
-    def _sweep_maps(self, config: str) -> None:
-        """Remove the maps of generations that are gone, but for the last one."""
+    def _sweep_maps(self, config: str, *, spare: int) -> None:
+        """Remove the maps that a configuration does not name, but for the newest `spare`."""
         folder = self.system.root + MAPS
         kept = os.path.basename(_maps_in(config))
         others = [entry for entry in os.scandir(folder) if entry.name != kept]
-        for entry in sorted(others, key=lambda item: item.stat().st_mtime)[:-1]:
+        others.sort(key=lambda entry: entry.stat().st_mtime)
+        for entry in others[: len(others) - spare] if len(others) > spare else []:
             shutil.rmtree(entry.path, ignore_errors=True)
+        if not os.listdir(folder):
+            os.rmdir(folder)
 
     def _wait_for(self, files: Files) -> None:
         deadline = time.monotonic() + RELOAD_SECONDS

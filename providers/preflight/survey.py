@@ -122,7 +122,7 @@ def _haproxy() -> str:
     """Return what HAProxy says of its configuration as it is; nothing when it is valid."""
     if not shutil.which("haproxy", path=PATH):
         return ""
-    status, _out, err = _run(["haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"])
+    status, _out, err = _run(["haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg"])
     return "" if status == 0 else err.strip() or f"exit status {status}"
 
 

@@ -1,0 +1,206 @@
+"""Hosts with shared files: one in a folder, and the sandbox's."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from providers.fragments import client, driver, fake
+from providers.fragments.area import Area
+from providers.haproxy import area as haproxy_area
+from providers.haproxy import model as haproxy
+from providers.haproxy import resource as haproxy_resource
+from providers.hosts import gateway
+from providers.hosts_file import area as hosts_area
+from providers.hosts_file import model as hosts_file
+from providers.nat import area as nat_area
+from providers.nat import model as nat
+from providers.nat import resource as nat_resource
+
+OWNER, STRANGER = "grappe/contract", "grappe/stranger"
+DATA = pathlib.Path(__file__).parent / "data"
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A kind of fragment, and the sample of it that the suite uses.
+
+    Attributes:
+        folder: Its folder in the store.
+        file: The shared file it stands in.
+        spec: Its spec's class.
+        sample: A spec, but for host, owner and name.
+        changed: Another value of one of its fields.
+        key: What it holds alone, as a message says it.
+    """
+
+    folder: str
+    file: str
+    spec: type[Any]
+    sample: Mapping[str, Any]
+    changed: Mapping[str, Any]
+    key: str
+    area: type[Area]
+    dotted: str
+    render: Callable[[Any], Any]
+    frame: Callable[[], Mapping[str, Any]]
+
+    def make(self, host: str, name: str = "yuno1", owner: str = OWNER, **changes: Any) -> Any:
+        """Return a spec."""
+        return self.spec(host=host, owner=owner, name=name, **{**self.sample, **changes})
+
+
+KINDS = {
+    "nat": Kind(
+        folder="nat", file="/etc/ufw/before.rules", spec=nat.RuleSpec,
+        sample={"port": 62222, "target_address": "10.79.159.10", "target_port": 22,
+                "comment": "yuno1_ssh"},
+        changed={"target_address": "10.79.159.20"}, key="tcp/62222",
+        area=nat_area.NatArea, dotted=nat_resource.AREA, render=nat.fragment, frame=nat.frame,
+    ),
+    "haproxy": Kind(
+        folder="haproxy", file="/etc/haproxy/haproxy.cfg", spec=haproxy.BackendSpec,
+        sample={"domains": ("yuno1.contract.test",), "address": "10.79.159.10"},
+        changed={"address": "10.79.159.20"}, key="domain yuno1.contract.test",
+        area=haproxy_area.HaproxyArea, dotted=haproxy_resource.AREA, render=haproxy.fragment,
+        frame=haproxy.frame,
+    ),
+    "hosts": Kind(
+        folder="hosts", file="/etc/hosts", spec=hosts_file.EntrySpec,
+        sample={"domains": ("yuno1.contract.test",), "address": "192.168.8.10"},
+        changed={"address": "192.168.8.11"}, key="hosts entry yuno1.contract.test",
+        area=hosts_area.HostsArea, dotted="providers.hosts_file.area.HostsArea",
+        render=hosts_file.fragment, frame=lambda: hosts_file.frame("/etc/hosts"),
+    ),
+}  # fmt: skip
+
+
+class FakeWorld:
+    """A host in a folder."""
+
+    url = "ssh://fake"
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self._root = root
+        shutil.copytree(DATA / "etc", root / "etc")
+        for path, mode in (("ufw/before.rules", 0o640), ("ufw/before.init", 0o640)):
+            (root / "etc" / path).chmod(mode)
+        self.system = fake.FakeSystem(root)
+
+    def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
+        """Return the driver of a kind."""
+        folder = f"/var/lib/grappe/{kind.folder}"
+        send = fake.sender(self.system, kind.area, folder, kind.frame())
+        store = client.Client(self.url, folder, kind.dotted, kind.frame(), send)
+        return driver.FragmentDriver(store, kind.spec, kind.render)
+
+    def read(self, path: str) -> str:
+        """Return a file, or nothing where there is none."""
+        file = self._root / path[1:]
+        return file.read_text() if file.exists() else ""
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, as a person would."""
+        (self._root / path[1:]).write_text(text)
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        (self._root / path[1:]).unlink()
+
+    def stat(self, path: str) -> str:
+        """Return mode and owner of a file."""
+        found = (self._root / path[1:]).stat()
+        return f"{found.st_mode:o} {found.st_uid} {found.st_gid}"
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or folder."""
+        return (self._root / path[1:]).exists()
+
+    def unload(self, kind: Kind) -> None:
+        """Take what is live away, and leave the files."""
+        if kind.folder == "nat":
+            self.system.chains["nat", "GRAPPE-DNAT"].clear()
+        else:
+            self.system.running = False
+
+    def live(self) -> str:
+        """Return everything that is live."""
+        return repr(sorted(self.system.chains.items())) + repr(self.system.running)
+
+
+class RealWorld:
+    """The sandbox's lab host."""
+
+    def __init__(self, host: gateway.Host) -> None:
+        self._host = host
+        self.url = host.url
+
+    def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
+        """Return the driver of a kind."""
+        store = client.over(self._host, kind.folder, kind.dotted, kind.frame())
+        return driver.FragmentDriver(store, kind.spec, kind.render)
+
+    def read(self, path: str) -> str:
+        """Return a file, or nothing where there is none."""
+        return self._host.run(["cat", path], check=False).stdout
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file, as a person would."""
+        self._host.run(["dd", f"of={path}", "status=none"], stdin=text.encode())
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        self._host.run(["rm", path])
+
+    def stat(self, path: str) -> str:
+        """Return mode and owner of a file."""
+        return self._host.run(["stat", "-c", "%f %u %g", path]).stdout.strip()
+
+    def exists(self, path: str) -> bool:
+        """Whether there is such a file or folder."""
+        return self._host.run(["test", "-e", path], check=False).ok
+
+    def list(self, path: str) -> list[str]:
+        """Return the names in a folder."""
+        return self._host.run(["ls", path], check=False).stdout.split()
+
+    def unload(self, kind: Kind) -> None:
+        """Take what is live away, and leave the files."""
+        if kind.folder == "nat":
+            self._host.run(["iptables", "-w", "-t", "nat", "-F", "GRAPPE-DNAT"])
+        else:
+            self._host.run(["systemctl", "stop", "haproxy"])
+
+    def live(self) -> str:
+        """Return everything that is live."""
+        script = (
+            "iptables-save | sed 's/\\[[0-9:]*\\]//; /^#/d'; "
+            "nft list ruleset 2>/dev/null | sed -E 's/packets [0-9]+ bytes [0-9]+//'; "
+            "systemctl is-active haproxy; ss -Hltn | awk '{print $4}' | sort"
+        )
+        return self._host.run(["sh", "-c", script], check=False).stdout
+
+
+World = FakeWorld | RealWorld
+
+
+@contextlib.contextmanager
+def clean(world: World) -> Iterator[World]:
+    """Yield a world and see to it that it has no fragments after."""
+    try:
+        yield world
+    finally:
+        if isinstance(world, RealWorld):
+            purge(world)
+
+
+def purge(world: RealWorld) -> None:
+    """Remove every fragment of the suite."""
+    for kind in KINDS.values():
+        for name in world.list(f"/var/lib/grappe/{kind.folder}/fragments"):
+            owner, _, short = name.removesuffix(".json").replace("+", "/").rpartition("/")
+            world.driver(kind).delete(kind.make(world.url, short, owner))

@@ -1,0 +1,239 @@
+"""What every kind of shared file keeps to, on a host in a folder and on the sandbox's."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from providers import errors
+from providers.haproxy import area as haproxy_area
+from tests.contract import fragment_world
+from tests.contract.fragment_world import KINDS, OWNER, STRANGER, Kind, World
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
+def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[World]:
+    """A host with the files that its packages brought."""
+    if request.param == "fake":
+        made: World = fragment_world.FakeWorld(tmp_path / "host")
+    else:
+        made = fragment_world.RealWorld(request.getfixturevalue("lab_host"))
+    with fragment_world.clean(made):
+        yield made
+
+
+@pytest.fixture(params=sorted(KINDS))
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of fragment."""
+    return KINDS[request.param]
+
+
+def fragment_file(kind: Kind, name: str = "yuno1") -> str:
+    return f"/var/lib/grappe/{kind.folder}/fragments/{OWNER.replace('/', '+')}+{name}.json"
+
+
+def test_its_life(world: World, kind: Kind) -> None:
+    """Put, read as put, put again for nothing, changed, removed twice."""
+    driver, spec = world.driver(kind), kind.make(world.url)
+    assert driver.read(spec) is None
+    driver.create(spec)
+    assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
+    text = world.read(kind.file)
+    driver.create(spec)
+    assert text == world.read(kind.file)
+
+    changed = kind.make(world.url, **kind.changed)
+    driver.update(spec, changed)
+    assert (changed, "") == (driver.read(changed).spec, driver.read(changed).drift)
+
+    driver.delete(changed)
+    assert driver.read(changed) is None
+    driver.delete(changed)
+
+
+def test_the_last_that_leaves_takes_everything(world: World, kind: Kind) -> None:
+    """Files byte for byte with mode and owner, and what is live, are as before the first."""
+    before = (world.read(kind.file), world.stat(kind.file), world.live())
+    driver = world.driver(kind)
+    one = kind.make(world.url)
+    driver.create(one)
+    assert before[0] != world.read(kind.file)
+    driver.delete(one)
+    assert before == (world.read(kind.file), world.stat(kind.file), world.live())
+    assert not world.exists("/var/lib/grappe")
+
+
+def test_what_stands_around_it_stays(world: World, kind: Kind) -> None:
+    """What somebody writes outside the managed part survives every change, and the end."""
+    driver, spec = world.driver(kind), kind.make(world.url)
+    original = world.read(kind.file)
+    driver.create(spec)
+    world.write(kind.file, world.read(kind.file) + "# a line of somebody's\n")
+    driver.update(spec, kind.make(world.url, **kind.changed))
+    assert world.read(kind.file).endswith("# END GRAPPE\n# a line of somebody's\n")
+    driver.delete(spec)
+    left = world.read(kind.file)
+    assert original.rstrip("\n") + "\n# a line of somebody's\n" in (
+        left,
+        left.replace("r#", "r\n#"),
+    )
+    world.write(kind.file, original)
+
+
+def test_drift_in_the_file_is_read_and_mended(world: World, kind: Kind) -> None:
+    """A managed part that was edited or removed is drift, and comes back."""
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    good = world.read(kind.file)
+    address = kind.sample.get("target_address") or kind.sample["address"]
+    edited = good.replace(address, "10.99.99.99")
+    head, _, rest = good.partition("# BEGIN GRAPPE")
+    without = head + rest.partition("# END GRAPPE\n")[2]
+    for bad in (edited, without):
+        world.write(kind.file, bad)
+        assert "changed by hand" in driver.read(spec).drift
+        driver.update(spec, spec)
+        assert "" == driver.read(spec).drift
+        # What the part remembers of the file's end is lost with the part.
+        assert good.replace(" [newline added]", "") == world.read(kind.file).replace(
+            " [newline added]", ""
+        )
+
+
+@pytest.mark.parametrize("kind", ["haproxy", "nat"], indirect=True)
+def test_drift_of_what_is_live_is_read_and_mended(world: World, kind: Kind) -> None:
+    """What the kernel or the daemon has lost is drift, though the file is right."""
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    world.unload(kind)
+    assert driver.read(spec).drift
+    driver.update(spec, spec)
+    assert "" == driver.read(spec).drift
+
+
+def test_a_fragment_removed_or_edited_by_hand(world: World, kind: Kind) -> None:
+    """Removed it is gone, and create brings it back; edited it reads as it is."""
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    world.remove(fragment_file(kind))
+    assert driver.read(spec) is None
+    driver.create(spec)
+    assert "" == driver.read(spec).drift
+
+    fragment = json.loads(world.read(fragment_file(kind)))
+    field, value = next(iter(kind.changed.items()))
+    fragment["spec"][field] = value
+    world.write(fragment_file(kind), json.dumps(fragment))
+    assert value == getattr(driver.read(spec).spec, field)
+    driver.update(driver.read(spec).spec, spec)
+    assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
+
+
+def test_a_key_has_one_holder(world: World, kind: Kind) -> None:
+    """The second is refused with the holder's name, and the first stays as it is."""
+    driver = world.driver(kind)
+    driver.create(kind.make(world.url))
+    text = world.read(kind.file)
+    with pytest.raises(errors.DaemonError) as failure:
+        driver.create(kind.make(world.url, "yuno2", STRANGER))
+    assert f"{kind.key} is taken" in str(failure.value)
+    assert f"(stack {OWNER})" in str(failure.value)
+    assert text == world.read(kind.file)
+
+
+def test_a_damaged_managed_part_is_a_clear_error(world: World, kind: Kind) -> None:
+    """Without its last line nothing is read from it, nothing changed, and the way out is said."""
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    good = world.read(kind.file)
+    damaged = good.replace("# END GRAPPE\n", "")
+    world.write(kind.file, damaged)
+    for action in (driver.read, driver.create, driver.delete):
+        with pytest.raises(errors.DaemonError, match="is damaged, nothing was changed") as failure:
+            action(spec)
+        assert "put its first and last line back" in str(failure.value)
+    assert damaged == world.read(kind.file)
+    world.write(kind.file, good)
+
+
+def test_changes_that_wait_are_taken_together(world: World, kind: Kind) -> None:
+    """Twelve at the same time all arrive; one that cannot be is set aside for itself alone."""
+    driver = world.driver(kind)
+    fields = ("port",) if kind.folder == "nat" else ("domains",)
+
+    def spec(place: int) -> object:
+        value = 62300 + place if fields == ("port",) else (f"many{place}.contract.test",)
+        return kind.make(world.url, f"many{place}", **{fields[0]: value})
+
+    clash = kind.make(world.url, "yuno2", **{fields[0]: getattr(spec(0), fields[0])})
+    driver.create(spec(0))
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        bad = pool.submit(driver.create, clash)
+        list(pool.map(driver.create, [spec(place) for place in range(1, 12)]))
+        with pytest.raises(errors.DaemonError, match="is taken"):
+            bad.result()
+    for place in range(12):
+        assert "" == driver.read(spec(place)).drift
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        list(pool.map(driver.delete, [spec(place) for place in range(12)]))
+    assert not world.exists("/var/lib/grappe")
+
+
+class TestHaproxy:
+    """What HAProxy alone needs."""
+
+    kind = KINDS["haproxy"]
+
+    def test_a_configuration_that_was_invalid_before_us(self, world: World) -> None:
+        """It says so, with HAProxy's own line, and changes nothing."""
+        original = world.read(self.kind.file)
+        world.write(self.kind.file, original + "nonsense here\n")
+        with pytest.raises(errors.DaemonError) as failure:
+            world.driver(self.kind).create(self.kind.make(world.url))
+        assert "it was invalid before Grappe" in str(failure.value)
+        assert "unknown keyword" in str(failure.value)
+        assert not world.exists("/var/lib/grappe")
+        assert original + "nonsense here\n" == world.read(self.kind.file)
+        world.write(self.kind.file, original)
+
+    def test_one_default_server_of_a_host(self, world: World) -> None:
+        """A second default is refused, with the first one's owner."""
+        driver = world.driver(self.kind)
+        driver.create(self.kind.make(world.url, default=True))
+        second = self.kind.make(world.url, "yuno2", domains=("b.contract.test",), default=True)
+        with pytest.raises(errors.DaemonError, match="the default backend is taken"):
+            driver.create(second)
+
+    def test_a_reload_that_does_not_take_is_rolled_back(
+        self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The old file comes back when the new one is not what is loaded."""
+        monkeypatch.setattr(haproxy_area, "RELOAD_SECONDS", 0.1)
+        world = fragment_world.FakeWorld(tmp_path / "host")
+        driver = world.driver(self.kind)
+        driver.create(self.kind.make(world.url))
+        good = world.read(self.kind.file)
+        world.system.stuck = True
+        with pytest.raises(errors.DaemonError, match="did not take the new configuration"):
+            driver.create(self.kind.make(world.url, "yuno2", domains=("b.contract.test",)))
+        assert good == world.read(self.kind.file)
+        world.system.stuck = False
+        assert "" == driver.read(self.kind.make(world.url)).drift
+
+    def test_group_commit_reloads_at_most_three_times(self, tmp_path: pathlib.Path) -> None:
+        """Twelve changes that arrive together cost three activations at most."""
+        world = fragment_world.FakeWorld(tmp_path / "host")
+        driver = world.driver(self.kind)
+        specs = [
+            self.kind.make(world.url, f"many{n}", domains=(f"many{n}.contract.test",))
+            for n in range(12)
+        ]
+        world.system.pause = 0.3
+        with concurrent.futures.ThreadPoolExecutor(12) as pool:
+            list(pool.map(driver.create, specs))
+        assert world.system.reloads <= 3
+        assert all(not driver.read(spec).drift for spec in specs)

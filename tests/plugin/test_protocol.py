@@ -1,0 +1,210 @@
+"""The plugin as the engine starts it, spoken to over gRPC; no engine, no host but this one."""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import os
+import pathlib
+import pickle
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf import struct_pb2
+from pulumi.dynamic.dynamic import serialize_provider
+from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
+
+from providers import wire
+from providers.haproxy.resource import BackendProvider
+from providers.hosts_file.resource import EntryProvider
+from providers.lxd.container.resource import ContainerProvider
+from providers.lxd.image.resource import ImageProvider
+from providers.lxd.network.resource import NetworkProvider
+from providers.lxd.project.resource import ProjectProvider
+from providers.lxd.published.resource import PublishedProvider
+from providers.nat.resource import RuleProvider
+from providers.preflight.resource import PreflightProvider
+from providers.probe.resource import ProbeProvider
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+# Every state holds these paths: renaming one makes old states unreadable.
+FROZEN = {
+    BackendProvider: "providers.haproxy.resource BackendProvider",
+    ContainerProvider: "providers.lxd.container.resource ContainerProvider",
+    EntryProvider: "providers.hosts_file.resource EntryProvider",
+    ImageProvider: "providers.lxd.image.resource ImageProvider",
+    NetworkProvider: "providers.lxd.network.resource NetworkProvider",
+    PreflightProvider: "providers.preflight.resource PreflightProvider",
+    ProbeProvider: "providers.probe.resource ProbeProvider",
+    ProjectProvider: "providers.lxd.project.resource ProjectProvider",
+    PublishedProvider: "providers.lxd.published.resource PublishedProvider",
+    RuleProvider: "providers.nat.resource RuleProvider",
+}
+
+COMMON = {"host": "local:", "owner": "grappe/test", "name": "yuno1_ssh"}
+RULE = {
+    **COMMON, "port": 22222, "target_address": "10.64.1.10", "target_port": 22,
+    "comment": "yuno1_ssh",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def plugin() -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
+    """The plugin's process, as `pulumi-resource-pulumi-python` starts it."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "pulumi.dynamic"], cwd=ROOT, stdout=subprocess.PIPE,
+        env={**os.environ, "PULUMI_PROJECT": "grappe"},
+    )  # fmt: skip
+    assert process.stdout
+    port = int(process.stdout.readline())
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = provider_pb2_grpc.ResourceProviderStub(channel)
+        stub.Configure(provider_pb2.ConfigureRequest(args=struct_pb2.Struct()))
+        yield stub
+    process.terminate()
+    process.wait()
+
+
+def struct(provider: type, values: dict[str, Any]) -> struct_pb2.Struct:
+    """Put values on the wire: numbers become floats, None becomes null."""
+    message = struct_pb2.Struct()
+    message.update({**values, "__provider": serialize_provider(provider())})
+    return message
+
+
+def values(message: struct_pb2.Struct) -> dict[str, Any]:
+    """Take values off the wire, without the provider."""
+    return {key: value for key, value in message.items() if key != "__provider"}
+
+
+@pytest.mark.parametrize("provider", FROZEN, ids=lambda provider: provider.__name__)
+def test_the_serialized_path_of_a_provider_is_frozen(provider: type) -> None:
+    """A provider is pickled by reference, and to the same bytes each time."""
+    text = serialize_provider(provider())
+    raw = base64.b64decode(text)
+    module, _, name = FROZEN[provider].partition(" ")
+    assert module.encode() in raw
+    assert name.encode() in raw
+    assert len(raw) < 120
+    assert type(pickle.loads(raw)) is provider  # noqa: S301 - our own bytes
+    assert text == serialize_provider(provider())
+    assert not provider.serialize_as_secret_always
+
+
+def test_check_fills_in_defaults_and_floats_become_whole(plugin: Any) -> None:
+    """22222.0 is a port, and what was left out is there."""
+    request = provider_pb2.CheckRequest(news=struct(RuleProvider, {**RULE, "address": None}))
+    answer = plugin.Check(request)
+    assert not answer.failures
+    assert {**RULE, "address": "", "interface": "", "protocol": "tcp", "drift": ""} == values(
+        answer.inputs
+    )
+
+
+def test_check_tells_all_mistakes_on_the_empty_property(plugin: Any) -> None:
+    """One failure, no property named, every mistake in it, no control characters."""
+    bad = {**RULE, "port": 0, "target_address": "", "comment": "a\x1b[31m b", "unknown": "x"}
+    answer = plugin.Check(provider_pb2.CheckRequest(news=struct(RuleProvider, bad)))
+    (failure,) = answer.failures
+    assert "" == failure.property
+    assert "unknown" in failure.reason
+    del bad["unknown"]
+    answer = plugin.Check(provider_pb2.CheckRequest(news=struct(RuleProvider, bad)))
+    (failure,) = answer.failures
+    assert "3 mistakes, nothing was changed" in failure.reason
+    for words in ("port", "without a target", r"a\x1b[31m b"):
+        assert words in failure.reason
+    assert "\x1b" not in failure.reason
+
+
+def test_a_value_that_is_not_known_yet_passes_check(plugin: Any) -> None:
+    """What cannot be known in a preview is not a mistake."""
+    news = struct(RuleProvider, {**RULE, "target_address": wire.UNKNOWN})
+    answer = plugin.Check(provider_pb2.CheckRequest(news=news))
+    assert not answer.failures
+
+
+def test_diff_of_the_same_is_nothing(plugin: Any) -> None:
+    """Outputs, floats and missing None are no difference."""
+    checked = values(
+        plugin.Check(provider_pb2.CheckRequest(news=struct(RuleProvider, RULE))).inputs
+    )
+    olds = struct(RuleProvider, {**checked, "machine_id": "m"})
+    request = provider_pb2.DiffRequest(id="x", olds=olds, news=struct(RuleProvider, checked))
+    assert provider_pb2.DiffResponse.DIFF_NONE == plugin.Diff(request).changes
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "replaces"), [("port", 22223, []), ("name", "other", ["name"])]
+)
+def test_diff_says_what_replaces(plugin: Any, field: str, value: Any, replaces: list[str]) -> None:
+    """A port changes in place; a name is another rule, the old one deleted first."""
+    request = provider_pb2.DiffRequest(
+        id="x", olds=struct(RuleProvider, RULE), news=struct(RuleProvider, {**RULE, field: value})
+    )
+    answer = plugin.Diff(request)
+    assert provider_pb2.DiffResponse.DIFF_SOME == answer.changes
+    assert replaces == list(answer.replaces)
+    assert answer.deleteBeforeReplace
+
+
+def test_drift_alone_is_a_difference(plugin: Any) -> None:
+    """What a refresh found wrong is mended by an update."""
+    olds = struct(RuleProvider, {**RULE, "drift": "the rule is not loaded in the kernel"})
+    request = provider_pb2.DiffRequest(id="x", olds=olds, news=struct(RuleProvider, RULE))
+    assert provider_pb2.DiffResponse.DIFF_SOME == plugin.Diff(request).changes
+
+
+class TestProbe:
+    """A whole life over gRPC, against a server of our own on loopback."""
+
+    def spec(self, port: int, seconds: int = 5) -> dict[str, Any]:
+        """Return a probe of HTTP on a port."""
+        check = {"kind": "http", "port": port, "domain": "a.test"}
+        return {**COMMON, "address": "127.0.0.1", "checks": [check], "seconds": seconds}
+
+    def test_its_life(self, plugin: Any) -> None:
+        """Created when the server answers, drift when it is gone, an error with the reason."""
+        server = http.server.ThreadingHTTPServer(
+            ("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler
+        )
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1]
+        request = provider_pb2.CreateRequest(properties=struct(ProbeProvider, self.spec(port)))
+        created = plugin.Create(request)
+        assert "grappe/test/yuno1_ssh" == created.id
+        assert created.properties["machine_id"]
+        server.shutdown()
+        server.server_close()
+
+        read = plugin.Read(provider_pb2.ReadRequest(id=created.id, properties=created.properties))
+        assert "Connection refused" in read.properties["drift"]
+        assert read.properties["drift"] == read.inputs["drift"]
+
+    def test_a_failure_is_told_in_words(self, plugin: Any) -> None:
+        """No traceback: what failed, what was seen, what to do."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        request = provider_pb2.CreateRequest(properties=struct(ProbeProvider, self.spec(port, 0)))
+        with pytest.raises(grpc.RpcError) as failure:
+            plugin.Create(request)
+        said = failure.value.details()
+        assert "yuno1_ssh cannot be reached from the workstation (local:)" in said
+        assert f"http a.test:{port}: ConnectionRefusedError" in said
+        assert "Traceback" not in said
+
+    def test_another_machine_under_the_same_url_is_an_error(self, plugin: Any) -> None:
+        """Read does not take a stranger's word for what is gone."""
+        props = struct(ProbeProvider, {**self.spec(80), "machine_id": "another"})
+        with pytest.raises(grpc.RpcError) as failure:
+            plugin.Read(provider_pb2.ReadRequest(id="x", properties=props))
+        assert "is another machine than the one" in failure.value.details()
+        assert "./lab forget test" in failure.value.details()
