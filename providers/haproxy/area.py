@@ -21,6 +21,8 @@ from providers.fragments.system import File, RefusedError, System
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 MAPS = "/var/lib/grappe/haproxy/maps"
+# What stands around our part, while it is asked whether that alone is valid.
+OUTSIDE = "/var/lib/grappe/haproxy/outside.cfg"
 # Says that HAProxy did not run before us.
 WAS_STOPPED = "/var/lib/grappe/haproxy/was-stopped"
 GENERATION_PATH = "/.grappe-generation"
@@ -36,6 +38,7 @@ class HaproxyArea(Area):
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         super().__init__(system, frame)
         self._maps: Dict[str, str] = {}
+        self._outside = ""
 
     def paths(self) -> List[str]:
         """Return the one file that the backends stand in."""
@@ -49,7 +52,8 @@ class HaproxyArea(Area):
         if config.content is None:
             raise RefusedError(f"there is no {CONFIG}", do="apt install haproxy")
         outside = document.split(config.content)
-        body = self._body(fragments, outside.before + outside.after)
+        self._outside = outside.before + outside.after
+        body = self._body(fragments, self._outside)
         return {CONFIG: File(document.put(config.content, body))}
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
@@ -59,9 +63,11 @@ class HaproxyArea(Area):
         if done.status == 0:
             return
         self._sweep_maps(self.system.read(CONFIG).content or "", spare=0)
-        before = self.system.run(["haproxy", "-c", "-f", self.system.root + CONFIG])
+        self.system.write(OUTSIDE, File(self._outside, 0o600))
+        before = self.system.run(["haproxy", "-c", "-f", self.system.root + OUTSIDE])
+        self.system.write(OUTSIDE, File(None))
         blame = "Grappe's part of it" if before.status == 0 else "it was invalid before Grappe"
-        seen = done.err if before.status == 0 else before.err
+        seen = done.err if before.status == 0 else before.err.replace(OUTSIDE, CONFIG)
         raise RefusedError(
             f"{CONFIG} is not valid ({blame})",
             _alerts(seen.replace(staged[CONFIG], CONFIG)),

@@ -20,6 +20,8 @@ UNIT = "/etc/systemd/system/grappe-nat.service"
 WANTED = "/etc/systemd/system/multi-user.target.wants/grappe-nat.service"
 # What the unit loads: the nat table alone.
 LOAD = "/var/lib/grappe/nat/load.rules"
+# The mode that before.init had, which comes back when we leave.
+INIT_MODE = "/var/lib/grappe/nat/before.init.mode"
 # Says that the nat table itself came with us and goes with us.
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
@@ -56,17 +58,17 @@ class NatArea(Area):
 
     def paths(self) -> List[str]:
         """Return the files that the rules stand in."""
-        return [RULES, INIT, UNIT, WANTED, LOAD]
+        return [INIT_MODE, RULES, INIT, UNIT, WANTED, LOAD]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
         """Return the files with these rules, or without any part of ours."""
         rules, init = current[RULES], current[INIT]
         if not fragments:
-            start = document.split(init.content or "")
-            modes = [flag[5:] for flag in start.flags if flag.startswith("mode ")]
+            mode = current[INIT_MODE].content
             return {
                 RULES: File(document.remove(rules.content)),
-                INIT: File(document.remove(init.content), int(modes[0], 8) if modes else None),
+                INIT: File(document.remove(init.content), int(mode, 8) if mode else None),
+                INIT_MODE: File(None),
                 UNIT: File(None),
                 WANTED: File(None),
                 LOAD: File(None),
@@ -77,13 +79,13 @@ class NatArea(Area):
         nat = _table("nat", [NAT], self._rules(fragments))
         body = _table("filter", [FORWARD, INPUT], self.frame["filter"] + jumps) + nat
         script = init.content if init.content is not None else "#!/bin/sh\n"
-        # A mode that was there comes back when we leave.
-        flags = (f"mode {init.mode:o}",) if init.mode is not None else ()
+        mode = current[INIT_MODE].content or f"{init.mode or 0o640:o}"
         return {
+            INIT_MODE: File(mode, 0o600),
             RULES: File(document.put(rules.content, body)),
             INIT: File(
-                document.put(script, INIT_BODY, flags=flags, after_first_line=True),
-                (init.mode or 0o640) | 0o110,
+                document.put(script, INIT_BODY, after_first_line=True),
+                int(mode, 8) | 0o110,
             ),
             UNIT: File(UNIT_TEXT, 0o644),
             WANTED: File("", link=UNIT),

@@ -53,7 +53,9 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
         except errors.HostError as error:
             return spec, [wire.Mistake("grappe:host", str(error))]
         facts = host.call(
-            "providers.preflight.survey", {"sockets": daemon.SOCKETS, "store": host.store}
+            "providers.preflight.survey",
+            {"sockets": daemon.SOCKETS, "store": host.store},
+            needs=["providers.fragments.document"],
         )
         mistakes = model.judge(spec, facts)
         return dataclasses.replace(spec, address=spec.address or host.address), mistakes

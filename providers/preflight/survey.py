@@ -12,7 +12,10 @@ import re
 import shutil
 import socket
 import subprocess
+import tempfile
 from typing import Any, Dict, List
+
+from providers.fragments import document
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
@@ -119,11 +122,19 @@ def _listening() -> List[Json]:
 
 
 def _haproxy() -> str:
-    """Return what HAProxy says of its configuration as it is; nothing when it is valid."""
+    """Return what HAProxy says of what stands around our part; nothing when it is valid."""
+    config = "/etc/haproxy/haproxy.cfg"
     if not shutil.which("haproxy", path=PATH):
         return ""
-    status, _out, err = _run(["haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg"])
-    return "" if status == 0 else err.strip() or f"exit status {status}"
+    try:
+        outside = document.split(_text(config) or "")
+    except document.DamagedError:
+        return ""
+    with tempfile.NamedTemporaryFile("w", prefix="grappe-", suffix=".cfg") as copy:
+        copy.write(outside.before + outside.after)
+        copy.flush()
+        status, _out, err = _run(["haproxy", "-c", "-f", copy.name])
+    return "" if status == 0 else err.strip().replace(copy.name, config) or f"exit {status}"
 
 
 def _subnets() -> List[Json]:

@@ -1,0 +1,112 @@
+"""A student's lab from an empty host and back, as its users live with it."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.hosts import gateway
+from tests.e2e.conftest import Desk, Project, inventory
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def before(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, str]:
+    """The host before the first student."""
+    return inventory(lab_host, workstation)
+
+
+def test_preview_on_an_empty_host(
+    project: Project, before: dict[str, str], lab_host: gateway.Host, workstation: gateway.Host
+) -> None:
+    """It changes nothing, and shows every name, address, port and domain."""
+    project.write("alice", 7)
+    said = project.pulumi("preview", "--diff", "-s", "alice")
+    for value in (
+        "gr-7", "10.64.7.1/24", "grappe-alice", "10.64.7.10", "10.64.7.11", "22282", "22283",
+        "yuno1.alice.grappe.test", "yuno2.alice.grappe.test", "192.168.8.10",
+    ):  # fmt: skip
+        assert value in said
+    assert "unknown" not in said.lower()
+    assert "[unknown]" not in said
+    assert before == inventory(lab_host, workstation)
+
+
+def test_up_then_nothing_to_do(project: Project, desk: Desk) -> None:
+    """Every way leads to its own server; a second up changes nothing."""
+    project.up("alice")
+    servers = project.outputs("alice")["servers"]
+    assert ["yuno1", "yuno2"] == [server["name"] for server in servers]
+    assert {"host": "192.168.8.10", "port": 22282} == servers[0]["ssh"]
+    assert desk.answers(servers)
+    project.up("alice", "--expect-no-changes")
+    project.pulumi("preview", "--expect-no-changes", "-s", "alice")
+
+
+DRIFTS = {
+    "a container stopped": "lxc stop --force yuno1 --project grappe-alice",
+    "a container deleted": "lxc delete --force yuno1 --project grappe-alice",
+    "a container reconfigured": "lxc config set yuno1 limits.memory=77MiB --project grappe-alice",
+    "a rule deleted live": "iptables -t nat -F GRAPPE-DNAT",
+    "the jump deleted live": "iptables -t nat -F PREROUTING",
+    "the filter chain flushed": "iptables -F GRAPPE-FORWARD",
+    "a rule deleted in the file": "sed -i '/dport 22282/d' /etc/ufw/before.rules",
+    "the part of before.rules removed": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' /etc/ufw/before.rules",
+    "the part of before.init removed": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' /etc/ufw/before.init",
+    "a fragment removed": "rm /var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
+    "a fragment edited": "sed -i s/22282/22299/ "
+    "/var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
+    "a backend edited": "sed -i s/10.64.7.10:443/10.64.7.99:443/ /etc/haproxy/haproxy.cfg",
+    "the part of haproxy.cfg removed and reloaded": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' "
+    "/etc/haproxy/haproxy.cfg && systemctl reload haproxy",
+    "the maps removed": "rm -r /var/lib/grappe/haproxy/maps",
+    "HAProxy stopped": "systemctl stop haproxy",
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS)
+def test_up_mends(project: Project, desk: Desk, lab_host: gateway.Host, drift: str) -> None:
+    """What was broken by hand is seen by preview, mended by a plain up, and then all is well."""
+    lab_host.run(["sh", "-ec", DRIFTS[drift]])
+    project.pulumi("preview", "--expect-no-changes", "-s", "alice", ok=False)
+    project.up("alice")
+    assert desk.answers(project.outputs("alice")["servers"])
+
+
+def test_after_all_mending_nothing_is_left_to_do(project: Project) -> None:
+    """Each mending was complete."""
+    project.up("alice", "--expect-no-changes")
+
+
+def test_up_mends_the_workstation(project: Project, desk: Desk, workstation: gateway.Host) -> None:
+    """A hosts entry that was changed comes back."""
+    path = workstation.etc_hosts
+    gateway.connect("local:").run(
+        ["sed", "-i", "s/^192.168.8.10\tyuno1/192.168.8.99\tyuno1/", path]
+    )
+    assert "192.168.8.99" in desk.run("getent", "hosts", "yuno1.alice.grappe.test")
+    project.up("alice")
+    assert desk.answers(project.outputs("alice")["servers"])
+
+
+def test_live_changes_keep_the_container(project: Project, lab_host: gateway.Host) -> None:
+    """Limits change in place: the same container goes on."""
+    look = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-alice"]
+    created = lab_host.run(["sh", "-c", " ".join(look[:2]) + f" '{look[2]}' | grep created_at"])
+    project.write("alice", 7, limits={"memory": "400MiB"})
+    said = project.up("alice")
+    assert "updated" in said
+    assert "replaced" not in said
+    again = lab_host.run(["sh", "-c", " ".join(look[:2]) + f" '{look[2]}' | grep created_at"])
+    assert created.stdout == again.stdout
+    config = lab_host.run(["lxc", "config", "get", "yuno1", "limits.memory", "--project",
+                           "grappe-alice"])  # fmt: skip
+    assert "400MiB" == config.stdout.strip()
+
+
+def test_destroy_leaves_the_host_as_it_was(
+    project: Project, before: dict[str, str], lab_host: gateway.Host, workstation: gateway.Host
+) -> None:
+    """Files byte for byte with mode and owner, rules, LXD's inventories, units and ports."""
+    project.destroy("alice")
+    assert before == inventory(lab_host, workstation)
