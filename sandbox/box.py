@@ -45,6 +45,7 @@ def up(box: layout.Layout, say: Progress) -> bool:
 def down(box: layout.Layout) -> None:
     """Take the sandbox down, whatever state it is in, and leave nothing."""
     machine.kill(box)
+    machine.end_strays(box)
     network.down(box)
     shutil.rmtree(box.folder, ignore_errors=True)
     parent = box.folder.parent
@@ -56,8 +57,7 @@ def restart(box: layout.Layout) -> None:
     """Reboot the lab host: its disk stays, everything live is lost."""
     machine.poweroff(box)
     machine.kill(box)
-    network.down(box)
-    network.up(box)
+    network.renew_host(box)
     machine.start(box)
 
 

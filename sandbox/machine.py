@@ -66,6 +66,10 @@ def kill(box: layout.Layout) -> None:
             if folder.is_dir():
                 folder.rmdir()
         group.rmdir()
+
+
+def end_strays(box: layout.Layout) -> None:
+    """End what still runs in a namespace of the sandbox."""
     for namespace in box.namespaces:
         for pid in command.execute(["ip", "netns", "pids", namespace]).stdout.split():
             os.kill(int(pid), signal.SIGKILL)

@@ -17,11 +17,9 @@ NETNS_ETC = pathlib.Path("/etc/netns")
 
 def up(box: layout.Layout) -> None:
     """Make the namespaces, their links and the workstation's own files of /etc."""
-    for namespace in box.namespaces:
-        _ip("netns", "add", namespace)
-        _ip("-n", namespace, "link", "set", "lo", "up")
-    _link(box.host, "eth0", layout.HOST_ADDRESS, box.workstation, layout.WORKSTATION_ADDRESS)
-    _link(box.host, "eth1", layout.HOST_OUTER_ADDRESS, box.relay, layout.RELAY_ADDRESS)
+    for namespace in (box.workstation, box.relay):
+        _add(namespace)
+    _plug_in(box)
     etc = NETNS_ETC / box.workstation
     (etc / "ssh").mkdir(parents=True)
     (etc / "hosts").write_text("127.0.0.1\tlocalhost\n192.168.8.20\tworkstation\n")
@@ -30,6 +28,14 @@ def up(box: layout.Layout) -> None:
         f"Host *\n  IdentityFile {layout.key()}\n  StrictHostKeyChecking accept-new\n"
         f"  UserKnownHostsFile {box.folder}/workstation_known_hosts\n"
     )
+
+
+def renew_host(box: layout.Layout) -> None:
+    """Make the lab host's namespace anew, as a reboot does; its neighbours stay."""
+    _ip("netns", "delete", box.host)
+    for neighbour in (box.workstation, box.relay):
+        command.execute(["ip", "-n", neighbour, "link", "delete", "eth0"])
+    _plug_in(box)
 
 
 def down(box: layout.Layout) -> None:
@@ -46,6 +52,17 @@ def down(box: layout.Layout) -> None:
 def namespaces() -> set[str]:
     """Return the named network namespaces of this machine."""
     return {line.split()[0] for line in _ip("netns", "list").splitlines() if line.strip()}
+
+
+def _add(namespace: str) -> None:
+    _ip("netns", "add", namespace)
+    _ip("-n", namespace, "link", "set", "lo", "up")
+
+
+def _plug_in(box: layout.Layout) -> None:
+    _add(box.host)
+    _link(box.host, "eth0", layout.HOST_ADDRESS, box.workstation, layout.WORKSTATION_ADDRESS)
+    _link(box.host, "eth1", layout.HOST_OUTER_ADDRESS, box.relay, layout.RELAY_ADDRESS)
 
 
 def _link(one: str, device: str, address: str, other: str, other_address: str) -> None:

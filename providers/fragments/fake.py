@@ -36,9 +36,8 @@ class FakeSystem(System):
     def __init__(self, root: pathlib.Path) -> None:
         super().__init__(str(root))
         self.chains: dict[tuple[str, str], list[str]] = {
-            ("filter", "FORWARD"): ["-A FORWARD -j ufw-before-forward"],
-            ("filter", "ufw-before-input"): [],
-            ("filter", "ufw-before-forward"): [],
+            ("filter", "ufw-before-input"): ["-A ufw-before-input -j ufw-user-input"],
+            ("filter", "ufw-before-forward"): ["-A ufw-before-forward -j ufw-user-forward"],
             ("nat", "PREROUTING"): [],
         }
         self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False

@@ -198,8 +198,10 @@ class NatArea(Area):
             self.system.must(["iptables", "-w", "-t", table, how, chain, "-j", ours])
 
     def _ufw_is_loaded(self) -> bool:
-        argv = ["iptables", "-w", "-t", "filter", "-C", "FORWARD", "-j", JUMPS[FORWARD]]
-        return self.system.run(argv).status == 0
+        # A disabled UFW leaves its chains behind, empty.
+        chain = JUMPS[FORWARD]
+        rules = self._loaded("filter", chain)
+        return any(rule != f"-A {chain} -j {FORWARD}" for rule in rules)
 
     def _has_table(self) -> bool:
         tables = self.system.run(["nft", "list", "tables"]).out.splitlines()

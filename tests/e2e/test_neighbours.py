@@ -1,0 +1,64 @@
+"""Two stacks on one host: neither is disturbed by the other."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+
+import pytest
+
+from providers.hosts import gateway
+from tests.e2e.conftest import Desk, Project, inventory
+
+pytestmark = pytest.mark.sandbox
+
+# Runs on the workstation: new and kept connections to a neighbour, until told to stop.
+LOAD = """
+import http.client, json, ssl, sys, time
+domain, stop = sys.argv[1], time.monotonic() + float(sys.argv[2])
+context = ssl._create_unverified_context()
+kept = {80: http.client.HTTPConnection(domain, timeout=5),
+        443: http.client.HTTPSConnection(domain, timeout=5, context=context)}
+done, failed = 0, []
+def ask(connection):
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    answer.read()
+    if answer.status != 200: raise OSError(answer.status)
+while time.monotonic() < stop:
+    for port in (80, 443):
+        fresh = (http.client.HTTPConnection(domain, timeout=5) if port == 80
+                 else http.client.HTTPSConnection(domain, timeout=5, context=context))
+        for name, connection in (("new", fresh), ("kept", kept[port])):
+            try:
+                ask(connection)
+                done += 1
+            except Exception as error:
+                failed.append(f"{name} {port}: {error!r}")
+        fresh.close()
+    time.sleep(0.01)
+print(json.dumps({"done": done, "failed": failed}))
+"""
+
+
+def test_two_at_the_same_time_and_one_leaves(
+    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host
+) -> None:
+    """Applied at once both answer; while one is destroyed the other misses no request."""
+    before = inventory(lab_host, workstation)
+    project.write("carol", 11)
+    project.write("dave", 12)
+    with concurrent.futures.ThreadPoolExecutor(3) as pool:
+        list(pool.map(project.up, ["carol", "dave"]))
+        for stack in ("carol", "dave"):
+            assert desk.answers(project.outputs(stack)["servers"])
+        argv = ["python3", "-c", LOAD, "yuno1.carol.grappe.test", "14"]
+        load = pool.submit(lambda: json.loads(workstation.run(argv, timeout=60).stdout))
+        project.destroy("dave")
+        project.up("dave")
+        result = load.result()
+    assert [] == result["failed"]
+    assert result["done"] > 200
+    for stack in ("carol", "dave"):
+        project.destroy(stack)
+    assert before == inventory(lab_host, workstation)
