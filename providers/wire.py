@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import types
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
@@ -94,32 +93,53 @@ def encode(value: Any) -> Any:
     return value
 
 
-def decode(kind: type[S], properties: Mapping[str, Any], where: str = "") -> S:
+def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
     """Turn properties into a frozen dataclass.
 
     Raises:
         Mistakes: Keys that are unknown or missing and values of a wrong type, all of them.
 
     """
+    mistakes: list[Mistake] = []
+    decoded = salvage(kind, properties, mistakes)
+    if mistakes or decoded is None:
+        raise Mistakes(sorted(mistakes, key=lambda mistake: mistake.key))
+    return decoded
+
+
+def salvage(
+    kind: type[S], properties: Mapping[str, Any], mistakes: list[Mistake], where: str = ""
+) -> S | None:
+    """Turn what is right of some properties into a dataclass, and note what is wrong.
+
+    Args:
+        kind: The dataclass.
+        properties: Its fields, nested.
+        mistakes: Where what is wrong is added; the field then has its default.
+        where: The key of the properties themselves.
+
+    Returns:
+        None when a field without a default is wrong or missing.
+
+    """
     known = {field.name: field for field in dataclasses.fields(typing.cast("Any", kind))}
     hints = typing.get_type_hints(kind)
-    mistakes: list[Mistake] = []
     values: dict[str, Any] = {}
+    whole = True
     mistakes += [
         Mistake(_join(where, key), f"is not a setting.{near(key, known)}")
         for key in properties.keys() - known.keys()
     ]
     for key, field in known.items():
         if key in properties:
-            try:
-                values[key] = _decode_value(hints[key], properties[key], _join(where, key))
-            except Mistakes as found:
-                mistakes.extend(found.mistakes)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            found = _decode_value(hints[key], properties[key], _join(where, key), mistakes)
+            if found is not _WRONG:
+                values[key] = found
+                continue
+        elif not _has_default(field):
             mistakes.append(Mistake(_join(where, key), "is missing"))
-    if mistakes:
-        raise Mistakes(sorted(mistakes, key=lambda mistake: mistake.key))
-    return kind(**values)
+        whole = whole and _has_default(field)
+    return kind(**values) if whole else None
 
 
 class Mistakes(ValueError):  # noqa: N818 - it is what it holds
@@ -159,38 +179,40 @@ def _join(where: str, key: str) -> str:
 
 
 _NAMES = {str: "a text", int: "a whole number", bool: "true or false", float: "a number"}
+# Stands for a value that was wrong, and was noted as a mistake.
+_WRONG = object()
 
 
-def _decode_value(hint: Any, value: Any, where: str) -> Any:
+def _has_default(field: dataclasses.Field[Any]) -> bool:
+    missing = dataclasses.MISSING
+    return field.default is not missing or field.default_factory is not missing
+
+
+def _decode_value(hint: Any, value: Any, where: str, mistakes: list[Mistake]) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return _decode_value(next(a for a in arguments if a is not type(None)), value, where)
-    if dataclasses.is_dataclass(hint):
+    if dataclasses.is_dataclass(hint) or (origin and issubclass(origin, Mapping)):
         if not isinstance(value, Mapping):
-            raise Mistakes([Mistake(where, f"{show(value)} is not a group of settings")])
-        return decode(typing.cast("type[Any]", hint), value, where)
+            mistakes.append(Mistake(where, f"{show(value)} is not a group of settings"))
+            return _WRONG
+        if origin is None:
+            found = salvage(typing.cast("type[Any]", hint), value, mistakes, where)
+            return _WRONG if found is None else found
+        items = {
+            str(key): _decode_value(arguments[1], item, f"{where}.{key}", mistakes)
+            for key, item in sorted(value.items())
+        }
+        return {key: item for key, item in items.items() if item is not _WRONG}
     if origin is tuple:
-        return _decode_list(arguments[0], value, where)
-    if origin is not None and issubclass(origin, Mapping):
-        return _decode_mapping(arguments[1], value, where)
+        if not isinstance(value, (list, tuple)):
+            mistakes.append(Mistake(where, f"{show(value)} is not a list"))
+            return _WRONG
+        listed = [
+            _decode_value(arguments[0], item, f"{where}[{place}]", mistakes)
+            for place, item in enumerate(value)
+        ]
+        return tuple(item for item in listed if item is not _WRONG)
     wrong = isinstance(value, bool) and hint is not bool
     if hint in _NAMES and (wrong or not isinstance(value, hint)):
-        raise Mistakes([Mistake(where, f"{show(value)} is not {_NAMES[hint]}")])
+        mistakes.append(Mistake(where, f"{show(value)} is not {_NAMES[hint]}"))
+        return _WRONG
     return value
-
-
-def _decode_list(item_hint: Any, value: Any, where: str) -> tuple[Any, ...]:
-    if not isinstance(value, (list, tuple)):
-        raise Mistakes([Mistake(where, f"{show(value)} is not a list")])
-    return tuple(
-        _decode_value(item_hint, item, f"{where}[{place}]") for place, item in enumerate(value)
-    )
-
-
-def _decode_mapping(item_hint: Any, value: Any, where: str) -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        raise Mistakes([Mistake(where, f"{show(value)} is not a group of settings")])
-    return {
-        str(key): _decode_value(item_hint, item, f"{where}.{key}")
-        for key, item in sorted(value.items())
-    }

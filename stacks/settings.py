@@ -30,7 +30,7 @@ class ServerSettings:
         limits: Its limits, over the stack's.
     """
 
-    name: str
+    name: str = ""
     domain: str = ""
     port: int = 0
     address: str = ""
@@ -77,42 +77,31 @@ class Settings:
     default: str = ""
 
 
-def load(config: Mapping[str, str]) -> Settings:
+def load(config: Mapping[str, str], mistakes: list[wire.Mistake]) -> Settings:
     """Read the settings of a stack from the engine's configuration.
 
     Args:
         config: Texts by key, as the engine gives them: `grappe:number` -> `7`.
-
-    Raises:
-        wire.Mistakes: Unknown keys and values of a wrong type, all of them.
+        mistakes: Where unknown keys and values of a wrong type are added; such a setting
+            then has its default, so that the rest can be looked at too.
 
     """
     hints = {field.name: str(field.type) for field in dataclasses.fields(Settings)}
     values: dict[str, Any] = {}
-    mistakes: list[wire.Mistake] = []
     for full, text in config.items():
         namespace, _, key = full.partition(":")
-        if namespace != NAMESPACE:
-            continue
-        if key not in hints:
-            reason = f"is not a setting.{wire.near(key, hints)}"
-            mistakes.append(wire.Mistake(key, reason))
-        elif hints[key] == "str":
-            values[key] = text
-        else:
-            try:
-                values[key] = json.loads(text)
-            except ValueError:
-                values[key] = text
+        if namespace == NAMESPACE:
+            values[key] = text if hints.get(key, "str") == "str" else _parse(text)
     if isinstance(values.get("servers"), list):
         # A server may be its name alone.
         values["servers"] = [
             {"name": item} if isinstance(item, str) else item for item in values["servers"]
         ]
+    return wire.salvage(Settings, values, mistakes) or Settings()
+
+
+def _parse(text: str) -> Any:
     try:
-        settings = wire.decode(Settings, values)
-    except wire.Mistakes as found:
-        raise wire.Mistakes([*mistakes, *found.mistakes]) from found
-    if mistakes:
-        raise wire.Mistakes(mistakes)
-    return settings
+        return json.loads(text)
+    except ValueError:
+        return text

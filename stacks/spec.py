@@ -58,13 +58,15 @@ def parse(config: Mapping[str, str], *, project: str, stack: str) -> LabSpec:
         wire.Mistakes: Everything that is wrong with it, keys as the stack file has them.
 
     """
-    try:
-        given = settings.load(config)
-        lab = _resolve(given, f"{project}/{stack}", stack)
-        mistakes = [*_check_lab(given, lab), *_check_servers(given, lab)]
-    except wire.Mistakes as found:
-        mistakes = found.mistakes
+    mistakes: list[wire.Mistake] = []
+    given = settings.load(config, mistakes)
+    lab = _resolve(given, f"{project}/{stack}", stack)
+    noted = {mistake.key for mistake in mistakes}
+    # What has its default only because it was wrong is not told twice.
+    checked = [*_check_lab(given, lab), *_check_servers(given, lab)]
+    mistakes += [mistake for mistake in checked if mistake.key not in noted]
     if mistakes:
+        mistakes.sort(key=lambda mistake: mistake.key)
         prefix = settings.NAMESPACE
         named = [wire.Mistake(f"{prefix}:{item.key}", item.reason) for item in mistakes]
         raise wire.Mistakes(named)
@@ -106,12 +108,13 @@ def _resolve(given: settings.Settings, owner: str, stack: str) -> LabSpec:
 
 def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
     checks: list[tuple[str, Any, str]] = [
-        ("host", given.host, _host_problem(given.host)),
+        ("host", url.without_password(given.host), _host_problem(given.host)),
         ("student", lab.student, _student_problem(lab.student)),
         ("domain", given.domain, rules.domain(given.domain)),
     ]
     if given.workstation != "none":
-        checks.append(("workstation", given.workstation, _host_problem(given.workstation, "none")))
+        shown = url.without_password(given.workstation)
+        checks.append(("workstation", shown, _host_problem(given.workstation, "none")))
     if not allocation.MIN_NUMBER <= given.number <= allocation.MAX_NUMBER:
         limits = f"{allocation.MIN_NUMBER} to {allocation.MAX_NUMBER}"
         problem = f"is out of range. {limits}, and no other student's on the host."

@@ -50,6 +50,11 @@ def parse(text: str) -> HostUrl:
     raise ValueError(message)
 
 
+def without_password(text: str) -> str:
+    """Return what was written for a host URL with any password in it hidden."""
+    return re.sub(r"(//[^/@]*?):[^@]*@", r"\1:***@", text)
+
+
 def _parse_ssh(text: str) -> HostUrl:
     try:
         parts = urllib.parse.urlsplit(text)

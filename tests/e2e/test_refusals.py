@@ -1,0 +1,229 @@
+"""Bad input: refused at preview, all at once, with the key, the value and what would be right."""
+
+from __future__ import annotations
+
+import contextlib
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from providers.hosts import gateway
+from tests.e2e.conftest import Desk, Project, inventory
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def alice(project: Project) -> Iterator[str]:
+    """Another student, who is there already."""
+    project.write("alice", 7)
+    project.up("alice")
+    yield "alice"
+    project.destroy("alice")
+
+
+def refused(project: Project, stack: str = "bob", number: int = 8, **settings: Any) -> str:
+    """Return what a preview says that must fail."""
+    project.write(stack, number, **settings)
+    said = project.pulumi("preview", "-s", stack, ok=False)
+    assert "nothing was changed" in said
+    assert "Traceback" not in said
+    assert "\x1b" not in said
+    return said
+
+
+def test_everything_wrong_in_a_stack_file_is_told_at_once(
+    project: Project, lab_host: gateway.Host, workstation: gateway.Host
+) -> None:
+    """Unknown keys, names, domains, ports, addresses; the host is not touched."""
+    before = inventory(lab_host, workstation)
+    said = refused(
+        project, number=4001, imgae="standin", domain="bad domain",
+        host="ssh://root:hunter2@lab", workstation="ws",
+        servers=[
+            {"name": "yuno 2"}, {"name": "a;rm -rf /", "port": 70000}, {"name": "x\n*nat", "port": 22},
+            {"name": "\x1b[31mred", "domain": "} acl"}, {"name": "y" * 64}, "yuno1", "yuno1",
+            {"name": "q", "adress": "1.2.3.4"}, {"name": "-j ACCEPT", "address": "10.99.0.1"},
+        ],
+    )  # fmt: skip
+    for words in (
+        "16 mistakes, nothing was changed",
+        "grappe:number              4001 is out of range. 1 to 4000",
+        "grappe:imgae               is not a setting. Did you mean image?",
+        'grappe:domain              "bad domain" is not a domain',
+        'grappe:host                "ssh://root:***@lab" has a password in it',
+        'grappe:workstation         "ws" is not where a host can be',
+        '"yuno 2" has a space. Letters, digits and dashes, at most 63, starting with a letter: '
+        '"yuno-2"?',
+        '"a;rm -rf /" has a space',
+        "grappe:servers[1].port     70000 is not a port. 1 to 65535.",
+        r'"x\n*nat" is not a name',
+        "22 is the lab host's own (ssh, http or https)",
+        r'"\x1b[31mred" is not a name',
+        '"} acl" is not a domain',
+        "has 64 characters",
+        'grappe:servers[6].name     "yuno1" is servers[5]\'s already.',
+        "grappe:servers[7].adress   is not a setting. Did you mean address?",
+    ):
+        assert words in said, words
+    assert "hunter2" not in said
+    assert before == inventory(lab_host, workstation)
+
+
+def test_what_another_stack_holds(
+    project: Project, alice: str, lab_host: gateway.Host, workstation: gateway.Host
+) -> None:
+    """Number, port, domain and name, each with its owner; alice's lab stays as it is."""
+    before = inventory(lab_host, workstation)
+    said = refused(project, number=7)
+    assert "7 is alice's (stack grappe/alice), on ssh://root@grappe-test-host. Free: 1 to 6" in said
+    assert "8 to 4000" in said
+    said = refused(
+        project, student="alice",
+        servers=[{"name": "yuno1", "port": 22282}, {"name": "q", "port": 22}],
+    )  # fmt: skip
+    assert "22 is the lab host's own" in said
+    said = refused(
+        project, student="alice",
+        servers=[{"name": "yuno1", "port": 22282}, {"name": "q", "port": 22290}],
+    )  # fmt: skip
+    for words in (
+        "22282 is alice's (stack grappe/alice)",
+        '"yuno1.alice.grappe.test" is alice\'s (stack grappe/alice)',
+        "the LXD project grappe-alice exists",
+    ):
+        assert words in said, words
+    assert before == inventory(lab_host, workstation)
+
+
+def test_what_the_host_does_not_have(project: Project, alice: str) -> None:
+    """An image and a profile that are not there, with those that are."""
+    said = refused(project, student="bob", image="nope", profiles=["default", "big"], servers=["a"])
+    assert '"nope" is not an image of the host. Its aliases: standin.' in said
+    assert '"big" is not a profile of the host. Its own: default.' in said
+    assert "2 mistakes" in said
+
+
+def test_a_port_that_the_host_uses(project: Project, lab_host: gateway.Host) -> None:
+    """The program that listens there is named."""
+    script = "systemd-run --unit=grappe-squat --quiet python3 -m http.server 22292"
+    lab_host.run(["sh", "-c", script])
+    try:
+        wait = "for n in 1 2 3 4 5 6 7 8 9; do ss -Hltn | grep -q :22292 && exit; sleep 0.3; done"
+        lab_host.run(["sh", "-c", wait])
+        said = refused(project, servers=["a"])
+        assert "22292 is in use on the host, by python3." in said
+    finally:
+        lab_host.run(["systemctl", "stop", "grappe-squat"])
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/usr/sbin/haproxy", "has no haproxy. On the host: apt install haproxy"),
+        ("/usr/sbin/ufw", "has no ufw. On the host: apt install ufw"),
+        ("/var/lib/lxd/unix.socket", "there is no LXD. On the host: apt install lxd, lxd init"),
+    ],
+)
+def test_a_host_that_lacks_a_part(
+    project: Project, lab_host: gateway.Host, path: str, words: str
+) -> None:
+    """What is missing, and how to get it."""
+    with away(lab_host, path):
+        assert words in refused(project, servers=["a"])
+
+
+@contextlib.contextmanager
+def away(host: gateway.Host, path: str) -> Iterator[None]:
+    """Put a file of the host aside."""
+    host.run(["mv", path, f"{path}.away"])
+    try:
+        yield
+    finally:
+        host.run(["mv", f"{path}.away", path])
+
+
+def test_haproxy_that_was_invalid_before_us(project: Project, lab_host: gateway.Host) -> None:
+    """HAProxy's own line, and that it was so before."""
+    config = "/etc/haproxy/haproxy.cfg"
+    lab_host.run(["sh", "-c", f"cp -p {config} {config}.kept && echo 'nonsense 1' >> {config}"])
+    try:
+        said = refused(project, servers=["a"])
+        assert "haproxy.cfg is not valid, before Grappe has changed anything" in said
+        assert "unknown keyword 'nonsense'" in said
+    finally:
+        lab_host.run(["mv", f"{config}.kept", config])
+
+
+def test_a_damaged_managed_part(project: Project, alice: str, lab_host: gateway.Host) -> None:
+    """The file, the lines, and what to do."""
+    rules = "/etc/ufw/before.rules"
+    lab_host.run(["sh", "-c", f"cp -p {rules} /root/kept && sed -i '/END GRAPPE/d' {rules}"])
+    try:
+        said = refused(project, servers=["a"])
+        assert f"the managed part of {rules} is damaged: there must be one '# BEGIN GRAPPE'" in said
+        assert "Put its first and last line back" in said
+        said = project.up("alice", ok=False)
+        assert "is damaged, nothing was changed" in said
+    finally:
+        lab_host.run(["mv", "/root/kept", rules])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"host": "ssh://root@no-such-host.test"}, "the name is not known"),
+        ({"host": "ssh://root@grappe-test-host:2222"}, "nothing listens on its ssh port"),
+        ({"host": "ssh://stranger@grappe-test-host"}, "it refuses the key"),
+        ({"host": "netns:nowhere"}, "netns:nowhere does not answer"),
+    ],
+)
+def test_a_host_that_cannot_be_reached(
+    project: Project, change: dict[str, str], words: str
+) -> None:
+    """Why, in words, and what to do."""
+    assert words in refused(project, servers=["a"], **change)
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ("", "its host key is not in known_hosts"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp9ZWeJhP",
+         "its host key is not the one in known_hosts"),
+    ],
+)  # fmt: skip
+def test_a_host_key_that_is_unknown_or_changed(
+    project: Project, tmp_path: pathlib.Path, keys: str, words: str
+) -> None:
+    """Host keys are always checked."""
+    known = tmp_path / "known_hosts"
+    known.write_text(f"{project.box.host} {keys}\n" if keys else "")
+    config = tmp_path / "ssh_config"
+    text = project.box.ssh_config.read_text()
+    config.write_text(text.replace(str(project.box.folder / "known_hosts"), str(known)))
+    kept = project.env["GRAPPE_SSH_CONFIG"]
+    project.env["GRAPPE_SSH_CONFIG"] = str(config)
+    try:
+        assert words in refused(project, servers=["a"])
+    finally:
+        project.env["GRAPPE_SSH_CONFIG"] = kept
+
+
+def test_a_student_who_could_not_get_in_fails_the_up(
+    project: Project, desk: Desk, lab_host: gateway.Host
+) -> None:
+    """The probe says which way is closed and why; the next up goes on."""
+    project.write("bob", 8, servers=["a"])
+    block = ["iptables", "-I", "FORWARD", "-p", "tcp", "--dport", "22", "-j", "REJECT"]
+    lab_host.run(block)
+    try:
+        said = project.up("bob", ok=False)
+        assert "a cannot be reached from the workstation" in said
+        assert "ssh 192.168.8.10:22292: ConnectionRefusedError" in said
+    finally:
+        lab_host.run(["iptables", "-D", *block[2:]])
+    project.up("bob")
+    assert desk.answers(project.outputs("bob")["servers"])
