@@ -112,8 +112,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         return dynamic.DiffResult(
             changes=bool(changed or old.get(DRIFT)),
             replaces=sorted(replaces),
-            # Names, ports and addresses are fixed: the old one must go first.
-            delete_before_replace=True,
+            # Names, ports and addresses are fixed: the old one must go first. On another
+            # machine nothing is in the way, and the old lab leaves in its own order.
+            delete_before_replace="host" not in replaces,
         )
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:

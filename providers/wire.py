@@ -188,7 +188,9 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
     return field.default is not missing or field.default_factory is not missing
 
 
-def _decode_value(hint: Any, value: Any, where: str, mistakes: list[Mistake]) -> Any:
+def _decode_value(  # noqa: PLR0911 - one for each kind of value
+    hint: Any, value: Any, where: str, mistakes: list[Mistake]
+) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) or (origin and issubclass(origin, Mapping)):
         if not isinstance(value, Mapping):

@@ -92,11 +92,6 @@ def load(config: Mapping[str, str], mistakes: list[wire.Mistake]) -> Settings:
         namespace, _, key = full.partition(":")
         if namespace == NAMESPACE:
             values[key] = text if hints.get(key, "str") == "str" else _parse(text)
-    if isinstance(values.get("servers"), list):
-        # A server may be its name alone.
-        values["servers"] = [
-            {"name": item} if isinstance(item, str) else item for item in values["servers"]
-        ]
     return wire.salvage(Settings, values, mistakes) or Settings()
 
 

@@ -117,7 +117,8 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
         checks.append(("workstation", shown, _host_problem(given.workstation, "none")))
     if not allocation.MIN_NUMBER <= given.number <= allocation.MAX_NUMBER:
         limits = f"{allocation.MIN_NUMBER} to {allocation.MAX_NUMBER}"
-        problem = f"is out of range. {limits}, and no other student's on the host."
+        wrong = "is out of range" if given.number else "is not a student's number"
+        problem = f"{wrong}. {limits}, and no other student's on the host."
         checks.append(("number", given.number, problem))
     if given.address:
         checks.append(("address", given.address, rules.ipv4(given.address)))

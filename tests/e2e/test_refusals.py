@@ -44,12 +44,12 @@ def test_everything_wrong_in_a_stack_file_is_told_at_once(
         host="ssh://root:hunter2@lab", workstation="ws",
         servers=[
             {"name": "yuno 2"}, {"name": "a;rm -rf /", "port": 70000}, {"name": "x\n*nat", "port": 22},
-            {"name": "\x1b[31mred", "domain": "} acl"}, {"name": "y" * 64}, "yuno1", "yuno1",
+            {"name": "\x1b[31mred", "domain": "} acl"}, {"name": "y" * 64}, {"name": "yuno1"}, {"name": "yuno1"},
             {"name": "q", "adress": "1.2.3.4"}, {"name": "-j ACCEPT", "address": "10.99.0.1"},
         ],
     )  # fmt: skip
     for words in (
-        "16 mistakes, nothing was changed",
+        "17 mistakes, nothing was changed",
         "grappe:number              4001 is out of range. 1 to 4000",
         "grappe:imgae               is not a setting. Did you mean image?",
         'grappe:domain              "bad domain" is not a domain',
@@ -100,7 +100,9 @@ def test_what_another_stack_holds(
 
 def test_what_the_host_does_not_have(project: Project, alice: str) -> None:
     """An image and a profile that are not there, with those that are."""
-    said = refused(project, student="bob", image="nope", profiles=["default", "big"], servers=["a"])
+    said = refused(
+        project, student="bob", image="nope", profiles=["default", "big"], servers=[{"name": "a"}]
+    )
     assert '"nope" is not an image of the host. Its aliases: standin.' in said
     assert '"big" is not a profile of the host. Its own: default.' in said
     assert "2 mistakes" in said
@@ -113,7 +115,7 @@ def test_a_port_that_the_host_uses(project: Project, lab_host: gateway.Host) -> 
     try:
         wait = "for n in 1 2 3 4 5 6 7 8 9; do ss -Hltn | grep -q :22292 && exit; sleep 0.3; done"
         lab_host.run(["sh", "-c", wait])
-        said = refused(project, servers=["a"])
+        said = refused(project, servers=[{"name": "a"}])
         assert "22292 is in use on the host, by python3." in said
     finally:
         lab_host.run(["systemctl", "stop", "grappe-squat"])
@@ -132,7 +134,7 @@ def test_a_host_that_lacks_a_part(
 ) -> None:
     """What is missing, and how to get it."""
     with away(lab_host, path):
-        assert words in refused(project, servers=["a"])
+        assert words in refused(project, servers=[{"name": "a"}])
 
 
 @contextlib.contextmanager
@@ -150,7 +152,7 @@ def test_haproxy_that_was_invalid_before_us(project: Project, lab_host: gateway.
     config = "/etc/haproxy/haproxy.cfg"
     lab_host.run(["sh", "-c", f"cp -p {config} {config}.kept && echo 'nonsense 1' >> {config}"])
     try:
-        said = refused(project, servers=["a"])
+        said = refused(project, servers=[{"name": "a"}])
         assert "haproxy.cfg is not valid, before Grappe has changed anything" in said
         assert "unknown keyword 'nonsense'" in said
     finally:
@@ -162,7 +164,7 @@ def test_a_damaged_managed_part(project: Project, alice: str, lab_host: gateway.
     rules = "/etc/ufw/before.rules"
     lab_host.run(["sh", "-c", f"cp -p {rules} /root/kept && sed -i '/END GRAPPE/d' {rules}"])
     try:
-        said = refused(project, servers=["a"])
+        said = refused(project, servers=[{"name": "a"}])
         assert f"the managed part of {rules} is damaged: there must be one '# BEGIN GRAPPE'" in said
         assert "Put its first and last line back" in said
         said = project.up("alice", ok=False)
@@ -175,7 +177,7 @@ def test_a_damaged_managed_part(project: Project, alice: str, lab_host: gateway.
     ("change", "words"),
     [
         ({"host": "ssh://root@no-such-host.test"}, "the name is not known"),
-        ({"host": "ssh://root@grappe-test-host:2222"}, "nothing listens on its ssh port"),
+        ({"host": "ssh://root@grappe-test-host:2222"}, "it does not answer"),
         ({"host": "ssh://stranger@grappe-test-host"}, "it refuses the key"),
         ({"host": "netns:nowhere"}, "netns:nowhere does not answer"),
     ],
@@ -184,7 +186,7 @@ def test_a_host_that_cannot_be_reached(
     project: Project, change: dict[str, str], words: str
 ) -> None:
     """Why, in words, and what to do."""
-    assert words in refused(project, servers=["a"], **change)
+    assert words in refused(project, servers=[{"name": "a"}], **change)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_a_host_key_that_is_unknown_or_changed(
     kept = project.env["GRAPPE_SSH_CONFIG"]
     project.env["GRAPPE_SSH_CONFIG"] = str(config)
     try:
-        assert words in refused(project, servers=["a"])
+        assert words in refused(project, servers=[{"name": "a"}])
     finally:
         project.env["GRAPPE_SSH_CONFIG"] = kept
 
@@ -216,7 +218,7 @@ def test_a_student_who_could_not_get_in_fails_the_up(
     project: Project, desk: Desk, lab_host: gateway.Host
 ) -> None:
     """The probe says which way is closed and why; the next up goes on."""
-    project.write("bob", 8, servers=["a"])
+    project.write("bob", 8, servers=[{"name": "a"}])
     block = ["iptables", "-I", "FORWARD", "-p", "tcp", "--dport", "22", "-j", "REJECT"]
     lab_host.run(block)
     try:

@@ -1,0 +1,78 @@
+"""A changed `grappe:host`: the same machine, another machine, a machine that is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from providers.hosts import gateway
+from sandbox import box as boxes
+from sandbox import layout, machine
+from tests.e2e.conftest import Desk, Project
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def other(project: Project) -> Iterator[layout.Layout]:
+    """A second lab host, on a room's network of its own."""
+    made = layout.Layout("grappe-other")
+    boxes.down(made)
+    boxes.up(made, lambda _text: None)
+    boxes.import_image(made)
+    # One ssh_config that knows both.
+    config = project.folder / "ssh_config"
+    config.write_text(made.ssh_config.read_text() + project.box.ssh_config.read_text())
+    project.env["GRAPPE_SSH_CONFIG"] = str(config)
+    yield made
+    boxes.down(made)
+
+
+def test_the_same_machine_under_another_url_is_an_update(
+    project: Project, desk: Desk, lab_host: gateway.Host
+) -> None:
+    """As another user, who works through sudo: nothing is replaced."""
+    project.write("gina", 31, servers=[{"name": "yuno1"}])
+    project.up("gina")
+    project.write("gina", 31, servers=[{"name": "yuno1"}], host=f"ssh://teacher@{project.box.host}")
+    said = project.up("gina")
+    assert "replaced" not in said
+    assert "deleted" not in said
+    assert desk.answers(project.outputs("gina")["servers"])
+    project.up("gina", "--expect-no-changes")
+    # And what only root may do is done by sudo.
+    lab_host.run(["lxc", "delete", "--force", "yuno1", "--project", "grappe-gina"])
+    lab_host.run(["iptables", "-t", "nat", "-F", "GRAPPE-DNAT"])
+    project.up("gina")
+    assert desk.answers(project.outputs("gina")["servers"])
+
+
+def test_another_machine_is_a_replacement(
+    project: Project, lab_host: gateway.Host, other: layout.Layout
+) -> None:
+    """Deleted on the old one, made on the new one."""
+    servers = [{"name": "yuno1"}]
+    project.write(
+        "gina", 31, servers=servers, host=other.host_url, workstation=other.workstation_url
+    )
+    said = project.up("gina")
+    assert "replaced" in said
+    listing = ["lxc", "list", "--all-projects", "--format", "csv", "--columns", "n"]
+    assert "" == lab_host.run(listing).stdout.strip()
+    assert "" == lab_host.run(["sh", "-c", "ls -d /var/lib/grappe* 2>/dev/null; true"]).stdout
+    assert "yuno1" == machine.ssh(other, *listing).stdout.strip()
+
+
+def test_a_machine_that_is_gone(project: Project, desk: Desk, other: layout.Layout) -> None:
+    """The error names both hosts and the way out; forgotten, the lab is made on the new one."""
+    machine.kill(other)
+    project.write("gina", 31, servers=[{"name": "yuno1"}])
+    said = project.up("gina", ok=False)
+    assert f"was made on {other.host_url}, which does not answer" in said
+    assert f"the stack now says {project.box.host_url}" in said
+    assert "./lab forget gina" in said
+    project.lab("forget", "gina", "--yes")
+    project.up("gina")
+    assert desk.answers(project.outputs("gina")["servers"])
+    project.destroy("gina")

@@ -1,0 +1,37 @@
+"""The rules of the house, held by tools."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["lint-imports"],
+    ],
+    ids=" ".join,
+)
+def test_it_holds(argv: list[str]) -> None:
+    """Lint, format, types and the direction of imports."""
+    program = pathlib.Path(sys.executable).parent / argv[0]
+    done = subprocess.run(
+        [program, *argv[1:]], cwd=ROOT, capture_output=True, text=True, check=False,
+        env={**os.environ, "RUFF_NO_CACHE": "true"},
+    )  # fmt: skip
+    assert 0 == done.returncode, done.stdout + done.stderr
+
+
+def test_the_program_is_short() -> None:
+    """`__main__.py` wires; it does not think."""
+    assert len((ROOT / "__main__.py").read_text().splitlines()) < 25

@@ -1,0 +1,68 @@
+"""NAT rules, as they stand in before.rules."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import pytest
+
+from providers.nat import model
+
+RULE = model.RuleSpec(
+    host="ssh://lab", owner="grappe/alice", name="yuno1_ssh", port=22222,
+    target_address="10.64.1.10", target_port=22, comment="yuno1_ssh",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        (
+            {},
+            "-A GRAPPE-DNAT ! -i gr-+ -p tcp -m addrtype --dst-type LOCAL -m comment --comment "
+            "yuno1_ssh -m tcp --dport 22222 -j DNAT --to-destination 10.64.1.10:22",
+        ),
+        (
+            {"address": "192.168.8.10", "interface": "eth0"},
+            "-A GRAPPE-DNAT -d 192.168.8.10/32 -i eth0 -p tcp -m comment --comment yuno1_ssh "
+            "-m tcp --dport 22222 -j DNAT --to-destination 10.64.1.10:22",
+        ),
+        (
+            {"protocol": "udp", "address": "192.168.8.10"},
+            "-A GRAPPE-DNAT -d 192.168.8.10/32 ! -i gr-+ -p udp -m comment --comment yuno1_ssh "
+            "-m udp --dport 22222 -j DNAT --to-destination 10.64.1.10:22",
+        ),
+    ],
+)
+def test_a_rule_is_written_as_iptables_prints_it(changes: dict[str, str], expected: str) -> None:
+    """As the sheet writes it where address and interface are named; else for any local one."""
+    fragment = model.fragment(dataclasses.replace(RULE, **changes))
+    assert expected == fragment.parts["rule"]
+
+
+def test_the_filter_rules_are_those_of_the_golden_file() -> None:
+    """What lets forwarded connections, DHCP, DNS and the web through UFW."""
+    golden = pathlib.Path(__file__).parent / "golden" / "filter.rules"
+    assert golden.read_text().splitlines() == model.frame()["filter"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("target_address", "", "without a target would lead to the lab host itself"),
+        ("target_address", "10.64.1.10 -j ACCEPT", "is not an IPv4 address"),
+        ("port", 0, "is not a port"),
+        ("target_port", 65536, "is not a port"),
+        ("comment", "a b", "is not a comment"),
+        ("comment", "x\n*nat", "is not a comment"),
+        ("protocol", "icmp", "tcp or udp"),
+        ("interface", "eth0 -j ACCEPT", "is not the name of an interface"),
+        ("address", "::1", "is not an IPv4 address"),
+    ],
+)
+def test_what_is_refused(field: str, value: object, words: str) -> None:
+    """Nothing of iptables' syntax gets into a rule."""
+    (mistake,) = dataclasses.replace(RULE, **{field: value}).mistakes()
+    assert field == mistake.key
+    assert words in mistake.reason

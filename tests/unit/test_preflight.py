@@ -1,0 +1,117 @@
+"""What a host's state says against a lab; the host is a captured survey."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from providers.fragments import document
+from providers.preflight import model
+
+SURVEY = json.loads((pathlib.Path(__file__).parent / "golden" / "survey.json").read_text())
+LAB = model.PreflightSpec(
+    host="ssh://lab", owner="grappe/bob", name="preflight", number=8, student="bob",
+    project="grappe-bob", bridge="gr-8", subnet="10.64.8.0/24",
+    servers=(model.PlannedServer(name="yuno1", domain="yuno1.bob.grappe.test", port=22292,
+                                 address="10.64.8.10", image="standin"),),
+)  # fmt: skip
+
+
+def facts(**changes: Any) -> dict[str, Any]:
+    found = copy.deepcopy(SURVEY)
+    for path, value in changes.items():
+        *parents, last = path.split("__")
+        place = found
+        for parent in parents:
+            place = place[parent]
+        place[last] = value
+    return found
+
+
+def test_a_host_with_room_has_nothing_against_it() -> None:
+    """No mistake, also when another student is there."""
+    assert [] == model.judge(LAB, facts())
+
+
+def test_our_own_things_are_no_obstacle() -> None:
+    """A lab that is up already passes its own preflight."""
+    mine = {"config": {model.OWNER: "grappe/bob"}}
+    found = facts(
+        lxd__networks=[{"name": "gr-8", "managed": True, **mine}],
+        lxd__projects=[{"name": "grappe-bob", **mine}],
+        fragments=[{"id": "x", "owner": "grappe/bob",
+                    "keys": ["tcp/22292", "domain yuno1.bob.grappe.test"]}],
+        subnets=[{"interface": "gr-8", "subnet": "10.64.8.1/24"}],
+    )  # fmt: skip
+    assert [] == model.judge(LAB, found)
+
+
+THEIRS = {"config": {model.OWNER: "grappe/alice"}}
+CASES = {
+    "no programs": ({"missing": ["haproxy", "ufw"]}, ["apt install haproxy", "apt install ufw"]),
+    "no LXD": ({"lxd": {"error": "there is no LXD"}}, ["ssh://lab: there is no LXD"]),
+    "HAProxy was broken": (
+        {"haproxy": "[ALERT]    (1) : config : parsing [x:1] : unknown keyword 'y'"},
+        ["before Grappe has changed anything: config : parsing [x:1] : unknown keyword 'y'"],
+    ),
+    "the number is taken": (
+        {"lxd__networks": [{"name": "gr-8", "managed": True, **THEIRS}]},
+        ["8 is alice's (stack grappe/alice), on ssh://lab. Free: 1 to 7, 9 to 4000."],
+    ),
+    "the project is not ours": (
+        {"lxd__projects": [{"name": "grappe-bob", "config": {}}]},
+        ["taken by something that Grappe did not make: the LXD project grappe-bob exists"],
+    ),
+    "port and domain are taken": (
+        {"fragments": [{"id": "x", "owner": "grappe/alice",
+                        "keys": ["tcp/22292", "domain yuno1.bob.grappe.test"]}]},
+        ["22292 is alice's (stack grappe/alice).",
+         '"yuno1.bob.grappe.test" is alice\'s (stack grappe/alice).'],
+    ),
+    "the port is the host's": (
+        {"listening": [{"port": 22292, "program": "nginx"}]},
+        ["22292 is in use on the host, by nginx."],
+    ),
+    "somebody has the web ports": (
+        {"listening": [{"port": 80, "program": "nginx"}]}, ["port 80 of ssh://lab is nginx's"],
+    ),
+    "another frontend has the web ports": (
+        {"files": {"/etc/haproxy/haproxy.cfg": "frontend x\n    bind *:443\n"}},
+        ["a frontend of somebody else's on the port that Grappe's needs: bind *:443 (line 2"],
+    ),
+    "a damaged part": (
+        {"files": {"/etc/ufw/before.rules": document.BEGIN + "\n"}},
+        ["the managed part of /etc/ufw/before.rules is damaged"],
+    ),
+    "no such image": ({"lxd__aliases": ["a", "b"]}, ["Its aliases: a, b."]),
+    "no such profile": ({"lxd__profiles": ["big"]}, ["Its own: big."]),
+    "the network is in use": (
+        {"subnets": [{"interface": "eth0", "subnet": "10.64.0.1/16"}]},
+        ["8 means 10.64.8.0/24, which the host has on eth0."],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_is_in_the_way_is_named(case: str) -> None:
+    """Each obstacle, with who holds it or how to mend it; nothing beside it."""
+    changes, words = CASES[case]
+    found = model.judge(LAB, facts(**changes))
+    assert len(words) == len(found), found
+    for expected, mistake in zip(words, found, strict=True):
+        assert expected in mistake.reason
+        assert mistake.key.startswith("grappe:")
+
+
+def test_a_second_default_is_refused() -> None:
+    """A host has one default server."""
+    import dataclasses
+
+    lab = dataclasses.replace(LAB, default="yuno1")
+    held = [{"id": "x", "owner": "grappe/alice", "keys": ["the default backend"]}]
+    (mistake,) = model.judge(lab, facts(fragments=held))
+    assert "grappe:default" == mistake.key

@@ -1,0 +1,149 @@
+"""Stack files: what follows from a number, and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import pathlib
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from providers import wire
+from stacks import allocation, settings, spec
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+GOOD = {"grappe:host": "ssh://lab", "grappe:number": "7"}
+
+numbers = st.integers(allocation.MIN_NUMBER, allocation.MAX_NUMBER)
+places = st.integers(0, allocation.MAX_SERVERS - 1)
+
+
+def parse(**changes: Any) -> spec.LabSpec:
+    given_texts = {
+        f"grappe:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in changes.items()
+    }
+    return spec.parse({**GOOD, **given_texts}, project="grappe", stack="alice")
+
+
+@pytest.mark.parametrize(
+    ("number", "place", "expected"),
+    [
+        (1, 0, (22222, "gr-1", "10.64.1.1", "10.64.1.10", "10.64.1.0/24")),
+        (1, 1, (22223, "gr-1", "10.64.1.1", "10.64.1.11", "10.64.1.0/24")),
+        (7, 1, (22283, "gr-7", "10.64.7.1", "10.64.7.11", "10.64.7.0/24")),
+        (256, 0, (24772, "gr-256", "10.65.0.1", "10.65.0.10", "10.65.0.0/24")),
+        (4000, 9, (62221, "gr-4000", "10.79.160.1", "10.79.160.19", "10.79.160.0/24")),
+    ],
+)
+def test_the_table_is_frozen(number: int, place: int, expected: tuple[Any, ...]) -> None:
+    """Labs that exist depend on it."""
+    assert expected == (
+        allocation.ssh_port(number, place), allocation.bridge(number), allocation.gateway(number),
+        allocation.address(number, place), allocation.subnet(number),
+    )  # fmt: skip
+
+
+@given(numbers, places, numbers, places)
+def test_nothing_collides(number: int, place: int, other: int, elsewhere: int) -> None:
+    """Two servers never share a port or an address, nor two students a network."""
+    if (number, place) != (other, elsewhere):
+        assert allocation.ssh_port(number, place) != allocation.ssh_port(other, elsewhere)
+        assert allocation.address(number, place) != allocation.address(other, elsewhere)
+    if number != other:
+        one, two = (ipaddress.IPv4Network(allocation.subnet(n)) for n in (number, other))
+        assert not one.overlaps(two)
+
+
+@given(numbers, places)
+def test_everything_is_in_range(number: int, place: int) -> None:
+    """Ports are ports, addresses are on the bridge, its name fits."""
+    assert 1024 < allocation.ssh_port(number, place) <= 65535
+    subnet = ipaddress.IPv4Network(allocation.subnet(number))
+    assert ipaddress.IPv4Address(allocation.address(number, place)) in subnet
+    assert len(allocation.bridge(number)) <= 15
+
+
+def test_a_stack_file_says_little() -> None:
+    """Host and number are enough; the rest follows."""
+    lab = parse()
+    assert ("grappe/alice", "alice", "grappe-alice", "gr-7") == (
+        lab.owner, lab.student, lab.project, lab.bridge,
+    )  # fmt: skip
+    assert [("yuno1", "yuno1.alice.grappe.test", 22282, "10.64.7.10"),
+            ("yuno2", "yuno2.alice.grappe.test", 22283, "10.64.7.11")] == [
+        (server.name, server.domain, server.port, server.address) for server in lab.servers
+    ]  # fmt: skip
+
+
+def test_any_of_it_can_be_set_by_hand() -> None:
+    """A server's own values win over the stack's."""
+    own = {"name": "web", "domain": "a.example.org", "port": 30000, "address": "10.64.7.99",
+           "image": "other", "state": "stopped", "limits": {"cpu": "1"}}  # fmt: skip
+    (server,) = parse(servers=[own], limits={"cpu": "2", "memory": "1GiB"}).servers
+    assert {**own, "limits": {"cpu": "1", "memory": "1GiB"}} == dataclasses.asdict(server)
+
+
+MISTAKES = {
+    "number": [(0, "is not a student's number"), (4001, "is out of range. 1 to 4000"),
+               ("seven", "is not a whole number"), (-1, "is out of range")],
+    "host": [("", "is empty"), ("lab", "is not where a host can be"),
+             ("ssh://a:b@c", '"ssh://a:***@c" has a password'), ("ssh://", "no host name"),
+             ("ssh://-oProxyCommand=x", "no host name"), ("ssh://h/p", "more than user, host"),
+             ("ssh://h:0x", "is not a URL"), ("ssh://u;x@h", "user name that cannot be")],
+    "workstation": [("ws", "or none")],
+    "student": [("a b", "has a space"), ("x" * 57, "at most 56"), ("7up", "is not a name")],
+    "domain": [("test", "is not a domain"), ("a..b", "is not a domain"), ("a.1", "is not a dom")],
+    "address": [("10.0.0", "is not an IPv4 address"), ("0.0.0.0", "of one machine")],
+    "interface": [("eth0; reboot", "is not the name of an interface"), ("x" * 16, "At most 15")],
+    "default": [("nobody", "is not one of the servers: yuno1, yuno2")],
+    "limits": [({"a b": "1"}, "its key is not one of LXD's limits"), ({"cpu": 1}, "is not a text")],
+    "config": [({"a": "x\ny"}, "has control characters")],
+    "servers": [([], "1 to 10"), ([{"name": f"s{n}"} for n in range(11)], "1 to 10"),
+                ([{"name": "a", "image": "x y"}], "is not an image"),
+                ([{"name": "a", "state": "on"}], "running or stopped"),
+                ([{"name": "a", "address": "10.64.7.1"}], "is not free on the student's bridge"),
+                ([{"name": "a", "port": 443}], "the lab host's own"),
+                ([{"name": "a", "domain": "A.b"}], 'has capitals: "a.b"?')],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [(key, value, words) for key, cases in MISTAKES.items() for value, words in cases],
+)
+def test_what_is_refused(key: str, value: Any, words: str) -> None:
+    """Each mistake has its key and says what would be right."""
+    with pytest.raises(wire.Mistakes) as found:
+        parse(**{key: value})
+    (mistake, *_more) = found.value.mistakes
+    assert mistake.key.startswith(f"grappe:{key}")
+    assert any(words in item.reason for item in found.value.mistakes)
+
+
+def test_a_mistake_does_not_hide_another() -> None:
+    """Wrong types, unknown keys and wrong values are told together, sorted by key."""
+    with pytest.raises(wire.Mistakes) as found:
+        parse(number="x", imgae="y", domain="z", servers=[{"nmae": "a"}, {"name": "b", "port": 22}])
+    assert ["grappe:domain", "grappe:imgae", "grappe:number", "grappe:servers[0].name",
+            "grappe:servers[0].nmae", "grappe:servers[1].port"] == [
+        mistake.key for mistake in found.value.mistakes
+    ]  # fmt: skip
+
+
+def test_the_engine_knows_the_same_settings() -> None:
+    """Pulumi.yaml declares each setting, its default and a description."""
+    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
+    known = {f"grappe:{field.name}" for field in dataclasses.fields(settings.Settings)}
+    assert known == set(declared)
+    for key, entry in declared.items():
+        assert entry["description"]
+        default = wire.encode(getattr(settings.Settings(), key.removeprefix("grappe:")))
+        if key == "grappe:servers":
+            default = [{"name": server["name"]} for server in default]
+        assert default == entry["default"]
