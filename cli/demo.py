@@ -10,6 +10,7 @@ from typing import Any
 
 from cli import environment, progress, stack
 from cli import sandbox as commands
+from engine import engine
 from providers import errors
 from providers.hosts import command
 from sandbox import box as boxes
@@ -30,8 +31,9 @@ def run(options: argparse.Namespace) -> int:
     if not boxes.status(box).up and not progress.ask(question, yes=options.yes):
         return 1
     with progress.step("engine") as step:
-        environment.apply(step.say)
-        step.detail = "Pulumi"
+        found = engine.ensure(step.say)
+        step.detail = f"pulumi {found.version}, {found.source}"
+    environment.apply()
     commands.bring_up(box)
     _write_stack(box)
     sys.stderr.write(f"… pulumi up -s {NAME}\n")

@@ -38,22 +38,29 @@ def prepare(say: progress.Say) -> dict[str, str]:
     return variables
 
 
-def apply(say: progress.Say) -> None:
+def apply() -> None:
     """Prepare, and set the variables for this process and what it starts."""
-    os.environ.update(prepare(say))
+    _have_engine()
+    os.environ.update(prepare(lambda _text: None))
 
 
 def show(_options: argparse.Namespace) -> int:
     """Print the variables as a shell takes them."""
-    with progress.step("engine") as step:
-        variables = prepare(step.say)
-        step.detail = f"state in {STATE.name}/, its passphrase in {STATE.name}/passphrase"
-    for name, value in variables.items():
+    _have_engine()
+    for name, value in prepare(lambda _text: None).items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
-    sys.stdout.write(
-        f"# State: {STATE}   Passphrase: {PASSPHRASE} (keep both, and keep it secret)\n"
-    )
+    sys.stdout.write(f"# The state is in {STATE}\n# Its passphrase is in {PASSPHRASE}\n")
+    if sys.stdout.isatty():
+        sys.stderr.write('For a shell to take it: eval "$(./lab env)"\n')
     return 0
+
+
+def _have_engine() -> None:
+    """Make the engine ready; only what takes long is told."""
+    if engine.find() is None:
+        with progress.step("engine") as step:
+            found = engine.ensure(step.say)
+            step.detail = f"pulumi {found.version}, {found.source}"
 
 
 def _passphrase() -> pathlib.Path:

@@ -97,9 +97,7 @@ def forget(options: argparse.Namespace) -> int:
 
 def select(name: str) -> automation.Stack:
     """Return a stack of this folder; one that has only its file is made."""
-    with progress.step("engine") as step:
-        environment.apply(step.say)
-        step.detail = "ready"
+    environment.apply()
     if not file_of(name).exists():
         known = sorted(
             path.name.split(".")[1] for path in file_of("*").parent.glob("Pulumi.*.yaml")

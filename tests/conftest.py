@@ -19,13 +19,13 @@ def box() -> layout.Layout:
     return layout.Layout(name)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def lab_host(box: layout.Layout) -> gateway.Host:
-    """The sandbox's lab host."""
+    """The sandbox's lab host; connected anew after a test that rebooted it."""
     return gateway.connect(box.host_url)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def workstation(box: layout.Layout) -> gateway.Host:
     """The sandbox's workstation."""
     return gateway.connect(box.workstation_url)

@@ -93,7 +93,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[LxdWorld]:
     if request.param == "fake":
         yield _fake_world()
         return
-    made = _real_world(request.getfixturevalue("lab_host"))
+    made = _real_world(gateway.connect(request.getfixturevalue("box").host_url))
     _purge(made)
     yield made
     _purge(made)

@@ -138,7 +138,7 @@ class Desk:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def desk(workstation: gateway.Host) -> Desk:
     """The workstation."""
     return Desk(workstation)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import testinfra.host
 
 from providers.hosts import gateway
+from sandbox import layout
 from tests.e2e.conftest import Desk, Project, inventory
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
-def before(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, str]:
+def before(box: layout.Layout) -> dict[str, str]:
     """The host before the first student."""
-    return inventory(lab_host, workstation)
+    return inventory(gateway.connect(box.host_url), gateway.connect(box.workstation_url))
 
 
 def test_preview_on_an_empty_host(
@@ -41,6 +43,20 @@ def test_up_then_nothing_to_do(project: Project, desk: Desk) -> None:
     assert desk.answers(servers)
     project.up("alice", "--expect-no-changes")
     project.pulumi("preview", "--expect-no-changes", "-s", "alice")
+
+
+def test_the_host_is_as_the_sheet_has_it(project: Project, host: testinfra.host.Host) -> None:
+    """Rules, backends and units, as somebody who did the sheet would look at them."""
+    assert "yuno1_ssh" in host.check_output("iptables -t nat -L GRAPPE-DNAT")
+    assert host.file("/etc/ufw/before.rules").contains("--to-destination 10.64.7.10:22")
+    assert host.file("/etc/ufw/before.rules").mode == 0o640
+    assert host.file("/etc/ufw/before.init").mode == 0o750
+    assert host.service("haproxy").is_running
+    assert host.socket("tcp://0.0.0.0:80").is_listening
+    assert host.socket("tcp://0.0.0.0:443").is_listening
+    assert host.file("/etc/haproxy/haproxy.cfg").contains("server yuno2 10.64.7.11:443 check")
+    assert host.interface("gr-7").addresses[0] == "10.64.7.1"
+    assert host.service("grappe-nat").is_enabled
 
 
 DRIFTS = {
