@@ -30,7 +30,8 @@ def run(options: argparse.Namespace) -> int:
     # What a killed run left would make the tests lie.
     boxes.down(box)
     commands.bring_up(box)
-    os.environ.update({**environment.prepare(lambda _text: None), "GRAPPE_SANDBOX": SANDBOX})
+    os.environ["GRAPPE_SANDBOX"] = SANDBOX
+    environment.apply()
     try:
         return command.attach(argv)
     finally:
