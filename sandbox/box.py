@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import shlex
 import shutil
 from collections.abc import Callable
 
@@ -78,7 +79,9 @@ def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
     if not status(box).up:
         raise errors.HostError(f"the sandbox {box.name} is not up", do="./lab sandbox up")
     if where == "host":
-        return ["ssh", "-F", str(box.ssh_config), box.host, *(["--", *argv] if argv else [])]
+        # ssh hands one text to a shell over there: quoted, it arrives as the words it was.
+        remote = ["--", shlex.join(argv)] if argv else []
+        return ["ssh", "-F", str(box.ssh_config), box.host, *remote]
     namespace = {"workstation": box.workstation, "relay": box.relay}[where]
     return ["ip", "netns", "exec", namespace, *(argv or ["bash"])]
 

@@ -82,6 +82,7 @@ class Store:
             folder = os.path.join(self._real, name)
             for entry in os.listdir(folder) if os.path.isdir(folder) else []:
                 os.unlink(os.path.join(folder, entry))
+        self._forget_the_dead()
         with contextlib.suppress(OSError):
             for name in ("fragments", "previous", "queue"):
                 if os.path.isdir(os.path.join(self._real, name)):
@@ -128,8 +129,10 @@ class Store:
 
     def queue(self, request: Dict[str, Any]) -> str:
         """Leave a change for whoever gets the lock next; return its ticket."""
-        ticket = os.path.join(self._real, "queue", f"{time.time_ns()}-{uuid.uuid4().hex}")
-        content = json.dumps({"pid": os.getpid(), "born": _born(os.getpid()), **request})
+        me = os.getpid()
+        name = f"{time.time_ns()}-{me}-{_born(me)}-{uuid.uuid4().hex}"
+        ticket = os.path.join(self._real, "queue", name)
+        content = json.dumps(request)
         while True:
             try:
                 os.makedirs(os.path.dirname(ticket), exist_ok=True)
@@ -141,16 +144,15 @@ class Store:
             return ticket
 
     def waiting(self) -> List[Dict[str, Any]]:
-        """Take the changes that wait, in the order they came, those of dead processes apart."""
+        """Take the changes that wait, in the order they came."""
         changes = []
+        self._forget_the_dead()
         folder = os.path.join(self._real, "queue")
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
             path = os.path.join(folder, name)
             if name.endswith(".change"):
                 with open(path, encoding="utf-8") as stream:
-                    change = json.load(stream)
-                if _born(change["pid"]) == change["born"]:
-                    changes.append({**change, "ticket": path[: -len(".change")]})
+                    changes.append({**json.load(stream), "ticket": path[: -len(".change")]})
                 os.unlink(path)
         return changes
 
@@ -169,6 +171,15 @@ class Store:
             return None
         os.unlink(ticket + ".result")
         return result
+
+    def _forget_the_dead(self) -> None:
+        """Remove from the queue what processes left that are no more."""
+        folder = os.path.join(self._real, "queue")
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            _when, pid, born, _unique = name.split("-")
+            if _born(int(pid)) != born:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))
 
     def _path(self, identifier: str) -> str:
         return f"{self.folder}/fragments/{identifier.replace('/', '+')}.json"

@@ -127,6 +127,13 @@ class System:
             os.chmod(staged, file.mode)
         return staged
 
+    def sweep(self, path: str) -> None:
+        """Remove what a killed transaction staged beside a file."""
+        folder, name = os.path.split(self.root + path)
+        for entry in os.listdir(folder) if os.path.isdir(folder) else []:
+            if entry.startswith(f".{name}.grappe-"):
+                os.unlink(os.path.join(folder, entry))
+
     def swap(self, path: str, file: File, staged: str) -> None:
         """Put a staged file in its place, or remove the file that is there."""
         real = self.root + path

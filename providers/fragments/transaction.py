@@ -129,6 +129,8 @@ def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str,
 
 def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
     """Make the shared files and what is live those of the new fragments, or leave the old."""
+    for path in area.paths():
+        area.system.sweep(path)
     current = _current(area)
     wanted = area.compile(list(new.values()), current)
     changed = {path: file for path, file in wanted.items() if not _same(file, current.get(path))}

@@ -237,3 +237,20 @@ class TestHaproxy:
             list(pool.map(driver.create, specs))
         assert world.system.reloads <= 3
         assert all(not driver.read(spec).drift for spec in specs)
+
+
+def test_what_killed_transactions_left_is_swept(tmp_path: pathlib.Path) -> None:
+    """A staged file and a dead process's place in the queue do not outlive the next change."""
+    world = fragment_world.FakeWorld(tmp_path / "host")
+    kind = KINDS["hosts"]
+    driver, spec = world.driver(kind), kind.make(world.url)
+    before = sorted(path.name for path in (tmp_path / "host/etc").iterdir())
+    driver.create(spec)
+    (tmp_path / "host/etc/.hosts.grappe-999999").write_text("half a file")
+    queue = tmp_path / "host/var/lib/grappe/hosts/queue"
+    change = {"op": "put", "fragment": {}}
+    for end in (".change", ".result", ".new"):
+        (queue / f"1-999999-1-abc{end}").write_text(json.dumps(change))
+    driver.delete(spec)
+    assert before == sorted(path.name for path in (tmp_path / "host/etc").iterdir())
+    assert not world.exists("/var/lib/grappe")
