@@ -10,7 +10,9 @@ from stacks import spec
 base.end_with_engine()
 project, stack = pulumi.get_project(), pulumi.get_stack()
 try:
-    lab = spec.parse(config.CONFIG.get(), project=project, stack=stack)
+    given = config.CONFIG.get()
+    secrets = [key for key in given if config.is_config_secret(key)]
+    lab = spec.parse(given, project=project, stack=stack, secrets=secrets)
 except wire.Mistakes as mistakes:
     raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(mistakes.mistakes)}") from None
 pulumi.export("servers", StudentLab(lab).servers)

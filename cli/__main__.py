@@ -32,8 +32,11 @@ def main() -> int:
         sys.stderr.write("interrupted; running it again is safe\n")
     except Exception as error:
         if type(error).__module__.startswith("pulumi.automation"):
-            # The engine has said on the way what failed.
-            sys.stderr.write("error: pulumi failed, see above\n")
+            # What it streamed on the way says more; what it did not stream stands here alone.
+            said = [line.strip() for line in str(error).splitlines() if "error:" in line]
+            sys.stderr.write(f"error: pulumi failed: {said[-1] if said else 'see above'}\n")
+        elif isinstance(error, OSError):
+            sys.stderr.write(f"error: {error}\n")
         else:
             raise
     return 1
@@ -66,7 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     test = add("test", "cli.tests:run", "run the whole test suite, in a sandbox of its own")
     test.add_argument("--fast", action="store_true", help="only what needs no root, under a minute")
     test.add_argument("--keep", action="store_true", help="leave the sandbox up for a look")
-    test.add_argument("pytest", nargs="*", help="passed on to pytest, after --")
+    test.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
 
     sandbox = commands.add_parser("sandbox", help="the throwaway lab host, workstation and relay")
     parts = sandbox.add_subparsers(metavar="ACTION", required=True)
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     status = add("status", "cli.sandbox:status", "say what is there", parts)
     status.add_argument("--json", action="store_true", help="the same facts as JSON")
     ssh = add("ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines", parts)
-    ssh.add_argument("where", nargs="?", choices=("host", "workstation", "relay"), default="host")
+    ssh.add_argument("where", choices=("host", "workstation", "relay"))
     ssh.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
 
     add("env", "cli.environment:show", 'for `eval "$(./lab env)"`: then a plain pulumi works')

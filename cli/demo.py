@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
 from typing import Any
+
+from pulumi import automation
 
 from cli import environment, progress, stack
 from cli import sandbox as commands
@@ -30,15 +33,18 @@ def run(options: argparse.Namespace) -> int:
     )
     if not boxes.status(box).up and not progress.ask(question, yes=options.yes):
         return 1
+    commands.have_packages()
     with progress.step("engine") as step:
         found = engine.ensure(step.say)
         step.detail = f"pulumi {found.version}, {found.source}"
     environment.apply()
-    commands.bring_up(box)
-    _write_stack(box)
-    sys.stderr.write(f"… pulumi up -s {NAME}\n")
-    stack.up(argparse.Namespace(name=NAME))
-    servers = stack.select(NAME).outputs()["servers"].value
+    fresh = commands.bring_up(box)
+    # In a run that is to print JSON, nothing else goes to standard output.
+    with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+        if fresh and stack.file_of(NAME).exists():
+            # The lab host that the state knows is gone, and all that was on it.
+            stack.forget(argparse.Namespace(name=NAME, yes=True))
+        servers = _bring_lab_up(box)
     with progress.step("from the workstation") as step:
         cards = [_try(box, server, step.say) for server in servers]
         step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
@@ -46,9 +52,21 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _bring_lab_up(box: layout.Layout) -> list[dict[str, Any]]:
+    """Bring the stack up; return its servers."""
+    _write_stack(box)
+    sys.stderr.write(f"… pulumi up -s {NAME}\n")
+    stack.up(argparse.Namespace(name=NAME))
+    return list(stack.select(NAME).outputs()["servers"].value)
+
+
 def _down(options: argparse.Namespace, box: layout.Layout) -> int:
     if boxes.status(box).up and stack.file_of(NAME).exists():
-        stack.down(argparse.Namespace(name=NAME))
+        try:
+            stack.down(argparse.Namespace(name=NAME))
+        except automation.CommandError:
+            sys.stderr.write("the lab could not be destroyed; its lab host goes as a whole\n")
+            stack.forget(argparse.Namespace(name=NAME, yes=True))
     elif stack.file_of(NAME).exists():
         # The lab host is gone, and everything that was on it.
         stack.forget(argparse.Namespace(name=NAME, yes=True))

@@ -21,6 +21,7 @@ PASSPHRASE = STATE / "passphrase"
 def prepare(say: progress.Say) -> dict[str, str]:
     """Make engine, state and passphrase ready; return the variables to set."""
     found = engine.ensure(say)
+    STATE.mkdir(mode=0o700, exist_ok=True)
     variables = {
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
@@ -29,7 +30,7 @@ def prepare(say: progress.Say) -> dict[str, str]:
     if found.source == "built":
         # Where the installer is out of reach, so are plugins: do not wait for them each run.
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
-    if "PULUMI_CONFIG_PASSPHRASE" not in os.environ:
+    if not os.environ.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
         variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase())
     box = layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
     if box.ssh_config.exists():
@@ -65,7 +66,6 @@ def _have_engine() -> None:
 
 def _passphrase() -> pathlib.Path:
     if not PASSPHRASE.exists():
-        STATE.mkdir(exist_ok=True)
         PASSPHRASE.touch(mode=0o600)
         PASSPHRASE.write_text(secrets.token_urlsafe(24) + "\n")
     return PASSPHRASE

@@ -19,8 +19,8 @@ def chosen() -> layout.Layout:
     return layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
 
 
-def bring_up(box: layout.Layout) -> None:
-    """Bring a sandbox up with its image, step by step."""
+def have_packages() -> None:
+    """Have what a sandbox needs of this machine; refuse who may not make one."""
     if os.geteuid() != 0:
         raise errors.HostError(
             "a sandbox needs root: it is made of namespaces, mounts and a loop device",
@@ -29,6 +29,10 @@ def bring_up(box: layout.Layout) -> None:
     with progress.step("system packages") as step:
         installed = packages.install()
         step.detail = f"{len(installed)} installed" if installed else "all there"
+
+
+def bring_up(box: layout.Layout) -> bool:
+    """Bring a sandbox up with its image, step by step; return whether it is a fresh one."""
     with progress.step("lab host") as step:
         step.say("Debian 12 with LXD, UFW and HAProxy")
         recipe.host_disk()
@@ -39,10 +43,12 @@ def bring_up(box: layout.Layout) -> None:
         recipe.server_image()
         imported = boxes.import_image(box)
         step.detail += "" if imported else ", there already"
+    return fresh
 
 
 def up(_options: argparse.Namespace) -> int:
     """Bring the sandbox up."""
+    have_packages()
     bring_up(chosen())
     return 0
 

@@ -38,7 +38,11 @@ def new(options: argparse.Namespace) -> int:
     except wire.Mistakes as mistakes:
         raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
     path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
-    select(options.name)
+    try:
+        select(options.name)
+    except BaseException:
+        path.unlink()
+        raise
     sys.stdout.write(f"stacks/{path.name}\n")
     for server in lab.servers:
         sys.stdout.write(f"  {server.name}  {server.domain}  ssh port {server.port}\n")

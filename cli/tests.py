@@ -13,6 +13,8 @@ from sandbox import box as boxes
 from sandbox import layout
 
 SANDBOX = "grappe-test"
+# The second one is a test's own: the lab host that a lab moves to.
+SANDBOXES = (SANDBOX, "grappe-other")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -24,11 +26,12 @@ def run(options: argparse.Namespace) -> int:
     from cli import sandbox as commands  # noqa: PLC0415
 
     box = layout.Layout(SANDBOX)
+    commands.have_packages()
     with progress.step("engine") as step:
         found = engine.ensure(step.say)
         step.detail = f"pulumi {found.version}, {found.source}"
     # What a killed run left would make the tests lie.
-    boxes.down(box)
+    _clear()
     commands.bring_up(box)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
     environment.apply()
@@ -36,4 +39,10 @@ def run(options: argparse.Namespace) -> int:
         return command.attach(argv)
     finally:
         if not options.keep:
-            boxes.down(box)
+            _clear()
+
+
+def _clear() -> None:
+    """Take down every sandbox that the tests bring up."""
+    for name in SANDBOXES:
+        boxes.down(layout.Layout(name))

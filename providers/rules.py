@@ -12,7 +12,8 @@ import re
 # RFC 1123 host labels; LXD takes the same for instances.
 _LABEL = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LABEL_ANY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+# iptables prints any other character in quotes, and what is loaded is compared as text.
+_COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 MAX_LABEL = 63
 MAX_DOMAIN = 253
 MAX_PORT = 65535
@@ -65,7 +66,7 @@ def comment(value: str) -> str:
     """Check a comment that goes into files of the host."""
     if _COMMENT.fullmatch(value):
         return ""
-    return f"is not a comment. Letters, digits, _ . and -, at most {MAX_LABEL}."
+    return f"is not a comment. Letters, digits, _ and -, at most {MAX_LABEL}."
 
 
 def interface(value: str) -> str:

@@ -13,7 +13,8 @@ printf '127.0.0.1\tlocalhost lab-host\n' > "$root/etc/hosts"
 for n in 0 1 2 3 4 5 6 7; do
     printf 'b! /dev/loop%s 0660 root disk - 7:%s\n' "$n" "$n"
 done > "$root/etc/tmpfiles.d/loop.conf"
-for unit in systemd-networkd systemd-resolved apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer; do
+# Kernel settings and modules are those of the machine that the sandbox is on.
+for unit in systemd-sysctl systemd-modules-load systemd-networkd systemd-resolved apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer; do
     chroot "$root" systemctl disable "$unit" >/dev/null 2>&1 || true
     chroot "$root" systemctl mask "$unit" >/dev/null 2>&1 || true
 done
@@ -24,5 +25,4 @@ printf '[Match]\nOriginalName=eth*\n[Link]\nMACAddressPolicy=none\nNamePolicy=ke
 chroot "$root" useradd --create-home --shell /bin/bash teacher
 printf 'teacher ALL=(ALL) NOPASSWD: ALL\n' > "$root/etc/sudoers.d/teacher"
 chmod 0440 "$root/etc/sudoers.d/teacher"
-printf 'net.ipv4.ip_forward=1\n' > "$root/etc/sysctl.d/50-forward.conf"
 rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
+
+from providers import errors
 
 HOST_ADDRESS = "192.168.8.10"
 WORKSTATION_ADDRESS = "192.168.8.20"
@@ -24,6 +27,14 @@ class Layout:
     """One sandbox; `name` is the prefix of its three namespaces."""
 
     name: str = "grappe"
+
+    def __post_init__(self) -> None:
+        # Folders of this name are removed as root.
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", self.name):
+            raise errors.BadInputError(
+                f"{self.name!r} is not the name of a sandbox",
+                do="GRAPPE_SANDBOX: small letters, digits and dashes, starting with a letter",
+            )
 
     @property
     def host(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import shutil
@@ -21,6 +22,9 @@ def boot(box: layout.Layout) -> None:
     done = command.execute(
         ["cp", "--sparse=always", str(recipe.host_disk()), str(box.disk)], timeout=300
     )
+    # Two file systems with one identity cannot be mounted beside each other.
+    if done.ok:
+        done = command.execute(["btrfstune", "-f", "-u", str(box.disk)], timeout=120)
     if not done.ok:
         raise errors.CommandError("the lab host's disk could not be copied", seen=done.tail())
     _seed(box)
@@ -72,7 +76,8 @@ def end_strays(box: layout.Layout) -> None:
     """End what still runs in a namespace of the sandbox."""
     for namespace in box.namespaces:
         for pid in command.execute(["ip", "netns", "pids", namespace]).stdout.split():
-            os.kill(int(pid), signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def running(box: layout.Layout) -> bool:
@@ -141,5 +146,6 @@ def _seed(box: layout.Layout) -> None:
         f"  ProxyCommand {proxy}\n"
         f"  BatchMode yes\n"
         f"  LogLevel ERROR\n"
-        "Include ~/.ssh/config\n"
+        # Everything else is as the user's own ssh has it.
+        "Match all\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
     )

@@ -7,6 +7,7 @@ the relay share a stretch of the internet.
 from __future__ import annotations
 
 import pathlib
+import shutil
 
 from providers import errors
 from providers.hosts import command
@@ -44,7 +45,9 @@ def down(box: layout.Layout) -> None:
     for namespace in box.namespaces:
         if namespace in present:
             _ip("netns", "delete", namespace)
-    command.execute(["rm", "-rf", str(NETNS_ETC / box.workstation)])
+    # The workstation's own /etc, and what Grappe keeps of its hosts entries.
+    for folder in (NETNS_ETC / box.workstation, pathlib.Path(f"/var/lib/grappe-{box.workstation}")):
+        shutil.rmtree(folder, ignore_errors=True)
     if NETNS_ETC.is_dir() and not any(NETNS_ETC.iterdir()):
         NETNS_ETC.rmdir()
 

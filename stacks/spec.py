@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from providers import rules, wire
@@ -51,15 +51,30 @@ class LabSpec:
     servers: tuple[ServerSpec, ...]
 
 
-def parse(config: Mapping[str, str], *, project: str, stack: str) -> LabSpec:
+def parse(
+    config: Mapping[str, str], *, project: str, stack: str, secrets: Collection[str] = ()
+) -> LabSpec:
     """Read a stack's configuration into the lab that it means.
+
+    Args:
+        config: Texts by key, as the engine gives them.
+        project: The Pulumi project.
+        stack: The stack.
+        secrets: The keys that are secret, whose values are in plain here.
 
     Raises:
         wire.Mistakes: Everything that is wrong with it, keys as the stack file has them.
 
     """
-    mistakes: list[wire.Mistake] = []
-    given = settings.load(config, mistakes)
+    mistakes = [
+        wire.Mistake(
+            key.partition(":")[2], "is a secret, and would stand in plain in LXD's config."
+        )
+        for key in secrets
+        if key in config
+    ]
+    plain = {key: text for key, text in config.items() if key not in secrets}
+    given = settings.load(plain, mistakes)
     lab = _resolve(given, f"{project}/{stack}", stack)
     noted = {mistake.key for mistake in mistakes}
     # What has its default only because it was wrong is not told twice.
@@ -115,6 +130,12 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
     if given.workstation != "none":
         shown = url.without_password(given.workstation)
         checks.append(("workstation", shown, _host_problem(given.workstation, "none")))
+        if given.host == given.workstation == "local:":
+            problem = (
+                "is the lab host itself, whose own connections pass no NAT rule. Where do students "
+                "sit? Else none."
+            )
+            checks.append(("workstation", shown, problem))
     if not allocation.MIN_NUMBER <= given.number <= allocation.MAX_NUMBER:
         limits = f"{allocation.MIN_NUMBER} to {allocation.MAX_NUMBER}"
         wrong = "is out of range" if given.number else "is not a student's number"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Tuple
 
 from providers.fragments.system import File, RefusedError, System
 
@@ -20,6 +20,8 @@ class Area:
     """
 
     name = ""
+    # Symbolic links of our own; any other shared file must be a real file.
+    links: Tuple[str, ...] = ()
 
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         self.system = system

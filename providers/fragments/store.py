@@ -36,7 +36,7 @@ class Store:
         """Return all fragments by id, in the order of their ids."""
         fragments = {}
         folder = os.path.join(self._real, "fragments")
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        for name in self._names():
             with open(os.path.join(folder, name), encoding="utf-8") as stream:
                 try:
                     fragment = json.load(stream)
@@ -58,8 +58,7 @@ class Store:
 
     def is_empty(self) -> bool:
         """Whether there is no fragment."""
-        folder = os.path.join(self._real, "fragments")
-        return not (os.path.isdir(folder) and os.listdir(folder))
+        return not self._names()
 
     def save(self, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
         """Make the files those of `new`; `old` is what is there."""
@@ -96,16 +95,19 @@ class Store:
     def lock(self, *, shared: bool = False) -> Iterator[None]:
         """Hold the area's lock; a shared one where there is a store, for reading."""
         path = os.path.join(self._real, "lock")
-        if shared and not os.path.exists(path):
-            yield
-            return
         deadline = time.monotonic() + LOCK_SECONDS
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         while True:
             try:
-                os.makedirs(self._real, mode=0o755, exist_ok=True)
-                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                if not shared:
+                    os.makedirs(self._real, mode=0o755, exist_ok=True)
+                create = 0 if shared else os.O_CREAT
+                descriptor = os.open(path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
+                if shared:
+                    # There is no store, and so nothing to read.
+                    yield
+                    return
                 # The store went away between the two lines.
                 continue
             try:
@@ -171,6 +173,12 @@ class Store:
             return None
         os.unlink(ticket + ".result")
         return result
+
+    def _names(self) -> List[str]:
+        """Return the names of the fragments' files; one that was being written is none yet."""
+        folder = os.path.join(self._real, "fragments")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return sorted(name for name in names if name.endswith(".json") and name[0] != ".")
 
     def _forget_the_dead(self) -> None:
         """Remove from the queue what processes left that are no more."""

@@ -110,17 +110,21 @@ class System:
             os.path.dirname(real), f".{os.path.basename(real)}.grappe-{os.getpid()}"
         )
         os.makedirs(os.path.dirname(real), exist_ok=True)
+        if os.path.lexists(staged):
+            os.unlink(staged)
         if file.link:
             os.symlink(file.link, staged)
             return staged
-        with open(staged, "wb") as stream:
+        # Nobody else may read it until it has the mode of the file it is to be.
+        descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
             stream.write((file.content or "").encode("utf-8", "surrogateescape"))
             stream.flush()
             os.fsync(stream.fileno())
         if os.path.exists(real):
-            shutil.copystat(real, staged)
             status = os.stat(real)
             os.chown(staged, status.st_uid, status.st_gid)
+            shutil.copystat(real, staged)
         else:
             os.chmod(staged, 0o644)
         if file.mode is not None:

@@ -137,12 +137,9 @@ def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, 
     if not changed and new and not area.verify(wanted):
         store.save(old, new)
         return
-    staged = {
-        path: area.system.stage(path, file)
-        for path, file in changed.items()
-        if file.content is not None
-    }
+    staged: Dict[str, str] = {}
     try:
+        _stage(area, changed, staged)
         area.validate(wanted, {path: staged.get(path, area.system.root + path) for path in wanted})
         for path, file in changed.items():
             store.keep(path, current[path])
@@ -164,6 +161,13 @@ def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, 
     store.save(old, new)
 
 
+def _stage(area: Area, changed: Files, staged: Dict[str, str]) -> None:
+    """Write each changed file beside its place; note in `staged` where."""
+    for path, file in changed.items():
+        if file.content is not None:
+            staged[path] = area.system.stage(path, file)
+
+
 def _restore(area: Area, changed: Files, current: Files, live: bool) -> None:
     """Bring the old generation back, and activate it."""
     touched = False
@@ -183,7 +187,15 @@ def _restore(area: Area, changed: Files, current: Files, live: bool) -> None:
 
 
 def _current(area: Area) -> Files:
-    return {path: area.system.read(path) for path in area.paths()}
+    current = {path: area.system.read(path) for path in area.paths()}
+    for path, file in current.items():
+        if file.link and path not in area.links:
+            raise RefusedError(
+                f"{path} is a symbolic link, and was left alone",
+                f"it leads to {file.link}",
+                "make it a real file: a rename would replace the link, not what it leads to",
+            )
+    return current
 
 
 def _same(wanted: Any, found: Any) -> bool:

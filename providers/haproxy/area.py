@@ -25,6 +25,7 @@ MAPS = "/var/lib/grappe/haproxy/maps"
 OUTSIDE = "/var/lib/grappe/haproxy/outside.cfg"
 # Says that HAProxy did not run before us.
 WAS_STOPPED = "/var/lib/grappe/haproxy/was-stopped"
+DISABLED = "disabled"
 GENERATION_PATH = "/.grappe-generation"
 RELOAD_SECONDS = 10.0
 _GENERATION = re.compile(r'string "([0-9a-f]{16})" if \{ path /\.grappe-generation')
@@ -60,7 +61,8 @@ class HaproxyArea(Area):
         """Have HAProxy check the staged file; tell apart whose mistake it is."""
         self._write_maps()
         done = self.system.run(["haproxy", "-c", "-f", staged[CONFIG]])
-        if done.status == 0:
+        # Status 2: valid, and without a listener, as the file is when we have left.
+        if done.status == 0 or (done.status == 2 and not _generation(files[CONFIG].content or "")):
             return
         self._sweep_maps(self.system.read(CONFIG).content or "", spare=0)
         self.system.write(OUTSIDE, File(self._outside, 0o600))
@@ -81,7 +83,9 @@ class HaproxyArea(Area):
             self.system.must(["systemctl", "reload", "haproxy"])
         else:
             if not os.path.exists(self.system.root + os.path.dirname(MAPS) + "/loaded"):
-                self.system.write(WAS_STOPPED, File("", 0o600))
+                enabled = self.system.run(["systemctl", "is-enabled", "--quiet", "haproxy"])
+                self.system.write(WAS_STOPPED, File("" if enabled.status == 0 else DISABLED, 0o600))
+                self.system.must(["systemctl", "enable", "--quiet", "haproxy"])
             self.system.run(["systemctl", "reset-failed", "haproxy"])
             self.system.must(["systemctl", "start", "haproxy"])
         self._wait_for(files)
@@ -105,8 +109,11 @@ class HaproxyArea(Area):
         """Reload what is left, or stop HAProxy where it did not run before us."""
         unit = ["systemctl", "is-active", "--quiet", "haproxy"]
         if self.system.run(unit).status == 0:
-            if self.system.read(WAS_STOPPED).content is not None:
+            stopped = self.system.read(WAS_STOPPED).content
+            if stopped is not None:
                 self.system.must(["systemctl", "stop", "haproxy"])
+                if stopped == DISABLED:
+                    self.system.must(["systemctl", "disable", "--quiet", "haproxy"])
             else:
                 self.system.must(["systemctl", "reload", "haproxy"])
                 self._wait_until_left()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -93,5 +94,13 @@ def wait_until(
 
 
 def attach(argv: Sequence[str]) -> int:
-    """Run argv with our own standard streams; return its exit status."""
-    return subprocess.run(list(argv), check=False).returncode
+    """Run argv with our own standard streams; return its exit status.
+
+    A Ctrl-C reaches it too, and is its own to handle: we wait until it has.
+    """
+    child = subprocess.Popen(list(argv))
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        return child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)

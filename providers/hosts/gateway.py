@@ -238,7 +238,7 @@ def read_identity(text: str) -> Identity:
     uid, machine_id, connection, own, *_rest = [*text.splitlines(), "", "", "", ""]
     words = connection.split()
     # SSH_CONNECTION: client address, client port, server address, server port.
-    address = words[2] if len(words) == 4 else ""  # noqa: PLR2004
+    address = words[2] if len(words) == 4 and ":" not in words[2] else ""  # noqa: PLR2004
     if not address and "inet" in own.split():
         fields = own.split()
         address = fields[fields.index("inet") + 1].split("/")[0]

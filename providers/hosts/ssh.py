@@ -120,9 +120,9 @@ class Ssh:
         return f"{self._where.user}@{self._where.name}" if self._where.user else self._where.name
 
     def _ssh(self, master: str) -> list[str]:
-        config = os.environ.get("GRAPPE_SSH_CONFIG")
+        config = os.environ.get("GRAPPE_SSH_CONFIG", "")
         return [
-            "ssh", *(["-F", config] if config else []),
+            "ssh", *(["-F", config] if pathlib.Path(config).is_file() else []),
             "-o", f"ControlMaster={master}", "-o", f"ControlPath={self._control}",
             "-o", "ControlPersist=no", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
             "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}", "-o", "ServerAliveInterval=5",

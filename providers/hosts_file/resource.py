@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers import base
+from providers import base, errors, wire
 from providers.hosts import gateway
 from providers.hosts_file import model
 
@@ -20,6 +20,15 @@ class EntryProvider(base.Provider[model.EntrySpec]):
 
         store = client.over(host, "hosts", AREA, model.frame(host.etc_hosts))
         return driver.FragmentDriver(store, model.EntrySpec, model.fragment)
+
+    def examine(self, spec: model.EntrySpec) -> tuple[model.EntrySpec, list[wire.Mistake]]:
+        """See in the preview already whether the workstation's hosts file may be changed."""
+        try:
+            gateway.connect(spec.host).run(["true"])
+        except errors.GrappeError as error:
+            reason = f"{error}\n(or set it to none: no hosts entries, no probes)"
+            return spec, [wire.Mistake("grappe:workstation", reason)]
+        return spec, []
 
 
 class Entry(base.Resource, module="hosts", name="Entry"):

@@ -30,7 +30,7 @@ NAT, INPUT, FORWARD = "GRAPPE-DNAT", "GRAPPE-INPUT", "GRAPPE-FORWARD"
 JUMPS = {INPUT: "ufw-before-input", FORWARD: "ufw-before-forward"}
 
 JUMP_SCRIPT = (
-    f"iptables -w -t nat -N {NAT} 2>/dev/null; "
+    f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
     f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
     f"iptables -w -t nat -I PREROUTING -j {NAT}"
 )
@@ -55,6 +55,7 @@ class NatArea(Area):
     """NAT rules of one host."""
 
     name = "nat"
+    links = (WANTED,)
 
     def paths(self) -> List[str]:
         """Return the files that the rules stand in."""
@@ -80,11 +81,14 @@ class NatArea(Area):
         body = _table("filter", [FORWARD, INPUT], self.frame["filter"] + jumps) + nat
         script = init.content if init.content is not None else "#!/bin/sh\n"
         mode = current[INIT_MODE].content or f"{init.mode or 0o640:o}"
+        # A script that was not executable was switched off: only our part of it may run.
+        switched_off = not int(mode, 8) & 0o111
+        init_body = INIT_BODY + ("exit 0\n" if switched_off else "")
         return {
             INIT_MODE: File(mode, 0o600),
             RULES: File(document.put(rules.content, body)),
             INIT: File(
-                document.put(script, INIT_BODY, after_first_line=True),
+                document.put(script, init_body, after_first_line=True),
                 int(mode, 8) | 0o110,
             ),
             UNIT: File(UNIT_TEXT, 0o644),
@@ -166,8 +170,9 @@ class NatArea(Area):
             if self.system.run(["iptables", "-w", "-t", table, "-F", ours]).status == 0:
                 self.system.must(["iptables", "-w", "-t", table, "-X", ours])
         if self.system.read(MADE_TABLE).content is not None:
-            saved = self.system.run(["iptables-save", "-t", "nat"]).out.splitlines()
-            if not any(_belongs_to_somebody(line) for line in saved):
+            saved = self.system.run(["iptables-save", "-t", "nat"])
+            lines = saved.out.splitlines()
+            if saved.status == 0 and not any(_belongs_to_somebody(line) for line in lines):
                 self.system.run(["nft", "delete", "table", "ip", "nat"])
             self.system.write(MADE_TABLE, File(None))
 
@@ -220,4 +225,6 @@ def _leads_somewhere(fragment: Fragment) -> bool:
 
 
 def _belongs_to_somebody(line: str) -> bool:
-    return line.startswith("-A ") or (line.startswith(":") and line.split()[1] == "-")
+    # `incompatible`: there are native nftables rules that iptables cannot show.
+    own_chain = line.startswith(":") and line.split()[1] == "-"
+    return line.startswith("-A ") or own_chain or "incompatible" in line

@@ -115,12 +115,14 @@ def _files(facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
 
 
 def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
-    holders = _holders(spec, facts)
+    holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
     for place, server in enumerate(spec.servers):
         key = f"grappe:servers[{place}].port"
         if holder := holders.get(f"tcp/{server.port}"):
             yield wire.Mistake(key, f"{server.port} is {_whose(holder)}.")
+        elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
+            yield wire.Mistake(key, _until_it_leaves(server.port, mine, server.name))
         elif server.port in listening:
             reason = f"{server.port} is in use on the host, by {listening[server.port]}."
             yield wire.Mistake(key, reason)
@@ -133,8 +135,11 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mista
 
 
 def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
-    holders = _holders(spec, facts)
+    holders, own = _holders(spec, facts), _own(spec, facts)
     for place, server in enumerate(spec.servers):
+        if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
+            key = f"grappe:servers[{place}].domain"
+            yield wire.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
         if holder := holders.get(f"domain {server.domain}"):
             key = f"grappe:servers[{place}].domain"
             yield wire.Mistake(key, f'"{server.domain}" is {_whose(holder)}.')
@@ -211,6 +216,23 @@ def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
         if fragment["owner"] != spec.owner
         for key in fragment["keys"]
     }
+
+
+def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return which server of this very lab holds what, as it is now."""
+    return {
+        key: fragment["id"].rpartition("/")[2].removesuffix("_ssh")
+        for fragment in facts["fragments"]
+        if fragment["owner"] == spec.owner
+        for key in fragment["keys"]
+    }
+
+
+def _until_it_leaves(value: object, holder: str, server: str) -> str:
+    return (
+        f"{wire.show(value)} is {holder}'s, here, until it is gone or has another. Say port, "
+        f"address and domain of {server} in the stack file, as they are or new ones."
+    )
 
 
 def _owner(thing: Mapping[str, Any]) -> str:

@@ -58,7 +58,11 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
             needs=["providers.fragments.document"],
         )
         mistakes = model.judge(spec, facts)
-        return dataclasses.replace(spec, address=spec.address or host.address), mistakes
+        address = spec.address or host.address
+        if not address:
+            reason = f"is not set, and {spec.host} was reached at no IPv4 address."
+            mistakes.append(wire.Mistake("grappe:address", f"{reason} Which do students dial?"))
+        return dataclasses.replace(spec, address=address), mistakes
 
 
 class Preflight(base.Resource, module="preflight", name="Preflight"):

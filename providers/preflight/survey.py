@@ -96,7 +96,8 @@ def _fragments(store: str) -> List[Json]:
     found = []
     for area in ("nat", "haproxy"):
         folder = f"{store}/{area}/fragments"
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        for name in sorted(name for name in names if name.endswith(".json") and name[0] != "."):
             try:
                 with open(f"{folder}/{name}", encoding="utf-8") as stream:
                     fragment = json.load(stream)
@@ -134,7 +135,8 @@ def _haproxy() -> str:
         copy.write(outside.before + outside.after)
         copy.flush()
         status, _out, err = _run(["haproxy", "-c", "-f", copy.name])
-    return "" if status == 0 else err.strip().replace(copy.name, config) or f"exit {status}"
+    # Status 2: valid, and without a listener, as a file is before its first frontend.
+    return "" if status in (0, 2) else err.strip().replace(copy.name, config) or f"exit {status}"
 
 
 def _subnets() -> List[Json]:

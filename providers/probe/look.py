@@ -40,7 +40,8 @@ def _try(address: str, check: Dict[str, Any]) -> Dict[str, Any]:
         seen = _LOOKS[check["kind"]](address, check["port"], check.get("domain", ""))
     except (OSError, http.client.HTTPException) as error:
         return {"ok": False, "seen": f"{type(error).__name__}: {error}".rstrip(": ")}
-    return {"ok": not seen.startswith("! "), "seen": seen.removeprefix("! ")}
+    bad = seen.startswith("! ")
+    return {"ok": not bad, "seen": seen[2:] if bad else seen}
 
 
 def _tcp(address: str, port: int, _domain: str) -> str:
@@ -78,7 +79,8 @@ def _answer(connection: http.client.HTTPConnection, domain: str) -> str:
         answer = connection.getresponse()
     finally:
         connection.close()
-    if answer.status in NO_SERVER:
+    # A server that answers 502 itself says which program it is; HAProxy does not.
+    if answer.status in NO_SERVER and not answer.getheader("server"):
         return f"! {answer.status} {answer.reason}: HAProxy finds no server behind it"
     if answer.status == 404 and not answer.getheader("server"):
         return "! 404: HAProxy does not know the domain"

@@ -51,8 +51,10 @@ def _fake_world() -> LxdWorld:
     @contextlib.contextmanager
     def hung() -> Iterator[daemon.Daemon]:
         lxd.hangs = True
-        yield lxd
-        lxd.hangs = False
+        try:
+            yield lxd
+        finally:
+            lxd.hangs = False
 
     def answer(address: str, port: int, seconds: int) -> str:
         return "" if port == 22 else f"{address}:{port}: connection refused after {seconds} s"
@@ -81,8 +83,10 @@ def _real_world(host: gateway.Host) -> LxdWorld:
         )  # fmt: skip
         driver = rule_resource.RuleProvider().driver(host)
         driver.create(rule)
-        yield
-        driver.delete(rule)
+        try:
+            yield
+        finally:
+            driver.delete(rule)
 
     return LxdWorld(host.url, daemon.on(host), dial.from_host(host), "standin", hung, open_bridges)
 

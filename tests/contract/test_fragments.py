@@ -239,6 +239,47 @@ class TestHaproxy:
         assert all(not driver.read(spec).drift for spec in specs)
 
 
+def test_a_symbolic_link_is_left_alone(tmp_path: pathlib.Path) -> None:
+    """A shared file that is a link is refused; neither the link nor what it leads to changes."""
+    world = fragment_world.FakeWorld(tmp_path / "host")
+    for kind in KINDS.values():
+        real = tmp_path / "host" / kind.file[1:]
+        kept = real.with_suffix(".real")
+        text = real.read_text()
+        real.rename(kept)
+        real.symlink_to(kept)
+        with pytest.raises(errors.DaemonError, match="is a symbolic link, and was left alone"):
+            world.driver(kind).create(kind.make(world.url))
+        assert real.is_symlink()
+        assert text == kept.read_text()
+
+
+def test_a_fragment_that_was_being_written_is_none(tmp_path: pathlib.Path) -> None:
+    """A temporary file that a killed process left in the store is no fragment."""
+    world = fragment_world.FakeWorld(tmp_path / "host")
+    kind = KINDS["nat"]
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    folder = tmp_path / "host/var/lib/grappe/nat/fragments"
+    (folder / ".x.json.grappe-1").write_text("half a fragm")
+    assert "" == driver.read(spec).drift
+    driver.delete(spec)
+    assert not world.exists("/var/lib/grappe")
+
+
+def test_a_before_init_that_was_switched_off_stays_so(tmp_path: pathlib.Path) -> None:
+    """Only our part of a script that was not executable runs; an executable one runs whole."""
+    world = fragment_world.FakeWorld(tmp_path / "host")
+    kind, init = KINDS["nat"], tmp_path / "host/etc/ufw/before.init"
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    assert "exit 0\n# END GRAPPE" in init.read_text()
+    driver.delete(spec)
+    init.chmod(0o750)
+    driver.create(spec)
+    assert "exit 0\n# END GRAPPE" not in init.read_text()
+
+
 def test_what_killed_transactions_left_is_swept(tmp_path: pathlib.Path) -> None:
     """A staged file and a dead process's place in the queue do not outlive the next change."""
     world = fragment_world.FakeWorld(tmp_path / "host")

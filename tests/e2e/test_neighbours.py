@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import pathlib
 
 import pytest
 
@@ -14,8 +15,8 @@ pytestmark = pytest.mark.sandbox
 
 # Runs on the workstation: new and kept connections to a neighbour, until told to stop.
 LOAD = """
-import http.client, json, ssl, sys, time
-domain, stop = sys.argv[1], time.monotonic() + float(sys.argv[2])
+import http.client, json, os, ssl, sys, time
+domain, stop, limit = sys.argv[1], sys.argv[2], time.monotonic() + 60
 context = ssl._create_unverified_context()
 kept = {80: http.client.HTTPConnection(domain, timeout=5),
         443: http.client.HTTPSConnection(domain, timeout=5, context=context)}
@@ -25,7 +26,7 @@ def ask(connection):
     answer = connection.getresponse()
     answer.read()
     if answer.status != 200: raise OSError(answer.status)
-while time.monotonic() < stop:
+while not os.path.exists(stop) and time.monotonic() < limit:
     for port in (80, 443):
         fresh = (http.client.HTTPConnection(domain, timeout=5) if port == 80
                  else http.client.HTTPSConnection(domain, timeout=5, context=context))
@@ -37,26 +38,33 @@ while time.monotonic() < stop:
                 failed.append(f"{name} {port}: {error!r}")
         fresh.close()
     time.sleep(0.01)
-print(json.dumps({"done": done, "failed": failed}))
+print(json.dumps({"done": done, "failed": failed, "told": os.path.exists(stop)}))
 """
 
 
 def test_two_at_the_same_time_and_one_leaves(
-    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host
+    project: Project,
+    desk: Desk,
+    lab_host: gateway.Host,
+    workstation: gateway.Host,
+    tmp_path: pathlib.Path,
 ) -> None:
     """Applied at once both answer; while one is destroyed the other misses no request."""
     before = inventory(lab_host, workstation)
+    stop = tmp_path / "stop"
     project.write("carol", 11)
     project.write("dave", 12)
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         list(pool.map(project.up, ["carol", "dave"]))
         for stack in ("carol", "dave"):
             assert desk.answers(project.outputs(stack)["servers"])
-        argv = ["python3", "-c", LOAD, "yuno1.carol.grappe.test", "14"]
-        load = pool.submit(lambda: json.loads(workstation.run(argv, timeout=60).stdout))
+        argv = ["python3", "-c", LOAD, "yuno1.carol.grappe.test", str(stop)]
+        load = pool.submit(lambda: json.loads(workstation.run(argv, timeout=90).stdout))
         project.destroy("dave")
         project.up("dave")
+        stop.touch()
         result = load.result()
+    assert result["told"], "the load ended before the neighbour had come back"
     assert [] == result["failed"]
     assert result["done"] > 200
     for stack in ("carol", "dave"):

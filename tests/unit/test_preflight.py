@@ -43,8 +43,9 @@ def test_our_own_things_are_no_obstacle() -> None:
     found = facts(
         lxd__networks=[{"name": "gr-8", "managed": True, **mine}],
         lxd__projects=[{"name": "grappe-bob", **mine}],
-        fragments=[{"id": "x", "owner": "grappe/bob",
-                    "keys": ["tcp/22292", "domain yuno1.bob.grappe.test"]}],
+        fragments=[{"id": "grappe/bob/yuno1_ssh", "owner": "grappe/bob", "keys": ["tcp/22292"]},
+                   {"id": "grappe/bob/yuno1", "owner": "grappe/bob",
+                    "keys": ["domain yuno1.bob.grappe.test"]}],
         subnets=[{"interface": "gr-8", "subnet": "10.64.8.1/24"}],
     )  # fmt: skip
     assert [] == model.judge(LAB, found)
@@ -105,6 +106,13 @@ def test_what_is_in_the_way_is_named(case: str) -> None:
     for expected, mistake in zip(words, found, strict=True):
         assert expected in mistake.reason
         assert mistake.key.startswith("grappe:")
+
+
+def test_a_server_cannot_take_what_its_neighbour_still_has() -> None:
+    """The first of two servers was removed: the second would move to its port and domain."""
+    held = {"id": "grappe/bob/yuno0_ssh", "owner": "grappe/bob", "keys": ["tcp/22292"]}
+    (mistake,) = model.judge(LAB, facts(fragments=[held]))
+    assert "22292 is yuno0's, here, until it is gone" in mistake.reason
 
 
 def test_a_second_default_is_refused() -> None:

@@ -126,6 +126,22 @@ def test_what_is_refused(key: str, value: Any, words: str) -> None:
     assert any(words in item.reason for item in found.value.mistakes)
 
 
+def test_a_secret_is_refused_and_not_shown() -> None:
+    """What would stand in plain elsewhere is no setting for a secret."""
+    config = {**GOOD, "grappe:config": '{"user.x": "hunter2"}'}
+    with pytest.raises(wire.Mistakes) as found:
+        spec.parse(config, project="grappe", stack="alice", secrets=["grappe:config"])
+    assert "grappe:config is a secret" in str(found.value)
+    assert "hunter2" not in str(found.value)
+
+
+def test_the_lab_host_is_no_workstation_of_its_own() -> None:
+    """Its own connections would pass no NAT rule, and every probe would fail."""
+    with pytest.raises(wire.Mistakes, match="whose own connections pass no NAT rule"):
+        parse(host="local:")
+    assert parse(host="local:", workstation="none").host == "local:"
+
+
 def test_a_mistake_does_not_hide_another() -> None:
     """Wrong types, unknown keys and wrong values are told together, sorted by key."""
     with pytest.raises(wire.Mistakes) as found:

@@ -70,6 +70,9 @@ class ContainerDriver:
             state=status,
         )
         drift = []
+        extra = sorted(device.keys() - model.devices(spec)[model.NIC].keys())
+        if extra:
+            drift.append(f"its {model.NIC} has settings of its own: {', '.join(extra)}")
         if others:
             drift.append(f"it has devices of its own: {', '.join(others)}")
         if found["config"].get(daemon.STAGE) != "ready":
@@ -83,7 +86,8 @@ class ContainerDriver:
             raise errors.DaemonError(
                 f"{new.id} has gone from {self._where} since it was looked at", do="run it again"
             )
-        moved = found["devices"].get(model.NIC) != model.devices(new)[model.NIC]
+        device, wanted = found["devices"].get(model.NIC, {}), model.devices(new)[model.NIC]
+        moved = any(device.get(key) != wanted[key] for key in ("network", "ipv4.address"))
         del old
         return self._converge(new, restart=moved)
 
@@ -116,11 +120,13 @@ class ContainerDriver:
             self._put(spec, found, stage)
         running = found["status"] == "Running"
         if spec.state == "running":
-            if running and restart:
-                self._set_state(spec, "restart", force=True)
-            elif found["status"] == "Frozen":
+            if found["status"] == "Frozen":
                 self._set_state(spec, "unfreeze")
-            elif not running:
+                running = True
+            if running and restart:
+                self._stop(spec)
+                running = False
+            if not running:
                 self._set_state(spec, "start")
             self._readiness.wait(spec)
         elif found["status"] != "Stopped":

@@ -31,7 +31,10 @@ class ProjectDriver:
         if found is None:
             return None
         config = ownership.visible(found["config"])
-        features = {key: config.pop(key, "") for key in model.FEATURES}
+        # A newer LXD has features that we do not know, and leave as they are.
+        for key in [key for key in config if key.startswith("features.")]:
+            config.pop(key)
+        features = {key: found["config"].get(key, "") for key in model.FEATURES}
         drift = "" if features == model.FEATURES else f"its features are {features}"
         actual = dataclasses.replace(spec, config=config)
         return base.Reading(actual, drift=drift)
@@ -39,7 +42,13 @@ class ProjectDriver:
     def update(self, old: model.ProjectSpec, new: model.ProjectSpec) -> base.Outputs:
         """Set its configuration."""
         del old
-        body = {"description": _description(new), "config": _config(new)}
+        found = self._find(new) or {"config": {}}
+        kept = {
+            key: value
+            for key, value in found["config"].items()
+            if key.startswith(("features.", "volatile."))
+        }
+        body = {"description": _description(new), "config": {**kept, **_config(new)}}
         self._lxd.change("PUT", f"projects/{new.name}", body)
         return {}
 
