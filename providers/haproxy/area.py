@@ -150,6 +150,8 @@ class HaproxyArea(Area):
     def _sweep_maps(self, config: str, *, spare: int) -> None:
         """Remove the maps that a configuration does not name, but for the newest `spare`."""
         folder = self.system.root + MAPS
+        if not os.path.isdir(folder):
+            return
         kept = os.path.basename(_maps_in(config))
         others = [entry for entry in os.scandir(folder) if entry.name != kept]
         others.sort(key=lambda entry: entry.stat().st_mtime)
