@@ -1,0 +1,118 @@
+"""The `lab` commands, as far as they need no engine and no sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from cli import environment, progress, stack
+from cli import sandbox as sandbox_commands
+from providers import errors
+from sandbox import box, layout
+
+ROOT = pathlib.Path(__file__).parent.parent.parent
+COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget"]
+
+
+def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-m", "cli", *arguments]
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]], ids=" ".join)
+def test_help_is_everywhere(command: list[str]) -> None:
+    """It teaches on standard output, and is no error."""
+    done = lab(*command, "--help")
+    assert (0, "") == (done.returncode, done.stderr)
+    assert "usage: ./lab" in done.stdout
+
+
+def test_a_wrong_command_line_is_exit_2() -> None:
+    """Apart from what failed, which is 1."""
+    assert 2 == lab("frobnicate").returncode
+    done = lab("up", "nobody-has-this-stack")
+    assert 1 == done.returncode
+    assert "./lab new nobody-has-this-stack" in done.stderr
+
+
+def test_new_refuses_before_it_writes(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All mistakes at once, and no file."""
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    options = argparse.Namespace(
+        name="bob", number=9999, host="nowhere", workstation="", image="", domain="x y"
+    )
+    with pytest.raises(errors.BadInputError) as refusal:
+        stack.new(options)
+    assert "3 mistakes, nothing was changed" in str(refusal.value)
+    assert [] == list((tmp_path / "stacks").iterdir())
+
+
+class Stack:
+    """A stack that counts how often its lock was cleared."""
+
+    cancelled = 0
+
+    def cancel(self) -> None:
+        """Clear the lock."""
+        self.cancelled += 1
+
+
+@pytest.mark.parametrize(
+    ("pid", "hostname", "cleared"),
+    [
+        (2**22 + 1, socket.gethostname(), 1),
+        (os.getpid(), socket.gethostname(), 0),
+        (2**22 + 1, "another-machine", 0),
+    ],
+    ids=["of a process that is gone", "of a process that lives", "of another machine"],
+)
+def test_only_the_lock_of_a_dead_run_is_cleared(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, pid: int, hostname: str, cleared: int
+) -> None:
+    """A run that goes on keeps its lock."""
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    folder = tmp_path / ".pulumi/locks/organization/grappe/bob"
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_text(json.dumps({"pid": pid, "hostname": hostname}))
+    held = Stack()
+    stack.unlock(held, "bob")  # type: ignore[arg-type]
+    assert cleared == held.cancelled
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", "../..", "A", "a b"])
+def test_a_sandbox_has_a_plain_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders of that name are removed as root."""
+    monkeypatch.setenv("GRAPPE_SANDBOX", name)
+    with pytest.raises(errors.BadInputError, match="is not the name of a sandbox"):
+        sandbox_commands.chosen()
+
+
+def test_a_sandbox_that_is_not_up_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way out is in the error."""
+    with pytest.raises(errors.HostError, match="./lab sandbox up"):
+        box.enter(layout.Layout("grappe-nowhere"), "host", [])
+
+
+def test_progress_that_is_piped_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
+    """No escape sequence, one line a step, the mark says how it ended."""
+    with progress.step("image") as step:
+        step.say("half way")
+    with pytest.raises(ValueError, match="x"), progress.step("engine"):
+        raise ValueError("x")
+    out, err = capsys.readouterr()
+    assert "" == out
+    assert "\x1b" not in err
+    first, second, third = err.splitlines()
+    assert first.startswith("… image")
+    assert second.startswith("✓ image")
+    assert third.startswith("✗ engine")
