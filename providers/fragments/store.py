@@ -145,6 +145,11 @@ class Store:
                 continue
             return ticket
 
+    def withdraw(self, ticket: str) -> None:
+        """Take a change back that nobody has taken yet."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ticket + ".change")
+
     def waiting(self) -> List[Dict[str, Any]]:
         """Take the changes that wait, in the order they came."""
         changes = []

@@ -64,12 +64,17 @@ def _read(area: Area, store: Store, identifier: str) -> Json:
 
 def _change(area: Area, store: Store, change: Json) -> Json:
     ticket = store.queue(change)
-    with store.lock():
-        try:
-            return store.result(ticket) or _lead(area, store, change, ticket)
-        finally:
-            if store.is_empty():
-                store.clear()
+    try:
+        with store.lock():
+            try:
+                return store.result(ticket) or _lead(area, store, change, ticket)
+            finally:
+                if store.is_empty():
+                    store.clear()
+    except RefusedError:
+        # What is told as failed must not be done later by somebody else.
+        store.withdraw(ticket)
+        raise
 
 
 def _lead(area: Area, store: Store, change: Json, ticket: str) -> Json:

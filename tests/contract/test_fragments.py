@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from providers import errors
+from providers.fragments import store as stores
 from providers.haproxy import area as haproxy_area
 from tests.contract import fragment_world
 from tests.contract.fragment_world import KINDS, OWNER, STRANGER, Kind, World
@@ -237,6 +238,25 @@ class TestHaproxy:
             list(pool.map(driver.create, specs))
         assert world.system.reloads <= 3
         assert all(not driver.read(spec).drift for spec in specs)
+
+
+def test_a_lock_that_is_held_is_never_gone(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While another change hangs, read and delete raise and say who to look for."""
+    monkeypatch.setattr(stores, "LOCK_SECONDS", 0.1)
+    world = fragment_world.FakeWorld(tmp_path / "host")
+    kind = KINDS["nat"]
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    store = stores.Store(world.system, "/var/lib/grappe/nat")
+    with store.lock():
+        for action in (driver.read, driver.delete, driver.create):
+            with pytest.raises(errors.DaemonError, match="lock is held for more than"):
+                action(spec)
+    assert "" == driver.read(spec).drift
+    # What was told as failed is not done later.
+    assert [] == list((tmp_path / "host/var/lib/grappe/nat/queue").iterdir())
 
 
 def test_a_symbolic_link_is_left_alone(tmp_path: pathlib.Path) -> None:

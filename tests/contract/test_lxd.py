@@ -87,6 +87,23 @@ class TestProjectAndNetwork:
                 action(foreign)
         assert driver.read(spec) is not None
 
+    @pytest.mark.parametrize("kind", ["project", "network"])
+    def test_gone_only_by_the_daemons_word(self, room: LxdWorld, kind: str) -> None:
+        """Deleted by hand it is gone, and is made again; a hung daemon raises instead."""
+        if kind == "project":
+            make, spec, path = projects.ProjectDriver, project(room), f"projects/{PROJECT}"
+        else:
+            make, spec, path = networks.NetworkDriver, bridge(room), f"networks/{BRIDGE}"
+        with room.hung() as lxd:
+            for action in (make(lxd).read, make(lxd).delete, make(lxd).create):
+                with pytest.raises(errors.DaemonError, match="no answer within"):
+                    action(spec)
+        assert make(room.lxd).read(spec) is not None
+        room.lxd.change("DELETE", path)
+        assert make(room.lxd).read(spec) is None
+        make(room.lxd).create(spec)
+        assert spec == make(room.lxd).read(spec).spec
+
     def test_a_bridge_changed_by_hand_is_seen(self, room: LxdWorld) -> None:
         """An address comes back as itself, another setting as drift; an update mends both."""
         spec, driver = bridge(room), networks.NetworkDriver(room.lxd)
