@@ -126,6 +126,23 @@ def test_what_is_refused(key: str, value: Any, words: str) -> None:
     assert any(words in item.reason for item in found.value.mistakes)
 
 
+def test_what_a_user_reads_is_that_of_the_golden_file() -> None:
+    """Every line of it, word for word."""
+    golden = pathlib.Path(__file__).parent / "golden"
+    written = json.loads((golden / "mistakes.json").read_text())
+    texts = {
+        f"grappe:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in written.items()
+    }
+    with pytest.raises(wire.Mistakes) as found:
+        spec.parse(texts, project="grappe", stack="bob")
+    told = "\n".join(f"{m.key} {m.reason}" for m in found.value.mistakes)
+    expected = (golden / "mistakes.txt").read_text().splitlines()[1:]
+    assert [" ".join(line.split()) for line in expected] == [
+        " ".join(line.split()) for line in told.splitlines()
+    ]
+
+
 def test_a_secret_is_refused_and_not_shown() -> None:
     """What would stand in plain elsewhere is no setting for a secret."""
     config = {**GOOD, "grappe:config": '{"user.x": "hunter2"}'}
