@@ -122,8 +122,9 @@ class System:
             stream.flush()
             os.fsync(stream.fileno())
         if os.path.exists(real):
-            status = os.stat(real)
-            os.chown(staged, status.st_uid, status.st_gid)
+            status, mine = os.stat(real), os.stat(staged)
+            if (status.st_uid, status.st_gid) != (mine.st_uid, mine.st_gid):
+                os.chown(staged, status.st_uid, status.st_gid)
             shutil.copystat(real, staged)
         else:
             os.chmod(staged, 0o644)
