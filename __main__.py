@@ -4,10 +4,10 @@ import pulumi
 from pulumi.runtime import config
 
 from components.student_lab import StudentLab
-from providers import base, wire
+from providers import base, watch, wire
 from stacks import spec
 
-base.end_with_engine()
+watch.end_with_engine()
 project, stack = pulumi.get_project(), pulumi.get_stack()
 try:
     given = config.CONFIG.get()

@@ -9,17 +9,14 @@ the module and class names of providers must not change.
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
-import threading
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
 import pulumi
 from pulumi import dynamic
 
-from providers import errors, wire
+from providers import errors, watch, wire
 from providers.hosts import gateway
 
 S = TypeVar("S", bound=wire.Spec)
@@ -75,7 +72,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def configure(self, _req: dynamic.ConfigureRequest) -> None:
         """Prepare the process that serves this provider."""
-        end_with_engine()
+        watch.end_with_engine()
 
     def examine(self, spec: S) -> tuple[S, list[wire.Mistake]]:
         """Look at the host, read only, before anything is planned; most kinds need not."""
@@ -263,43 +260,3 @@ def _tell_bug(error: Exception) -> NoReturn:
         seen=f"{type(error).__name__}: {error} (in {place})",
         do="running it again is safe; please report what was seen",
     ) from error
-
-
-_watching = threading.Event()
-
-
-def end_with_engine() -> None:
-    """End this process soon after the engine that started it has ended.
-
-    A killed engine leaves its plugins running; they must not go on changing
-    the host while a new run begins.
-    """
-    if _watching.is_set():
-        return
-    _watching.set()
-    engine = _engine()
-    if engine is not None:
-        threading.Thread(target=_watch, args=(engine,), daemon=True).start()
-
-
-def _watch(engine: int) -> None:
-    descriptor = os.pidfd_open(engine)
-    import select  # noqa: PLC0415
-
-    select.select([descriptor], [], [])
-    # Give a run that ends in good order the time to end us itself.
-    time.sleep(1)
-    os._exit(1)
-
-
-def _engine() -> int | None:
-    """Return the nearest ancestor that is the engine."""
-    pid = os.getppid()
-    while pid > 1:
-        try:
-            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi":
-                return pid
-            pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            return None
-    return None

@@ -1,0 +1,46 @@
+"""Ending with the engine: a killed engine leaves its plugins running."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import select
+import threading
+import time
+
+_watching = threading.Event()
+
+
+def end_with_engine() -> None:
+    """End this process soon after the engine that started it has ended.
+
+    A killed engine leaves its plugins running; they must not go on changing
+    the host while a new run begins.
+    """
+    if _watching.is_set():
+        return
+    _watching.set()
+    engine = _engine()
+    if engine is not None:
+        threading.Thread(target=_watch, args=(engine,), daemon=True).start()
+
+
+def _watch(engine: int) -> None:
+    descriptor = os.pidfd_open(engine)
+    select.select([descriptor], [], [])
+    # Give a run that ends in good order the time to end us itself.
+    time.sleep(1)
+    os._exit(1)
+
+
+def _engine() -> int | None:
+    """Return the nearest ancestor that is the engine."""
+    pid = os.getppid()
+    while pid > 1:
+        try:
+            if pathlib.Path(f"/proc/{pid}/comm").read_text().strip() == "pulumi":
+                return pid
+            pid = int(pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            return None
+    return None
