@@ -155,7 +155,9 @@ def inventory(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, st
         "nft": "nft list ruleset 2>/dev/null | sed -E 's/packets [0-9]+ bytes [0-9]+//'",
         "projects": lxc.format("project"), "networks": lxc.format("network"),
         "instances": "lxc list --all-projects --format csv", "images": lxc.format("image"),
-        "profiles": lxc.format("profile"), "pools": lxc.format("storage"),
+        "profiles": lxc.format("profile"),
+        # Without the count of users: LXD keeps an unpacked copy of an image it was asked for once.
+        "pools": f"{lxc.format('storage')} | cut -d, -f1-3",
         "units": "systemctl list-unit-files --no-legend; systemctl is-active haproxy ufw",
         "ports": "ss -Hltun | awk '{print $1, $5}' | sort",
         "processes": "ps -eo comm --no-headers | grep -c dnsmasq; true",
