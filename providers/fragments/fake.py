@@ -15,7 +15,7 @@ from typing import Any
 from providers.fragments import store as stores
 from providers.fragments import transaction
 from providers.fragments.area import Area
-from providers.fragments.system import RefusedError, Result, System
+from providers.fragments.system import Result, System
 
 OK = Result(0, "", "")
 FAILED = Result(1, "", "")
@@ -135,6 +135,3 @@ def sender(
         return transaction.serve(kind(system, frame), store, dict(request))
 
     return send
-
-
-__all__ = ["FakeSystem", "RefusedError", "sender"]
