@@ -7,7 +7,9 @@ import importlib
 import sys
 
 EPILOG = """\
-A first student on a host of your own:
+A golden image and a first student on a host of your own:
+  ./lab new image --recipe yunohost-12 --host ssh://root@lab.example
+  ./lab up image               minutes, once
   ./lab new alice --number 7 --host ssh://root@lab.example
   ./lab preview alice          what it would do
   ./lab up alice               do it; again to mend drift
@@ -83,16 +85,24 @@ def _parser() -> argparse.ArgumentParser:
 
     add("env", "cli.environment:show", 'for `eval "$(./lab env)"`: then a plain pulumi works')
 
-    new = add("new", "cli.stack:new", "write a student's stack file")
-    new.add_argument("name", help="the stack and the student")
-    new.add_argument("--number", type=int, required=True, help="1 to 4000, one a student and host")
+    new = add("new", "cli.stack:new", "write the stack file of a student, or of an image")
+    new.add_argument("name", help="the stack, and the student")
+    new.add_argument("--number", type=int, default=0, help="1 to 4000, one a student and host")
     new.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
     new.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
     new.add_argument("--image", default="", help="an image of the lab host (default yunohost-12)")
     new.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
+    new.add_argument("--post-install", action="store_true", help="post-install YunoHost, with a "
+                     "password made for it")  # fmt: skip
+    new.add_argument("--login", default="", help="its administrator (default: the student)")
+    new.add_argument("--recipe", default="", help="an image instead, made by this recipe")
+    new.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
+    up = add("up", "cli.stack:up", "bring a stack up, mend it, or go on after a failure")
+    up.add_argument("name", help="the stack")
+    up.add_argument("--rebuild", nargs="*", metavar="SERVER", help="make servers (all, where none "
+                    "is named) anew from the image as it is now; what is in them goes")  # fmt: skip
     for name, text in (
-        ("up", "bring a student's lab up, mend it, or go on after a failure"),
-        ("down", "take a student's lab down"),
+        ("down", "take a stack down"),
         ("preview", "show what `up` would do"),
     ):
         add(name, f"cli.stack:{name}", text).add_argument("name", help="the stack")

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pathlib
+import secrets
 import socket
 import sys
 
@@ -14,38 +15,49 @@ from pulumi import automation
 
 from cli import environment, progress
 from providers import base, errors, wire
-from stacks import settings, spec
+from providers.hosts import gateway
+from providers.lxd import daemon, ownership
+from stacks import golden, kinds, settings
 
 PROJECT = "grappe"
 
 
 def new(options: argparse.Namespace) -> int:
-    """Write a student's stack file and make the stack, nothing else."""
+    """Write the stack file of a student or an image and make the stack, nothing else."""
     path = file_of(options.name)
     if path.exists():
         raise errors.BadInputError(
             f"{path.relative_to(environment.ROOT)} exists already",
             do=f"edit it, or remove it first; then: pulumi preview -s {options.name}",
         )
-    values = {"host": options.host, "number": options.number}
-    for key in ("workstation", "image", "domain"):
+    values = {"kind": "image"} if options.recipe else {}
+    for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login"):
         if getattr(options, key):
             values[key] = getattr(options, key)
     config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
     texts = {key: str(value) for key, value in config.items()}
     try:
-        lab = spec.parse(texts, project=PROJECT, stack=options.name)
+        planned = kinds.parse(texts, project=PROJECT, stack=options.name)
     except wire.Mistakes as mistakes:
         raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
     path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     try:
-        select(options.name)
+        made = select(options.name)
+        if options.post_install:
+            chosen = automation.ConfigValue(secrets.token_urlsafe(12), secret=True)
+            made.set_config(f"{settings.NAMESPACE}:{settings.PASSWORD}", chosen)
     except BaseException:
         path.unlink()
         raise
     sys.stdout.write(f"stacks/{path.name}\n")
-    for server in lab.servers:
-        sys.stdout.write(f"  {server.name}  {server.domain}  ssh port {server.port}\n")
+    if isinstance(planned, golden.GoldenSpec):
+        sys.stdout.write(f"  {planned.alias}  {planned.recipe.description}\n")
+    else:
+        for server in planned.servers:
+            sys.stdout.write(f"  {server.name}  {server.domain}  ssh port {server.port}\n")
+    if options.post_install:
+        say = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
+        sys.stderr.write(f"Its password:  {say}\n")
     sys.stderr.write(
         f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
     )
@@ -56,8 +68,35 @@ def up(options: argparse.Namespace) -> int:
     """Bring a stack up; go on where an interrupted run ended."""
     stack = select(options.name)
     unlock(stack, options.name)
+    if options.rebuild is not None:
+        _mark(stack, options.rebuild)
     stack.up(on_output=_echo, on_error=_echo, color=_colour(), continue_on_error=False)
     return 0
+
+
+def _mark(stack: automation.Stack, names: list[str]) -> None:
+    """Mark a stack's servers, all where none is named: the next `up` makes them anew."""
+    deployment = stack.export_stack().deployment or {}
+    known = {
+        item["inputs"]["name"]: item["inputs"]
+        for item in deployment.get("resources", [])
+        if item["type"].endswith("/lxd:Container")
+    }
+    if unknown := [name for name in names if name not in known]:
+        raise errors.BadInputError(
+            f"{', '.join(unknown)} is not a server of the stack",
+            seen=f"its servers: {', '.join(known) or 'none, it is not up'}",
+        )
+    for name in names or known:
+        place, path = known[name], f"instances/{name}"
+        lxd = daemon.on(gateway.connect(place["host"]))
+        try:
+            found = lxd.get(path, project=place["project"])
+        except daemon.AbsentError:
+            continue
+        ownership.demand(found, place["owner"], f"the container {place['project']}/{name}")
+        marks = {"config": {daemon.STAGE: daemon.ANEW}}
+        lxd.change("PATCH", path, marks, project=place["project"])
 
 
 def preview(options: argparse.Namespace) -> int:

@@ -7,12 +7,21 @@ from typing import Any
 
 import pulumi
 
+from components import steps
 from providers.haproxy.model import BackendSpec
 from providers.haproxy.resource import Backend
 from providers.hosts_file.model import EntrySpec
 from providers.hosts_file.resource import Entry
 from providers.lxd.container.model import ContainerSpec
 from providers.lxd.container.resource import Container
+from providers.lxd.postinstall.model import PostInstallSpec
+from providers.lxd.postinstall.resource import PostInstall
+from providers.lxd.published.model import PublishedSpec
+from providers.lxd.published.resource import Published
+from providers.lxd.snapshot.model import SnapshotSpec
+from providers.lxd.snapshot.resource import Snapshot
+from providers.lxd.volume.model import VolumeSpec
+from providers.lxd.volume.resource import Volume
 from providers.nat.model import RuleSpec
 from providers.nat.resource import Rule
 from providers.probe.model import Check, ProbeSpec
@@ -27,9 +36,14 @@ class Server(pulumi.ComponentResource):
 
     Attributes:
         card: What a student types and clicks: {name, domain, address, ssh, urls}.
+        published: The image that is published from it, where one is.
+        alias: That image's alias.
     """
 
     card: pulumi.Output[dict[str, object]]
+    published: Published | None
+    alias: str
+    _user: pulumi.Output[str] | None
 
     def __init__(
         self,
@@ -55,6 +69,7 @@ class Server(pulumi.ComponentResource):
                 target_address=server.address,
                 target_port=SSH_PORT,
                 comment=f"{server.name}_ssh",
+                adopt=lab.adopt,
             ),
             opts=pulumi.ResourceOptions(parent=self, depends_on=wait),
         )
@@ -66,15 +81,22 @@ class Server(pulumi.ComponentResource):
                 project=lab.project,
                 image=server.image,
                 profiles=lab.profiles,
-                config=lab.config,
+                config=server.config,
                 limits=server.limits,
                 network=lab.bridge,
                 address=server.address,
                 state=server.state,
+                devices=server.devices,
+                ephemeral=server.ephemeral,
+                target=server.target,
+                adopt=lab.adopt,
             ),
             # UFW drops its request for an address until the first rule opens the bridge.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[*wait, rule]),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=[*wait, rule, *self._volumes(lab, server, wait)]
+            ),
         )
+        ready = self._made_ready(lab, server, container)
         backend = Backend(
             f"{name}-web",
             BackendSpec(
@@ -83,14 +105,82 @@ class Server(pulumi.ComponentResource):
                 domains=(server.domain,),
                 address=server.address,
                 default=lab.default == server.name,
+                adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
             ),
             # A backend without its server would answer 503 to whoever asks early.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
         )
         if lab.workstation != "none":
-            self._seen_from_workstation(lab, server, dialled, [container, rule, backend])
-        self.card = dialled.apply(lambda address: _card(server, address))
+            self._seen_from_workstation(lab, server, dialled, [rule, backend, *ready])
+        user = self._user or pulumi.Output.from_input("admin")
+        self.card = pulumi.Output.all(dialled, user).apply(
+            lambda known: _card(server, address=known[0], user=known[1])
+        )
         self.register_outputs({"card": self.card})
+
+    def _volumes(
+        self, lab: LabSpec, server: ServerSpec, wait: list[pulumi.Resource]
+    ) -> list[pulumi.Resource]:
+        return [
+            Volume(
+                f"{lab.student}-{server.name}-{volume.name}",
+                VolumeSpec(
+                    host=lab.host,
+                    owner=lab.owner,
+                    name=volume.name,
+                    project=lab.project,
+                    pool=volume.pool,
+                    config={"size": volume.size} if volume.size else {},
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=wait),
+            )
+            for volume in server.volumes
+        ]
+
+    def _made_ready(
+        self, lab: LabSpec, server: ServerSpec, container: Container
+    ) -> list[pulumi.Resource]:
+        """Register what is done in the container: install, publish, post-install, as the sheet."""
+        name = f"{lab.student}-{server.name}"
+        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner, "project": lab.project}
+        place = {**common, "container": server.name}
+        self.published, self.alias, self._user = None, server.publish, None
+        done: list[pulumi.Resource] = [container]
+        if server.recipe:
+            done = steps.of(server.recipe, name, place, container, self)
+        if server.publish:
+            recipe = {"grappe.recipe": server.recipe.digest} if server.recipe else {}
+            self.published = Published(
+                f"{name}-image",
+                PublishedSpec(
+                    **place, name=server.publish, properties=recipe, running="restart",
+                    adopt=lab.adopt,
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
+                container_id=container.container_id,
+            )  # fmt: skip
+            done = [*done, self.published]
+        if lab.post_install and server.state == "running":
+            installed = PostInstall(
+                f"{name}-postinstall",
+                PostInstallSpec(
+                    **place, name=server.name, domain=server.domain, login=lab.login, password="",
+                ),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
+                container_id=container.container_id,
+                password=pulumi.Config("grappe").require_secret("password"),
+            )  # fmt: skip
+            self._user = installed.user
+            done = [*done, installed]
+        return done + [
+            Snapshot(
+                f"{name}-{snapshot}",
+                SnapshotSpec(**place, name=snapshot),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
+                container_id=container.container_id,
+            )
+            for snapshot in server.snapshots
+        ]
 
     def _seen_from_workstation(
         self,
@@ -124,11 +214,11 @@ class Server(pulumi.ComponentResource):
             )
 
 
-def _card(server: ServerSpec, address: str) -> dict[str, object]:
+def _card(server: ServerSpec, *, address: str, user: str) -> dict[str, object]:
     return {
         "name": server.name,
         "domain": server.domain,
         "address": server.address,
-        "ssh": {"host": address, "port": server.port},
+        "ssh": {"host": address, "port": server.port, "user": user},
         "urls": [f"http://{server.domain}/", f"https://{server.domain}/"],
     }

@@ -28,6 +28,7 @@ class StudentLab(pulumi.ComponentResource):
     def __init__(self, lab: LabSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("grappe:index:StudentLab", lab.student, {}, opts)
         common: dict[str, Any] = {"host": lab.host, "owner": lab.owner}
+        published = {item.publish for item in lab.servers if item.publish}
         preflight = Preflight(
             f"{lab.student}-preflight",
             PreflightSpec(
@@ -41,13 +42,14 @@ class StudentLab(pulumi.ComponentResource):
                 address=lab.address,
                 profiles=lab.profiles,
                 default=lab.default,
+                adopt=lab.adopt,
                 servers=tuple(
                     PlannedServer(
                         name=item.name,
                         domain=item.domain,
                         port=item.port,
                         address=item.address,
-                        image=item.image,
+                        image="" if item.image in published else item.image,
                     )
                     for item in lab.servers
                 ),
@@ -63,14 +65,15 @@ class StudentLab(pulumi.ComponentResource):
                 opts=after,
             ),
         ]
-        built = [
-            server.Server(
-                lab,
-                item,
-                dialled=preflight.address,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight, *room]),
-            )
-            for item in lab.servers
-        ]
+        built: list[server.Server] = []
+        for item in lab.servers:
+            # One that starts from what another publishes waits for it.
+            before = [
+                other.published
+                for other in built
+                if other.published is not None and other.alias == item.image
+            ]
+            opts = pulumi.ResourceOptions(parent=self, depends_on=[preflight, *room, *before])
+            built.append(server.Server(lab, item, dialled=preflight.address, opts=opts))
         self.servers = pulumi.Output.all(*(item.card for item in built))
         self.register_outputs({"servers": self.servers})

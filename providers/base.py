@@ -136,7 +136,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """Change the thing in place."""
         old, new = self._decode(olds), self._decode(news)
         host, outputs = _spoken(lambda: self._act(new, lambda driver: driver.update(old, new)))
-        return dynamic.UpdateResult(_state(new, host, outputs))
+        # What an update has nothing new to say of is as it was.
+        return dynamic.UpdateResult({**wire.clean(olds), **_state(new, host, outputs)})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Remove the thing from the host where it was made."""
@@ -188,7 +189,9 @@ class Resource(dynamic.Resource):
 
         """
         properties = {**wire.encode(spec), **dict.fromkeys(self.outputs), **later}
-        super().__init__(self.provider(), name, properties, opts)
+        hidden = pulumi.ResourceOptions(additional_secret_outputs=sorted(spec.SECRETS))
+        merged = pulumi.ResourceOptions.merge(opts, hidden) if spec.SECRETS else opts
+        super().__init__(self.provider(), name, properties, merged)
 
 
 def tell(mistakes: list[wire.Mistake]) -> str:

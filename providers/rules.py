@@ -76,6 +76,20 @@ def interface(value: str) -> str:
     return "is not the name of an interface. At most 15 letters, digits, _ . and -."
 
 
+def login(value: str) -> str:
+    """Check the name of a user, as YunoHost and Debian both take it."""
+    if re.fullmatch(r"[a-z][a-z0-9_.-]{0,31}", value):
+        return ""
+    return "is not the name of a user. Small letters, digits, _ . and -, at most 32."
+
+
+def path(value: str) -> str:
+    """Check an absolute path in a container."""
+    if value.startswith("/") and value.isprintable() and ".." not in value.split("/"):
+        return ""
+    return "is not a path from / on, as /srv/data."
+
+
 def alias(value: str) -> str:
     """Check the alias of an image."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):

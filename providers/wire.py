@@ -45,6 +45,8 @@ class Spec:
 
     # Fields whose change means another thing, not a changed one.
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
+    # Fields that the state keeps encrypted, and no message shows.
+    SECRETS: ClassVar[frozenset[str]] = frozenset()
 
     host: str
     owner: str

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import pathlib
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 
 from providers import errors
 from providers.hosts import command
+from providers.lxd.image import bootstrap
+from providers.lxd.image.model import ImageSpec
 from sandbox import layout
+from stacks import recipe as recipes
 
 HERE = pathlib.Path(__file__).parent
 SUITE = "bookworm"
@@ -29,10 +30,18 @@ HOST_PACKAGES = (
     "attr", "squashfs-tools", "xz-utils", "zstd", "python3-minimal", "netbase", "iputils-ping",
     "ca-certificates",
 )  # fmt: skip
-SERVER_PACKAGES = (
-    "systemd-sysv", "dbus", "iproute2", "openssh-server", "nginx-light", "openssl",
-    "python3-minimal", "netbase", "iputils-ping",
-)  # fmt: skip
+SERVER_RECIPE = "standin"
+# What a builder does by LXD: the steps of the recipe, and here the key of this machine's sandboxes.
+_STEPS = """\
+tar -x --numeric-owner --xattrs -f "$1" -C "$2"
+chroot "$2" sh -eu < "$3"
+for home in root home/admin; do
+    mkdir -p -m 0700 "$2/$home/.ssh"
+    cp "$4" "$2/$home/.ssh/authorized_keys"
+done
+chroot "$2" chown -R admin:admin /home/admin/.ssh
+tar -c --numeric-owner --xattrs -f "$5" -C "$2" .
+"""
 
 
 def host_disk() -> pathlib.Path:
@@ -56,26 +65,28 @@ def host_disk() -> pathlib.Path:
 
 
 def server_image() -> pathlib.Path:
-    """Return the folder with the stand-in's `metadata.tar` and `rootfs.tar`; build at need."""
-    folder = HERE / "standin"
-    ingredients = [path.read_text() for path in sorted(folder.iterdir()) if path.is_file()]
-    public_key = authorized_key()
-    target = _kept("standin", "", [SUITE, *SERVER_PACKAGES, *ingredients, public_key])
+    """Return the folder with the stand-in's `metadata.tar` and `rootfs.tar`; build at need.
+
+    It is what the image stack makes of the same recipe, sooner, for a sandbox that is to have an
+    image from its start; and this machine's key opens it.
+    """
+    read = recipes.read(SERVER_RECIPE)
+    target = _kept("standin", "", [read.digest, _STEPS, authorized_key()])
     if not target.exists():
+        spec = ImageSpec(
+            host="local:", owner="sandbox", name=SERVER_RECIPE, suite=read.base.suite,
+            packages=read.base.packages,
+        )  # fmt: skip
+        metadata, rootfs = bootstrap.files(spec)
         with _workspace(target) as work:
-            recipe = work / "recipe"
-            shutil.copytree(folder, recipe)
-            (recipe / "authorized_keys").write_text(public_key)
-            image = work / "image"
+            image, tree, script = work / "image", work / "tree", work / "steps"
             image.mkdir()
-            rootfs = image / "rootfs.tar"
-            _bootstrap(SERVER_PACKAGES, rootfs, f'sh {recipe}/customize.sh "$1" {recipe}')
-            (work / "metadata.yaml").write_text(
-                f"architecture: {os.uname().machine}\ncreation_date: {int(time.time())}\n"
-                "properties:\n  os: debian\n  release: bookworm\n"
-                "  description: Debian 12 with a stand-in for YunoHost\n"
-            )
-            _run(["tar", "-cf", str(image / "metadata.tar"), "-C", str(work), "metadata.yaml"])
+            tree.mkdir()
+            script.write_text("\n".join(f"(\n{step.script}\n)" for step in read.steps))
+            (work / "key").write_text(authorized_key())
+            _run(["sh", "-eu", "-c", _STEPS, "sh", rootfs, str(tree), str(script),
+                  str(work / "key"), str(image / "rootfs.tar")])  # fmt: skip
+            shutil.copy(metadata, image / "metadata.tar")
             image.rename(target)
     return target
 

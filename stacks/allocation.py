@@ -5,6 +5,7 @@ from __future__ import annotations
 MIN_NUMBER, MAX_NUMBER = 1, 4000
 MAX_SERVERS = 10
 FIRST_SSH_PORT = 22222
+MAX_BUILDERS = 250
 
 
 def ssh_port(number: int, place: int) -> int:
@@ -30,6 +31,26 @@ def address(number: int, place: int) -> str:
 def subnet(number: int) -> str:
     """Return the student's network."""
     return f"{_network(number)}.0/24"
+
+
+def builder_bridge(number: int) -> str:
+    """Return the name of the bridge that the builder of a golden image is on."""
+    return f"gr-i{number}"
+
+
+def builder_gateway(number: int) -> str:
+    """Return the builder's bridge's own address."""
+    return f"10.80.{number}.1"
+
+
+def builder_address(number: int) -> str:
+    """Return the builder's address."""
+    return f"10.80.{number}.10"
+
+
+def builder_subnet(number: int) -> str:
+    """Return the builder's network."""
+    return f"10.80.{number}.0/24"
 
 
 def project(student: str) -> str:

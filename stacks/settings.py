@@ -9,11 +9,30 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from providers import wire
 
 NAMESPACE = "grappe"
+# The one setting that is a secret; the others stand in plain in the host's own files.
+PASSWORD = "password"  # noqa: S105 - its name
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VolumeSettings:
+    """A storage volume of one server.
+
+    Attributes:
+        name: Its name.
+        path: Where the server has it.
+        pool: The storage pool of the lab host that it is in.
+        size: How large it may grow, as LXD writes it: 5GiB.
+    """
+
+    name: str
+    path: str
+    pool: str = "default"
+    size: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +47,14 @@ class ServerSettings:
         image: The image it starts from, instead of the stack's.
         state: `running` or `stopped`.
         limits: Its limits, over the stack's.
+        config: Its LXD configuration, over the stack's.
+        devices: Its devices beside its network, by name, as LXD names their settings.
+        volumes: Storage volumes of its own, which outlive it while the stack lives.
+        snapshots: Snapshots taken of it once it is ready.
+        ephemeral: Whether it vanishes when it stops.
+        target: The member of an LXD cluster that it is on.
+        recipe: A recipe whose steps are done in it, as the sheet does by hand.
+        publish: The alias under which it is published then, for others to start from.
     """
 
     name: str = ""
@@ -37,13 +64,22 @@ class ServerSettings:
     image: str = ""
     state: str = "running"
     limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    devices: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    volumes: tuple[VolumeSettings, ...] = ()
+    snapshots: tuple[str, ...] = ()
+    ephemeral: bool = False
+    target: str = ""
+    recipe: str = ""
+    publish: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """A stack file.
+    """The stack file of a student.
 
     Attributes:
+        kind: `student`.
         host: The lab host.
         workstation: Where hosts entries and probes act, or `none`.
         student: Whose lab it is; the stack's name where it is left out.
@@ -57,8 +93,11 @@ class Settings:
         config: LXD configuration of every server.
         limits: Limits of every server.
         default: The server that gets what is for no known domain; one of a host may.
+        login: The administrator that the post-installation makes; left out, the student.
+        adopt: Whether containers, rules and backends that exist already are taken over.
     """
 
+    kind: str = "student"
     host: str = ""
     workstation: str = "local:"
     student: str = ""
@@ -75,24 +114,71 @@ class Settings:
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
     limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
     default: str = ""
+    login: str = ""
+    adopt: bool = False
 
 
-def load(config: Mapping[str, str], mistakes: list[wire.Mistake]) -> Settings:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageSettings:
+    """The stack file of a golden image.
+
+    Attributes:
+        kind: `image`.
+        host: The lab host that gets the image.
+        recipe: The recipe, a folder of recipes/.
+        alias: The image's alias; left out, the recipe's.
+        number: Which bridge the builder is on, 1 to 250, one an image stack and host; left out, 1.
+        adopt: Whether an image that has the alias already is taken over as it is.
+    """
+
+    kind: str = "image"
+    host: str = ""
+    recipe: str = ""
+    alias: str = ""
+    number: int = 0
+    adopt: bool = False
+
+
+K = TypeVar("K", Settings, ImageSettings)
+# What a stack file may say, by what it is the stack file of.
+KINDS: dict[str, type[Settings | ImageSettings]] = {
+    "student": Settings, "image": ImageSettings,
+}  # fmt: skip
+
+
+def load(kind: type[K], config: Mapping[str, str], mistakes: list[wire.Mistake]) -> K:
     """Read the settings of a stack from the engine's configuration.
 
     Args:
+        kind: What it is the stack file of.
         config: Texts by key, as the engine gives them: `grappe:number` -> `7`.
         mistakes: Where unknown keys and values of a wrong type are added; such a setting
             then has its default, so that the rest can be looked at too.
 
     """
-    hints = {field.name: str(field.type) for field in dataclasses.fields(Settings)}
+    hints = {f.name: str(f.type) for each in KINDS.values() for f in dataclasses.fields(each)}
+    own = {field.name for field in dataclasses.fields(kind)}
     values: dict[str, Any] = {}
     for full, text in config.items():
         namespace, _, key = full.partition(":")
-        if namespace == NAMESPACE:
-            values[key] = text if hints.get(key, "str") == "str" else _parse(text)
-    return wire.salvage(Settings, values, mistakes) or Settings()
+        if namespace != NAMESPACE or (key == PASSWORD and not text):
+            continue
+        value = text if hints.get(key, "str") == "str" else _parse(text)
+        if key in own or key not in hints:
+            values[key] = value
+        elif value not in (_default(key), [{"name": "yuno1"}, {"name": "yuno2"}]):
+            reason = f"is a setting of another kind of stack than {kind().kind}."
+            mistakes.append(wire.Mistake(key, reason))
+    return wire.salvage(kind, values, mistakes) or kind()
+
+
+def _default(key: str) -> Any:
+    """Return what a setting is where it is left out: the engine says so of every kind."""
+    for kind in KINDS.values():
+        for field in dataclasses.fields(kind):
+            if field.name == key:
+                return json.loads(json.dumps(wire.encode(getattr(kind(), key))))
+    return None
 
 
 def _parse(text: str) -> Any:

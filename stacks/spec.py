@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from providers import rules, wire
 from providers.hosts import url
-from stacks import allocation, settings
+from providers.lxd.container import model as container
+from stacks import allocation, recipe, settings
 
 # Ports of the lab host that are its own on every lab host: sshd and HAProxy.
 HOST_PORTS = (22, 80, 443)
+# YunoHost's own bounds.
+MIN_PASSWORD, MAX_PASSWORD = 8, 127
 # `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
 MAX_STUDENT = 63 - len("grappe-")
 
@@ -28,6 +32,14 @@ class ServerSpec:
     image: str
     state: str
     limits: Mapping[str, str]
+    config: Mapping[str, str]
+    devices: Mapping[str, Mapping[str, str]]
+    volumes: tuple[settings.VolumeSettings, ...]
+    snapshots: tuple[str, ...]
+    ephemeral: bool
+    target: str
+    recipe: recipe.ReadRecipe | None
+    publish: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,8 +58,10 @@ class LabSpec:
     address: str
     interface: str
     profiles: tuple[str, ...]
-    config: Mapping[str, str]
     default: str
+    login: str
+    post_install: bool
+    adopt: bool
     servers: tuple[ServerSpec, ...]
 
 
@@ -66,16 +80,19 @@ def parse(
         wire.Mistakes: Everything that is wrong with it, keys as the stack file has them.
 
     """
+    password = f"{settings.NAMESPACE}:{settings.PASSWORD}"
     mistakes = [
         wire.Mistake(
             key.partition(":")[2], "is a secret, and would stand in plain in LXD's config."
         )
         for key in secrets
-        if key in config
+        if key in config and key != password
     ]
-    plain = {key: text for key, text in config.items() if key not in secrets}
-    given = settings.load(plain, mistakes)
-    lab = _resolve(given, f"{project}/{stack}", stack)
+    plain = {key: text for key, text in config.items() if key not in secrets and key != password}
+    if problem := _password_problem(config.get(password, ""), secret=password in secrets):
+        mistakes.append(wire.Mistake(settings.PASSWORD, problem))
+    given = settings.load(settings.Settings, plain, mistakes)
+    lab = _resolve(given, f"{project}/{stack}", stack, post_install=bool(config.get(password)))
     noted = {mistake.key for mistake in mistakes}
     # What has its default only because it was wrong is not told twice.
     checked = [*_check_lab(given, lab), *_check_servers(given, lab)]
@@ -88,7 +105,7 @@ def parse(
     return lab
 
 
-def _resolve(given: settings.Settings, owner: str, stack: str) -> LabSpec:
+def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: bool) -> LabSpec:
     student, number = given.student or stack, given.number
     servers = tuple(
         ServerSpec(
@@ -99,6 +116,14 @@ def _resolve(given: settings.Settings, owner: str, stack: str) -> LabSpec:
             image=server.image or given.image,
             state=server.state,
             limits={**given.limits, **server.limits},
+            config={**given.config, **server.config},
+            devices={**server.devices, **_volume_devices(server.volumes)},
+            volumes=server.volumes,
+            snapshots=server.snapshots,
+            ephemeral=server.ephemeral,
+            target=server.target,
+            recipe=_read_recipe(server.recipe),
+            publish=server.publish,
         )
         for place, server in enumerate(given.servers)
     )
@@ -115,21 +140,23 @@ def _resolve(given: settings.Settings, owner: str, stack: str) -> LabSpec:
         address=given.address,
         interface=given.interface,
         profiles=given.profiles,
-        config=given.config,
         default=given.default,
+        login=given.login or re.sub("[^a-z0-9]+", "_", student.lower()),
+        post_install=post_install,
+        adopt=given.adopt,
         servers=servers,
     )
 
 
 def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
     checks: list[tuple[str, Any, str]] = [
-        ("host", url.without_password(given.host), _host_problem(given.host)),
+        ("host", url.without_password(given.host), url.problem(given.host)),
         ("student", lab.student, _student_problem(lab.student)),
         ("domain", given.domain, rules.domain(given.domain)),
     ]
     if given.workstation != "none":
         shown = url.without_password(given.workstation)
-        checks.append(("workstation", shown, _host_problem(given.workstation, "none")))
+        checks.append(("workstation", shown, url.problem(given.workstation, "none")))
         if given.host == given.workstation == "local:":
             problem = (
                 "is the lab host itself, whose own connections pass no NAT rule. Where do students "
@@ -148,6 +175,8 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
     if not 1 <= len(given.servers) <= allocation.MAX_SERVERS:
         problem = f"servers. 1 to {allocation.MAX_SERVERS}."
         checks.append(("servers", len(given.servers), problem))
+    if given.login:
+        checks.append(("login", given.login, rules.login(given.login)))
     if given.default and given.default not in {server.name for server in given.servers}:
         names = ", ".join(server.name for server in given.servers)
         checks.append(("default", given.default, f"is not one of the servers: {names}."))
@@ -187,6 +216,7 @@ def _check_servers(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]
             for key, value in asked.limits.items()
             if (problem := _setting_problem("limits", key, value))
         ]
+        checks += _server_extras(where, asked)
     mistakes = _collect(checks)
     for field in ("name", "domain", "port", "address"):
         mistakes += _twice(field, [getattr(server, field) for server in lab.servers])
@@ -210,16 +240,6 @@ def _twice(field: str, values: list[Any]) -> list[wire.Mistake]:
         for place, value in enumerate(values)
         if values.index(value) != place
     ]
-
-
-def _host_problem(text: str, extra: str = "") -> str:
-    if not text:
-        return "is empty. Where is the lab host? local:, or ssh://[user@]host[:port]."
-    try:
-        url.parse(text)
-    except ValueError as error:
-        return f"{error}{f', or {extra}' if extra else ''}."
-    return ""
 
 
 def _student_problem(student: str) -> str:
@@ -257,4 +277,66 @@ def _setting_problem(group: str, key: str, value: str) -> str:
         return f"cannot be set: its key is not one of LXD's {group}."
     if not value.isprintable():
         return "has control characters in it."
+    return ""
+
+
+def _read_recipe(name: str) -> recipe.ReadRecipe | None:
+    """Return a server's recipe; what is wrong with it is told by the checks."""
+    try:
+        return recipe.read(name) if name in recipe.names() else None
+    except wire.Mistakes:
+        return None
+
+
+def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
+    """Check what most servers have none of."""
+    checks: list[tuple[str, Any, str]] = [
+        (f"{where}.config.{key}", value, problem)
+        for key, value in asked.config.items()
+        if (problem := _setting_problem("config", key, value))
+    ]
+    checks += [
+        (f"{where}.devices.{name}{part}", value, problem)
+        for name, device in asked.devices.items()
+        for part, value, problem in container.device_problems(name, device)
+    ]
+    for place, volume in enumerate(asked.volumes):
+        key = f"{where}.volumes[{place}]"
+        checks.append((f"{key}.name", volume.name, rules.name(volume.name)))
+        checks.append((f"{key}.path", volume.path, rules.path(volume.path)))
+    if asked.publish:
+        checks.append((f"{where}.publish", asked.publish, rules.alias(asked.publish)))
+    if asked.recipe:
+        checks.append((f"{where}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
+    return checks
+
+
+def _recipe_problem(name: str) -> str:
+    known = recipe.names()
+    if name not in known:
+        return f"is not a recipe: {', '.join(known)}.{wire.near(name, known)}"
+    try:
+        recipe.read(name)
+    except wire.Mistakes as found:
+        return f"is not well: {found}"
+    return ""
+
+
+def _volume_devices(volumes: Iterable[settings.VolumeSettings]) -> dict[str, dict[str, str]]:
+    return {
+        volume.name: {
+            "type": "disk", "pool": volume.pool, "source": volume.name, "path": volume.path,
+        }
+        for volume in volumes
+    }  # fmt: skip
+
+
+def _password_problem(value: str, *, secret: bool) -> str:
+    """Return what is wrong with the password; its value is not shown."""
+    if not value:
+        return ""
+    if not secret:
+        return "is in plain. Set it so: pulumi config set --secret grappe:password"
+    if not MIN_PASSWORD <= len(value) <= MAX_PASSWORD or not value.isprintable():
+        return f"is not a password. {MIN_PASSWORD} to {MAX_PASSWORD} printable characters."
     return ""

@@ -50,6 +50,17 @@ def parse(text: str) -> HostUrl:
     raise ValueError(message)
 
 
+def problem(text: str, extra: str = "") -> str:
+    """Return what is wrong with a host URL, or nothing; `extra` is what else would do."""
+    if not text:
+        return "is empty. Where is the lab host? local:, or ssh://[user@]host[:port]."
+    try:
+        parse(text)
+    except ValueError as error:
+        return f"{error}{f', or {extra}' if extra else ''}."
+    return ""
+
+
 def without_password(text: str) -> str:
     """Return what was written for a host URL with any password in it hidden."""
     return re.sub(r"(//[^/@]*?):[^@]*@", r"\1:***@", text)

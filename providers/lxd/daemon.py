@@ -6,10 +6,12 @@ imported on first use, because the engine starts this process twice a run.
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import functools
 import threading
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from providers import errors
@@ -26,10 +28,25 @@ REQUEST_SECONDS = 20.0
 OPERATION_SECONDS = 180.0
 
 OWNER = "user.grappe.owner"
-# Half-built state is marked on the thing itself: "creating", then "ready".
+# How far a thing is, marked on itself; one that is to go `anew` is replaced by the next run.
 STAGE = "user.grappe.stage"
+CREATING, READY, ANEW = "creating", "ready", "anew"
+
+# Seconds between two looks at what a program in an instance has said.
+LOOK_SECONDS = 1
 
 Json = dict[str, Any]
+# Called with what a program says, as it says it.
+Tell = Callable[[bytes], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Executed:
+    """What a program in an instance left: its exit status and what it said."""
+
+    status: int
+    stdout: bytes
+    stderr: bytes
 
 
 class AbsentError(Exception):
@@ -42,7 +59,14 @@ class Daemon(Protocol):
     Paths are those below `/1.0/`; `project` is LXD's project. Every method
     raises `AbsentError` when LXD says that the thing is not there, and
     `errors.DaemonError` when LXD refuses, fails or does not answer in time.
+
+    Attributes:
+        program: The command that a person types to it.
     """
+
+    @property
+    def program(self) -> str:
+        """`lxc` or `incus`."""
 
     def get(self, path: str, *, project: str = "", **query: str) -> Any:
         """Return the metadata of an object, or a list of them."""
@@ -55,6 +79,7 @@ class Daemon(Protocol):
         *,
         project: str = "",
         timeout: float = OPERATION_SECONDS,
+        query: Mapping[str, str] | None = None,
     ) -> Json:
         """Send a change and wait until LXD is done with it; return the operation's metadata."""
 
@@ -71,6 +96,11 @@ class Daemon(Protocol):
 
     def upload_image(self, metadata: str, rootfs: str, *, properties: Mapping[str, str]) -> str:
         """Send an image's files of this machine; return the fingerprint."""
+
+    def execute(
+        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: Tell
+    ) -> Executed:
+        """Run argv in an instance as root; `argv` stands in LXD's operation for all to see."""
 
 
 @functools.cache
@@ -93,6 +123,10 @@ class Lxd:
         self._seconds = seconds
         self._clients = threading.local()
 
+    @property
+    def program(self) -> str:  # noqa: D102
+        return "incus" if "incus" in find_socket(self._host) else "lxc"
+
     def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: D102
         return self._send("get", path, params=_query(project, query)).json()["metadata"]
 
@@ -104,9 +138,10 @@ class Lxd:
         *,
         project: str = "",
         timeout: float = OPERATION_SECONDS,
+        query: Mapping[str, str] | None = None,
     ) -> Json:
         answer = self._send(
-            method.lower(), path, params=_query(project, {}), json=dict(body or {})
+            method.lower(), path, params=_query(project, query or {}), json=dict(body or {})
         ).json()
         if answer.get("type") != "async":
             return answer.get("metadata") or {}
@@ -122,7 +157,11 @@ class Lxd:
         self, path: str, content: bytes, *, headers: Mapping[str, str], project: str, file: str
     ) -> None:
         self._send(
-            "post", path, params=_query(project, {"path": file}), data=content, headers=headers
+            "post",
+            path,
+            params=_query(project, {"path": file}),
+            data=content,
+            headers=_for_both(headers),
         )
 
     def remove_file(self, path: str, *, project: str, file: str) -> None:  # noqa: D102
@@ -140,22 +179,74 @@ class Lxd:
                     "rootfs": ("rootfs.tar", two, "application/octet-stream"),
                 }
             )
-            headers = {
-                "Content-Type": body.content_type,
-                "X-LXD-public": "0",
-                "X-LXD-properties": urllib.parse.urlencode(properties),
-            }
+            own = {"X-LXD-public": "0", "X-LXD-properties": urllib.parse.urlencode(properties)}
+            headers = {"Content-Type": body.content_type, **_for_both(own)}
             answer = self._send("post", "images", data=body, headers=headers, timeout=600).json()
         return str(self._wait(answer["operation"], "the image's upload", 600)["fingerprint"])
 
-    def _wait(self, operation: str, what: str, timeout: float) -> Json:
-        identifier = urllib.parse.urlsplit(operation).path.rpartition("/")[2]
+    def execute(  # noqa: D102
+        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: Tell
+    ) -> Executed:
+        body = {
+            "command": argv, "interactive": False, "wait-for-websocket": False,
+            "record-output": True,
+        }  # fmt: skip
+        path = f"instances/{instance}"
+        query = _query(project, {})
+        answer = self._send("post", f"{path}/exec", params=query, json=body).json()
+        operation = _identifier(answer["operation"])
+        log = f"{path}/{self._exec_logs}/exec_{operation}"
+        logs = [f"{log}.stdout", f"{log}.stderr"]
+        said = [b"", b""]
+
+        def listen() -> None:
+            for place, log in enumerate(logs):
+                new = self._read_log(log, query)[len(said[place]) :]
+                said[place] += new
+                if new:
+                    tell(new)
+
+        try:
+            waited, done = 0.0, self._look(operation, LOOK_SECONDS)
+            while done["status_code"] < 200 and waited < timeout:  # noqa: PLR2004
+                listen()
+                waited += LOOK_SECONDS
+                done = self._look(operation, LOOK_SECONDS)
+            result = self._judge(done, f"the program in {instance}", timeout)
+            listen()
+        finally:
+            for log in logs:
+                with contextlib.suppress(AbsentError, errors.DaemonError):
+                    self._send("delete", log, params=query)
+        return Executed(int(result.get("return", -1)), said[0], said[1])
+
+    @functools.cached_property
+    def _exec_logs(self) -> str:
+        """Where the output of programs is kept, of LXD and of Incus."""
+        extensions = self._send("get", "").json()["metadata"]["api_extensions"]
+        return "logs/exec-output" if "instances_logs_exec_output" in extensions else "logs"
+
+    def _read_log(self, path: str, query: Mapping[str, str]) -> bytes:
+        """Return a log, whole: asked for a part, LXD announces the length of the whole."""
+        try:
+            return bytes(self._send("get", path, params=query, is_api=False).content)
+        except AbsentError:
+            return b""
+
+    def _look(self, operation: str, seconds: int) -> Json:
+        """Wait for an operation, but not for long; return how it is."""
         answer = self._send(
             "get",
-            f"operations/{identifier}/wait",
-            params={"timeout": str(int(timeout))},
-            timeout=timeout + self._seconds,
-        ).json()["metadata"]
+            f"operations/{operation}/wait",
+            params={"timeout": str(seconds)},
+            timeout=seconds + self._seconds,
+        )
+        return dict(answer.json()["metadata"])
+
+    def _wait(self, operation: str, what: str, timeout: float) -> Json:
+        return self._judge(self._look(_identifier(operation), int(timeout)), what, timeout)
+
+    def _judge(self, answer: Json, what: str, timeout: float) -> Json:
         if answer["status_code"] < 200:  # noqa: PLR2004 - LXD: 1xx is under way
             raise errors.DaemonError(
                 f"LXD on {self._host.url} did not finish {what} within {timeout:g} s",
@@ -174,10 +265,7 @@ class Lxd:
 
         options.setdefault("timeout", self._seconds)
         try:
-            node = self._client().api
-            for part in path.split("/"):
-                node = node[urllib.parse.quote(part)]
-            return getattr(node, method)(**options)
+            return getattr(self._node(path), method)(**options)
         except pylxd.exceptions.NotFound as error:
             raise AbsentError(path) from error
         except pylxd.exceptions.LXDAPIException as error:
@@ -191,6 +279,12 @@ class Lxd:
                 seen=f"no answer within {options['timeout']:g} s" if hangs else str(error),
                 do="on the host: systemctl status lxd, journalctl -u lxd",
             ) from error
+
+    def _node(self, path: str) -> Any:
+        node = self._client().api
+        for part in filter(None, path.split("/")):
+            node = node[urllib.parse.quote(part)]
+        return node
 
     def _client(self) -> Any:
         client = getattr(self._clients, "client", None)
@@ -216,5 +310,15 @@ def find_socket(host: gateway.Host) -> str:
     return found[0]
 
 
+def _identifier(operation: str) -> str:
+    return urllib.parse.urlsplit(operation).path.rpartition("/")[2]
+
+
 def _query(project: str, query: Mapping[str, str]) -> dict[str, str]:
     return {**({"project": project} if project else {}), **query}
+
+
+def _for_both(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return headers under the names of LXD and of Incus; each reads its own."""
+    incus = {key.replace("X-LXD-", "X-Incus-"): value for key, value in headers.items()}
+    return {**headers, **incus}

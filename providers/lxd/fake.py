@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import pathlib
+import re
+import tempfile
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from providers import errors
+from providers.hosts import command
 from providers.lxd import daemon
 
 Json = dict[str, Any]
@@ -27,7 +31,11 @@ class FakeLxd:
     Attributes:
         hangs: Whether it has stopped answering.
         fails: Fragments of `METHOD path` whose requests fail, as in the middle of a create.
+        folder: Where programs really run, below a folder for each instance: their paths in
+            /run, /tmp and /srv lead there.
     """
+
+    program = "lxc"
 
     def __init__(self) -> None:
         self.hangs = False
@@ -37,8 +45,14 @@ class FakeLxd:
         self.instances: dict[tuple[str, str], Json] = {}
         self.images: dict[str, Json] = {}
         self.aliases: dict[str, str] = {}
+        self.descriptions: dict[str, str] = {}
         self.files: dict[tuple[str, str, str], bytes] = {}
+        self.volumes: dict[tuple[str, str], Json] = {}
+        self.snapshots: dict[tuple[str, str, str], Json] = {}
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="grappe-fake-"))
+        self.argv: list[list[str]] = []
         self._lock = threading.Lock()
+        self._ids = itertools.count(1)
 
     def add_image(self, alias: str, fingerprint: str = "") -> str:
         """Have an image that somebody else brought."""
@@ -47,7 +61,9 @@ class FakeLxd:
         self.aliases[alias] = fingerprint
         return fingerprint
 
-    def get(self, path: str, *, project: str = "", **query: str) -> Any:
+    def get(  # noqa: PLR0911 - one case a request
+        self, path: str, *, project: str = "", **query: str
+    ) -> Any:
         """Return the metadata of an object."""
         self._meet(f"GET {path}")
         match path.split("/"):
@@ -55,7 +71,9 @@ class FakeLxd:
                 names = [{"name": name, "target": to} for name, to in self.aliases.items()]
                 return names if query.get("recursion") else [item["name"] for item in names]
             case ["images", "aliases", name]:
-                return {"name": name, "target": _find(self.aliases, name, path)}
+                target = _find(self.aliases, name, path)
+                description = self.descriptions.get(name, "")
+                return {"name": name, "target": target, "description": description}
             case ["images", start]:
                 found = [key for key in self.images if key.startswith(start)]
                 return copy.deepcopy(_find(self.images, found[0] if found else "", path))
@@ -63,11 +81,15 @@ class FakeLxd:
                 return self._state(_find(self.instances, (project, name), path))
             case ["instances", name]:
                 return copy.deepcopy(_find(self.instances, (project, name), path))
+            case ["instances", instance, "snapshots", name]:
+                return dict(_find(self.snapshots, (project, instance, name), path))
+            case ["storage-pools", _pool, "volumes", "custom", name]:
+                return copy.deepcopy(_find(self.volumes, (project, name), path))
             case ["networks" | "projects" as kind, name]:
                 return copy.deepcopy(_find(getattr(self, kind), name, path))
         raise daemon.AbsentError(path)
 
-    def change(  # noqa: C901 - one case a request
+    def change(  # noqa: C901, PLR0912 - one case a request
         self,
         method: str,
         path: str,
@@ -75,9 +97,10 @@ class FakeLxd:
         *,
         project: str = "",
         timeout: float = daemon.OPERATION_SECONDS,
+        query: Mapping[str, str] | None = None,
     ) -> Json:
         """Change an object; all at once, as LXD's operations are waited for."""
-        del timeout
+        del timeout, query
         self._meet(f"{method} {path}")
         with self._lock:
             content = copy.deepcopy(dict(body or {}))
@@ -85,12 +108,23 @@ class FakeLxd:
                 case "POST", ["instances", name, "exec"]:
                     _find(self.instances, (project, name), path)
                     return {"return": 0}
+                case "POST", ["instances", name]:
+                    self._move(project, name, content["project"])
+                case "POST", ["instances", instance, "snapshots"]:
+                    _find(self.instances, (project, instance), path)
+                    found = {**content, "created_at": "2026-01-01T00:00:00Z"}
+                    self.snapshots[project, instance, content["name"]] = found
+                case "POST", ["storage-pools", _pool, "volumes", "custom"]:
+                    self.volumes[project, content["name"]] = content
+                case "PUT", ["storage-pools", _pool, "volumes", "custom", name]:
+                    _find(self.volumes, (project, name), path).update(content)
                 case "POST", ["instances"]:
                     self._create_instance(project, content)
                 case "POST", ["images"]:
                     return self._publish(project, content)
                 case "POST", ["images", "aliases"]:
                     self.aliases[content["name"]] = content["target"]
+                    self.descriptions[content["name"]] = content["description"]
                 case "POST", ["networks" | "projects" as kind]:
                     self._create(kind, content)
                 case "PUT", ["instances", name, "state"]:
@@ -100,6 +134,7 @@ class FakeLxd:
                 case "PUT", ["images", "aliases", name]:
                     _find(self.aliases, name, path)
                     self.aliases[name] = content["target"]
+                    self.descriptions[name] = content["description"]
                 case "PUT", ["images" | "networks" | "projects" as kind, name]:
                     _find(getattr(self, kind), name, path).update(content)
                 case "DELETE", parts:
@@ -116,6 +151,9 @@ class FakeLxd:
             return b"fake console\n"
         if (project, name, file) in self.files:
             return self.files[project, name, file]
+        real = pathlib.Path(self._real(f"{project}-{name}", file))
+        if str(real) != file and real.is_file():
+            return real.read_bytes()
         inside = [
             entry.rpartition("/")[2]
             for owner, instance, entry in self.files
@@ -138,6 +176,34 @@ class FakeLxd:
         self._meet(f"DELETE {path}")
         if self.files.pop((project, path.split("/")[1], file), None) is None:
             raise daemon.AbsentError(file)
+
+    def execute(
+        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: daemon.Tell
+    ) -> daemon.Executed:
+        """Run a program of this machine, its paths led into the instance's folder."""
+        self._meet(f"POST instances/{instance}/exec")
+        found = _find(self.instances, (project, instance), f"instances/{instance}")
+        if found["status"] != "Running":
+            raise errors.DaemonError("LXD on fake: refused", seen="Instance is not running")
+        self.argv.append(argv)
+        text = self.files.get((project, instance, argv[-1]))
+        if text is None:
+            return daemon.Executed(0, b"", b"")
+        # The file removes itself, as its first line says.
+        del self.files[project, instance, argv[-1]]
+        room = f"{project}-{instance}"
+        for folder in ("run", "tmp", "srv"):
+            (self.folder / room / folder).mkdir(parents=True, exist_ok=True)
+        program = self.folder / room / "program"
+        program.write_text(self._real(room, text.decode()))
+        done = command.execute(["sh", str(program)], timeout=timeout)
+        for said in (done.stdout, done.stderr):
+            if said:
+                tell(said.encode())
+        return daemon.Executed(done.status, done.stdout.encode(), done.stderr.encode())
+
+    def _real(self, room: str, text: str) -> str:
+        return re.sub(r"(?<![\w/])/(run|tmp|srv)/", rf"{self.folder}/{room}/\1/", text)
 
     def upload_image(self, metadata: str, rootfs: str, *, properties: Mapping[str, str]) -> str:
         """Take an image's files."""
@@ -182,13 +248,28 @@ class FakeLxd:
         self.instances[key] = {
             "architecture": "x86_64",
             "ephemeral": False,
+            "profiles": ["default"],
+            "devices": {},
             "status": "Running" if running else "Stopped",
+            "location": "none",
+            "created_at": f"fake {next(self._ids)}",
             **content,
         }
 
+    def _move(self, project: str, name: str, target: str) -> None:
+        found = _find(self.instances, (project, name), f"instances/{name}")
+        if found["status"] != "Stopped":
+            raise errors.DaemonError(f"instance {name}", seen="Instance is running")
+        del self.instances[project, name]
+        self.instances[target, name] = found
+        for owner, instance, path in list(self.files):
+            if (owner, instance) == (project, name):
+                self.files[target, name, path] = self.files.pop((owner, instance, path))
+
     def _put_instance(self, found: Json, content: Json) -> None:
         if set(content) == {"config"}:
-            found["config"].update(content["config"])
+            merged = {**found["config"], **content["config"]}
+            found["config"] = {key: text for key, text in merged.items() if text != ""}
         else:
             found.update(content)
 
@@ -224,6 +305,12 @@ class FakeLxd:
                     raise errors.DaemonError(f"instance {name}", seen="is running")
                 del self.instances[project, name]
                 self.files = {k: v for k, v in self.files.items() if k[:2] != (project, name)}
+            case ["instances", instance, "snapshots", name]:
+                _find(self.snapshots, (project, instance, name), path)
+                del self.snapshots[project, instance, name]
+            case ["storage-pools", _pool, "volumes", "custom", name]:
+                _find(self.volumes, (project, name), path)
+                del self.volumes[project, name]
             case ["images", "aliases", name]:
                 _find(self.aliases, name, path)
                 del self.aliases[name]

@@ -20,6 +20,11 @@ def demand(found: Mapping[str, Any], owner: str, what: str) -> None:
     )
 
 
+def identity(found: Mapping[str, Any]) -> str:
+    """Return what tells an instance from another of the same name, made before or after it."""
+    return str(found["config"].get("volatile.uuid") or found.get("created_at", ""))
+
+
 def visible(config: Mapping[str, str]) -> dict[str, str]:
     """Return the config that a person sets: without LXD's own records and our marks."""
     hidden = ("volatile.", "image.", "user.grappe.")

@@ -100,7 +100,9 @@ class NatArea(Area):
         """Refuse what the shared check refuses, and a rule that leads nowhere."""
         super().check(fragments, newest)
         for fragment in fragments:
-            if fragment["id"] == newest and not _leads_somewhere(fragment):
+            if fragment["id"] != newest or _is_opening(fragment):
+                continue
+            if not _leads_somewhere(fragment):
                 raise RefusedError(
                     f"{newest} has no target",
                     "its port would lead to the lab host itself",
@@ -152,7 +154,7 @@ class NatArea(Area):
     def explain(self, fragment: Fragment, files: Files) -> str:
         """Say whether this rule is loaded, or else what is wrong with the chains."""
         loaded = self._loaded("nat", NAT)
-        if fragment["parts"]["rule"] not in loaded:
+        if not _is_opening(fragment) and fragment["parts"]["rule"] not in loaded:
             return "the rule is not loaded in the kernel"
         return self.verify(files)
 
@@ -177,7 +179,7 @@ class NatArea(Area):
             self.system.write(MADE_TABLE, File(None))
 
     def _rules(self, fragments: List[Fragment]) -> List[str]:
-        return [fragment["parts"]["rule"] for fragment in fragments]
+        return [fragment["parts"]["rule"] for fragment in fragments if not _is_opening(fragment)]
 
     def _loaded(self, table: str, chain: str) -> List[str]:
         done = self.system.run(["iptables", "-w", "-t", table, "-S", chain])
@@ -216,6 +218,10 @@ class NatArea(Area):
 def _table(name: str, chains: List[str], lines: List[str]) -> str:
     declared = [f":{chain} - [0:0]" for chain in chains]
     return "\n".join([f"*{name}", *declared, *lines, "COMMIT", ""])
+
+
+def _is_opening(fragment: Fragment) -> bool:
+    return bool(fragment["parts"].get("opening"))
 
 
 def _leads_somewhere(fragment: Fragment) -> bool:

@@ -25,7 +25,10 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlannedServer:
-    """One server of the plan; the names are those of the stack file."""
+    """One server of the plan; the names are those of the stack file.
+
+    Its image is empty where the lab itself publishes it first.
+    """
 
     name: str
     domain: str
@@ -47,6 +50,7 @@ class PreflightSpec(wire.Spec):
         address: The address students dial; left out, the one the host was reached at.
         profiles: The LXD profiles of its servers.
         default: The server that gets what is for no known domain, where one does.
+        adopt: Whether what is there and nobody's is to be taken over.
         servers: Its servers.
     """
 
@@ -58,6 +62,7 @@ class PreflightSpec(wire.Spec):
     address: str = ""
     profiles: tuple[str, ...] = ("default",)
     default: str = ""
+    adopt: bool = False
     servers: tuple[PlannedServer, ...] = ()
 
 
@@ -162,8 +167,10 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
             f"{spec.project} exists on {spec.host}.",
         )  # fmt: skip
     for place, server in enumerate(spec.servers):
-        known = server.image in lxd["aliases"] or any(
-            fingerprint.startswith(server.image) for fingerprint in lxd["fingerprints"]
+        known = (
+            not server.image
+            or server.image in lxd["aliases"]
+            or any(fingerprint.startswith(server.image) for fingerprint in lxd["images"])
         )
         if not known:
             aliases = ", ".join(sorted(lxd["aliases"])) or "none"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from providers import base, errors, wire
 from providers.hosts import gateway
-from providers.preflight import model
+from providers.preflight import look, model
 
 if TYPE_CHECKING:
     import pulumi
@@ -46,18 +46,11 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
 
     def examine(self, spec: model.PreflightSpec) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
         """Look at the host; learn from it the address that students dial."""
-        from providers.lxd import daemon  # noqa: PLC0415
-
         try:
             host = gateway.connect(spec.host)
         except errors.HostError as error:
             return spec, [wire.Mistake("grappe:host", str(error))]
-        facts = host.call(
-            "providers.preflight.survey",
-            {"sockets": daemon.SOCKETS, "store": host.store},
-            needs=["providers.fragments.document"],
-        )
-        mistakes = model.judge(spec, facts)
+        mistakes = model.judge(spec, look.at(host))
         address = spec.address or host.address
         if not address:
             reason = f"is not set, and {spec.host} was reached at no IPv4 address."

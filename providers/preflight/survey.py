@@ -13,12 +13,14 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import urllib.parse
 from typing import Any, Dict, List
 
 from providers.fragments import document
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
+REACH_SECONDS = 5
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 
 Json = Dict[str, Any]
@@ -28,7 +30,8 @@ def main(request: Json) -> Json:
     """Look at the host.
 
     Args:
-        request: `sockets`, where LXD may be; `store`, Grappe's folder.
+        request: `sockets`, where LXD may be; `store`, Grappe's folder; `urls`, what the
+            host is to reach.
 
     """
     return {
@@ -46,6 +49,7 @@ def main(request: Json) -> Json:
             )
         },
         "subnets": _subnets(),
+        "reached": {url: _unreached(url) for url in request["urls"]},
     }
 
 
@@ -77,14 +81,31 @@ def _lxd(sockets: List[str]) -> Json:
                 {"name": item["name"], "managed": item["managed"], "config": item["config"]}
                 for item in _get(connection, "networks?recursion=1")
             ],
-            "aliases": [item["name"] for item in _get(connection, "images/aliases?recursion=1")],
-            "fingerprints": [url.rpartition("/")[2] for url in _get(connection, "images")],
+            "aliases": {
+                item["name"]: item["target"]
+                for item in _get(connection, "images/aliases?recursion=1")
+            },
+            "images": {
+                item["fingerprint"]: item["properties"] or {}
+                for item in _get(connection, "images?recursion=1")
+            },
             "profiles": [
                 url.rpartition("/")[2].partition("?")[0] for url in _get(connection, "profiles")
             ],
         }
     except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _unreached(url: str) -> str:
+    """Return why nothing answers where a URL leads to; nothing when something does."""
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=REACH_SECONDS):
+            return ""
+    except OSError as error:
+        return "%s port %s, %s" % (parts.hostname, port, error.strerror or error)
 
 
 def _get(connection: _Unix, path: str) -> Any:

@@ -106,6 +106,19 @@ def world(request: pytest.FixtureRequest) -> Iterator[LxdWorld]:
 @pytest.fixture
 def room(world: LxdWorld) -> Iterator[LxdWorld]:
     """A daemon with a project and a bridge of ours, purged after."""
+    with _room(world):
+        yield world
+
+
+@pytest.fixture(scope="class")
+def class_room(world: LxdWorld) -> Iterator[LxdWorld]:
+    """The same, for tests that share what they make."""
+    with _room(world):
+        yield world
+
+
+@contextlib.contextmanager
+def _room(world: LxdWorld) -> Iterator[None]:
     project = project_model.ProjectSpec(host=world.url, owner=OWNER, name=PROJECT)
     bridge = network_model.NetworkSpec(
         host=world.url, owner=OWNER, name=BRIDGE, address="10.79.159.1/24"
@@ -113,7 +126,7 @@ def room(world: LxdWorld) -> Iterator[LxdWorld]:
     projects.ProjectDriver(world.lxd).create(project)
     networks.NetworkDriver(world.lxd).create(bridge)
     with world.open_bridges():
-        yield world
+        yield
     _purge(world)
 
 
@@ -127,6 +140,8 @@ def _purge(world: LxdWorld) -> None:
                 body = {"action": "stop", "force": True}
                 lxd.change("PUT", f"instances/{name}/state", body, project=PROJECT)
             lxd.change("DELETE", f"instances/{name}", project=PROJECT)
+    with contextlib.suppress(daemon.AbsentError):
+        lxd.change("DELETE", "storage-pools/default/volumes/custom/data", project=PROJECT)
     for path in (f"projects/{PROJECT}", f"networks/{BRIDGE}", "images/aliases/contract"):
         with contextlib.suppress(daemon.AbsentError):
             lxd.change("DELETE", path)

@@ -234,7 +234,7 @@ class TestImage:
             files = self.files(tmp_path, content)
             digest = image_model.fingerprint(**files)
             return image_model.ImageSpec(
-                host=world.url, owner=OWNER, name="contract", fingerprint=digest, **files
+                host=world.url, owner=OWNER, name="contract", digest=digest, **files
             )
 
         driver, first = images.ImageDriver(world.lxd), spec("one")
@@ -245,8 +245,8 @@ class TestImage:
 
         second = spec("two")
         driver.update(first, second)
-        assert second.fingerprint == aliases.target(world.lxd, "contract")
-        assert aliases.image(world.lxd, first.fingerprint) is None
+        assert second.digest == aliases.target(world.lxd, "contract")
+        assert aliases.image(world.lxd, first.digest) is None
 
         driver.delete(second)
         assert driver.read(second) is None
@@ -263,10 +263,16 @@ class TestImage:
             host=room.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1",
             properties={"recipe": "abc"},
         )  # fmt: skip
+        with pytest.raises(errors.BadInputError, match="runs, and was not published"):
+            driver.create(spec)
+        spec = dataclasses.replace(spec, running="restart")
         outputs = driver.create(spec)
         assert outputs["fingerprint"] == aliases.target(room.lxd, "contract")
         assert (spec, outputs) == (driver.read(spec).spec, driver.read(spec).outputs)
         assert before == room.lxd.read_file(files, project=PROJECT, file=key)
+        assert "Running" == room.lxd.get("instances/yuno1", project=PROJECT)["status"]
+        # As after a state that was lost: the image is there, and is taken up.
+        assert outputs == driver.create(spec)
         with pytest.raises(daemon.AbsentError):
             room.lxd.get("instances/yuno1-published", project=PROJECT)
 

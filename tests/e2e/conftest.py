@@ -21,7 +21,7 @@ from sandbox import layout
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 PARTS = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "cli", "components", "engine",
-         "providers", "sandbox", "stacks")  # fmt: skip
+         "providers", "recipes", "sandbox", "stacks")  # fmt: skip
 UP = ("up", "--yes", "--skip-preview")
 
 
@@ -58,6 +58,16 @@ class Project:
         kept = yaml.safe_load(path.read_text()) if path.exists() else {}
         config = {f"grappe:{key}": value for key, value in values.items()}
         path.write_text(yaml.safe_dump({**kept, "config": config}))
+        if stack not in self.stacks:
+            self.stacks.append(stack)
+            self.pulumi("stack", "init", stack)
+
+    def image(self, stack: str, **settings: Any) -> None:
+        """Write the stack file of an image for the sandbox, and make the stack."""
+        values = {"kind": "image", "host": self.box.host_url, **settings}
+        path = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
+        config = {f"grappe:{key}": value for key, value in values.items()}
+        path.write_text(yaml.safe_dump({"config": config}))
         if stack not in self.stacks:
             self.stacks.append(stack)
             self.pulumi("stack", "init", stack)

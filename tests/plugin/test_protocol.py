@@ -21,13 +21,19 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from providers import wire
+from providers.golden_preflight.resource import GoldenPreflightProvider
 from providers.haproxy.resource import BackendProvider
 from providers.hosts_file.resource import EntryProvider
 from providers.lxd.container.resource import ContainerProvider
+from providers.lxd.exec.resource import ExecProvider
 from providers.lxd.image.resource import ImageProvider
 from providers.lxd.network.resource import NetworkProvider
+from providers.lxd.postinstall.resource import PostInstallProvider
 from providers.lxd.project.resource import ProjectProvider
 from providers.lxd.published.resource import PublishedProvider
+from providers.lxd.snapshot.resource import SnapshotProvider
+from providers.lxd.volume.resource import VolumeProvider
+from providers.nat.opening.resource import OpeningProvider
 from providers.nat.resource import RuleProvider
 from providers.preflight.resource import PreflightProvider
 from providers.probe.resource import ProbeProvider
@@ -38,6 +44,12 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 FROZEN = {
     BackendProvider: "providers.haproxy.resource BackendProvider",
     ContainerProvider: "providers.lxd.container.resource ContainerProvider",
+    ExecProvider: "providers.lxd.exec.resource ExecProvider",
+    GoldenPreflightProvider: "providers.golden_preflight.resource GoldenPreflightProvider",
+    OpeningProvider: "providers.nat.opening.resource OpeningProvider",
+    PostInstallProvider: "providers.lxd.postinstall.resource PostInstallProvider",
+    SnapshotProvider: "providers.lxd.snapshot.resource SnapshotProvider",
+    VolumeProvider: "providers.lxd.volume.resource VolumeProvider",
     EntryProvider: "providers.hosts_file.resource EntryProvider",
     ImageProvider: "providers.lxd.image.resource ImageProvider",
     NetworkProvider: "providers.lxd.network.resource NetworkProvider",
@@ -103,9 +115,8 @@ def test_check_fills_in_defaults_and_floats_become_whole(plugin: Any) -> None:
     request = provider_pb2.CheckRequest(news=struct(RuleProvider, {**RULE, "address": None}))
     answer = plugin.Check(request)
     assert not answer.failures
-    assert {**RULE, "address": "", "interface": "", "protocol": "tcp", "drift": ""} == values(
-        answer.inputs
-    )
+    filled = {"address": "", "interface": "", "protocol": "tcp", "adopt": False, "drift": ""}
+    assert {**RULE, **filled} == values(answer.inputs)
 
 
 def test_check_tells_all_mistakes_on_the_empty_property(plugin: Any) -> None:

@@ -49,8 +49,9 @@ def test_new_refuses_before_it_writes(
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     (tmp_path / "stacks").mkdir()
     options = argparse.Namespace(
-        name="bob", number=9999, host="nowhere", workstation="", image="", domain="x y"
-    )
+        name="bob", number=9999, host="nowhere", workstation="", image="", domain="x y",
+        recipe="", alias="", login="", post_install=False,
+    )  # fmt: skip
     with pytest.raises(errors.BadInputError) as refusal:
         stack.new(options)
     assert "3 mistakes, nothing was changed" in str(refusal.value)

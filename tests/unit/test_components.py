@@ -64,7 +64,7 @@ def test_a_lab_is_a_room_and_two_servers() -> None:
         assert [f"alice-yuno1{end}", f"alice-yuno2{end}"] == names(recorder, kind)
     assert {
         "name": "yuno1", "domain": "yuno1.alice.grappe.test", "address": "10.64.1.10",
-        "ssh": {"host": "192.168.8.10", "port": 22222},
+        "ssh": {"host": "192.168.8.10", "port": 22222, "user": "admin"},
         "urls": ["http://yuno1.alice.grappe.test/", "https://yuno1.alice.grappe.test/"],
     } == cards[0]  # fmt: skip
 

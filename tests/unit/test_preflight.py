@@ -88,7 +88,7 @@ CASES = {
         {"files": {"/etc/ufw/before.rules": document.BEGIN + "\n"}},
         ["the managed part of /etc/ufw/before.rules is damaged"],
     ),
-    "no such image": ({"lxd__aliases": ["a", "b"]}, ["Its aliases: a, b."]),
+    "no such image": ({"lxd__aliases": {"a": "1", "b": "2"}, "lxd__images": {}}, ["Its aliases: a, b."]),
     "no such profile": ({"lxd__profiles": ["big"]}, ["Its own: big."]),
     "the network is in use": (
         {"subnets": [{"interface": "eth0", "subnet": "10.64.0.1/16"}]},

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers import wire
-from stacks import allocation, settings, spec
+from stacks import allocation, golden, kinds, settings, spec
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 GOOD = {"grappe:host": "ssh://lab", "grappe:number": "7"}
@@ -86,7 +86,49 @@ def test_any_of_it_can_be_set_by_hand() -> None:
     own = {"name": "web", "domain": "a.example.org", "port": 30000, "address": "10.64.7.99",
            "image": "other", "state": "stopped", "limits": {"cpu": "1"}}  # fmt: skip
     (server,) = parse(servers=[own], limits={"cpu": "2", "memory": "1GiB"}).servers
-    assert {**own, "limits": {"cpu": "1", "memory": "1GiB"}} == dataclasses.asdict(server)
+    found = dataclasses.asdict(server)
+    assert {**own, "limits": {"cpu": "1", "memory": "1GiB"}}.items() <= found.items()
+
+
+def test_what_few_servers_have() -> None:
+    """Devices, volumes with their devices, snapshots, configuration over the stack's, a recipe."""
+    own = {"name": "a", "config": {"boot.autostart.priority": "5"},
+           "devices": {"web": {"type": "proxy", "listen": "tcp:0:81", "connect": "tcp:0:80"}},
+           "volumes": [{"name": "data", "path": "/srv/data", "size": "1GiB"}],
+           "snapshots": ["clean"], "recipe": "standin", "publish": "mine"}  # fmt: skip
+    (server,) = parse(servers=[own], config={"user.x": "y"}).servers
+    assert {"user.x": "y", "boot.autostart.priority": "5"} == server.config
+    data = {"type": "disk", "pool": "default", "source": "data", "path": "/srv/data"}
+    assert {**own["devices"], "data": data} == server.devices  # type: ignore[dict-item]
+    assert server.recipe is not None
+    assert ("standin", "mine", ("clean",)) == (server.recipe.name, server.publish, server.snapshots)
+
+
+def test_the_password_is_a_secret_or_nothing() -> None:
+    """In plain it is refused, and not shown; so is one that YunoHost would refuse."""
+    config = {**GOOD, "grappe:password": "correct horse"}
+    with pytest.raises(wire.Mistakes, match="grappe:password is in plain") as found:
+        spec.parse(config, project="grappe", stack="alice")
+    assert "correct horse" not in str(found.value)
+    lab = spec.parse(config, project="grappe", stack="alice", secrets=["grappe:password"])
+    assert lab.post_install
+    assert "correct horse" not in repr(lab)
+    config["grappe:password"] = "short"
+    with pytest.raises(wire.Mistakes, match="8 to 127 printable"):
+        spec.parse(config, project="grappe", stack="alice", secrets=["grappe:password"])
+
+
+def test_each_kind_has_its_own_settings() -> None:
+    """A student's setting in an image's file is told as such; the engine's defaults are not."""
+    given_texts = {"grappe:kind": "image", "grappe:host": "ssh://lab", "grappe:recipe": "standin",
+                   "grappe:servers": '[{"name": "yuno1"}, {"name": "yuno2"}]'}  # fmt: skip
+    made = kinds.parse(given_texts, project="grappe", stack="golden")
+    assert isinstance(made, golden.GoldenSpec)
+    assert ("standin", "gr-i1", "10.80.1.10") == (made.alias, made.bridge, made.address)
+    with pytest.raises(wire.Mistakes, match="another kind of stack than image"):
+        kinds.parse({**given_texts, "grappe:domain": "x.test"}, project="grappe", stack="golden")
+    with pytest.raises(wire.Mistakes, match="Did you mean image"):
+        kinds.parse({"grappe:kind": "imgae"}, project="grappe", stack="golden")
 
 
 MISTAKES = {
@@ -109,7 +151,14 @@ MISTAKES = {
                 ([{"name": "a", "state": "on"}], "running or stopped"),
                 ([{"name": "a", "address": "10.64.7.1"}], "is not free on the student's bridge"),
                 ([{"name": "a", "port": 443}], "the lab host's own"),
-                ([{"name": "a", "domain": "A.b"}], 'has capitals: "a.b"?')],
+                ([{"name": "a", "domain": "A.b"}], 'has capitals: "a.b"?'),
+                ([{"name": "a", "recipe": "standn"}], "Did you mean standin?"),
+                ([{"name": "a", "publish": "a b"}], "is not an alias"),
+                ([{"name": "a", "devices": {"x": {"type": "dsk"}}}], "is not a type of device"),
+                ([{"name": "a", "devices": {"x": {"type": "disk"}}}], "a disk has one"),
+                ([{"name": "a", "devices": {"eth0": {"type": "none"}}}], "Grappe's own"),
+                ([{"name": "a", "volumes": [{"name": "v", "path": "x"}]}], "is not a path")],
+    "login": [("Root!", "is not the name of a user")],
 }  # fmt: skip
 
 
@@ -172,11 +221,13 @@ def test_a_mistake_does_not_hide_another() -> None:
 def test_the_engine_knows_the_same_settings() -> None:
     """Pulumi.yaml declares each setting, its default and a description."""
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    known = {f"grappe:{field.name}" for field in dataclasses.fields(settings.Settings)}
-    assert known == set(declared)
+    defaults = {"grappe:password": ""}
+    for kind in (settings.ImageSettings(), settings.Settings()):
+        defaults |= {f"grappe:{name}": value for name, value in wire.encode(kind).items()}
+    assert defaults.keys() == declared.keys()
     for key, entry in declared.items():
         assert entry["description"]
-        default = wire.encode(getattr(settings.Settings(), key.removeprefix("grappe:")))
+        default = defaults[key]
         if key == "grappe:servers":
             default = [{"name": server["name"]} for server in default]
         assert default == entry["default"]

@@ -12,6 +12,12 @@ from providers.lxd.container import model, readiness
 from providers.lxd.image import aliases
 
 STOP_SECONDS = 20
+# Between two storage pools or projects, a container's whole content may be copied.
+MOVE_SECONDS = 600.0
+DEFAULT_PROJECT = "default"
+# What other resources note on a container.
+KEPT_MARKS = "user.grappe.snapshot."
+GENERATION = "user.grappe.generation"
 
 
 class ContainerDriver:
@@ -28,28 +34,71 @@ class ContainerDriver:
         A container that an interrupted run left is taken up where it is; one
         that was made from another image and never became ready is made anew.
         """
-        fingerprint = aliases.resolve(self._lxd, spec.image)
+        if spec.adopt:
+            self._adopt(spec)
         found = self._find(spec)
-        if found is not None and found["config"].get("volatile.base_image") != fingerprint:
-            if found["config"].get(daemon.STAGE) != "creating":
-                raise errors.NotOursError(
-                    f"{spec.id} exists already, from another image than {spec.image}",
-                    seen=f"it was made from {found['config'].get('volatile.base_image', '?')[:12]}",
-                    do=f"if its content may go: lxc delete --force {spec.name} "
-                    f"--project {spec.project}",
-                )
+        if found is not None and self._unfinished(spec, found):
             self.delete(spec)
             found = None
         if found is None:
             body = {
                 "name": spec.name,
                 "type": "container",
-                "source": {"type": "image", "fingerprint": fingerprint},
-                "start": spec.state == "running",
-                **_body(spec, "creating"),
-            }
-            self._lxd.change("POST", "instances", body, project=spec.project)
+                "ephemeral": spec.ephemeral,
+                "source": {
+                    "type": "image", "fingerprint": aliases.resolve(self._lxd, spec.image)
+                },
+                "start": spec.state != "stopped",
+                **_body(spec, daemon.CREATING),
+            }  # fmt: skip
+            where = {"target": spec.target} if spec.target else {}
+            self._lxd.change("POST", "instances", body, project=spec.project, query=where)
         return self._converge(spec)
+
+    def _unfinished(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
+        """Whether what an earlier run left is to be thrown away; its content never is."""
+        stage = found["config"].get(daemon.STAGE)
+        if stage == daemon.ANEW or found["config"].get(GENERATION, "") != spec.generation:
+            return True
+        made_from = found["config"].get("volatile.base_image", "")
+        if spec.adopt or made_from == aliases.resolve(self._lxd, spec.image):
+            return False
+        if stage == daemon.CREATING:
+            return True
+        raise errors.NotOursError(
+            f"{spec.id} exists already, from another image than {spec.image}",
+            seen=f"it was made from {made_from[:12] or '?'}",
+            do=f"to keep it: grappe:adopt: true; if its content may go: {self._lxd.program} "
+            f"delete --force {spec.name} --project {spec.project}",
+        )
+
+    def _adopt(self, spec: model.ContainerSpec) -> None:
+        """Take over a container that is nobody's, where it is or out of the default project."""
+        path = f"instances/{spec.name}"
+        for project in (spec.project, DEFAULT_PROJECT):
+            try:
+                found = dict(self._lxd.get(path, project=project))
+            except daemon.AbsentError:
+                continue
+            holder = found["config"].get(daemon.OWNER)
+            if holder == spec.owner:
+                return
+            if holder:
+                raise errors.NotOursError(
+                    f"{project}/{spec.name} cannot be adopted", seen=f"it belongs to {holder}",
+                    do="choose another name, or take it down there first",
+                )  # fmt: skip
+            if project != spec.project:
+                if found["status"] != "Stopped":
+                    # LXD moves an instance into another project only while it stands still.
+                    self._stop(dataclasses.replace(spec, project=project))
+                body = {"name": spec.name, "project": spec.project, "migration": True}
+                self._lxd.change("POST", path, body, project=project, timeout=MOVE_SECONDS)
+            marks = {daemon.OWNER: spec.owner, daemon.STAGE: daemon.READY}
+            if spec.generation:
+                marks[GENERATION] = spec.generation
+            self._lxd.change("PATCH", path, {"config": marks}, project=spec.project)
+            return
 
     def read(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
         """Return the container as it is."""
@@ -58,8 +107,8 @@ class ContainerDriver:
             return None
         config, limits = model.split_settings(ownership.visible(found["config"]))
         device = found["devices"].get(model.NIC, {})
-        others = sorted(found["devices"].keys() - {model.NIC})
-        status = found["status"].lower()
+        others = {key: value for key, value in found["devices"].items() if key != model.NIC}
+        stage = found["config"].get(daemon.STAGE)
         actual = dataclasses.replace(
             spec,
             profiles=tuple(found["profiles"]),
@@ -67,15 +116,18 @@ class ContainerDriver:
             limits=limits,
             network=device.get("network", ""),
             address=device.get("ipv4.address", ""),
-            state=status,
+            state="any" if spec.state == "any" else found["status"].lower(),
+            devices=others,
+            ephemeral=found["ephemeral"],
+            target=found.get("location", "") if spec.target else "",
+            # What is to be made anew is of no generation any more.
+            generation=stage if stage == daemon.ANEW else found["config"].get(GENERATION, ""),
         )
         drift = []
         extra = sorted(device.keys() - model.devices(spec)[model.NIC].keys())
         if extra:
             drift.append(f"its {model.NIC} has settings of its own: {', '.join(extra)}")
-        if others:
-            drift.append(f"it has devices of its own: {', '.join(others)}")
-        if found["config"].get(daemon.STAGE) != "ready":
+        if stage == daemon.CREATING:
             drift.append("it never became ready")
         return base.Reading(actual, _outputs(found), "; ".join(drift))
 
@@ -88,6 +140,10 @@ class ContainerDriver:
             )
         device, wanted = found["devices"].get(model.NIC, {}), model.devices(new)[model.NIC]
         moved = any(device.get(key) != wanted[key] for key in ("network", "ipv4.address"))
+        if moved and new.ephemeral:
+            # Stopped, it would vanish.
+            self.delete(new)
+            return self.create(new)
         del old
         return self._converge(new, restart=moved)
 
@@ -115,11 +171,12 @@ class ContainerDriver:
     def _converge(self, spec: model.ContainerSpec, *, restart: bool = False) -> base.Outputs:
         """Bring a container that exists to what its spec says, and wait until it is."""
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
-        stage = found["config"].get(daemon.STAGE, "creating")
+        stage = found["config"].get(daemon.STAGE, daemon.CREATING)
         if _differs(found, spec):
             self._put(spec, found, stage)
         running = found["status"] == "Running"
-        if spec.state == "running":
+        wanted = "stopped" if spec.state == "any" and stage == daemon.READY else spec.state
+        if wanted != "stopped":
             if found["status"] == "Frozen":
                 self._set_state(spec, "unfreeze")
                 running = True
@@ -129,14 +186,14 @@ class ContainerDriver:
             if not running:
                 self._set_state(spec, "start")
             self._readiness.wait(spec)
-        elif found["status"] != "Stopped":
+        elif found["status"] != "Stopped" and spec.state == "stopped":
             self._stop(spec)
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
-        if stage != "ready":
+        if stage != daemon.READY:
             self._lxd.change(
                 "PATCH",
                 f"instances/{spec.name}",
-                {"config": {daemon.STAGE: "ready"}},
+                {"config": {daemon.STAGE: daemon.READY}},
                 project=spec.project,
             )
         return _outputs(found)
@@ -145,7 +202,7 @@ class ContainerDriver:
         kept = {
             key: value
             for key, value in found["config"].items()
-            if key.startswith(("volatile.", "image."))
+            if key.startswith(("volatile.", "image.", KEPT_MARKS))
         }
         body = _body(spec, stage)
         body["config"].update(kept)
@@ -181,6 +238,8 @@ def _differs(found: dict[str, Any], spec: model.ContainerSpec) -> bool:
 
 def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
     marks = {daemon.OWNER: spec.owner, daemon.STAGE: stage}
+    if spec.generation:
+        marks[GENERATION] = spec.generation
     return {
         "config": {**model.settings(spec), **marks},
         "devices": model.devices(spec),
@@ -189,4 +248,7 @@ def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
 
 
 def _outputs(found: dict[str, Any]) -> base.Outputs:
-    return {"fingerprint": found["config"].get("volatile.base_image", "")}
+    return {
+        "fingerprint": found["config"].get("volatile.base_image", ""),
+        "container_id": ownership.identity(found),
+    }

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from providers import rules, wire
 
-STATES = ("running", "stopped")
+STATES = ("running", "stopped", "any")
 # The device that carries the static address.
 NIC = "eth0"
+# The types of devices that a stack may add, and what each cannot be without.
+NEEDED_BY_DEVICE = {
+    "disk": ("path",), "proxy": ("listen", "connect"), "gpu": (), "usb": (), "unix-char": (),
+    "tpm": ("path",), "none": (),
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,14 +30,22 @@ class ContainerSpec(wire.Spec):
         limits: What stands behind `limits.` in LXD: `{"memory": "2GiB", "cpu": "2"}`.
         network: The bridge it is on.
         address: Its static IPv4 address on that bridge.
-        state: `running` or `stopped`.
+        state: `running`, `stopped`, or `any`: started once, and then left as it is.
         port: The TCP port that must answer before it counts as ready; 0 for none.
         address_seconds: How long it may take to get its address.
         system_seconds: How long its systemd may take to come up.
         port_seconds: How long its port may take to answer.
+        devices: LXD's devices beside the network's, by name: disk, proxy and the like.
+        ephemeral: Whether it vanishes when it stops.
+        target: The member of an LXD cluster that it is on; empty for LXD's choice.
+        generation: Anything; another one means another container.
+        adopt: Whether a container that exists already, in this project or in LXD's default
+            project, is taken over with its content.
     """
 
-    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "image"})
+    REPLACES: ClassVar[frozenset[str]] = frozenset(
+        {"owner", "name", "project", "image", "ephemeral", "target", "generation"}
+    )
 
     project: str
     image: str
@@ -46,6 +59,11 @@ class ContainerSpec(wire.Spec):
     address_seconds: int = 30
     system_seconds: int = 60
     port_seconds: int = 30
+    devices: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+    ephemeral: bool = False
+    target: str = ""
+    generation: str = ""
+    adopt: bool = False
 
     @property
     def id(self) -> str:
@@ -61,7 +79,7 @@ class ContainerSpec(wire.Spec):
             ("port", self.port, rules.port(self.port) if self.port else ""),
         ]
         if self.state not in STATES:
-            checks.append(("state", self.state, f"is not a state: {' or '.join(STATES)}."))
+            checks.append(("state", self.state, f"is not a state: {', '.join(STATES)}."))
         if not self.image.strip():
             checks.append(("image", self.image, "is empty. An alias or a fingerprint."))
         for key in self.config:
@@ -69,11 +87,28 @@ class ContainerSpec(wire.Spec):
                 checks.append((f"config.{key}", self.config[key], "is set by Grappe or by LXD."))
             if key.startswith("limits."):
                 checks.append((f"config.{key}", self.config[key], f"belongs to limits: {key[7:]}."))
+        checks += [
+            (f"devices.{name}{part}", value, problem)
+            for name, device in self.devices.items()
+            for part, value, problem in device_problems(name, device)
+        ]
         return [
             wire.Mistake(key, f"{wire.show(value)} {problem}")
             for key, value, problem in checks
             if problem
         ]
+
+
+def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    """Yield what is wrong with a device: the key behind its name, the value, the problem."""
+    if name == NIC:
+        yield "", name, "is the student's network, and Grappe's own."
+    kind = device.get("type", "")
+    if kind not in NEEDED_BY_DEVICE:
+        yield ".type", kind, f"is not a type of device: {', '.join(NEEDED_BY_DEVICE)}."
+    for key in NEEDED_BY_DEVICE.get(kind, ()):
+        if not device.get(key):
+            yield f".{key}", "", f"is missing: a {kind} has one."
 
 
 def settings(spec: ContainerSpec) -> dict[str, str]:
@@ -84,13 +119,15 @@ def settings(spec: ContainerSpec) -> dict[str, str]:
 
 def devices(spec: ContainerSpec) -> dict[str, dict[str, str]]:
     """Return the devices of the instance itself; the root disk comes from its profile."""
+    added = {name: dict(device) for name, device in spec.devices.items()}
     return {
+        **added,
         NIC: {
             "type": "nic",
             "name": NIC,
             "network": spec.network,
             "ipv4.address": spec.address,
-        }
+        },
     }
 
 

@@ -30,8 +30,10 @@ class Container(base.Resource, module="lxd", name="Container"):
 
     Attributes:
         fingerprint: The fingerprint of the image it was made from.
+        container_id: What tells it from another container of its name.
     """
 
     provider = ContainerProvider
-    outputs = (base.MACHINE, "fingerprint")
+    outputs = (base.MACHINE, "fingerprint", "container_id")
     fingerprint: pulumi.Output[str]
+    container_id: pulumi.Output[str]

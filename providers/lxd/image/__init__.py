@@ -1,1 +1,1 @@
-"""An image, from files."""
+"""An image from elsewhere: from files, from a remote, or bootstrapped."""

@@ -42,15 +42,21 @@ def image(lxd: daemon.Daemon, fingerprint: str) -> dict[str, Any] | None:
 
 
 def demand(lxd: daemon.Daemon, alias: str, owner: str) -> None:
-    """Raise NotOursError when an alias points to an image that is not the owner's."""
-    found = image(lxd, target(lxd, alias)) if target(lxd, alias) else None
-    if found is None or found["properties"].get(OWNER_PROPERTY) == owner:
+    """Raise NotOursError when neither an alias nor the image it points to is the owner's."""
+    try:
+        entry = lxd.get(f"images/aliases/{alias}")
+    except daemon.AbsentError:
+        return
+    found = image(lxd, entry["target"])
+    # Two stacks may have the same image under an alias each: its properties name the first.
+    ours = str(entry.get("description", "")).endswith(f" for {owner}")
+    if ours or found is None or found["properties"].get(OWNER_PROPERTY) == owner:
         return
     holder = found["properties"].get(OWNER_PROPERTY)
     raise errors.NotOursError(
         f"the image alias {alias} exists already and was left alone",
         seen=f"it belongs to {holder}" if holder else "it was not made by Grappe",
-        do="choose another alias",
+        do="choose another alias; or, if nobody made it, grappe:adopt: true",
     )
 
 

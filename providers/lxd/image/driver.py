@@ -1,13 +1,15 @@
-"""Sending an image to LXD, and its alias."""
+"""Bringing an image to LXD, and its alias."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 from providers import base, errors
 from providers.lxd import daemon
-from providers.lxd.image import aliases, model
+from providers.lxd.image import aliases, bootstrap, model
+
+FETCH_SECONDS = 1800.0
+DIGEST_PROPERTY = "grappe.digest"
 
 
 class ImageDriver:
@@ -17,17 +19,18 @@ class ImageDriver:
         self._lxd = lxd
 
     def create(self, spec: model.ImageSpec) -> base.Outputs:
-        """Send the files unless the image is there, then point the alias at it."""
+        """Bring the image unless it is there, then point the alias at it."""
         aliases.demand(self._lxd, spec.name, spec.owner)
-        if aliases.image(self._lxd, spec.fingerprint) is None:
-            properties = {**spec.properties, aliases.OWNER_PROPERTY: spec.owner}
-            sent = self._lxd.upload_image(spec.metadata, spec.rootfs, properties=properties)
-            if sent != spec.fingerprint:
-                raise errors.DaemonError(
-                    f"the image {spec.name} changed while it was sent", seen=f"{sent[:12]} arrived"
-                )
-        aliases.point(self._lxd, spec.name, spec.fingerprint, _description(spec))
-        return {}
+        there = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
+        if there and there["properties"].get(DIGEST_PROPERTY) == spec.digest:
+            fingerprint = str(there["fingerprint"])
+        else:
+            fingerprint = self._fetch(spec) if spec.server else self._send(spec)
+            aliases.point(self._lxd, spec.name, fingerprint, _description(spec))
+        brought = aliases.image(self._lxd, fingerprint) or {"properties": {}}
+        if brought["properties"].get(aliases.OWNER_PROPERTY, spec.owner) == spec.owner:
+            aliases.set_properties(self._lxd, fingerprint, _properties(spec))
+        return {"fingerprint": fingerprint}
 
     def read(self, spec: model.ImageSpec) -> base.Reading[model.ImageSpec] | None:
         """Return the image that the alias points to."""
@@ -35,37 +38,66 @@ class ImageDriver:
         found = aliases.image(self._lxd, target) if target else None
         if found is None:
             return None
-        properties = _visible(found["properties"])
-        return base.Reading(
-            dataclasses.replace(spec, fingerprint=found["fingerprint"], properties=properties)
+        properties = found["properties"]
+        actual = dataclasses.replace(
+            spec,
+            digest=properties.get(DIGEST_PROPERTY, ""),
+            properties={key: properties[key] for key in spec.properties if key in properties},
         )
+        return base.Reading(actual, {"fingerprint": found["fingerprint"]})
 
     def update(self, old: model.ImageSpec, new: model.ImageSpec) -> base.Outputs:
-        """Send the new image; the alias moves when it is there, then the old one goes."""
-        self.create(new)
-        properties = {**new.properties, aliases.OWNER_PROPERTY: new.owner}
-        aliases.set_properties(self._lxd, new.fingerprint, properties)
-        if old.fingerprint != new.fingerprint:
-            aliases.remove_image(self._lxd, old.fingerprint, old.owner)
-        return {}
+        """Bring the new image; the alias moves when it is there, then the old one goes."""
+        before = aliases.target(self._lxd, old.name)
+        outputs = self.create(new)
+        if before and before != outputs["fingerprint"]:
+            aliases.remove_image(self._lxd, before, old.owner)
+        return outputs
 
     def delete(self, spec: model.ImageSpec) -> None:
         """Remove the alias and the image, when they are ours."""
         target = aliases.target(self._lxd, spec.name)
-        if target == spec.fingerprint:
+        if target:
             aliases.demand(self._lxd, spec.name, spec.owner)
             self._lxd.change("DELETE", f"images/aliases/{spec.name}")
-        aliases.remove_image(self._lxd, spec.fingerprint, spec.owner)
+            aliases.remove_image(self._lxd, target, spec.owner)
+
+    def _send(self, spec: model.ImageSpec) -> str:
+        metadata, rootfs = spec.metadata, spec.rootfs
+        if spec.suite:
+            metadata, rootfs = bootstrap.files(spec)
+        fingerprint = model.fingerprint(metadata, rootfs)
+        if spec.metadata and fingerprint != spec.digest:
+            raise errors.DaemonError(
+                f"the image {spec.name} changed while it was sent", seen=f"it is {fingerprint[:12]}"
+            )
+        # The same files may be there already, under somebody else's alias.
+        if aliases.image(self._lxd, fingerprint) is None:
+            self._lxd.upload_image(metadata, rootfs, properties=_properties(spec))
+        return fingerprint
+
+    def _fetch(self, spec: model.ImageSpec) -> str:
+        body = {
+            "source": {
+                "type": "image", "mode": "pull", "server": spec.server,
+                "protocol": spec.protocol, "alias": spec.remote_alias,
+            },
+            "public": False, "auto_update": False,
+        }  # fmt: skip
+        try:
+            done = self._lxd.change("POST", "images", body, timeout=FETCH_SECONDS)
+        except errors.DaemonError as error:
+            raise errors.DaemonError(
+                f"the image {spec.remote_alias} did not come from {spec.server}",
+                seen=error.seen or error.brief,
+                do="does the lab host reach that address, and has it that image?",
+            ) from error
+        return str(done["fingerprint"])
 
 
-def _visible(properties: dict[str, Any]) -> dict[str, str]:
-    # What the metadata file says of itself is not the user's setting.
-    hidden = ("os", "release", "description", "architecture", "serial", "variant", "name")
-    return {
-        key: value
-        for key, value in sorted(properties.items())
-        if not key.startswith("grappe.") and key not in hidden
-    }
+def _properties(spec: model.ImageSpec) -> dict[str, str]:
+    marks = {aliases.OWNER_PROPERTY: spec.owner, DIGEST_PROPERTY: spec.digest}
+    return {**spec.properties, **marks}
 
 
 def _description(spec: model.ImageSpec) -> str:

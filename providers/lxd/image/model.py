@@ -1,9 +1,11 @@
-"""What an image from files is."""
+"""What an image is, and where it comes from."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
+import os
 import pathlib
 import tarfile
 from collections.abc import Mapping
@@ -12,22 +14,36 @@ import yaml
 
 from providers import rules, wire
 
+PROTOCOLS = ("simplestreams", "lxd")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSpec(wire.Spec):
-    """An image, from a metadata file and a root file system on this machine.
+    """An image: from files of this machine, from a remote, or bootstrapped on this machine.
 
     Attributes:
         name: The alias that points to it.
-        metadata: The path of `metadata.tar`, from the project's folder.
-        rootfs: The path of the root file system, a tar or squashfs file.
-        fingerprint: The SHA-256 of both files; filled in when it is left out.
+        metadata: From files: the path of `metadata.tar`, from the project's folder.
+        rootfs: From files: the path of the root file system, a tar or squashfs file.
+        server: From a remote: its URL; LXD itself fetches the image.
+        remote_alias: From a remote: the image's alias over there.
+        protocol: From a remote: `simplestreams` or `lxd`.
+        suite: Bootstrapped: Debian's suite, made by mmdebstrap on this machine.
+        packages: Bootstrapped: the packages beside Debian's important ones.
+        mirror: Bootstrapped: where from; empty for this machine's own sources.
+        digest: What it is made from, as one hash; filled in when it is left out.
         properties: What `lxc image show` says of it.
     """
 
-    metadata: str
-    rootfs: str
-    fingerprint: str = ""
+    metadata: str = ""
+    rootfs: str = ""
+    server: str = ""
+    remote_alias: str = ""
+    protocol: str = "simplestreams"
+    suite: str = ""
+    packages: tuple[str, ...] = ()
+    mirror: str = ""
+    digest: str = ""
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def mistakes(self) -> list[wire.Mistake]:
@@ -35,6 +51,30 @@ class ImageSpec(wire.Spec):
         found = []
         if problem := rules.alias(self.name):
             found.append(wire.Mistake("name", f"{wire.show(self.name)} {problem}"))
+        given = [key for key in ("metadata", "server", "suite") if getattr(self, key)]
+        if len(given) != 1:
+            shown = " and ".join(given) or "none of them is given"
+            reason = f"{shown}: an image is from metadata and rootfs, from a server, or of a suite."
+            found.append(wire.Mistake("metadata", reason))
+        if self.metadata:
+            found += self._files_mistakes()
+        if self.server:
+            found += self._remote_mistakes()
+        return found
+
+    def _remote_mistakes(self) -> list[wire.Mistake]:
+        found = []
+        if not self.server.startswith(("https://", "http://")):
+            found.append(wire.Mistake("server", f"{wire.show(self.server)} is not a URL."))
+        if not self.remote_alias:
+            found.append(wire.Mistake("remote_alias", "is missing: which image? debian/12"))
+        if self.protocol not in PROTOCOLS:
+            reason = f"{wire.show(self.protocol)} is not one of {', '.join(PROTOCOLS)}."
+            found.append(wire.Mistake("protocol", reason))
+        return found
+
+    def _files_mistakes(self) -> list[wire.Mistake]:
+        found = []
         for key in ("metadata", "rootfs"):
             path = getattr(self, key)
             if not pathlib.Path(path).is_file():
@@ -56,6 +96,15 @@ def _has_properties(path: str) -> bool:
     return isinstance(content, dict) and bool(content.get("properties"))
 
 
+def digest(spec: ImageSpec) -> str:
+    """Return the hash of what an image is made from; for files, the fingerprint LXD gives."""
+    if spec.metadata:
+        return fingerprint(spec.metadata, spec.rootfs)
+    names = ("server", "remote_alias", "protocol", "suite", "packages", "mirror")
+    parts = {name: wire.encode(getattr(spec, name)) for name in names}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
 def fingerprint(metadata: str, rootfs: str) -> str:
     """Return the fingerprint LXD gives to an image: the SHA-256 of its files in a row."""
     digest = hashlib.sha256()
@@ -64,3 +113,18 @@ def fingerprint(metadata: str, rootfs: str) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def metadata_yaml(spec: ImageSpec, created: int) -> str:
+    """Return what a bootstrapped image says of itself."""
+    return yaml.safe_dump(
+        {
+            "architecture": os.uname().machine,
+            "creation_date": created,
+            "properties": {
+                "os": "debian",
+                "release": spec.suite,
+                "description": f"Debian {spec.suite}, bootstrapped by Grappe",
+            },
+        }
+    )

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 from providers import base, wire
 from providers.hosts import gateway
 from providers.lxd.image import model
 
+if TYPE_CHECKING:
+    import pulumi
+
 
 class ImageProvider(base.Provider[model.ImageSpec]):
-    """Provider of images from files."""
+    """Provider of images from elsewhere."""
 
     spec = model.ImageSpec
 
@@ -22,12 +26,17 @@ class ImageProvider(base.Provider[model.ImageSpec]):
         return driver.ImageDriver(daemon.on(host))
 
     def examine(self, spec: model.ImageSpec) -> tuple[model.ImageSpec, list[wire.Mistake]]:
-        """Fill in the fingerprint, so that changed files are a changed image."""
-        digest = model.fingerprint(spec.metadata, spec.rootfs)
-        return dataclasses.replace(spec, fingerprint=digest), []
+        """Fill in the digest, so that another source is another image."""
+        return dataclasses.replace(spec, digest=model.digest(spec)), []
 
 
 class Image(base.Resource, module="lxd", name="Image"):
-    """An image from files; its inputs are those of `ImageSpec`."""
+    """An image from elsewhere; its inputs are those of `ImageSpec`.
+
+    Attributes:
+        fingerprint: The fingerprint of the image.
+    """
 
     provider = ImageProvider
+    outputs = (base.MACHINE, "fingerprint")
+    fingerprint: pulumi.Output[str]

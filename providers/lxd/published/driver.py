@@ -12,6 +12,8 @@ from providers.lxd.image import aliases
 from providers.lxd.published import model
 
 PUBLISH_SECONDS = 900.0
+STOP_SECONDS = 30
+CONTAINER_PROPERTY = "grappe.container"
 
 
 class PublishedDriver:
@@ -21,10 +23,14 @@ class PublishedDriver:
         self._lxd = lxd
 
     def create(self, spec: model.PublishedSpec) -> base.Outputs:
-        """Publish the container as it is now."""
+        """Publish the container as it is now, unless that very image is there already."""
+        if spec.adopt:
+            self._adopt(spec)
         aliases.demand(self._lxd, spec.name, spec.owner)
+        if found := self._published(spec):
+            return found
         self._remove_copy(spec)
-        self._copy(spec)
+        self._copy_standing(spec)
         try:
             self._generalise(spec)
             fingerprint = self._publish(spec)
@@ -34,6 +40,54 @@ class PublishedDriver:
         aliases.point(self._lxd, spec.name, fingerprint, description)
         return {"fingerprint": fingerprint}
 
+    def _published(self, spec: model.PublishedSpec) -> base.Outputs | None:
+        """Return the image of an earlier run, whose state was lost or which was interrupted."""
+        found = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
+        ours = {**_marks(spec), **spec.properties}
+        if found is None or not ours.items() <= found["properties"].items():
+            return None
+        return {"fingerprint": found["fingerprint"]}
+
+    def _adopt(self, spec: model.PublishedSpec) -> None:
+        """Mark an image that is nobody's as published from this container."""
+        found = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
+        if found and aliases.OWNER_PROPERTY not in found["properties"]:
+            marks = {**spec.properties, **_marks(spec)}
+            aliases.set_properties(self._lxd, found["fingerprint"], marks)
+
+    def _copy_standing(self, spec: model.PublishedSpec) -> None:
+        """Copy the container while it stands still."""
+        try:
+            found = self._lxd.get(f"instances/{spec.container}", project=spec.project)
+        except daemon.AbsentError as error:
+            raise errors.BadInputError(
+                f"there is no container {spec.container} in the project {spec.project} to publish"
+            ) from error
+        runs = found["status"] != "Stopped"
+        if runs and spec.running == "refuse":
+            raise errors.BadInputError(
+                f"the container {spec.project}/{spec.container} runs, and was not published",
+                seen="what it writes meanwhile would be in the image by halves",
+                do=f"{self._lxd.program} stop {spec.container} --project {spec.project}, "
+                "or say running: stop, or restart",
+            )
+        if runs:
+            self._set_state(spec, {"action": "stop", "timeout": STOP_SECONDS})
+        try:
+            self._copy(spec)
+        finally:
+            if runs and spec.running == "restart":
+                self._set_state(spec, {"action": "start"})
+        if runs and spec.running == "restart":
+            argv = ["sh", "-c", "systemctl is-system-running --wait"]
+            self._lxd.execute(
+                spec.container, argv, project=spec.project, timeout=60, tell=lambda _said: None
+            )
+
+    def _set_state(self, spec: model.PublishedSpec, body: dict[str, object]) -> None:
+        path = f"instances/{spec.container}/state"
+        self._lxd.change("PUT", path, body, project=spec.project, timeout=STOP_SECONDS + 30)
+
     def read(self, spec: model.PublishedSpec) -> base.Reading[model.PublishedSpec] | None:
         """Return the image that the alias points to."""
         target = aliases.target(self._lxd, spec.name)
@@ -41,10 +95,12 @@ class PublishedDriver:
         if found is None:
             return None
         properties = {key: found["properties"].get(key, "") for key in spec.properties}
+        made_from = found["properties"].get(CONTAINER_PROPERTY, "") if spec.container_id else ""
         outputs = {"fingerprint": found["fingerprint"]}
         ours = found["properties"].get(aliases.OWNER_PROPERTY) == spec.owner
         drift = "" if ours else "the alias points to somebody else's image"
-        return base.Reading(dataclasses.replace(spec, properties=properties), outputs, drift)
+        actual = dataclasses.replace(spec, properties=properties, container_id=made_from)
+        return base.Reading(actual, outputs, drift)
 
     def update(self, old: model.PublishedSpec, new: model.PublishedSpec) -> base.Outputs:
         """Publish anew; the old image goes when the alias has moved."""
@@ -68,12 +124,7 @@ class PublishedDriver:
             "type": "copy", "source": spec.container, "project": spec.project,
             "instance_only": True,
         }  # fmt: skip
-        try:
-            original = self._lxd.get(f"instances/{spec.container}", project=spec.project)
-        except daemon.AbsentError as error:
-            raise errors.BadInputError(
-                f"there is no container {spec.container} in the project {spec.project} to publish"
-            ) from error
+        original = self._lxd.get(f"instances/{spec.container}", project=spec.project)
         # The copy never starts, and must not hold the original's address meanwhile.
         devices = {
             name: device for name, device in original["devices"].items() if device["type"] != "nic"
@@ -111,7 +162,7 @@ class PublishedDriver:
     def _publish(self, spec: model.PublishedSpec) -> str:
         body = {
             "source": {"type": "instance", "name": spec.copy},
-            "properties": {**spec.properties, aliases.OWNER_PROPERTY: spec.owner},
+            "properties": {**spec.properties, **_marks(spec)},
             # Minutes of gzip for an image that never leaves the host.
             "compression_algorithm": "none",
         }
@@ -147,3 +198,8 @@ class PublishedDriver:
             project=spec.project,
             file=path,
         )
+
+
+def _marks(spec: model.PublishedSpec) -> dict[str, str]:
+    made_from = {CONTAINER_PROPERTY: spec.container_id} if spec.container_id else {}
+    return {aliases.OWNER_PROPERTY: spec.owner, **made_from}

@@ -16,6 +16,7 @@ GENERALISED = {
     "/var/lib/systemd/network": "",
     "/var/lib/dbus": "machine-id",
 }
+RUNNING = ("refuse", "stop", "restart")
 # Left empty, so that systemd makes a new one at the first boot.
 EMPTIED = ("/etc/machine-id",)
 FIRST_BOOT = """\
@@ -44,13 +45,20 @@ class PublishedSpec(wire.Spec):
         name: The alias that points to it.
         project: The LXD project of the container.
         container: The container; it is copied, and not touched.
+        container_id: The container's own id; another container is published anew.
         properties: What `lxc image show` says of it; a change of them publishes anew.
+        running: What becomes of a container that runs: `refuse`, `stop` it and leave it so, or
+            `restart` it when it has been copied.
+        adopt: Whether an image that the alias points to already is taken over as it is.
     """
 
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
 
     project: str
     container: str
+    container_id: str = ""
+    running: str = "refuse"
+    adopt: bool = False
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -62,6 +70,8 @@ class PublishedSpec(wire.Spec):
         """Return what is wrong with the values."""
         found = [("name", self.name, rules.alias(self.name))]
         found.append(("container", self.container, rules.name(self.container)))
+        if self.running not in RUNNING:
+            found.append(("running", self.running, f"is not one of {', '.join(RUNNING)}."))
         return [
             wire.Mistake(key, f"{wire.show(value)} {problem}")
             for key, value, problem in found

@@ -1,0 +1,58 @@
+"""The look before a golden image as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base, errors, wire
+from providers.golden_preflight import model
+from providers.hosts import gateway
+from providers.preflight import look
+
+
+class GoldenPreflightDriver:
+    """A preflight leaves nothing on the host."""
+
+    def create(self, spec: model.GoldenPreflightSpec) -> base.Outputs:
+        """Do nothing: the check has looked."""
+        del spec
+        return {}
+
+    def read(self, spec: model.GoldenPreflightSpec) -> base.Reading[model.GoldenPreflightSpec]:
+        """Return the spec; what drifts is read by the resource it belongs to."""
+        return base.Reading(spec)
+
+    def update(
+        self, old: model.GoldenPreflightSpec, new: model.GoldenPreflightSpec
+    ) -> base.Outputs:
+        """Do nothing."""
+        del old
+        return self.create(new)
+
+    def delete(self, spec: model.GoldenPreflightSpec) -> None:
+        """Do nothing."""
+
+
+class GoldenPreflightProvider(base.Provider[model.GoldenPreflightSpec]):
+    """Provider of preflights of golden images."""
+
+    spec = model.GoldenPreflightSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.GoldenPreflightSpec]:
+        """Return the driver, which needs no host."""
+        del host
+        return GoldenPreflightDriver()
+
+    def examine(
+        self, spec: model.GoldenPreflightSpec
+    ) -> tuple[model.GoldenPreflightSpec, list[wire.Mistake]]:
+        """Look at the host, and from it at what the steps need."""
+        try:
+            host = gateway.connect(spec.host)
+        except errors.HostError as error:
+            return spec, [wire.Mistake("grappe:host", str(error))]
+        return spec, model.judge(spec, look.at(host, [url for _step, url in spec.needs]))
+
+
+class GoldenPreflight(base.Resource, module="preflight", name="GoldenPreflight"):
+    """A preflight of a golden image; its inputs are those of `GoldenPreflightSpec`."""
+
+    provider = GoldenPreflightProvider

@@ -1,0 +1,1 @@
+"""A program run in a container: a step of what a person would type there."""

@@ -1,0 +1,111 @@
+"""Running a program in a container, and looking whether it is still done."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import Any
+
+from providers import base, errors
+from providers.lxd import daemon, job, ownership, shell
+from providers.lxd.exec import model
+
+# As much of the output stays in the state.
+KEPT_CHARACTERS = 8192
+
+
+class ExecDriver:
+    """Programs in the containers of one daemon."""
+
+    def __init__(self, lxd: daemon.Daemon, where: str, say: job.Say | None = None) -> None:
+        self._lxd = lxd
+        self._where = where
+        self._say = say
+
+    def create(self, spec: model.ExecSpec) -> base.Outputs:
+        """Run the program; return its exit status and what it said."""
+        if self._find(spec) is None:
+            raise errors.DaemonError(
+                f"{spec.id} has no container {spec.container} to run in on {self._where}",
+                do="run it again",
+            )
+        say = self._say or _to_terminal(spec)
+        outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), say)
+        if outcome.status != 0 and spec.fatal:
+            self._mark(spec)
+            raise self._failure(spec, outcome)
+        return {
+            "status": outcome.status,
+            "stdout": outcome.stdout[-KEPT_CHARACTERS:],
+            "stderr": outcome.stderr[-KEPT_CHARACTERS:],
+        }
+
+    def read(self, spec: model.ExecSpec) -> base.Reading[model.ExecSpec] | None:
+        """Return it as done, unless the container is another or what it made is gone."""
+        found = self._find(spec)
+        if found is None or spec.container_id not in {"", ownership.identity(found)}:
+            return None
+        if spec.creates and not self._exists(spec):
+            return base.Reading(spec, drift=f"{spec.creates} is not there")
+        return base.Reading(spec)
+
+    def update(self, old: model.ExecSpec, new: model.ExecSpec) -> base.Outputs:
+        """Run it again, unless only what is said of it has changed."""
+        names = {field.name for field in dataclasses.fields(new)}
+        changed = {name for name in names if getattr(old, name) != getattr(new, name)}
+        if changed and changed <= model.QUIET:
+            return {}
+        return self.create(new)
+
+    def delete(self, spec: model.ExecSpec) -> None:
+        """Undo it where the container is still there and runs; else there is nothing to undo."""
+        found = self._find(spec) if spec.delete else None
+        if found is None or found["status"] != "Running":
+            return
+        say = self._say or _to_terminal(spec)
+        outcome = shell.run(self._lxd, spec.project, spec.container, model.undoing(spec), say)
+        if outcome.status != 0:
+            raise self._failure(spec, outcome)
+
+    def _find(self, spec: model.ExecSpec) -> dict[str, Any] | None:
+        try:
+            found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
+        except daemon.AbsentError:
+            return None
+        ownership.demand(found, spec.owner, f"the container {spec.project}/{spec.container}")
+        return found
+
+    def _exists(self, spec: model.ExecSpec) -> bool:
+        path = f"instances/{spec.container}/files"
+        try:
+            self._lxd.read_file(path, project=spec.project, file=spec.creates)
+        except daemon.AbsentError:
+            return False
+        return True
+
+    def _mark(self, spec: model.ExecSpec) -> None:
+        """Note on the container that what it holds is half done."""
+        if spec.starts_over:
+            path, body = f"instances/{spec.container}", {"config": {daemon.STAGE: daemon.ANEW}}
+            self._lxd.change("PATCH", path, body, project=spec.project)
+
+    def _failure(self, spec: model.ExecSpec, outcome: shell.Outcome) -> errors.CommandError:
+        ended = f"exited with {outcome.status}"
+        if outcome.timed_out:
+            ended = f"did not end within {spec.timeout} s"
+        again = "starts over with a new container" if spec.starts_over else "goes on from here"
+        enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
+        return errors.CommandError(
+            f"{spec.name} {ended} in {spec.project}/{spec.container} on {self._where}",
+            seen=outcome.tail(),
+            do=f"look into it: {enter}; then run it again: it {again}",
+        )
+
+
+def _to_terminal(spec: model.ExecSpec) -> job.Say:
+    def say(line: str) -> None:
+        # The engine shows what a plugin writes while it is written.
+        sys.stdout.write(errors.escape(f"{spec.container} {spec.name} | {line}") + "\n")
+        sys.stdout.flush()
+
+    return say

@@ -1,0 +1,41 @@
+"""The program run in a container as Pulumi knows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from providers import base
+from providers.hosts import gateway
+from providers.lxd.exec import model
+
+if TYPE_CHECKING:
+    import pulumi
+
+
+class ExecProvider(base.Provider[model.ExecSpec]):
+    """Provider of programs run in containers."""
+
+    spec = model.ExecSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.ExecSpec]:
+        """Return the driver for a host."""
+        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd.exec import driver  # noqa: PLC0415
+
+        return driver.ExecDriver(daemon.on(host), host.url)
+
+
+class Exec(base.Resource, module="lxd", name="Exec"):
+    """A program run in a container; its inputs are those of `ExecSpec`.
+
+    Attributes:
+        status: Its exit status.
+        stdout: The end of what it said, without its secrets.
+        stderr: The same of its standard error.
+    """
+
+    provider = ExecProvider
+    outputs = (base.MACHINE, "status", "stdout", "stderr")
+    status: pulumi.Output[int]
+    stdout: pulumi.Output[str]
+    stderr: pulumi.Output[str]

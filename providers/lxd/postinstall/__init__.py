@@ -1,0 +1,1 @@
+"""YunoHost's post-installation on a server: its domain, its administrator, its password."""

@@ -1,0 +1,37 @@
+"""The post-installation as Pulumi knows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from providers import base
+from providers.hosts import gateway
+from providers.lxd.postinstall import model
+
+if TYPE_CHECKING:
+    import pulumi
+
+
+class PostInstallProvider(base.Provider[model.PostInstallSpec]):
+    """Provider of post-installations."""
+
+    spec = model.PostInstallSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.PostInstallSpec]:
+        """Return the driver for a host."""
+        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd.postinstall import driver  # noqa: PLC0415
+
+        return driver.PostInstallDriver(daemon.on(host), host.url)
+
+
+class PostInstall(base.Resource, module="lxd", name="PostInstall"):
+    """A post-installation; its inputs are those of `PostInstallSpec`.
+
+    Attributes:
+        user: Who administers the server: the login, or `admin` where the version has no other.
+    """
+
+    provider = PostInstallProvider
+    outputs = (base.MACHINE, "user")
+    user: pulumi.Output[str]

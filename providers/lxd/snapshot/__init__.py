@@ -1,0 +1,1 @@
+"""A snapshot of a container: a state to go back to."""

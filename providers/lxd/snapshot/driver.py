@@ -1,0 +1,84 @@
+"""Taking a snapshot, and whose it is: noted on the container before it is taken."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers import base, errors
+from providers.lxd import daemon, ownership
+from providers.lxd.snapshot import model
+
+MARK = "user.grappe.snapshot."
+
+
+class SnapshotDriver:
+    """Snapshots of one daemon's containers."""
+
+    def __init__(self, lxd: daemon.Daemon) -> None:
+        self._lxd = lxd
+
+    def create(self, spec: model.SnapshotSpec) -> base.Outputs:
+        """Take the snapshot, or take up one that an interrupted run left."""
+        container = self._container(spec)
+        if container is None:
+            raise errors.DaemonError(f"there is no container {spec.container} to take {spec.id} of")
+        found = self._find(spec)
+        if found is not None and MARK + spec.name not in container["config"]:
+            program = self._lxd.program
+            raise errors.NotOursError(
+                f"the snapshot {spec.id} exists already and was left alone",
+                seen=f"taken {found.get('created_at', 'by hand')}, not by Grappe",
+                do=f"choose another name, or: {program} delete {spec.container}/{spec.name} "
+                f"--project {spec.project}",
+            )
+        if found is None:
+            self._note(spec, spec.owner)
+            path, body = f"instances/{spec.container}/snapshots", {"name": spec.name}
+            self._lxd.change("POST", path, body, project=spec.project)
+            found = self._find(spec) or {}
+        return {"taken": str(found.get("created_at", ""))}
+
+    def read(self, spec: model.SnapshotSpec) -> base.Reading[model.SnapshotSpec] | None:
+        """Return the snapshot; None when it or its container is gone."""
+        container, found = self._container(spec), self._find(spec)
+        if container is None or found is None:
+            return None
+        if spec.container_id not in {"", ownership.identity(container)}:
+            return None
+        return base.Reading(spec, {"taken": str(found.get("created_at", ""))})
+
+    def update(self, old: model.SnapshotSpec, new: model.SnapshotSpec) -> base.Outputs:
+        """Do nothing: a snapshot that changes is another one."""
+        del old, new
+        return {}
+
+    def delete(self, spec: model.SnapshotSpec) -> None:
+        """Remove the snapshot."""
+        container = self._container(spec)
+        if container is None or MARK + spec.name not in container["config"]:
+            return
+        if self._find(spec) is not None:
+            self._lxd.change("DELETE", _path(spec), project=spec.project)
+        self._note(spec, "")
+
+    def _container(self, spec: model.SnapshotSpec) -> dict[str, Any] | None:
+        try:
+            found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
+        except daemon.AbsentError:
+            return None
+        ownership.demand(found, spec.owner, f"the container {spec.project}/{spec.container}")
+        return found
+
+    def _find(self, spec: model.SnapshotSpec) -> dict[str, Any] | None:
+        try:
+            return dict(self._lxd.get(_path(spec), project=spec.project))
+        except daemon.AbsentError:
+            return None
+
+    def _note(self, spec: model.SnapshotSpec, owner: str) -> None:
+        body = {"config": {MARK + spec.name: owner}}
+        self._lxd.change("PATCH", f"instances/{spec.container}", body, project=spec.project)
+
+
+def _path(spec: model.SnapshotSpec) -> str:
+    return f"instances/{spec.container}/snapshots/{spec.name}"

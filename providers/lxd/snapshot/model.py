@@ -1,0 +1,45 @@
+"""What a snapshot is."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import ClassVar
+
+from providers import rules, wire
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SnapshotSpec(wire.Spec):
+    """A snapshot of a container as it is when the resource is made.
+
+    Attributes:
+        project: The container's LXD project.
+        container: The container.
+        container_id: The container's own id; another container means another snapshot.
+    """
+
+    REPLACES: ClassVar[frozenset[str]] = frozenset(
+        {"owner", "name", "project", "container", "container_id"}
+    )
+
+    project: str
+    container: str
+    container_id: str = ""
+
+    @property
+    def id(self) -> str:
+        """The natural id: the container and the snapshot."""
+        return f"{self.project}/{self.container}/{self.name}"
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        found = []
+        if not _NAME.fullmatch(self.name):
+            reason = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."
+            found.append(wire.Mistake("name", f"{wire.show(self.name)} {reason}"))
+        if problem := rules.name(self.container):
+            found.append(wire.Mistake("container", f"{wire.show(self.container)} {problem}"))
+        return found

@@ -1,0 +1,27 @@
+"""The snapshot as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.lxd.snapshot import model
+
+
+class SnapshotProvider(base.Provider[model.SnapshotSpec]):
+    """Provider of snapshots."""
+
+    spec = model.SnapshotSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.SnapshotSpec]:
+        """Return the driver for a host."""
+        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd.snapshot import driver  # noqa: PLC0415
+
+        return driver.SnapshotDriver(daemon.on(host))
+
+
+class Snapshot(base.Resource, module="lxd", name="Snapshot"):
+    """A snapshot of a container; its inputs are those of `SnapshotSpec`."""
+
+    provider = SnapshotProvider
+    outputs = (base.MACHINE, "taken")

@@ -1,0 +1,1 @@
+"""A storage volume: what outlives the container it is attached to."""

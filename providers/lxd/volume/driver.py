@@ -1,0 +1,69 @@
+"""Making a storage volume."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from providers import base
+from providers.lxd import daemon, ownership
+from providers.lxd.volume import model
+
+
+class VolumeDriver:
+    """Custom volumes of one daemon."""
+
+    def __init__(self, lxd: daemon.Daemon) -> None:
+        self._lxd = lxd
+
+    def create(self, spec: model.VolumeSpec) -> base.Outputs:
+        """Make the volume, or take up what an interrupted run left."""
+        if self._find(spec) is not None:
+            return self.update(spec, spec)
+        body = {"name": spec.name, "type": "custom", "content_type": spec.content, **_body(spec)}
+        path = f"storage-pools/{spec.pool}/volumes/custom"
+        self._lxd.change("POST", path, body, project=spec.project)
+        return {}
+
+    def read(self, spec: model.VolumeSpec) -> base.Reading[model.VolumeSpec] | None:
+        """Return the volume as it is."""
+        found = self._find(spec)
+        if found is None:
+            return None
+        config = ownership.visible(found["config"])
+        content = found.get("content_type") or spec.content
+        return base.Reading(dataclasses.replace(spec, config=config, content=content))
+
+    def update(self, old: model.VolumeSpec, new: model.VolumeSpec) -> base.Outputs:
+        """Set its configuration; LXD grows it live and shrinks what may be shrunk."""
+        del old
+        found = self._find(new) or {"config": {}}
+        kept = {key: text for key, text in found["config"].items() if key.startswith("volatile.")}
+        body = _body(new)
+        body["config"] = {**kept, **body["config"]}
+        self._lxd.change("PUT", _path(new), body, project=new.project)
+        return {}
+
+    def delete(self, spec: model.VolumeSpec) -> None:
+        """Remove the volume and all that is on it."""
+        if self._find(spec) is not None:
+            self._lxd.change("DELETE", _path(spec), project=spec.project)
+
+    def _find(self, spec: model.VolumeSpec) -> dict[str, Any] | None:
+        try:
+            found = dict(self._lxd.get(_path(spec), project=spec.project))
+        except daemon.AbsentError:
+            return None
+        ownership.demand(found, spec.owner, f"the volume {spec.id}")
+        return found
+
+
+def _path(spec: model.VolumeSpec) -> str:
+    return f"storage-pools/{spec.pool}/volumes/custom/{spec.name}"
+
+
+def _body(spec: model.VolumeSpec) -> dict[str, Any]:
+    return {
+        "description": f"of {base.stack_of(spec.owner)}, made by Grappe",
+        "config": {**spec.config, daemon.OWNER: spec.owner},
+    }

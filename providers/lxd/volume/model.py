@@ -1,0 +1,49 @@
+"""What a storage volume is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
+
+from providers import rules, wire
+
+CONTENTS = ("filesystem", "block")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VolumeSpec(wire.Spec):
+    """A custom volume of a storage pool; a container's `disk` device attaches it.
+
+    Attributes:
+        project: The LXD project it is in.
+        pool: The storage pool.
+        content: `filesystem` or `block`.
+        config: LXD's volume configuration: `{"size": "5GiB"}`.
+    """
+
+    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "pool", "content"})
+
+    project: str
+    pool: str = "default"
+    content: str = "filesystem"
+    config: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The natural id: the project, the pool and the name."""
+        return f"{self.project}/{self.pool}/{self.name}"
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        checks = [
+            ("name", self.name, rules.name(self.name)),
+            ("pool", self.pool, rules.name(self.pool)),
+        ]
+        if self.content not in CONTENTS:
+            checks.append(("content", self.content, f"is not one of {', '.join(CONTENTS)}."))
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in checks
+            if problem
+        ]

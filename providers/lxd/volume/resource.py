@@ -1,0 +1,26 @@
+"""The volume as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.lxd.volume import model
+
+
+class VolumeProvider(base.Provider[model.VolumeSpec]):
+    """Provider of volumes."""
+
+    spec = model.VolumeSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.VolumeSpec]:
+        """Return the driver for a host."""
+        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd.volume import driver  # noqa: PLC0415
+
+        return driver.VolumeDriver(daemon.on(host))
+
+
+class Volume(base.Resource, module="lxd", name="Volume"):
+    """A storage volume; its inputs are those of `VolumeSpec`."""
+
+    provider = VolumeProvider

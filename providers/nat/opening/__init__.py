@@ -1,0 +1,1 @@
+"""What lets a bridge through UFW where no rule of a server does yet."""

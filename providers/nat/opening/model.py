@@ -1,0 +1,25 @@
+"""What an opening is: the filter rules that every NAT rule brings, without a rule."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from providers import rules, wire
+from providers.fragments.fragment import Fragment
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OpeningSpec(wire.Spec):
+    """DHCP, DNS and the way out through UFW, for the bridge of a builder."""
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        problem = rules.comment(self.name)
+        return [wire.Mistake("name", f"{wire.show(self.name)} {problem}")] if problem else []
+
+
+def fragment(spec: OpeningSpec) -> Fragment:
+    """Return what an opening contributes: nothing but that the frame is there."""
+    return Fragment(
+        id=spec.id, owner=spec.owner, keys=(), spec=wire.encode(spec), parts={"opening": True}
+    )

@@ -1,0 +1,28 @@
+"""The opening as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.nat import model as nat
+from providers.nat.opening import model
+from providers.nat.resource import AREA
+
+
+class OpeningProvider(base.Provider[model.OpeningSpec]):
+    """Provider of openings."""
+
+    spec = model.OpeningSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.OpeningSpec]:
+        """Return the driver for a host."""
+        from providers.fragments import client, driver  # noqa: PLC0415
+
+        store = client.over(host, "nat", AREA, nat.frame())
+        return driver.FragmentDriver(store, model.OpeningSpec, model.fragment)
+
+
+class Opening(base.Resource, module="nat", name="Opening"):
+    """An opening; its inputs are those of `OpeningSpec`."""
+
+    provider = OpeningProvider

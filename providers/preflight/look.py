@@ -1,0 +1,17 @@
+"""Having the survey run on a host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from providers.hosts import gateway
+
+
+def at(host: gateway.Host, urls: Sequence[str] = ()) -> dict[str, Any]:
+    """Return what `survey.main` found on a host; `urls` are what the host is to reach."""
+    from providers.lxd import daemon  # noqa: PLC0415 - a check that needs no look needs no LXD
+
+    request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": list(urls)}
+    needs = ["providers.fragments.document"]
+    return dict(host.call("providers.preflight.survey", request, needs=needs))

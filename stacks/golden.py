@@ -1,0 +1,101 @@
+"""A golden image, whole: what the stack file of an image means."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from providers import rules, wire
+from providers.hosts import url
+from stacks import allocation, recipe, settings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GoldenSpec:
+    """A golden image and the builder that it is made in."""
+
+    owner: str
+    host: str
+    alias: str
+    recipe: recipe.ReadRecipe
+    builder: str
+    project: str
+    bridge: str
+    gateway: str
+    subnet: str
+    address: str
+    adopt: bool
+
+    @property
+    def base_alias(self) -> str:
+        """The alias of the image that the builder starts from."""
+        return f"{self.recipe.name}-base"
+
+
+def parse(
+    config: Mapping[str, str], *, project: str, stack: str, secrets: Collection[str] = ()
+) -> GoldenSpec:
+    """Read the configuration of an image stack; the arguments are those of `spec.parse`.
+
+    Raises:
+        wire.Mistakes: Everything that is wrong with it and with its recipe.
+
+    """
+    mistakes = [
+        wire.Mistake(key.partition(":")[2], "is a secret, and an image is for everybody.")
+        for key in secrets
+        if key in config
+    ]
+    plain = {key: text for key, text in config.items() if key not in secrets}
+    given = settings.load(settings.ImageSettings, plain, mistakes)
+    number = given.number or 1
+    noted = {mistake.key for mistake in mistakes}
+    mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
+    read, wrong = _recipe(given.recipe)
+    named = [wire.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
+    if named or wrong or read is None:
+        raise wire.Mistakes(sorted(named, key=lambda mistake: mistake.key) + wrong)
+    return GoldenSpec(
+        owner=f"{project}/{stack}",
+        host=given.host,
+        alias=given.alias or read.alias,
+        recipe=read,
+        builder=f"build-{read.name}"[: rules.MAX_LABEL].rstrip("-"),
+        project=allocation.project(f"image-{stack}"),
+        bridge=allocation.builder_bridge(number),
+        gateway=allocation.builder_gateway(number),
+        subnet=allocation.builder_subnet(number),
+        address=allocation.builder_address(number),
+        adopt=given.adopt,
+    )
+
+
+def _check(given: settings.ImageSettings) -> list[wire.Mistake]:
+    checks: list[tuple[str, Any, str]] = [
+        ("host", url.without_password(given.host), url.problem(given.host))
+    ]
+    if given.alias:
+        checks.append(("alias", given.alias, rules.alias(given.alias)))
+    if not 0 <= given.number <= allocation.MAX_BUILDERS:
+        problem = f"is out of range. 1 to {allocation.MAX_BUILDERS}, one an image stack and host."
+        checks.append(("number", given.number, problem))
+    known = recipe.names()
+    if given.recipe not in known:
+        hint = wire.near(given.recipe, known)
+        problem = f"is not a recipe: {', '.join(known)}.{hint}"
+        checks.append(("recipe", given.recipe, problem))
+    return [
+        wire.Mistake(key, f"{wire.show(value)} {problem}")
+        for key, value, problem in checks
+        if problem
+    ]
+
+
+def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[wire.Mistake]]:
+    if name not in recipe.names():
+        return None, []
+    try:
+        return recipe.read(name), []
+    except wire.Mistakes as found:
+        return None, found.mistakes

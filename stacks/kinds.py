@@ -1,0 +1,27 @@
+"""What a stack is: a student's lab, or a golden image."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from providers import wire
+from stacks import golden, settings, spec
+
+
+def parse(
+    config: Mapping[str, str], *, project: str, stack: str, secrets: Collection[str] = ()
+) -> spec.LabSpec | golden.GoldenSpec:
+    """Read a stack's configuration by its `grappe:kind`; the arguments are those of `spec.parse`.
+
+    Raises:
+        wire.Mistakes: Everything that is wrong with it.
+
+    """
+    kind = config.get(f"{settings.NAMESPACE}:kind", "student")
+    if kind == "image":
+        return golden.parse(config, project=project, stack=stack, secrets=secrets)
+    if kind == "student":
+        return spec.parse(config, project=project, stack=stack, secrets=secrets)
+    hint = wire.near(kind, settings.KINDS)
+    reason = f"{wire.show(kind)} is not a kind of stack: {', '.join(settings.KINDS)}.{hint}"
+    raise wire.Mistakes([wire.Mistake(f"{settings.NAMESPACE}:kind", reason)])

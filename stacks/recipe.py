@@ -1,0 +1,295 @@
+"""A recipe: what a golden image is made of, read from a folder of recipes/."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import pathlib
+import shlex
+import urllib.parse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from providers import rules, wire
+
+FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
+ON_FAILURE = ("go on", "start over")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class File:
+    """A file of the recipe's folder, put into the builder before a step runs.
+
+    Attributes:
+        path: Where it goes.
+        source: Which file it is (`from` in the recipe).
+        mode: Its mode.
+    """
+
+    path: str
+    source: str
+    mode: str = "0644"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step:
+    """One thing that is done in the builder.
+
+    Attributes:
+        name: Its name.
+        script: A script of the recipe's folder; or
+        run: a program and its arguments.
+        files: What is put there before.
+        needs: URLs that it cannot do without; asked for before anything is built.
+        environment: Variables, over the recipe's.
+        user: Who does it.
+        directory: Where.
+        timeout: Seconds it may take.
+        creates: A path: where it is there, the step is done.
+        unless: A shell command: where it succeeds, the step is done.
+    """
+
+    name: str
+    script: str = ""
+    run: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    needs: tuple[str, ...] = ()
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    user: str = ""
+    directory: str = ""
+    timeout: int = 600
+    creates: str = ""
+    unless: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Base:
+    """What the builder starts from: a remote's image, files, a bootstrapped suite, or an alias.
+
+    Attributes:
+        server: A remote's URL.
+        protocol: Its protocol, `simplestreams` or `lxd`.
+        image: The remote's alias of the image.
+        metadata: The path of an image's metadata file, from the recipe's folder.
+        rootfs: The path of its root file system.
+        suite: Debian's suite, bootstrapped on this machine.
+        packages: What it has beside Debian's important packages.
+        mirror: Where from.
+    """
+
+    server: str = ""
+    protocol: str = "simplestreams"
+    image: str = ""
+    metadata: str = ""
+    rootfs: str = ""
+    suite: str = ""
+    packages: tuple[str, ...] = ()
+    mirror: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A recipe as it is written.
+
+    Attributes:
+        alias: The alias of the image.
+        description: What the image says of itself.
+        base: What the builder starts from.
+        steps: What is done in it, in order.
+        tested: Where it was run, or why it was not.
+        environment: Variables of every step.
+        on_failure: What a run after a failed step does: `go on` in the builder as it is, or
+            `start over` with a new one.
+    """
+
+    alias: str
+    description: str
+    base: Base
+    steps: tuple[Step, ...]
+    tested: str = ""
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    on_failure: str = "start over"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadStep:
+    """A step with its script whole: files and all."""
+
+    name: str
+    script: str
+    environment: Mapping[str, str]
+    user: str
+    directory: str
+    timeout: int
+    creates: str
+    unless: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadRecipe:
+    """A recipe with all that it needs read.
+
+    Attributes:
+        name: The name of its folder.
+        digest: The hash of everything that makes the image what it is.
+        needs: The URLs of its steps, `{step: url}` in their order.
+    """
+
+    name: str
+    alias: str
+    description: str
+    base: Base
+    steps: tuple[ReadStep, ...]
+    starts_over: bool
+    digest: str
+    needs: tuple[tuple[str, str], ...]
+
+
+def names(folder: pathlib.Path = FOLDER) -> list[str]:
+    """Return the recipes that are there."""
+    return sorted(path.parent.name for path in folder.glob("*/recipe.yaml"))
+
+
+def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
+    """Read a recipe.
+
+    Raises:
+        wire.Mistakes: Everything that is wrong with it, and recipes that share its alias.
+
+    """
+    mistakes: list[wire.Mistake] = []
+    found = _load(name, folder, mistakes)
+    if found is not None:
+        mistakes += _check(name, found, folder)
+    if mistakes or found is None:
+        where = f"recipes/{name}/recipe.yaml"
+        raise wire.Mistakes([wire.Mistake(f"{where}: {m.key}", m.reason) for m in mistakes])
+    environment = found.environment
+    steps = tuple(_read_step(step, environment, folder / name) for step in found.steps)
+    made_of = {
+        "base": wire.encode(found.base),
+        "steps": wire.encode(steps),
+        "files": [_digest(folder / name / path) for path in _base_files(found.base)],
+    }
+    text = json.dumps(made_of, sort_keys=True)
+    return ReadRecipe(
+        name=name,
+        alias=found.alias,
+        description=found.description,
+        base=_placed(found.base, folder / name),
+        steps=steps,
+        starts_over=found.on_failure == "start over",
+        digest=hashlib.sha256(text.encode()).hexdigest()[:16],
+        needs=tuple((step.name, url) for step in found.steps for url in step.needs),
+    )
+
+
+def _load(name: str, folder: pathlib.Path, mistakes: list[wire.Mistake]) -> Recipe | None:
+    path = folder / name / "recipe.yaml"
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mistakes.append(wire.Mistake("line", f"it is not YAML: {error}"))
+        return None
+    if not isinstance(content, dict):
+        mistakes.append(wire.Mistake("recipe", "is not a group of settings."))
+        return None
+    return wire.salvage(Recipe, _renamed(content), mistakes)
+
+
+def _renamed(content: Any) -> Any:
+    """Give `from`, which no field of Python can be called, its name here."""
+    if isinstance(content, dict):
+        return {"source" if k == "from" else k: _renamed(v) for k, v in content.items()}
+    return [_renamed(item) for item in content] if isinstance(content, list) else content
+
+
+def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[wire.Mistake]:
+    home = folder / name
+    checks: list[tuple[str, Any, str]] = [("alias", found.alias, rules.alias(found.alias))]
+    if found.on_failure not in ON_FAILURE:
+        checks.append(("on_failure", found.on_failure, f"is not one of {', '.join(ON_FAILURE)}."))
+    for other in names(folder):
+        its = _load(other, folder, []) if other != name else None
+        if its is not None and its.alias == found.alias:
+            checks.append(("alias", found.alias, f"is the alias of recipes/{other} too."))
+    checks += _check_base(found.base, home)
+    for place, step in enumerate(found.steps):
+        checks += _check_step(step, f"steps[{place}]", home)
+    return [
+        wire.Mistake(key, f"{wire.show(value)} {problem}")
+        for key, value, problem in checks
+        if problem
+    ]
+
+
+def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
+    given = [key for key in ("server", "metadata", "suite") if getattr(base, key)]
+    if len(given) != 1:
+        yield "base", " and ".join(given) or "nothing", "is not one of server, metadata or suite."
+    if base.server and not base.image:
+        yield "base.image", "", "is missing: which image of the server?"
+    for path in _base_files(base):
+        yield "base", path, _file_problem(home / path)
+
+
+def _check_step(step: Step, where: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
+    yield f"{where}.name", step.name, rules.comment(step.name)
+    if bool(step.script) == bool(step.run):
+        yield f"{where}.script", step.script, "or run: one of the two is to be done."
+    if step.script:
+        yield f"{where}.script", step.script, _file_problem(home / step.script)
+    for number, file in enumerate(step.files):
+        yield f"{where}.files[{number}].from", file.source, _file_problem(home / file.source)
+    for number, url in enumerate(step.needs):
+        if not urllib.parse.urlsplit(url).hostname:
+            yield f"{where}.needs[{number}]", url, "is not a URL, as https://deb.debian.org."
+
+
+def _file_problem(path: pathlib.Path) -> str:
+    return "" if path.is_file() else "is not a file of the recipe's folder."
+
+
+def _base_files(base: Base) -> list[str]:
+    return [path for path in (base.metadata, base.rootfs) if path]
+
+
+def _placed(base: Base, folder: pathlib.Path) -> Base:
+    """Return a base whose files are named from wherever the program runs."""
+    if not base.metadata:
+        return base
+    return dataclasses.replace(
+        base, metadata=str(folder / base.metadata), rootfs=str(folder / base.rootfs)
+    )
+
+
+def _digest(path: pathlib.Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _read_step(step: Step, environment: Mapping[str, str], folder: pathlib.Path) -> ReadStep:
+    lines = []
+    for file in step.files:
+        path, text = shlex.quote(file.path), shlex.quote((folder / file.source).read_text())
+        lines += [
+            f'mkdir -p -- "$(dirname -- {path})"',
+            f"printf '%s' {text} > {path}",
+            f"chmod {shlex.quote(file.mode)} {path}",
+        ]
+    script = (folder / step.script).read_text() if step.script else f"{shlex.join(step.run)}\n"
+    # A script with an interpreter of its own has its files put by nobody else.
+    whole = "\n".join([*lines, script]) if lines else script
+    return ReadStep(
+        name=step.name,
+        script=whole,
+        environment={**environment, **step.environment},
+        user=step.user,
+        directory=step.directory,
+        timeout=step.timeout,
+        creates=step.creates,
+        unless=step.unless,
+    )

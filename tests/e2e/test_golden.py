@@ -1,0 +1,145 @@
+"""The golden image: built once, built anew when its recipe changes, followed when told to."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+
+import pytest
+
+from providers.hosts import gateway
+from tests.e2e.conftest import Desk, Project
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.fixture(scope="module")
+def golden(project: Project) -> Iterator[Project]:
+    """A project with an image stack, up."""
+    project.image("golden", recipe="standin", alias="golden")
+    project.up("golden")
+    yield project
+    project.destroy("golden")
+
+
+def test_the_graph_is_shown_before_it_is_built(project: Project) -> None:
+    """Base image, builder, every step, and the image; and nothing is done."""
+    project.image("shown", recipe="standin", alias="shown")
+    said = project.pulumi("preview", "-s", "shown")
+    for line in ("Image standin-base", "Container build-standin", "Exec shown-command",
+                 "Exec shown-web", "PublishedImage shown"):  # fmt: skip
+        assert line in said
+
+
+def test_built_once(golden: Project, lab_host: gateway.Host) -> None:
+    """The second run has nothing to do; the builder stands still; the hash is on the image."""
+    said = golden.up("golden", "--expect-no-changes")
+    assert "unchanged" in said
+    image = golden.outputs("golden")["image"]
+    shown = lab_host.run(["lxc", "image", "show", "golden"]).stdout
+    assert f"grappe.recipe: {image['recipe']}" in shown
+    listed = lab_host.run(["lxc", "list", "--project", "grappe-image-golden", "-f", "csv"]).stdout
+    assert listed.startswith("build-standin,STOPPED")
+
+
+def test_a_changed_line_is_a_new_image_and_servers_follow_when_told(
+    golden: Project, desk: Desk, lab_host: gateway.Host
+) -> None:
+    """The alias moves when the new image is ready; a lab stays as it is until it is rebuilt."""
+    golden.write("gina", 31, image="golden", servers=[{"name": "yuno1"}], workstation="none")
+    golden.up("gina")
+    before = golden.outputs("golden")["image"]
+    step = golden.folder / "recipes" / "standin" / "install.sh"
+    step.write_text(step.read_text() + "echo the changed line\n")
+
+    said = golden.up("golden")
+    assert re.search(r"build-standin web \| the changed line", said)
+    after = golden.outputs("golden")["image"]
+    assert before["fingerprint"] != after["fingerprint"]
+    assert before["recipe"] != after["recipe"]
+    fingerprints = lab_host.run(["lxc", "image", "list", "-f", "csv", "-c", "F"]).stdout
+    assert after["fingerprint"] in fingerprints
+    assert before["fingerprint"] not in fingerprints
+
+    base = ["lxc", "config", "get", "yuno1", "volatile.base_image", "--project", "grappe-gina"]
+    golden.up("gina", "--expect-no-changes")
+    assert before["fingerprint"] == lab_host.run(base).stdout.strip()
+    golden.lab("up", "gina", "--rebuild")
+    assert after["fingerprint"] == lab_host.run(base).stdout.strip()
+    golden.up("gina", "--expect-no-changes")
+    golden.destroy("gina")
+
+
+FAILING = """\
+description: a step that fails until somebody helps
+alias: failing
+base: {suite: bookworm, packages: [%s]}
+on_failure: %s
+steps:
+  - {name: first, run: [sh, -c, "date +%%N > /srv/first"]}
+  - {name: second, script: second.sh}
+"""
+
+
+@pytest.mark.parametrize("on_failure", ["go on", "start over"])
+def test_a_failed_step_leaves_the_builder(
+    project: Project, lab_host: gateway.Host, on_failure: str
+) -> None:
+    """Its last lines and the way in are told; the next run goes on there, or with a new one."""
+    standin = (project.folder / "recipes" / "standin" / "recipe.yaml").read_text()
+    packages = re.search(r"packages: \[([^\]]+)\]", standin)
+    assert packages
+    folder = project.folder / "recipes" / "failing"
+    folder.mkdir(exist_ok=True)
+    (folder / "recipe.yaml").write_text(FAILING % (" ".join(packages[1].split()), on_failure))
+    (folder / "second.sh").write_text("echo looking for help\ntest -e /srv/help\n")
+    project.image("failing", recipe="failing", number=7)
+    builder = ["lxc", "exec", "build-failing", "--project", "grappe-image-failing", "--"]
+
+    said = project.up("failing", ok=False)
+    assert "second exited with 1 in grappe-image-failing/build-failing" in said
+    assert "looking for help" in said
+    assert "lxc exec build-failing --project grappe-image-failing -- bash" in said
+    stamp = lab_host.run([*builder, "cat", "/srv/first"]).stdout
+
+    lab_host.run([*builder, "touch", "/srv/help"])
+    project.up("failing", ok=on_failure == "go on")
+    if on_failure == "go on":
+        lab_host.run(["lxc", "start", "build-failing", "--project", "grappe-image-failing"])
+    assert (stamp == lab_host.run([*builder, "cat", "/srv/first"]).stdout) is (
+        on_failure == "go on"
+    )
+    project.destroy("failing")
+    shutil.rmtree(folder)
+
+
+BAD = {
+    "an unknown key": ("stepz: []", "recipes/bad/recipe.yaml: stepz", "Did you mean steps?"),
+    "an alias that is another recipe's": ("alias: standin", "alias", "of recipes/standin too"),
+    "a script that is not there": (
+        "steps: [{name: a, script: nope.sh}]", "steps[0].script", "is not a file of the recipe",
+    ),
+    "an address that is out of reach": (
+        "steps: [{name: a, run: ['true'], needs: ['http://192.0.2.7']}]", "its step a needs",
+        "which ssh://root@grappe-test-host does not reach: 192.0.2.7 port 80",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_wrong_is_refused_at_preview(project: Project, case: str) -> None:
+    """With its key, its value and what would be right."""
+    line, *words = BAD[case]
+    folder = project.folder / "recipes" / "bad"
+    folder.mkdir(exist_ok=True)
+    rest = {"description": "bad", "alias": "bad", "base": "{suite: bookworm}", "steps": "[]"}
+    key = line.partition(":")[0]
+    rest.pop(key, None)
+    text = "".join(f"{name}: {value}\n" for name, value in rest.items())
+    (folder / "recipe.yaml").write_text(f"{text}{line}\n")
+    project.image("bad", recipe="bad", number=8)
+    said = " ".join(project.pulumi("preview", "-s", "bad", ok=False).split())
+    for word in words:
+        assert word in said
+    shutil.rmtree(folder)
