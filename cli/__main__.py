@@ -75,12 +75,17 @@ def _parser() -> argparse.ArgumentParser:
 
     sandbox = commands.add_parser("sandbox", help="the throwaway lab host, workstation and relay")
     parts = sandbox.add_subparsers(metavar="ACTION", required=True)
-    add("up", "cli.sandbox:up", "bring it up; does nothing when it is", parts)
-    add("down", "cli.sandbox:down", "take it down and leave nothing", parts)
+    parts_made = [
+        add("up", "cli.sandbox:up", "bring it up; does nothing when it is", parts),
+        add("down", "cli.sandbox:down", "take it down and leave nothing", parts),
+    ]
     status = add("status", "cli.sandbox:status", "say what is there", parts)
     status.add_argument("--json", action="store_true", help="the same facts as JSON")
     ssh = add("ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines", parts)
     ssh.add_argument("where", choices=("host", "workstation", "relay"))
+    for part in (*parts_made, status, ssh):
+        part.add_argument("--os", choices=("debian12-lxd", "debian13-incus"),
+                          help="what the lab host is; each has a sandbox of its own")  # fmt: skip
     ssh.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
 
     add("env", "cli.environment:show", 'for `eval "$(./lab env)"`: then a plain pulumi works')

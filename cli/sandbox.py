@@ -11,12 +11,15 @@ import sys
 from cli import progress
 from providers import errors
 from sandbox import box as boxes
-from sandbox import layout, packages, recipe
+from sandbox import layout, packages, recipe, systems
 
 
-def chosen() -> layout.Layout:
-    """Return the sandbox that the commands act on."""
-    return layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
+def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
+    """Return the sandbox that the commands act on; each system has one of its own."""
+    name = os.environ.get("GRAPPE_SANDBOX", "grappe")
+    if options is not None and getattr(options, "os", "") == systems.INCUS.name:
+        name = f"{name.removesuffix('-incus')}-incus"
+    return layout.Layout(name)
 
 
 def have_packages() -> None:
@@ -34,8 +37,8 @@ def have_packages() -> None:
 def bring_up(box: layout.Layout) -> bool:
     """Bring a sandbox up with its image, step by step; return whether it is a fresh one."""
     with progress.step("lab host") as step:
-        step.say("Debian 12 with LXD, UFW and HAProxy")
-        recipe.host_disk()
+        step.say(f"{box.system.title}, UFW and HAProxy")
+        recipe.host_disk(box.system)
         fresh = boxes.up(box, step.say)
         step.detail = boxes.versions(box) if fresh else f"{box.host} is up already"
     with progress.step("image") as step:
@@ -46,16 +49,19 @@ def bring_up(box: layout.Layout) -> bool:
     return fresh
 
 
-def up(_options: argparse.Namespace) -> int:
+def up(options: argparse.Namespace) -> int:
     """Bring the sandbox up."""
     have_packages()
-    bring_up(chosen())
+    box = chosen(options)
+    bring_up(box)
+    if box != chosen():
+        sys.stderr.write(f"For the other commands: export GRAPPE_SANDBOX={box.name}\n")
     return 0
 
 
-def down(_options: argparse.Namespace) -> int:
+def down(options: argparse.Namespace) -> int:
     """Take the sandbox down and leave nothing of it."""
-    box = chosen()
+    box = chosen(options)
     with progress.step("sandbox") as step:
         boxes.down(box)
         step.detail = f"{box.name} is down"
@@ -64,7 +70,7 @@ def down(_options: argparse.Namespace) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Show what of the sandbox is there; exit 0 when it is up, 1 when not."""
-    found = boxes.status(chosen())
+    found = boxes.status(chosen(options))
     if options.json:
         sys.stdout.write(json.dumps(dataclasses.asdict(found)) + "\n")
     else:
@@ -79,5 +85,5 @@ def status(options: argparse.Namespace) -> int:
 def ssh(options: argparse.Namespace) -> int:
     """Enter a machine of the sandbox, or run a command there."""
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
-    argv = boxes.enter(chosen(), options.where, words)
+    argv = boxes.enter(chosen(options), options.where, words)
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own

@@ -13,8 +13,8 @@ from sandbox import box as boxes
 from sandbox import layout
 
 SANDBOX = "grappe-test"
-# The second one is a test's own: the lab host that a lab moves to.
-SANDBOXES = (SANDBOX, "grappe-other")
+# The others are tests' own: the lab host that a lab moves to, and one with Incus.
+SANDBOXES = (SANDBOX, "grappe-other", "grappe-test-incus")
 
 
 def run(options: argparse.Namespace) -> int:

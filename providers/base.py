@@ -128,7 +128,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         )
         if reading is None:
             return dynamic.ReadResult("", {})
-        state = {**_state(reading.spec, host, reading.outputs), DRIFT: reading.drift}
+        # What a look cannot see, as what a program said, is as it was.
+        told = _state(reading.spec, host, reading.outputs)
+        state = {**wire.clean(props), **told, DRIFT: reading.drift}
         inputs = {**wire.encode(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 

@@ -37,7 +37,7 @@ def up(box: layout.Layout, say: Progress) -> bool:
     network.up(box)
     say("lab host: booting")
     machine.boot(box)
-    say("lab host: LXD and UFW")
+    say("lab host: its daemon and UFW")
     _prepare(box)
     (box.folder / "ready").touch()
     return True
@@ -88,20 +88,21 @@ def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
 
 def import_image(box: layout.Layout, alias: str = layout.IMAGE_ALIAS) -> bool:
     """Give the lab host's LXD the stand-in image; return whether it was missing."""
-    if machine.ssh(box, "lxc", "image", "info", alias).ok:
+    if machine.ssh(box, box.system.program, "image", "info", alias).ok:
         return False
     folder = recipe.server_image()
     for name in ("metadata.tar", "rootfs.tar"):
         _must(box, "dd", f"of=/root/{name}", "status=none", stdin=(folder / name).read_bytes())
-    _must(box, "lxc", "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
+    _must(box, box.system.program, "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
           "--alias", alias)  # fmt: skip
     _must(box, "rm", "/root/metadata.tar", "/root/rootfs.tar")
     return True
 
 
 def _prepare(box: layout.Layout) -> None:
-    _must(box, "lxd", "waitready", "--timeout=60")
-    _must(box, "lxd", "init", "--preseed", stdin=(HERE / "preseed.yaml").read_bytes())
+    _must(box, *box.system.wait)
+    preseed = (HERE / "preseed.yaml").read_text().replace("@FOLDER@", box.system.folder)
+    _must(box, *box.system.init, stdin=preseed.encode())
     _must(box, "ufw", "allow", "ssh")
     _must(box, "ufw", "--force", "enable")
 
@@ -115,6 +116,11 @@ def _must(box: layout.Layout, *argv: str, stdin: bytes = b"") -> command.Command
 
 def versions(box: layout.Layout) -> str:
     """Return what the lab host is made of, with versions."""
-    script = ". /etc/os-release; echo Debian $VERSION_ID; lxd --version; haproxy -v | head -n 1"
-    system, lxd, haproxy, *_rest = machine.ssh(box, script).stdout.splitlines()
-    return f"{system}, LXD {lxd}, HAProxy {haproxy.split()[2].split('-')[0]}"
+    daemon = {"lxc": "LXD", "incus": "Incus"}[box.system.program]
+    script = (
+        f". /etc/os-release; echo Debian $VERSION_ID; {box.system.program} version | tail -n 1; "
+        "haproxy -v | head -n 1"
+    )
+    system, version, haproxy, *_rest = machine.ssh(box, script).stdout.splitlines()
+    number = version.split()[-1]
+    return f"{system}, {daemon} {number}, HAProxy {haproxy.split()[2].split('-')[0]}"

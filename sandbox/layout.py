@@ -8,6 +8,7 @@ import pathlib
 import re
 
 from providers import errors
+from sandbox import systems
 
 HOST_ADDRESS = "192.168.8.10"
 WORKSTATION_ADDRESS = "192.168.8.20"
@@ -35,6 +36,11 @@ class Layout:
                 f"{self.name!r} is not the name of a sandbox",
                 do="GRAPPE_SANDBOX: small letters, digits and dashes, starting with a letter",
             )
+
+    @property
+    def system(self) -> systems.System:
+        """What the lab host is; the sandbox's name says so."""
+        return systems.INCUS if self.name.endswith("-incus") else systems.LXD
 
     @property
     def host(self) -> str:

@@ -20,7 +20,7 @@ def boot(box: layout.Layout) -> None:
     """Boot a fresh lab host from its image; return when its sshd answers."""
     box.folder.mkdir(parents=True, exist_ok=True)
     done = command.execute(
-        ["cp", "--sparse=always", str(recipe.host_disk()), str(box.disk)], timeout=300
+        ["cp", "--sparse=always", str(recipe.host_disk(box.system)), str(box.disk)], timeout=300
     )
     # Two file systems with one identity cannot be mounted beside each other.
     if done.ok:

@@ -17,19 +17,12 @@ from providers import errors
 from providers.hosts import command
 from providers.lxd.image import bootstrap
 from providers.lxd.image.model import ImageSpec
-from sandbox import layout
+from sandbox import layout, systems
 from stacks import recipe as recipes
 
 HERE = pathlib.Path(__file__).parent
-SUITE = "bookworm"
 DISK_SIZE = "16G"
 
-HOST_PACKAGES = (
-    "systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "iptables",
-    "nftables", "ufw", "haproxy", "lxd", "lxd-client", "btrfs-progs", "dnsmasq-base", "uidmap",
-    "attr", "squashfs-tools", "xz-utils", "zstd", "python3-minimal", "netbase", "iputils-ping",
-    "ca-certificates",
-)  # fmt: skip
 SERVER_RECIPE = "standin"
 # What a builder does by LXD: the steps of the recipe, and here the key of this machine's sandboxes.
 _STEPS = """\
@@ -44,14 +37,15 @@ tar -c --numeric-owner --xattrs -f "$5" -C "$2" .
 """
 
 
-def host_disk() -> pathlib.Path:
+def host_disk(system: systems.System = systems.LXD) -> pathlib.Path:
     """Return the disk image of a fresh lab host, a sparse btrfs file; build it at need."""
     script = HERE / "customize.sh"
-    target = _kept("host", ".btrfs", [SUITE, DISK_SIZE, *HOST_PACKAGES, script.read_text()])
+    ingredients = [system.suite, DISK_SIZE, *system.packages, script.read_text()]
+    target = _kept("host", ".btrfs", ingredients)
     if not target.exists():
         with _workspace(target) as work:
             tree = work / "root.tar"
-            _bootstrap(HOST_PACKAGES, tree, f'sh {script} "$1"')
+            _bootstrap(system, tree, f'sh {script} "$1"')
             disk = work / "disk"
             _run(["truncate", "--size", DISK_SIZE, str(disk)])
             _run(["mkfs.btrfs", "--quiet", str(disk)])
@@ -115,11 +109,12 @@ def _workspace(target: pathlib.Path) -> Iterator[pathlib.Path]:
         yield pathlib.Path(folder)
 
 
-def _bootstrap(packages: tuple[str, ...], target: pathlib.Path, hook: str) -> None:
+def _bootstrap(system: systems.System, target: pathlib.Path, hook: str) -> None:
     _run(
         [
             "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=tar",
-            f"--include={','.join(packages)}", f"--customize-hook={hook}", SUITE, str(target),
+            f"--include={','.join(system.packages)}", f"--customize-hook={hook}", system.suite,
+            str(target),
         ]
     )  # fmt: skip
 

@@ -220,11 +220,10 @@ class Lxd:
                     self._send("delete", log, params=query)
         return Executed(int(result.get("return", -1)), said[0], said[1])
 
-    @functools.cached_property
+    @property
     def _exec_logs(self) -> str:
         """Where the output of programs is kept, of LXD and of Incus."""
-        extensions = self._send("get", "").json()["metadata"]["api_extensions"]
-        return "logs/exec-output" if "instances_logs_exec_output" in extensions else "logs"
+        return "logs/exec-output" if self.program == "incus" else "logs"
 
     def _read_log(self, path: str, query: Mapping[str, str]) -> bytes:
         """Return a log, whole: asked for a part, LXD announces the length of the whole."""

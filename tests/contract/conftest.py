@@ -63,16 +63,18 @@ def _fake_world() -> LxdWorld:
 
 
 def _real_world(host: gateway.Host) -> LxdWorld:
+    unit = {"lxc": "lxd", "incus": "incus"}[daemon.on(host).program]
+
     @contextlib.contextmanager
     def hung() -> Iterator[daemon.Daemon]:
         impatient = daemon.Lxd(host, seconds=1.0)
         # A client that is connected, to a daemon that is stopped.
         impatient.get("projects/default")
-        host.run(["systemctl", "kill", "--kill-whom=main", "--signal=STOP", "lxd"])
+        host.run(["systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit])
         try:
             yield impatient
         finally:
-            host.run(["systemctl", "kill", "--kill-whom=main", "--signal=CONT", "lxd"])
+            host.run(["systemctl", "kill", "--kill-whom=main", "--signal=CONT", unit])
 
     @contextlib.contextmanager
     def open_bridges() -> Iterator[None]:

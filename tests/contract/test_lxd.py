@@ -180,11 +180,11 @@ class TestContainer:
         """A container of ours from another image is refused, with the command that would do it."""
         driver, spec = container_driver(room), server(room)
         driver.create(spec)
-        config = {"volatile.base_image": "0" * 64}
+        config = {"volatile.base_image": "0" * 64, "user.grappe.image": "another"}
         found = room.lxd.get("instances/yuno1", project=PROJECT)
         body = {**found, "config": {**found["config"], **config}}
         room.lxd.change("PUT", "instances/yuno1", body, project=PROJECT)
-        with pytest.raises(errors.NotOursError, match="lxc delete --force yuno1"):
+        with pytest.raises(errors.NotOursError, match="(lxc|incus) delete --force yuno1"):
             driver.create(spec)
 
     def test_deleted_by_hand_is_gone(self, room: LxdWorld) -> None:

@@ -17,6 +17,7 @@ import yaml
 
 from cli import environment
 from providers.hosts import gateway
+from providers.lxd import daemon
 from sandbox import layout
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -112,7 +113,7 @@ def project(box: layout.Layout, tmp_path_factory: pytest.TempPathFactory) -> Ite
         made.run("./lab", "down", stack)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def host(box: layout.Layout) -> testinfra.host.Host:
     """The lab host, as testinfra sees it."""
     return testinfra.get_host(f"ssh://{box.host}", ssh_config=str(box.ssh_config))
@@ -139,6 +140,21 @@ class Desk:
         argv = ("ssh", "-q", *options, "-p", str(port), address, "hostname")
         return self.run(*argv).strip()
 
+    def login(self, user: str, port: int, password: str) -> str:
+        """Log in through a forward with a password; return which server answered."""
+        # ssh asks a program for the password, which stands in that program's environment alone.
+        script = (
+            'umask 077; f=$(mktemp); trap "rm $f" EXIT; '
+            'printf \'#!/bin/sh\\nprintf %s "$GRAPPE_ASKED"\\n\' > "$f"; chmod 700 "$f"; '
+            'read -r GRAPPE_ASKED; export GRAPPE_ASKED SSH_ASKPASS="$f" SSH_ASKPASS_REQUIRE=force; '
+            "ssh -q -o PubkeyAuthentication=no -o StrictHostKeyChecking=no -o "
+            'UserKnownHostsFile=/dev/null -p "$1" "$2" hostname < /dev/null'
+        )
+        where = f"{user}@{layout.HOST_ADDRESS}"
+        argv = ["sh", "-c", script, "sh", str(port), where]
+        done = self._host.run(argv, stdin=f"{password}\n".encode(), timeout=60)
+        return done.stdout.strip()
+
     def answers(self, servers: list[dict[str, Any]]) -> bool:
         """Whether every way to every server leads to that server."""
         return all(
@@ -156,7 +172,8 @@ def desk(workstation: gateway.Host) -> Desk:
 
 def inventory(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, str]:
     """Return everything on the host that destroying the last student must leave as it was."""
-    lxc = "lxc {} list --format csv"
+    program = daemon.on(lab_host).program
+    lxc = program + " {} list --format csv"
     files = ("/etc/ufw/before.rules /etc/ufw/before.init /etc/ufw/user.rules "
              "/etc/haproxy/haproxy.cfg /etc/hosts")  # fmt: skip
     looks = {
@@ -164,7 +181,7 @@ def inventory(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, st
         "iptables": "iptables-save | sed 's/\\[[0-9:]*\\]//; /^#/d'",
         "nft": "nft list ruleset 2>/dev/null | sed -E 's/packets [0-9]+ bytes [0-9]+//'",
         "projects": lxc.format("project"), "networks": lxc.format("network"),
-        "instances": "lxc list --all-projects --format csv", "images": lxc.format("image"),
+        "instances": f"{program} list --all-projects --format csv", "images": lxc.format("image"),
         "profiles": lxc.format("profile"),
         # Without the count of users: LXD keeps an unpacked copy of an image it was asked for once.
         "pools": f"{lxc.format('storage')} | cut -d, -f1-3",

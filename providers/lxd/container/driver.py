@@ -18,6 +18,8 @@ DEFAULT_PROJECT = "default"
 # What other resources note on a container.
 KEPT_MARKS = "user.grappe.snapshot."
 GENERATION = "user.grappe.generation"
+# What the stack file called the image.
+IMAGE = "user.grappe.image"
 
 
 class ContainerDriver:
@@ -61,7 +63,10 @@ class ContainerDriver:
         if stage == daemon.ANEW or found["config"].get(GENERATION, "") != spec.generation:
             return True
         made_from = found["config"].get("volatile.base_image", "")
-        if spec.adopt or made_from == aliases.resolve(self._lxd, spec.image):
+        # Its image may have moved on since; a server follows only when it is told to.
+        if spec.adopt or (stage == daemon.READY and found["config"].get(IMAGE) == spec.image):
+            return False
+        if made_from == aliases.resolve(self._lxd, spec.image):
             return False
         if stage == daemon.CREATING:
             return True
@@ -237,7 +242,7 @@ def _differs(found: dict[str, Any], spec: model.ContainerSpec) -> bool:
 
 
 def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
-    marks = {daemon.OWNER: spec.owner, daemon.STAGE: stage}
+    marks = {daemon.OWNER: spec.owner, daemon.STAGE: stage, IMAGE: spec.image}
     if spec.generation:
         marks[GENERATION] = spec.generation
     return {

@@ -1,0 +1,176 @@
+"""The sheet's own order in one student's stack, post-installed, with what few labs have."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Self
+
+import pytest
+
+from providers.hosts import gateway
+from tests.e2e.conftest import Desk, Project
+
+pytestmark = pytest.mark.sandbox
+
+MARKED = "Marked-4711-Passwort"
+SERVERS = [
+    {
+        "name": "yuno1", "image": "standin", "recipe": "standin", "publish": "yuno-by-hand",
+        "volumes": [{"name": "data", "path": "/srv/data", "size": "64MiB"}],
+        "snapshots": ["installed"], "config": {"boot.autostart.priority": "9"},
+        "devices": {"side": {"type": "proxy", "listen": "tcp:127.0.0.1:8098",
+                             "connect": "tcp:127.0.0.1:80"}},
+    },
+    {"name": "yuno2", "image": "yuno-by-hand"},
+]  # fmt: skip
+OWN = "cat /etc/machine-id; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f2"
+
+
+class Watch:
+    """What the host's process list and LXD's operations showed while something ran."""
+
+    def __init__(self, host: gateway.Host) -> None:
+        self._host, self._end = host, threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self.seen: list[str] = []
+
+    def _look(self) -> None:
+        look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; lxc query '/1.0/operations?recursion=1'"
+        while not self._end.is_set():
+            self.seen.append(self._host.run(["sh", "-c", look], check=False).stdout)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._end.set()
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def hanna(project: Project) -> Iterator[tuple[Project, Watch]]:
+    """Her lab, up, and what could be seen on the host meanwhile."""
+    project.write("hanna", 41, servers=SERVERS)
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "hanna")
+    with Watch(gateway.connect(project.box.host_url)) as watch:
+        project.up("hanna")
+    yield project, watch
+    project.destroy("hanna")
+
+
+def inside(lab_host: gateway.Host, server: str, script: str) -> str:
+    argv = ["lxc", "exec", server, "--project", "grappe-hanna", "--", "sh", "-c", script]
+    return lab_host.run(argv).stdout
+
+
+def test_the_second_server_is_from_the_first(
+    hanna: tuple[Project, Watch], lab_host: gateway.Host, desk: Desk
+) -> None:
+    """The first keeps what is its own; every way leads to its own server."""
+    servers = hanna[0].outputs("hanna")["servers"]
+    assert desk.answers(servers)
+    assert (
+        len(set(inside(lab_host, "yuno1", OWN).split() + inside(lab_host, "yuno2", OWN).split()))
+        == 4
+    )
+    hanna[0].up("hanna", "--expect-no-changes")
+    listed = lab_host.run(["lxc", "image", "list", "-f", "csv", "-c", "l"]).stdout
+    assert "yuno-by-hand" in listed
+
+
+def test_the_first_keeps_its_identity_when_it_is_published_again(
+    hanna: tuple[Project, Watch], lab_host: gateway.Host
+) -> None:
+    """Publishing takes a copy: keys and machine-id are as before."""
+    project, _watch = hanna
+    before = inside(lab_host, "yuno1", OWN)
+    lab_host.run(["lxc", "image", "delete", "yuno-by-hand"])
+    project.up("hanna")
+    assert before == inside(lab_host, "yuno1", OWN)
+    project.up("hanna", "--expect-no-changes")
+
+
+def test_ssh_with_the_password(hanna: tuple[Project, Watch], desk: Desk) -> None:
+    """Through the forward, as the sheet has it."""
+    for server in hanna[0].outputs("hanna")["servers"]:
+        assert "hanna" == server["ssh"]["user"]
+        assert server["name"] == desk.login("hanna", server["ssh"]["port"], MARKED)
+
+
+def test_the_password_is_nowhere(
+    hanna: tuple[Project, Watch], lab_host: gateway.Host, tmp_path: pathlib.Path
+) -> None:
+    """In no argv, no operation, no log, no file of the host, no plain state, no preview."""
+    project, watch = hanna
+    assert len(watch.seen) > 5
+    assert not any(MARKED in seen for seen in watch.seen)
+    # All of the host but the kernel's views and the servers' own file systems.
+    search = (f"grep -rlaF {MARKED} /etc /root /home /run /tmp /var/log /var/tmp /var/lib/grappe "
+              "/var/lib/lxd/database /var/lib/lxd/containers/*/backup.yaml 2>/dev/null; "
+              f"journalctl --no-pager | grep -cF {MARKED}; true")  # fmt: skip
+    assert ["0"] == lab_host.run(["sh", "-c", search]).stdout.split()
+    for server in ("yuno1", "yuno2"):
+        search = f"grep -rlaF {MARKED} /etc /root /home /run /tmp /var; true"
+        assert "" == inside(lab_host, server, search)
+    found = subprocess.run(
+        ["grep", "-rlaF", MARKED, ".state", "stacks"], cwd=project.folder, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert "" == found.stdout
+    assert MARKED not in project.pulumi("preview", "--diff", "-s", "hanna")
+    assert MARKED not in project.pulumi("stack", "export", "-s", "hanna")
+
+
+def test_what_few_labs_have(hanna: tuple[Project, Watch], lab_host: gateway.Host) -> None:
+    """A volume that outlives its server, a device, a snapshot, a start order."""
+    project, _watch = hanna
+    inside(lab_host, "yuno1", "echo kept > /srv/data/note")
+    shown = lab_host.run(["lxc", "config", "show", "yuno1", "--project", "grappe-hanna"]).stdout
+    assert 'boot.autostart.priority: "9"' in shown
+    assert "type: proxy" in shown
+    info = lab_host.run(["lxc", "info", "yuno1", "--project", "grappe-hanna"]).stdout
+    assert "installed" in info
+    project.lab("up", "hanna", "--rebuild", "yuno1")
+    assert "kept\n" == inside(lab_host, "yuno1", "cat /srv/data/note")
+    project.up("hanna", "--expect-no-changes")
+
+
+def test_a_lost_post_installation_is_seen_and_mended(
+    hanna: tuple[Project, Watch], lab_host: gateway.Host
+) -> None:
+    """By read, and a plain up."""
+    project, _watch = hanna
+    inside(lab_host, "yuno2", "rm /etc/yunohost/installed")
+    project.pulumi("preview", "--expect-no-changes", "-s", "hanna", ok=False)
+    project.up("hanna")
+    assert "yuno2.hanna.grappe.test" in inside(lab_host, "yuno2", "cat /etc/yunohost/current_host")
+    project.up("hanna", "--expect-no-changes")
+
+
+def test_a_password_that_yunohost_refuses(project: Project) -> None:
+    """Its own words; a mended one goes on from there."""
+    project.write("ida", 42, servers=[{"name": "yuno1"}], workstation="none")
+    project.pulumi("config", "set", "--secret", "grappe:password", "12345678", "-s", "ida")
+    said = " ".join(project.up("ida", ok=False).split())
+    assert "`yunohost tools postinstall` failed in grappe-ida/yuno1" in said
+    assert "is in the list of the most used passwords in the world" in said
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ida")
+    project.up("ida")
+    project.destroy("ida")
+
+
+def test_a_student_whose_state_was_lost(
+    hanna: tuple[Project, Watch], lab_host: gateway.Host, desk: Desk
+) -> None:
+    """All of it is taken up where it is: no container is made anew."""
+    project, _watch = hanna
+    before = inside(lab_host, "yuno1", OWN) + inside(lab_host, "yuno2", OWN)
+    project.lab("forget", "hanna", "--yes")
+    project.up("hanna")
+    assert before == inside(lab_host, "yuno1", OWN) + inside(lab_host, "yuno2", OWN)
+    assert desk.answers(project.outputs("hanna")["servers"])
+    project.up("hanna", "--expect-no-changes")
