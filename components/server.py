@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import typing
 from typing import Any
 
 import pulumi
@@ -24,6 +23,7 @@ from providers.lxd.volume.model import VolumeSpec
 from providers.lxd.volume.resource import Volume
 from providers.nat.model import RuleSpec
 from providers.nat.resource import Rule
+from providers.preflight.resource import Preflight
 from providers.probe.model import Check, ProbeSpec
 from providers.probe.resource import Probe
 from stacks.spec import LabSpec, ServerSpec
@@ -50,14 +50,14 @@ class Server(pulumi.ComponentResource):
         lab: LabSpec,
         server: ServerSpec,
         *,
-        dialled: pulumi.Output[str],
+        preflight: Preflight,
+        after: list[pulumi.Resource],
         opts: pulumi.ResourceOptions,
     ) -> None:
+        dialled = preflight.address
         name = f"{lab.student}-{server.name}"
         super().__init__("grappe:index:Server", name, {}, opts)
         common: dict[str, Any] = {"host": lab.host, "owner": lab.owner}
-        # What the component waits for, its parts wait for too: said once, to each.
-        wait = typing.cast("list[pulumi.Resource]", opts.depends_on)
         rule = Rule(
             f"{name}-ssh",
             RuleSpec(
@@ -71,7 +71,8 @@ class Server(pulumi.ComponentResource):
                 comment=f"{server.name}_ssh",
                 adopt=lab.adopt,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=wait),
+            # It needs no bridge to be there: it matches them by their names' beginning.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight]),
         )
         container = Container(
             name,
@@ -93,7 +94,7 @@ class Server(pulumi.ComponentResource):
             ),
             # UFW drops its request for an address until the first rule opens the bridge.
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[*wait, rule, *self._volumes(lab, server, wait)]
+                parent=self, depends_on=[*after, rule, *self._volumes(lab, server, after)]
             ),
         )
         ready = self._made_ready(lab, server, container)

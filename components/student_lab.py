@@ -73,7 +73,8 @@ class StudentLab(pulumi.ComponentResource):
                 for other in built
                 if other.published is not None and other.alias == item.image
             ]
-            opts = pulumi.ResourceOptions(parent=self, depends_on=[preflight, *room, *before])
-            built.append(server.Server(lab, item, dialled=preflight.address, opts=opts))
+            here = pulumi.ResourceOptions(parent=self)
+            stands_on: list[pulumi.Resource] = [*room, *before]
+            built.append(server.Server(lab, item, preflight=preflight, after=stands_on, opts=here))
         self.servers = pulumi.Output.all(*(item.card for item in built))
         self.register_outputs({"servers": self.servers})

@@ -233,7 +233,8 @@ class FakeLxd:
         source = content.pop("source")
         if source["type"] == "copy":
             original = _find(self.instances, (source["project"], source["source"]), "copy")
-            base = original["config"]["volatile.base_image"]
+            content["config"] = {**original["config"], **content["config"]}
+            base = content["config"]["volatile.base_image"]
             for owner, instance, path in list(self.files):
                 if (owner, instance) == (source["project"], source["source"]):
                     self.files[(*key, path)] = self.files[owner, instance, path]

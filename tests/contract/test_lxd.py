@@ -273,15 +273,34 @@ class TestImage:
         assert "Running" == room.lxd.get("instances/yuno1", project=PROJECT)["status"]
         # As after a state that was lost: the image is there, and is taken up.
         assert outputs == driver.create(spec)
-        with pytest.raises(daemon.AbsentError):
-            room.lxd.get("instances/yuno1-published", project=PROJECT)
+        copy = room.lxd.get("instances/yuno1-published", project=PROJECT)
+        assert "Stopped" == copy["status"]
 
         clone = server(room, name="yuno2", image="contract", address="10.79.159.11")
         container_driver(room).create(dataclasses.replace(clone, state="stopped"))
         with pytest.raises(daemon.AbsentError):
             room.lxd.read_file("instances/yuno2/files", project=PROJECT, file=key)
+        made_from = room.lxd.get("instances/yuno2", project=PROJECT)["config"]
+        assert outputs["fingerprint"] == made_from["volatile.base_image"]
         driver.delete(spec)
         assert driver.read(spec) is None
+        with pytest.raises(daemon.AbsentError):
+            room.lxd.get("instances/yuno1-published", project=PROJECT)
+        driver.delete(spec)
+
+    def test_an_image_without_its_template_serves_too(self, room: LxdWorld) -> None:
+        """Somebody removed the copy: a server starts from the image itself."""
+        container_driver(room).create(server(room, state="stopped"))
+        spec = published_model.PublishedSpec(
+            host=room.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1"
+        )
+        driver = published.PublishedDriver(room.lxd)
+        outputs = driver.create(spec)
+        room.lxd.change("DELETE", "instances/yuno1-published", project=PROJECT)
+        clone = server(room, name="yuno2", image="contract", state="stopped",
+                       address="10.79.159.11")  # fmt: skip
+        assert outputs["fingerprint"] == container_driver(room).create(clone)["fingerprint"]
+        assert "" == container_driver(room).read(clone).drift
         driver.delete(spec)
 
     def test_somebody_elses_alias_is_left_alone(self, room: LxdWorld) -> None:

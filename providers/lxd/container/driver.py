@@ -18,6 +18,7 @@ DEFAULT_PROJECT = "default"
 # What other resources note on a container.
 KEPT_MARKS = "user.grappe.snapshot."
 GENERATION = "user.grappe.generation"
+BASE_IMAGE = "volatile.base_image"
 # What the stack file called the image.
 IMAGE = "user.grappe.image"
 
@@ -43,26 +44,36 @@ class ContainerDriver:
             self.delete(spec)
             found = None
         if found is None:
-            body = {
-                "name": spec.name,
-                "type": "container",
-                "ephemeral": spec.ephemeral,
-                "source": {
-                    "type": "image", "fingerprint": aliases.resolve(self._lxd, spec.image)
-                },
-                "start": spec.state != "stopped",
-                **_body(spec, daemon.CREATING),
-            }  # fmt: skip
-            where = {"target": spec.target} if spec.target else {}
-            self._lxd.change("POST", "instances", body, project=spec.project, query=where)
+            self._make(spec)
         return self._converge(spec)
+
+    def _make(self, spec: model.ContainerSpec) -> None:
+        """Make the container, stopped: a copy of the image's template where it has one."""
+        fingerprint = aliases.resolve(self._lxd, spec.image)
+        template = None if spec.target else aliases.template(self._lxd, fingerprint)
+        source: dict[str, Any] = {"type": "image", "fingerprint": fingerprint}
+        if template:
+            project, name = template
+            source = {"type": "copy", "source": name, "project": project, "instance_only": True}
+        body = {
+            "name": spec.name, "type": "container", "ephemeral": spec.ephemeral,
+            "source": source, **_body(spec, daemon.CREATING),
+        }  # fmt: skip
+        if template:
+            body["config"][BASE_IMAGE] = fingerprint
+        where = {"target": spec.target} if spec.target else {}
+        self._lxd.change("POST", "instances", body, project=spec.project, query=where)
+        if template:
+            # A copy brings its original's marks along.
+            found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
+            self._put(spec, found, daemon.CREATING)
 
     def _unfinished(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
         """Whether what an earlier run left is to be thrown away; its content never is."""
         stage = found["config"].get(daemon.STAGE)
         if stage == daemon.ANEW or found["config"].get(GENERATION, "") != spec.generation:
             return True
-        made_from = found["config"].get("volatile.base_image", "")
+        made_from = found["config"].get(BASE_IMAGE, "")
         # Its image may have moved on since; a server follows only when it is told to.
         if spec.adopt or (stage == daemon.READY and found["config"].get(IMAGE) == spec.image):
             return False
@@ -254,6 +265,6 @@ def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
 
 def _outputs(found: dict[str, Any]) -> base.Outputs:
     return {
-        "fingerprint": found["config"].get("volatile.base_image", ""),
+        "fingerprint": found["config"].get(BASE_IMAGE, ""),
         "container_id": ownership.identity(found),
     }

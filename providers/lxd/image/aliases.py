@@ -10,6 +10,8 @@ from providers.lxd import daemon
 
 # On the image itself: images have properties, and no config.
 OWNER_PROPERTY = "grappe.owner"
+# A stopped instance with the image's content, `project/name`, that servers are copied from.
+TEMPLATE_PROPERTY = "grappe.template"
 
 
 def resolve(lxd: daemon.Daemon, name: str) -> str:
@@ -39,6 +41,19 @@ def image(lxd: daemon.Daemon, fingerprint: str) -> dict[str, Any] | None:
         return dict(lxd.get(f"images/{fingerprint}"))
     except daemon.AbsentError:
         return None
+
+
+def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
+    """Return project and name of the instance that stands for an image; None where none does."""
+    found = image(lxd, fingerprint) or {"properties": {}}
+    project, slash, name = found["properties"].get(TEMPLATE_PROPERTY, "").partition("/")
+    if not slash:
+        return None
+    try:
+        there = lxd.get(f"instances/{name}", project=project)
+    except daemon.AbsentError:
+        return None
+    return (project, name) if there["status"] == "Stopped" else None
 
 
 def demand(lxd: daemon.Daemon, alias: str, owner: str) -> None:

@@ -34,8 +34,9 @@ class PublishedDriver:
         try:
             self._generalise(spec)
             fingerprint = self._publish(spec)
-        finally:
+        except BaseException:
             self._remove_copy(spec)
+            raise
         description = f"published by Grappe for {spec.owner}"
         aliases.point(self._lxd, spec.name, fingerprint, description)
         return {"fingerprint": fingerprint}
@@ -162,7 +163,13 @@ class PublishedDriver:
     def _publish(self, spec: model.PublishedSpec) -> str:
         body = {
             "source": {"type": "instance", "name": spec.copy},
-            "properties": {**spec.properties, **_marks(spec)},
+            # The copy stays: LXD maps the owner of every file of an image at the first start of
+            # each instance from it, and a copy of this instance is spared that.
+            "properties": {
+                **spec.properties,
+                **_marks(spec),
+                aliases.TEMPLATE_PROPERTY: f"{spec.project}/{spec.copy}",
+            },
             # Minutes of gzip for an image that never leaves the host.
             "compression_algorithm": "none",
         }
