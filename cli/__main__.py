@@ -73,6 +73,16 @@ def _parser() -> argparse.ArgumentParser:
     test.add_argument("--keep", action="store_true", help="leave the sandbox up for a look")
     test.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
 
+    bench = add("bench", "cli.bench:run", "measure Grappe beside an expert's script and Ansible")
+    parts_of_it = ("contest", "crowd", "fragments")
+    bench.add_argument("parts", nargs="*", default=list(parts_of_it), metavar="PART",
+                       help="contest, crowd, fragments (default: all three)")  # fmt: skip
+    bench.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    bench.add_argument("--students", type=int, nargs="+", default=[1, 5, 10, 20])
+    bench.add_argument("--fragments", type=int, nargs="+", default=[1, 100, 1000, 4000])
+    bench.add_argument("--to", default="docs/benchmarks", help="where results and picture go")
+    bench.add_argument("--json", action="store_true", help="print the results as JSON")
+
     sandbox = commands.add_parser("sandbox", help="the throwaway lab host, workstation and relay")
     parts = sandbox.add_subparsers(metavar="ACTION", required=True)
     parts_made = [

@@ -15,11 +15,12 @@ from cli import environment, progress, stack
 from cli import sandbox as commands
 from engine import engine
 from providers import errors
-from providers.hosts import command
 from sandbox import box as boxes
-from sandbox import layout
+from sandbox import desk, layout
 
 NAME, NUMBER = "demo", 1
+# The golden image that its servers start from, and the recipe that it is made by.
+IMAGE, RECIPE = "demo-image", "standin"
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,82 +39,76 @@ def run(options: argparse.Namespace) -> int:
         found = engine.ensure(step.say)
         step.detail = f"pulumi {found.version}, {found.source}"
     environment.apply()
-    fresh = commands.bring_up(box)
+    fresh = commands.bring_up(box, image=False)
     # In a run that is to print JSON, nothing else goes to standard output.
     with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
-        if fresh and stack.file_of(NAME).exists():
-            # The lab host that the state knows is gone, and all that was on it.
-            stack.forget(argparse.Namespace(name=NAME, yes=True))
+        for name in (NAME, IMAGE):
+            if fresh and stack.file_of(name).exists():
+                # The lab host that the state knows is gone, and all that was on it.
+                stack.forget(argparse.Namespace(name=name, yes=True))
         servers = _bring_lab_up(box)
     with progress.step("from the workstation") as step:
-        cards = [_try(box, server, step.say) for server in servers]
+        password = stack.select(NAME).get_config("grappe:password").value
+        cards = [_try(box, server, password, step.say) for server in servers]
         step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
     _print_card(cards, as_json=options.json)
     return 0
 
 
 def _bring_lab_up(box: layout.Layout) -> list[dict[str, Any]]:
-    """Bring the stack up; return its servers."""
-    _write_stack(box)
-    sys.stderr.write(f"… pulumi up -s {NAME}\n")
-    stack.up(argparse.Namespace(name=NAME))
+    """Bring the image and the student's stack up; return the student's servers."""
+    _write_stacks(box)
+    for name in (IMAGE, NAME):
+        sys.stderr.write(f"… pulumi up -s {name}\n")
+        stack.up(argparse.Namespace(name=name, rebuild=None))
     return list(stack.select(NAME).outputs()["servers"].value)
 
 
 def _down(options: argparse.Namespace, box: layout.Layout) -> int:
-    if boxes.status(box).up and stack.file_of(NAME).exists():
+    up = boxes.status(box).up
+    for name in (NAME, IMAGE):
+        if not stack.file_of(name).exists():
+            continue
         try:
-            stack.down(argparse.Namespace(name=NAME))
+            if up:
+                stack.down(argparse.Namespace(name=name))
+                continue
         except automation.CommandError:
-            sys.stderr.write("the lab could not be destroyed; its lab host goes as a whole\n")
-            stack.forget(argparse.Namespace(name=NAME, yes=True))
-    elif stack.file_of(NAME).exists():
-        # The lab host is gone, and everything that was on it.
-        stack.forget(argparse.Namespace(name=NAME, yes=True))
+            sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
+        # The lab host is gone, or goes, and everything that was on it.
+        stack.forget(argparse.Namespace(name=name, yes=True))
     return commands.down(options)
 
 
-def _write_stack(box: layout.Layout) -> None:
+def _write_stacks(box: layout.Layout) -> None:
     os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
-    if stack.file_of(NAME).exists():
-        return
-    stack.new(
-        argparse.Namespace(
-            name=NAME,
-            number=NUMBER,
-            host=box.host_url,
-            workstation=box.workstation_url,
-            image=layout.IMAGE_ALIAS,
-            domain="",
-        )
-    )
+    common = {"host": box.host_url, "domain": "", "alias": ""}
+    if not stack.file_of(IMAGE).exists():
+        image = {"number": 0, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
+        stack.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
+    if not stack.file_of(NAME).exists():
+        student = {"number": NUMBER, "workstation": box.workstation_url, "image": RECIPE,
+                   "recipe": "", "login": "admin"}  # fmt: skip
+        stack.new(argparse.Namespace(name=NAME, post_install=True, **common, **student))
 
 
-def _try(box: layout.Layout, server: dict[str, Any], say: progress.Say) -> dict[str, Any]:
+def _try(
+    box: layout.Layout, server: dict[str, Any], password: str, say: progress.Say
+) -> dict[str, Any]:
     """Go every way to a server as a student would; the server must say its own name."""
     name, ssh = server["name"], server["ssh"]
     say(f"ssh {ssh['port']} → {name}")
-    argv = ["ssh", "-o", "BatchMode=yes", "-p", str(ssh["port"]), f"admin@{ssh['host']}",
-            "hostname; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"]  # fmt: skip
-    said = _on_workstation(box, argv).splitlines()
-    answers = {f"ssh port {ssh['port']}": said[0]}
+    command_there = "hostname; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+    said = desk.login(box, ssh["user"], ssh["port"], password, command_there).splitlines()
+    answers = {f"ssh port {ssh['port']}": said[0] if said else ""}
     for url in server["urls"]:
         say(url)
-        page = _on_workstation(box, ["curl", "-sSk", "--max-time", "10", url])
+        page = desk.run(box, ["curl", "-sSk", "--max-time", "10", url])
         answers[url] = page.partition(":")[0]
     for way, answer in answers.items():
         if answer != name:
             raise errors.NotReadyError(f"{way} is answered by {answer!r}, not by {name}")
     return {**server, "fingerprint": said[1].split()[1]}
-
-
-def _on_workstation(box: layout.Layout, argv: list[str]) -> str:
-    done = command.execute(["ip", "netns", "exec", box.workstation, *argv], timeout=30)
-    if not done.ok:
-        raise errors.NotReadyError(
-            f"`{' '.join(argv)}` failed on the workstation", seen=done.tail()
-        )
-    return done.stdout
 
 
 def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
@@ -126,9 +121,10 @@ def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
     for card in cards:
         ssh = card["ssh"]
         lines.append(f"  {card['name']}  {'   '.join(card['urls'])}")
-        lines.append(f"         ssh -p {ssh['port']} admin@{host}   {card['fingerprint']}")
+        lines.append(f"         ssh -p {ssh['port']} {ssh['user']}@{host}   {card['fingerprint']}")
     lines += [
         "",
+        "The password:        pulumi config get grappe:password -s demo",
         "On the workstation:  ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10",
         'See the plan:        eval "$(./lab env)"; pulumi preview -s demo',
         "Break it, mend it:   docs/first-hour.md",

@@ -34,13 +34,15 @@ def have_packages() -> None:
         step.detail = f"{len(installed)} installed" if installed else "all there"
 
 
-def bring_up(box: layout.Layout) -> bool:
-    """Bring a sandbox up with its image, step by step; return whether it is a fresh one."""
+def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
+    """Bring a sandbox up, step by step, with an image in it; return whether it is a fresh one."""
     with progress.step("lab host") as step:
         step.say(f"{box.system.title}, UFW and HAProxy")
         recipe.host_disk(box.system)
         fresh = boxes.up(box, step.say)
         step.detail = boxes.versions(box) if fresh else f"{box.host} is up already"
+    if not image:
+        return fresh
     with progress.step("image") as step:
         step.say("standin (a stand-in: no YunoHost)")
         recipe.server_image()

@@ -94,7 +94,7 @@ class Settings:
         limits: Limits of every server.
         default: The server that gets what is for no known domain; one of a host may.
         login: The administrator that the post-installation makes; left out, the student.
-        adopt: Whether containers, rules and backends that exist already are taken over.
+        adopt: Whether containers and images that exist already, and are nobody's, are taken over.
     """
 
     kind: str = "student"

@@ -35,7 +35,6 @@ class BackendSpec(wire.Spec):
         http_port: The server's port for HTTP.
         https_port: The server's port for TLS, which HAProxy does not decipher.
         default: Whether it also gets what is for no known domain; one of a host may.
-        adopts: Domains whose routing by hand, as the sheet writes it, is taken over with it.
     """
 
     domains: tuple[str, ...]
@@ -43,7 +42,6 @@ class BackendSpec(wire.Spec):
     http_port: int = 80
     https_port: int = 443
     default: bool = False
-    adopts: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

@@ -39,7 +39,6 @@ class RuleSpec(wire.Spec):
         target_address: The server's address.
         target_port: The server's port.
         comment: What `iptables -t nat -L` shows beside it.
-        adopt: Whether rules by hand for the same port, as the sheet writes them, are taken over.
     """
 
     port: int
@@ -49,7 +48,6 @@ class RuleSpec(wire.Spec):
     protocol: str = "tcp"
     address: str = ""
     interface: str = ""
-    adopt: bool = False
 
     def mistakes(self) -> list[wire.Mistake]:
         """Return what is wrong with the values."""

@@ -50,7 +50,6 @@ class PreflightSpec(wire.Spec):
         address: The address students dial; left out, the one the host was reached at.
         profiles: The LXD profiles of its servers.
         default: The server that gets what is for no known domain, where one does.
-        adopt: Whether what is there and nobody's is to be taken over.
         servers: Its servers.
     """
 
@@ -62,7 +61,6 @@ class PreflightSpec(wire.Spec):
     address: str = ""
     profiles: tuple[str, ...] = ("default",)
     default: str = ""
-    adopt: bool = False
     servers: tuple[PlannedServer, ...] = ()
 
 

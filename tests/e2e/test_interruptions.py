@@ -11,7 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from providers.hosts import command, gateway
-from tests.e2e.conftest import UP, Desk, Project, inventory
+from sandbox.trial import UP
+from tests.e2e.conftest import Desk, Project, inventory
 
 pytestmark = pytest.mark.sandbox
 

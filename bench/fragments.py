@@ -1,0 +1,90 @@
+"""What one more rule, one more backend and one request cost on a host that has many already."""
+
+from __future__ import annotations
+
+import json
+
+from bench import clock
+from bench.arena import IMAGE, Arena, Bystander
+from providers.haproxy import model as backends
+from providers.haproxy.resource import BackendProvider
+from providers.hosts import gateway
+from providers.nat import model as rules
+from providers.nat.resource import RuleProvider
+
+OWNER = "grappe/many"
+# The addresses lead nowhere (RFC 5737), so that no server has thousands of checks to answer.
+NOWHERE = "192.0.2.1"
+# Puts fragments into the store, as so many transactions before would have.
+_FILL = """
+import json, os, sys
+for folder, name, fragment in json.load(sys.stdin):
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, name), "w") as stream:
+        json.dump(fragment, stream, indent=1, sort_keys=True)
+"""
+
+
+def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
+    """Return for each size {fragments, rule, backend, request}, medians; the request in ms."""
+    host = gateway.connect(arena.box.host_url)
+    nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
+    found = []
+    arena.project.write("bystander", 99, image=IMAGE, servers=[{"name": "yuno1"}])
+    arena.up("bystander")
+    for size in sizes:
+        _fill(arena, host, size)
+        one: dict[str, list[float]] = {"rule": [], "backend": []}
+        for turn in range(rounds):
+            rule, backend = _rule(host.url, 5000 + turn), _backend(host.url, 5000 + turn)
+            one["rule"].append(clock.seconds(nat.create, rule))
+            one["backend"].append(clock.seconds(haproxy.create, backend))
+            nat.delete(rule)
+            haproxy.delete(backend)
+        medians = {kind: clock.median(times) for kind, times in one.items()}
+        found.append({"fragments": size, **medians, "request": _request(arena)})
+    _fill(arena, host, 0)
+    arena.down("bystander")
+    return found
+
+
+def _fill(arena: Arena, host: gateway.Host, size: int) -> None:
+    """Make the host's store hold so many rules and backends of ours, compiled and live."""
+    nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
+    script = "rm -f /var/lib/grappe/*/fragments/grappe+many+*.json"
+    arena.host("sh", "-c", f"'{script}'")
+    files = []
+    for number in range(1, size):
+        for area, fragment in (
+            ("nat", rules.fragment(_rule(host.url, number))),
+            ("haproxy", backends.fragment(_backend(host.url, number))),
+        ):
+            name = fragment.id.replace("/", "+") + ".json"
+            files.append([f"/var/lib/grappe/{area}/fragments", name, fragment.as_json()])
+    arena.host("python3", "-c", f"'{_FILL}'", stdin=json.dumps(files).encode())
+    # One change more compiles them all; where none are left, it takes the last ones away.
+    rule, backend = _rule(host.url, 4999), _backend(host.url, 4999)
+    nat.create(rule)
+    haproxy.create(backend)
+    if not size:
+        nat.delete(rule)
+        haproxy.delete(backend)
+
+
+def _rule(url: str, number: int) -> rules.RuleSpec:
+    return rules.RuleSpec(
+        host=url, owner=OWNER, name=f"r{number}", port=20000 + number, target_address=NOWHERE,
+        target_port=22, comment=f"r{number}",
+    )  # fmt: skip
+
+
+def _backend(url: str, number: int) -> backends.BackendSpec:
+    return backends.BackendSpec(
+        host=url, owner=OWNER, name=f"b{number}", domains=(f"b{number}.many.test",),
+        address=NOWHERE,
+    )  # fmt: skip
+
+
+def _request(arena: Arena) -> float:
+    """Return the median time of a routed request, of fifty by one client, in milliseconds."""
+    return Bystander(arena, "bystander").time(50)

@@ -1,0 +1,79 @@
+"""The results as tables that a person reads, with the goals beside them."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from typing import Any
+
+# At most this part of another way's time.
+GOALS = {
+    ("up", "ansible"): 0.5, ("up", "expert"): 2.0, ("nothing", "ansible"): 0.45,
+    ("down", "ansible"): 0.5,
+}  # fmt: skip
+
+
+def machine() -> str:
+    """Return what the machine is, without a name."""
+    cpu = pathlib.Path("/proc/cpuinfo").read_text()
+    models = [line.split(": ", 1)[1] for line in cpu.splitlines() if line.startswith("model name")]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30
+    return f"{len(models)} x {models[0]}, {memory} GiB, Linux {os.uname().release}"
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    parts = [f"Measured on {results['date']} on {results['machine']}; {results['host']}."]
+    if contest := results.get("contest"):
+        parts.append(_contest(contest))
+    if rows := results.get("crowd"):
+        parts.append(_crowd(rows))
+    if rows := results.get("fragments"):
+        parts.append(_fragments(rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def _contest(contest: dict[str, dict[str, float]]) -> str:
+    lines = [
+        "| | expert's script | Ansible | Grappe | of the expert's | of Ansible's | goal |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for phase, title in (("up", "up"), ("nothing", "nothing to do"), ("down", "down")):
+        ours = contest["grappe"][phase]
+        ratios = {way: ours / contest[way][phase] for way in ("expert", "ansible")}
+        goals = [
+            f"{'met' if ratios[way] <= goal else 'missed'}: {goal} of {way}"
+            for (what, way), goal in GOALS.items()
+            if what == phase
+        ]
+        lines.append(
+            f"| {title} | {contest['expert'][phase]} s | {contest['ansible'][phase]} s | {ours} s "
+            f"| {ratios['expert']:.2f} | {ratios['ansible']:.2f} | {'; '.join(goals)} |"
+        )
+    return "\n".join(lines)
+
+
+def _crowd(rows: list[dict[str, float]]) -> str:
+    lines = [
+        "| students at once | bare launches | Grappe up | ratio | Grappe down | bystander |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['students']} | {row['bare']} s | {row['grappe']} s | "
+        f"{row['grappe'] / row['bare']:.2f} | {row['down']} s | "
+        f"{row['failures']} of {row['requests']} requests failed |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def _fragments(rows: list[dict[str, float]]) -> str:
+    lines = [
+        "| on the host already | one more rule | one more backend | a routed request |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| {row['fragments']} | {row['rule']} s | {row['backend']} s | {row['request']} ms |"
+        for row in rows
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,82 @@
+"""`./lab bench`: Grappe beside an expert's script and Ansible, in one run on one sandbox."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import pathlib
+import sys
+import tempfile
+from typing import Any
+
+from bench import arena as arenas
+from bench import contest, crowd, fragments, report
+from cli import environment, progress
+from cli import sandbox as commands
+from providers.hosts import command, gateway
+from sandbox import box as boxes
+from sandbox import layout, trial
+
+SANDBOX = "grappe-bench"
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, and write the results to the folder given."""
+    box = layout.Layout(SANDBOX)
+    os.environ["GRAPPE_SANDBOX"] = SANDBOX
+    commands.have_packages()
+    with progress.step("ansible") as step:
+        step.say("its own python environment")
+        ansible = arenas.environment_of(layout.cache() / "bench")
+    boxes.down(box)
+    with progress.step("lab host") as step:
+        boxes.up(box, step.say)
+        step.detail = boxes.versions(box)
+    environment.apply()
+    try:
+        with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
+            env = environment.prepare(lambda _text: None)
+            arena = arenas.Arena(box, trial.Trial(pathlib.Path(folder), box, env))
+            results = _measure(arena, ansible, options)
+    finally:
+        gateway.close_all()
+        boxes.down(box)
+    target = pathlib.Path(options.to)
+    target.mkdir(parents=True, exist_ok=True)
+    (target / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    picture = [str(ansible / "bin" / "python"), str(environment.ROOT / "bench" / "plot.py"),
+               str(target / "results.json"), str(target / "results.svg")]  # fmt: skip
+    drawn = command.execute(picture, timeout=120)
+    if not drawn.ok:
+        sys.stderr.write(drawn.tail() + "\n")
+    sys.stdout.write(json.dumps(results) + "\n" if options.json else report.tables(results))
+    return 0
+
+
+def _measure(
+    arena: arenas.Arena, ansible: pathlib.Path, options: argparse.Namespace
+) -> dict[str, Any]:
+    results: dict[str, Any] = {
+        "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        "machine": report.machine(),
+        "host": boxes.versions(arena.box),
+        "rounds": options.rounds,
+    }
+    with progress.step("image"):
+        arena.project.image("image", recipe="standin", alias=arenas.IMAGE)
+        arena.pulumi("image", *arenas.UP)
+    if "contest" in options.parts:
+        with progress.step("one student") as step:
+            step.say("an expert's script, Ansible and Grappe, in turns")
+            results["contest"] = contest.run(arena, ansible, options.rounds)
+    if "crowd" in options.parts:
+        with progress.step("many students") as step:
+            step.say(f"{', '.join(map(str, options.students))} at the same time")
+            results["crowd"] = crowd.run(arena, options.students)
+    if "fragments" in options.parts:
+        with progress.step("one more") as step:
+            step.say(f"{', '.join(map(str, options.fragments))} fragments already there")
+            results["fragments"] = fragments.run(arena, options.fragments, options.rounds)
+    return results

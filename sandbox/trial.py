@@ -1,0 +1,107 @@
+"""A copy of the project with a state of its own, to try whole stacks in a sandbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from sandbox import layout
+
+ROOT = pathlib.Path(__file__).parent.parent
+PARTS = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "cli", "components", "engine",
+         "providers", "recipes", "sandbox", "stacks")  # fmt: skip
+UP = ("up", "--yes", "--skip-preview")
+
+
+class Trial:
+    """A copy of the project, its stacks and its state.
+
+    Args:
+        folder: An empty folder for it.
+        box: The sandbox that its stacks act on.
+        env: What `pulumi` needs in its environment, as `./lab env` prints it.
+
+    """
+
+    def __init__(self, folder: pathlib.Path, box: layout.Layout, env: Mapping[str, str]) -> None:
+        self.folder, self.box = folder, box
+        for part in PARTS:
+            source = ROOT / part
+            if source.is_dir():
+                ignore = shutil.ignore_patterns("__pycache__", "Pulumi.*.yaml")
+                shutil.copytree(source, folder / part, ignore=ignore)
+            else:
+                shutil.copy2(source, folder / part)
+        (folder / ".venv").symlink_to(ROOT / ".venv")
+        (folder / ".state").mkdir()
+        self.env = {
+            **os.environ,
+            **env,
+            "PULUMI_CONFIG_PASSPHRASE": "only for this trial",
+            "GRAPPE_SANDBOX": box.name,
+        }
+        self.env.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
+        self.stacks: list[str] = []
+
+    def write(self, stack: str, number: int, **settings: Any) -> None:
+        """Write a stack file for the sandbox, and make the stack when it is new."""
+        values = {
+            "host": self.box.host_url, "workstation": self.box.workstation_url,
+            "number": number, "image": layout.IMAGE_ALIAS, **settings,
+        }  # fmt: skip
+        path = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
+        kept = yaml.safe_load(path.read_text()) if path.exists() else {}
+        config = {f"grappe:{key}": value for key, value in values.items()}
+        path.write_text(yaml.safe_dump({**kept, "config": config}))
+        if stack not in self.stacks:
+            self.stacks.append(stack)
+            self.pulumi("stack", "init", stack)
+
+    def image(self, stack: str, **settings: Any) -> None:
+        """Write the stack file of an image for the sandbox, and make the stack."""
+        values = {"kind": "image", "host": self.box.host_url, **settings}
+        path = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
+        config = {f"grappe:{key}": value for key, value in values.items()}
+        path.write_text(yaml.safe_dump({"config": config}))
+        if stack not in self.stacks:
+            self.stacks.append(stack)
+            self.pulumi("stack", "init", stack)
+
+    def pulumi(self, *arguments: str, ok: bool = True) -> str:
+        """Run pulumi; return all it said."""
+        return self.run("pulumi", *arguments, ok=ok)
+
+    def lab(self, *arguments: str, ok: bool = True) -> str:
+        """Run ./lab; return all it said."""
+        return self.run("./lab", *arguments, ok=ok)
+
+    def run(self, *argv: str, ok: bool = True) -> str:
+        """Run a command in the project; it must succeed, or fail, as told."""
+        done = subprocess.run(
+            argv, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, timeout=300,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        if (done.returncode == 0) is not ok:
+            said = f"{' '.join(argv)}: {done.returncode}\n{done.stdout}"
+            raise AssertionError(said)
+        return done.stdout
+
+    def up(self, stack: str, *arguments: str, ok: bool = True) -> str:
+        """Bring a stack up."""
+        return self.pulumi(*UP, "-s", stack, *arguments, ok=ok)
+
+    def destroy(self, stack: str) -> str:
+        """Take a stack down."""
+        return self.pulumi("destroy", "--yes", "--skip-preview", "-s", stack)
+
+    def outputs(self, stack: str) -> dict[str, Any]:
+        """Return a stack's outputs."""
+        text = self.pulumi("stack", "output", "--json", "-s", stack)
+        return dict(json.loads(text))

@@ -1,0 +1,96 @@
+"""Recipes: what they are read into, and what is refused."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from providers import wire
+from stacks import recipe
+
+GOOD = """\
+description: a test
+alias: test
+base: {suite: bookworm}
+environment: {A: "1"}
+steps:
+  - name: one
+    files: [{path: /srv/a b, from: file, mode: "0755"}]
+    script: one.sh
+    environment: {B: "2"}
+  - {name: two, run: [echo, "it's"]}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path) -> pathlib.Path:
+    """A folder of recipes with one in it."""
+    home = tmp_path / "test"
+    home.mkdir()
+    (home / "recipe.yaml").write_text(GOOD)
+    (home / "file").write_text("it's a $file\n")
+    (home / "one.sh").write_text("echo one\n")
+    return tmp_path
+
+
+def test_a_recipe_is_read_whole(folder: pathlib.Path) -> None:
+    """Files and scripts become the step's script; variables are merged."""
+    read = recipe.read("test", folder)
+    one, two = read.steps
+    assert "printf '%s' 'it'\"'\"'s a $file\n' > '/srv/a b'" in one.script
+    assert one.script.endswith("echo one\n")
+    assert {"A": "1", "B": "2"} == one.environment
+    assert "echo 'it'\"'\"'s'\n" == two.script
+    assert read.starts_over
+
+
+def test_its_hash_is_that_of_all_that_makes_the_image(folder: pathlib.Path) -> None:
+    """A word of a description does not change it; a byte of a file does."""
+    before = recipe.read("test", folder).digest
+    path = folder / "test" / "recipe.yaml"
+    path.write_text(GOOD.replace("a test", "another test"))
+    assert before == recipe.read("test", folder).digest
+    (folder / "test" / "file").write_text("changed\n")
+    assert before != recipe.read("test", folder).digest
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("alias: test", "alias: a b"), "is not an alias"),
+        (("base: {suite: bookworm}", "base: {}"), 'base "nothing" is not one of server, metadata'),
+        (("base: {suite: bookworm}", "base: {server: https://x}"), "which image of the server?"),
+        (("script: one.sh", "scirpt: one.sh"), "Did you mean script?"),
+        (("script: one.sh", "script: two.sh"), "is not a file of the recipe's folder"),
+        (("from: file", "from: elif"), "steps[0].files[0].from"),
+        (("    script: one.sh\n", ""), "one of the two is to be done"),
+        (("environment: {A", "needs: [x]\nenvironment: {A"), "needs is not a setting"),
+        (("    script: one.sh", "    script: one.sh\n    needs: [x]"), "is not a URL"),
+        (("steps:", "on_failure: stop\nsteps:"), "is not one of go on, start over"),
+    ],
+)
+def test_what_is_refused(folder: pathlib.Path, change: tuple[str, str], words: str) -> None:
+    """With the file, the key, the value and what would be right."""
+    (folder / "test" / "recipe.yaml").write_text(GOOD.replace(*change))
+    with pytest.raises(wire.Mistakes) as found:
+        recipe.read("test", folder)
+    assert words in str(found.value)
+    assert "recipes/test/recipe.yaml: " in str(found.value)
+
+
+def test_two_recipes_with_one_alias(folder: pathlib.Path) -> None:
+    """Each names the other."""
+    other = folder / "other"
+    other.mkdir()
+    (other / "recipe.yaml").write_text("description: x\nalias: test\nbase: {suite: s}\nsteps: []\n")
+    for name, rival in (("test", "other"), ("other", "test")):
+        with pytest.raises(wire.Mistakes, match=f"is the alias of recipes/{rival} too"):
+            recipe.read(name, folder)
+
+
+@pytest.mark.parametrize("name", recipe.names())
+def test_those_we_have_are_well_and_say_where_they_were_run(name: str) -> None:
+    """What could not be run is marked as not run."""
+    assert recipe.read(name).steps
+    assert "tested: " in (recipe.FOLDER / name / "recipe.yaml").read_text()
