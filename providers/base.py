@@ -100,7 +100,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare our own keys; a host under a new URL may still be the same host."""
-        old, new = wire.clean(olds), wire.clean(news)
+        # A state that an older Grappe wrote has not the fields that have come since.
+        old, new = {**wire.defaults(self.spec), **wire.clean(olds)}, wire.clean(news)
         names = [field.name for field in dataclasses.fields(self.spec)]
         changed = {name for name in names if old.get(name) != new.get(name)}
         replaces = changed & self.spec.REPLACES

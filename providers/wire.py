@@ -95,6 +95,17 @@ def encode(value: Any) -> Any:
     return value
 
 
+def defaults(kind: type[Any]) -> dict[str, Any]:
+    """Return what the fields of a dataclass are where they are left out, as they go on the wire."""
+    found = {}
+    for field in dataclasses.fields(kind):
+        if field.default is not dataclasses.MISSING:
+            found[field.name] = encode(field.default)
+        elif field.default_factory is not dataclasses.MISSING:
+            found[field.name] = encode(field.default_factory())
+    return found
+
+
 def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
     """Turn properties into a frozen dataclass.
 

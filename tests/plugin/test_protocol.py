@@ -119,6 +119,17 @@ def test_check_fills_in_defaults_and_floats_become_whole(plugin: Any) -> None:
     assert {**RULE, **filled} == values(answer.inputs)
 
 
+def test_a_state_of_an_older_grappe_is_no_change(plugin: Any) -> None:
+    """Fields that have come since are at their defaults, and replace nothing."""
+    old = {**COMMON, "name": "yuno1", "project": "grappe-a", "image": "i", "network": "gr-1",
+           "address": "10.64.1.10"}  # fmt: skip
+    news = plugin.Check(provider_pb2.CheckRequest(news=struct(ContainerProvider, old))).inputs
+    request = provider_pb2.DiffRequest(olds=struct(ContainerProvider, old), news=news)
+    answer = plugin.Diff(request)
+    assert provider_pb2.DiffResponse.DIFF_NONE == answer.changes
+    assert [] == list(answer.replaces)
+
+
 def test_check_tells_all_mistakes_on_the_empty_property(plugin: Any) -> None:
     """One failure, no property named, every mistake in it, no control characters."""
     bad = {**RULE, "port": 0, "target_address": "", "comment": "a\x1b[31m b", "unknown": "x"}
