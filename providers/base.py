@@ -99,9 +99,24 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         return dynamic.CheckResult({**properties, DRIFT: ""}, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
-        """Compare our own keys; a host under a new URL may still be the same host."""
+        """Compare our own keys with what is really there, on the host where it was made.
+
+        Looking here, and not by a refresh before each run, spares a run a second start of
+        the plugin: a plan of what has drifted costs one look. A host under a new URL may still be
+        the same host.
+        """
         # A state that an older Grappe wrote has not the fields that have come since.
         old, new = {**wire.defaults(self.spec), **wire.clean(olds)}, wire.clean(news)
+        if old.get(MACHINE):
+            spec = self._decode(olds)
+            _host, reading = _spoken(
+                lambda: self._act(spec, lambda driver: driver.read(spec), props=olds)
+            )
+            if reading is None:
+                return dynamic.DiffResult(
+                    changes=True, replaces=["name"], delete_before_replace=True
+                )
+            old |= {**wire.encode(reading.spec), DRIFT: reading.drift}
         names = [field.name for field in dataclasses.fields(self.spec)]
         changed = {name for name in names if old.get(name) != new.get(name)}
         replaces = changed & self.spec.REPLACES

@@ -42,8 +42,7 @@ class PostInstallDriver:
             return None
         if self._file(spec, model.INSTALLED) is None:
             return base.Reading(spec, drift=f"{model.INSTALLED} is not there")
-        domain = (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
-        return base.Reading(dataclasses.replace(spec, domain=domain))
+        return base.Reading(dataclasses.replace(spec, domain=self._domain(spec)))
 
     def update(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> base.Outputs:
         """Post-install again what lost it; what is installed is YunoHost's own to change."""
@@ -51,6 +50,8 @@ class PostInstallDriver:
             return self.create(new)
         names = ("domain", "login", "password")
         changed = [name for name in names if getattr(old, name) != getattr(new, name)]
+        if self._domain(new) != new.domain and "domain" not in changed:
+            changed.insert(0, "domain")
         if changed:
             raise errors.BadInputError(
                 f"{new.container} is post-installed already, and its {' and '.join(changed)} "
@@ -62,6 +63,9 @@ class PostInstallDriver:
 
     def delete(self, spec: model.PostInstallSpec) -> None:
         """Do nothing: YunoHost has no way back, and the container goes with all of it."""
+
+    def _domain(self, spec: model.PostInstallSpec) -> str:
+        return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
 
     def _run(self, spec: model.PostInstallSpec, what: job.Job, words: str) -> str:
         done = shell.run(self._lxd, spec.project, spec.container, what)
