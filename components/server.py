@@ -69,6 +69,7 @@ class Server(pulumi.ComponentResource):
                 target_address=server.address,
                 target_port=SSH_PORT,
                 comment=f"{server.name}_ssh",
+                adopt=lab.adopt,
             ),
             # It needs no bridge to be there: it matches them by their names' beginning.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight]),
@@ -105,6 +106,7 @@ class Server(pulumi.ComponentResource):
                 domains=(server.domain,),
                 address=server.address,
                 default=lab.default == server.name,
+                adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
             ),
             # A backend without its server would answer 503 to whoever asks early.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),

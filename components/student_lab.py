@@ -42,6 +42,7 @@ class StudentLab(pulumi.ComponentResource):
                 address=lab.address,
                 profiles=lab.profiles,
                 default=lab.default,
+                adopt=lab.adopt,
                 servers=tuple(
                     PlannedServer(
                         name=item.name,

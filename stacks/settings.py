@@ -94,7 +94,8 @@ class Settings:
         limits: Limits of every server.
         default: The server that gets what is for no known domain; one of a host may.
         login: The administrator that the post-installation makes; left out, the student.
-        adopt: Whether containers and images that exist already, and are nobody's, are taken over.
+        adopt: Whether what exists already and is nobody's is taken over: containers, images, rules
+            in before.rules and routing in haproxy.cfg, as the lab sheet has people make them.
     """
 
     kind: str = "student"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from providers import errors
@@ -62,13 +62,27 @@ class Client:
         )
 
 
-def over(host: gateway.Host, name: str, area: str, frame: Mapping[str, Any]) -> Client:
-    """Return the client of an area on a host; `name` is its folder in the store."""
-    module = area.rpartition(".")[0]
-    needs = (*NEEDS, module)
+def over(
+    host: gateway.Host,
+    name: str,
+    area: str,
+    frame: Mapping[str, Any],
+    needs: Sequence[str] = (),
+) -> Client:
+    """Return the client of an area on a host.
+
+    Args:
+        host: The host.
+        name: The area's folder in the store.
+        area: The dotted name of the area's class.
+        frame: What surrounds the fragments.
+        needs: Modules of ours that the area's module imports beside those of this package.
+
+    """
+    sent = (*NEEDS, *needs, area.rpartition(".")[0])
 
     def send(request: Mapping[str, Any]) -> dict[str, Any]:
-        answer = host.call("providers.fragments.transaction", request, needs=needs)
+        answer = host.call("providers.fragments.transaction", request, needs=sent)
         return dict(answer)
 
     return Client(host.url, f"{host.store}/{name}", area, frame, send)

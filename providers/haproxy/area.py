@@ -18,6 +18,7 @@ from typing import Any, Dict, List, Mapping
 from providers.fragments import document
 from providers.fragments.area import Area, Files, Fragment
 from providers.fragments.system import File, RefusedError, System
+from providers.haproxy import by_hand
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 MAPS = "/var/lib/grappe/haproxy/maps"
@@ -52,10 +53,24 @@ class HaproxyArea(Area):
             return {CONFIG: File(document.remove(config.content))}
         if config.content is None:
             raise RefusedError(f"there is no {CONFIG}", do="apt install haproxy")
-        outside = document.split(config.content)
+        content = self._adopt(fragments, config.content)
+        outside = document.split(content)
         self._outside = outside.before + outside.after
         body = self._body(fragments, self._outside)
-        return {CONFIG: File(document.put(config.content, body))}
+        return {CONFIG: File(document.put(content, body))}
+
+    def _adopt(self, fragments: List[Fragment], config: str) -> str:
+        """Take over the routing by hand where every domain of it is a lab's that is told to."""
+        adopted = {domain for f in fragments for domain in f["parts"].get("adopts", ())}
+        if not adopted:
+            return config
+        strays = sorted(by_hand.domains(config) - adopted)
+        if strays:
+            raise RefusedError(
+                f"{CONFIG} routes {', '.join(strays)} by hand, which no server of the lab has",
+                do="give a server of the lab that domain, or take it out of the file",
+            )
+        return by_hand.without(config)
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
         """Have HAProxy check the staged file; tell apart whose mistake it is."""

@@ -35,6 +35,8 @@ class BackendSpec(wire.Spec):
         http_port: The server's port for HTTP.
         https_port: The server's port for TLS, which HAProxy does not decipher.
         default: Whether it also gets what is for no known domain; one of a host may.
+        adopts: Domains whose routing by hand, as the sheet has it, is taken over with it: all
+            of the lab's, for the sheet routes them together.
     """
 
     domains: tuple[str, ...]
@@ -42,6 +44,7 @@ class BackendSpec(wire.Spec):
     http_port: int = 80
     https_port: int = 443
     default: bool = False
+    adopts: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -84,6 +87,7 @@ def fragment(spec: BackendSpec) -> Fragment:
             "domains": list(spec.domains),
             "label": spec.label,
             "default": spec.default,
+            "adopts": list(spec.adopts),
             "sections": _TEMPLATES.get_template("backend.cfg.j2").render(backend=spec),
         },
     )

@@ -7,6 +7,7 @@ from providers.haproxy import model
 from providers.hosts import gateway
 
 AREA = "providers.haproxy.area.HaproxyArea"
+NEEDS = ("providers.haproxy.by_hand",)
 
 
 class BackendProvider(base.Provider[model.BackendSpec]):
@@ -18,7 +19,7 @@ class BackendProvider(base.Provider[model.BackendSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "haproxy", AREA, model.frame())
+        store = client.over(host, "haproxy", AREA, model.frame(), NEEDS)
         return driver.FragmentDriver(store, model.BackendSpec, model.fragment)
 
 

@@ -8,11 +8,13 @@ the same rules at boot where it is not.
 
 from __future__ import annotations
 
-from typing import List
+import shlex
+from typing import Any, List, Mapping, Set
 
 from providers.fragments import document
 from providers.fragments.area import Area, Files, Fragment
-from providers.fragments.system import File, RefusedError
+from providers.fragments.system import File, RefusedError, System
+from providers.nat import by_hand
 
 RULES = "/etc/ufw/before.rules"
 INIT = "/etc/ufw/before.init"
@@ -57,6 +59,10 @@ class NatArea(Area):
     name = "nat"
     links = (WANTED,)
 
+    def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
+        super().__init__(system, frame)
+        self._adopted: Set[str] = set()
+
     def paths(self) -> List[str]:
         """Return the files that the rules stand in."""
         return [INIT_MODE, RULES, INIT, UNIT, WANTED, LOAD]
@@ -76,6 +82,7 @@ class NatArea(Area):
             }
         if rules.content is None:
             raise RefusedError("there is no /etc/ufw/before.rules", do="apt install ufw")
+        self._adopted = {key for f in fragments if f["parts"].get("adopt") for key in f["keys"]}
         jumps = [f"-A {chain} -j {ours}" for ours, chain in sorted(JUMPS.items())]
         nat = _table("nat", [NAT], self._rules(fragments))
         body = _table("filter", [FORWARD, INPUT], self.frame["filter"] + jumps) + nat
@@ -86,7 +93,7 @@ class NatArea(Area):
         init_body = INIT_BODY + ("exit 0\n" if switched_off else "")
         return {
             INIT_MODE: File(mode, 0o600),
-            RULES: File(document.put(rules.content, body)),
+            RULES: File(document.put(by_hand.without(rules.content, self._adopted), body)),
             INIT: File(
                 document.put(script, init_body, after_first_line=True),
                 int(mode, 8) | 0o110,
@@ -129,6 +136,8 @@ class NatArea(Area):
         chains = _table("filter", [FORWARD, INPUT], self.frame["filter"]) if filtered else ""
         self.system.must(["iptables-restore", "-w", "-n"], chains + content)
         self._jump("nat", "PREROUTING", NAT)
+        for line in by_hand.among(self._loaded("nat", "PREROUTING"), self._adopted):
+            self.system.must(["iptables", "-w", "-t", "nat", "-D", *shlex.split(line)[1:]])
         if filtered:
             for ours, chain in JUMPS.items():
                 self._jump("filter", chain, ours)
@@ -140,6 +149,8 @@ class NatArea(Area):
             return ""
         wanted = [line for line in content.splitlines() if line.startswith("-A ")]
         wrong = self._compare("nat", NAT, wanted)
+        for line in by_hand.among(self._loaded("nat", "PREROUTING"), self._adopted):
+            wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
         if not wrong and not self._has_jump("nat", "PREROUTING", NAT):
             wrong = f"nothing leads to the chain {NAT} of the nat table"
         if wrong or not self._ufw_is_loaded():

@@ -39,6 +39,7 @@ class RuleSpec(wire.Spec):
         target_address: The server's address.
         target_port: The server's port.
         comment: What `iptables -t nat -L` shows beside it.
+        adopt: Whether rules by hand for the same port, as the sheet has them, are taken over.
     """
 
     port: int
@@ -48,6 +49,7 @@ class RuleSpec(wire.Spec):
     protocol: str = "tcp"
     address: str = ""
     interface: str = ""
+    adopt: bool = False
 
     def mistakes(self) -> list[wire.Mistake]:
         """Return what is wrong with the values."""
@@ -90,7 +92,11 @@ def fragment(spec: RuleSpec) -> Fragment:
         owner=spec.owner,
         keys=(f"{spec.protocol}/{spec.port}",),
         spec=wire.encode(spec),
-        parts={"rule": line, "target": f"{spec.target_address}:{spec.target_port}"},
+        parts={
+            "rule": line,
+            "target": f"{spec.target_address}:{spec.target_port}",
+            "adopt": spec.adopt,
+        },
     )
 
 

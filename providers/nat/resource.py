@@ -7,6 +7,7 @@ from providers.hosts import gateway
 from providers.nat import model
 
 AREA = "providers.nat.area.NatArea"
+NEEDS = ("providers.nat.by_hand",)
 
 
 class RuleProvider(base.Provider[model.RuleSpec]):
@@ -18,7 +19,7 @@ class RuleProvider(base.Provider[model.RuleSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "nat", AREA, model.frame())
+        store = client.over(host, "nat", AREA, model.frame(), NEEDS)
         return driver.FragmentDriver(store, model.RuleSpec, model.fragment)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from providers import wire
 from providers.fragments import document
+from providers.haproxy import by_hand
 
 OWNER = "user.grappe.owner"
 BRIDGE = re.compile(r"gr-(\d+)")
@@ -50,6 +51,7 @@ class PreflightSpec(wire.Spec):
         address: The address students dial; left out, the one the host was reached at.
         profiles: The LXD profiles of its servers.
         default: The server that gets what is for no known domain, where one does.
+        adopt: Whether routing by hand for its domains is to be taken over.
         servers: Its servers.
     """
 
@@ -61,6 +63,7 @@ class PreflightSpec(wire.Spec):
     address: str = ""
     profiles: tuple[str, ...] = ("default",)
     default: str = ""
+    adopt: bool = False
     servers: tuple[PlannedServer, ...] = ()
 
 
@@ -72,7 +75,12 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[wire.Mistake]:
         facts: What `survey.main` returned.
 
     """
-    found = [*_host(spec, facts), *_files(facts), *_ports(spec, facts), *_domains(spec, facts)]
+    found = [
+        *_host(spec, facts),
+        *_files(spec, facts),
+        *_ports(spec, facts),
+        *_domains(spec, facts),
+    ]
     if "error" not in facts["lxd"]:
         found += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts)]
     return found
@@ -95,7 +103,7 @@ def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistak
         )
 
 
-def _files(facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
     for path, text in facts["files"].items():
         try:
             outside = document.split(text or "")
@@ -106,7 +114,15 @@ def _files(facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
                 "back, or remove the rest of it by hand",
             )
             continue
-        if path.endswith("haproxy.cfg"):
+        if path.endswith("haproxy.cfg") and spec.adopt:
+            strays = by_hand.domains(text or "") - {server.domain for server in spec.servers}
+            if strays:
+                yield wire.Mistake(
+                    "grappe:adopt",
+                    f"{path} routes {', '.join(sorted(strays))} by hand, which no server of the "
+                    "lab has. Give a server that domain, or take it out of the file",
+                )
+        elif path.endswith("haproxy.cfg"):
             for number, line in enumerate((outside.before + outside.after).splitlines(), 1):
                 match = re.match(r"\s*bind\s+\S*:(\d+)\b", line)
                 if match and int(match.group(1)) in WEB_PORTS:

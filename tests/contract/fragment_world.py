@@ -48,6 +48,7 @@ class Kind:
     dotted: str
     render: Callable[[Any], Any]
     frame: Callable[[], Mapping[str, Any]]
+    needs: tuple[str, ...] = ()
 
     def make(self, host: str, name: str = "yuno1", owner: str = OWNER, **changes: Any) -> Any:
         """Return a spec."""
@@ -61,13 +62,14 @@ KINDS = {
                 "comment": "yuno1_ssh"},
         changed={"target_address": "10.79.159.20"}, key="tcp/62222",
         area=nat_area.NatArea, dotted=nat_resource.AREA, render=nat.fragment, frame=nat.frame,
+        needs=nat_resource.NEEDS,
     ),
     "haproxy": Kind(
         folder="haproxy", file="/etc/haproxy/haproxy.cfg", spec=haproxy.BackendSpec,
         sample={"domains": ("yuno1.contract.test",), "address": "10.79.159.10"},
         changed={"address": "10.79.159.20"}, key="domain yuno1.contract.test",
         area=haproxy_area.HaproxyArea, dotted=haproxy_resource.AREA, render=haproxy.fragment,
-        frame=haproxy.frame,
+        frame=haproxy.frame, needs=haproxy_resource.NEEDS,
     ),
     "hosts": Kind(
         folder="hosts", file="/etc/hosts", spec=hosts_file.EntrySpec,
@@ -141,7 +143,7 @@ class RealWorld:
 
     def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
         """Return the driver of a kind."""
-        store = client.over(self._host, kind.folder, kind.dotted, kind.frame())
+        store = client.over(self._host, kind.folder, kind.dotted, kind.frame(), kind.needs)
         return driver.FragmentDriver(store, kind.spec, kind.render)
 
     def read(self, path: str) -> str:

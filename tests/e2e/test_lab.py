@@ -39,7 +39,7 @@ def test_up_then_nothing_to_do(project: Project, desk: Desk) -> None:
     project.up("alice")
     servers = project.outputs("alice")["servers"]
     assert ["yuno1", "yuno2"] == [server["name"] for server in servers]
-    assert {"host": "192.168.8.10", "port": 22282} == servers[0]["ssh"]
+    assert {"host": "192.168.8.10", "port": 22282, "user": "admin"} == servers[0]["ssh"]
     assert desk.answers(servers)
     project.up("alice", "--expect-no-changes")
     project.pulumi("preview", "--expect-no-changes", "-s", "alice")

@@ -6,7 +6,7 @@ from providers import base
 from providers.hosts import gateway
 from providers.nat import model as nat
 from providers.nat.opening import model
-from providers.nat.resource import AREA
+from providers.nat.resource import AREA, NEEDS
 
 
 class OpeningProvider(base.Provider[model.OpeningSpec]):
@@ -18,7 +18,7 @@ class OpeningProvider(base.Provider[model.OpeningSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "nat", AREA, nat.frame())
+        store = client.over(host, "nat", AREA, nat.frame(), NEEDS)
         return driver.FragmentDriver(store, model.OpeningSpec, model.fragment)
 
 

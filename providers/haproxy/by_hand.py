@@ -1,0 +1,77 @@
+"""Routing as the lab sheet has people write it into haproxy.cfg, found and taken over. Pure.
+
+Runs on the host too: standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import List, Set, Tuple
+
+from providers.fragments import document
+
+_SECTION = re.compile(
+    r"(global|defaults|frontend|backend|listen|userlist|peers|resolvers|cache|program|"
+    r"http-errors|ring|mailers|fcgi-app)\b\s*(\S*)"
+)
+_BIND = re.compile(r"^\s*bind\s+\S*:(80|443)\b", re.MULTILINE)
+_DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
+_LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
+
+Sections = List[Tuple[str, str, str]]
+
+
+def domains(text: str) -> Set[str]:
+    """Return the domains that are routed by hand through the web's ports."""
+    mine = _routing(_sections(_outside(text)))
+    return {
+        domain.lower()
+        for _kind, _name, body in mine
+        for listed in _DOMAINS.findall(body)
+        for domain in listed.split()
+    }
+
+
+def without(text: str) -> str:
+    """Return haproxy.cfg without the routing by hand; our part and all else stay."""
+    found = document.split(text)
+    return document.join(
+        document.Document(_strip(found.before), found.body, _strip(found.after), found.flags)
+    )
+
+
+def _outside(text: str) -> str:
+    found = document.split(text)
+    return found.before + found.after
+
+
+def _strip(text: str) -> str:
+    sections = _sections(text)
+    gone = _routing(sections)
+    return "".join(section[2] for section in sections if section not in gone)
+
+
+def _routing(sections: Sections) -> Sections:
+    """Return the frontends on the web's ports, and the backends that they alone lead to."""
+    gone = [s for s in sections if s[0] in ("frontend", "listen") and _BIND.search(s[2])]
+    while True:
+        led_to = {name for section in gone for name in _LEADS_TO.findall(section[2])}
+        others = [section for section in sections if section not in gone]
+        kept = {name for section in others for name in _LEADS_TO.findall(section[2])}
+        more = [s for s in others if s[0] == "backend" and s[1] in led_to - kept]
+        if not more:
+            return gone
+        gone = gone + more
+
+
+def _sections(text: str) -> Sections:
+    """Return the sections in their order: kind, name, and the text with its first line."""
+    found: Sections = [("", "", "")]
+    for line in text.splitlines(True):
+        match = _SECTION.match(line)
+        if match:
+            found.append((match.group(1), match.group(2), line))
+        else:
+            kind, name, body = found[-1]
+            found[-1] = (kind, name, body + line)
+    return found

@@ -1,0 +1,79 @@
+"""A lab host where the lab sheet was done by hand, taken over by a stack."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.hosts import gateway
+from tests.contract.fragment_world import DATA
+from tests.e2e.conftest import Desk, Project
+
+pytestmark = pytest.mark.sandbox
+
+RULES, CONFIG = "/etc/ufw/before.rules", "/etc/haproxy/haproxy.cfg"
+SERVERS = [
+    {"name": f"yuno{place}", "port": 22221 + place, "domain": f"yuno{place}.contract.test"}
+    for place in (1, 2)
+]
+LINES = [
+    f"-A PREROUTING -d 192.168.8.10/32 -i eth0 -p tcp -m comment --comment yuno{place}_ssh "
+    f"-m tcp --dport {22221 + place} -j DNAT --to-destination 10.79.159.{9 + place}:22"
+    for place in (1, 2)
+]
+
+
+@pytest.fixture
+def by_hand(lab_host: gateway.Host) -> gateway.Host:
+    """The host after the sheet: two containers, rules loaded twice, routing by acls."""
+    table = "\n".join(["*nat", ":PREROUTING ACCEPT [0:0]", *LINES, "COMMIT", ""])
+    lab_host.run(["sh", "-ec", f"cp -p {RULES} /root/rules; cp -p {CONFIG} /root/config; "
+                  "for n in 1 2; do lxc launch standin yuno$n </dev/null; "
+                  "lxc exec yuno$n -- sh -c \"echo by hand $n > /root/note\"; done"])  # fmt: skip
+    lab_host.run(["sh", "-c", f"cat >> {RULES}"], stdin=table.encode())
+    for _twice in range(2):
+        lab_host.run(["iptables-restore", "-n"], stdin=table.encode())
+    lab_host.run(["sh", "-c", f"cat >> {CONFIG} && systemctl restart haproxy"],
+                 stdin=(DATA / "sheet.cfg").read_bytes())  # fmt: skip
+    return lab_host
+
+
+def test_a_host_where_the_sheet_was_done(
+    project: Project, by_hand: gateway.Host, desk: Desk
+) -> None:
+    """Refused as it is; with `adopt` all of it is Grappe's, and nothing in the servers is lost."""
+    project.write("karl", 61, servers=SERVERS)
+    said = project.pulumi("preview", "-s", "karl", ok=False)
+    assert "has a frontend of somebody else's" in said
+
+    project.write("karl", 61, servers=SERVERS[:1], adopt=True)
+    said = " ".join(project.pulumi("preview", "-s", "karl", ok=False).split())
+    assert "routes yuno2.contract.test by hand, which no server of the lab has" in said
+
+    project.write("karl", 61, servers=SERVERS, adopt=True)
+    project.up("karl")
+    assert desk.answers(project.outputs("karl")["servers"])
+    for place in (1, 2):
+        argv = [
+            "lxc",
+            "exec",
+            f"yuno{place}",
+            "--project",
+            "grappe-karl",
+            "--",
+            "cat",
+            "/root/note",
+        ]
+        assert f"by hand {place}\n" == by_hand.run(argv).stdout
+    live = by_hand.run(["iptables", "-t", "nat", "-S", "PREROUTING"]).stdout
+    assert "DNAT --to-destination" not in live
+    assert not any(line in by_hand.run(["cat", RULES]).stdout for line in LINES)
+    assert "https_sni_balancing" not in by_hand.run(["cat", CONFIG]).stdout
+    project.up("karl", "--expect-no-changes")
+
+    project.write("lena", 62, servers=[{"name": "yuno1"}], adopt=True, student="karl")
+    said = " ".join(project.pulumi("preview", "-s", "lena", ok=False).split())
+    assert "karl's (stack grappe/karl)" in said
+
+    project.destroy("karl")
+    by_hand.run(["sh", "-ec", f"mv /root/rules {RULES}; mv /root/config {CONFIG}; "
+                 "systemctl reload-or-restart haproxy || systemctl stop haproxy"])  # fmt: skip
