@@ -28,7 +28,7 @@ def by_hand(lab_host: gateway.Host) -> gateway.Host:
     table = "\n".join(["*nat", ":PREROUTING ACCEPT [0:0]", *LINES, "COMMIT", ""])
     lab_host.run(["sh", "-ec", f"cp -p {RULES} /root/rules; cp -p {CONFIG} /root/config; "
                   "for n in 1 2; do lxc launch standin yuno$n </dev/null; "
-                  "lxc exec yuno$n -- sh -c \"echo by hand $n > /root/note\"; done"])  # fmt: skip
+                  'lxc exec yuno$n -- sh -c "echo by hand $n > /root/note"; done'])  # fmt: skip
     lab_host.run(["sh", "-c", f"cat >> {RULES}"], stdin=table.encode())
     for _twice in range(2):
         lab_host.run(["iptables-restore", "-n"], stdin=table.encode())
