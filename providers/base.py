@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
@@ -113,9 +114,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
                 lambda: self._act(spec, lambda driver: driver.read(spec), props=olds)
             )
             if reading is None:
+                _say(spec, ["it is gone"])
                 return dynamic.DiffResult(
                     changes=True, replaces=["name"], delete_before_replace=True
                 )
+            _say(spec, _drifted(spec, reading))
             old |= {**wire.encode(reading.spec), DRIFT: reading.drift}
         names = [field.name for field in dataclasses.fields(self.spec)]
         changed = {name for name in names if old.get(name) != new.get(name)}
@@ -223,6 +226,24 @@ def tell(mistakes: list[wire.Mistake]) -> str:
 def stack_of(owner: str) -> str:
     """Return the stack's name of an owner."""
     return owner.rpartition("/")[2]
+
+
+def _drifted(recorded: S, reading: Reading[S]) -> list[str]:
+    """Return what is not as it was made, in words; a secret's value is not among them."""
+    was, is_now = wire.encode(recorded), wire.encode(reading.spec)
+    found = [
+        f"{name} is {wire.show(is_now.get(name, ''))}, not {wire.show(was.get(name, ''))}"
+        for name in was.keys() | is_now.keys()
+        if was.get(name) != is_now.get(name) and name not in recorded.SECRETS
+    ]
+    return sorted(found) + [line for line in reading.drift.splitlines() if line.strip()]
+
+
+def _say(spec: wire.Spec, drifted: list[str]) -> None:
+    """Tell what has drifted where the engine shows what a plugin says."""
+    for line in drifted:
+        sys.stdout.write(errors.escape(f"{spec.id} has drifted: {line}") + "\n")
+        sys.stdout.flush()
 
 
 def _state(spec: wire.Spec, host: gateway.Host, outputs: Outputs) -> Outputs:

@@ -86,6 +86,7 @@ def test_up_mends(project: Project, desk: Desk, lab_host: gateway.Host, drift: s
     lab_host.run(["sh", "-ec", DRIFTS[drift]])
     seen = project.pulumi("preview", "--expect-no-changes", "-s", "alice", ok=False)
     assert "no changes were expected" in seen
+    assert "has drifted: " in seen
     project.up("alice")
     assert desk.answers(project.outputs("alice")["servers"])
 

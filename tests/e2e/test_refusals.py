@@ -145,7 +145,8 @@ def test_a_damaged_managed_part(project: Project, alice: str, lab_host: gateway.
         assert f"the managed part of {rules} is damaged: there must be one '# BEGIN GRAPPE'" in said
         assert "Put its first and last line back" in said
         said = project.up("alice", ok=False)
-        assert "is damaged, nothing was changed" in said
+        assert f"the managed part of {rules} is damaged" in said
+        assert "nothing was changed" in said
     finally:
         lab_host.run(["mv", "/root/kept", rules])
 
