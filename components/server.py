@@ -84,6 +84,8 @@ class Server(pulumi.ComponentResource):
                 profiles=lab.profiles,
                 config=server.config,
                 limits=server.limits,
+                disk=server.disk,
+                pool=lab.pool,
                 network=lab.bridge,
                 address=server.address,
                 state=server.state,

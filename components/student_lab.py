@@ -58,10 +58,20 @@ class StudentLab(pulumi.ComponentResource):
         )
         after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])
         room = [
-            Project(lab.project, ProjectSpec(**common, name=lab.project), opts=after),
+            Project(
+                lab.project,
+                ProjectSpec(**common, name=lab.project, config=lab.quota),
+                opts=after,
+            ),
             Network(
                 lab.bridge,
-                NetworkSpec(**common, name=lab.bridge, address=f"{lab.gateway}/24"),
+                NetworkSpec(
+                    **common,
+                    name=lab.bridge,
+                    address=f"{lab.gateway}/24",
+                    # A server that asks for a domain of the lab gets the server itself.
+                    hosts={item.domain: item.address for item in lab.servers},
+                ),
                 opts=after,
             ),
         ]

@@ -36,6 +36,23 @@ class VolumeSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class QuotaSettings:
+    """What all servers of a student may have together; what is left out has no bound.
+
+    Attributes:
+        containers: How many servers.
+        cpu: How many processors.
+        memory: How much memory, as LXD writes it: 4GiB.
+        disk: How much room for disks and volumes.
+    """
+
+    containers: int = 0
+    cpu: int = 0
+    memory: str = ""
+    disk: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerSettings:
     """One server of a stack file; what is left out follows from the student's number.
 
@@ -47,6 +64,7 @@ class ServerSettings:
         image: The image it starts from, instead of the stack's.
         state: `running` or `stopped`.
         limits: Its limits, over the stack's.
+        disk: How large its disk may grow, over the stack's: 5GiB.
         config: Its LXD configuration, over the stack's.
         devices: Its devices beside its network, by name, as LXD names their settings.
         volumes: Storage volumes of its own, which outlive it while the stack lives.
@@ -64,6 +82,7 @@ class ServerSettings:
     image: str = ""
     state: str = "running"
     limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    disk: str = ""
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
     devices: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     volumes: tuple[VolumeSettings, ...] = ()
@@ -92,6 +111,9 @@ class Settings:
         profiles: LXD profiles of every server.
         config: LXD configuration of every server.
         limits: Limits of every server.
+        disk: How large the disk of every server may grow.
+        pool: The storage pool that these disks are in.
+        quota: What all servers together may have.
         default: The server that gets what is for no known domain; one of a host may.
         login: The administrator that the post-installation makes; left out, the student.
         adopt: Whether what exists already and is nobody's is taken over: containers, images, rules
@@ -114,6 +136,9 @@ class Settings:
     profiles: tuple[str, ...] = ("default",)
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
     limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    disk: str = ""
+    pool: str = "default"
+    quota: QuotaSettings = QuotaSettings()
     default: str = ""
     login: str = ""
     adopt: bool = False
@@ -178,8 +203,15 @@ def _default(key: str) -> Any:
     for kind in KINDS.values():
         for field in dataclasses.fields(kind):
             if field.name == key:
-                return json.loads(json.dumps(wire.encode(getattr(kind(), key))))
+                return written(getattr(kind(), key))
     return None
+
+
+def written(value: Any) -> Any:
+    """Return a setting as a stack file has it: a group says only what is not left out."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: item for name, item in wire.encode(value).items() if item}
+    return json.loads(json.dumps(wire.encode(value)))
 
 
 def _parse(text: str) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from providers import rules, wire
 from providers.hosts import url
 from providers.lxd.container import model as container
-from stacks import allocation, recipe, settings
+from stacks import allocation, quota, recipe, settings
 
 # Ports of the lab host that are its own on every lab host: sshd and HAProxy.
 HOST_PORTS = (22, 80, 443)
@@ -32,6 +32,7 @@ class ServerSpec:
     image: str
     state: str
     limits: Mapping[str, str]
+    disk: str
     config: Mapping[str, str]
     devices: Mapping[str, Mapping[str, str]]
     volumes: tuple[settings.VolumeSettings, ...]
@@ -58,6 +59,8 @@ class LabSpec:
     address: str
     interface: str
     profiles: tuple[str, ...]
+    pool: str
+    quota: Mapping[str, str]
     default: str
     login: str
     post_install: bool
@@ -116,6 +119,7 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
             image=server.image or given.image,
             state=server.state,
             limits={**given.limits, **server.limits},
+            disk=server.disk or given.disk,
             config={**given.config, **server.config},
             devices={**server.devices, **_volume_devices(server.volumes)},
             volumes=server.volumes,
@@ -140,6 +144,8 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         address=given.address,
         interface=given.interface,
         profiles=given.profiles,
+        pool=given.pool,
+        quota=quota.config(given.quota),
         default=given.default,
         login=given.login or re.sub("[^a-z0-9]+", "_", student.lower()),
         post_install=post_install,
@@ -180,6 +186,10 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
     if given.default and given.default not in {server.name for server in given.servers}:
         names = ", ".join(server.name for server in given.servers)
         checks.append(("default", given.default, f"is not one of the servers: {names}."))
+    if given.disk:
+        checks.append(("disk", given.disk, quota.size_problem(given.disk)))
+    checks.append(("pool", given.pool, rules.name(given.pool)))
+    checks += quota.problems(given.quota, lab.servers)
     checks += [
         (f"{group}.{key}", value, problem)
         for group in ("config", "limits")
@@ -304,6 +314,8 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
         key = f"{where}.volumes[{place}]"
         checks.append((f"{key}.name", volume.name, rules.name(volume.name)))
         checks.append((f"{key}.path", volume.path, rules.path(volume.path)))
+    if asked.disk:
+        checks.append((f"{where}.disk", asked.disk, quota.size_problem(asked.disk)))
     if asked.publish:
         checks.append((f"{where}.publish", asked.publish, rules.alias(asked.publish)))
     if asked.recipe:

@@ -223,7 +223,8 @@ def test_the_engine_knows_the_same_settings() -> None:
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     defaults = {"grappe:password": ""}
     for kind in (settings.ImageSettings(), settings.Settings()):
-        defaults |= {f"grappe:{name}": value for name, value in wire.encode(kind).items()}
+        for field in dataclasses.fields(kind):
+            defaults[f"grappe:{field.name}"] = settings.written(getattr(kind, field.name))
     assert defaults.keys() == declared.keys()
     for key, entry in declared.items():
         assert entry["description"]
@@ -231,3 +232,41 @@ def test_the_engine_knows_the_same_settings() -> None:
         if key == "grappe:servers":
             default = [{"name": server["name"]} for server in default]
         assert default == entry["default"]
+
+
+QUOTA = {"containers": 2, "cpu": 4, "memory": "2GiB", "disk": "10GiB"}
+
+
+def test_a_quota_is_the_projects() -> None:
+    """As LXD names it; what is left out has no bound."""
+    lab = parse(quota=QUOTA, limits={"cpu": "2", "memory": "1GiB"}, disk="5GiB")
+    assert {"limits.containers": "2", "limits.cpu": "4", "limits.memory": "2GiB",
+            "limits.disk": "10GiB"} == lab.quota  # fmt: skip
+    assert {} == parse().quota
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "words"),
+    [
+        ({"quota": {"containers": 1}}, "quota.containers", "1 is less than the 2 servers"),
+        ({"quota": {"memory": "1500MiB"}, "limits": {"memory": "1GiB"}}, "quota.memory",
+         "is less than what the servers ask for: 1GiB + 1GiB = 2GiB"),
+        ({"quota": {"cpu": 3}, "limits": {"cpu": "2"}}, "quota.cpu", "2 + 2 = 4"),
+        ({"quota": {"disk": "11GiB"}, "disk": "5GiB", "servers": [
+            {"name": "a", "volumes": [{"name": "d", "path": "/d", "size": "1GiB"}]},
+            {"name": "b", "disk": "6GiB"}]}, "quota.disk", "6GiB + 6GiB = 12GiB"),
+        ({"quota": {"memory": "lots"}}, "quota.memory", '"lots" is not a size'),
+        ({"quota": {"memory": "2GiB"}, "servers": [{"name": "a"}]}, "servers[0].limits.memory",
+         "With quota.memory every server says its own: 1GiB"),
+        ({"quota": {"memroy": "2GiB"}}, "quota.memroy", "Did you mean memory"),
+        ({"disk": "big"}, "disk", "is not a size"),
+    ],
+)  # fmt: skip
+def test_a_quota_below_what_the_servers_ask_for(
+    changes: dict[str, Any], key: str, words: str
+) -> None:
+    """Told with the sum, before LXD is asked."""
+    with pytest.raises(wire.Mistakes) as found:
+        parse(**changes)
+    reasons = {mistake.key: mistake.reason for mistake in found.value.mistakes}
+    assert words in reasons[f"grappe:{key}"]

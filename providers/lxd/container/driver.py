@@ -123,7 +123,9 @@ class ContainerDriver:
             return None
         config, limits = model.split_settings(ownership.visible(found["config"]))
         device = found["devices"].get(model.NIC, {})
-        others = {key: value for key, value in found["devices"].items() if key != model.NIC}
+        root = found["devices"].get(model.ROOT, {})
+        apart = (model.NIC, model.ROOT)
+        others = {key: value for key, value in found["devices"].items() if key not in apart}
         stage = found["config"].get(daemon.STAGE)
         actual = dataclasses.replace(
             spec,
@@ -134,6 +136,8 @@ class ContainerDriver:
             address=device.get("ipv4.address", ""),
             state="any" if spec.state == "any" else found["status"].lower(),
             devices=others,
+            disk=root.get("size", ""),
+            pool=root.get("pool", spec.pool) if spec.disk else spec.pool,
             ephemeral=found["ephemeral"],
             target=found.get("location", "") if spec.target else "",
             # What is to be made anew is of no generation any more.

@@ -11,6 +11,8 @@ from providers import rules, wire
 STATES = ("running", "stopped", "any")
 # The device that carries the static address.
 NIC = "eth0"
+# The device that its system is on.
+ROOT = "root"
 # The types of devices that a stack may add, and what each cannot be without.
 NEEDED_BY_DEVICE = {
     "disk": ("path",), "proxy": ("listen", "connect"), "gpu": (), "usb": (), "unix-char": (),
@@ -36,6 +38,8 @@ class ContainerSpec(wire.Spec):
         system_seconds: How long its systemd may take to come up.
         port_seconds: How long its port may take to answer.
         devices: LXD's devices beside the network's, by name: disk, proxy and the like.
+        disk: How large its root disk may grow, as LXD writes it; empty for the profile's word.
+        pool: The storage pool of that disk, where its size is given.
         ephemeral: Whether it vanishes when it stops.
         target: The member of an LXD cluster that it is on; empty for LXD's choice.
         generation: Anything; another one means another container.
@@ -63,6 +67,8 @@ class ContainerSpec(wire.Spec):
     ephemeral: bool = False
     target: str = ""
     generation: str = ""
+    disk: str = ""
+    pool: str = "default"
     adopt: bool = False
 
     @property
@@ -103,6 +109,8 @@ def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str,
     """Yield what is wrong with a device: the key behind its name, the value, the problem."""
     if name == NIC:
         yield "", name, "is the student's network, and Grappe's own."
+    if name == ROOT:
+        yield "", name, "is the server's own disk. Its size: disk."
     kind = device.get("type", "")
     if kind not in NEEDED_BY_DEVICE:
         yield ".type", kind, f"is not a type of device: {', '.join(NEEDED_BY_DEVICE)}."
@@ -118,8 +126,10 @@ def settings(spec: ContainerSpec) -> dict[str, str]:
 
 
 def devices(spec: ContainerSpec) -> dict[str, dict[str, str]]:
-    """Return the devices of the instance itself; the root disk comes from its profile."""
+    """Return the devices of the instance itself; a root disk without a size is the profile's."""
     added = {name: dict(device) for name, device in spec.devices.items()}
+    if spec.disk:
+        added[ROOT] = {"type": "disk", "path": "/", "pool": spec.pool, "size": spec.disk}
     return {
         **added,
         NIC: {

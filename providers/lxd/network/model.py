@@ -15,10 +15,12 @@ class NetworkSpec(wire.Spec):
 
     Attributes:
         address: The bridge's own address with its prefix length: `10.64.1.1/24`.
+        hosts: What the bridge's own DNS answers: the address of each domain.
         config: LXD's network configuration beside what Grappe sets.
     """
 
     address: str
+    hosts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def mistakes(self) -> list[wire.Mistake]:
@@ -31,6 +33,14 @@ class NetworkSpec(wire.Spec):
         except ValueError:
             reason = f"{wire.show(self.address)} is not an address with its prefix: 10.64.1.1/24"
             found.append(wire.Mistake("address", reason))
+        for domain, address in self.hosts.items():
+            for value, problem in (
+                (domain, rules.domain(domain)),
+                (address, rules.ipv4(address)),
+            ):
+                if problem:
+                    reason = f"{wire.show(value)} {problem}"
+                    found.append(wire.Mistake(f"hosts.{domain}", reason))
         return found
 
 
@@ -41,8 +51,10 @@ def settings(spec: NetworkSpec) -> dict[str, str]:
     before UFW's rules and let one student's servers reach another's; what the
     bridges need is accepted by Grappe's chains instead.
     """
+    answers = [f"address=/{domain}/{address}" for domain, address in sorted(spec.hosts.items())]
     return {
         **spec.config,
+        **({"raw.dnsmasq": "\n".join(answers)} if answers else {}),
         "ipv4.address": spec.address,
         "ipv4.firewall": "false",
         "ipv4.nat": "true",

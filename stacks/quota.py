@@ -1,0 +1,123 @@
+"""A student's quota, beside what the servers of the lab ask for; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from stacks import settings
+
+# LXD's units: of 1000 and of 1024.
+_UNITS = {
+    "": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+# Where a server says how much it asks for, and an example.
+_SAID = {
+    "cpu": ("limits.cpu", "2"), "memory": ("limits.memory", "1GiB"), "disk": ("disk", "5GiB"),
+}  # fmt: skip
+_SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
+
+
+class Asking(Protocol):
+    """What a quota wants to know of a server."""
+
+    @property
+    def limits(self) -> Mapping[str, str]:
+        """Its limits, as LXD names them."""
+
+    @property
+    def disk(self) -> str:
+        """How large its disk may grow."""
+
+    @property
+    def volumes(self) -> tuple[settings.VolumeSettings, ...]:
+        """Its volumes."""
+
+
+def size(text: str) -> int | None:
+    """Return how many bytes a size is, as LXD writes it; None where it is none."""
+    match = _SIZE.fullmatch(text)
+    if not match or match.group(2) not in _UNITS:
+        return None
+    return int(match.group(1)) * _UNITS[match.group(2)]
+
+
+def size_problem(text: str) -> str:
+    """Return what is wrong with a size, or nothing."""
+    return "" if size(text) else "is not a size, as 512MiB or 5GiB."
+
+
+def config(quota: settings.QuotaSettings) -> dict[str, str]:
+    """Return the quota as LXD's configuration of the student's project."""
+    values = {
+        "limits.containers": str(quota.containers or ""), "limits.cpu": str(quota.cpu or ""),
+        "limits.memory": quota.memory, "limits.disk": quota.disk,
+    }  # fmt: skip
+    return {key: value for key, value in values.items() if value}
+
+
+def problems(
+    quota: settings.QuotaSettings, servers: Sequence[Asking]
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield what is wrong with a quota: the key, the value, the problem."""
+    for key in ("containers", "cpu"):
+        value = getattr(quota, key)
+        if value < 0:
+            yield f"quota.{key}", value, "is not a number of them. 1 or more."
+    if 0 < quota.containers < len(servers):
+        yield "quota.containers", quota.containers, f"is less than the {len(servers)} servers."
+    if quota.cpu > 0:
+        asked = [_count(server.limits.get("cpu", "")) for server in servers]
+        yield from _against("cpu", quota.cpu, quota.cpu, asked)
+    for key in ("memory", "disk"):
+        text = getattr(quota, key)
+        if not text:
+            continue
+        allowed = size(text)
+        if not allowed:
+            yield f"quota.{key}", text, size_problem(text)
+            continue
+        sizes = [_asked(server, key) for server in servers]
+        yield from _against(key, text, allowed, sizes)
+
+
+def _asked(server: Asking, key: str) -> int | None:
+    if key == "memory":
+        return size(server.limits.get("memory", ""))
+    parts = [size(server.disk), *(size(volume.size) for volume in server.volumes)]
+    known = [part for part in parts if part]
+    return sum(known) if len(known) == len(parts) else None
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None
+
+
+def _against(
+    key: str, shown: object, allowed: int, asked: Sequence[int | None]
+) -> Iterator[tuple[str, Any, str]]:
+    """Compare a quota with what each server asks for; LXD wants every one to say."""
+    where, example = _SAID[key]
+    for place, value in enumerate(asked):
+        if not value:
+            also = " and that of its volumes" if key == "disk" else ""
+            problem = f"is no amount{also}. With quota.{key} every server says its own: {example}."
+            yield f"servers[{place}].{where}", "", problem
+    known = [value for value in asked if value]
+    if len(known) == len(asked) and sum(known) > allowed:
+        yield f"quota.{key}", shown, f"is less than what the servers ask for: {_sum(key, known)}."
+
+
+def _sum(key: str, values: Sequence[int]) -> str:
+    if key == "cpu":
+        return " + ".join(map(str, values)) + f" = {sum(values)}"
+    return " + ".join(map(_short, values)) + f" = {_short(sum(values))}"
+
+
+def _short(value: int) -> str:
+    for unit in ("TiB", "GiB", "MiB", "KiB"):
+        if value >= _UNITS[unit]:
+            return f"{value / _UNITS[unit]:g}{unit}"
+    return f"{value}B"
