@@ -61,7 +61,8 @@ up)
     wait
     server 0 & one=$!
     server 1 & two=$!
-    { printf '*nat\n:PREROUTING ACCEPT [0:0]\n'; rule 0; rule 1; echo COMMIT; } >> $rules
+    { printf '# BEGIN expert\n*nat\n:PREROUTING ACCEPT [0:0]\n'; rule 0; rule 1
+      printf 'COMMIT\n# END expert\n'; } >> $rules
     { printf '*nat\n'; rule 0; rule 1; echo COMMIT; } | iptables-restore -n
     haproxy -c -q -f $config
     wait $one $two
@@ -71,7 +72,7 @@ down)
     routing down
     haproxy -c -q -f $config || true
     systemctl reload-or-restart haproxy
-    sed -i '/^\*nat$/,/^COMMIT$/d' $rules
+    sed -i '/^# BEGIN expert$/,/^# END expert$/d' $rules
     for place in 0 1; do
         iptables -t nat -D $(rule $place | cut -d' ' -f2-)
         lxc delete --force "yuno$((place + 1))" --project "$project" &

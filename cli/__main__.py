@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     ssh = add("ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines", parts)
     ssh.add_argument("where", choices=("host", "workstation", "relay"))
     for part in (*parts_made, status, ssh):
-        part.add_argument("--os", choices=("debian12-lxd", "debian13-incus"),
+        part.add_argument("--os", choices=("debian12-lxd", "debian13-incus", "debian12-bare"),
                           help="what the lab host is; each has a sandbox of its own")  # fmt: skip
     ssh.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
 
@@ -112,6 +112,12 @@ def _parser() -> argparse.ArgumentParser:
     new.add_argument("--login", default="", help="its administrator (default: the student)")
     new.add_argument("--recipe", default="", help="an image instead, made by this recipe")
     new.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
+    new.add_argument("--lab-host", action="store_true", help="a lab host instead, made out of the "
+                     "bare server at --host")  # fmt: skip
+    new.add_argument("--second-disk", default="", metavar="DISK",
+                     help="of a lab host: the disk that is to mirror its root, as /dev/sdb")  # fmt: skip
+    new.add_argument("--daemon", default="", choices=("", "lxd", "lxd-snap", "incus"),
+                     help="of a lab host (default lxd)")  # fmt: skip
     up = add("up", "cli.stack:up", "bring a stack up, mend it, or go on after a failure")
     up.add_argument("name", help="the stack")
     up.add_argument("--rebuild", nargs="*", metavar="SERVER", help="make servers (all, where none "
@@ -121,6 +127,35 @@ def _parser() -> argparse.ArgumentParser:
         ("preview", "show what `up` would do"),
     ):
         add(name, f"cli.stack:{name}", text).add_argument("name", help="the stack")
+
+    def looking(name: str, run: str, text: str) -> argparse.ArgumentParser:
+        made = add(name, run, text)
+        made.add_argument("--json", action="store_true", help="the same facts as JSON")
+        return made
+
+    card = looking("card", "cli.card:run", "what a student types and clicks")
+    card.add_argument("name", help="the student's stack")
+    check = looking("check", "cli.check:run", "try every way to every server; exit 0 well, 1 not, "
+                    "2 could not look")  # fmt: skip
+    check.add_argument("name", nargs="?", default="", help="the student's stack")
+    check.add_argument("--all", action="store_true", help="every student's that is up")
+    top = looking("top", "cli.top:run", "host and containers side by side: processes, CPU, memory")
+    top.add_argument("name", help="a stack, or a host's URL")
+    top.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+    graph = add("graph", "cli.graph:run", "a lab's topology, in the terminal or as a picture")
+    graph.add_argument("name", help="the student's stack")
+    graph.add_argument("--svg", default="", metavar="FILE", help="a picture to project; - for "
+                       "standard output")  # fmt: skip
+    explain = looking("explain", "cli.explain:run", "which commands and lines of the lab sheet "
+                      "each resource stands for, with this stack's values")  # fmt: skip
+    explain.add_argument("name", help="the stack")
+    enter = add("ssh", "cli.enter:run", "into a server, the way a student goes")
+    enter.add_argument("name", help="the student's stack")
+    enter.add_argument("server", help="the server")
+    enter.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
+    doctor = looking("doctor", "cli.doctor:run", "look a lab host over, read only; exit 0 well, 1 "
+                     "findings, 2 could not look")  # fmt: skip
+    doctor.add_argument("host", help="the host's URL, or a stack that is on it")
     forget = add(
         "forget", "cli.stack:forget", "drop the state of a lab whose host is gone for good"
     )

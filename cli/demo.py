@@ -82,7 +82,8 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
 
 def _write_stacks(box: layout.Layout) -> None:
     os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
-    common = {"host": box.host_url, "domain": "", "alias": ""}
+    common = {"host": box.host_url, "domain": "", "alias": "", "lab_host": False,
+              "second_disk": "", "daemon": ""}  # fmt: skip
     if not stack.file_of(IMAGE).exists():
         image = {"number": 0, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
         stack.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))

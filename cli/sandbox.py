@@ -17,8 +17,11 @@ from sandbox import layout, packages, recipe, systems
 def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
     """Return the sandbox that the commands act on; each system has one of its own."""
     name = os.environ.get("GRAPPE_SANDBOX", "grappe")
-    if options is not None and getattr(options, "os", "") == systems.INCUS.name:
-        name = f"{name.removesuffix('-incus')}-incus"
+    asked = systems.ALL.get(getattr(options, "os", None) or "")
+    if asked is not None:
+        for system in systems.ALL.values():
+            name = name.removesuffix(system.suffix)
+        name += asked.suffix
     return layout.Layout(name)
 
 
@@ -38,7 +41,8 @@ def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
     """Bring a sandbox up, step by step, with an image in it; return whether it is a fresh one."""
     with progress.step("lab host") as step:
         step.say(f"{box.system.title}, UFW and HAProxy")
-        recipe.host_disk(box.system)
+        for machine in box.machines:
+            recipe.disk(machine.system)
         fresh = boxes.up(box, step.say)
         step.detail = boxes.versions(box) if fresh else f"{box.host} is up already"
     if not image:
@@ -55,7 +59,8 @@ def up(options: argparse.Namespace) -> int:
     """Bring the sandbox up."""
     have_packages()
     box = chosen(options)
-    bring_up(box)
+    # A bare host has nothing that an image could be given to.
+    bring_up(box, image=bool(box.system.program))
     if box != chosen():
         sys.stderr.write(f"For the other commands: export GRAPPE_SANDBOX={box.name}\n")
     return 0
@@ -80,6 +85,7 @@ def status(options: argparse.Namespace) -> int:
             f"sandbox      {found.name} is {'up' if found.up else 'down'}\n"
             f"namespaces   {', '.join(found.namespaces) or 'none'}\n"
             f"host         {found.host}\nworkstation  {found.workstation}\n"
+            f"relay        {found.relay}\n"
         )
     return 0 if found.up else 1
 

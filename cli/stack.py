@@ -9,32 +9,29 @@ import pathlib
 import secrets
 import socket
 import sys
+from typing import Any
 
 import yaml
 from pulumi import automation
 
 from cli import environment, progress
 from providers import base, errors, wire
-from providers.hosts import gateway
+from providers.hosts import command, gateway
 from providers.lxd import daemon, ownership
-from stacks import golden, kinds, settings
+from stacks import golden, kinds, lab_host, settings, spec
 
 PROJECT = "grappe"
 
 
 def new(options: argparse.Namespace) -> int:
-    """Write the stack file of a student or an image and make the stack, nothing else."""
+    """Write the stack file of a student, an image or a host and make the stack, nothing else."""
     path = file_of(options.name)
     if path.exists():
         raise errors.BadInputError(
             f"{path.relative_to(environment.ROOT)} exists already",
             do=f"edit it, or remove it first; then: pulumi preview -s {options.name}",
         )
-    values = {"kind": "image"} if options.recipe else {}
-    for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login"):
-        if getattr(options, key):
-            values[key] = getattr(options, key)
-    config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
+    config = {f"{settings.NAMESPACE}:{key}": value for key, value in _values(options).items()}
     texts = {key: str(value) for key, value in config.items()}
     try:
         planned = kinds.parse(texts, project=PROJECT, stack=options.name)
@@ -42,19 +39,13 @@ def new(options: argparse.Namespace) -> int:
         raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
     path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     try:
-        made = select(options.name)
+        select(options.name)
         if options.post_install:
-            chosen = automation.ConfigValue(secrets.token_urlsafe(12), secret=True)
-            made.set_config(f"{settings.NAMESPACE}:{settings.PASSWORD}", chosen)
+            _set_secret(options.name, settings.PASSWORD, secrets.token_urlsafe(12))
     except BaseException:
         path.unlink()
         raise
-    sys.stdout.write(f"stacks/{path.name}\n")
-    if isinstance(planned, golden.GoldenSpec):
-        sys.stdout.write(f"  {planned.alias}  {planned.recipe.description}\n")
-    else:
-        for server in planned.servers:
-            sys.stdout.write(f"  {server.name}  {server.domain}  ssh port {server.port}\n")
+    sys.stdout.write(f"stacks/{path.name}\n{_summary(planned)}")
     if options.post_install:
         say = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
         sys.stderr.write(f"Its password:  {say}\n")
@@ -62,6 +53,36 @@ def new(options: argparse.Namespace) -> int:
         f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
     )
     return 0
+
+
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if options.recipe or options.lab_host:
+        values["kind"] = "image" if options.recipe else "host"
+    for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login",
+                "second_disk", "daemon"):  # fmt: skip
+        if getattr(options, key):
+            values[key] = getattr(options, key)
+    return values
+
+
+def _summary(planned: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:
+    if isinstance(planned, golden.GoldenSpec):
+        return f"  {planned.alias}  {planned.recipe.description}\n"
+    if isinstance(planned, lab_host.LabHostSpec):
+        return f"  {planned.host}  {planned.daemon}, UFW, HAProxy\n"
+    return "".join(
+        f"  {server.name}  {server.domain}  ssh port {server.port}\n" for server in planned.servers
+    )
+
+
+def _set_secret(name: str, key: str, value: str) -> None:
+    """Set a secret of a stack; it travels on standard input, for an argv is everybody's to see."""
+    argv = ["pulumi", "-C", str(environment.ROOT), "config", "set", "--secret",
+            f"{settings.NAMESPACE}:{key}", "-s", name]  # fmt: skip
+    done = command.execute(argv, stdin=value.encode())
+    if not done.ok:
+        raise errors.CommandError(f"grappe:{key} could not be set", seen=done.tail())
 
 
 def up(options: argparse.Namespace) -> int:

@@ -150,7 +150,8 @@ class Server(pulumi.ComponentResource):
         self.published, self.alias, self._user = None, server.publish, None
         done: list[pulumi.Resource] = [container]
         if server.recipe:
-            done = steps.of(server.recipe, name, place, container, self)
+            # A builder is for throwing away; a student's server never is.
+            done = steps.of(server.recipe, name, place, container, self, starts_over=False)
         if server.publish:
             recipe = {"grappe.recipe": server.recipe.digest} if server.recipe else {}
             self.published = Published(

@@ -18,6 +18,8 @@ def of(
     place: dict[str, Any],
     container: Container,
     parent: pulumi.Resource,
+    *,
+    starts_over: bool,
 ) -> list[pulumi.Resource]:
     """Register the steps; each waits for the one before.
 
@@ -27,6 +29,7 @@ def of(
         place: Where: `host`, `owner`, `project` and `container`.
         container: The container itself.
         parent: What they belong to.
+        starts_over: Whether a failure may cost the container all that is in it.
 
     Returns:
         The container and the steps, for what is to wait for all of them.
@@ -44,7 +47,7 @@ def of(
             timeout=step.timeout,
             creates=step.creates,
             unless=step.unless,
-            starts_over=recipe.starts_over,
+            starts_over=starts_over,
         )
         opts = pulumi.ResourceOptions(parent=parent, depends_on=done[-1:])
         name = f"{prefix}-{step.name}"

@@ -53,6 +53,9 @@ class StudentLab(pulumi.ComponentResource):
                     )
                     for item in lab.servers
                 ),
+                needs=tuple(
+                    need for item in lab.servers if item.recipe for need in item.recipe.needs
+                ),
             ),
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -25,6 +25,7 @@ class Status:
     namespaces: tuple[str, ...]
     host: str
     workstation: str
+    relay: str
 
 
 def up(box: layout.Layout, say: Progress) -> bool:
@@ -35,17 +36,22 @@ def up(box: layout.Layout, say: Progress) -> bool:
     box.folder.mkdir(parents=True)
     say("network: lab host, workstation, relay")
     network.up(box)
-    say("lab host: booting")
-    machine.boot(box)
-    say("lab host: its daemon and UFW")
-    _prepare(box)
+    say("lab host and relay: booting")
+    for each in box.machines:
+        machine.prepare(each)
+    machine.write_ssh_config(box)
+    machine.start(box, *box.machines)
+    if box.system.program:
+        say("lab host: its daemon and UFW")
+        _prepare(box)
     (box.folder / "ready").touch()
     return True
 
 
 def down(box: layout.Layout) -> None:
     """Take the sandbox down, whatever state it is in, and leave nothing."""
-    machine.kill(box)
+    for each in box.machines:
+        machine.kill(each)
     machine.end_strays(box)
     network.down(box)
     shutil.rmtree(box.folder, ignore_errors=True)
@@ -56,10 +62,10 @@ def down(box: layout.Layout) -> None:
 
 def restart(box: layout.Layout) -> None:
     """Reboot the lab host: its disk stays, everything live is lost."""
-    machine.poweroff(box)
-    machine.kill(box)
+    machine.poweroff(box, box.lab_host)
+    machine.kill(box.lab_host)
     network.renew_host(box)
-    machine.start(box)
+    machine.start(box, box.lab_host)
 
 
 def status(box: layout.Layout) -> Status:
@@ -67,10 +73,11 @@ def status(box: layout.Layout) -> Status:
     present = network.namespaces() if shutil.which("ip") else set()
     return Status(
         name=box.name,
-        up=(box.folder / "ready").exists() and machine.running(box),
+        up=(box.folder / "ready").exists() and all(map(machine.running, box.machines)),
         namespaces=tuple(name for name in box.namespaces if name in present),
         host=box.host_url,
         workstation=box.workstation_url,
+        relay=box.relay_url,
     )
 
 
@@ -78,12 +85,12 @@ def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
     """Return the argv that runs `argv`, or a shell, on a machine of the sandbox."""
     if not status(box).up:
         raise errors.HostError(f"the sandbox {box.name} is not up", do="./lab sandbox up")
-    if where == "host":
-        # ssh hands one text to a shell over there: quoted, it arrives as the words it was.
-        remote = ["--", shlex.join(argv)] if argv else []
-        return ["ssh", "-F", str(box.ssh_config), box.host, *remote]
-    namespace = {"workstation": box.workstation, "relay": box.relay}[where]
-    return ["ip", "netns", "exec", namespace, *(argv or ["bash"])]
+    if where == "workstation":
+        return ["ip", "netns", "exec", box.workstation, *(argv or ["bash"])]
+    # ssh hands one text to a shell over there: quoted, it arrives as the words it was.
+    remote = ["--", shlex.join(argv)] if argv else []
+    name = {"host": box.host, "relay": box.relay}[where]
+    return ["ssh", "-F", str(box.ssh_config), name, *remote]
 
 
 def import_image(box: layout.Layout, alias: str = layout.IMAGE_ALIAS) -> bool:
@@ -116,6 +123,8 @@ def _must(box: layout.Layout, *argv: str, stdin: bytes = b"") -> command.Command
 
 def versions(box: layout.Layout) -> str:
     """Return what the lab host is made of, with versions."""
+    if not box.system.program:
+        return box.system.title
     daemon = {"lxc": "LXD", "incus": "Incus"}[box.system.program]
     script = (
         f". /etc/os-release; echo Debian $VERSION_ID; {box.system.program} version | tail -n 1; "

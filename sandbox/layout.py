@@ -1,4 +1,4 @@
-"""Where the parts of a sandbox are: namespaces, addresses, files."""
+"""Where the parts of a sandbox are: machines, namespaces, addresses, files."""
 
 from __future__ import annotations
 
@@ -24,6 +24,52 @@ def cache() -> pathlib.Path:
 
 
 @dataclasses.dataclass(frozen=True)
+class Machine:
+    """A machine of a sandbox that boots: the lab host, or the relay.
+
+    Attributes:
+        name: Its namespace, and its name in ssh_config.
+        hostname: What it calls itself.
+        system: What it is.
+        address: Where its sshd answers.
+        near: The namespace from which that address is reached.
+        folder: What belongs to it alone.
+    """
+
+    name: str
+    hostname: str
+    system: systems.System
+    address: str
+    near: str
+    folder: pathlib.Path
+
+    @property
+    def disk(self) -> pathlib.Path:
+        """Its disk, a btrfs image."""
+        return self.folder / "disk.btrfs"
+
+    @property
+    def second_disk(self) -> pathlib.Path:
+        """An empty disk that a bare lab host has beside it."""
+        return self.folder / "second-disk"
+
+    @property
+    def root(self) -> pathlib.Path:
+        """Where the disk is mounted, in a mount namespace of the machine's own."""
+        return self.folder / "root"
+
+    @property
+    def console(self) -> pathlib.Path:
+        """What it printed while it ran."""
+        return self.folder / "console.log"
+
+    @property
+    def seed(self) -> pathlib.Path:
+        """What is laid over its fresh disk."""
+        return self.folder / "seed"
+
+
+@dataclasses.dataclass(frozen=True)
 class Layout:
     """One sandbox; `name` is the prefix of its three namespaces."""
 
@@ -40,7 +86,10 @@ class Layout:
     @property
     def system(self) -> systems.System:
         """What the lab host is; the sandbox's name says so."""
-        return systems.INCUS if self.name.endswith("-incus") else systems.LXD
+        for system in systems.ALL.values():
+            if system.suffix and self.name.endswith(system.suffix):
+                return system
+        return systems.LXD
 
     @property
     def host(self) -> str:
@@ -54,7 +103,7 @@ class Layout:
 
     @property
     def relay(self) -> str:
-        """The namespace of the server on the internet."""
+        """The namespace of the server on the internet, and its name in ssh_config."""
         return f"{self.name}-relay"
 
     @property
@@ -63,34 +112,41 @@ class Layout:
         return (self.host, self.workstation, self.relay)
 
     @property
+    def lab_host(self) -> Machine:
+        """The lab host; the room's network leads to it."""
+        folder = self.folder / "host"
+        return Machine(self.host, "lab-host", self.system, HOST_ADDRESS, self.workstation, folder)
+
+    @property
+    def relay_machine(self) -> Machine:
+        """The relay; whatever becomes of its link to the lab host, this machine reaches it."""
+        folder = self.folder / "relay"
+        return Machine(self.relay, "relay", systems.RELAY, RELAY_ADDRESS, self.relay, folder)
+
+    @property
+    def machines(self) -> tuple[Machine, Machine]:
+        """The machines that boot."""
+        return (self.lab_host, self.relay_machine)
+
+    @property
     def folder(self) -> pathlib.Path:
         """What belongs to this sandbox alone, gone after `down`."""
         return cache() / "sandboxes" / self.name
 
     @property
-    def disk(self) -> pathlib.Path:
-        """The lab host's disk, a btrfs image."""
-        return self.folder / "disk.btrfs"
-
-    @property
-    def root(self) -> pathlib.Path:
-        """Where the disk is mounted, in a mount namespace of the lab host's own."""
-        return self.folder / "root"
-
-    @property
-    def console(self) -> pathlib.Path:
-        """What the lab host printed while it ran."""
-        return self.folder / "console.log"
-
-    @property
     def ssh_config(self) -> pathlib.Path:
-        """An ssh_config with which a plain `ssh` on this machine reaches the lab host."""
+        """An ssh_config with which a plain `ssh` on this machine reaches the machines."""
         return self.folder / "ssh_config"
 
     @property
     def host_url(self) -> str:
         """The lab host, as `grappe:host` takes it."""
         return f"ssh://root@{self.host}"
+
+    @property
+    def relay_url(self) -> str:
+        """The relay, as `grappe:tunnel` takes it."""
+        return f"ssh://root@{self.relay}"
 
     @property
     def workstation_url(self) -> str:

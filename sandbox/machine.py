@@ -1,8 +1,9 @@
-"""The lab host of a sandbox: a real systemd in namespaces, booted and ended."""
+"""A machine of a sandbox: a real systemd in namespaces, booted and ended."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pathlib
 import shutil
@@ -13,63 +14,79 @@ from providers.hosts import command
 from sandbox import layout, recipe
 
 BOOT_SECONDS = 60
+SECOND_DISK_SIZE = "10G"
 HERE = pathlib.Path(__file__).parent
 
 
-def boot(box: layout.Layout) -> None:
-    """Boot a fresh lab host from its image; return when its sshd answers."""
-    box.folder.mkdir(parents=True, exist_ok=True)
+def prepare(machine: layout.Machine) -> None:
+    """Give a machine a fresh disk from its system's image, with host keys of its own."""
+    machine.folder.mkdir(parents=True, exist_ok=True)
     done = command.execute(
-        ["cp", "--sparse=always", str(recipe.host_disk(box.system)), str(box.disk)], timeout=300
+        ["cp", "--sparse=always", str(recipe.disk(machine.system)), str(machine.disk)], timeout=300
     )
     # Two file systems with one identity cannot be mounted beside each other.
     if done.ok:
-        done = command.execute(["btrfstune", "-f", "-u", str(box.disk)], timeout=120)
+        done = command.execute(["btrfstune", "-f", "-u", str(machine.disk)], timeout=120)
+    if done.ok and machine.system.shelf:
+        done = command.execute(["truncate", "--size", SECOND_DISK_SIZE, str(machine.second_disk)])
     if not done.ok:
-        raise errors.CommandError("the lab host's disk could not be copied", seen=done.tail())
-    _seed(box)
-    start(box)
+        raise errors.CommandError(f"{machine.name}: its disk could not be copied", seen=done.tail())
+    _seed(machine)
 
 
-def start(box: layout.Layout) -> None:
-    """Start the lab host on the disk it has; return when its sshd answers."""
-    command.spawn(
-        [
-            "ip", "netns", "exec", box.host, "unshare", "-m", "sh", str(HERE / "boot.sh"),
-            str(box.disk), str(box.root), box.host, str(box.folder / "seed"),
-        ],
-        log=str(box.console),
-    )  # fmt: skip
+def start(box: layout.Layout, *machines: layout.Machine) -> None:
+    """Start machines on the disks they have; return when their sshds answer."""
+    for machine in machines:
+        second = str(machine.second_disk) if machine.second_disk.exists() else ""
+        command.spawn(
+            [
+                "ip", "netns", "exec", machine.name, "unshare", "-m", "sh", str(HERE / "boot.sh"),
+                str(machine.disk), str(machine.root), machine.name, str(machine.seed),
+                machine.hostname, second,
+            ],
+            log=str(machine.console),
+        )  # fmt: skip
+    for machine in machines:
+        try:
+            command.wait_until(
+                functools.partial(_is_up, box, machine.name),
+                what=f"{machine.name} to boot",
+                timeout=BOOT_SECONDS,
+            )
+        except errors.NotReadyError as error:
+            tail = machine.console.read_text(errors="replace").splitlines()[-15:]
+            raise errors.NotReadyError(str(error), seen="\n".join(tail)) from error
+
+
+def poweroff(box: layout.Layout, machine: layout.Machine) -> None:
+    """Shut a machine down as its own systemd does; end what is left of it."""
+    ssh(box, "systemctl", "poweroff", machine=machine)
     try:
-        command.wait_until(
-            lambda: _system_state(box) in {"running", "degraded"},
-            what="the lab host to boot",
-            timeout=BOOT_SECONDS,
-        )
-    except errors.NotReadyError as error:
-        tail = box.console.read_text(errors="replace").splitlines()[-15:]
-        raise errors.NotReadyError(str(error), seen="\n".join(tail)) from error
-
-
-def poweroff(box: layout.Layout) -> None:
-    """Shut the lab host down as its own systemd does; end what is left of it."""
-    ssh(box, "systemctl", "poweroff")
-    try:
-        command.wait_until(lambda: not running(box), what="poweroff", timeout=20)
+        command.wait_until(lambda: not running(machine), what="poweroff", timeout=20)
     except errors.NotReadyError:
-        kill(box)
+        kill(machine)
 
 
-def kill(box: layout.Layout) -> None:
-    """End every process of the lab host; its mounts and loop device go with them."""
-    group = _cgroup(box)
+def kill(machine: layout.Machine) -> None:
+    """End every process of a machine; its mounts and loop devices go with them."""
+    group = _cgroup(machine)
     if group.exists():
         (group / "cgroup.kill").write_text("1")
-        command.wait_until(lambda: not running(box), what="the lab host to end", timeout=20)
+        command.wait_until(lambda: not running(machine), what=f"{machine.name} to end", timeout=20)
         for folder in sorted(group.rglob("*/"), reverse=True):
             if folder.is_dir():
                 folder.rmdir()
         group.rmdir()
+    for device in _loops(machine.second_disk):
+        command.execute(["losetup", "--detach", device])
+
+
+def second_disk(box: layout.Layout) -> str:
+    """Return the device that a bare lab host's second disk is."""
+    found = _loops(box.lab_host.second_disk)
+    if not found:
+        raise errors.HostError(f"{box.host} has no second disk")
+    return found[0]
 
 
 def end_strays(box: layout.Layout) -> None:
@@ -80,46 +97,90 @@ def end_strays(box: layout.Layout) -> None:
                 os.kill(int(pid), signal.SIGKILL)
 
 
-def running(box: layout.Layout) -> bool:
-    """Whether any process of the lab host is alive."""
-    events = _cgroup(box) / "cgroup.events"
+def running(machine: layout.Machine) -> bool:
+    """Whether any process of a machine is alive."""
+    events = _cgroup(machine) / "cgroup.events"
     return events.exists() and "populated 1" in events.read_text()
 
 
 def ssh(
-    box: layout.Layout, *argv: str, stdin: bytes = b"", timeout: float = 60
+    box: layout.Layout,
+    *argv: str,
+    stdin: bytes = b"",
+    timeout: float = 60,
+    machine: layout.Machine | None = None,
 ) -> command.CommandResult:
-    """Run argv on the lab host as root."""
+    """Run argv as root, on the lab host unless told where."""
+    name = (machine or box.lab_host).name
     return command.execute(
-        ["ssh", "-F", str(box.ssh_config), box.host, "--", *argv], stdin=stdin, timeout=timeout
+        ["ssh", "-F", str(box.ssh_config), name, "--", *argv], stdin=stdin, timeout=timeout
     )
 
 
-def _system_state(box: layout.Layout) -> str:
-    """Ask systemd how far it is; while the host boots, a login may come too early and hang."""
+def write_ssh_config(box: layout.Layout) -> None:
+    """Write what a plain `ssh` on this machine needs to reach the machines."""
+    hosts = []
+    known = []
+    for machine in box.machines:
+        public = (machine.seed / "etc" / "ssh" / "ssh_host_ed25519_key.pub").read_text().strip()
+        known.append(f"{machine.address},{machine.name} {public}\n")
+        # Enter the network namespace alone: a mount namespace would follow the caller's.
+        proxy = f"nsenter --net=/run/netns/{machine.near} socat - TCP:{machine.address}:%p"
+        hosts.append(
+            f"Host {machine.name}\n"
+            f"  HostName {machine.address}\n"
+            f"  HostKeyAlias {machine.name}\n"
+            f"  User root\n"
+            f"  IdentityFile {layout.key()}\n"
+            f"  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {box.folder / 'known_hosts'}\n"
+            f"  StrictHostKeyChecking yes\n"
+            f"  ProxyCommand {proxy}\n"
+            f"  BatchMode yes\n"
+            f"  LogLevel ERROR\n"
+        )
+    (box.folder / "known_hosts").write_text("".join(known))
+    # Everything else is as the user's own ssh has it.
+    rest = "Match all\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
+    box.ssh_config.write_text("".join(hosts) + rest)
+
+
+def _is_up(box: layout.Layout, name: str) -> bool:
+    """Ask systemd how far it is; while a machine boots, a login may come too early and hang."""
+    argv = ["ssh", "-F", str(box.ssh_config), name, "--", "systemctl", "is-system-running"]
     try:
-        return ssh(box, "systemctl", "is-system-running", timeout=5).stdout.strip()
+        return command.execute(argv, timeout=5).stdout.strip() in {"running", "degraded"}
     except errors.CommandError:
-        return ""
+        return False
 
 
-def _cgroup(box: layout.Layout) -> pathlib.Path:
+def _loops(file: pathlib.Path) -> list[str]:
+    """Return the loop devices that a file is behind."""
+    if not file.exists():
+        return []
+    done = command.execute(["losetup", "--associated", str(file), "--noheadings", "-O", "NAME"])
+    return done.stdout.split()
+
+
+def _cgroup(machine: layout.Machine) -> pathlib.Path:
     for line in pathlib.Path("/proc/mounts").read_text().splitlines():
         _device, folder, kind, *_rest = line.split()
         if kind == "cgroup2":
-            return pathlib.Path(folder) / box.host
+            return pathlib.Path(folder) / machine.name
     raise errors.HostError(
         "this machine has no cgroup2 mount, which a sandbox needs",
         do="mount -t cgroup2 cgroup2 /sys/fs/cgroup/unified",
     )
 
 
-def _seed(box: layout.Layout) -> None:
+def _seed(machine: layout.Machine) -> None:
     """Write what boot.sh lays over the fresh disk: host keys that are known before the boot."""
-    seed = box.folder / "seed"
+    seed = machine.seed
     shutil.rmtree(seed, ignore_errors=True)
     keys = seed / "etc" / "ssh"
     keys.mkdir(parents=True)
+    (seed / "etc" / "hostname").write_text(f"{machine.hostname}\n")
+    (seed / "etc" / "hosts").write_text(f"127.0.0.1\tlocalhost {machine.hostname}\n")
     done = command.execute(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f",
          str(keys / "ssh_host_ed25519_key")]
@@ -130,22 +191,3 @@ def _seed(box: layout.Layout) -> None:
         folder = seed / home / ".ssh"
         folder.mkdir(parents=True, mode=0o700)
         (folder / "authorized_keys").write_text(recipe.authorized_key())
-    public = (keys / "ssh_host_ed25519_key.pub").read_text().strip()
-    (box.folder / "known_hosts").write_text(f"{layout.HOST_ADDRESS},{box.host} {public}\n")
-    # Enter the network namespace alone: a mount namespace would follow the caller's.
-    proxy = f"nsenter --net=/run/netns/{box.workstation} socat - TCP:{layout.HOST_ADDRESS}:%p"
-    box.ssh_config.write_text(
-        f"Host {box.host}\n"
-        f"  HostName {layout.HOST_ADDRESS}\n"
-        f"  HostKeyAlias {box.host}\n"
-        f"  User root\n"
-        f"  IdentityFile {layout.key()}\n"
-        f"  IdentitiesOnly yes\n"
-        f"  UserKnownHostsFile {box.folder / 'known_hosts'}\n"
-        f"  StrictHostKeyChecking yes\n"
-        f"  ProxyCommand {proxy}\n"
-        f"  BatchMode yes\n"
-        f"  LogLevel ERROR\n"
-        # Everything else is as the user's own ssh has it.
-        "Match all\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
-    )

@@ -18,6 +18,7 @@ NEEDED = {
     "ssh-keygen": "openssh-client",
     "socat": "socat",
     "losetup": "mount",
+    "apt-ftparchive": "apt-utils",
     "nsenter": "util-linux",
     "curl": "curl",
     "openssl": "openssl",

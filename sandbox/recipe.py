@@ -37,24 +37,24 @@ tar -c --numeric-owner --xattrs -f "$5" -C "$2" .
 """
 
 
-def host_disk(system: systems.System = systems.LXD) -> pathlib.Path:
-    """Return the disk image of a fresh lab host, a sparse btrfs file; build it at need."""
+def disk(system: systems.System) -> pathlib.Path:
+    """Return the disk image of a fresh machine, a sparse btrfs file; build it at need."""
     script = HERE / "customize.sh"
-    ingredients = [system.suite, DISK_SIZE, *system.packages, script.read_text()]
-    target = _kept("host", ".btrfs", ingredients)
+    ingredients = [system.suite, DISK_SIZE, *system.packages, *system.shelf, script.read_text()]
+    target = _kept(system.name, ".btrfs", ingredients)
     if not target.exists():
         with _workspace(target) as work:
             tree = work / "root.tar"
-            _bootstrap(system, tree, f'sh {script} "$1"')
-            disk = work / "disk"
-            _run(["truncate", "--size", DISK_SIZE, str(disk)])
-            _run(["mkfs.btrfs", "--quiet", str(disk)])
+            _bootstrap(system, tree, f'sh {script} "$1" {" ".join(system.shelf)}')
+            made = work / "disk"
+            _run(["truncate", "--size", DISK_SIZE, str(made)])
+            _run(["mkfs.btrfs", "--quiet", str(made)])
             # The mount is private to this one command, so nothing can be left mounted.
             (work / "mnt").mkdir()
             unpack = 'mount -o loop "$1" "$2" && tar -x --numeric-owner --xattrs -f "$3" -C "$2"'
             _run(["unshare", "-m", "sh", "-ec", f"{unpack} && umount $2",
-                  "sh", str(disk), str(work / "mnt"), str(tree)])  # fmt: skip
-            disk.rename(target)
+                  "sh", str(made), str(work / "mnt"), str(tree)])  # fmt: skip
+            made.rename(target)
     return target
 
 

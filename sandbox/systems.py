@@ -1,4 +1,4 @@
-"""What a lab host can be: Debian 12 with LXD, or Debian 13 with Incus."""
+"""What the machines of a sandbox can be."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COMMON = (
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """A lab host's system.
+    """A machine's system; one without a daemon has neither program nor what follows it.
 
     Attributes:
         name: As `./lab sandbox up --os` takes it.
@@ -26,17 +26,22 @@ class System:
         folder: Where the daemon keeps its things.
         wait: Waits until the daemon answers.
         init: Takes a preseed on standard input.
+        suffix: What the names of sandboxes with such a lab host end with.
+        shelf: Packages that it has in a folder, for its own apt to install: there is no internet
+            in a sandbox.
     """
 
     name: str
     title: str
     suite: str
     packages: tuple[str, ...]
-    program: str
-    unit: str
-    folder: str
-    wait: tuple[str, ...]
-    init: tuple[str, ...]
+    program: str = ""
+    unit: str = ""
+    folder: str = ""
+    wait: tuple[str, ...] = ()
+    init: tuple[str, ...] = ()
+    suffix: str = ""
+    shelf: tuple[str, ...] = ()
 
 
 LXD = System(
@@ -46,6 +51,16 @@ LXD = System(
 INCUS = System(
     "debian13-incus", "Debian 13 with Incus", "trixie", (*_COMMON, "incus-base", "incus-client"),
     "incus", "incus", "/var/lib/incus", ("incus", "admin", "waitready", "--timeout=60"),
-    ("incus", "admin", "init", "--preseed"),
+    ("incus", "admin", "init", "--preseed"), suffix="-incus",
 )  # fmt: skip
-ALL = {system.name: system for system in (LXD, INCUS)}
+_BARE = ("systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "netbase",
+         "python3-minimal", "iputils-ping", "ca-certificates")  # fmt: skip
+# As a teacher gets it from the installer: nothing of a lab host is there yet.
+BARE = System(
+    "debian12-bare", "a bare Debian 12", "bookworm", _BARE, suffix="-bare",
+    shelf=("lxd", "lxd-client", "ufw", "haproxy", "btrfs-progs", "iptables", "nftables",
+           "fdisk", "dnsmasq-base", "uidmap", "attr", "squashfs-tools", "xz-utils"),
+)  # fmt: skip
+RELAY = System("debian12-relay", "the relay", "bookworm", _BARE)
+# What a lab host can be.
+ALL = {system.name: system for system in (LXD, INCUS, BARE)}

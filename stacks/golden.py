@@ -30,7 +30,7 @@ class GoldenSpec:
     @property
     def base_alias(self) -> str:
         """The alias of the image that the builder starts from."""
-        return f"{self.recipe.name}-base"
+        return f"{self.owner.rpartition('/')[2]}-base"
 
 
 def parse(

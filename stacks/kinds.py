@@ -1,16 +1,16 @@
-"""What a stack is: a student's lab, or a golden image."""
+"""What a stack is: a student's lab, a golden image, or the lab host itself."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
 from providers import wire
-from stacks import golden, settings, spec
+from stacks import golden, lab_host, settings, spec
 
 
 def parse(
     config: Mapping[str, str], *, project: str, stack: str, secrets: Collection[str] = ()
-) -> spec.LabSpec | golden.GoldenSpec:
+) -> spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec:
     """Read a stack's configuration by its `grappe:kind`; the arguments are those of `spec.parse`.
 
     Raises:
@@ -20,8 +20,17 @@ def parse(
     kind = config.get(f"{settings.NAMESPACE}:kind", "student")
     if kind == "image":
         return golden.parse(config, project=project, stack=stack, secrets=secrets)
+    if kind == "host":
+        return lab_host.parse(config, project=project, stack=stack, secrets=secrets)
     if kind == "student":
         return spec.parse(config, project=project, stack=stack, secrets=secrets)
     hint = wire.near(kind, settings.KINDS)
     reason = f"{wire.show(kind)} is not a kind of stack: {', '.join(settings.KINDS)}.{hint}"
     raise wire.Mistakes([wire.Mistake(f"{settings.NAMESPACE}:kind", reason)])
+
+
+def kind_of(meant: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:
+    """Return the kind of what a stack file means, as `grappe:kind` says it."""
+    if isinstance(meant, golden.GoldenSpec):
+        return "image"
+    return "host" if isinstance(meant, lab_host.LabHostSpec) else "student"

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import pathlib
+import re
 import shlex
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,9 @@ from providers import rules, wire
 
 FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
 ON_FAILURE = ("go on", "start over")
+# Where a script with an interpreter of its own lies while it runs.
+_OWN_PROGRAM = "/run/grappe-step"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +71,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Base:
-    """What the builder starts from: a remote's image, files, a bootstrapped suite, or an alias.
+    """What the builder starts from: a remote's image, files, or a bootstrapped suite.
 
     Attributes:
         server: A remote's URL.
@@ -219,6 +223,9 @@ def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[wire.Mistake]
     checks += _check_base(found.base, home)
     for place, step in enumerate(found.steps):
         checks += _check_step(step, f"steps[{place}]", home)
+        if step.name in {other.name for other in found.steps[:place]}:
+            checks.append((f"steps[{place}].name", step.name, "is another step's already."))
+    checks += _check_variables("environment", found.environment)
     return [
         wire.Mistake(key, f"{wire.show(value)} {problem}")
         for key, value, problem in checks
@@ -232,12 +239,20 @@ def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]
         yield "base", " and ".join(given) or "nothing", "is not one of server, metadata or suite."
     if base.server and not base.image:
         yield "base.image", "", "is missing: which image of the server?"
+    if base.metadata and not base.rootfs:
+        yield "base.rootfs", "", "is missing beside metadata."
     for path in _base_files(base):
         yield "base", path, _file_problem(home / path)
 
 
 def _check_step(step: Step, where: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
     yield f"{where}.name", step.name, rules.comment(step.name)
+    if step.timeout < 1:
+        yield f"{where}.timeout", step.timeout, "is not a time. Seconds, from 1."
+    for key in ("directory", "creates"):
+        if path := getattr(step, key):
+            yield f"{where}.{key}", path, rules.path(path)
+    yield from _check_variables(f"{where}.environment", step.environment)
     if bool(step.script) == bool(step.run):
         yield f"{where}.script", step.script, "or run: one of the two is to be done."
     if step.script:
@@ -247,6 +262,12 @@ def _check_step(step: Step, where: str, home: pathlib.Path) -> Iterator[tuple[st
     for number, url in enumerate(step.needs):
         if not urllib.parse.urlsplit(url).hostname:
             yield f"{where}.needs[{number}]", url, "is not a URL, as https://deb.debian.org."
+
+
+def _check_variables(where: str, variables: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
+    for name in variables:
+        if not _VARIABLE.fullmatch(name):
+            yield f"{where}.{name}", name, "is not the name of a variable."
 
 
 def _file_problem(path: pathlib.Path) -> str:
@@ -281,7 +302,11 @@ def _read_step(step: Step, environment: Mapping[str, str], folder: pathlib.Path)
             f"chmod {shlex.quote(file.mode)} {path}",
         ]
     script = (folder / step.script).read_text() if step.script else f"{shlex.join(step.run)}\n"
-    # A script with an interpreter of its own has its files put by nobody else.
+    if lines and script.startswith("#!"):
+        # It has an interpreter of its own; the files before it are the shell's.
+        own = shlex.quote(_OWN_PROGRAM)
+        lines += [f"printf '%s' {shlex.quote(script)} > {own}", f"chmod 0700 {own}"]
+        script = f"status=0\n{own} || status=$?\nrm -f {own}\nexit $status\n"
     whole = "\n".join([*lines, script]) if lines else script
     return ReadStep(
         name=step.name,

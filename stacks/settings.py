@@ -53,6 +53,34 @@ class QuotaSettings:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ForwardSettings:
+    """A port of the relay, and where it leads.
+
+    Attributes:
+        listen: The port of the relay.
+        port: The port that it leads to.
+        server: Of which server; left out, of the lab host, where HAProxy leads on by domain.
+    """
+
+    listen: int = 0
+    port: int = 0
+    server: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunnelSettings:
+    """A reverse SSH tunnel from the lab host to a server on the internet.
+
+    Attributes:
+        relay: That server, a host URL; none without it.
+        forwards: What it listens on; left out, 8080 for http and 8443 for https.
+    """
+
+    relay: str = ""
+    forwards: tuple[ForwardSettings, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerSettings:
     """One server of a stack file; what is left out follows from the student's number.
 
@@ -114,6 +142,7 @@ class Settings:
         disk: How large the disk of every server may grow.
         pool: The storage pool that these disks are in.
         quota: What all servers together may have.
+        tunnel: The way in from the internet, through a relay.
         default: The server that gets what is for no known domain; one of a host may.
         login: The administrator that the post-installation makes; left out, the student.
         adopt: Whether what exists already and is nobody's is taken over: containers, images, rules
@@ -139,6 +168,7 @@ class Settings:
     disk: str = ""
     pool: str = "default"
     quota: QuotaSettings = QuotaSettings()
+    tunnel: TunnelSettings = TunnelSettings()
     default: str = ""
     login: str = ""
     adopt: bool = False
@@ -165,10 +195,31 @@ class ImageSettings:
     adopt: bool = False
 
 
-K = TypeVar("K", Settings, ImageSettings)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HostSettings:
+    """The stack file of a lab host, made out of a bare server.
+
+    Attributes:
+        kind: `host`.
+        host: The server.
+        daemon: `lxd`, `lxd-snap` or `incus`.
+        upgrade: Whether its packages are brought up to date.
+        second_disk: The disk, or partition, that is to mirror its root; left out, none.
+        overwrite: Whether what that disk holds may go.
+    """
+
+    kind: str = "host"
+    host: str = ""
+    daemon: str = "lxd"
+    upgrade: bool = True
+    second_disk: str = ""
+    overwrite: bool = False
+
+
+K = TypeVar("K", Settings, ImageSettings, HostSettings)
 # What a stack file may say, by what it is the stack file of.
-KINDS: dict[str, type[Settings | ImageSettings]] = {
-    "student": Settings, "image": ImageSettings,
+KINDS: dict[str, type[Settings | ImageSettings | HostSettings]] = {
+    "student": Settings, "image": ImageSettings, "host": HostSettings,
 }  # fmt: skip
 
 

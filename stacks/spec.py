@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from providers import rules, wire
@@ -17,6 +17,11 @@ from stacks import allocation, quota, recipe, settings
 HOST_PORTS = (22, 80, 443)
 # YunoHost's own bounds.
 MIN_PASSWORD, MAX_PASSWORD = 8, 127
+# What a relay listens on where nothing is said, and where that leads.
+FORWARDS = (
+    settings.ForwardSettings(listen=8080, port=80),
+    settings.ForwardSettings(listen=8443, port=443),
+)
 # `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
 MAX_STUDENT = 63 - len("grappe-")
 
@@ -44,6 +49,14 @@ class ServerSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TunnelSpec:
+    """A tunnel to a relay, with nothing left to follow."""
+
+    relay: str
+    forwards: tuple[settings.ForwardSettings, ...]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LabSpec:
     """A student's lab; the names are those of `settings.Settings`."""
 
@@ -65,6 +78,7 @@ class LabSpec:
     login: str
     post_install: bool
     adopt: bool
+    tunnel: TunnelSpec | None
     servers: tuple[ServerSpec, ...]
 
 
@@ -150,8 +164,39 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         login=given.login or re.sub("[^a-z0-9]+", "_", student.lower()),
         post_install=post_install,
         adopt=given.adopt,
+        tunnel=_tunnel(given.tunnel),
         servers=servers,
     )
+
+
+def _tunnel(given: settings.TunnelSettings) -> TunnelSpec | None:
+    if not given.relay:
+        return None
+    return TunnelSpec(relay=given.relay, forwards=given.forwards or FORWARDS)
+
+
+def _check_tunnel(
+    given: settings.TunnelSettings, servers: Collection[str]
+) -> Iterator[tuple[str, Any, str]]:
+    if not given.relay:
+        if given.forwards:
+            yield "tunnel.relay", "", "is missing: where do the forwards listen?"
+        return
+    shown = url.without_password(given.relay)
+    problem = url.problem(given.relay)
+    if not problem and url.parse(given.relay).scheme != "ssh":
+        problem = "is not reached by SSH: ssh://[user@]relay."
+    yield "tunnel.relay", shown, problem
+    listens = [forward.listen for forward in given.forwards]
+    for place, forward in enumerate(given.forwards):
+        where = f"tunnel.forwards[{place}]"
+        yield f"{where}.listen", forward.listen, rules.port(forward.listen)
+        yield f"{where}.port", forward.port, rules.port(forward.port)
+        if listens.index(forward.listen) != place:
+            yield f"{where}.listen", forward.listen, "is another forward's already."
+        if forward.server and forward.server not in servers:
+            names = ", ".join(servers)
+            yield f"{where}.server", forward.server, f"is not one of the servers: {names}."
 
 
 def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
@@ -190,6 +235,7 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
         checks.append(("disk", given.disk, quota.size_problem(given.disk)))
     checks.append(("pool", given.pool, rules.name(given.pool)))
     checks += quota.problems(given.quota, lab.servers)
+    checks += _check_tunnel(given.tunnel, [server.name for server in given.servers])
     checks += [
         (f"{group}.{key}", value, problem)
         for group in ("config", "limits")
@@ -230,7 +276,7 @@ def _check_servers(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]
     mistakes = _collect(checks)
     for field in ("name", "domain", "port", "address"):
         mistakes += _twice(field, [getattr(server, field) for server in lab.servers])
-    return mistakes
+    return mistakes + _shared_volumes(lab.servers)
 
 
 def _collect(checks: Iterable[tuple[str, Any, str]]) -> list[wire.Mistake]:
@@ -250,6 +296,20 @@ def _twice(field: str, values: list[Any]) -> list[wire.Mistake]:
         for place, value in enumerate(values)
         if values.index(value) != place
     ]
+
+
+def _shared_volumes(servers: Iterable[ServerSpec]) -> list[wire.Mistake]:
+    """Note volumes of one name in one pool: two servers would write into the same."""
+    holders: dict[tuple[str, str], str] = {}
+    found = []
+    for place, server in enumerate(servers):
+        for number, volume in enumerate(server.volumes):
+            where = f"servers[{place}].volumes[{number}]"
+            first = holders.setdefault((volume.pool, volume.name), where)
+            if first != where:
+                reason = f"{wire.show(volume.name)} is {first}'s already."
+                found.append(wire.Mistake(f"{where}.name", reason))
+    return found
 
 
 def _student_problem(student: str) -> str:
@@ -318,9 +378,24 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
         checks.append((f"{where}.disk", asked.disk, quota.size_problem(asked.disk)))
     if asked.publish:
         checks.append((f"{where}.publish", asked.publish, rules.alias(asked.publish)))
+    if asked.ephemeral and asked.publish:
+        problem = "stops the server, and an ephemeral one is gone then."
+        checks.append((f"{where}.publish", asked.publish, problem))
+    if asked.recipe and asked.state != "running":
+        problem = "is done in a running server."
+        checks.append((f"{where}.recipe", asked.recipe, problem))
+    checks += [
+        (f"{where}.snapshots[{number}]", name, problem)
+        for number, name in enumerate(asked.snapshots)
+        if (problem := _snapshot_problem(name, asked.snapshots[:number]))
+    ]
     if asked.recipe:
         checks.append((f"{where}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
     return checks
+
+
+def _snapshot_problem(name: str, before: tuple[str, ...]) -> str:
+    return "is there twice." if name in before else rules.alias(name)
 
 
 def _recipe_problem(name: str) -> str:

@@ -70,6 +70,12 @@ class HaproxyArea(Area):
                 f"{CONFIG} routes {', '.join(strays)} by hand, which no server of the lab has",
                 do="give a server of the lab that domain, or take it out of the file",
             )
+        if others := by_hand.unaccounted(config):
+            raise RefusedError(
+                f"{CONFIG} routes by hand by something else than domains",
+                "; ".join(others[:3]),
+                "take it out of the file, or give it a port of its own",
+            )
         return by_hand.without(config)
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:

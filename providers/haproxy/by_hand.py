@@ -32,6 +32,27 @@ def domains(text: str) -> Set[str]:
     }
 
 
+def unaccounted(text: str) -> List[str]:
+    """Return the lines of routing by hand that lead by something else than a domain.
+
+    They would go with the rest, and nothing would lead to what is behind them.
+    """
+    sections = _sections(_outside(text))
+    mine = _routing(sections)
+    by_domain = {name for kind, name, body in sections if _DOMAINS.search(body)}
+    found = []
+    for kind, name, body in mine:
+        if kind == "listen" and not _DOMAINS.search(body):
+            found.append(f"listen {name}")
+        for line in map(str.strip, body.splitlines()):
+            led_to = _LEADS_TO.match(line)
+            asks = line.startswith("acl ") or (led_to and "{" in line)
+            leads = led_to and " if " not in line and led_to.group(1) not in by_domain
+            if (asks and not _DOMAINS.search(line)) or leads:
+                found.append(line)
+    return found
+
+
 def without(text: str) -> str:
     """Return haproxy.cfg without the routing by hand; our part and all else stay."""
     found = document.split(text)

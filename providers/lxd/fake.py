@@ -74,6 +74,12 @@ class FakeLxd:
                 target = _find(self.aliases, name, path)
                 description = self.descriptions.get(name, "")
                 return {"name": name, "target": target, "description": description}
+            case ["images"]:
+                pointed = {entry["target"] for entry in self.aliases.values()}
+                return [
+                    {**copy.deepcopy(found), "aliases": [1] if key in pointed else []}
+                    for key, found in self.images.items()
+                ]
             case ["images", start]:
                 found = [key for key in self.images if key.startswith(start)]
                 return copy.deepcopy(_find(self.images, found[0] if found else "", path))

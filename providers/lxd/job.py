@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable, Mapping
 
 HIDDEN = "[secret]"
+# Characters that a line of a secret has at least.
+SHORTEST = 3
 Say = Callable[[str], None]
 
 
@@ -83,7 +85,11 @@ class Hider:
     """Puts a mark in the place of what is secret in a job."""
 
     def __init__(self, job: Job) -> None:
-        words = {job.stdin.strip(), *(value.strip() for value in job.secrets.values())}
+        whole = [job.stdin, *job.secrets.values()]
+        words = {text.strip() for text in whole}
+        # Output comes line by line; a line of a letter or two, as an answer is, is no secret.
+        lines = (line.strip() for text in whole for line in text.splitlines())
+        words |= {line for line in lines if len(line) >= SHORTEST}
         self._words = sorted((word for word in words if word), key=len, reverse=True)
 
     def __call__(self, text: str) -> str:

@@ -7,6 +7,7 @@ which removes itself before it begins, and LXD runs that file.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import secrets
 
@@ -65,10 +66,16 @@ def run(
                      "X-LXD-mode": "0600"},
         )  # fmt: skip
         lines = Lines(lambda line: say(hide(line)))
-        done = lxd.execute(
-            instance, ["sh", path], project=project, timeout=job.timeout + GRACE_SECONDS,
-            tell=lines.feed,
-        )  # fmt: skip
+        try:
+            done = lxd.execute(
+                instance, ["sh", path], project=project, timeout=job.timeout + GRACE_SECONDS,
+                tell=lines.feed,
+            )  # fmt: skip
+        except errors.DaemonError:
+            # It removes itself when it runs; it may not have.
+            with contextlib.suppress(daemon.AbsentError, errors.DaemonError):
+                lxd.remove_file(f"instances/{instance}/files", project=project, file=path)
+            raise
         lines.end()
     except daemon.AbsentError as error:
         raise errors.DaemonError(

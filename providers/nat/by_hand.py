@@ -10,7 +10,9 @@ from typing import List, Set
 
 from providers.fragments import document
 
-_DNAT = re.compile(r"-A PREROUTING\b(?=.*\s-j DNAT\b)(?=.*\s-p (tcp|udp)\b).*\s--dport (\d+)\b")
+_DNAT = re.compile(
+    r"-A PREROUTING\b(?=.*\s-j DNAT\b)(?=.*\s-p (tcp|udp)\b).*\s--dport (\d+)(?=\s|$)"
+)
 
 
 def key(line: str) -> str:

@@ -53,6 +53,7 @@ class PreflightSpec(wire.Spec):
         default: The server that gets what is for no known domain, where one does.
         adopt: Whether routing by hand for its domains is to be taken over.
         servers: Its servers.
+        needs: What steps of recipes in its servers cannot do without: `(step, url)`.
     """
 
     number: int
@@ -65,6 +66,7 @@ class PreflightSpec(wire.Spec):
     default: str = ""
     adopt: bool = False
     servers: tuple[PlannedServer, ...] = ()
+    needs: tuple[tuple[str, str], ...] = ()
 
 
 def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[wire.Mistake]:
@@ -82,7 +84,7 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[wire.Mistake]:
         *_domains(spec, facts),
     ]
     if "error" not in facts["lxd"]:
-        found += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts)]
+        found += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts), *_needs(spec, facts)]
     return found
 
 
@@ -121,6 +123,12 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mista
                     "grappe:adopt",
                     f"{path} routes {', '.join(sorted(strays))} by hand, which no server of the "
                     "lab has. Give a server that domain, or take it out of the file",
+                )
+            for line in by_hand.unaccounted(text or ""):
+                yield wire.Mistake(
+                    "grappe:adopt",
+                    f"{path} routes by hand by something else than a domain: {line}. It would go "
+                    "with the rest: take it out of the file, or give it a port of its own",
                 )
         elif path.endswith("haproxy.cfg"):
             for number, line in enumerate((outside.before + outside.after).splitlines(), 1):
@@ -208,6 +216,18 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mist
             yield wire.Mistake(
                 "grappe:number",
                 f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
+            )
+
+
+def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    if any(project["name"] == spec.project for project in facts["lxd"]["projects"]):
+        # A lab that is there has its steps behind it.
+        return
+    for step, url in spec.needs:
+        if problem := facts["reached"].get(url, ""):
+            yield wire.Mistake(
+                "grappe:servers",
+                f"a recipe's step {step} needs {url}, which {spec.host} does not reach: {problem}.",
             )
 
 

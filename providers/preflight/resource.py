@@ -50,7 +50,7 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
             host = gateway.connect(spec.host)
         except errors.HostError as error:
             return spec, [wire.Mistake("grappe:host", str(error))]
-        mistakes = model.judge(spec, look.at(host))
+        mistakes = model.judge(spec, look.at(host, [url for _step, url in spec.needs]))
         address = spec.address or host.address
         if not address:
             reason = f"is not set, and {spec.host} was reached at no IPv4 address."

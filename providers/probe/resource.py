@@ -18,7 +18,7 @@ class ProbeProvider(base.Provider[model.ProbeSpec]):
 
         def look(spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
             answer = host.call(
-                "providers.probe.look",
+                "providers.hosts.look",
                 driver.request(spec, seconds),
                 timeout=seconds + 60,
                 root=False,

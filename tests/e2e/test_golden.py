@@ -27,7 +27,7 @@ def test_the_graph_is_shown_before_it_is_built(project: Project) -> None:
     """Base image, builder, every step, and the image; and nothing is done."""
     project.image("shown", recipe="standin", alias="shown")
     said = project.pulumi("preview", "-s", "shown")
-    for line in ("Image standin-base", "Container build-standin", "Exec shown-command",
+    for line in ("Image shown-base", "Container build-standin", "Exec shown-command",
                  "Exec shown-web", "PublishedImage shown"):  # fmt: skip
         assert line in said
 

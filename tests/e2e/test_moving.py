@@ -66,7 +66,7 @@ def test_another_machine_is_a_replacement(
 
 def test_a_machine_that_is_gone(project: Project, desk: Desk, other: layout.Layout) -> None:
     """The error names both hosts and the way out; forgotten, the lab is made on the new one."""
-    machine.kill(other)
+    machine.kill(other.lab_host)
     project.write("gina", 31, servers=[{"name": "yuno1"}])
     said = project.up("gina", ok=False)
     assert f"was made on {other.host_url}, which does not answer" in said

@@ -38,7 +38,7 @@ class Watch:
         self.seen: list[str] = []
 
     def _look(self) -> None:
-        look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; lxc query '/1.0/operations?recursion=1'"
+        look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; lxc query '/1.0/operations?recursion=1&project=grappe-hanna'"
         while not self._end.is_set():
             self.seen.append(self._host.run(["sh", "-c", look], check=False).stdout)
 
@@ -62,8 +62,8 @@ def hanna(project: Project) -> Iterator[tuple[Project, Watch]]:
     project.destroy("hanna")
 
 
-def inside(lab_host: gateway.Host, server: str, script: str) -> str:
-    argv = ["lxc", "exec", server, "--project", "grappe-hanna", "--", "sh", "-c", script]
+def inside(lab_host: gateway.Host, server: str, script: str, student: str = "hanna") -> str:
+    argv = ["lxc", "exec", server, "--project", f"grappe-{student}", "--", "sh", "-c", script]
     return lab_host.run(argv).stdout
 
 
@@ -83,15 +83,24 @@ def test_the_second_server_is_from_the_first(
 
 
 def test_the_first_keeps_its_identity_when_it_is_published_again(
-    hanna: tuple[Project, Watch], lab_host: gateway.Host
+    project: Project, lab_host: gateway.Host
 ) -> None:
-    """Publishing takes a copy: keys and machine-id are as before."""
-    project, _watch = hanna
-    before = inside(lab_host, "yuno1", OWN)
-    lab_host.run(["lxc", "image", "delete", "yuno-by-hand"])
-    project.up("hanna")
-    assert before == inside(lab_host, "yuno1", OWN)
-    project.up("hanna", "--expect-no-changes")
+    """Publishing takes a copy: keys and machine-id are as before; a post-installed one is none."""
+    servers = [{"name": "yuno1", "publish": "yuno-again"}]
+    project.write("hugo", 43, servers=servers, workstation="none")
+    project.up("hugo")
+    before = inside(lab_host, "yuno1", OWN, "hugo")
+    lab_host.run(["lxc", "image", "delete", "yuno-again"])
+    project.up("hugo")
+    assert before == inside(lab_host, "yuno1", OWN, "hugo")
+    project.up("hugo", "--expect-no-changes")
+
+    lab_host.run(["lxc", "image", "delete", "yuno-again"])
+    inside(lab_host, "yuno1", "mkdir -p /etc/yunohost && touch /etc/yunohost/installed", "hugo")
+    said = project.up("hugo", ok=False)
+    assert "grappe-hugo/yuno1 is post-installed, and was not published" in said
+    assert before == inside(lab_host, "yuno1", OWN, "hugo")
+    project.destroy("hugo")
 
 
 def test_ssh_with_the_password(hanna: tuple[Project, Watch], desk: Desk) -> None:

@@ -18,7 +18,8 @@ from providers import errors
 from sandbox import box, layout
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget"]
+COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget", "card",
+            "check", "top", "graph", "explain", "ssh", "doctor", "bench"]  # fmt: skip
 
 
 def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -51,6 +52,7 @@ def test_new_refuses_before_it_writes(
     options = argparse.Namespace(
         name="bob", number=9999, host="nowhere", workstation="", image="", domain="x y",
         recipe="", alias="", login="", post_install=False,
+        lab_host=False, second_disk="", daemon="",
     )  # fmt: skip
     with pytest.raises(errors.BadInputError) as refusal:
         stack.new(options)

@@ -222,7 +222,7 @@ def test_the_engine_knows_the_same_settings() -> None:
     """Pulumi.yaml declares each setting, its default and a description."""
     declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
     defaults = {"grappe:password": ""}
-    for kind in (settings.ImageSettings(), settings.Settings()):
+    for kind in (settings.HostSettings(), settings.ImageSettings(), settings.Settings()):
         for field in dataclasses.fields(kind):
             defaults[f"grappe:{field.name}"] = settings.written(getattr(kind, field.name))
     assert defaults.keys() == declared.keys()

@@ -12,6 +12,7 @@ from providers.lxd.exec import model
 
 # As much of the output stays in the state.
 KEPT_CHARACTERS = 8192
+START_SECONDS = 60
 
 
 class ExecDriver:
@@ -24,11 +25,15 @@ class ExecDriver:
 
     def create(self, spec: model.ExecSpec) -> base.Outputs:
         """Run the program; return its exit status and what it said."""
-        if self._find(spec) is None:
+        found = self._find(spec)
+        if found is None:
             raise errors.DaemonError(
                 f"{spec.id} has no container {spec.container} to run in on {self._where}",
                 do="run it again",
             )
+        if found["status"] != "Running":
+            # A builder that stands still since it was published, and whose state was lost.
+            self._start(spec)
         say = self._say or _to_terminal(spec)
         outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), say)
         if outcome.status != 0 and spec.fatal:
@@ -62,6 +67,9 @@ class ExecDriver:
         found = self._find(spec) if spec.delete else None
         if found is None or found["status"] != "Running":
             return
+        if spec.container_id not in {"", ownership.identity(found)}:
+            # What it was done in is gone, and with it what is to be undone.
+            return
         say = self._say or _to_terminal(spec)
         outcome = shell.run(self._lxd, spec.project, spec.container, model.undoing(spec), say)
         if outcome.status != 0:
@@ -74,6 +82,14 @@ class ExecDriver:
             return None
         ownership.demand(found, spec.owner, f"the container {spec.project}/{spec.container}")
         return found
+
+    def _start(self, spec: model.ExecSpec) -> None:
+        path = f"instances/{spec.container}"
+        self._lxd.change("PUT", f"{path}/state", {"action": "start"}, project=spec.project)
+        self._lxd.execute(
+            spec.container, ["systemctl", "is-system-running", "--wait"], project=spec.project,
+            timeout=START_SECONDS, tell=lambda _said: None,
+        )  # fmt: skip
 
     def _exists(self, spec: model.ExecSpec) -> bool:
         path = f"instances/{spec.container}/files"

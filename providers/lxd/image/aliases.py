@@ -12,6 +12,10 @@ from providers.lxd import daemon
 OWNER_PROPERTY = "grappe.owner"
 # A stopped instance with the image's content, `project/name`, that servers are copied from.
 TEMPLATE_PROPERTY = "grappe.template"
+# On that instance: the image that it stands for.
+PUBLISHED = "user.grappe.published"
+# The alias that an image was published for.
+ALIAS_PROPERTY = "grappe.alias"
 
 
 def resolve(lxd: daemon.Daemon, name: str) -> str:
@@ -53,7 +57,9 @@ def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
         there = lxd.get(f"instances/{name}", project=project)
     except daemon.AbsentError:
         return None
-    return (project, name) if there["status"] == "Stopped" else None
+    # While an image is published anew, its copy is another's already.
+    stands = there["status"] == "Stopped" and there["config"].get(PUBLISHED) == fingerprint
+    return (project, name) if stands else None
 
 
 def demand(lxd: daemon.Daemon, alias: str, owner: str) -> None:
@@ -91,6 +97,15 @@ def set_properties(lxd: daemon.Daemon, fingerprint: str, properties: Mapping[str
     if merged != found["properties"]:
         body = {key: found[key] for key in ("auto_update", "public", "profiles") if key in found}
         lxd.change("PUT", f"images/{fingerprint}", {**body, "properties": merged})
+
+
+def sweep(lxd: daemon.Daemon, alias: str, owner: str, keep: str) -> None:
+    """Remove what killed runs of the owner published for an alias, and never pointed it at."""
+    for found in lxd.get("images", recursion="1"):
+        ours = found["properties"].get(OWNER_PROPERTY) == owner
+        meant = found["properties"].get(ALIAS_PROPERTY) == alias
+        if ours and meant and found["fingerprint"] != keep and not found.get("aliases"):
+            remove_image(lxd, found["fingerprint"], owner)
 
 
 def remove_image(lxd: daemon.Daemon, fingerprint: str, owner: str) -> None:

@@ -22,14 +22,19 @@ class ImageDriver:
         """Bring the image unless it is there, then point the alias at it."""
         aliases.demand(self._lxd, spec.name, spec.owner)
         there = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
+        before = {str(found["fingerprint"]) for found in self._lxd.get("images", recursion="1")}
         if there and there["properties"].get(DIGEST_PROPERTY) == spec.digest:
             fingerprint = str(there["fingerprint"])
         else:
             fingerprint = self._fetch(spec) if spec.server else self._send(spec)
             aliases.point(self._lxd, spec.name, fingerprint, _description(spec))
         brought = aliases.image(self._lxd, fingerprint) or {"properties": {}}
-        if brought["properties"].get(aliases.OWNER_PROPERTY, spec.owner) == spec.owner:
+        holder = brought["properties"].get(aliases.OWNER_PROPERTY)
+        if holder == spec.owner or (not holder and fingerprint not in before):
             aliases.set_properties(self._lxd, fingerprint, _properties(spec))
+        elif not holder:
+            # It was there before us, and stays when we leave: only what it is, is noted.
+            aliases.set_properties(self._lxd, fingerprint, {DIGEST_PROPERTY: spec.digest})
         return {"fingerprint": fingerprint}
 
     def read(self, spec: model.ImageSpec) -> base.Reading[model.ImageSpec] | None:

@@ -27,7 +27,15 @@ class PostInstallDriver:
             "yunohost tools postinstall --help",
         )
         login = spec.login if model.takes_user(asked) else model.ADMIN
-        if self._file(spec, model.INSTALLED) is None:
+        if self._file(spec, model.INSTALLED) is not None:
+            if (domain := self._domain(spec)) != spec.domain:
+                raise errors.BadInputError(
+                    f"{spec.container} is post-installed already, with the domain {domain}, not "
+                    f"{spec.domain}",
+                    do=f"say domain: {domain} of it in the stack file, or change it in YunoHost: "
+                    "yunohost domain main-domain",
+                )
+        else:
             self._run(spec, model.job(asked, spec), "yunohost tools postinstall")
             if self._file(spec, model.INSTALLED) is None:
                 raise errors.CommandError(

@@ -34,11 +34,14 @@ class PublishedDriver:
         try:
             self._generalise(spec)
             fingerprint = self._publish(spec)
+            marks = {"config": {aliases.PUBLISHED: fingerprint}}
+            self._lxd.change("PATCH", f"instances/{spec.copy}", marks, project=spec.project)
         except BaseException:
             self._remove_copy(spec)
             raise
         description = f"published by Grappe for {spec.owner}"
         aliases.point(self._lxd, spec.name, fingerprint, description)
+        aliases.sweep(self._lxd, spec.name, spec.owner, fingerprint)
         return {"fingerprint": fingerprint}
 
     def _published(self, spec: model.PublishedSpec) -> base.Outputs | None:
@@ -119,6 +122,7 @@ class PublishedDriver:
             aliases.demand(self._lxd, spec.name, spec.owner)
             self._lxd.change("DELETE", f"images/aliases/{spec.name}")
             aliases.remove_image(self._lxd, target, spec.owner)
+        aliases.sweep(self._lxd, spec.name, spec.owner, "")
 
     def _copy(self, spec: model.PublishedSpec) -> None:
         source = {
@@ -142,6 +146,15 @@ class PublishedDriver:
 
     def _generalise(self, spec: model.PublishedSpec) -> None:
         """Take out of the copy what must not be the same in two servers."""
+        if self._is_installed(spec):
+            raise errors.BadInputError(
+                f"the container {spec.project}/{spec.container} is post-installed, and was not "
+                "published",
+                seen=f"it has {model.INSTALLED}: every server from it would have its domain, its "
+                "administrator and that password",
+                do="publish one that is not; servers that came from the image before need it no "
+                "more: take `publish` out of the stack file",
+            )
         for folder, beginning in model.GENERALISED.items():
             for name in self._list(spec, folder):
                 if name.startswith(beginning):
@@ -169,6 +182,7 @@ class PublishedDriver:
                 **spec.properties,
                 **_marks(spec),
                 aliases.TEMPLATE_PROPERTY: f"{spec.project}/{spec.copy}",
+                aliases.ALIAS_PROPERTY: spec.name,
             },
             # Minutes of gzip for an image that never leaves the host.
             "compression_algorithm": "none",
@@ -185,6 +199,14 @@ class PublishedDriver:
             return
         ownership.demand(found, spec.owner, f"the container {spec.copy}")
         self._lxd.change("DELETE", f"instances/{spec.copy}", project=spec.project)
+
+    def _is_installed(self, spec: model.PublishedSpec) -> bool:
+        path = f"instances/{spec.copy}/files"
+        try:
+            self._lxd.read_file(path, project=spec.project, file=model.INSTALLED)
+        except daemon.AbsentError:
+            return False
+        return True
 
     def _list(self, spec: model.PublishedSpec, folder: str) -> list[str]:
         try:

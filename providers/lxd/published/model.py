@@ -37,6 +37,8 @@ WantedBy=multi-user.target
 """
 FIRST_BOOT_PATH = "/etc/systemd/system/grappe-first-boot.service"
 FIRST_BOOT_LINK = "/etc/systemd/system/multi-user.target.wants/grappe-first-boot.service"
+# Where it is, YunoHost is post-installed: a server of its own, and no image.
+INSTALLED = "/etc/yunohost/installed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,47 @@
+"""`./lab card`: what a student types and clicks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from cli import labs
+from providers.hosts import gateway
+from providers.lxd import daemon
+from stacks.spec import LabSpec
+from views import card
+
+KEYS = ("ed25519", "ecdsa", "rsa")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the card of a student whose lab is up."""
+    lab = labs.standing(options.name)
+    cards = with_fingerprints(lab.spec, lab.cards)
+    if options.json:
+        sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
+    else:
+        sys.stdout.write(card.render(lab.spec, cards, lab.stack))
+    return 0
+
+
+def with_fingerprints(lab: LabSpec, cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the cards with the host keys, read in the containers: no network can lie of them."""
+    lxd = daemon.on(gateway.connect(lab.host))
+    return [{**item, "fingerprints": _fingerprints(lxd, lab, item["name"])} for item in cards]
+
+
+def _fingerprints(lxd: daemon.Daemon, lab: LabSpec, name: str) -> list[str]:
+    found = []
+    for kind in KEYS:
+        try:
+            text = lxd.read_file(
+                f"instances/{name}/files", project=lab.project,
+                file=f"/etc/ssh/ssh_host_{kind}_key.pub",
+            )  # fmt: skip
+            found.append(card.fingerprint(text.decode()))
+        except (daemon.AbsentError, ValueError):
+            continue
+    return found

@@ -1,0 +1,117 @@
+"""`./lab check`: every way to every server, tried now."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from cli import labs
+from providers import errors
+from providers.hosts import gateway
+from providers.lxd import daemon
+from views import check
+
+# How many students are looked at together.
+TOGETHER = 8
+LOOK_SECONDS = 60
+INSTALLED = "/etc/yunohost/installed"
+SICK, BLIND = 1, 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look at one student's lab, or at all; exit 0 well, 1 not, 2 where it could not look."""
+    if options.all == bool(options.name):
+        raise errors.BadInputError("which lab?", do="./lab check STACK, or ./lab check --all")
+    rows: list[check.Row] = []
+    blind: list[str] = []
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
+        looks = {name: pool.submit(_look, name, some=options.all) for name in _names(options)}
+    for name, look in looks.items():
+        try:
+            rows += look.result()
+        except errors.GrappeError as error:
+            blind.append(f"{name}: {error}")
+    if options.json:
+        found = {"servers": [dataclasses.asdict(row) for row in rows], "not_looked": blind}
+        sys.stdout.write(json.dumps(found) + "\n")
+    elif rows:
+        sys.stdout.write(check.render(rows))
+    for text in blind:
+        sys.stderr.write(f"error: {text}\n")
+    if not rows and not blind:
+        sys.stderr.write("no student's lab is up here\n")
+    if blind:
+        return BLIND
+    return 0 if all(row.well for row in rows) else SICK
+
+
+def _names(options: argparse.Namespace) -> list[str]:
+    return labs.names() if options.all else [options.name]
+
+
+def _look(name: str, *, some: bool) -> list[check.Row]:
+    """Look at one lab; of all, an image's stack and one that is down are none."""
+    if some:
+        try:
+            lab = labs.load(name)
+        except errors.BadInputError as error:
+            if "is no student's lab" in error.brief:
+                return []
+            raise
+        if not lab.cards:
+            return []
+    else:
+        lab = labs.standing(name)
+    spec = lab.spec
+    lxd = daemon.on(gateway.connect(spec.host))
+    try:
+        found = lxd.get("instances", project=spec.project, recursion="1")
+    except daemon.AbsentError:
+        found = []
+    states = {item["name"]: item["status"] for item in found}
+    ways = _ways(lab)
+    return [
+        check.row(
+            spec,
+            server,
+            {
+                "container": states.get(server.name, "absent"),
+                "installed": spec.post_install and _installed(lxd, spec.project, server.name),
+                **ways.get(server.name, {}),
+            },
+            name,
+        )
+        for server in spec.servers
+    ]
+
+
+def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
+    """Try every way from the workstation; return by server what each found."""
+    if lab.spec.workstation == "none":
+        return {}
+    tried = [
+        (card["name"], kind, {"kind": kind, "port": port, "domain": card["domain"]})
+        for card in lab.cards
+        for kind, port in (("ssh", card["ssh"]["port"]), ("http", 80), ("https", 443))
+    ]
+    request = {"address": lab.cards[0]["ssh"]["host"], "seconds": 0,
+               "checks": [item for _name, _kind, item in tried]}  # fmt: skip
+    workstation = gateway.connect(lab.spec.workstation)
+    seen = workstation.call("providers.hosts.look", request, timeout=LOOK_SECONDS, root=False)
+    found: dict[str, Any] = {}
+    for (name, kind, _item), result in zip(tried, seen, strict=True):
+        found.setdefault(name, {})[kind] = result
+    return found
+
+
+def _installed(lxd: daemon.Daemon, project: str, name: str) -> bool:
+    try:
+        lxd.read_file(f"instances/{name}/files", project=project, file=INSTALLED)
+    except (daemon.AbsentError, errors.DaemonError):
+        return False
+    return True

@@ -1,0 +1,47 @@
+"""`./lab ssh`: into a server, the way a student goes."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from cli import labs
+from providers import errors
+from providers.hosts import url
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replace this process by ssh on the workstation."""
+    lab = labs.standing(options.name)
+    known = {card["name"]: card["ssh"] for card in lab.cards}
+    if options.server not in known:
+        raise errors.BadInputError(
+            f"{options.name} has no server {options.server}",
+            seen=f"its servers: {', '.join(known)}",
+        )
+    words = options.command[1:] if options.command[:1] == ["--"] else options.command
+    argv = argv_of(lab.spec.workstation, known[options.server], words)
+    sys.stderr.write(f"… {' '.join(argv)}\n")
+    os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own
+
+
+def argv_of(workstation: str, ssh: dict[str, object], words: list[str]) -> list[str]:
+    """Return the argv that enters a server from a workstation.
+
+    Args:
+        workstation: Where the student sits, as the stack file has it.
+        ssh: The server's card: {host, port, user}.
+        words: What to run there; nothing for a shell.
+
+    """
+    entering = ["ssh", "-p", str(ssh["port"]), f"{ssh['user']}@{ssh['host']}", *words]
+    if workstation == "none":
+        return entering
+    where = url.parse(workstation)
+    if where.scheme == "netns":
+        return ["ip", "netns", "exec", where.name, *entering]
+    if where.scheme == "ssh":
+        target = f"{where.user}@{where.name}" if where.user else where.name
+        return ["ssh", *(["-p", str(where.port)] if where.port else []), "-t", target, *entering]
+    return entering

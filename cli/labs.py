@@ -1,0 +1,76 @@
+"""Students' labs as the looking commands know them: what a stack means, and what it put out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from cli import stack as stacks
+from providers import base, errors, wire
+from stacks import kinds
+from stacks.golden import GoldenSpec
+from stacks.lab_host import LabHostSpec
+from stacks.spec import LabSpec
+
+AnySpec = LabSpec | GoldenSpec | LabHostSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Lab:
+    """A student's lab.
+
+    Attributes:
+        stack: Its stack's name.
+        spec: What its stack file means.
+        cards: Its servers, as the stack's output says; empty where it is down.
+    """
+
+    stack: str
+    spec: LabSpec
+    cards: list[dict[str, Any]]
+
+
+def spec_of(name: str) -> AnySpec:
+    """Return what a stack file means; refuse one that is wrong."""
+    return _read(name)[0]
+
+
+def load(name: str) -> Lab:
+    """Return a student's lab, up or not."""
+    spec, stack = _read(name)
+    if not isinstance(spec, LabSpec):
+        raise errors.BadInputError(
+            f"{name} is no student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
+        )
+    servers = stack.outputs().get("servers")
+    return Lab(name, spec, list(servers.value) if servers else [])
+
+
+def standing(name: str) -> Lab:
+    """Return a student's lab that is up."""
+    lab = load(name)
+    if not lab.cards:
+        raise errors.BadInputError(
+            f"{name} is down: there is nothing to see", do=f"./lab up {name}"
+        )
+    return lab
+
+
+def names() -> list[str]:
+    """Return every stack that has a file here."""
+    return sorted(
+        path.name.split(".")[1] for path in stacks.file_of("*").parent.glob("Pulumi.*.yaml")
+    )
+
+
+def _read(name: str) -> tuple[AnySpec, Any]:
+    stack = stacks.select(name)
+    config = stack.get_all_config()
+    texts = {key: value.value for key, value in config.items()}
+    secrets = [key for key, value in config.items() if value.secret]
+    try:
+        spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
+    except wire.Mistakes as mistakes:
+        text = f"stacks/Pulumi.{name}.yaml: {base.tell(mistakes.mistakes)}"
+        raise errors.BadInputError(text) from mistakes
+    return spec, stack

@@ -1,0 +1,34 @@
+"""`./lab top`: the lab host and its containers side by side."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+
+from cli import environment, labs
+from providers.hosts import gateway
+from views import top
+
+WATCH_SECONDS = 2
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table once, or again and again."""
+    url = options.name
+    if ":" not in url:
+        url = labs.spec_of(url).host
+    environment.apply()
+    host = gateway.connect(url)
+    while True:
+        facts = host.call("providers.hosts.crowd", {"seconds": 1.0})
+        if options.json:
+            sys.stdout.write(json.dumps(facts) + "\n")
+        else:
+            clear = "\x1b[H\x1b[2J" if options.watch and sys.stdout.isatty() else ""
+            sys.stdout.write(f"{clear}{top.render(facts)}")
+        sys.stdout.flush()
+        if not options.watch:
+            return 0
+        time.sleep(WATCH_SECONDS)

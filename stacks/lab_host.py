@@ -1,0 +1,80 @@
+"""A lab host, whole: what the stack file of a bare server means."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from providers import wire
+from providers.hosts import url
+from stacks import settings
+
+DAEMONS = ("lxd", "lxd-snap", "incus")
+_DISK = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_.:-]{0,100}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LabHostSpec:
+    """A server that is to be a lab host; the names are those of `settings.HostSettings`."""
+
+    owner: str
+    host: str
+    daemon: str
+    upgrade: bool
+    second_disk: str
+    overwrite: bool
+
+
+def parse(
+    config: Mapping[str, str], *, project: str, stack: str, secrets: Collection[str] = ()
+) -> LabHostSpec:
+    """Read the configuration of a host stack; the arguments are those of `spec.parse`.
+
+    Raises:
+        wire.Mistakes: Everything that is wrong with it.
+
+    """
+    mistakes = [
+        wire.Mistake(key.partition(":")[2], "is a secret, and would stand in a script.")
+        for key in secrets
+        if key in config
+    ]
+    plain = {key: text for key, text in config.items() if key not in secrets}
+    given = settings.load(settings.HostSettings, plain, mistakes)
+    noted = {mistake.key for mistake in mistakes}
+    mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
+    if mistakes:
+        named = [wire.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
+        raise wire.Mistakes(sorted(named, key=lambda mistake: mistake.key))
+    return LabHostSpec(
+        owner=f"{project}/{stack}",
+        host=given.host,
+        daemon=given.daemon,
+        upgrade=given.upgrade,
+        second_disk=given.second_disk,
+        overwrite=given.overwrite,
+    )
+
+
+def _check(given: settings.HostSettings) -> list[wire.Mistake]:
+    checks: list[tuple[str, Any, str]] = [
+        ("host", url.without_password(given.host), url.problem(given.host))
+    ]
+    if given.host.startswith("netns:"):
+        checks.append(("host", given.host, "is a namespace, and no server: local: or ssh://..."))
+    if given.daemon not in DAEMONS:
+        hint = wire.near(given.daemon, DAEMONS)
+        checks.append(("daemon", given.daemon, f"is not one of {', '.join(DAEMONS)}.{hint}"))
+    if given.second_disk and not _DISK.fullmatch(given.second_disk):
+        checks.append(
+            ("second_disk", given.second_disk, "is not a disk, as /dev/sdb or /dev/sdb1.")
+        )
+    if given.overwrite and not given.second_disk:
+        checks.append(("overwrite", given.overwrite, "of what? There is no second_disk."))
+    return [
+        wire.Mistake(key, f"{wire.show(value)} {problem}")
+        for key, value, problem in checks
+        if problem
+    ]

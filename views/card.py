@@ -1,0 +1,82 @@
+"""The card: what a student types and clicks, and what to compare on the first time."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stacks.spec import LabSpec
+
+HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"
+
+FIRST_TIME = (
+    "ssh asks on the first time whether the host key is right: compare it with the one above.",
+    "After a rebuild a server has a new one; forget the old one:",
+)
+
+
+def fingerprint(public_key: str) -> str:
+    """Return a public key's fingerprint as ssh shows it: `ED25519 SHA256:...`.
+
+    Args:
+        public_key: A line of a .pub file: type, key, comment.
+
+    Raises:
+        ValueError: It is no such line.
+
+    """
+    kind, key, *_comment = public_key.split()
+    digest = hashlib.sha256(base64.b64decode(key, validate=True)).digest()
+    shown = base64.b64encode(digest).decode().rstrip("=")
+    name = kind.removeprefix("ssh-").removeprefix("ecdsa-sha2-").upper()
+    return f"{'ECDSA' if name.startswith('NISTP') else name} SHA256:{shown}"
+
+
+def hosts_lines(cards: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what a student pastes into the hosts file of their own machine."""
+    return [f"{card['ssh']['host']}\t{card['domain']}" for card in cards]
+
+
+def known_hosts_name(card: Mapping[str, Any]) -> str:
+    """Return what ssh calls a server in known_hosts."""
+    return f"[{card['ssh']['host']}]:{card['ssh']['port']}"
+
+
+def as_json(cards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the same facts for a program."""
+    return [
+        {
+            **card,
+            "forget_host_key": ["ssh-keygen", "-R", known_hosts_name(card)],
+            "hosts_line": line,
+        }
+        for card, line in zip(cards, hosts_lines(cards), strict=True)
+    ]
+
+
+def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
+    """Return the card.
+
+    Args:
+        lab: The lab.
+        cards: The stack's output, each with `fingerprints`, those of its host keys.
+        stack: The stack's name.
+
+    """
+    host = cards[0]["ssh"]["host"]
+    lines = [f"{lab.student}, student {lab.number}{'lab host ' + host:>50}"]
+    for card in cards:
+        ssh = card["ssh"]
+        lines.append(f"  {card['name']:<8} {'   '.join(card['urls'])}")
+        lines.append(f"           ssh -p {ssh['port']} {ssh['user']}@{ssh['host']}")
+        lines += [f"           {shown}" for shown in card["fingerprints"]]
+    if lab.post_install:
+        asking = f"pulumi config get grappe:password -s {stack}"
+        lines += ["", f"Password of {cards[0]['ssh']['user']}:  {asking}"]
+    lines += ["", *FIRST_TIME]
+    lines += [f"  ssh-keygen -R '{known_hosts_name(card)}'" for card in cards]
+    lines += ["", "For a browser, in the hosts file of your own machine", f"({HOSTS_FILES}):"]
+    lines += [f"  {line.expandtabs(16)}" for line in hosts_lines(cards)]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,90 @@
+"""What a check found: one row a server, with the reason and the way out where it is not well."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from stacks.spec import LabSpec, ServerSpec
+from views import table
+
+WAYS = ("ssh", "http", "https")
+OK, BAD, NONE = "ok", "✗", "-"
+HEADS = ("student", "server", "container", *WAYS, "installed")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One server, as it was found.
+
+    Attributes:
+        student: Whose it is.
+        server: Its name.
+        container: LXD's word for its state, or `absent`.
+        ssh: `ok`, `✗`, or `-` where it was not tried; so `http` and `https`.
+        installed: `yes`, `no`, or `-` where the stack does not post-install it.
+        well: Whether all of it is as it should be.
+        why: What is wrong with it, in words.
+        do: What mends it.
+    """
+
+    student: str
+    server: str
+    container: str
+    ssh: str
+    http: str
+    https: str
+    installed: str
+    well: bool
+    why: str = ""
+    do: str = ""
+
+
+def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -> Row:
+    """Judge what was seen of a server.
+
+    Args:
+        lab: Its lab.
+        server: What it should be.
+        seen: `container` (LXD's state, or `absent`), `installed`, and where it was tried a
+            way's `{ok, seen}` by its name.
+        stack: The stack's name.
+
+    """
+    container = str(seen["container"]).lower()
+    wrong = []
+    if container != server.state:
+        wrong.append(f"the container is {container}, not {server.state}")
+    ways = {way: _mark(seen.get(way), expected=server.state == "running") for way in WAYS}
+    if not wrong:
+        wrong += [f"{way}: {seen[way]['seen']}" for way in WAYS if ways[way] == BAD]
+    installed = NONE
+    if lab.post_install and server.state == "running":
+        installed = "yes" if seen.get("installed") else "no"
+        if installed == "no" and not wrong:
+            wrong.append("YunoHost is not post-installed")
+    well = not wrong
+    return Row(
+        lab.student, server.name, container, **ways, installed=installed, well=well,
+        why="; ".join(wrong), do="" if well else f"./lab up {stack}",
+    )  # fmt: skip
+
+
+def render(rows: Sequence[Row]) -> str:
+    """Return the rows as a table, what is wrong below it, and how many are well."""
+    cells = [[str(getattr(row, head)) for head in HEADS] for row in rows]
+    lines = table.render(HEADS, cells)
+    for row in rows:
+        if not row.well:
+            lines.append(f"{BAD} {row.student}/{row.server}: {row.why}    {row.do}")
+    students = {row.student for row in rows}
+    sick = {row.student for row in rows if not row.well}
+    lines.append(f"{len(students) - len(sick)} of {len(students)} students well.")
+    return "\n".join(lines) + "\n"
+
+
+def _mark(seen: Mapping[str, Any] | None, *, expected: bool) -> str:
+    if seen is None or not expected:
+        return NONE
+    return OK if seen["ok"] else BAD
