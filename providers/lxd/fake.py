@@ -75,7 +75,7 @@ class FakeLxd:
                 description = self.descriptions.get(name, "")
                 return {"name": name, "target": target, "description": description}
             case ["images"]:
-                pointed = {entry["target"] for entry in self.aliases.values()}
+                pointed = set(self.aliases.values())
                 return [
                     {**copy.deepcopy(found), "aliases": [1] if key in pointed else []}
                     for key, found in self.images.items()

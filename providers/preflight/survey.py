@@ -37,7 +37,7 @@ def main(request: Json) -> Json:
     return {
         "missing": [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
         "lxd": _lxd(request["sockets"]),
-        "fragments": _fragments(request["store"]),
+        "fragments": fragments_of(request["store"]),
         "listening": _listening(),
         "haproxy": _haproxy(),
         "files": {
@@ -49,11 +49,12 @@ def main(request: Json) -> Json:
             )
         },
         "subnets": _subnets(),
+        "unprivileged": int(_text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
         "reached": {url: _unreached(url) for url in request["urls"]},
     }
 
 
-class _Unix(http.client.HTTPConnection):
+class Unix(http.client.HTTPConnection):
     """HTTP over LXD's socket."""
 
     def __init__(self, path: str) -> None:
@@ -71,26 +72,26 @@ def _lxd(sockets: List[str]) -> Json:
     if path is None:
         return {"error": "there is no LXD"}
     try:
-        connection = _Unix(path)
+        connection = Unix(path)
         return {
             "projects": [
                 {"name": item["name"], "config": item["config"]}
-                for item in _get(connection, "projects?recursion=1")
+                for item in get(connection, "projects?recursion=1")
             ],
             "networks": [
                 {"name": item["name"], "managed": item["managed"], "config": item["config"]}
-                for item in _get(connection, "networks?recursion=1")
+                for item in get(connection, "networks?recursion=1")
             ],
             "aliases": {
                 item["name"]: item["target"]
-                for item in _get(connection, "images/aliases?recursion=1")
+                for item in get(connection, "images/aliases?recursion=1")
             },
             "images": {
                 item["fingerprint"]: item["properties"] or {}
-                for item in _get(connection, "images?recursion=1")
+                for item in get(connection, "images?recursion=1")
             },
             "profiles": [
-                url.rpartition("/")[2].partition("?")[0] for url in _get(connection, "profiles")
+                url.rpartition("/")[2].partition("?")[0] for url in get(connection, "profiles")
             ],
         }
     except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
@@ -108,21 +109,23 @@ def _unreached(url: str) -> str:
         return "%s port %s, %s" % (parts.hostname, port, error.strerror or error)
 
 
-def _get(connection: _Unix, path: str) -> Any:
+def get(connection: Unix, path: str) -> Any:
+    """Return what LXD says of a path below /1.0/."""
     connection.request("GET", f"/1.0/{path}")
     return json.loads(connection.getresponse().read())["metadata"]
 
 
-def _fragments(store: str) -> List[Json]:
+def fragments_of(store: str) -> List[Json]:
+    """Return what the fragments of a store hold, and for whom."""
     found = []
-    for area in ("nat", "haproxy"):
+    for area in ("nat", "haproxy", "relay"):
         folder = f"{store}/{area}/fragments"
         names = os.listdir(folder) if os.path.isdir(folder) else []
         for name in sorted(name for name in names if name.endswith(".json") and name[0] != "."):
             try:
                 with open(f"{folder}/{name}", encoding="utf-8") as stream:
                     fragment = json.load(stream)
-                found.append({key: fragment[key] for key in ("id", "owner", "keys")})
+                found.append({key: fragment[key] for key in ("id", "owner", "keys", "spec")})
             except (OSError, ValueError, KeyError):
                 # The transaction that meets it says what to do.
                 continue
@@ -131,7 +134,7 @@ def _fragments(store: str) -> List[Json]:
 
 def _listening() -> List[Json]:
     """Return the TCP ports on which the host itself listens for others, and the program."""
-    done = _run(["ss", "-H", "-l", "-t", "-n", "-p"])
+    done = run(["ss", "-H", "-l", "-t", "-n", "-p"])
     ports = {}
     for line in done[1].splitlines():
         fields = line.split()
@@ -155,7 +158,7 @@ def _haproxy() -> str:
     with tempfile.NamedTemporaryFile("w", prefix="grappe-", suffix=".cfg") as copy:
         copy.write(outside.before + outside.after)
         copy.flush()
-        status, _out, err = _run(["haproxy", "-c", "-f", copy.name])
+        status, _out, err = run(["haproxy", "-c", "-f", copy.name])
     # Status 2: valid, and without a listener, as a file is before its first frontend.
     return "" if status in (0, 2) else err.strip().replace(copy.name, config) or f"exit {status}"
 
@@ -163,7 +166,7 @@ def _haproxy() -> str:
 def _subnets() -> List[Json]:
     """Return the IPv4 networks of the host's interfaces."""
     found = []
-    for line in _run(["ip", "-4", "-o", "address", "show"])[1].splitlines():
+    for line in run(["ip", "-4", "-o", "address", "show"])[1].splitlines():
         fields = line.split()
         found.append({"interface": fields[1], "subnet": fields[3]})
     return found
@@ -177,7 +180,8 @@ def _text(path: str) -> Any:
         return None
 
 
-def _run(argv: List[str]) -> Any:
+def run(argv: List[str]) -> Any:
+    """Run a program; return its exit status, its output and what it said of errors."""
     try:
         done = subprocess.run(
             argv,

@@ -1,0 +1,45 @@
+"""`./lab doctor`: a lab host looked over, read only."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from cli import environment, labs
+from cli import stack as stacks
+from providers.doctor import model
+from providers.hosts import gateway
+from providers.lxd import daemon
+
+LOOK_SECONDS = 180
+NEEDS = ("providers.fragments.document", "providers.preflight.survey")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say what is wrong with a host, each with what mends it."""
+    url = options.host if ":" in options.host else labs.spec_of(options.host).host
+    environment.apply()
+    host = gateway.connect(url)
+    request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": []}
+    facts = host.call("providers.doctor.survey", request, needs=NEEDS, timeout=LOOK_SECONDS)
+    found = model.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
+    if options.json:
+        sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in found]) + "\n")
+    else:
+        sys.stdout.write(render(host.url, facts["firewall"], found))
+    return 1 if found else 0
+
+
+def render(url: str, firewall: str, found: list[model.Finding]) -> str:
+    """Return the findings as text."""
+    lines = []
+    for finding in found:
+        lines.append(f"✗ {finding.what}")
+        if finding.seen:
+            lines.append(f"    seen: {finding.seen}")
+        lines.append(f"    do:   {finding.do}")
+    count = {0: "nothing is wrong", 1: "1 finding"}.get(len(found), f"{len(found)} findings")
+    lines.append(f"{url}: {count}. LXD's firewall driver: {firewall or 'unknown'}.")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,23 @@
+"""`./lab explain`: the lab sheet's own lines, with a stack's values."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+
+from cli import labs
+from views import explain
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print what each resource stands for; the lab need not be up."""
+    lab = labs.load(options.name)
+    dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "<address>"
+    found = explain.parts(lab.spec, dialled)
+    if options.json:
+        sys.stdout.write(json.dumps([dataclasses.asdict(part) for part in found]) + "\n")
+    else:
+        sys.stdout.write(explain.render(found))
+    return 0

@@ -1,0 +1,160 @@
+"""The command line of `./lab`: every command, its options, and help that teaches."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+EPILOG = """\
+A golden image and a first student on a host of your own:
+  ./lab new image --recipe yunohost-12 --host ssh://root@lab.example
+  ./lab up image               minutes, once
+  ./lab new alice --number 7 --host ssh://root@lab.example
+  ./lab preview alice          what it would do
+  ./lab up alice               do it; again to mend drift
+  ./lab card alice             what she types and clicks
+  ./lab check --all            does all of it answer?
+  ./lab down alice             take it down
+
+After `eval "$(./lab env)"` a plain `pulumi preview|up|refresh|destroy -s alice` does the same.
+Exit status: 0 well, 1 it failed or the answer is no, 2 the command line is wrong, or `check` and
+`doctor` could not look.
+"""
+SYSTEMS = ("debian12-lxd", "debian13-incus", "debian12-bare")
+DAEMONS = ("lxd", "lxd-snap", "incus")
+STACK = "the stack"
+Commands = Any
+
+
+def build() -> argparse.ArgumentParser:
+    """Return the parser; each command's `run` names its module and function."""
+    parser = argparse.ArgumentParser(
+        prog="./lab",
+        description="Grappe: a lab for every student of a class.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _project(commands)
+    _sandbox(commands)
+    _stacks(commands)
+    _looks(commands)
+    return parser
+
+
+def _add(commands: Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:
+    made: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    made.set_defaults(run=run)
+    return made
+
+
+def _project(commands: Commands) -> None:
+    """Add what shows, tests and measures Grappe itself."""
+    demo = _add(
+        commands, "demo", "cli.demo:run", "make a sandbox and the whole chain of labs in it"
+    )
+    demo.add_argument("--down", action="store_true", help="take lab and sandbox down again")
+    demo.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    demo.add_argument("--json", action="store_true", help="print the card as JSON")
+
+    test = _add(
+        commands, "test", "cli.tests:run", "run the whole test suite, in a sandbox of its own"
+    )
+    test.add_argument("--fast", action="store_true", help="only what needs no root, under a minute")
+    test.add_argument("--keep", action="store_true", help="leave the sandbox up for a look")
+    test.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
+
+    text = "measure Grappe beside an expert's script and Ansible"
+    bench = _add(commands, "bench", "cli.bench:run", text)
+    bench.add_argument(
+        "parts", nargs="*", default=["contest", "crowd", "fragments"], metavar="PART",
+        help="contest, crowd, fragments (default: all three)",
+    )  # fmt: skip
+    bench.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    bench.add_argument("--students", type=int, nargs="+", default=[1, 5, 10, 20])
+    bench.add_argument("--fragments", type=int, nargs="+", default=[1, 100, 1000, 4000])
+    bench.add_argument("--to", default="docs/benchmarks", help="where results and picture go")
+    bench.add_argument("--json", action="store_true", help="print the results as JSON")
+
+
+def _sandbox(commands: Commands) -> None:
+    sandbox = commands.add_parser("sandbox", help="the throwaway lab host, workstation and relay")
+    parts = sandbox.add_subparsers(metavar="ACTION", required=True)
+    up = _add(parts, "up", "cli.sandbox:up", "bring it up; does nothing when it is")
+    down = _add(parts, "down", "cli.sandbox:down", "take it down and leave nothing")
+    status = _add(parts, "status", "cli.sandbox:status", "say what is there")
+    status.add_argument("--json", action="store_true", help="the same facts as JSON")
+    ssh = _add(parts, "ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines")
+    ssh.add_argument("where", choices=("host", "workstation", "relay"))
+    for part in (up, down, status, ssh):
+        part.add_argument(
+            "--os", choices=SYSTEMS, help="what the lab host is; each has a sandbox of its own"
+        )
+    ssh.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
+
+
+def _stacks(commands: Commands) -> None:
+    """Add what makes stacks, brings them up and takes them down."""
+    text = 'for `eval "$(./lab env)"`: then a plain pulumi works'
+    _add(commands, "env", "cli.environment:show", text)
+    text = "write the stack file of a student, an image or a lab host"
+    new = _add(commands, "new", "cli.stack:new", text)
+    new.add_argument("name", help="the stack, and the student")
+    new.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
+    new.add_argument("--number", type=int, default=0, help="1 to 4000, one a student and host")
+    new.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
+    new.add_argument("--image", default="", help="an image of the lab host (default yunohost-12)")
+    new.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
+    text = "post-install YunoHost, with a password made for it"
+    new.add_argument("--post-install", action="store_true", help=text)
+    new.add_argument("--login", default="", help="its administrator (default: the student)")
+    new.add_argument("--recipe", default="", help="an image instead, made by this recipe")
+    new.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
+    text = "a lab host instead, made out of the bare server at --host"
+    new.add_argument("--lab-host", action="store_true", help=text)
+    text = "of a lab host: the disk that is to mirror its root, as /dev/sdb"
+    new.add_argument("--second-disk", default="", metavar="DISK", help=text)
+    text = "of a lab host (default lxd)"
+    new.add_argument("--daemon", default="", choices=DAEMONS, help=text)
+
+    text = "bring a stack up, mend it, or go on after a failure"
+    up = _add(commands, "up", "cli.stack:up", text)
+    up.add_argument("name", help=STACK)
+    text = "make servers (all, where none is named) anew from the image as it is now"
+    up.add_argument("--rebuild", nargs="*", metavar="SERVER", help=f"{text}; what is in them goes")
+    for name, text in (("down", "take a stack down"), ("preview", "show what `up` would do")):
+        _add(commands, name, f"cli.stack:{name}", text).add_argument("name", help=STACK)
+    text = "drop the state of a lab whose host is gone for good"
+    forget = _add(commands, "forget", "cli.stack:forget", text)
+    forget.add_argument("name", help=STACK)
+    forget.add_argument("--yes", "-y", action="store_true", help="do not ask")
+
+
+def _looks(commands: Commands) -> None:
+    """Add what only looks."""
+    made = {}
+    for name, text in (
+        ("card", "what a student types and clicks"),
+        ("check", "try every way to every server; exit 0 well, 1 not, 2 could not look"),
+        ("top", "host and containers side by side: processes, CPU, memory"),
+        ("explain", "the lines of the lab sheet that each resource stands for, with its values"),
+        ("doctor", "look a lab host over, read only; exit 0 well, 1 findings, 2 could not look"),
+    ):
+        made[name] = _add(commands, name, f"cli.{name}:run", text)
+        made[name].add_argument("--json", action="store_true", help="the same facts as JSON")
+    for name in ("card", "explain"):
+        made[name].add_argument("name", help=STACK)
+    made["check"].add_argument("name", nargs="?", default="", help="the student's stack")
+    made["check"].add_argument("--all", action="store_true", help="every student's that is up")
+    made["top"].add_argument("name", help="a stack, or a host's URL")
+    made["top"].add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+    made["doctor"].add_argument("host", help="the host's URL, or a stack that is on it")
+    text = "a lab's topology, in the terminal or as a picture"
+    graph = _add(commands, "graph", "cli.graph:run", text)
+    graph.add_argument("name", help=STACK)
+    text = "a picture to project; - for standard output"
+    graph.add_argument("--svg", default="", metavar="FILE", help=text)
+    enter = _add(commands, "ssh", "cli.enter:run", "into a server, the way a student goes")
+    enter.add_argument("name", help=STACK)
+    enter.add_argument("server", help="the server")
+    enter.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")

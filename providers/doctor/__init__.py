@@ -1,0 +1,1 @@
+"""Looking a lab host over: what is wrong with it, and what mends it."""
