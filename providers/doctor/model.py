@@ -168,7 +168,7 @@ def _leftovers(facts: Mapping[str, Any], owners: Collection[str]) -> Iterator[Fi
             if owner and owner not in owners:
                 yield Finding(
                     f"the {kind} {thing['name']} is of the stack {owner}, which is not here",
-                    "./lab new that stack again with adopt, then ./lab down; or ask who has its state",
+                    "./lab new it again with adopt, then ./lab down; or ask who has its state",
                 )
 
 
