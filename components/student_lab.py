@@ -6,7 +6,7 @@ from typing import Any
 
 import pulumi
 
-from components import server
+from components import server, tunnel
 from providers.lxd.network.model import NetworkSpec
 from providers.lxd.network.resource import Network
 from providers.lxd.project.model import ProjectSpec
@@ -53,6 +53,10 @@ class StudentLab(pulumi.ComponentResource):
                     )
                     for item in lab.servers
                 ),
+                relay=lab.tunnel.relay if lab.tunnel else "",
+                listens=tuple(
+                    forward.listen for forward in (lab.tunnel.forwards if lab.tunnel else ())
+                ),
                 needs=tuple(
                     need for item in lab.servers if item.recipe for need in item.recipe.needs
                 ),
@@ -89,5 +93,7 @@ class StudentLab(pulumi.ComponentResource):
             here = pulumi.ResourceOptions(parent=self)
             stands_on: list[pulumi.Resource] = [*room, *before]
             built.append(server.Server(lab, item, preflight=preflight, after=stands_on, opts=here))
+        if lab.tunnel:
+            tunnel.Tunnel(lab, preflight, after=built, opts=pulumi.ResourceOptions(parent=self))
         self.servers = pulumi.Output.all(*(item.card for item in built))
         self.register_outputs({"servers": self.servers})

@@ -54,7 +54,7 @@ INCUS = System(
     ("incus", "admin", "init", "--preseed"), suffix="-incus",
 )  # fmt: skip
 _BARE = ("systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "netbase",
-         "python3-minimal", "iputils-ping", "ca-certificates")  # fmt: skip
+         "python3", "iputils-ping", "ca-certificates")  # fmt: skip
 # As a teacher gets it from the installer: nothing of a lab host is there yet.
 BARE = System(
     "debian12-bare", "a bare Debian 12", "bookworm", _BARE, suffix="-bare",

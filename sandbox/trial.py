@@ -16,7 +16,7 @@ from sandbox import layout
 
 ROOT = pathlib.Path(__file__).parent.parent
 PARTS = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "cli", "components", "engine",
-         "providers", "recipes", "sandbox", "stacks")  # fmt: skip
+         "providers", "recipes", "sandbox", "stacks", "views")  # fmt: skip
 UP = ("up", "--yes", "--skip-preview")
 
 

@@ -130,9 +130,12 @@ class Host:
             check=False,
             root=root,
         )
-        if done.status == 127 or "python3: command not found" in done.stderr:  # noqa: PLR2004
+        if done.status == 127 or "ModuleNotFoundError: No module named" in done.stderr:  # noqa: PLR2004
+            # A python3-minimal has not the whole standard library.
             raise errors.HostError(
-                f"{self.url} has no python3", seen=done.tail(), do="apt install python3-minimal"
+                f"{self.url} has no whole python3",
+                seen=done.tail(),
+                do="there: apt install python3",
             )
         try:
             return json.loads(done.stdout)

@@ -53,6 +53,9 @@ class PreflightSpec(wire.Spec):
         default: The server that gets what is for no known domain, where one does.
         adopt: Whether routing by hand for its domains is to be taken over.
         servers: Its servers.
+        relay: The relay of its tunnel, where it has one.
+        listens: The ports that the relay is to listen on.
+        relay_address: Where the relay was reached; so `relay_port` and `relay_key`, its host key.
         needs: What steps of recipes in its servers cannot do without: `(step, url)`.
     """
 
@@ -66,6 +69,11 @@ class PreflightSpec(wire.Spec):
     default: str = ""
     adopt: bool = False
     servers: tuple[PlannedServer, ...] = ()
+    relay: str = ""
+    listens: tuple[int, ...] = ()
+    relay_address: str = ""
+    relay_port: int = 22
+    relay_key: str = ""
     needs: tuple[tuple[str, str], ...] = ()
 
 
@@ -228,6 +236,26 @@ def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mista
             yield wire.Mistake(
                 "grappe:servers",
                 f"a recipe's step {step} needs {url}, which {spec.host} does not reach: {problem}.",
+            )
+
+
+def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    """Yield everything on the relay that is in the way of the tunnel; `facts` are its survey's."""
+    holders, own = _holders(spec, facts), _own(spec, facts)
+    listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
+    for place, port in enumerate(spec.listens):
+        where, key = f"grappe:tunnel.forwards[{place}].listen", f"port {port} of the relay"
+        if holder := holders.get(key):
+            yield wire.Mistake(where, f"{port} of the relay is {_whose(holder)}.")
+        elif port in listening and key not in own:
+            reason = f"{port} is in use on the relay, by {listening[port]}."
+            yield wire.Mistake(where, reason)
+        if port < facts["unprivileged"]:
+            yield wire.Mistake(
+                where,
+                f"{port} is root's alone on the relay, and a tunnel is not root's: from "
+                f"{facts['unprivileged']} on; or there: sysctl -w "
+                f"net.ipv4.ip_unprivileged_port_start={port}",
             )
 
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import pulumi
 
 
+# The best host key first.
+HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
+
+
 class PreflightDriver:
     """A preflight leaves nothing on the host."""
 
@@ -55,7 +59,28 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
         if not address:
             reason = f"is not set, and {spec.host} was reached at no IPv4 address."
             mistakes.append(wire.Mistake("grappe:address", f"{reason} Which do students dial?"))
-        return dataclasses.replace(spec, address=address), mistakes
+        spec = dataclasses.replace(spec, address=address)
+        if not spec.relay:
+            return spec, mistakes
+        spec, more = _examine_relay(spec)
+        return spec, mistakes + more
+
+
+def _examine_relay(spec: model.PreflightSpec) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
+    """Look at the relay; learn from it where it is and its host key, over a checked connection."""
+    try:
+        relay = gateway.connect(spec.relay)
+        keys = relay.run(["sh", "-c", HOST_KEYS])
+    except errors.HostError as error:
+        return spec, [wire.Mistake("grappe:tunnel.relay", str(error))]
+    mistakes = list(model.judge_relay(spec, look.at(relay)))
+    key = " ".join(keys.stdout.split()[:2])
+    if not key or not relay.address:
+        reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."
+        mistakes.append(wire.Mistake("grappe:tunnel.relay", reason))
+    port = relay.where.port or model.PreflightSpec.relay_port
+    found = dataclasses.replace(spec, relay_address=relay.address, relay_port=port, relay_key=key)
+    return found, mistakes
 
 
 class Preflight(base.Resource, module="preflight", name="Preflight"):
@@ -63,7 +88,13 @@ class Preflight(base.Resource, module="preflight", name="Preflight"):
 
     Attributes:
         address: The address of the lab host that students dial.
+        relay_address: The address of the relay, where there is a tunnel.
+        relay_port: The port of its sshd.
+        relay_key: Its host key.
     """
 
     provider = PreflightProvider
     address: pulumi.Output[str]
+    relay_address: pulumi.Output[str]
+    relay_port: pulumi.Output[int]
+    relay_key: pulumi.Output[str]

@@ -37,6 +37,9 @@ from providers.nat.opening.resource import OpeningProvider
 from providers.nat.resource import RuleProvider
 from providers.preflight.resource import PreflightProvider
 from providers.probe.resource import ProbeProvider
+from providers.relay.resource import DoorProvider
+from providers.tunnel.key.resource import KeyProvider
+from providers.tunnel.resource import TunnelProvider
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 
@@ -50,6 +53,9 @@ FROZEN = {
     PostInstallProvider: "providers.lxd.postinstall.resource PostInstallProvider",
     SnapshotProvider: "providers.lxd.snapshot.resource SnapshotProvider",
     VolumeProvider: "providers.lxd.volume.resource VolumeProvider",
+    DoorProvider: "providers.relay.resource DoorProvider",
+    TunnelProvider: "providers.tunnel.resource TunnelProvider",
+    KeyProvider: "providers.tunnel.key.resource KeyProvider",
     EntryProvider: "providers.hosts_file.resource EntryProvider",
     ImageProvider: "providers.lxd.image.resource ImageProvider",
     NetworkProvider: "providers.lxd.network.resource NetworkProvider",

@@ -1,0 +1,68 @@
+"""What a door is: the right of one tunnel to listen on ports of the relay."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from providers import rules, wire
+from providers.fragments.fragment import Fragment
+
+# The user of the relay that holds tunnels, and may do nothing else.
+USER = "grappe-tunnel"
+_KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+=*")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DoorSpec(wire.Spec):
+    """What one tunnel may do on the relay; `host` is the relay.
+
+    Attributes:
+        public_key: The tunnel's public key, type and key.
+        listens: The ports it may listen on.
+    """
+
+    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
+
+    public_key: str
+    listens: tuple[int, ...]
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        checks: list[tuple[str, Any, str]] = [("name", self.name, rules.name(self.name))]
+        if not _KEY.fullmatch(self.public_key):
+            checks.append(("public_key", self.public_key, "is not a public key: type and key."))
+        if not self.listens:
+            checks.append(("listens", "", "is empty. At least one port."))
+        checks += [
+            (f"listens[{place}]", port, rules.port(port)) for place, port in enumerate(self.listens)
+        ]
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in checks
+            if problem
+        ]
+
+
+def key(port: int) -> str:
+    """Return what a port of the relay is called where only one may hold it."""
+    return f"port {port} of the relay"
+
+
+def fragment(spec: DoorSpec) -> Fragment:
+    """Return what a door contributes: a line of authorized_keys that allows just its ports."""
+    allowed = ",".join(f'permitlisten="*:{port}"' for port in spec.listens)
+    return Fragment(
+        id=spec.id,
+        owner=spec.owner,
+        keys=tuple(key(port) for port in spec.listens),
+        spec=wire.encode(spec),
+        parts={"line": f"restrict,port-forwarding,{allowed} {spec.public_key} {spec.id}"},
+    )
+
+
+def frame() -> Mapping[str, Any]:
+    """Return what the area needs to know."""
+    return {"user": USER}

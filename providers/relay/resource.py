@@ -1,0 +1,28 @@
+"""The door as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.relay import model
+
+AREA = "providers.relay.area.RelayArea"
+
+
+class DoorProvider(base.Provider[model.DoorSpec]):
+    """Provider of doors."""
+
+    spec = model.DoorSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.DoorSpec]:
+        """Return the driver for a relay."""
+        from providers.fragments import client, driver  # noqa: PLC0415
+
+        store = client.over(host, "relay", AREA, model.frame())
+        return driver.FragmentDriver(store, model.DoorSpec, model.fragment)
+
+
+class Door(base.Resource, module="relay", name="Door"):
+    """A door; its inputs are those of `DoorSpec`, its `host` the relay."""
+
+    provider = DoorProvider

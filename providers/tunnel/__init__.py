@@ -1,0 +1,1 @@
+"""The lab host's side of a tunnel: a key, and a unit that holds the connection."""

@@ -1,0 +1,33 @@
+"""Having a tunnel that stands, and seeing whether it carries anything."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.tunnel import host as hosts
+from providers.tunnel import model
+
+
+class TunnelDriver:
+    """Tunnels of one lab host."""
+
+    def __init__(self, tunnels: hosts.TunnelHost) -> None:
+        self._tunnels = tunnels
+
+    def create(self, spec: model.TunnelSpec) -> base.Outputs:
+        """Raise the tunnel; return when something answers through it."""
+        self._tunnels.ask("raise_tunnel", **model.request(spec), seconds=spec.seconds)
+        return {}
+
+    def read(self, spec: model.TunnelSpec) -> base.Reading[model.TunnelSpec] | None:
+        """Return the tunnel; a unit that is up and carries nothing is drift."""
+        found = self._tunnels.ask("read_tunnel", **model.request(spec))
+        return base.Reading(spec, drift=found["drift"]) if found["there"] else None
+
+    def update(self, old: model.TunnelSpec, new: model.TunnelSpec) -> base.Outputs:
+        """Raise it as it is meant now."""
+        del old
+        return self.create(new)
+
+    def delete(self, spec: model.TunnelSpec) -> None:
+        """Lower it."""
+        self._tunnels.ask("lower_tunnel", name=spec.name, owner=spec.owner)

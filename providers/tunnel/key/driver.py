@@ -1,0 +1,35 @@
+"""Having a tunnel's key on the lab host."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.tunnel import host as hosts
+from providers.tunnel.key import model
+
+
+class KeyDriver:
+    """Keys of one lab host."""
+
+    def __init__(self, tunnels: hosts.TunnelHost) -> None:
+        self._tunnels = tunnels
+
+    def create(self, spec: model.KeySpec) -> base.Outputs:
+        """Make the pair, or take up the one that is there."""
+        made = self._tunnels.ask("make_key", name=spec.name, owner=spec.owner)
+        return {"public_key": made["public_key"]}
+
+    def read(self, spec: model.KeySpec) -> base.Reading[model.KeySpec] | None:
+        """Return the pair as it is."""
+        found = self._tunnels.ask("read_key", name=spec.name, owner=spec.owner)
+        if not found["public_key"]:
+            return None
+        return base.Reading(spec, {"public_key": found["public_key"]})
+
+    def update(self, old: model.KeySpec, new: model.KeySpec) -> base.Outputs:
+        """Do nothing but look: a pair has nothing that could change."""
+        del old
+        return self.create(new)
+
+    def delete(self, spec: model.KeySpec) -> None:
+        """Remove the pair, and the user when it was the last."""
+        self._tunnels.ask("remove_key", name=spec.name, owner=spec.owner)

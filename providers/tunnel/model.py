@@ -1,0 +1,105 @@
+"""What a tunnel is, and the unit that holds it."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+from typing import Any
+
+import jinja2
+
+from providers import rules, wire
+
+USER = "grappe-tunnel"
+HOME = "/var/lib/grappe-tunnel"
+# What answers behind a port, by the port that it leads to.
+ANSWERS = {22: "ssh", 80: "http", 443: "https"}
+_HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Forward:
+    """A port of the relay, and where it leads.
+
+    Attributes:
+        listen: The port of the relay.
+        address: The address that it leads to, as the lab host reaches it.
+        port: The port there.
+        domain: Which domain a look asks for, where one answers by domains.
+    """
+
+    listen: int
+    address: str
+    port: int
+    domain: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunnelSpec(wire.Spec):
+    """A reverse SSH tunnel from the lab host; `name` is the student.
+
+    Attributes:
+        relay_address: Where the relay's sshd answers.
+        relay_port: On which port.
+        relay_key: The relay's host key, type and key: no other is trusted.
+        forwards: What the relay listens on.
+        public_key: The key that the relay lets in; another one means to log in anew.
+        seconds: How long it may take to stand.
+    """
+
+    relay_address: str
+    relay_key: str
+    forwards: tuple[Forward, ...]
+    relay_port: int = 22
+    public_key: str = ""
+    seconds: int = 40
+
+    def mistakes(self) -> list[wire.Mistake]:
+        """Return what is wrong with the values."""
+        checks: list[tuple[str, Any, str]] = [
+            ("name", self.name, rules.name(self.name)),
+            ("relay_address", self.relay_address, rules.ipv4(self.relay_address)),
+            ("relay_port", self.relay_port, rules.port(self.relay_port)),
+        ]
+        if not _HOST_KEY.fullmatch(self.relay_key):
+            checks.append(("relay_key", self.relay_key, "is not a host key: type and key."))
+        for place, forward in enumerate(self.forwards):
+            where = f"forwards[{place}]"
+            checks += [
+                (f"{where}.listen", forward.listen, rules.port(forward.listen)),
+                (f"{where}.address", forward.address, rules.ipv4(forward.address)),
+                (f"{where}.port", forward.port, rules.port(forward.port)),
+            ]
+        return [
+            wire.Mistake(key, f"{wire.show(value)} {problem}")
+            for key, value, problem in checks
+            if problem
+        ]
+
+
+def request(spec: TunnelSpec) -> dict[str, Any]:
+    """Return what `link` is asked with."""
+    name = f"[{spec.relay_address}]:{spec.relay_port}"
+    known = spec.relay_address if spec.relay_port == 22 else name  # noqa: PLR2004 - ssh's own
+    unit = _TEMPLATES.get_template("unit.j2").render(
+        tunnel=spec, user=USER, home=f"{HOME}/{spec.name}"
+    )
+    checks = [
+        {"kind": ANSWERS.get(item.port, "tcp"), "port": item.listen, "domain": item.domain}
+        for item in spec.forwards
+    ]
+    return {
+        "name": spec.name,
+        "owner": spec.owner,
+        "unit": unit,
+        "known_hosts": f"{known} {spec.relay_key}\n",
+        "checks": {"address": spec.relay_address, "checks": checks},
+    }

@@ -1,0 +1,26 @@
+"""The tunnel as Pulumi knows it."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.tunnel import model
+
+
+class TunnelProvider(base.Provider[model.TunnelSpec]):
+    """Provider of tunnels."""
+
+    spec = model.TunnelSpec
+
+    def driver(self, host: gateway.Host) -> base.Driver[model.TunnelSpec]:
+        """Return the driver for a host."""
+        from providers.tunnel import driver  # noqa: PLC0415
+        from providers.tunnel import host as hosts  # noqa: PLC0415
+
+        return driver.TunnelDriver(hosts.on(host))
+
+
+class Tunnel(base.Resource, module="tunnel", name="Tunnel"):
+    """A tunnel; its inputs are those of `TunnelSpec`."""
+
+    provider = TunnelProvider
