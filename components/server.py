@@ -70,6 +70,7 @@ class Server(pulumi.ComponentResource):
                 target_port=SSH_PORT,
                 comment=f"{server.name}_ssh",
                 adopt=lab.adopt,
+                bridge=lab.bridge,
             ),
             # It needs no bridge to be there: it matches them by their names' beginning.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight]),

@@ -71,8 +71,11 @@ class FakeSystem(System):
             return FAILED
         if action == "-D":
             rules.remove(line)
-        elif action in {"-A", "-I"}:
+        elif action == "-A":
             rules.append(line)
+        elif action == "-I":
+            place = int(rest.pop(0)) if rest[0].isdigit() else 1
+            rules.insert(place - 1, " ".join(["-A", chain, *rest]))
         elif action == "-F":
             rules.clear()
         elif action == "-X":

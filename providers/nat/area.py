@@ -31,6 +31,9 @@ NAT, INPUT, FORWARD = "GRAPPE-DNAT", "GRAPPE-INPUT", "GRAPPE-FORWARD"
 # The chain of UFW's that leads to each of ours.
 JUMPS = {INPUT: "ufw-before-input", FORWARD: "ufw-before-forward"}
 
+# What people allow by `ufw allow` comes after ours: it must not let students' servers in.
+USERS = {"ufw-before-input": "ufw-user-input", "ufw-before-forward": "ufw-user-forward"}
+
 JUMP_SCRIPT = (
     f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
     f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
@@ -85,7 +88,7 @@ class NatArea(Area):
         self._adopted = {key for f in fragments if f["parts"].get("adopt") for key in f["keys"]}
         jumps = [f"-A {chain} -j {ours}" for ours, chain in sorted(JUMPS.items())]
         nat = _table("nat", [NAT], self._rules(fragments))
-        body = _table("filter", [FORWARD, INPUT], self.frame["filter"] + jumps) + nat
+        body = _table("filter", [FORWARD, INPUT], self._filter(fragments) + jumps) + nat
         script = init.content if init.content is not None else "#!/bin/sh\n"
         mode = current[INIT_MODE].content or f"{init.mode or 0o640:o}"
         # A script that was not executable was switched off: only our part of it may run.
@@ -121,7 +124,7 @@ class NatArea(Area):
         """Have iptables-restore parse what would be loaded."""
         content = files[LOAD].content
         if content:
-            filters = _table("filter", [FORWARD, INPUT], self.frame["filter"])
+            filters = _table("filter", [FORWARD, INPUT], _filtered(files))
             self.system.must(["iptables-restore", "-w", "-n", "--test"], filters + content)
 
     def activate(self, files: Files) -> None:
@@ -133,7 +136,7 @@ class NatArea(Area):
         if self.system.has("nft") and not self._has_table():
             self.system.write(MADE_TABLE, File("", 0o600))
         filtered = self._ufw_is_loaded()
-        chains = _table("filter", [FORWARD, INPUT], self.frame["filter"]) if filtered else ""
+        chains = _table("filter", [FORWARD, INPUT], _filtered(files)) if filtered else ""
         self.system.must(["iptables-restore", "-w", "-n"], chains + content)
         self._jump("nat", "PREROUTING", NAT)
         for line in by_hand.among(self._loaded("nat", "PREROUTING"), self._adopted):
@@ -156,7 +159,7 @@ class NatArea(Area):
         if wrong or not self._ufw_is_loaded():
             return wrong
         for ours, chain in JUMPS.items():
-            own = [line for line in self.frame["filter"] if line.startswith(f"-A {ours} ")]
+            own = [line for line in _filtered(files) if line.startswith(f"-A {ours} ")]
             wrong = wrong or self._compare("filter", ours, own)
             if not wrong and not self._has_jump("filter", chain, ours):
                 wrong = f"nothing leads from {chain} to {ours}"
@@ -192,6 +195,17 @@ class NatArea(Area):
     def _rules(self, fragments: List[Fragment]) -> List[str]:
         return [fragment["parts"]["rule"] for fragment in fragments if not _is_opening(fragment)]
 
+    def _filter(self, fragments: List[Fragment]) -> List[str]:
+        """Return the filter rules: the frame's, and each bridge to itself before they drop it.
+
+        A kernel with br_netfilter asks the filter also of what one server sends its neighbour.
+        """
+        bridges = sorted({f["parts"]["bridge"] for f in fragments if f["parts"].get("bridge")})
+        own = [f"-A {FORWARD} -i {bridge} -o {bridge} -j ACCEPT" for bridge in bridges]
+        lines = list(self.frame["filter"])
+        drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
+        return lines[:drop] + own + lines[drop:]
+
     def _loaded(self, table: str, chain: str) -> List[str]:
         done = self.system.run(["iptables", "-w", "-t", table, "-S", chain])
         return [line for line in done.out.splitlines() if line.startswith("-A ")]
@@ -208,12 +222,26 @@ class NatArea(Area):
 
     def _has_jump(self, table: str, chain: str, ours: str) -> bool:
         argv = ["iptables", "-w", "-t", table, "-C", chain, "-j", ours]
-        return self.system.run(argv).status == 0
+        if self.system.run(argv).status != 0:
+            return False
+        users = self._place(chain, USERS.get(chain, ""))
+        return not users or self._place(chain, ours) < users
 
     def _jump(self, table: str, chain: str, ours: str) -> None:
-        if not self._has_jump(table, chain, ours):
-            how = "-I" if table == "nat" else "-A"
-            self.system.must(["iptables", "-w", "-t", table, how, chain, "-j", ours])
+        if self._has_jump(table, chain, ours):
+            return
+        argv = ["iptables", "-w", "-t", table]
+        # One that comes too late is put where it belongs.
+        self.system.run([*argv, "-D", chain, "-j", ours])
+        users = self._place(chain, USERS.get(chain, ""))
+        place = [str(users)] if users else []
+        self.system.must([*argv, "-I", chain, *place, "-j", ours])
+
+    def _place(self, chain: str, target: str) -> int:
+        """Return the number of the rule of a filter chain that leads to a chain; 0 for none."""
+        loaded = self._loaded("filter", chain) if target else []
+        line = f"-A {chain} -j {target}"
+        return loaded.index(line) + 1 if line in loaded else 0
 
     def _ufw_is_loaded(self) -> bool:
         # A disabled UFW leaves its chains behind, empty.
@@ -229,6 +257,13 @@ class NatArea(Area):
 def _table(name: str, chains: List[str], lines: List[str]) -> str:
     declared = [f":{chain} - [0:0]" for chain in chains]
     return "\n".join([f"*{name}", *declared, *lines, "COMMIT", ""])
+
+
+def _filtered(files: Files) -> List[str]:
+    """Return the filter rules as they stand in our part of before.rules, without the jumps."""
+    lines = (document.split(files[RULES].content or "").body or "").splitlines()
+    own = tuple(f"-A {chain} " for chain in JUMPS)
+    return [line for line in lines if line.startswith(own)]
 
 
 def _is_opening(fragment: Fragment) -> bool:

@@ -40,6 +40,7 @@ class RuleSpec(wire.Spec):
         target_port: The server's port.
         comment: What `iptables -t nat -L` shows beside it.
         adopt: Whether rules by hand for the same port, as the sheet has them, are taken over.
+        bridge: The bridge that the server is on, whose servers may reach each other.
     """
 
     port: int
@@ -50,6 +51,7 @@ class RuleSpec(wire.Spec):
     address: str = ""
     interface: str = ""
     adopt: bool = False
+    bridge: str = ""
 
     def mistakes(self) -> list[wire.Mistake]:
         """Return what is wrong with the values."""
@@ -69,6 +71,8 @@ class RuleSpec(wire.Spec):
             checks.append(("protocol", self.protocol, problem))
         if self.address:
             checks.append(("address", self.address, rules.ipv4(self.address)))
+        if self.bridge:
+            checks.append(("bridge", self.bridge, rules.interface(self.bridge)))
         if self.interface:
             checks.append(("interface", self.interface, rules.interface(self.interface)))
         return [
@@ -96,6 +100,7 @@ def fragment(spec: RuleSpec) -> Fragment:
             "rule": line,
             "target": f"{spec.target_address}:{spec.target_port}",
             "adopt": spec.adopt,
+            "bridge": spec.bridge,
         },
     )
 

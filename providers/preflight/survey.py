@@ -111,7 +111,7 @@ def _unreached(url: str) -> str:
 
 def get(connection: Unix, path: str) -> Any:
     """Return what LXD says of a path below /1.0/."""
-    connection.request("GET", f"/1.0/{path}")
+    connection.request("GET", f"/1.0/{path}".rstrip("/"))
     return json.loads(connection.getresponse().read())["metadata"]
 
 

@@ -1,0 +1,133 @@
+"""What a student's servers reach, tried from inside; and what a quota keeps them to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from providers.hosts import command, gateway
+from sandbox import box as boxes
+from sandbox import layout
+from tests.e2e.conftest import Project
+
+pytestmark = pytest.mark.sandbox
+
+QUOTA = {"containers": 2, "cpu": 2, "memory": "1GiB", "disk": "2GiB"}
+# Whether something answers at an address and a port, within two seconds.
+DIAL = "timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo yes || echo no"
+
+
+@pytest.fixture(scope="module")
+def class_of_two(project: Project) -> Iterator[Project]:
+    """Nora, with two servers and a quota, and Omar with one server."""
+    project.write(
+        "nora", 71, quota=QUOTA, limits={"memory": "512MiB", "cpu": "1"}, disk="1GiB",
+        workstation="none",
+    )  # fmt: skip
+    project.write("omar", 72, servers=[{"name": "yuno1"}], workstation="none")
+    project.up("nora")
+    project.up("omar")
+    yield project
+    project.destroy("nora")
+    project.destroy("omar")
+
+
+def inside(box: layout.Layout, script: str, server: str = "yuno1") -> str:
+    argv = ["lxc", "exec", server, "--project", "grappe-nora", "--", "sh", "-c", script]
+    return gateway.connect(box.host_url).run(argv, check=False).stdout.strip()
+
+
+def reached(box: layout.Layout, *ways: tuple[str, int]) -> list[tuple[str, int]]:
+    """Return what of some addresses and ports answers to the first server of Nora's."""
+    script = "; ".join(DIAL.format(*way) for way in ways)
+    answers = inside(box, script).split()
+    assert len(answers) == len(ways)
+    return [way for way, answer in zip(ways, answers, strict=True) if answer == "yes"]
+
+
+def is_apart(box: layout.Layout) -> None:
+    """Nora's server reaches its neighbour and DNS, and nothing else of the host or of Omar."""
+    host = layout.HOST_ADDRESS
+    closed = [
+        *(("10.64.72.10", port) for port in (22, 80, 443)),
+        # The host by its bridges' addresses, by its own, and by the ports that lead to servers.
+        *(("10.64.71.1", port) for port in (22, 80, 443, 8443)),
+        *(("10.64.72.1", port) for port in (22, 80)),
+        *((host, port) for port in (22, 80, 443, 22922, 22932)),
+    ]
+    assert [] == reached(box, *closed)
+    neighbour = [("10.64.71.11", port) for port in (22, 80, 443)]
+    assert [*neighbour, ("10.64.71.1", 53)] == reached(box, *neighbour, ("10.64.71.1", 53))
+    # A domain of the lab leads straight to its server; another student's is not known.
+    for name, address in (("yuno1", "10.64.71.10"), ("yuno2", "10.64.71.11")):
+        assert inside(box, f"getent ahostsv4 {name}.nora.grappe.test").startswith(address)
+    assert "" == inside(box, "getent ahostsv4 yuno1.omar.grappe.test")
+    # No way round by IPv6: the host has no address of it on the bridge.
+    addresses = "ip -6 -o address show dev gr-71"
+    assert "" == gateway.connect(box.host_url).run(["sh", "-c", addresses]).stdout
+
+
+def settled(box: layout.Layout) -> None:
+    """Wait until Nora's servers are there again."""
+
+    def there() -> bool:
+        try:
+            return [("10.64.71.11", 22)] == reached(box, ("10.64.71.11", 22))
+        except Exception:  # noqa: BLE001 - not yet
+            return False
+
+    command.wait_until(there, what="Nora's servers", timeout=60, pause=0.5)
+
+
+@pytest.fixture(params=["xtables", "nftables"])
+def driver(request: pytest.FixtureRequest, box: layout.Layout) -> Iterator[str]:
+    """LXD with each of its firewall drivers: where there is no nft, it takes the other."""
+    host = gateway.connect(box.host_url)
+    if request.param == "xtables":
+        host.run(["sh", "-c", "mv /usr/sbin/nft /usr/sbin/nft.away; systemctl restart lxd"])
+    else:
+        # The rules of iptables make LXD choose xtables, which is older: it starts before them.
+        host.run(["sh", "-c", "systemctl stop lxd lxd.socket; systemctl start lxd.socket lxd"])
+    yield request.param
+    host = gateway.connect(box.host_url)
+    host.run(["sh", "-c", "test ! -e /usr/sbin/nft.away || mv /usr/sbin/nft.away /usr/sbin/nft"])
+    host.run(["systemctl", "restart", "lxd"])
+    settled(box)
+
+
+def test_students_are_apart(class_of_two: Project, box: layout.Layout, driver: str) -> None:
+    """As it stands, after a restart of LXD alone, and after a reboot of the host."""
+    host = gateway.connect(box.host_url)
+    host.run(["lxd", "waitready", "--timeout=60"])
+    assert f"firewall: {driver}" in host.run(["lxc", "info"]).stdout
+    settled(box)
+    is_apart(box)
+    host.run(["systemctl", "restart", "lxd"])
+    settled(box)
+    is_apart(box)
+    gateway.close_all()
+    boxes.restart(box)
+    settled(box)
+    host = gateway.connect(box.host_url)
+    assert f"firewall: {driver}" in host.run(["lxc", "info"]).stdout
+    is_apart(box)
+    class_of_two.up("nora", "--expect-no-changes")
+
+
+def test_a_quota_holds(class_of_two: Project, box: layout.Layout) -> None:
+    """LXD gives a student no more than it; a disk with a size is full when it is full."""
+    host = gateway.connect(box.host_url)
+    shown = host.run(["lxc", "project", "show", "grappe-nora"]).stdout
+    for line in ('limits.containers: "2"', "limits.memory: 1GiB", "limits.disk: 2GiB"):
+        assert line in shown
+    more = ["lxc", "config", "set", "yuno1", "limits.memory=2GiB", "--project", "grappe-nora"]
+    refused = host.run(more, check=False)
+    assert not refused.ok
+    assert "limits.memory" in refused.stderr
+    third = ["lxc", "launch", "standin", "yuno3", "--project", "grappe-nora"]
+    assert not host.run(third, check=False).ok
+    fill = (
+        "dd if=/dev/zero of=/srv/big bs=1M count=1500 2>&1 | grep -o 'quota exceeded'; rm /srv/big"
+    )
+    assert "quota exceeded" in inside(box, fill)
