@@ -4,14 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
+import pulumi
+
 from components.golden_image import GoldenImage
 from components.student_lab import StudentLab
+from providers import errors
+from providers.hosts import connection, url
 from stacks.golden import GoldenSpec
+from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
 
 
-def build(spec: LabSpec | GoldenSpec) -> dict[str, Any]:
+def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
     """Register everything of a stack; return its outputs by name."""
     if isinstance(spec, GoldenSpec):
         return {"image": GoldenImage(spec).image}
+    if isinstance(spec, LabHostSpec):
+        # pulumi-command is for host stacks alone: no other run pays for loading it.
+        from components.lab_host.component import LabHost  # noqa: PLC0415
+
+        return {"host": LabHost(spec, _reached(spec)).host}
     return {"servers": StudentLab(spec).servers}
+
+
+def _reached(spec: LabHostSpec) -> connection.Connection | None:
+    where = url.parse(spec.host)
+    try:
+        return None if where.scheme == "local" else connection.resolve(where)
+    except errors.HostError as error:
+        raise pulumi.RunError(str(error)) from None

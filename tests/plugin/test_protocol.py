@@ -23,6 +23,7 @@ from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 from providers import wire
 from providers.golden_preflight.resource import GoldenPreflightProvider
 from providers.haproxy.resource import BackendProvider
+from providers.host_preflight.resource import HostPreflightProvider
 from providers.hosts_file.resource import EntryProvider
 from providers.lxd.container.resource import ContainerProvider
 from providers.lxd.exec.resource import ExecProvider
@@ -56,6 +57,7 @@ FROZEN = {
     DoorProvider: "providers.relay.resource DoorProvider",
     TunnelProvider: "providers.tunnel.resource TunnelProvider",
     KeyProvider: "providers.tunnel.key.resource KeyProvider",
+    HostPreflightProvider: "providers.host_preflight.resource HostPreflightProvider",
     EntryProvider: "providers.hosts_file.resource EntryProvider",
     ImageProvider: "providers.lxd.image.resource ImageProvider",
     NetworkProvider: "providers.lxd.network.resource NetworkProvider",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import pathlib
 import shutil
@@ -24,6 +25,12 @@ for unit in apt-daily.timer apt-daily-upgrade.timer e2scrub_all.timer \\
     systemd-networkd-wait-online; do
     chroot "$1" systemctl mask "$unit" >/dev/null 2>&1
 done
+# The build machine's resolver is not the bridge's, which DHCP tells.
+rm -f "$1/etc/resolv.conf"
+if [ -e "$1/lib/systemd/system/systemd-resolved.service" ]; then
+    chroot "$1" systemctl enable systemd-resolved >/dev/null 2>&1
+    ln -s /run/systemd/resolve/resolv.conf "$1/etc/resolv.conf"
+fi
 rm -f "$1"/etc/ssh/ssh_host_* "$1"/var/lib/dbus/machine-id "$1"/etc/hostname
 : > "$1/etc/machine-id"
 rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
@@ -43,7 +50,8 @@ def files(spec: model.ImageSpec) -> tuple[str, str]:
         errors.GrappeError: mmdebstrap is missing, may not run, or fails: its own words.
 
     """
-    target = cache() / f"base-{model.digest(spec)[:16]}"
+    made_by = hashlib.sha256(CUSTOMIZE.encode()).hexdigest()[:8]
+    target = cache() / f"base-{model.digest(spec)[:16]}-{made_by}"
     if not target.exists():
         _demand()
         target.parent.mkdir(parents=True, exist_ok=True)

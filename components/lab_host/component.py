@@ -1,0 +1,104 @@
+"""A bare server becomes a lab host, step by step, by pulumi-command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pulumi
+from pulumi_command import local, remote
+
+from components.lab_host import scripts
+from providers.host_preflight.model import HostPreflightSpec
+from providers.host_preflight.resource import HostPreflight
+from providers.hosts import connection
+from stacks.lab_host import LabHostSpec
+
+Register = Callable[[scripts.Script, pulumi.ResourceOptions], pulumi.Resource]
+
+
+class LabHost(pulumi.ComponentResource):
+    """A lab host.
+
+    Attributes:
+        host: The stack's output: {url, steps}.
+    """
+
+    host: dict[str, pulumi.Input[object]]
+
+    def __init__(
+        self,
+        spec: LabHostSpec,
+        reached: connection.Connection | None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        """Register the steps.
+
+        Args:
+            spec: The lab host.
+            reached: How its sshd is reached; None for this machine.
+            opts: Pulumi's options.
+
+        """
+        name = spec.owner.rpartition("/")[2]
+        super().__init__("grappe:index:LabHost", name, {}, opts)
+        last: pulumi.Resource = HostPreflight(
+            f"{name}-preflight",
+            HostPreflightSpec(
+                host=spec.host,
+                owner=spec.owner,
+                name="preflight",
+                daemon=spec.daemon,
+                second_disk=spec.second_disk,
+                overwrite=spec.overwrite,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        register = _here(name, spec) if reached is None else _there(name, spec, reached)
+        steps = scripts.of(spec, reached.port if reached else scripts.SSH_PORT)
+        for step in steps:
+            # Another host is another lab host: the old one is left first, as far as is safe.
+            options = pulumi.ResourceOptions(
+                parent=self, depends_on=[last], delete_before_replace=True
+            )
+            last = register(step, options)
+        self.host = {"url": spec.host, "steps": [step.name for step in steps]}
+        self.register_outputs({"host": self.host})
+
+
+def _there(name: str, spec: LabHostSpec, reached: connection.Connection) -> Register:
+    def register(step: scripts.Script, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        return remote.Command(
+            f"{name}-{step.name}",
+            connection=remote.ConnectionArgs(
+                host=reached.host,
+                port=reached.port,
+                user=reached.user,
+                private_key=pulumi.Output.secret(reached.private_key)
+                if reached.private_key
+                else None,
+                agent_socket_path=reached.agent or None,
+                host_key=reached.host_key,
+            ),
+            create=scripts.as_root(step.do, reached.user),
+            update=scripts.as_root(step.do, reached.user),
+            delete=scripts.as_root(step.undo, reached.user),
+            triggers=[spec.host],
+            opts=opts,
+        )
+
+    return register
+
+
+def _here(name: str, spec: LabHostSpec) -> Register:
+    def register(step: scripts.Script, opts: pulumi.ResourceOptions) -> pulumi.Resource:
+        return local.Command(
+            f"{name}-{step.name}",
+            create=step.do,
+            update=step.do,
+            delete=step.undo,
+            interpreter=["/bin/sh", "-c"],
+            triggers=[spec.host],
+            opts=opts,
+        )
+
+    return register

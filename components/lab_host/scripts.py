@@ -1,0 +1,58 @@
+"""The scripts that make a lab host out of a bare server, in order; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import shlex
+
+import jinja2
+
+from stacks.lab_host import LabHostSpec
+
+# In the order of the sheet; the disk only where there is a second one.
+STEPS = ("packages", "disk", "daemon", "firewall", "forwarding", "proxy")
+SSH_PORT = 22
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Script:
+    """One step.
+
+    Attributes:
+        name: Its name.
+        do: What does it; done again it changes nothing.
+        undo: What undoes as much of it as is safe, and says what it leaves.
+    """
+
+    name: str
+    do: str
+    undo: str
+
+
+def of(spec: LabHostSpec, port: int = SSH_PORT) -> list[Script]:
+    """Return the steps; `port` is that of the server's sshd, which stays open."""
+    steps = [step for step in STEPS if step != "disk" or spec.second_disk]
+    return [
+        Script(step, *(_render(step, spec, port, undo=undo) for undo in (False, True)))
+        for step in steps
+    ]
+
+
+def as_root(script: str, user: str) -> str:
+    """Return a script as a login runs it: whoever is not root goes through `sudo -n`."""
+    if user in {"", "root"}:
+        return script
+    return f"exec sudo -n -- sh -c {shlex.quote(script)}"
+
+
+def _render(step: str, spec: LabHostSpec, port: int, *, undo: bool) -> str:
+    return _TEMPLATES.get_template(f"{step}.sh.j2").render(spec=spec, port=port, undo=undo)

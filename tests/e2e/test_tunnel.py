@@ -1,0 +1,203 @@
+"""The tunnel to the relay: it carries, breaks, heals, and is refused where it cannot be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from providers import errors
+from providers.hosts import command, gateway
+from sandbox import layout
+from tests.e2e.conftest import Project, inventory
+
+pytestmark = pytest.mark.sandbox
+
+HTTP, HTTPS = 8080, 8443
+UNIT = "grappe-tunnel-paul"
+
+
+@pytest.fixture
+def relay(box: layout.Layout) -> gateway.Host:
+    """The server on the internet."""
+    return gateway.connect(box.relay_url)
+
+
+@pytest.fixture(scope="module")
+def paul(project: Project) -> Iterator[Project]:
+    """A lab with a tunnel, up."""
+    project.write("paul", 73, tunnel={"relay": project.box.relay_url}, workstation="none")
+    project.up("paul")
+    yield project
+    project.destroy("paul")
+
+
+def answer(relay: gateway.Host, port: int, server: str = "yuno1") -> str:
+    """Load a page as somebody on the internet does; return which server answered."""
+    domain, scheme = f"{server}.paul.grappe.test", "https" if port == HTTPS else "http"
+    where = f"{domain}:{port}:{layout.RELAY_ADDRESS}"
+    argv = ["curl", "-sk", "--max-time", "5", "--resolve", where, f"{scheme}://{domain}:{port}/"]
+    full = ["ip", "netns", "exec", relay.where.name, *argv]
+    return command.execute(full, timeout=10).stdout.partition(":")[0]
+
+
+def every(relay: gateway.Host) -> list[str]:
+    return [answer(relay, port, name) for port in (HTTP, HTTPS) for name in ("yuno1", "yuno2")]
+
+
+def test_the_domains_answer_on_the_relay(
+    paul: Project, relay: gateway.Host, lab_host: gateway.Host
+) -> None:
+    """Each its own server, by http and https; and a second run has nothing to do."""
+    assert ["yuno1", "yuno2"] * 2 == every(relay)
+    paul.up("paul", "--expect-no-changes")
+    shown = lab_host.run(["systemctl", "show", UNIT, "-p", "User,Restart"]).stdout
+    assert ["Restart=always", "User=grappe-tunnel"] == sorted(shown.split())
+
+
+def test_only_the_forwards_that_were_asked_for(
+    paul: Project, relay: gateway.Host, lab_host: gateway.Host
+) -> None:
+    """The key opens no shell, no other port, and nothing behind the relay."""
+    home = "/var/lib/grappe-tunnel/paul"
+    ssh = (f"timeout 5 ssh -F none -i {home}/key -o BatchMode=yes -o UserKnownHostsFile="
+           f"{home}/known_hosts -o ExitOnForwardFailure=yes")  # fmt: skip
+    to = f"grappe-tunnel@{layout.RELAY_ADDRESS}"
+    for attempt in (f"{ssh} {to} id", f"{ssh} -N -R '*:9999:127.0.0.1:80' {to}",
+                    f"{ssh} -W 127.0.0.1:22 {to} </dev/null"):  # fmt: skip
+        done = lab_host.run(["sh", "-c", attempt], check=False)
+        # 124 is that it stood until it was ended.
+        assert done.status not in {0, 124}, attempt
+        assert "uid=" not in done.stdout
+    assert "9999" not in relay.run(["ss", "-Hltn"]).stdout
+
+
+def test_the_link_is_cut_and_restored(
+    paul: Project, relay: gateway.Host, box: layout.Layout
+) -> None:
+    """A unit that is up and carries nothing is drift; the tunnel heals by itself."""
+    link = ["ip", "-n", box.host, "link", "set", "eth1"]
+    command.execute([*link, "down"])
+    try:
+        assert "" == answer(relay, HTTP)
+        said = paul.pulumi("preview", "--expect-no-changes", "-s", "paul", ok=False)
+        assert "port 8080 of the relay carries nothing" in said
+    finally:
+        command.execute([*link, "up"])
+    command.wait_until(
+        lambda: every(relay) == ["yuno1", "yuno2"] * 2, what="the tunnel to heal", timeout=60,
+        pause=0.5,
+    )  # fmt: skip
+    paul.up("paul", "--expect-no-changes")
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (f"systemctl stop {UNIT}", "is not active"),
+        (f"sed -i s/8080/8081/ /etc/systemd/system/{UNIT}.service", "was changed by hand"),
+        (f"rm /etc/systemd/system/{UNIT}.service", "it is gone"),
+        ("rm /var/lib/grappe-tunnel/paul/known_hosts", "pinned host key was changed by hand"),
+    ],
+)
+def test_what_is_broken_by_hand_is_mended(
+    paul: Project, relay: gateway.Host, lab_host: gateway.Host, damage: str, words: str
+) -> None:
+    """A preview says what it sees; `up` mends it."""
+    lab_host.run(["sh", "-c", damage])
+    assert words in paul.pulumi("preview", "--expect-no-changes", "-s", "paul", ok=False)
+    paul.up("paul")
+    assert ["yuno1", "yuno2"] * 2 == every(relay)
+
+
+def test_a_door_that_was_shut_on_the_relay_is_opened_again(
+    paul: Project, relay: gateway.Host
+) -> None:
+    """The relay refuses the forward; the next run sees it."""
+    relay.run(["sh", "-c", ": > /etc/ssh/grappe-tunnel.keys; pkill -u grappe-tunnel"])
+    said = paul.pulumi("preview", "--expect-no-changes", "-s", "paul", ok=False)
+    assert "/etc/ssh/grappe-tunnel.keys was changed by hand" in said
+    paul.up("paul")
+    assert ["yuno1", "yuno2"] * 2 == every(relay)
+
+
+def test_a_relay_whose_host_key_changed(
+    paul: Project, relay: gateway.Host, lab_host: gateway.Host, box: layout.Layout
+) -> None:
+    """The tunnel does not stand, and says why; Grappe itself refuses the relay too."""
+    key = "/etc/ssh/ssh_host_ed25519_key"
+    relay.run(["sh", "-ec", f"cp -p {key} /root/k; cp -p {key}.pub /root/p; rm {key} {key}.pub; "
+               f"ssh-keygen -q -t ed25519 -N '' -f {key}; systemctl restart ssh; "
+               "pkill -u grappe-tunnel"])  # fmt: skip
+    try:
+
+        def told() -> bool:
+            said = lab_host.run(["journalctl", "-u", UNIT, "-n", "20", "-o", "cat"]).stdout
+            return "REMOTE HOST IDENTIFICATION HAS CHANGED" in said
+
+        command.wait_until(told, what="ssh to refuse the key", timeout=30)
+        assert "" == answer(relay, HTTP)
+        gateway.close_all()
+        said = " ".join(paul.pulumi("preview", "-s", "paul", ok=False).split())
+        assert "its host key is not the one in known_hosts" in said
+    finally:
+        # By the namespace, for no key of this sandbox opens the relay now.
+        back = f"mv /root/k {key}; mv /root/p {key}.pub; systemctl restart ssh"
+        argv = ["ssh", "-F", str(box.ssh_config), "-o", "StrictHostKeyChecking=no", "-o",
+                "UserKnownHostsFile=/dev/null", box.relay, back]  # fmt: skip
+        assert command.execute(argv, timeout=30).ok
+    gateway.close_all()
+    paul.up("paul")
+    assert ["yuno1", "yuno2"] * 2 == every(gateway.connect(box.relay_url))
+
+
+def test_what_is_refused_at_preview(paul: Project, relay: gateway.Host, box: layout.Layout) -> None:
+    """Ports that another student holds, that a program holds, that are root's; no relay at all."""
+    forwards = [
+        {"listen": HTTP, "port": 80},
+        {"listen": 443, "port": 443},
+        {"listen": 22, "port": 22, "server": "yuno1"},
+    ]
+    paul.write("quinn", 74, tunnel={"relay": box.relay_url, "forwards": forwards})
+    said = " ".join(paul.pulumi("preview", "-s", "quinn", ok=False).split())
+    assert "8080 of the relay is paul's (stack grappe/paul)" in said
+    assert "443 is root's alone on the relay" in said
+    assert "22 is in use on the relay, by sshd" in said
+    paul.write("quinn", 74, tunnel={"relay": "ssh://root@no-such-relay.test"})
+    said = paul.pulumi("preview", "-s", "quinn", ok=False)
+    assert "grappe:tunnel.relay" in said
+    assert "the name is not known" in said
+
+
+def test_a_relay_that_refuses_the_forward(paul: Project, relay: gateway.Host) -> None:
+    """`up` fails with ssh's own words."""
+    conf = "/etc/ssh/sshd_config.d/00-no.conf"
+    deny = "DisableForwarding yes\\nMatch all\\n"
+    relay.run(
+        ["sh", "-c", f"printf '{deny}' > {conf}; systemctl reload ssh; pkill -u grappe-tunnel"]
+    )
+    try:
+        said = paul.up("paul", ok=False)
+        assert "carries nothing" in said
+        assert "remote port forwarding failed" in said
+    finally:
+        relay.run(["sh", "-c", f"rm {conf}; systemctl reload ssh"])
+    paul.up("paul")
+
+
+def test_nothing_is_left(
+    project: Project, lab_host: gateway.Host, workstation: gateway.Host, relay: gateway.Host
+) -> None:
+    """Neither on the lab host nor on the relay."""
+    looks = ("ls /etc/ssh/sshd_config.d; ls -d /etc/ssh/grappe* /var/lib/grappe* 2>&1; "
+             "id grappe-tunnel 2>&1; ss -Hltn | awk '{print $4}' | sort")  # fmt: skip
+    project.pulumi("destroy", "--yes", "--skip-preview", "-s", "paul")
+    before = inventory(lab_host, workstation), relay.run(["sh", "-c", looks]).stdout
+    assert "no such user" in before[1]
+    assert "8080" not in before[1]
+    project.up("paul")
+    project.pulumi("destroy", "--yes", "--skip-preview", "-s", "paul")
+    assert before == (inventory(lab_host, workstation), relay.run(["sh", "-c", looks]).stdout)
+    assert "no such user" in lab_host.run(["sh", "-c", "id grappe-tunnel 2>&1; true"]).stdout
+    with pytest.raises(errors.CommandError):
+        lab_host.run(["test", "-e", "/var/lib/grappe-tunnel"])
