@@ -13,8 +13,8 @@ from sandbox import box as boxes
 from sandbox import layout
 
 SANDBOX = "grappe-test"
-# The others are tests' own: the lab host that a lab moves to, and one with Incus.
-SANDBOXES = (SANDBOX, "grappe-other", "grappe-test-incus")
+# The others are tests' own: the lab host that a lab moves to, one with Incus, and a bare one.
+SANDBOXES = (SANDBOX, "grappe-other", "grappe-test-incus", "grappe-test-bare")
 
 
 def run(options: argparse.Namespace) -> int:

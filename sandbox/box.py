@@ -95,12 +95,14 @@ def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
 
 def import_image(box: layout.Layout, alias: str = layout.IMAGE_ALIAS) -> bool:
     """Give the lab host's LXD the stand-in image; return whether it was missing."""
-    if machine.ssh(box, box.system.program, "image", "info", alias).ok:
+    # A bare host has what its host stack gave it.
+    program = box.system.program or "lxc"
+    if machine.ssh(box, program, "image", "info", alias).ok:
         return False
     folder = recipe.server_image()
     for name in ("metadata.tar", "rootfs.tar"):
         _must(box, "dd", f"of=/root/{name}", "status=none", stdin=(folder / name).read_bytes())
-    _must(box, box.system.program, "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
+    _must(box, program, "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
           "--alias", alias)  # fmt: skip
     _must(box, "rm", "/root/metadata.tar", "/root/rootfs.tar")
     return True

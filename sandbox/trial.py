@@ -74,6 +74,10 @@ class Trial:
             self.stacks.append(stack)
             self.pulumi("stack", "init", stack)
 
+    def host(self, stack: str, **settings: Any) -> None:
+        """Write the stack file of a lab host for the sandbox, and make the stack."""
+        self.image(stack, **{"kind": "host", **settings})
+
     def pulumi(self, *arguments: str, ok: bool = True) -> str:
         """Run pulumi; return all it said."""
         return self.run("pulumi", *arguments, ok=ok)

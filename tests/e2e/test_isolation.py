@@ -15,7 +15,7 @@ pytestmark = pytest.mark.sandbox
 
 QUOTA = {"containers": 2, "cpu": 2, "memory": "1GiB", "disk": "2GiB"}
 # Whether something answers at an address and a port, within two seconds.
-DIAL = "timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo yes || echo no"
+DIAL = "(timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo {0} {1}) &"
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +40,10 @@ def inside(box: layout.Layout, script: str, server: str = "yuno1") -> str:
 
 def reached(box: layout.Layout, *ways: tuple[str, int]) -> list[tuple[str, int]]:
     """Return what of some addresses and ports answers to the first server of Nora's."""
-    script = "; ".join(DIAL.format(*way) for way in ways)
-    answers = inside(box, script).split()
-    assert len(answers) == len(ways)
-    return [way for way, answer in zip(ways, answers, strict=True) if answer == "yes"]
+    script = "\n".join(DIAL.format(*way) for way in ways)
+    answers = inside(box, f"{script}\nwait; echo tried").splitlines()
+    assert "tried" == answers.pop()
+    return [way for way in ways if f"{way[0]} {way[1]}" in answers]
 
 
 def is_apart(box: layout.Layout) -> None:
