@@ -11,16 +11,25 @@ from typing import Any
 
 from pulumi import automation
 
-from cli import environment, progress, stack
+from cli import environment, labs, progress, stack
 from cli import sandbox as commands
 from engine import engine
 from providers import errors
+from providers.hosts import command
 from sandbox import box as boxes
 from sandbox import desk, layout
+from views import card
 
 NAME, NUMBER = "demo", 1
 # The golden image that its servers start from, and the recipe that it is made by.
 IMAGE, RECIPE = "demo-image", "standin"
+HINTS = """\
+In the sandbox:     ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10
+Look at it:         ./lab check demo    ./lab graph demo    ./lab explain demo    ./lab top demo
+See the plan:       eval "$(./lab env)"; pulumi preview -s demo
+Break it, mend it:  docs/first-hour.md
+Take it down:       ./lab demo --down
+"""
 
 
 def run(options: argparse.Namespace) -> int:
@@ -51,6 +60,10 @@ def run(options: argparse.Namespace) -> int:
         password = stack.select(NAME).get_config("grappe:password").value
         cards = [_try(box, server, password, step.say) for server in servers]
         step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
+    with progress.step("from the internet") as step:
+        for server in servers:
+            _try_relay(box, server, step.say)
+        step.detail = "both domains by the tunnel, http and https"
     _print_card(cards, as_json=options.json)
     return 0
 
@@ -83,14 +96,14 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
 def _write_stacks(box: layout.Layout) -> None:
     os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
     common = {"host": box.host_url, "domain": "", "alias": "", "lab_host": False,
-              "second_disk": "", "daemon": ""}  # fmt: skip
+              "second_disk": "", "daemon": "", "relay": ""}  # fmt: skip
     if not stack.file_of(IMAGE).exists():
         image = {"number": 0, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
         stack.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
     if not stack.file_of(NAME).exists():
         student = {"number": NUMBER, "workstation": box.workstation_url, "image": RECIPE,
-                   "recipe": "", "login": "admin"}  # fmt: skip
-        stack.new(argparse.Namespace(name=NAME, post_install=True, **common, **student))
+                   "recipe": "", "login": "admin", "relay": box.relay_url}  # fmt: skip
+        stack.new(argparse.Namespace(name=NAME, post_install=True, **{**common, **student}))
 
 
 def _try(
@@ -109,26 +122,26 @@ def _try(
     for way, answer in answers.items():
         if answer != name:
             raise errors.NotReadyError(f"{way} is answered by {answer!r}, not by {name}")
-    return {**server, "fingerprint": said[1].split()[1]}
+    return {**server, "fingerprints": [f"ED25519 {said[1].split()[1]}"]}
+
+
+def _try_relay(box: layout.Layout, server: dict[str, Any], say: progress.Say) -> None:
+    """Load a server's pages as somebody on the internet does, by the tunnel."""
+    for scheme, port in (("http", 8080), ("https", 8443)):
+        url = f"{scheme}://{server['domain']}:{port}/"
+        say(url)
+        resolve = f"{server['domain']}:{port}:{layout.RELAY_ADDRESS}"
+        argv = ["ip", "netns", "exec", box.relay, "curl", "-sSk", "--max-time", "10", "--resolve",
+                resolve, url]  # fmt: skip
+        answer = command.execute(argv).stdout.partition(":")[0]
+        if answer != server["name"]:
+            raise errors.NotReadyError(f"{url} on the relay is answered by {answer!r}")
 
 
 def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
     """Print what the student needs to know."""
     if as_json:
-        sys.stdout.write(json.dumps(cards) + "\n")
+        sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
         return
-    host = cards[0]["ssh"]["host"]
-    lines = [f"\n{NAME}, student {NUMBER}{'lab host ' + host:>40}"]
-    for card in cards:
-        ssh = card["ssh"]
-        lines.append(f"  {card['name']}  {'   '.join(card['urls'])}")
-        lines.append(f"         ssh -p {ssh['port']} {ssh['user']}@{host}   {card['fingerprint']}")
-    lines += [
-        "",
-        "The password:        pulumi config get grappe:password -s demo",
-        "On the workstation:  ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10",
-        'See the plan:        eval "$(./lab env)"; pulumi preview -s demo',
-        "Break it, mend it:   docs/first-hour.md",
-        "Take it down:        ./lab demo --down",
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    lab = labs.load(NAME)
+    sys.stdout.write(f"\n{card.render(lab.spec, cards, NAME)}\n{HINTS}")

@@ -110,6 +110,8 @@ def _stacks(commands: Commands) -> None:
     new.add_argument("--login", default="", help="its administrator (default: the student)")
     new.add_argument("--recipe", default="", help="an image instead, made by this recipe")
     new.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
+    text = "a server on the internet that the lab answers on too: ssh://[user@]relay"
+    new.add_argument("--relay", default="", help=text)
     text = "a lab host instead, made out of the bare server at --host"
     new.add_argument("--lab-host", action="store_true", help=text)
     text = "of a lab host: the disk that is to mirror its root, as /dev/sdb"

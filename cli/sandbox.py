@@ -25,7 +25,7 @@ def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
     return layout.Layout(name)
 
 
-def have_packages() -> None:
+def have_packages(*, browser: bool = False) -> None:
     """Have what a sandbox needs of this machine; refuse who may not make one."""
     if os.geteuid() != 0:
         raise errors.HostError(
@@ -33,7 +33,7 @@ def have_packages() -> None:
             do="run this as root, or give a lab host of your own with ./lab new",
         )
     with progress.step("system packages") as step:
-        installed = packages.install()
+        installed = packages.install(browser=browser)
         step.detail = f"{len(installed)} installed" if installed else "all there"
 
 

@@ -32,7 +32,9 @@ def new(options: argparse.Namespace) -> int:
             do=f"edit it, or remove it first; then: pulumi preview -s {options.name}",
         )
     config = {f"{settings.NAMESPACE}:{key}": value for key, value in _values(options).items()}
-    texts = {key: str(value) for key, value in config.items()}
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
+    }
     try:
         planned = kinds.parse(texts, project=PROJECT, stack=options.name)
     except wire.Mistakes as mistakes:
@@ -63,6 +65,8 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
                 "second_disk", "daemon"):  # fmt: skip
         if getattr(options, key):
             values[key] = getattr(options, key)
+    if options.relay:
+        values["tunnel"] = {"relay": options.relay}
     return values
 
 

@@ -26,7 +26,7 @@ def run(options: argparse.Namespace) -> int:
     from cli import sandbox as commands  # noqa: PLC0415
 
     box = layout.Layout(SANDBOX)
-    commands.have_packages()
+    commands.have_packages(browser=True)
     with progress.step("engine") as step:
         found = engine.ensure(step.say)
         step.detail = f"pulumi {found.version}, {found.source}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 
 from providers import errors
 from providers.hosts import command
@@ -26,14 +27,18 @@ NEEDED = {
 }
 
 
-def missing() -> list[str]:
+# What the tests look at pages with.
+BROWSER = {"chromium": "chromium"}
+
+
+def missing(needed: Mapping[str, str]) -> list[str]:
     """Return the packages whose program is not there."""
-    return sorted({package for program, package in NEEDED.items() if not shutil.which(program)})
+    return sorted({package for program, package in needed.items() if not shutil.which(program)})
 
 
-def install() -> list[str]:
+def install(*, browser: bool = False) -> list[str]:
     """Install what is missing with apt; return the packages installed."""
-    packages = missing()
+    packages = missing({**NEEDED, **(BROWSER if browser else {})})
     if not packages:
         return []
     env = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

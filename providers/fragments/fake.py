@@ -41,6 +41,7 @@ class FakeSystem(System):
             ("nat", "PREROUTING"): [],
         }
         self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False
+        self.users: set[str] = set()
         self.pause = 0.0
 
     def run(self, argv: Sequence[str], stdin: str = "") -> Result:
@@ -103,6 +104,24 @@ class FakeSystem(System):
             rule for (table, _), rules in self.chains.items() if table == "nat" for rule in rules
         ]
         return Result(0, "\n".join(rules), "")
+
+    def _id(self, words: list[str], _stdin: str) -> Result:
+        return OK if words[-1] in self.users else FAILED
+
+    def _useradd(self, words: list[str], _stdin: str) -> Result:
+        self.users.add(words[-1])
+        return OK
+
+    def _userdel(self, words: list[str], _stdin: str) -> Result:
+        self.users.discard(words[-1])
+        return OK
+
+    def _pkill(self, _words: list[str], _stdin: str) -> Result:
+        return OK
+
+    def _sshd(self, words: list[str], _stdin: str) -> Result:
+        drop_in = self.read("/etc/ssh/sshd_config.d/grappe-tunnel.conf").content or ""
+        return Result(0, drop_in.replace("    ", ""), "") if "-T" in words else OK
 
     def _nft(self, words: list[str], _stdin: str) -> Result:
         return Result(0, "table ip nat", "") if words[:2] == ["list", "tables"] else OK

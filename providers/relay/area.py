@@ -6,6 +6,7 @@ drop-ins, the other by what that says.
 
 from __future__ import annotations
 
+import time
 from typing import Dict, List
 
 from providers.fragments.area import Area, Files, Fragment
@@ -15,6 +16,7 @@ DROP_IN = "/etc/ssh/sshd_config.d/grappe-tunnel.conf"
 KEYS = "/etc/ssh/grappe-tunnel.keys"
 # A tunnel whose link was cut gives its ports back within three of these, in seconds.
 ALIVE_SECONDS = 5
+LEAVE_SECONDS = 10
 TEXT = """\
 # Made by Grappe: a user that holds tunnels open, and can do nothing else.
 Match User {user}
@@ -87,9 +89,16 @@ class RelayArea(Area):
         self._reload()
         user = self.frame["user"]
         if self.system.run(["id", "-u", user]).status == 0:
-            # Its tunnels end with it.
-            self.system.run(["pkill", "-u", user])
-            self.system.must(["userdel", user])
+            # Its tunnels end with it; one that is ending still holds the user.
+            deadline = time.monotonic() + LEAVE_SECONDS
+            while True:
+                self.system.run(["pkill", "-KILL", "-u", user])
+                if self.system.run(["userdel", user]).status == 0:
+                    return
+                if time.monotonic() > deadline:
+                    self.system.must(["userdel", user])
+                    return
+                time.sleep(0.1)
 
     def _reload(self) -> None:
         for unit in ("ssh", "sshd"):

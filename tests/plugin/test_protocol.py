@@ -123,7 +123,8 @@ def test_check_fills_in_defaults_and_floats_become_whole(plugin: Any) -> None:
     request = provider_pb2.CheckRequest(news=struct(RuleProvider, {**RULE, "address": None}))
     answer = plugin.Check(request)
     assert not answer.failures
-    filled = {"address": "", "interface": "", "protocol": "tcp", "adopt": False, "drift": ""}
+    filled = {"address": "", "interface": "", "protocol": "tcp", "adopt": False, "bridge": "",
+              "drift": ""}  # fmt: skip
     assert {**RULE, **filled} == values(answer.inputs)
 
 

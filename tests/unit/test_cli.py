@@ -52,7 +52,7 @@ def test_new_refuses_before_it_writes(
     options = argparse.Namespace(
         name="bob", number=9999, host="nowhere", workstation="", image="", domain="x y",
         recipe="", alias="", login="", post_install=False,
-        lab_host=False, second_disk="", daemon="",
+        lab_host=False, second_disk="", daemon="", relay="",
     )  # fmt: skip
     with pytest.raises(errors.BadInputError) as refusal:
         stack.new(options)

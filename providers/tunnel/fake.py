@@ -1,0 +1,84 @@
+"""A lab host with tunnels in a folder, beside the real one: it passes the same contract suite."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from providers.fragments.system import Result, System
+from providers.tunnel import host as hosts
+from providers.tunnel import link
+
+OK, FAILED = Result(0, "", ""), Result(1, "", "")
+
+
+class FakeTunnelSystem(System):
+    """A machine whose users, keys and units are played.
+
+    Attributes:
+        users: Who there is.
+        enabled: Units that start at boot.
+        active: Units that run.
+        carries: Whether something answers behind the relay's ports.
+        said: What ssh says in the journal.
+    """
+
+    def __init__(self, root: pathlib.Path) -> None:
+        super().__init__(str(root))
+        self.users: set[str] = set()
+        self.enabled: set[str] = set()
+        self.active: set[str] = set()
+        self.carries, self.said = True, ""
+
+    def run(self, argv: Sequence[str], stdin: str = "") -> Result:
+        """Play a program."""
+        del stdin
+        program, last = argv[0], argv[-1]
+        match program:
+            case "id":
+                return OK if last in self.users else FAILED
+            case "useradd":
+                self.users.add(last)
+            case "userdel":
+                self.users.discard(last)
+            case "ssh-keygen":
+                pathlib.Path(last).write_text("private")
+                key = f"ssh-ed25519 AAAA{abs(hash(last)):x} {pathlib.Path(last).parent.name}\n"
+                pathlib.Path(f"{last}.pub").write_text(key)
+            case "journalctl":
+                return Result(0, self.said, "")
+            case "systemctl":
+                return self._systemctl(argv[1], last)
+        return OK
+
+    def _systemctl(self, action: str, unit: str) -> Result:
+        if action in {"is-active", "is-enabled"}:
+            units = self.active if action == "is-active" else self.enabled
+            return OK if unit in units else FAILED
+        if action == "enable":
+            self.enabled.add(unit)
+        elif action == "restart":
+            self.active.add(unit)
+        elif action in {"disable", "stop"}:
+            self.active.discard(unit)
+            if action == "disable":
+                self.enabled.discard(unit)
+        return OK
+
+    def look(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Answer as `look.main` does."""
+        seen = "200 OK" if self.carries else "ConnectionRefusedError"
+        return [{"ok": self.carries, "seen": seen} for _check in request["checks"]]
+
+
+class FakeTunnelHost:
+    """A lab host in a folder."""
+
+    def __init__(self, root: pathlib.Path) -> None:
+        self.system = FakeTunnelSystem(root)
+
+    def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
+        """Do an operation in this process."""
+        worked = link.Link(self.system, self.system.look)
+        return hosts.read("ssh://fake", link.serve(worked, {"operation": operation, **request}))

@@ -1,0 +1,47 @@
+"""A browser on the workstation: what a student sees, as a picture and as text."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+
+from providers import errors
+from providers.hosts import command
+from sandbox import layout
+
+SECONDS = 60
+# A page of a sandbox is all that it may load.
+_QUIET = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--ignore-certificate-errors",
+)  # fmt: skip
+
+
+def look(
+    url: str, box: layout.Layout | None = None, *, picture: pathlib.Path | None = None,
+    size: tuple[int, int] = (1280, 800),
+) -> str:  # fmt: skip
+    """Open a page, on the workstation of a sandbox where one is given; return its document.
+
+    Args:
+        url: The page.
+        box: The sandbox; its hosts entries say where domains lead.
+        picture: Where a screenshot is kept, a PNG file.
+        size: The window's width and height.
+
+    """
+    where = ["ip", "netns", "exec", box.workstation] if box else []
+    with tempfile.TemporaryDirectory(prefix="grappe-browser-") as profile:
+        argv = [*where, "chromium", *_QUIET, f"--user-data-dir={profile}",
+                f"--window-size={size[0]},{size[1]}"]  # fmt: skip
+        if picture:
+            _run([*argv, f"--screenshot={picture}", url])
+        return _run([*argv, "--dump-dom", url])
+
+
+def _run(argv: list[str]) -> str:
+    done = command.execute(argv, timeout=SECONDS)
+    if not done.ok:
+        raise errors.CommandError("the browser failed", seen=done.tail())
+    return done.stdout

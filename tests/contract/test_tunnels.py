@@ -1,0 +1,251 @@
+"""Tunnels and doors: one suite for the fake hosts and for the sandbox's."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import pathlib
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from providers import errors
+from providers.hosts import gateway
+from providers.relay import area as relay_area
+from providers.relay import model as relay
+from providers.relay import resource as relay_resource
+from providers.tunnel import driver, fake, host, model
+from providers.tunnel.key import driver as keys
+from providers.tunnel.key import model as key_model
+from sandbox import layout
+from tests.contract.fragment_world import FakeWorld, Kind, RealWorld
+
+OWNER, STRANGER = "grappe/contract", "grappe/stranger"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp9ZWeJhP"
+PORT = 18022
+
+DOOR = Kind(
+    folder="relay", file=relay_area.KEYS, spec=relay.DoorSpec,
+    sample={"public_key": KEY, "listens": (PORT,)}, changed={"listens": (PORT + 1,)},
+    key=relay.key(PORT), area=relay_area.RelayArea, dotted=relay_resource.AREA,
+    render=relay.fragment, frame=relay.frame,
+)  # fmt: skip
+
+
+@dataclasses.dataclass
+class World:
+    """A lab host with a relay that lets it in.
+
+    Attributes:
+        tunnels: The lab host.
+        relay_key: The relay's host key.
+        let_in: Opens the relay to a public key.
+        cut: While it is entered, the tunnel carries nothing.
+        stop: Stops a unit, as a person would.
+    """
+
+    tunnels: host.TunnelHost
+    relay_key: str
+    let_in: Callable[[str], None]
+    cut: Callable[[], contextlib.AbstractContextManager[None]]
+    stop: Callable[[str], None]
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
+def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[World]:
+    """The fake, or the sandbox with nothing of the suite's before and after."""
+    if request.param == "fake":
+        yield _fake(tmp_path)
+        return
+    box: layout.Layout = request.getfixturevalue("box")
+    lab_host, relay_host = gateway.connect(box.host_url), gateway.connect(box.relay_url)
+    door = relay_resource.DoorProvider().driver(relay_host)
+
+    def spec(public_key: str) -> relay.DoorSpec:
+        return relay.DoorSpec(
+            host=box.relay_url, owner=OWNER, name="contract", public_key=public_key, listens=(PORT,)
+        )
+
+    @contextlib.contextmanager
+    def cut() -> Iterator[None]:
+        # sshd holds the port; what it leads to answers no more.
+        reject = [
+            "-p",
+            "tcp",
+            "-d",
+            layout.HOST_ADDRESS,
+            "--dport",
+            "22",
+            "-o",
+            "lo",
+            "-j",
+            "REJECT",
+        ]
+        lab_host.run(["iptables", "-I", "OUTPUT", *reject])
+        try:
+            yield
+        finally:
+            lab_host.run(["iptables", "-D", "OUTPUT", *reject])
+
+    public = relay_host.run(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).stdout
+    tunnels = host.on(lab_host)
+    yield World(
+        tunnels, " ".join(public.split()[:2]), lambda key: door.create(spec(key)) and None, cut,
+        lambda unit: lab_host.run(["systemctl", "stop", unit]) and None,
+    )  # fmt: skip
+    for owner in (OWNER, STRANGER):
+        with contextlib.suppress(errors.NotOursError):
+            tunnels.ask("lower_tunnel", name="contract", owner=owner)
+            tunnels.ask("remove_key", name="contract", owner=owner)
+    door.delete(spec(KEY))
+
+
+def _fake(root: pathlib.Path) -> World:
+    tunnels = fake.FakeTunnelHost(root)
+
+    @contextlib.contextmanager
+    def cut() -> Iterator[None]:
+        tunnels.system.carries = False
+        yield
+        tunnels.system.carries = True
+
+    def let_in(_key: str) -> None:
+        """Do nothing: it lets everybody in."""
+
+    return World(
+        tunnels, KEY, let_in, cut, lambda unit: tunnels.system.active.discard(f"{unit}.service")
+    )
+
+
+def tunnel(world: World, public_key: str = "") -> model.TunnelSpec:
+    forward = model.Forward(listen=PORT, address=layout.HOST_ADDRESS, port=22)
+    return model.TunnelSpec(
+        host="ssh://host", owner=OWNER, name="contract", relay_address=layout.RELAY_ADDRESS,
+        relay_key=world.relay_key, forwards=(forward,), public_key=public_key, seconds=20,
+    )  # fmt: skip
+
+
+def pair(owner: str = OWNER) -> key_model.KeySpec:
+    return key_model.KeySpec(host="ssh://host", owner=owner, name="contract")
+
+
+def test_life_of_a_key(world: World) -> None:
+    """Made once, taken up again, gone when removed; removing it twice is well."""
+    driven = keys.KeyDriver(world.tunnels)
+    assert driven.read(pair()) is None
+    public = driven.create(pair())["public_key"]
+    assert public.startswith("ssh-ed25519 AAAA")
+    assert public == driven.create(pair())["public_key"]
+    reading = driven.read(pair())
+    assert reading is not None
+    assert (pair(), public) == (reading.spec, reading.outputs["public_key"])
+    driven.delete(pair())
+    driven.delete(pair())
+    assert driven.read(pair()) is None
+
+
+def test_somebody_elses_is_left_alone(world: World) -> None:
+    """Neither taken up nor removed, and the error names its owner."""
+    driven = keys.KeyDriver(world.tunnels)
+    driven.create(pair())
+    for act in (driven.create, driven.read, driven.delete):
+        with pytest.raises(errors.NotOursError, match=OWNER):
+            act(pair(STRANGER))
+    assert driven.read(pair()) is not None
+
+
+def test_life_of_a_tunnel(world: World) -> None:
+    """Raised, it carries; what is wrong is drift and is mended; lowered, it is gone."""
+    public = keys.KeyDriver(world.tunnels).create(pair())["public_key"]
+    world.let_in(public)
+    driven, spec = driver.TunnelDriver(world.tunnels), tunnel(world, public)
+    assert driven.read(spec) is None
+    driven.create(spec)
+    reading = driven.read(spec)
+    assert reading is not None
+    assert "" == reading.drift
+    driven.create(spec)
+
+    world.stop("grappe-tunnel-contract")
+    reading = driven.read(spec)
+    assert reading is not None
+    assert "is not active" in reading.drift
+    driven.update(spec, spec)
+    reading = driven.read(spec)
+    assert reading is not None
+    assert "" == reading.drift
+
+    driven.delete(spec)
+    driven.delete(spec)
+    assert driven.read(spec) is None
+
+
+def test_one_that_stands_and_carries_nothing(world: World) -> None:
+    """Its unit is up, and read sees it all the same; raising it fails and says so."""
+    public = keys.KeyDriver(world.tunnels).create(pair())["public_key"]
+    world.let_in(public)
+    driven = driver.TunnelDriver(world.tunnels)
+    spec = dataclasses.replace(tunnel(world, public), seconds=3)
+    driven.create(spec)
+    with world.cut():
+        reading = driven.read(spec)
+        assert reading is not None
+        assert f"port {PORT} of the relay carries nothing" in reading.drift
+        with pytest.raises(errors.DaemonError, match="the tunnel contract carries nothing"):
+            driven.create(spec)
+    driven.create(dataclasses.replace(spec, seconds=20))
+
+
+def test_a_tunnel_without_a_key_is_refused(world: World) -> None:
+    """It could never log in."""
+    with pytest.raises(errors.DaemonError, match="has no key"):
+        driver.TunnelDriver(world.tunnels).create(tunnel(world))
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
+def relay_world(
+    request: pytest.FixtureRequest, tmp_path: pathlib.Path
+) -> Iterator[FakeWorld | RealWorld]:
+    """A host with an sshd."""
+    if request.param == "fake":
+        yield FakeWorld(tmp_path / "host")
+        return
+    made = RealWorld(gateway.connect(request.getfixturevalue("box").relay_url))
+    yield made
+    for owner in (OWNER, STRANGER):
+        with contextlib.suppress(errors.DaemonError):
+            made.driver(DOOR).delete(DOOR.make(made.url, owner=owner))
+
+
+def test_life_of_a_door(relay_world: FakeWorld | RealWorld) -> None:
+    """Opened, changed, seen when it was shut by hand, and gone with nothing left."""
+    driven = relay_world.driver(DOOR)
+    spec = DOOR.make(relay_world.url)
+    assert driven.read(spec) is None
+    driven.create(spec)
+    reading = driven.read(spec)
+    assert reading is not None
+    assert (spec, "") == (reading.spec, reading.drift)
+    line = relay_world.read(relay_area.KEYS)
+    assert line.startswith(f'restrict,port-forwarding,permitlisten="*:{PORT}" ssh-ed25519 ')
+
+    relay_world.write(relay_area.KEYS, "")
+    reading = driven.read(spec)
+    assert reading is not None
+    assert "was changed by hand" in reading.drift
+    changed = DOOR.make(relay_world.url, **DOOR.changed)
+    driven.update(spec, changed)
+    assert f"*:{PORT + 1}" in relay_world.read(relay_area.KEYS)
+
+    driven.delete(changed)
+    driven.delete(changed)
+    for path in (relay_area.KEYS, relay_area.DROP_IN, "/var/lib/grappe"):
+        assert not relay_world.exists(path)
+
+
+def test_a_port_of_the_relay_is_held_by_one(relay_world: FakeWorld | RealWorld) -> None:
+    """The second is told whose it is."""
+    driven = relay_world.driver(DOOR)
+    driven.create(DOOR.make(relay_world.url))
+    with pytest.raises(errors.DaemonError, match=f"port {PORT} of the relay is taken"):
+        driven.create(DOOR.make(relay_world.url, owner=STRANGER))

@@ -1,0 +1,62 @@
+"""What a student sees in a browser, by the hosts entries; kept as pictures."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from providers.hosts import gateway
+from sandbox import browser, layout
+from tests.e2e.conftest import Project
+
+pytestmark = pytest.mark.sandbox
+
+# The first bytes of a PNG file.
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Where the pictures of this run are."""
+    return tmp_path_factory.mktemp("pictures")
+
+
+@pytest.fixture(scope="module")
+def sara(project: Project) -> Iterator[Project]:
+    """A lab that is up."""
+    project.write("sara", 82)
+    project.up("sara")
+    yield project
+    project.destroy("sara")
+
+
+def test_every_domain_in_a_browser(
+    sara: Project, box: layout.Layout, pictures: pathlib.Path
+) -> None:
+    """By http and https, each shows its own server's page; another domain shows none."""
+    for server in sara.outputs("sara")["servers"]:
+        for url in server["urls"]:
+            scheme = url.partition(":")[0]
+            picture = pictures / f"{server['name']}-{scheme}.png"
+            page = browser.look(url, box, picture=picture, size=(800, 400))
+            assert f"{server['name']}: a stand-in for YunoHost" in page
+            assert picture.read_bytes().startswith(PNG)
+    with_no_entry = browser.look("http://yuno9.sara.grappe.test/", box)
+    assert "stand-in for YunoHost" not in with_no_entry
+
+
+def test_the_topology_as_a_picture(
+    sara: Project, box: layout.Layout, pictures: pathlib.Path
+) -> None:
+    """A browser draws it: real addresses, ports and domains stand in it as text."""
+    svg = sara.folder / "sara.svg"
+    sara.lab("graph", "sara", "--svg", str(svg))
+    picture = pictures / "sara.png"
+    shown = browser.look(svg.as_uri(), picture=picture, size=(1280, 620))
+    for words in ("192.168.8.10", "23032", "10.64.82.10", "yuno2.sara.grappe.test", "gr-82"):
+        assert words in shown
+    assert "error" not in shown.lower()
+    assert picture.read_bytes().startswith(PNG)
+    gateway.close_all()

@@ -1,0 +1,206 @@
+"""Looking at labs: card, check, top, graph, explain, ssh, and the doctor."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from providers.hosts import command, gateway
+from sandbox import layout
+from tests.e2e.conftest import Project
+
+pytestmark = pytest.mark.sandbox
+
+PASSWORD = "Looking-4711-Glass"
+
+
+@pytest.fixture(scope="module")
+def tara(project: Project) -> Iterator[Project]:
+    """A lab that is up and post-installed."""
+    project.write("tara", 83)
+    project.pulumi("config", "set", "--secret", "grappe:password", PASSWORD, "-s", "tara")
+    project.up("tara")
+    yield project
+    project.destroy("tara")
+
+
+def lab(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["./lab", *words], cwd=project.folder, env=project.env, capture_output=True, text=True,
+        stdin=subprocess.DEVNULL, check=False, timeout=120,
+    )  # fmt: skip
+
+
+def test_the_card(tara: Project, lab_host: gateway.Host) -> None:
+    """What to type, to click, to paste; the fingerprints are the servers' own."""
+    told = lab(tara, "card", "tara").stdout
+    for line in ("ssh -p 23042 tara@192.168.8.10", "https://yuno2.tara.grappe.test/",
+                 "ssh-keygen -R '[192.168.8.10]:23043'", "drivers\\etc\\hosts",
+                 "pulumi config get grappe:password -s tara"):  # fmt: skip
+        assert line in told
+    assert PASSWORD not in told
+    own = ["lxc", "exec", "yuno1", "--project", "grappe-tara", "--", "ssh-keygen", "-lf",
+           "/etc/ssh/ssh_host_ed25519_key.pub"]  # fmt: skip
+    fingerprint = lab_host.run(own).stdout.split()[1]
+    assert fingerprint in told
+    cards = json.loads(lab(tara, "card", "tara", "--json").stdout)
+    assert f"ED25519 {fingerprint}" in cards[0]["fingerprints"]
+
+
+def test_a_card_of_a_lab_that_is_down(tara: Project) -> None:
+    """There is none, and why."""
+    tara.write("uma", 84)
+    done = lab(tara, "card", "uma")
+    assert (1, "") == (done.returncode, done.stdout)
+    assert "uma is down" in done.stderr
+    assert "./lab up uma" in done.stderr
+
+
+BREAKS = {
+    "lxc stop --force yuno2 --project grappe-tara": "the container is stopped, not running",
+    "lxc exec yuno2 --project grappe-tara -- systemctl stop ssh.socket ssh": "ssh: ",
+    "systemctl stop haproxy": "http: ",
+    "lxc exec yuno2 --project grappe-tara -- rm /etc/yunohost/installed": "not post-installed",
+    "iptables -t nat -F GRAPPE-DNAT": "ssh: ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", BREAKS)
+def test_check_from_green_to_red_and_back(
+    tara: Project, lab_host: gateway.Host, damage: str
+) -> None:
+    """Exit 0, then 1 with the reason, then, after what it says to do, 0 again."""
+    assert 0 == lab(tara, "check", "tara").returncode
+    lab_host.run(["sh", "-c", damage])
+    done = lab(tara, "check", "--all")
+    assert 1 == done.returncode
+    assert BREAKS[damage] in done.stdout
+    assert "0 of 1 students well." in done.stdout
+    assert "./lab up tara" in done.stdout
+    rows = json.loads(lab(tara, "check", "tara", "--json").stdout)["servers"]
+    assert not all(row["well"] for row in rows)
+    lab_host.run(["sh", "-c", "lxc exec yuno2 --project grappe-tara -- systemctl start ssh; true"])
+    tara.lab("up", "tara")
+    done = lab(tara, "check", "tara")
+    assert (0, True) == (done.returncode, "1 of 1 students well." in done.stdout)
+
+
+def test_a_check_that_cannot_look(tara: Project) -> None:
+    """Exit 2, and on which host."""
+    tara.write("vera", 85, host="ssh://root@no-such-host.test")
+    done = lab(tara, "check", "vera")
+    assert 2 == done.returncode
+    assert "vera is down" in done.stderr
+    assert 2 == lab(tara, "check", "nobody").returncode
+    assert 2 == lab(tara, "doctor", "ssh://root@no-such-host.test").returncode
+
+
+def test_top_answers_the_sheets_question(tara: Project, lab_host: gateway.Host) -> None:
+    """The host sees every container's processes; a container its own alone."""
+    told = lab(tara, "top", "tara").stdout
+    assert "grappe-tara/yuno1" in told
+    assert "The host's htop shows them all" in told
+    facts = json.loads(lab(tara, "top", "tara", "--json").stdout)
+    (counted,) = [c for c in facts["containers"] if c["name"] == "grappe-tara_yuno1"]
+    inside = "lxc exec yuno1 --project grappe-tara -- sh -c 'ls -d /proc/[0-9]* | wc -l'"
+    assert abs(counted["processes"] - int(lab_host.run(["sh", "-c", inside]).stdout)) <= 5
+    example = facts["example"]
+    assert example["outside"] != example["inside"]
+
+
+def test_graph_and_explain_have_the_stacks_values(tara: Project) -> None:
+    """Real addresses and ports; each resource with its lines of the sheet."""
+    told = lab(tara, "graph", "tara").stdout
+    assert "192.168.8.10:23042" in told
+    assert "yuno1 10.64.83.10:22" in told
+    told = lab(tara, "explain", "tara").stdout
+    for line in ("-A PREROUTING -d 192.168.8.10/32", "acl yuno1_acl hdr(host) -i yuno1.tara",
+                 "lxc launch standin yuno2", "yunohost tools postinstall --domain yuno1.tara",
+                 "192.168.8.10  yuno2.tara.grappe.test"):  # fmt: skip
+        assert line in told
+    assert PASSWORD not in told
+
+
+def test_ssh_goes_the_students_way(tara: Project, box: layout.Layout) -> None:
+    """By the forward, from the workstation; a server that is not there is refused."""
+    done = lab(tara, "ssh", "tara", "nope")
+    assert 1 == done.returncode
+    assert "its servers: yuno1, yuno2" in done.stderr
+    done = lab(tara, "ssh", "tara", "yuno1", "--", "hostname")
+    assert f"ip netns exec {box.workstation} ssh -p 23042 tara@192.168.8.10" in done.stderr
+
+
+CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=x "
+               "-keyout /etc/ssl/private/standin.key -out /etc/ssl/certs/standin.crt 2>/dev/null; "
+               "systemctl restart nginx")  # fmt: skip
+IN = "lxc exec {} --project grappe-tara -- sh -c '{}'"
+KEY = "/etc/ssh/ssh_host_ed25519_key"
+# What is planted, and what the doctor says of it.
+FAULTS = {
+    "systemctl disable grappe-nat 2>/dev/null": "grappe-nat.service is not enabled",
+    "echo 0 > /proc/sys/net/ipv4/ip_forward": "the kernel forwards nothing",
+    "for n in 1 2; do iptables -t nat -A PREROUTING -p tcp --dport 999 -j DNAT --to 10.0.0.1:22; done":
+        "a rule is loaded 2 times",
+    "iptables -t nat -D PREROUTING -j GRAPPE-DNAT": "nothing leads to the chain GRAPPE-DNAT",
+    "lxc delete --force yuno2 --project grappe-tara": "leads to 10.64.83.11, where no container is",
+    "lxc project create grappe-ghost -c user.grappe.owner=grappe/ghost":
+        "is of the stack grappe/ghost, which is not here",
+    "systemctl stop haproxy": "HAProxy does not run",
+    "cp /etc/haproxy/haproxy.cfg /root/cfg; echo nonsense >> /etc/haproxy/haproxy.cfg":
+        "haproxy.cfg is not valid",
+    "cp -p /etc/ufw/before.rules /root/rules; sed -i '/END GRAPPE/d' /etc/ufw/before.rules":
+        "the managed part of /etc/ufw/before.rules is damaged",
+    IN.format("yuno1", CERTIFICATE): "the certificate of grappe-tara/yuno1 ends in 2 days",
+    "ufw --force disable": "UFW is disabled",
+    "fallocate -l $(($(df --output=avail -B1 / | tail -1) - 500000000)) /root/big":
+        "the disk is almost full",
+    "chmod a-x /etc/ufw/before.init": "before.init is not executable",
+}  # fmt: skip
+MEND = (
+    "rm -f /root/big; mv /root/cfg /etc/haproxy/haproxy.cfg; mv /root/rules /etc/ufw/before.rules; "
+    "lxc project delete grappe-ghost; echo 1 > /proc/sys/net/ipv4/ip_forward; "
+    "while iptables -t nat -D PREROUTING -p tcp --dport 999 -j DNAT --to 10.0.0.1:22; do :; done; "
+    "chmod u+x /etc/ufw/before.init; ufw --force enable; systemctl enable grappe-nat"
+)
+
+
+def test_the_doctor_finds_what_is_planted(tara: Project, lab_host: gateway.Host) -> None:
+    """Nothing on a well host; each of the faults by itself, with what mends it; and changes none."""
+    done = lab(tara, "doctor", "tara")
+    assert (0, True) == (done.returncode, "nothing is wrong" in done.stdout), done.stdout
+    assert "LXD's firewall driver: nftables" in done.stdout
+    try:
+        for fault in FAULTS:
+            lab_host.run(["sh", "-c", fault])
+        done = lab(tara, "doctor", "tara")
+        assert 1 == done.returncode
+        for words in FAULTS.values():
+            assert words in done.stdout
+        found = json.loads(lab(tara, "doctor", "tara", "--json").stdout)
+        assert all(finding["do"] for finding in found)
+        assert len(found) >= len(FAULTS)
+    finally:
+        lab_host.run(["sh", "-c", MEND], check=False)
+    tara.up("tara")
+    lab_host.run(["sh", "-c", "rm /root/new 2>/dev/null; true"])
+    command.wait_until(
+        lambda: "is of the stack" not in lab(tara, "doctor", "tara").stdout, what="mended",
+        timeout=20,
+    )  # fmt: skip
+
+
+def test_the_doctor_sees_two_servers_with_one_host_key(
+    tara: Project, lab_host: gateway.Host
+) -> None:
+    """Each could pass for the other."""
+    there = "--project grappe-tara"
+    copy = (
+        f"lxc file pull yuno1{KEY} /root/k {there}; lxc file push /root/k yuno2{KEY} {there}; "
+        "rm /root/k"
+    )
+    lab_host.run(["sh", "-c", f"{copy}; {IN.format('yuno2', 'systemctl restart ssh')}"])
+    told = lab(tara, "doctor", "tara").stdout
+    assert "grappe-tara/yuno1 and grappe-tara/yuno2 have the same host key" in told
