@@ -142,7 +142,10 @@ def _free(facts: Mapping[str, Any]) -> str:
         f"{disk['path']} ({_size(disk['size'])})"
         for disk in facts["disks"]
         if disk["type"] in {"disk", "loop"}
-        and not any(part["holds"] or part["mounted"] for part in (disk, *disk["parts"]))
+        and not any(
+            part["holds"] or part["mounted"] or part["path"] in facts["root"]["devices"]
+            for part in (disk, *disk["parts"])
+        )
         and disk["size"]
     ]
     return ", ".join(found) or "none"

@@ -1,0 +1,154 @@
+"""The doctor's judgement, and the preflight's of a bare server; facts in, findings out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.lab_host import scripts
+from providers import wire
+from providers.doctor import model as doctor
+from providers.host_preflight import model as preflight
+from providers.hosts import connection
+from stacks import lab_host
+
+WELL: dict[str, Any] = {
+    "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
+    "ufw": {"enabled": True, "active": True, "init": True}, "forwarding": "1", "nat": [],
+    "filter": [], "loaded": "", "targets": [], "instances": [], "certificates": [],
+    "host_keys": [], "disk": {"size": 100, "free": 50},
+    "memory": {"MemTotal": 100, "MemAvailable": 50},
+    "units": {"haproxy": {"ActiveState": "active"}, "ufw": {}, "grappe-nat": {}},
+}  # fmt: skip
+RULE = "-A PREROUTING -p tcp -m tcp --dport 22222 -j DNAT --to-destination 10.0.0.1:22"
+
+
+def test_a_well_host_has_no_findings() -> None:
+    """Nothing is said for the sake of it."""
+    assert [] == doctor.judge(WELL, set())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"missing": ["haproxy"]}, "haproxy is not installed"),
+        ({"lxd": {"error": "it hangs"}}, "LXD does not work"),
+        ({"ufw": {"enabled": False, "active": True, "init": True}}, "UFW is disabled"),
+        ({"ufw": {"enabled": True, "active": False, "init": True}}, "are not loaded"),
+        ({"forwarding": "0"}, "the kernel forwards nothing"),
+        ({"nat": [RULE, RULE]}, "a rule is loaded 2 times"),
+        ({"nat": [RULE, "-A PREROUTING -j GRAPPE-DNAT"], "units": {**WELL["units"], "grappe-nat":
+          {"UnitFileState": "enabled"}}, "fragments": [{"id": "x", "owner": "grappe/a",
+          "keys": ["tcp/22222"]}]}, "is led by a rule by hand"),
+        ({"loaded": "[ALERT] bad"}, "haproxy.cfg is not valid"),
+        ({"targets": [{"id": "a", "owner": "grappe/a", "address": "10.64.1.10"}]},
+         "where no container is"),
+        ({"lxd": {"projects": [{"name": "p", "config": {doctor.OWNER: "grappe/x"}}],
+                  "networks": []}}, "is of the stack grappe/x, which is not here"),
+        ({"disk": {"size": 100, "free": 5}}, "the disk is almost full"),
+        ({"memory": {"MemTotal": 100, "MemAvailable": 5}}, "memory is almost used up"),
+        ({"certificates": [{"server": "s", "project": "p", "left": -doctor.DAY * 2}]},
+         "ended 2 days ago"),
+        ({"host_keys": [{"server": n, "project": "p", "key": "k"} for n in "ab"]},
+         "have the same host key"),
+        ({"units": {**WELL["units"], "grappe-tunnel-a": {"ActiveState": "failed"}}},
+         "the tunnel a does not stand"),
+        ({"files": {"/etc/hosts": "# BEGIN GRAPPE\n"}}, "is damaged"),
+    ],
+)  # fmt: skip
+def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> None:
+    """One for each fault, with what mends it."""
+    (finding,) = doctor.judge({**WELL, **changes}, {"grappe/a"})
+    assert words in finding.what
+    assert finding.do
+
+
+def disk(path: str, size: int = 10 * 2**30, **changes: Any) -> dict[str, Any]:
+    return {"path": path, "type": "disk", "size": size, "holds": "", "mounted": "", "parts": [],
+            **changes}  # fmt: skip
+
+
+SERVER: dict[str, Any] = {
+    "missing": [], "systemd": True, "netfilter": True, "memory": 8 * 10**9, "processors": 4,
+    "addresses": ["192.168.8.10"], "daemons": {},
+    "root": {"type": "btrfs", "used": 2 * 2**30, "devices": ["/dev/sda1"]},
+    "disks": [disk("/dev/sda", parts=[disk("/dev/sda1", type="part")]), disk("/dev/sdb")],
+}  # fmt: skip
+
+
+def asked(**changes: Any) -> preflight.HostPreflightSpec:
+    values = {"daemon": "lxd", "second_disk": "/dev/sdb", "overwrite": False, **changes}
+    return preflight.HostPreflightSpec(host="ssh://lab", owner="grappe/lab", name="p", **values)
+
+
+@pytest.mark.parametrize(
+    ("spec", "facts", "words"),
+    [
+        ({}, {}, ""),
+        ({"second_disk": ""}, {"root": {**SERVER["root"], "type": "ext4"}}, ""),
+        ({}, {"root": {**SERVER["root"], "type": "ext4"}}, "only btrfs takes a mirror"),
+        ({"second_disk": "/dev/sda"}, {}, '"/dev/sda" is the root disk. Free disks: /dev/sdb'),
+        ({"second_disk": "/dev/sda1"}, {}, '"/dev/sda1" is the root disk'),
+        ({"second_disk": "/dev/sdz"}, {}, "is not there"),
+        ({}, {"disks": [disk("/dev/sdb", holds="ext4")]}, "grappe:overwrite: true"),
+        ({"overwrite": True}, {"disks": [disk("/dev/sdb", holds="ext4")]}, ""),
+        ({"overwrite": True}, {"disks": [disk("/dev/sdb", mounted="/srv")]}, "is mounted on /srv"),
+        ({}, {"disks": [disk("/dev/sdb", size=2**30)]}, "is too small: 1.0 GiB"),
+        ({}, {"disks": [disk("/dev/sdb", parts=[disk("/dev/sdb1")])],
+              "root": {**SERVER["root"], "devices": ["/dev/sda1", "/dev/sdb1"]}}, ""),
+        ({"daemon": "incus"}, {"daemons": {"lxd": {"instances": 3}}}, "Say lxd"),
+        ({}, {"systemd": False}, "does not run systemd"),
+        ({}, {"missing": ["apt-get"]}, "has no apt-get"),
+        ({}, {"netfilter": False}, "has no netfilter"),
+    ],
+)  # fmt: skip
+def test_a_bare_server_is_judged(spec: dict[str, Any], facts: dict[str, Any], words: str) -> None:
+    """By what it is and has; what is right is not refused."""
+    said = "; ".join(m.reason for m in preflight.judge(asked(**spec), {**SERVER, **facts}))
+    assert (words in said) if words else said == ""
+
+
+def test_what_the_sheet_asks_for_is_a_warning() -> None:
+    """The lab can go on."""
+    poor = {**SERVER, "memory": 10**9, "processors": 1, "addresses": ["10.0.2.15"],
+            "daemons": {"lxd": {"strangers": 2}}}  # fmt: skip
+    assert 4 == len(list(preflight.warnings(asked(), poor)))
+    assert [] == list(preflight.warnings(asked(), SERVER))
+    assert [] == preflight.judge(asked(), poor)
+
+
+@pytest.mark.parametrize(
+    ("changes", "key", "words"),
+    [
+        ({"host": "netns:x"}, "host", "is a namespace"),
+        ({"daemon": "docker"}, "daemon", "is not one of lxd, lxd-snap, incus"),
+        ({"second_disk": "sdb; rm -rf /"}, "second_disk", "is not a disk"),
+        ({"overwrite": "true"}, "overwrite", "of what?"),
+        ({"upgrade": "maybe"}, "upgrade", "true or false"),
+        ({"number": "3"}, "number", "another kind of stack"),
+    ],
+)
+def test_a_host_stack_file_is_checked(changes: dict[str, str], key: str, words: str) -> None:
+    """Nothing of a shell's gets into a script."""
+    texts = {f"grappe:{k}": v for k, v in {"host": "ssh://lab", **changes}.items()}
+    with pytest.raises(wire.Mistakes) as found:
+        lab_host.parse(texts, project="grappe", stack="lab")
+    assert words in {m.key: m.reason for m in found.value.mistakes}[f"grappe:{key}"]
+
+
+def test_the_scripts_are_in_the_sheets_order() -> None:
+    """The disk only where there is one; ssh's port stays open; a login that is not root asks sudo."""
+    spec = lab_host.parse({"grappe:host": "ssh://lab"}, project="grappe", stack="lab")
+    steps = scripts.of(spec, 2222)
+    assert ["packages", "daemon", "firewall", "forwarding", "proxy"] == [s.name for s in steps]
+    firewall = steps[2].do
+    assert firewall.index("ufw allow 2222/tcp") < firewall.index("ufw --force enable")
+    assert firewall == scripts.as_root(firewall, "root")
+    assert scripts.as_root(firewall, "teacher").startswith("exec sudo -n -- sh -c ")
+
+
+def test_what_ssh_says_of_a_host_is_read() -> None:
+    """Values by keyword, several in their order."""
+    text = "hostname 192.0.2.1\nport 22\nidentityfile ~/a\nidentityfile ~/b\n"
+    assert ["~/a", "~/b"] == connection.parse(text)["identityfile"]

@@ -1,0 +1,124 @@
+"""What people see of a lab: facts in, text out."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import pathlib
+import xml.etree.ElementTree as ET
+
+import pytest
+
+from stacks import spec
+from views import card, check, explain, top, topology
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp9ZWeJhP yuno1"
+CARD = {
+    "name": "yuno1", "domain": "yuno1.alice.grappe.test", "address": "10.64.1.10",
+    "ssh": {"host": "192.168.8.10", "port": 22222, "user": "alice"},
+    "urls": ["http://yuno1.alice.grappe.test/"], "fingerprints": ["ED25519 SHA256:abc"],
+}  # fmt: skip
+WELL = {"container": "Running", "installed": True,
+        **{way: {"ok": True, "seen": ""} for way in check.WAYS}}  # fmt: skip
+
+
+def lab(**changes: object) -> spec.LabSpec:
+    given = {"host": "ssh://lab", "number": 1, **changes}
+    texts = {
+        f"grappe:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in given.items()
+    }
+    texts["grappe:password"] = "a long password"
+    return spec.parse(texts, project="grappe", stack="alice", secrets=["grappe:password"])
+
+
+def test_a_fingerprint_is_what_ssh_shows() -> None:
+    """Of the key alone, in base64 without padding."""
+    digest = hashlib.sha256(base64.b64decode(KEY.split()[1])).digest()
+    expected = base64.b64encode(digest).decode().rstrip("=")
+    assert f"ED25519 SHA256:{expected}" == card.fingerprint(KEY)
+    with pytest.raises(ValueError, match=r".+"):
+        card.fingerprint("no key")
+
+
+def test_the_card_has_what_a_student_types() -> None:
+    """The command, the fingerprint, what to forget after a rebuild, and the hosts lines."""
+    told = card.render(lab(), [CARD], "alice")
+    for line in ("ssh -p 22222 alice@192.168.8.10", "ED25519 SHA256:abc",
+                 "ssh-keygen -R '[192.168.8.10]:22222'", "drivers\\etc\\hosts",
+                 "192.168.8.10    yuno1.alice.grappe.test"):  # fmt: skip
+        assert line in told
+    (found,) = card.as_json([CARD])
+    assert ["ssh-keygen", "-R", "[192.168.8.10]:22222"] == found["forget_host_key"]
+    assert max(map(len, told.splitlines())) <= 100
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({}, ""),
+        ({"container": "absent"}, "the container is absent, not running"),
+        ({"ssh": {"ok": False, "seen": "refused"}}, "ssh: refused"),
+        ({"http": {"ok": False, "seen": "404"}, "https": {"ok": False, "seen": "closed"}},
+         "http: 404; https: closed"),
+        ({"installed": False}, "YunoHost is not post-installed"),
+    ],
+)  # fmt: skip
+def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
+    """The first cause, and what mends it; of a well server nothing."""
+    meant = lab()
+    row = check.row(meant, meant.servers[0], {**WELL, **changes}, "alice")
+    assert (not why, why) == (row.well, row.why)
+    told = check.render([row])
+    assert ("1 of 1" if row.well else "0 of 1") in told
+    assert ("./lab up alice" in told) is not row.well
+
+
+def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:
+    """Its ways are not tried."""
+    meant = lab(servers=[{"name": "yuno1", "state": "stopped"}])
+    row = check.row(meant, meant.servers[0], {"container": "Stopped"}, "alice")
+    assert (True, "-", "-") == (row.well, row.ssh, row.installed)
+
+
+def test_the_topology_is_the_labs() -> None:
+    """Every way with its port, by what it is led, and where; as text and as a picture."""
+    meant = lab(tunnel={"relay": "ssh://root@relay"})
+    told = topology.text(meant, "192.168.8.10")
+    assert "192.168.8.10:22223" in told
+    assert "yuno2 10.64.1.11:22" in told
+    assert "tunnel 8443 of ssh://root@relay ──► lab host:443" in told
+    picture = topology.svg(meant, "192.168.8.10")
+    words = " ".join(ET.fromstring(picture).itertext())  # noqa: S314 - our own
+    for word in ("192.168.8.10", "22222", "10.64.1.10", "yuno2.alice.grappe.test", "8443"):
+        assert word in words
+
+
+def test_nothing_of_a_stack_file_is_markup() -> None:
+    """What stands in a picture is text."""
+    meant = lab(workstation="netns:a.b", student="alice")
+    assert "<script" not in topology.svg(meant, "<script>")
+
+
+def test_explain_is_the_sheet_with_this_labs_values() -> None:
+    """Every resource, and lines that a person could type."""
+    parts = explain.parts(lab(tunnel={"relay": "ssh://root@relay"}), "192.168.8.10")
+    names = [part.resource for part in parts]
+    assert {"alice-yuno1", "alice-yuno1-ssh", "alice-yuno2-web", "alice-tunnel"} <= set(names)
+    told = explain.render(parts)
+    assert "--dport 22222 -j DNAT --to-destination 10.64.1.10:22" in told
+    assert "$ ssh -N -R '*:8080:192.168.8.10:80'" in told
+    assert "a long password" not in told
+
+
+def test_top_counts_the_host_and_what_is_in_it() -> None:
+    """The host's line is the sum; a container is called as people call it."""
+    one = {"processes": 10, "cpu": 5.0, "memory": 2**20}
+    facts = {"own": one, "containers": [{"name": "grappe-alice_yuno1", **one}], "processors": 2,
+             "available": 2**30, "total": 2**31, "example": None}  # fmt: skip
+    lines = top.render(facts).splitlines()
+    assert ["host", "20"] == lines[1].split()[:2]
+    assert "grappe-alice/yuno1" in lines[3]
+    assert "yuno1" == top.where("yuno1")
+    assert pathlib.Path(topology.__file__).with_name("topology.svg.j2").exists()
