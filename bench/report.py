@@ -12,6 +12,11 @@ GOALS = {
     ("down", "ansible"): 0.5,
 }  # fmt: skip
 
+# At most this part of the bare launches, for the most students at once.
+CROWD = 1.3
+# One more fragment among many costs at most so many times one more among few.
+MORE, MANY, FEW = 2, 4000, 100
+
 
 def machine() -> str:
     """Return what the machine is, without a name."""
@@ -64,7 +69,19 @@ def _crowd(rows: list[dict[str, float]]) -> str:
         f"{row['failures']} of {row['requests']} requests failed |"
         for row in rows
     ]
+    last = rows[-1]
+    ratio = last["grappe"] / last["bare"]
+    failures = sum(row["failures"] for row in rows)
+    lines += [
+        "",
+        f"{last['students']} students at most {CROWD} of the bare launches: {_met(ratio, CROWD)} "
+        f"({ratio:.2f}). No failed request of the bystander: {_met(failures, 0)}.",
+    ]
     return "\n".join(lines)
+
+
+def _met(value: float, goal: float) -> str:
+    return "met" if value <= goal else "missed"
 
 
 def _fragments(rows: list[dict[str, float]]) -> str:
@@ -76,4 +93,9 @@ def _fragments(rows: list[dict[str, float]]) -> str:
         f"| {row['fragments']} | {row['rule']} s | {row['backend']} s | {row['request']} ms |"
         for row in rows
     ]
+    known = {row["fragments"]: row for row in rows}
+    if {MANY, FEW} <= known.keys():
+        ratios = {kind: known[MANY][kind] / known[FEW][kind] for kind in ("rule", "backend")}
+        told = ", ".join(f"{kind} {_met(r, MORE)} ({r:.2f})" for kind, r in ratios.items())
+        lines += ["", f"One more among {MANY} at most {MORE} times one among {FEW}: {told}."]
     return "\n".join(lines)
