@@ -70,13 +70,11 @@ def _crowd(rows: list[dict[str, float]]) -> str:
         for row in rows
     ]
     last = rows[-1]
-    ratio = last["grappe"] / last["bare"]
+    part = last["grappe"] / last["bare"]
     failures = sum(row["failures"] for row in rows)
-    lines += [
-        "",
-        f"{last['students']} students at most {CROWD} of the bare launches: {_met(ratio, CROWD)} "
-        f"({ratio:.2f}). No failed request of the bystander: {_met(failures, 0)}.",
-    ]
+    text = f"{last['students']} students at most {CROWD} of the bare launches: "
+    text += f"{_met(part, CROWD)} ({part:.2f}). No failed request of the bystander: "
+    lines += ["", f"{text}{_met(failures, 0)}."]
     return "\n".join(lines)
 
 
@@ -96,6 +94,6 @@ def _fragments(rows: list[dict[str, float]]) -> str:
     known = {row["fragments"]: row for row in rows}
     if {MANY, FEW} <= known.keys():
         ratios = {kind: known[MANY][kind] / known[FEW][kind] for kind in ("rule", "backend")}
-        told = ", ".join(f"{kind} {_met(r, MORE)} ({r:.2f})" for kind, r in ratios.items())
+        told = ", ".join(f"{kind} {_met(n, MORE)} ({n:.2f})" for kind, n in ratios.items())
         lines += ["", f"One more among {MANY} at most {MORE} times one among {FEW}: {told}."]
     return "\n".join(lines)
