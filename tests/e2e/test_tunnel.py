@@ -186,17 +186,17 @@ def test_a_relay_that_refuses_the_forward(paul: Project, relay: gateway.Host) ->
 
 
 def test_nothing_is_left(
-    project: Project, lab_host: gateway.Host, workstation: gateway.Host, relay: gateway.Host
+    paul: Project, lab_host: gateway.Host, workstation: gateway.Host, relay: gateway.Host
 ) -> None:
     """Neither on the lab host nor on the relay."""
     looks = ("ls /etc/ssh/sshd_config.d; ls -d /etc/ssh/grappe* /var/lib/grappe* 2>&1; "
              "id grappe-tunnel 2>&1; ss -Hltn | awk '{print $4}' | sort")  # fmt: skip
-    project.pulumi("destroy", "--yes", "--skip-preview", "-s", "paul")
+    paul.pulumi("destroy", "--yes", "--skip-preview", "-s", "paul")
     before = inventory(lab_host, workstation), relay.run(["sh", "-c", looks]).stdout
     assert "no such user" in before[1]
     assert "8080" not in before[1]
-    project.up("paul")
-    project.pulumi("destroy", "--yes", "--skip-preview", "-s", "paul")
+    paul.up("paul")
+    paul.pulumi("destroy", "--yes", "--skip-preview", "-s", "paul")
     assert before == (inventory(lab_host, workstation), relay.run(["sh", "-c", looks]).stdout)
     assert "no such user" in lab_host.run(["sh", "-c", "id grappe-tunnel 2>&1; true"]).stdout
     with pytest.raises(errors.CommandError):
