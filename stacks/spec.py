@@ -5,23 +5,18 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from providers import rules, wire
 from providers.hosts import url
 from providers.lxd.container import model as container
-from stacks import allocation, quota, recipe, settings
+from stacks import allocation, quota, recipe, settings, tunnel
 
 # Ports of the lab host that are its own on every lab host: sshd and HAProxy.
 HOST_PORTS = (22, 80, 443)
 # YunoHost's own bounds.
 MIN_PASSWORD, MAX_PASSWORD = 8, 127
-# What a relay listens on where nothing is said, and where that leads.
-FORWARDS = (
-    settings.ForwardSettings(listen=8080, port=80),
-    settings.ForwardSettings(listen=8443, port=443),
-)
 # `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
 MAX_STUDENT = 63 - len("grappe-")
 
@@ -49,14 +44,6 @@ class ServerSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TunnelSpec:
-    """A tunnel to a relay, with nothing left to follow."""
-
-    relay: str
-    forwards: tuple[settings.ForwardSettings, ...]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class LabSpec:
     """A student's lab; the names are those of `settings.Settings`."""
 
@@ -78,7 +65,7 @@ class LabSpec:
     login: str
     post_install: bool
     adopt: bool
-    tunnel: TunnelSpec | None
+    tunnel: tunnel.TunnelSpec | None
     servers: tuple[ServerSpec, ...]
 
 
@@ -164,39 +151,9 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         login=given.login or re.sub("[^a-z0-9]+", "_", student.lower()),
         post_install=post_install,
         adopt=given.adopt,
-        tunnel=_tunnel(given.tunnel),
+        tunnel=tunnel.meant(given.tunnel),
         servers=servers,
     )
-
-
-def _tunnel(given: settings.TunnelSettings) -> TunnelSpec | None:
-    if not given.relay:
-        return None
-    return TunnelSpec(relay=given.relay, forwards=given.forwards or FORWARDS)
-
-
-def _check_tunnel(
-    given: settings.TunnelSettings, servers: Collection[str]
-) -> Iterator[tuple[str, Any, str]]:
-    if not given.relay:
-        if given.forwards:
-            yield "tunnel.relay", "", "is missing: where do the forwards listen?"
-        return
-    shown = url.without_password(given.relay)
-    problem = url.problem(given.relay)
-    if not problem and url.parse(given.relay).scheme != "ssh":
-        problem = "is not reached by SSH: ssh://[user@]relay."
-    yield "tunnel.relay", shown, problem
-    listens = [forward.listen for forward in given.forwards]
-    for place, forward in enumerate(given.forwards):
-        where = f"tunnel.forwards[{place}]"
-        yield f"{where}.listen", forward.listen, rules.port(forward.listen)
-        yield f"{where}.port", forward.port, rules.port(forward.port)
-        if listens.index(forward.listen) != place:
-            yield f"{where}.listen", forward.listen, "is another forward's already."
-        if forward.server and forward.server not in servers:
-            names = ", ".join(servers)
-            yield f"{where}.server", forward.server, f"is not one of the servers: {names}."
 
 
 def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
@@ -235,7 +192,7 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
         checks.append(("disk", given.disk, quota.size_problem(given.disk)))
     checks.append(("pool", given.pool, rules.name(given.pool)))
     checks += quota.problems(given.quota, lab.servers)
-    checks += _check_tunnel(given.tunnel, [server.name for server in given.servers])
+    checks += tunnel.problems(given.tunnel, [server.name for server in given.servers])
     checks += [
         (f"{group}.{key}", value, problem)
         for group in ("config", "limits")

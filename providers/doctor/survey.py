@@ -36,7 +36,6 @@ def main(request: Json) -> Json:
             "ufw": _ufw(),
             "forwarding": _text("/proc/sys/net/ipv4/ip_forward").strip(),
             "nat": _lines(["iptables", "-w", "-t", "nat", "-S"]),
-            "filter": _lines(["iptables", "-w", "-S"]),
             "loaded": _whole_haproxy(),
             "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
             "disk": _disk("/"),
@@ -121,7 +120,7 @@ def _tunnels() -> List[str]:
 
 
 def _unit(name: str) -> Json:
-    words = ["ActiveState", "UnitFileState", "LoadState"]
+    words = ["ActiveState", "UnitFileState"]
     lines = _lines(["systemctl", "show", name, "--property", ",".join(words)])
     return dict(line.split("=", 1) for line in lines if "=" in line)
 

@@ -16,7 +16,7 @@ from stacks import lab_host
 WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
     "ufw": {"enabled": True, "active": True, "init": True}, "forwarding": "1", "nat": [],
-    "filter": [], "loaded": "", "targets": [], "instances": [], "certificates": [],
+    "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
     "memory": {"MemTotal": 100, "MemAvailable": 50},
     "units": {"haproxy": {"ActiveState": "active"}, "ufw": {}, "grappe-nat": {}},

@@ -270,3 +270,32 @@ def test_a_quota_below_what_the_servers_ask_for(
         parse(**changes)
     reasons = {mistake.key: mistake.reason for mistake in found.value.mistakes}
     assert words in reasons[f"grappe:{key}"]
+
+
+@pytest.mark.parametrize(
+    ("tunnel", "key", "words"),
+    [
+        ({"forwards": [{"listen": 8080, "port": 80}]}, "tunnel.relay", "is missing"),
+        ({"relay": "local:"}, "tunnel.relay", "is not reached by SSH"),
+        ({"relay": "ssh://a:b@relay"}, "tunnel.relay", "***"),
+        ({"relay": "ssh://r", "forwards": [{"listen": 0, "port": 80}]},
+         "tunnel.forwards[0].listen", "0 is not a port"),
+        ({"relay": "ssh://r", "forwards": [{"listen": 8080, "port": 80}] * 2},
+         "tunnel.forwards[1].listen", "is another forward's already"),
+        ({"relay": "ssh://r", "forwards": [{"listen": 8080, "port": 22, "server": "nope"}]},
+         "tunnel.forwards[0].server", "is not one of the servers: yuno1, yuno2"),
+        ({"relya": "ssh://r"}, "tunnel.relya", "Did you mean relay"),
+    ],
+)  # fmt: skip
+def test_a_tunnel_that_cannot_be(tunnel: dict[str, Any], key: str, words: str) -> None:
+    """Told before any host is asked."""
+    with pytest.raises(wire.Mistakes) as found:
+        parse(tunnel=tunnel)
+    assert words in {m.key: m.reason for m in found.value.mistakes}[f"grappe:{key}"]
+
+
+def test_a_tunnel_says_little() -> None:
+    """The relay is enough; none is none."""
+    (http, https) = parse(tunnel={"relay": "ssh://root@relay"}).tunnel.forwards  # type: ignore[union-attr]
+    assert [(8080, 80), (8443, 443)] == [(f.listen, f.port) for f in (http, https)]
+    assert parse().tunnel is None

@@ -1,0 +1,56 @@
+"""A student's way in from the internet: what is asked for, and what is wrong with it; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from providers import rules
+from providers.hosts import url
+from stacks import settings
+
+# What a relay listens on where nothing is said, and where that leads.
+FORWARDS = (
+    settings.ForwardSettings(listen=8080, port=80),
+    settings.ForwardSettings(listen=8443, port=443),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TunnelSpec:
+    """A tunnel to a relay, with nothing left to follow."""
+
+    relay: str
+    forwards: tuple[settings.ForwardSettings, ...]
+
+
+def meant(given: settings.TunnelSettings) -> TunnelSpec | None:
+    """Return the tunnel that is asked for, where one is."""
+    if not given.relay:
+        return None
+    return TunnelSpec(relay=given.relay, forwards=given.forwards or FORWARDS)
+
+
+def problems(
+    given: settings.TunnelSettings, servers: Sequence[str]
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield what is wrong with a tunnel: the key, the value, the problem."""
+    if not given.relay:
+        if given.forwards:
+            yield "tunnel.relay", "", "is missing: where do the forwards listen?"
+        return
+    problem = url.problem(given.relay)
+    if not problem and url.parse(given.relay).scheme != "ssh":
+        problem = "is not reached by SSH: ssh://[user@]relay."
+    yield "tunnel.relay", url.without_password(given.relay), problem
+    listens = [forward.listen for forward in given.forwards]
+    for place, forward in enumerate(given.forwards):
+        where = f"tunnel.forwards[{place}]"
+        yield f"{where}.listen", forward.listen, rules.port(forward.listen)
+        yield f"{where}.port", forward.port, rules.port(forward.port)
+        if listens.index(forward.listen) != place:
+            yield f"{where}.listen", forward.listen, "is another forward's already."
+        if forward.server and forward.server not in servers:
+            names = ", ".join(servers)
+            yield f"{where}.server", forward.server, f"is not one of the servers: {names}."
