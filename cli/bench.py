@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> int:
     """Measure, and write the results to the folder given."""
     box = layout.Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
+    # As a user has it: what is loaded at every run is compiled once.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     commands.have_packages()
     with progress.step("ansible") as step:
         step.say("its own python environment")

@@ -24,6 +24,8 @@ def prepare(say: progress.Say) -> dict[str, str]:
     STATE.mkdir(mode=0o700, exist_ok=True)
     variables = {
         "PULUMI_SKIP_UPDATE_CHECK": "true",
+        # A diff of ours looks at the host; one after the other, they are most of a run.
+        "PULUMI_PARALLEL_DIFF": "true",
     }
     if found.folder:
         variables["PATH"] = f"{found.folder}{os.pathsep}{os.environ.get('PATH', '')}"

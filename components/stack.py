@@ -6,7 +6,6 @@ from typing import Any
 
 import pulumi
 
-from components.golden_image import GoldenImage
 from components.student_lab import StudentLab
 from providers import errors
 from providers.hosts import connection, url
@@ -16,11 +15,15 @@ from stacks.spec import LabSpec
 
 
 def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
-    """Register everything of a stack; return its outputs by name."""
+    """Register everything of a stack; return its outputs by name.
+
+    A run loads what its own kind of stack needs, and no more.
+    """
     if isinstance(spec, GoldenSpec):
+        from components.golden_image import GoldenImage  # noqa: PLC0415
+
         return {"image": GoldenImage(spec).image}
     if isinstance(spec, LabHostSpec):
-        # pulumi-command is for host stacks alone: no other run pays for loading it.
         from components.lab_host.component import LabHost  # noqa: PLC0415
 
         return {"host": LabHost(spec, _reached(spec)).host}

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Iterator
 
-import jinja2
-
+from providers import templates
 from stacks.spec import LabSpec
 
 NAT, HTTP, HTTPS = "UFW / NAT", "HAProxy by Host", "HAProxy by SNI"
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=True,
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +72,9 @@ def text(lab: LabSpec, dialled: str) -> str:
 
 def svg(lab: LabSpec, dialled: str) -> str:
     """Return the topology as a picture that can be projected."""
-    return _TEMPLATES.get_template("topology.svg.j2").render(
+    return templates.render(
+        __file__,
+        "topology.svg.j2",
         lab=lab,
         dialled=dialled,
         servers=lab.servers,

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import shlex
 
-import jinja2
-
+from providers import templates
 from stacks.lab_host import LabHostSpec
 
 # In the order of the sheet; the disk only where there is a second one.
 STEPS = ("packages", "disk", "daemon", "firewall", "forwarding", "proxy")
 SSH_PORT = 22
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,4 +45,4 @@ def as_root(script: str, user: str) -> str:
 
 
 def _render(step: str, spec: LabHostSpec, port: int, *, undo: bool) -> str:
-    return _TEMPLATES.get_template(f"{step}.sh.j2").render(spec=spec, port=port, undo=undo)
+    return templates.render(__file__, f"{step}.sh.j2", spec=spec, port=port, undo=undo)

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
-
-from providers import rules, wire
+from providers import rules, templates, wire
 from providers.fragments.fragment import Fragment
 
 # Seconds an old worker may live on with a connection that stays open.
 HARD_STOP_SECONDS = 600
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-    # HAProxy refuses a file whose last line does not end.
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,12 +76,12 @@ def fragment(spec: BackendSpec) -> Fragment:
             "label": spec.label,
             "default": spec.default,
             "adopts": list(spec.adopts),
-            "sections": _TEMPLATES.get_template("backend.cfg.j2").render(backend=spec),
+            "sections": templates.render(__file__, "backend.cfg.j2", backend=spec),
         },
     )
 
 
 def frame() -> Mapping[str, Any]:
     """Return what all stacks share: the frontends."""
-    text = _TEMPLATES.get_template("frontends.cfg.j2").render()
+    text = templates.render(__file__, "frontends.cfg.j2")
     return {"frontends": text, "hard_stop": f"hard-stop-after {HARD_STOP_SECONDS}s"}

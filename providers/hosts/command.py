@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import IO
 
 from providers import errors
 
@@ -70,6 +71,17 @@ def execute(
         done.stdout.decode(errors="replace"),
         done.stderr.decode(errors="replace"),
     )
+
+
+def start(argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start argv to be talked to: pipes for its input and output, its errors into `log`.
+
+    A Ctrl-C is for the engine, which then ends us in good order: it has a session of its own.
+    """
+    return subprocess.Popen(
+        list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        start_new_session=True,
+    )  # fmt: skip
 
 
 def spawn(

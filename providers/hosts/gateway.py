@@ -7,14 +7,18 @@ goes through `Host.run`, as root: a user who is not root works through
 
 from __future__ import annotations
 
+import atexit
 import dataclasses
-import json
+import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from providers import errors
-from providers.hosts import bundle, command, url
+from providers.hosts import command, url, worker
+
+# Each holds a session of the host's sshd, which allows 10 to a connection.
+IDLE_WORKERS = 4
 
 
 class Transport(Protocol):
@@ -22,6 +26,9 @@ class Transport(Protocol):
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
         """Run argv on the machine with the rights that the login has."""
+
+    def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start argv on the machine, with pipes, its errors into `log`, in a session of its own."""
 
     def socket(self, path: str, *, sudo: bool) -> str:
         """Return a socket of this machine that reaches the socket `path` of that one."""
@@ -56,6 +63,7 @@ class Host:
         self._sudo = identity.uid != 0
         self._transport = transport
         self._sockets: dict[str, str] = {}
+        self._idle: list[tuple[bool, worker.Worker]] = []
         self._lock = threading.Lock()
 
     @property
@@ -97,11 +105,7 @@ class Host:
                 f"{self.url}: {error.brief}", seen=error.seen, do=error.do
             ) from error
         if sudo and done.status == 1 and done.stderr.startswith("sudo: "):
-            raise errors.HostError(
-                f"{self.url}: the login may not become root without a password",
-                seen=done.tail(),
-                do="allow it: NOPASSWD in sudoers, or log in as root",
-            )
+            raise self._no_root(done.tail())
         if check and not done.ok:
             raise errors.CommandError(
                 f"{self.url}: `{' '.join(argv)[:120]}` exited with {done.status}", seen=done.tail()
@@ -122,27 +126,58 @@ class Host:
         The module and those it `needs` are sent over the connection and use
         the standard library alone.
         """
-        program, payload = bundle.make(module, needs, request)
-        done = self.run(
-            ["python3", "-I", "-c", program],
-            stdin=payload,
-            timeout=timeout,
-            check=False,
-            root=root,
-        )
-        if done.status == 127 or "ModuleNotFoundError: No module named" in done.stderr:  # noqa: PLR2004
-            # A python3-minimal has not the whole standard library.
-            raise errors.HostError(
-                f"{self.url} has no whole python3",
-                seen=done.tail(),
-                do="there: apt install python3",
-            )
+        sudo = root and self._sudo
+        ours = self._take(sudo=sudo)
         try:
-            return json.loads(done.stdout)
-        except ValueError as error:
+            answer = ours.ask(module, needs, request, timeout)
+        except TimeoutError as error:
+            seen = ours.tail()
+            ours.close()
             raise errors.CommandError(
-                f"{self.url}: {module} exited with {done.status} and no answer", seen=done.tail()
+                f"{self.url}: {module} did not end within {timeout:g} s", seen=seen
             ) from error
+        except worker.EndedError as error:
+            status, seen = ours.wait(), ours.tail()
+            ours.close()
+            raise self._unanswered(module, status, seen, sudo=sudo) from error
+        self._give_back(ours, sudo=sudo)
+        return answer
+
+    def _take(self, *, sudo: bool) -> worker.Worker:
+        """Return a worker that nobody asks anything."""
+        with self._lock:
+            for item in list(self._idle):
+                if item[0] is sudo:
+                    self._idle.remove(item)
+                    if item[1].alive:
+                        return item[1]
+                    item[1].close()
+        argv = ["sudo", "-n", "--", *worker.ARGV] if sudo else worker.ARGV
+        return worker.Worker(self._transport.start, argv)
+
+    def _give_back(self, ours: worker.Worker, *, sudo: bool) -> None:
+        with self._lock:
+            if len(self._idle) < IDLE_WORKERS:
+                self._idle.append((sudo, ours))
+                return
+        ours.close()
+
+    def _unanswered(self, module: str, status: int, seen: str, *, sudo: bool) -> errors.GrappeError:
+        if sudo and seen.startswith("sudo: "):
+            return self._no_root(seen)
+        if status == 127 or "ModuleNotFoundError: No module named" in seen:  # noqa: PLR2004
+            # A python3-minimal has not the whole standard library.
+            return errors.HostError(
+                f"{self.url} has no whole python3", seen=seen, do="there: apt install python3"
+            )
+        return errors.CommandError(f"{self.url}: {module} ended without an answer", seen=seen)
+
+    def _no_root(self, seen: str) -> errors.HostError:
+        return errors.HostError(
+            f"{self.url}: the login may not become root without a password",
+            seen=seen,
+            do="allow it: NOPASSWD in sudoers, or log in as root",
+        )
 
     def socket(self, path: str) -> str:
         """Return the path of a socket on this machine that reaches `path` on the host."""
@@ -153,6 +188,10 @@ class Host:
 
     def close(self) -> None:
         """End the connection."""
+        with self._lock:
+            for _sudo, ours in self._idle:
+                ours.close()
+            self._idle.clear()
         self._transport.close()
 
 
@@ -165,6 +204,10 @@ class Local:
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
         """Run argv here."""
         return command.execute([*self._prefix, *argv], stdin=stdin, timeout=timeout)
+
+    def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start argv here."""
+        return command.start([*self._prefix, *argv], log)
 
     def socket(self, path: str, *, sudo: bool) -> str:
         """Return the path itself; it is this machine's."""
@@ -195,6 +238,7 @@ def connect(text: str) -> Host:
         return _hosts[text]
 
 
+@atexit.register
 def close_all() -> None:
     """End every connection of this process."""
     with _guard:

@@ -7,7 +7,6 @@ it ends, the connection ends with it.
 
 from __future__ import annotations
 
-import atexit
 import os
 import pathlib
 import queue
@@ -17,6 +16,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
+from typing import IO
 
 from providers import errors
 from providers.hosts import command, gateway, url
@@ -56,21 +56,13 @@ class Ssh:
         self._control = self._folder / "control"
         self._holder: subprocess.Popen[bytes] | None = None
         self._proxies: list[subprocess.Popen[bytes]] = []
-        atexit.register(self.close)
 
     def open(self) -> gateway.Identity:
         """Start the connection and read who is at the other end."""
         script = f"{gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
         log = self._folder / "log"
         with log.open("wb") as errors_of_ssh:
-            self._holder = subprocess.Popen(
-                [*self._ssh("yes"), "--", script],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors_of_ssh,
-                # A Ctrl-C is for the engine, which then ends us in good order.
-                start_new_session=True,
-            )
+            self._holder = command.start([*self._ssh("yes"), "--", script], errors_of_ssh)
         said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
         if said is None:
             seen = log.read_text(errors="replace").strip()
@@ -86,6 +78,10 @@ class Ssh:
         if done.status == CONNECTION_FAILED and not self._alive():
             raise errors.HostError(f"the connection to {self._where} was lost", seen=done.tail())
         return done
+
+    def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start argv on the host."""
+        return command.start([*self._ssh("no"), "--", shlex.join(argv)], log)
 
     def socket(self, path: str, *, sudo: bool) -> str:
         """Forward a socket of the host to one of this machine."""
@@ -103,6 +99,7 @@ class Ssh:
     def close(self) -> None:
         """End the connection and what it left on this machine."""
         for process in (*self._proxies, *([self._holder] if self._holder else [])):
+            process.terminate()
             if process.stdin:
                 process.stdin.close()
             if process.stdout:
@@ -137,13 +134,8 @@ class Ssh:
         """Have root over there serve `path` on a socket that our login may use."""
         program = pathlib.Path(__file__).with_name("socket_proxy.py").read_text()
         argv = ["sudo", "-n", "--", "python3", "-I", "-c", program, path]
-        process = subprocess.Popen(
-            [*self._ssh("no"), "--", shlex.join(argv)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        with (self._folder / "proxy").open("wb") as log:
+            process = self.start(argv, log)
         self._proxies.append(process)
         said = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
         if said is None:

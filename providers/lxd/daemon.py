@@ -303,6 +303,15 @@ class Lxd:
         return client
 
 
+def load() -> None:
+    """Load what the first request needs, in a thread of its own: it takes a while."""
+
+    def act() -> None:
+        import pylxd.exceptions  # noqa: F401, PLC0415
+
+    threading.Thread(target=act, daemon=True).start()
+
+
 @functools.cache
 def find_socket(host: gateway.Host) -> str:
     """Return where the daemon's socket is on a host."""

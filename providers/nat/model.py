@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-import jinja2
-
-from providers import rules, wire
+from providers import rules, templates, wire
 from providers.fragments.fragment import Fragment
 
 PROTOCOLS = ("tcp", "udp")
@@ -17,14 +14,6 @@ PROTOCOLS = ("tcp", "udp")
 BRIDGES = "gr-+"
 # What HAProxy listens on, let through UFW with the rest.
 WEB_PORTS = (80, 443)
-
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +77,7 @@ def fragment(spec: RuleSpec) -> Fragment:
     Its line is written as `iptables -S` prints it, so that what is loaded can
     be compared with what was meant.
     """
-    line = _TEMPLATES.get_template("rule.j2").render(rule=spec, bridges=BRIDGES).strip()
+    line = templates.render(__file__, "rule.j2", rule=spec, bridges=BRIDGES).strip()
     # Rules for different addresses or interfaces may share a port; the sheet's
     # students do not, so a port is held by one rule alone.
     return Fragment(
@@ -107,5 +96,5 @@ def fragment(spec: RuleSpec) -> Fragment:
 
 def frame() -> Mapping[str, Any]:
     """Return what surrounds the rules: the filter rules without which they lead nowhere."""
-    text = _TEMPLATES.get_template("filter.j2").render(bridges=BRIDGES, web_ports=WEB_PORTS)
+    text = templates.render(__file__, "filter.j2", bridges=BRIDGES, web_ports=WEB_PORTS)
     return {"filter": text.splitlines()}

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from providers.hosts import gateway
+from providers.lxd import daemon
 
 
 def at(host: gateway.Host, urls: Sequence[str] = ()) -> dict[str, Any]:
     """Return what `survey.main` found on a host; `urls` are what the host is to reach."""
-    from providers.lxd import daemon  # noqa: PLC0415 - a check that needs no look needs no LXD
-
     request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": list(urls)}
     needs = ["providers.fragments.document"]
     return dict(host.call("providers.preflight.survey", request, needs=needs))

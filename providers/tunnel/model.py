@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import pathlib
 import re
 from typing import Any
 
-import jinja2
-
-from providers import rules, wire
+from providers import rules, templates, wire
 
 USER = "grappe-tunnel"
 HOME = "/var/lib/grappe-tunnel"
 # What answers behind a port, by the port that it leads to.
 ANSWERS = {22: "ssh", 80: "http", 443: "https"}
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
-_TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
-    keep_trailing_newline=True,
-    trim_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    autoescape=False,  # noqa: S701 - not HTML; every value was checked against a pattern
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,9 +79,7 @@ def request(spec: TunnelSpec) -> dict[str, Any]:
     """Return what `link` is asked with."""
     name = f"[{spec.relay_address}]:{spec.relay_port}"
     known = spec.relay_address if spec.relay_port == 22 else name  # noqa: PLR2004 - ssh's own
-    unit = _TEMPLATES.get_template("unit.j2").render(
-        tunnel=spec, user=USER, home=f"{HOME}/{spec.name}"
-    )
+    unit = templates.render(__file__, "unit.j2", tunnel=spec, user=USER, home=f"{HOME}/{spec.name}")
     checks = [
         {"kind": ANSWERS.get(item.port, "tcp"), "port": item.listen, "domain": item.domain}
         for item in spec.forwards

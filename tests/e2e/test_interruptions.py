@@ -125,7 +125,7 @@ def test_inside_a_fragments_transaction(
             return lab_host.run(["sh", "-c", asks], check=False).ok
 
         kill_when(project, swapped, "the new haproxy.cfg")
-        lab_host.run(["pkill", "-9", "-f", "json.load.sys.stdin"], check=False)
+        lab_host.run(["pkill", "-9", "-f", "exec.compile.source"], check=False)
     finally:
         undo = f"rm -r $(dirname {SLOW_RELOAD}); systemctl daemon-reload; systemctl start haproxy"
         lab_host.run(["sh", "-c", undo])

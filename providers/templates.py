@@ -1,0 +1,38 @@
+"""The jinja2 templates that stand beside the code that fills them in."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import jinja2
+
+
+def render(beside: str, name: str, **values: Any) -> str:
+    """Fill in a template; what it asks for and is not given is an error.
+
+    Args:
+        beside: `__file__` of the code that it belongs to.
+        name: Its file's name; `.svg.j2` is escaped, all else was checked against patterns.
+        values: What it is filled in with.
+
+    """
+    return _environment(pathlib.Path(beside).parent).get_template(name).render(values)
+
+
+@functools.cache
+def _environment(folder: pathlib.Path) -> jinja2.Environment:
+    # Loaded on first use: the engine starts us twice a run, and a program renders nothing.
+    import jinja2  # noqa: PLC0415
+
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(folder),
+        # HAProxy refuses a file whose last line does not end.
+        keep_trailing_newline=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        autoescape=jinja2.select_autoescape(["svg.j2"], default=False),
+    )
