@@ -64,6 +64,11 @@ class Arena:
         done = command.execute(["ip", "netns", "exec", self.box.workstation, *argv], timeout=10)
         return done.stdout.startswith("SSH" if way == "ssh" else server)
 
+    def up_bystander(self) -> None:
+        """Bring up the lab of a student whom others must not disturb."""
+        self.project.write("bystander", 99, image=IMAGE, servers=[{"name": "yuno1"}])
+        self.up("bystander")
+
     def up(self, stack: str) -> None:
         """Bring a stack up."""
         self.pulumi(stack, *UP)
@@ -80,11 +85,16 @@ class Arena:
 class Bystander:
     """Somebody who loads a page of another student's all the while."""
 
-    def __init__(self, arena: Arena, student: str) -> None:
+    def __init__(self, arena: Arena, student: str = "bystander") -> None:
         self.requests = self.failures = 0
         self._end = threading.Event()
         self._arena, self._domain = arena, f"yuno1.{student}.grappe.test"
         self._thread = threading.Thread(target=self._load)
+
+    @property
+    def seen(self) -> dict[str, int]:
+        """How many requests there were, and how many failed."""
+        return {"requests": self.requests, "failures": self.failures}
 
     def time(self, count: int) -> float:
         """Return the median time of a request, connection included, in milliseconds."""

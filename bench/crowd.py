@@ -11,15 +11,14 @@ FIRST = 100
 def run(arena: Arena, sizes: list[int]) -> list[dict[str, float]]:
     """Return for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
     found = []
-    arena.project.write("bystander", 99, image=IMAGE, servers=[{"name": "yuno1"}])
-    arena.up("bystander")
+    arena.up_bystander()
     for size in sizes:
         bare = _bare(arena, 2 * size)
         students = [(f"s{place}", FIRST + place) for place in range(size)]
         names = [name for name, _number in students]
         for name, number in students:
             arena.project.write(name, number, image=IMAGE)
-        with Bystander(arena, "bystander") as watching:
+        with Bystander(arena) as watching:
             up = clock.seconds(together, arena.up, names)
             for name, number in students:
                 arena.wait_for(name, number)
@@ -27,7 +26,7 @@ def run(arena: Arena, sizes: list[int]) -> list[dict[str, float]]:
         found.append(
             {
                 "students": size, "bare": bare, "grappe": round(up, 2), "down": round(down, 2),
-                "requests": watching.requests, "failures": watching.failures,
+                **watching.seen,
             }
         )  # fmt: skip
     arena.down("bystander")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench import clock
-from bench.arena import IMAGE, Arena, Bystander
+from bench.arena import Arena, Bystander
 from providers.haproxy import model as backends
 from providers.haproxy.resource import BackendProvider
 from providers.hosts import gateway
@@ -26,12 +26,14 @@ for folder, name, fragment in json.load(sys.stdin):
 
 
 def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
-    """Return for each size {fragments, rule, backend, request}, medians; the request in ms."""
+    """Return for each size {fragments, rule, backend, request, requests, failures}.
+
+    Medians, in seconds, the request in ms; what the bystander saw is of one change more.
+    """
     host = gateway.connect(arena.box.host_url)
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
     found = []
-    arena.project.write("bystander", 99, image=IMAGE, servers=[{"name": "yuno1"}])
-    arena.up("bystander")
+    arena.up_bystander()
     for size in sizes:
         _fill(arena, host, size)
         one: dict[str, list[float]] = {"rule": [], "backend": []}
@@ -42,7 +44,13 @@ def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
             nat.delete(rule)
             haproxy.delete(backend)
         medians = {kind: clock.median(times) for kind, times in one.items()}
-        found.append({"fragments": size, **medians, "request": _request(arena)})
+        with Bystander(arena) as watching:
+            nat.create(rule)
+            haproxy.create(backend)
+            nat.delete(rule)
+            haproxy.delete(backend)
+        row = {"fragments": size, **medians, "request": _request(arena), **watching.seen}
+        found.append(row)
     _fill(arena, host, 0)
     arena.down("bystander")
     return found
@@ -87,4 +95,4 @@ def _backend(url: str, number: int) -> backends.BackendSpec:
 
 def _request(arena: Arena) -> float:
     """Return the median time of a routed request, of fifty by one client, in milliseconds."""
-    return Bystander(arena, "bystander").time(50)
+    return Bystander(arena).time(50)

@@ -30,7 +30,7 @@ def tables(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     parts = [f"Measured on {results['date']} on {results['machine']}; {results['host']}."]
     if contest := results.get("contest"):
-        parts.append(_contest(contest))
+        parts += [_contest(contest), _told(results["beside"])]
     if rows := results.get("crowd"):
         parts.append(_crowd(rows))
     if rows := results.get("fragments"):
@@ -60,22 +60,28 @@ def _contest(contest: dict[str, dict[str, float]]) -> str:
 
 def _crowd(rows: list[dict[str, float]]) -> str:
     lines = [
-        "| students at once | bare launches | Grappe up | ratio | Grappe down | bystander |",
-        "|---|---|---|---|---|---|",
+        "| students at once | bare launches | Grappe up | ratio | Grappe down |",
+        "|---|---|---|---|---|",
     ]
     lines += [
         f"| {row['students']} | {row['bare']} s | {row['grappe']} s | "
-        f"{row['grappe'] / row['bare']:.2f} | {row['down']} s | "
-        f"{row['failures']} of {row['requests']} requests failed |"
+        f"{row['grappe'] / row['bare']:.2f} | {row['down']} s |"
         for row in rows
     ]
     last = rows[-1]
     part = last["grappe"] / last["bare"]
-    failures = sum(row["failures"] for row in rows)
     text = f"{last['students']} students at most {CROWD} of the bare launches: "
-    text += f"{_met(part, CROWD)} ({part:.2f}). No failed request of the bystander: "
-    lines += ["", f"{text}{_met(failures, 0)}."]
+    lines += ["", f"{text}{_met(part, CROWD)} ({part:.2f}). {_told(*rows)}"]
     return "\n".join(lines)
+
+
+def _told(*rows: dict[str, float]) -> str:
+    failures = sum(row["failures"] for row in rows)
+    requests = sum(row["requests"] for row in rows)
+    return (
+        "No failed request of another student's visitor, Grappe at work: "
+        f"{_met(failures, 0)} ({failures} of {requests} failed)."
+    )
 
 
 def _met(value: float, goal: float) -> str:
@@ -95,5 +101,9 @@ def _fragments(rows: list[dict[str, float]]) -> str:
     if {MANY, FEW} <= known.keys():
         ratios = {kind: known[MANY][kind] / known[FEW][kind] for kind in ("rule", "backend")}
         told = ", ".join(f"{kind} {_met(n, MORE)} ({n:.2f})" for kind, n in ratios.items())
-        lines += ["", f"One more among {MANY} at most {MORE} times one among {FEW}: {told}."]
+        lines += [
+            "",
+            f"One more among {MANY} at most {MORE} times one among {FEW}: {told}.",
+            _told(*rows),
+        ]
     return "\n".join(lines)

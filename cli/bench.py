@@ -73,6 +73,7 @@ def _measure(
         with progress.step("one student") as step:
             step.say("an expert's script, Ansible and Grappe, in turns")
             results["contest"] = contest.run(arena, ansible, options.rounds)
+            results["beside"] = contest.beside(arena)
     if "crowd" in options.parts:
         with progress.step("many students") as step:
             step.say(f"{', '.join(map(str, options.students))} at the same time")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import dataclasses
+import re
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
@@ -16,9 +17,6 @@ from typing import IO, Any, Protocol
 
 from providers import errors
 from providers.hosts import command, url, worker
-
-# Each holds a session of the host's sshd, which allows 10 to a connection.
-IDLE_WORKERS = 4
 
 
 class Transport(Protocol):
@@ -63,7 +61,7 @@ class Host:
         self._sudo = identity.uid != 0
         self._transport = transport
         self._sockets: dict[str, str] = {}
-        self._idle: list[tuple[bool, worker.Worker]] = []
+        self._workers: dict[bool, worker.Worker] = {}
         self._lock = threading.Lock()
 
     @property
@@ -127,50 +125,34 @@ class Host:
         the standard library alone.
         """
         sudo = root and self._sudo
-        ours = self._take(sudo=sudo)
         try:
-            answer = ours.ask(module, needs, request, timeout)
+            return self._worker(sudo=sudo).ask(module, needs, request, timeout)
         except TimeoutError as error:
-            seen = ours.tail()
-            ours.close()
             raise errors.CommandError(
-                f"{self.url}: {module} did not end within {timeout:g} s", seen=seen
+                f"{self.url}: {module} did not end within {timeout:g} s"
             ) from error
         except worker.EndedError as error:
-            status, seen = ours.wait(), ours.tail()
-            ours.close()
-            raise self._unanswered(module, status, seen, sudo=sudo) from error
-        self._give_back(ours, sudo=sudo)
-        return answer
+            seen = str(error)
+            if sudo and seen.startswith("sudo: "):
+                raise self._no_root(seen) from error
+            if re.search("python3.*not found|No module named|exit 127", seen):
+                # A python3-minimal has not the whole standard library.
+                raise errors.HostError(
+                    f"{self.url} has no whole python3", seen=seen, do="there: apt install python3"
+                ) from error
+            raise errors.CommandError(
+                f"{self.url}: {module} ended without an answer", seen=seen
+            ) from error
 
-    def _take(self, *, sudo: bool) -> worker.Worker:
-        """Return a worker that nobody asks anything."""
+    def _worker(self, *, sudo: bool) -> worker.Worker:
         with self._lock:
-            for item in list(self._idle):
-                if item[0] is sudo:
-                    self._idle.remove(item)
-                    if item[1].alive:
-                        return item[1]
-                    item[1].close()
-        argv = ["sudo", "-n", "--", *worker.ARGV] if sudo else worker.ARGV
-        return worker.Worker(self._transport.start, argv)
-
-    def _give_back(self, ours: worker.Worker, *, sudo: bool) -> None:
-        with self._lock:
-            if len(self._idle) < IDLE_WORKERS:
-                self._idle.append((sudo, ours))
-                return
-        ours.close()
-
-    def _unanswered(self, module: str, status: int, seen: str, *, sudo: bool) -> errors.GrappeError:
-        if sudo and seen.startswith("sudo: "):
-            return self._no_root(seen)
-        if status == 127 or "ModuleNotFoundError: No module named" in seen:  # noqa: PLR2004
-            # A python3-minimal has not the whole standard library.
-            return errors.HostError(
-                f"{self.url} has no whole python3", seen=seen, do="there: apt install python3"
-            )
-        return errors.CommandError(f"{self.url}: {module} ended without an answer", seen=seen)
+            ours = self._workers.get(sudo)
+            if ours is None or not ours.alive:
+                if ours:
+                    ours.close()
+                argv = ["sudo", "-n", "--", *worker.ARGV] if sudo else worker.ARGV
+                ours = self._workers[sudo] = worker.Worker(self._transport.start, argv)
+            return ours
 
     def _no_root(self, seen: str) -> errors.HostError:
         return errors.HostError(
@@ -189,9 +171,9 @@ class Host:
     def close(self) -> None:
         """End the connection."""
         with self._lock:
-            for _sudo, ours in self._idle:
+            for ours in self._workers.values():
                 ours.close()
-            self._idle.clear()
+            self._workers.clear()
         self._transport.close()
 
 

@@ -3,7 +3,7 @@
 Starting a python costs more than most of what we ask of it, so that one is started and asked
 again. The program is argv and holds no data; modules, requests and answers travel on its standard
 input and output, so nothing of a request stands in a process list. Each request runs in a child
-of its own: what one leaves behind, another does not find.
+of its own, several at once: what one leaves behind, another does not find.
 """
 
 from __future__ import annotations
@@ -13,21 +13,23 @@ import importlib.util
 import json
 import os
 import pathlib
-import select
+import queue
 import signal
 import subprocess
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
-# Reads lines of {"modules": [[name, source], ...], "module": name, "request": ...}; answers each
-# with a line of {"answer": main(request)}, or of {"status": ...} where `main` gave no answer.
+# Reads lines of {"id", "modules": [[name, source], ...], "module", "request"}; answers each with
+# a line of {"id", "answer": main(request)}, or {"id", "failed": what was said} where there is none.
 _PROGRAM = """
-import json, os, sys, traceback, types
-asked, told = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "w")
+import fcntl, json, os, signal, sys, tempfile, traceback, types
+asked, told = os.fdopen(os.dup(0), "rb"), os.dup(1)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
+turn = tempfile.TemporaryFile()
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 def load(name, source):
     parts = name.split(".")
     for end in range(1, len(parts)):
@@ -39,27 +41,34 @@ def load(name, source):
     sys.modules[name] = module
     setattr(sys.modules[".".join(parts[:-1])], parts[-1], module)
     exec(compile(source, name, "exec"), module.__dict__)
+def tell(**said):
+    data = memoryview(json.dumps(said).encode() + b"\\n")
+    fcntl.lockf(turn, fcntl.LOCK_EX)
+    while data:
+        data = data[os.write(told, data):]
 def act(sent):
+    try:
+        tell(id=sent["id"], answer=sys.modules[sent["module"]].main(sent["request"]))
+    except BaseException:
+        tell(id=sent["id"], failed=traceback.format_exc())
+def watch(sent):
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if not pid:
+        act(sent)
+        return
+    status = os.waitpid(pid, 0)[1]
+    if status:
+        tell(id=sent["id"], failed="it was ended by signal %d" % (status & 127))
+for line in asked:
+    sent = json.loads(line)
     for name, source in sent["modules"]:
         load(name, source)
-    pid = os.fork()
-    if pid:
-        return os.waitpid(pid, 0)[1]
-    try:
-        answer = json.dumps({"answer": sys.modules[sent["module"]].main(sent["request"])})
-        told.write(answer + "\\n")
-        told.flush()
-        os._exit(0)
-    except BaseException:
-        traceback.print_exc()
-        sys.stderr.flush()
-    finally:
-        os._exit(1)
-for line in asked:
-    status = act(json.loads(line))
-    if status:
-        told.write(json.dumps({"status": status}) + "\\n")
-        told.flush()
+    if not os.fork():
+        try:
+            watch(sent)
+        finally:
+            os._exit(0)
 """
 ARGV = ("python3", "-I", "-c", _PROGRAM)
 TAIL_LINES = 15
@@ -68,11 +77,11 @@ Start = Callable[[Sequence[str], IO[bytes]], "subprocess.Popen[bytes]"]
 
 
 class EndedError(Exception):
-    """The worker, or what it was asked, ended without an answer."""
+    """What was asked ended without an answer; its text is what was said."""
 
 
 class Worker:
-    """One python on one host; it is asked one thing at a time.
+    """One python on one host; any thread may ask it.
 
     Args:
         start: Starts argv there with pipes for input and output, its errors into a file.
@@ -84,7 +93,10 @@ class Worker:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the worker
         self._process = start(argv, self._log)
         self._sent: set[str] = set()
-        self._rest = b""
+        self._waiting: dict[int, queue.Queue[dict[str, Any]]] = {}
+        self._count = 0
+        self._lock = threading.Lock()
+        threading.Thread(target=self._listen, daemon=True).start()
 
     @property
     def alive(self) -> bool:
@@ -103,77 +115,76 @@ class Worker:
             timeout: Seconds after which it is given up.
 
         Raises:
-            EndedError: There is no answer; `tail` has what was said.
+            EndedError: There is no answer, and will be none.
             TimeoutError: There is none yet.
 
         """
-        new = [name for name in (*needs, module) if name not in self._sent]
-        sent = {
-            "modules": [[name, _source(name)] for name in new],
-            "module": module,
-            "request": request,
-        }
-        self._log.seek(0)
-        self._log.truncate()
+        answers: queue.Queue[dict[str, Any]] = queue.Queue()
+        with self._lock:
+            self._count += 1
+            number = self._count
+            new = [name for name in (*needs, module) if name not in self._sent]
+            self._sent.update(new)
+            self._waiting[number] = answers
+            self._write(
+                {
+                    "id": number,
+                    "modules": [[name, _source(name)] for name in new],
+                    "module": module,
+                    "request": request,
+                }
+            )
         try:
-            self._write(json.dumps(sent).encode() + b"\n")
-        except OSError as error:
-            raise EndedError from error
-        answer = json.loads(self._line(time.monotonic() + timeout))
+            answer = answers.get(timeout=timeout)
+        except queue.Empty:
+            raise TimeoutError from None
+        finally:
+            del self._waiting[number]
         if "answer" not in answer:
-            raise EndedError
-        self._sent.update(new)
+            raise EndedError(answer["failed"])
         return answer["answer"]
 
-    def tail(self) -> str:
-        """Return the last lines of what it said beside its answers."""
-        self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip()
-        return "\n".join(said.splitlines()[-TAIL_LINES:])
-
-    def wait(self) -> int:
-        """Return its exit status; it ends when nothing more is asked."""
-        if self._process.stdin:
-            self._process.stdin.close()
-        try:
-            return self._process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            return self._process.wait()
-
-    def kill(self) -> None:
-        """End it with all that it started on this machine."""
+    def close(self) -> None:
+        """End it, and what belongs to it; nothing is asked of it any more."""
         # What runs as root by sudo is not ours to kill; it ends with its input.
         with contextlib.suppress(PermissionError):
             if self.alive:
                 os.killpg(self._process.pid, signal.SIGKILL)
-
-    def close(self) -> None:
-        """End it, and what belongs to it; nothing is asked of it any more."""
-        self.kill()
-        self.wait()
-        if self._process.stdout:
-            self._process.stdout.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream:
+                # What was not sent any more is nobody's.
+                with contextlib.suppress(OSError):
+                    stream.close()
+        self._process.wait()
         self._log.close()
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, request: dict[str, Any]) -> None:
         stream = self._process.stdin
         if stream:
-            stream.write(data)
-            stream.flush()
+            # One that has ended is told of by who listens.
+            with contextlib.suppress(OSError):
+                stream.write(json.dumps(request).encode() + b"\n")
+                stream.flush()
 
-    def _line(self, deadline: float) -> bytes:
-        stream = self._process.stdout
-        while stream and b"\n" not in self._rest:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([stream], [], [], left)[0]:
-                raise TimeoutError
-            piece = os.read(stream.fileno(), 1 << 16)
-            if not piece:
-                raise EndedError
-            self._rest += piece
-        line, _newline, self._rest = self._rest.partition(b"\n")
-        return line
+    def _listen(self) -> None:
+        """Hand each answer to who waits for it; where there will be none, say so."""
+        with contextlib.suppress(OSError, ValueError):
+            for line in self._process.stdout or ():
+                answer = json.loads(line)
+                # One that was given up has nobody waiting.
+                if waiting := self._waiting.get(answer["id"]):
+                    waiting.put(answer)
+        with contextlib.suppress(ValueError):
+            self._process.wait()
+            said = {"failed": self._said()}
+            with self._lock:
+                for waiting in self._waiting.values():
+                    waiting.put(said)
+
+    def _said(self) -> str:
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace").strip().splitlines()
+        return "\n".join(said[-TAIL_LINES:]) or f"exit {self._process.returncode}"
 
 
 def _source(name: str) -> str:
