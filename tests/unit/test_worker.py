@@ -1,0 +1,89 @@
+"""A python that is asked again: each answer to who asked, and nothing left behind."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import pathlib
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from providers import errors
+from providers.hosts import command, gateway, url
+
+ASKED = "tests.unit.asked"
+
+
+@pytest.fixture
+def host() -> Iterator[gateway.Host]:
+    """Our own machine."""
+    made = gateway._open(url.parse("local:"))
+    yield made
+    made.close()
+
+
+def ask(host: gateway.Host, *, timeout: float = 20, **request: Any) -> Any:
+    """Ask as the login itself, so that the test needs no root."""
+    return host.call(ASKED, {"text": "", **request}, timeout=timeout, root=False)
+
+
+def test_one_python_answers_again_and_keeps_nothing(host: gateway.Host) -> None:
+    """What a request leaves in its process, the next does not find."""
+    worker = host._worker(sudo=False)
+    first, second = ask(host, text="é" * 100_000), ask(host)
+    assert "é" * 100_000 == first["text"]
+    assert ["x", "x"] == [first["left"], second["left"]]
+    assert worker is host._worker(sudo=False)
+
+
+def test_several_at_once(host: gateway.Host, tmp_path: pathlib.Path) -> None:
+    """Each gets its own answer, long ones too; two that need each other meet."""
+    os.mkfifo(tmp_path / "fifo")
+    texts = [str(number) * 50_000 for number in range(8)]
+    with concurrent.futures.ThreadPoolExecutor(10) as pool:
+        ends = [
+            pool.submit(ask, host, meet=str(tmp_path / "fifo"), end=end)
+            for end in (os.O_RDONLY, os.O_WRONLY)
+        ]
+        found = list(pool.map(lambda text: ask(host, text=text)["text"], texts))
+        assert texts == found
+        assert ["x", "x"] == [end.result()["left"] for end in ends]
+
+
+def test_what_a_program_says_is_no_answer(host: gateway.Host) -> None:
+    """Programs that are started speak elsewhere, and read nothing."""
+    assert ask(host, speak=True, text="mine")["text"] == "mine"
+
+
+def test_what_fails_is_told(host: gateway.Host) -> None:
+    """The error itself, and the next request is answered."""
+    with pytest.raises(errors.CommandError, match="KeyError: 'text'"):
+        host.call(ASKED, {}, root=False)
+    with pytest.raises(errors.CommandError, match="ended by signal 9"):
+        ask(host, die=True)
+    with pytest.raises(errors.CommandError, match="did not end within 0.2 s"):
+        ask(host, sleep=1, timeout=0.2)
+    assert ask(host, text="still here")["text"] == "still here"
+
+
+def test_one_that_has_ended_is_started_anew(host: gateway.Host) -> None:
+    """Killed while somebody waits: that one is told, and the next is answered."""
+    worker = host._worker(sudo=False)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(ask, host, sleep=30)
+        command.wait_until(lambda: bool(worker._waiting), what="the request", timeout=10)
+        os.killpg(worker._process.pid, signal.SIGKILL)
+        with pytest.raises(errors.CommandError, match="ended without an answer"):
+            waiting.result(timeout=10)
+    assert ask(host, text="again")["text"] == "again"
+
+
+def test_it_ends_with_us(host: gateway.Host) -> None:
+    """Nothing of it is left when the connection is closed."""
+    worker = host._worker(sudo=False)
+    ask(host)
+    host.close()
+    assert worker._process.returncode is not None
