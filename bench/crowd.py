@@ -39,7 +39,7 @@ def _bare(arena: Arena, count: int) -> float:
 ufw allow in on lxdbr0 >/dev/null
 start=$(date +%s.%N)
 set -e
-seq 1 {count} | xargs -P 4 -I N lxc launch {IMAGE} bareN -q </dev/null >/dev/null
+seq 1 {count} | xargs -P 4 -I N lxc launch {IMAGE} bareN -q >/dev/null
 for n in $(seq 1 {count}); do
     for try in $(seq 600); do
         lxc exec bare$n -- systemctl is-active --quiet ssh </dev/null 2>/dev/null && break
