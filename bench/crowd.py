@@ -41,8 +41,9 @@ start=$(date +%s.%N)
 set -e
 seq 1 {count} | xargs -P 4 -I N lxc launch {IMAGE} bareN -q >/dev/null
 for n in $(seq 1 {count}); do
-    for try in $(seq 600); do
+    for try in $(seq 301); do
         lxc exec bare$n -- systemctl is-active --quiet ssh </dev/null 2>/dev/null && break
+        test $try -lt 300
         sleep 0.1
     done
 done

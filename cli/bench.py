@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         step.detail = boxes.versions(box)
     environment.apply()
     try:
-        with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
+        with arenas.room(), tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
             env = environment.prepare(lambda _text: None)
             arena = arenas.Arena(box, trial.Trial(pathlib.Path(folder), box, env))
             results = _measure(arena, ansible, options)

@@ -69,3 +69,15 @@ def escape(text: str) -> str:
         else character.encode("unicode_escape").decode("ascii")
         for character in text
     )
+
+
+MORE_ROOM = (
+    "the kernel allows too few inotify instances for so many servers; on the host: "
+    "sysctl -w fs.inotify.max_user_instances=1048576, and the same line in /etc/sysctl.d "
+    "(the step `limits` of a host stack)"
+)
+
+
+def room(seen: str) -> str:
+    """Return the way out where what was seen is the kernel's limit of inotify; else nothing."""
+    return MORE_ROOM if "inotify" in seen or "Too many open files" in seen else ""

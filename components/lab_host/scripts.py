@@ -9,8 +9,16 @@ from providers import templates
 from stacks.lab_host import LabHostSpec
 
 # In the order of the sheet; the disk only where there is a second one.
-STEPS = ("packages", "disk", "daemon", "firewall", "forwarding", "proxy")
+STEPS = ("packages", "disk", "daemon", "firewall", "forwarding", "limits", "proxy")
 SSH_PORT = 22
+# From "Server settings for a LXD production setup" in LXD's manual; files below /proc/sys.
+LIMITS = {
+    "fs/inotify/max_user_instances": 1048576,
+    "fs/inotify/max_user_watches": 1048576,
+    "fs/inotify/max_queued_events": 1048576,
+    "kernel/keys/maxkeys": 2000,
+    "kernel/keys/maxbytes": 2000000,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,4 +53,6 @@ def as_root(script: str, user: str) -> str:
 
 
 def _render(step: str, spec: LabHostSpec, port: int, *, undo: bool) -> str:
-    return templates.render(__file__, f"{step}.sh.j2", spec=spec, port=port, undo=undo)
+    return templates.render(
+        __file__, f"{step}.sh.j2", spec=spec, port=port, undo=undo, limits=LIMITS
+    )

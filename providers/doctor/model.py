@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from providers import errors
 from providers.fragments import document
 from providers.haproxy import by_hand as haproxy_by_hand
 from providers.nat import by_hand as nat_by_hand
@@ -15,6 +16,9 @@ from providers.nat import by_hand as nat_by_hand
 OWNER = "user.grappe.owner"
 # A disk or a memory of which less is free is a finding.
 FREE_PART = 0.1
+# How many inotify instances a server has, as counted in one of the stand-in's; of fewer servers
+# that there is room for is a finding.
+SERVER_INOTIFY, FEW_SERVERS = 10, 2
 DAY = 86400
 CERTIFICATE_DAYS = 14
 DNAT = "GRAPPE-DNAT"
@@ -192,6 +196,15 @@ def _room(facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding(
             "memory is almost used up", "./lab top HOST",
             f"{memory['MemAvailable'] >> 20} of {memory['MemTotal'] >> 20} MiB are free",
+        )  # fmt: skip
+
+    inotify = facts["inotify"]
+    left = max(0, inotify["limit"] - inotify["used"]) // SERVER_INOTIFY
+    if left < FEW_SERVERS:
+        servers = "server" if left == 1 else "servers"
+        yield Finding(
+            f"the kernel has room for {left} more {servers} or so", errors.MORE_ROOM,
+            f"{inotify['used']} of {inotify['limit']} inotify instances are in use",
         )  # fmt: skip
 
 

@@ -39,6 +39,10 @@ def main(request: Json) -> Json:
             "loaded": _whole_haproxy(),
             "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
             "disk": _disk("/"),
+            "inotify": {
+                "limit": int(_text("/proc/sys/fs/inotify/max_user_instances") or 0),
+                "used": _inotify(),
+            },
             "memory": _memory(),
             "targets": _targets(request["store"]),
             "certificates": [
@@ -129,6 +133,20 @@ def _disk(path: str) -> Json:
     found = os.statvfs(path)
     size = found.f_blocks * found.f_frsize
     return {"size": size, "free": found.f_bavail * found.f_frsize}
+
+
+def _inotify() -> int:
+    """Return how many inotify instances the programs of this host and its containers hold."""
+    found = 0
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            folder = f"/proc/{process}/fd"
+            links = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+        except OSError:
+            # It has ended meanwhile.
+            continue
+        found += links.count("anon_inode:inotify")
+    return found
 
 
 def _memory() -> Json:

@@ -259,8 +259,9 @@ class Lxd:
                 do="lxc operation list; running this again is safe",
             )
         if answer["status_code"] != 200:  # noqa: PLR2004
+            seen = str(answer.get("err", ""))
             raise errors.DaemonError(
-                f"LXD on {self._host.url} failed: {what}", seen=str(answer.get("err", ""))
+                f"LXD on {self._host.url} failed: {what}", seen=seen, do=errors.room(seen)
             )
         return answer.get("metadata") or {}
 
@@ -275,7 +276,9 @@ class Lxd:
             raise AbsentError(path) from error
         except pylxd.exceptions.LXDAPIException as error:
             raise errors.DaemonError(
-                f"LXD on {self._host.url} refused {method.upper()} {path}", seen=str(error)
+                f"LXD on {self._host.url} refused {method.upper()} {path}",
+                seen=str(error),
+                do=errors.room(str(error)),
             ) from error
         except (requests.RequestException, pylxd.exceptions.ClientConnectionFailed) as error:
             hangs = isinstance(error, requests.Timeout) or "timed out" in str(error)

@@ -16,6 +16,7 @@ from stacks import lab_host
 WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
     "ufw": {"enabled": True, "active": True, "init": True}, "forwarding": "1", "nat": [],
+    "inotify": {"limit": 128, "used": 40},
     "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
     "memory": {"MemTotal": 100, "MemAvailable": 50},
@@ -37,6 +38,10 @@ def test_a_well_host_has_no_findings() -> None:
         ({"ufw": {"enabled": False, "active": True, "init": True}}, "UFW is disabled"),
         ({"ufw": {"enabled": True, "active": False, "init": True}}, "are not loaded"),
         ({"forwarding": "0"}, "the kernel forwards nothing"),
+        (
+            {"inotify": {"limit": 128, "used": 115}},
+            "the kernel has room for 1 more server or so",
+        ),
         ({"nat": [RULE, RULE]}, "a rule is loaded 2 times"),
         ({"nat": [RULE, "-A PREROUTING -j GRAPPE-DNAT"], "units": {**WELL["units"], "grappe-nat":
           {"UnitFileState": "enabled"}}, "fragments": [{"id": "x", "owner": "grappe/a",
@@ -141,7 +146,9 @@ def test_the_scripts_are_in_the_sheets_order() -> None:
     """The disk only where there is one; ssh's port stays open; a login that is not root asks sudo."""
     spec = lab_host.parse({"grappe:host": "ssh://lab"}, project="grappe", stack="lab")
     steps = scripts.of(spec, 2222)
-    assert ["packages", "daemon", "firewall", "forwarding", "proxy"] == [s.name for s in steps]
+    assert ["packages", "daemon", "firewall", "forwarding", "limits", "proxy"] == [
+        s.name for s in steps
+    ]
     firewall = steps[2].do
     assert firewall.index("ufw allow 2222/tcp") < firewall.index("ufw --force enable")
     assert firewall == scripts.as_root(firewall, "root")

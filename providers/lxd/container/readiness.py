@@ -103,6 +103,8 @@ class Readiness:
         self, spec: model.ContainerSpec, what: str, seen: str, remedy: str = ""
     ) -> errors.NotReadyError:
         console = self._console(spec)
+        if more := errors.room(console):
+            remedy += f"{more}; "
         return errors.NotReadyError(
             f"{spec.id} {what} on {self.where}",
             seen=f"{seen}\nits console: {console}" if console else seen,
