@@ -8,9 +8,8 @@ from bench.arena import IMAGE, Arena, Bystander, together
 FIRST = 100
 
 
-def run(arena: Arena, sizes: list[int]) -> list[dict[str, float]]:
-    """Return for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
-    found = []
+def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
+    """Find for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
     arena.up_bystander()
     for size in sizes:
         bare = _bare(arena, 2 * size)
@@ -30,7 +29,6 @@ def run(arena: Arena, sizes: list[int]) -> list[dict[str, float]]:
             }
         )  # fmt: skip
     arena.down("bystander")
-    return found
 
 
 def _bare(arena: Arena, count: int) -> float:

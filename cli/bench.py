@@ -37,14 +37,22 @@ def run(options: argparse.Namespace) -> int:
         boxes.up(box, step.say)
         step.detail = boxes.versions(box)
     environment.apply()
+    results: dict[str, Any] = {}
     try:
         with arenas.room(), tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
             env = environment.prepare(lambda _text: None)
             arena = arenas.Arena(box, trial.Trial(pathlib.Path(folder), box, env))
-            results = _measure(arena, ansible, options)
+            _measure(arena, ansible, options, results)
     finally:
         gateway.close_all()
         boxes.down(box)
+        # What was measured before something failed is kept.
+        if results.keys() & {"contest", "crowd", "fragments"}:
+            _keep(results, ansible, options)
+    return 0
+
+
+def _keep(results: dict[str, Any], ansible: pathlib.Path, options: argparse.Namespace) -> None:
     target = pathlib.Path(options.to)
     target.mkdir(parents=True, exist_ok=True)
     (target / "results.json").write_text(json.dumps(results, indent=1) + "\n")
@@ -54,13 +62,15 @@ def run(options: argparse.Namespace) -> int:
     if not drawn.ok:
         sys.stderr.write(drawn.tail() + "\n")
     sys.stdout.write(json.dumps(results) + "\n" if options.json else report.tables(results))
-    return 0
 
 
 def _measure(
-    arena: arenas.Arena, ansible: pathlib.Path, options: argparse.Namespace
-) -> dict[str, Any]:
-    results: dict[str, Any] = {
+    arena: arenas.Arena,
+    ansible: pathlib.Path,
+    options: argparse.Namespace,
+    results: dict[str, Any],
+) -> None:
+    results |= {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "machine": report.machine(),
         "host": boxes.versions(arena.box),
@@ -72,14 +82,13 @@ def _measure(
     if "contest" in options.parts:
         with progress.step("one student") as step:
             step.say("an expert's script, Ansible and Grappe, in turns")
-            results["contest"] = contest.run(arena, ansible, options.rounds)
-            results["beside"] = contest.beside(arena)
+            times = contest.run(arena, ansible, options.rounds)
+            results |= {"contest": times, "beside": contest.beside(arena)}
     if "crowd" in options.parts:
         with progress.step("many students") as step:
             step.say(f"{', '.join(map(str, options.students))} at the same time")
-            results["crowd"] = crowd.run(arena, options.students)
+            crowd.run(arena, options.students, results.setdefault("crowd", []))
     if "fragments" in options.parts:
         with progress.step("one more") as step:
             step.say(f"{', '.join(map(str, options.fragments))} fragments already there")
             results["fragments"] = fragments.run(arena, options.fragments, options.rounds)
-    return results

@@ -269,7 +269,9 @@ class Lxd:
         import pylxd.exceptions  # noqa: PLC0415
         import requests  # noqa: PLC0415
 
-        options.setdefault("timeout", self._seconds)
+        # A change may wait for its turn: LXD makes one network at a time, and each takes a second.
+        patience = self._seconds if method == "get" else max(self._seconds, OPERATION_SECONDS)
+        options.setdefault("timeout", patience)
         try:
             return getattr(self._node(path), method)(**options)
         except pylxd.exceptions.NotFound as error:

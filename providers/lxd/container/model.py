@@ -60,9 +60,9 @@ class ContainerSpec(wire.Spec):
     limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
     state: str = "running"
     port: int = 22
-    address_seconds: int = 30
-    system_seconds: int = 60
-    port_seconds: int = 30
+    address_seconds: int = 90
+    system_seconds: int = 180
+    port_seconds: int = 90
     devices: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
     ephemeral: bool = False
     target: str = ""
