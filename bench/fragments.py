@@ -81,7 +81,7 @@ def _fill(arena: Arena, host: gateway.Host, size: int) -> None:
 
 def _rule(url: str, number: int) -> rules.RuleSpec:
     return rules.RuleSpec(
-        host=url, owner=OWNER, name=f"r{number}", port=20000 + number, target_address=NOWHERE,
+        host=url, owner=OWNER, name=f"r{number}", port=30000 + number, target_address=NOWHERE,
         target_port=22, comment=f"r{number}",
     )  # fmt: skip
 
