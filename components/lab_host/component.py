@@ -82,6 +82,8 @@ def _there(name: str, spec: LabHostSpec, reached: connection.Connection) -> Regi
             create=scripts.as_root(step.do, reached.user),
             update=scripts.as_root(step.do, reached.user),
             delete=scripts.as_root(step.undo, reached.user),
+            # Most sshd refuse these variables, and each refusal would be a warning.
+            add_previous_output_in_env=False,
             triggers=[spec.host],
             opts=opts,
         )
