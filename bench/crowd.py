@@ -28,6 +28,7 @@ def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
                 **watching.seen,
             }
         )  # fmt: skip
+        found.sort(key=lambda row: row["students"])
     arena.down("bystander")
 
 

@@ -84,11 +84,11 @@ def _measure(
             step.say("an expert's script, Ansible and Grappe, in turns")
             times = contest.run(arena, ansible, options.rounds)
             results |= {"contest": times, "beside": contest.beside(arena)}
-    if "crowd" in options.parts:
-        with progress.step("many students") as step:
-            step.say(f"{', '.join(map(str, options.students))} at the same time")
-            crowd.run(arena, options.students, results.setdefault("crowd", []))
     if "fragments" in options.parts:
         with progress.step("one more") as step:
             step.say(f"{', '.join(map(str, options.fragments))} fragments already there")
             results["fragments"] = fragments.run(arena, options.fragments, options.rounds)
+    if "crowd" in options.parts:
+        with progress.step("many students") as step:
+            step.say(f"{', '.join(map(str, options.students))} at the same time")
+            crowd.run(arena, options.students, results.setdefault("crowd", []))
