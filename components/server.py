@@ -26,7 +26,8 @@ from providers.nat.resource import Rule
 from providers.preflight.resource import Preflight
 from providers.probe.model import Check, ProbeSpec
 from providers.probe.resource import Probe
-from stacks.spec import LabSpec, ServerSpec
+from stacks.server import ServerSpec
+from stacks.spec import LabSpec
 
 SSH_PORT = 22
 

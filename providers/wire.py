@@ -169,6 +169,11 @@ def near(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
+def collect(checks: Iterable[tuple[str, Any, str]]) -> list[Mistake]:
+    """Return the mistakes among checks, each a key, its value, and the problem or nothing."""
+    return [Mistake(key, f"{show(value)} {problem}") for key, value, problem in checks if problem]
+
+
 def show(value: object) -> str:
     """Return a value as it may stand in a message: quoted, short, printable."""
     text = str(value)

@@ -85,11 +85,7 @@ def _check(given: settings.ImageSettings) -> list[wire.Mistake]:
         hint = wire.near(given.recipe, known)
         problem = f"is not a recipe: {', '.join(known)}.{hint}"
         checks.append(("recipe", given.recipe, problem))
-    return [
-        wire.Mistake(key, f"{wire.show(value)} {problem}")
-        for key, value, problem in checks
-        if problem
-    ]
+    return wire.collect(checks)
 
 
 def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[wire.Mistake]]:

@@ -73,8 +73,4 @@ def _check(given: settings.HostSettings) -> list[wire.Mistake]:
         )
     if given.overwrite and not given.second_disk:
         checks.append(("overwrite", given.overwrite, "of what? There is no second_disk."))
-    return [
-        wire.Mistake(key, f"{wire.show(value)} {problem}")
-        for key, value, problem in checks
-        if problem
-    ]
+    return wire.collect(checks)

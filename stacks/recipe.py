@@ -226,11 +226,7 @@ def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[wire.Mistake]
         if step.name in {other.name for other in found.steps[:place]}:
             checks.append((f"steps[{place}].name", step.name, "is another step's already."))
     checks += _check_variables("environment", found.environment)
-    return [
-        wire.Mistake(key, f"{wire.show(value)} {problem}")
-        for key, value, problem in checks
-        if problem
-    ]
+    return wire.collect(checks)
 
 
 def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:

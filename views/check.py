@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stacks.spec import LabSpec, ServerSpec
+from stacks.server import ServerSpec
+from stacks.spec import LabSpec
 from views import table
 
 WAYS = ("ssh", "http", "https")

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from providers.haproxy import model as haproxy
 from providers.nat import model as nat
-from stacks.spec import LabSpec, ServerSpec
+from stacks.server import ServerSpec
+from stacks.spec import LabSpec
 
 RULES, CONFIG = "/etc/ufw/before.rules", "/etc/haproxy/haproxy.cfg"
 

@@ -54,11 +54,7 @@ class BackendSpec(wire.Spec):
             if not problem and domain != domain.lower():
                 problem = f'has capitals: "{domain.lower()}"?'
             checks.append((f"domains[{place}]", domain, problem))
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in checks
-            if problem
-        ]
+        return wire.collect(checks)
 
 
 def fragment(spec: BackendSpec) -> Fragment:

@@ -28,6 +28,10 @@ class Transport(Protocol):
     def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start argv on the machine, with pipes, its errors into `log`, in a session of its own."""
 
+    @property
+    def alive(self) -> bool:
+        """Whether the machine is still connected."""
+
     def socket(self, path: str, *, sudo: bool) -> str:
         """Return a socket of this machine that reaches the socket `path` of that one."""
 
@@ -132,17 +136,19 @@ class Host:
                 f"{self.url}: {module} did not end within {timeout:g} s"
             ) from error
         except worker.EndedError as error:
-            seen = str(error)
-            if sudo and seen.startswith("sudo: "):
-                raise self._no_root(seen) from error
-            if re.search("python3.*not found|No module named|exit 127", seen):
-                # A python3-minimal has not the whole standard library.
-                raise errors.HostError(
-                    f"{self.url} has no whole python3", seen=seen, do="there: apt install python3"
-                ) from error
-            raise errors.CommandError(
-                f"{self.url}: {module} ended without an answer", seen=seen
-            ) from error
+            raise self._unanswered(module, str(error), sudo=sudo) from error
+
+    def _unanswered(self, module: str, seen: str, *, sudo: bool) -> errors.GrappeError:
+        if not self._transport.alive:
+            return errors.HostError(f"the connection to {self.url} was lost", seen=seen)
+        if re.search("python3.*not found|No module named|exit 127", seen):
+            # A python3-minimal has not the whole standard library.
+            return errors.HostError(
+                f"{self.url} has no whole python3", seen=seen, do="there: apt install python3"
+            )
+        if sudo and seen.startswith("sudo: "):
+            return self._no_root(seen)
+        return errors.CommandError(f"{self.url}: {module} ended without an answer", seen=seen)
 
     def _worker(self, *, sudo: bool) -> worker.Worker:
         with self._lock:
@@ -190,6 +196,11 @@ class Local:
     def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start argv here."""
         return command.start([*self._prefix, *argv], log)
+
+    @property
+    def alive(self) -> bool:
+        """Always: it is this machine."""
+        return True
 
     def socket(self, path: str, *, sudo: bool) -> str:
         """Return the path itself; it is this machine's."""

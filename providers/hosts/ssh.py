@@ -75,13 +75,18 @@ class Ssh:
         done = command.execute(
             [*self._ssh("no"), "--", shlex.join(argv)], stdin=stdin, timeout=timeout
         )
-        if done.status == CONNECTION_FAILED and not self._alive():
+        if done.status == CONNECTION_FAILED and not self.alive:
             raise errors.HostError(f"the connection to {self._where} was lost", seen=done.tail())
         return done
 
     def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start argv on the host."""
         return command.start([*self._ssh("no"), "--", shlex.join(argv)], log)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection stands."""
+        return self._holder is not None and self._holder.poll() is None
 
     def socket(self, path: str, *, sudo: bool) -> str:
         """Forward a socket of the host to one of this machine."""
@@ -126,9 +131,6 @@ class Ssh:
             "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=no",
             *(["-p", str(self._where.port)] if self._where.port else []), "-T", self._target,
         ]  # fmt: skip
-
-    def _alive(self) -> bool:
-        return self._holder is not None and self._holder.poll() is None
 
     def _open_to_us(self, path: str) -> str:
         """Have root over there serve `path` on a socket that our login may use."""

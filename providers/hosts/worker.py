@@ -95,13 +95,15 @@ class Worker:
         self._sent: set[str] = set()
         self._waiting: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._count = 0
+        # What it said at its end, once there will be no answer any more.
+        self._end: dict[str, Any] | None = None
         self._lock = threading.Lock()
         threading.Thread(target=self._listen, daemon=True).start()
 
     @property
     def alive(self) -> bool:
         """Whether it still runs."""
-        return self._process.poll() is None
+        return self._end is None and self._process.poll() is None
 
     def ask(
         self, module: str, needs: Sequence[str], request: Mapping[str, Any], timeout: float
@@ -121,6 +123,8 @@ class Worker:
         """
         answers: queue.Queue[dict[str, Any]] = queue.Queue()
         with self._lock:
+            if self._end:
+                raise EndedError(self._end["failed"])
             self._count += 1
             number = self._count
             new = [name for name in (*needs, module) if name not in self._sent]
@@ -176,10 +180,10 @@ class Worker:
                     waiting.put(answer)
         with contextlib.suppress(ValueError):
             self._process.wait()
-            said = {"failed": self._said()}
             with self._lock:
+                self._end = {"failed": self._said()}
                 for waiting in self._waiting.values():
-                    waiting.put(said)
+                    waiting.put(self._end)
 
     def _said(self) -> str:
         self._log.seek(0)

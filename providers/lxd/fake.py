@@ -13,8 +13,10 @@ import itertools
 import json
 import pathlib
 import re
+import shutil
 import tempfile
 import threading
+import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +52,7 @@ class FakeLxd:
         self.volumes: dict[tuple[str, str], Json] = {}
         self.snapshots: dict[tuple[str, str, str], Json] = {}
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="grappe-fake-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.argv: list[list[str]] = []
         self._lock = threading.Lock()
         self._ids = itertools.count(1)

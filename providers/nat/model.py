@@ -64,11 +64,7 @@ class RuleSpec(wire.Spec):
             checks.append(("bridge", self.bridge, rules.interface(self.bridge)))
         if self.interface:
             checks.append(("interface", self.interface, rules.interface(self.interface)))
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in checks
-            if problem
-        ]
+        return wire.collect(checks)
 
 
 def fragment(spec: RuleSpec) -> Fragment:

@@ -51,8 +51,4 @@ class ProbeSpec(wire.Spec):
                 found.append((f"{where}.kind", check.kind, problem))
             if check.kind in {"http", "https"}:
                 found.append((f"{where}.domain", check.domain, rules.domain(check.domain)))
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in found
-            if problem
-        ]
+        return wire.collect(found)

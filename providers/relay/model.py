@@ -39,11 +39,7 @@ class DoorSpec(wire.Spec):
         checks += [
             (f"listens[{place}]", port, rules.port(port)) for place, port in enumerate(self.listens)
         ]
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in checks
-            if problem
-        ]
+        return wire.collect(checks)
 
 
 def key(port: int) -> str:

@@ -68,11 +68,7 @@ class TunnelSpec(wire.Spec):
                 (f"{where}.address", forward.address, rules.ipv4(forward.address)),
                 (f"{where}.port", forward.port, rules.port(forward.port)),
             ]
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in checks
-            if problem
-        ]
+        return wire.collect(checks)
 
 
 def request(spec: TunnelSpec) -> dict[str, Any]:

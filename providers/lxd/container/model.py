@@ -98,11 +98,7 @@ class ContainerSpec(wire.Spec):
             for name, device in self.devices.items()
             for part, value, problem in device_problems(name, device)
         ]
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in checks
-            if problem
-        ]
+        return wire.collect(checks)
 
 
 def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:

@@ -67,11 +67,7 @@ class PostInstallSpec(wire.Spec):
             ("domain", self.domain, rules.domain(self.domain)),
             ("login", self.login, rules.login(self.login)),
         ]
-        found = [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in checks
-            if problem
-        ]
+        found = wire.collect(checks)
         if not self.password or "\n" in self.password:
             found.append(wire.Mistake("password", "is empty, or has a line break in it."))
         return found

@@ -76,8 +76,4 @@ class PublishedSpec(wire.Spec):
         found.append(("container", self.container, rules.name(self.container)))
         if self.running not in RUNNING:
             found.append(("running", self.running, f"is not one of {', '.join(RUNNING)}."))
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in found
-            if problem
-        ]
+        return wire.collect(found)

@@ -42,8 +42,4 @@ class VolumeSpec(wire.Spec):
         ]
         if self.content not in CONTENTS:
             checks.append(("content", self.content, f"is not one of {', '.join(CONTENTS)}."))
-        return [
-            wire.Mistake(key, f"{wire.show(value)} {problem}")
-            for key, value, problem in checks
-            if problem
-        ]
+        return wire.collect(checks)

@@ -1,0 +1,233 @@
+"""One of a student's servers: what is asked for, and what is wrong with it; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from providers import rules, wire
+from providers.lxd.container import model as container
+from stacks import allocation, quota, recipe, settings
+
+# Ports of the lab host that are its own on every lab host: sshd and HAProxy.
+HOST_PORTS = (22, 80, 443)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ServerSpec:
+    """One server, with nothing left to follow."""
+
+    name: str
+    domain: str
+    port: int
+    address: str
+    image: str
+    state: str
+    limits: Mapping[str, str]
+    disk: str
+    config: Mapping[str, str]
+    devices: Mapping[str, Mapping[str, str]]
+    volumes: tuple[settings.VolumeSettings, ...]
+    snapshots: tuple[str, ...]
+    ephemeral: bool
+    target: str
+    recipe: recipe.ReadRecipe | None
+    publish: str
+
+
+def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
+    """Return the servers that are asked for, with what follows from the student's number."""
+    number = given.number
+    return tuple(
+        ServerSpec(
+            name=server.name,
+            domain=server.domain or allocation.domain(server.name, student, given.domain),
+            port=server.port or allocation.ssh_port(number, place),
+            address=server.address or allocation.address(number, place),
+            image=server.image or given.image,
+            state=server.state,
+            limits={**given.limits, **server.limits},
+            disk=server.disk or given.disk,
+            config={**given.config, **server.config},
+            devices={**server.devices, **_volume_devices(server.volumes)},
+            volumes=server.volumes,
+            snapshots=server.snapshots,
+            ephemeral=server.ephemeral,
+            target=server.target,
+            recipe=_read_recipe(server.recipe),
+            publish=server.publish,
+        )
+        for place, server in enumerate(given.servers)
+    )
+
+
+def mistakes(
+    given: settings.Settings, servers: Sequence[ServerSpec], *, follows: bool
+) -> list[wire.Mistake]:
+    """Return what is wrong with the servers.
+
+    Args:
+        given: What is asked for.
+        servers: What that means.
+        follows: Whether that from which a domain follows is well; if not, it is told already.
+
+    """
+    checks: list[tuple[str, Any, str]] = []
+    number = given.number
+    numbered = allocation.MIN_NUMBER <= number <= allocation.MAX_NUMBER
+    subnet = allocation.subnet(number) if numbered else ""
+    for place, server in enumerate(servers):
+        where, asked = f"servers[{place}]", given.servers[place]
+        checks.append((f"{where}.name", server.name, rules.name(server.name)))
+        if asked.domain or not rules.name(server.name):
+            problem = rules.domain(server.domain)
+            if not problem and server.domain != server.domain.lower():
+                problem = f'has capitals: "{server.domain.lower()}"?'
+            if asked.domain or follows:
+                checks.append((f"{where}.domain", server.domain, problem))
+        if asked.port:
+            checks.append((f"{where}.port", server.port, _port_problem(server.port)))
+        if asked.address:
+            problem = _address_problem(server.address, subnet, allocation.gateway(number))
+            checks.append((f"{where}.address", server.address, problem))
+        if server.state not in {"running", "stopped"}:
+            checks.append((f"{where}.state", server.state, "is not a state: running or stopped."))
+        checks.append((f"{where}.image", server.image, _image_problem(server.image)))
+        checks += [
+            (f"{where}.limits.{key}", value, problem)
+            for key, value in asked.limits.items()
+            if (problem := setting_problem("limits", key, value))
+        ]
+        checks += _server_extras(where, asked)
+    found = wire.collect(checks)
+    for field in ("name", "domain", "port", "address"):
+        found += _twice(field, [getattr(server, field) for server in servers])
+    return found + _shared_volumes(servers)
+
+
+def setting_problem(group: str, key: str, value: str) -> str:
+    """Return what is wrong with a setting of LXD's, of a lab or of a server."""
+    if not all(c.isalnum() or c in "._-" for c in key) or not key.isascii():
+        return f"cannot be set: its key is not one of LXD's {group}."
+    if not value.isprintable():
+        return "has control characters in it."
+    return ""
+
+
+def _twice(field: str, values: list[Any]) -> list[wire.Mistake]:
+    return [
+        wire.Mistake(
+            f"servers[{place}].{field}",
+            f"{wire.show(value)} is servers[{values.index(value)}]'s already.",
+        )
+        for place, value in enumerate(values)
+        if values.index(value) != place
+    ]
+
+
+def _shared_volumes(servers: Iterable[ServerSpec]) -> list[wire.Mistake]:
+    """Note volumes of one name in one pool: two servers would write into the same."""
+    holders: dict[tuple[str, str], str] = {}
+    found = []
+    for place, server in enumerate(servers):
+        for number, volume in enumerate(server.volumes):
+            where = f"servers[{place}].volumes[{number}]"
+            first = holders.setdefault((volume.pool, volume.name), where)
+            if first != where:
+                reason = f"{wire.show(volume.name)} is {first}'s already."
+                found.append(wire.Mistake(f"{where}.name", reason))
+    return found
+
+
+def _port_problem(port: int) -> str:
+    if port in HOST_PORTS:
+        return "is the lab host's own (ssh, http or https). From 1024 up is safe."
+    return rules.port(port)
+
+
+def _address_problem(address: str, subnet: str, gateway: str) -> str:
+    if problem := rules.ipv4(address):
+        return problem
+    if subnet:
+        network = ipaddress.IPv4Network(subnet)
+        inside = ipaddress.IPv4Address(address)
+        taken = {ipaddress.IPv4Address(gateway), network[0], network[-1]}
+        if inside not in network or inside in taken:
+            return f"is not free on the student's bridge {subnet}: {network[2]} to {network[-2]}."
+    return ""
+
+
+def _image_problem(image: str) -> str:
+    if image and all(c.isalnum() or c in "._-/" for c in image) and len(image) <= 128:  # noqa: PLR2004
+        return ""
+    return "is not an image. An alias of letters, digits and ._-/, or a fingerprint."
+
+
+def _read_recipe(name: str) -> recipe.ReadRecipe | None:
+    """Return a server's recipe; what is wrong with it is told by the checks."""
+    try:
+        return recipe.read(name) if name in recipe.names() else None
+    except wire.Mistakes:
+        return None
+
+
+def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
+    """Check what most servers have none of."""
+    checks: list[tuple[str, Any, str]] = [
+        (f"{where}.config.{key}", value, problem)
+        for key, value in asked.config.items()
+        if (problem := setting_problem("config", key, value))
+    ]
+    checks += [
+        (f"{where}.devices.{name}{part}", value, problem)
+        for name, device in asked.devices.items()
+        for part, value, problem in container.device_problems(name, device)
+    ]
+    for place, volume in enumerate(asked.volumes):
+        key = f"{where}.volumes[{place}]"
+        checks.append((f"{key}.name", volume.name, rules.name(volume.name)))
+        checks.append((f"{key}.path", volume.path, rules.path(volume.path)))
+    if asked.disk:
+        checks.append((f"{where}.disk", asked.disk, quota.size_problem(asked.disk)))
+    if asked.publish:
+        checks.append((f"{where}.publish", asked.publish, rules.alias(asked.publish)))
+    if asked.ephemeral and asked.publish:
+        problem = "stops the server, and an ephemeral one is gone then."
+        checks.append((f"{where}.publish", asked.publish, problem))
+    if asked.recipe and asked.state != "running":
+        problem = "is done in a running server."
+        checks.append((f"{where}.recipe", asked.recipe, problem))
+    checks += [
+        (f"{where}.snapshots[{number}]", name, problem)
+        for number, name in enumerate(asked.snapshots)
+        if (problem := _snapshot_problem(name, asked.snapshots[:number]))
+    ]
+    if asked.recipe:
+        checks.append((f"{where}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
+    return checks
+
+
+def _snapshot_problem(name: str, before: tuple[str, ...]) -> str:
+    return "is there twice." if name in before else rules.alias(name)
+
+
+def _recipe_problem(name: str) -> str:
+    known = recipe.names()
+    if name not in known:
+        return f"is not a recipe: {', '.join(known)}.{wire.near(name, known)}"
+    try:
+        recipe.read(name)
+    except wire.Mistakes as found:
+        return f"is not well: {found}"
+    return ""
+
+
+def _volume_devices(volumes: Iterable[settings.VolumeSettings]) -> dict[str, dict[str, str]]:
+    return {
+        volume.name: {
+            "type": "disk", "pool": volume.pool, "source": volume.name, "path": volume.path,
+        }
+        for volume in volumes
+    }  # fmt: skip
