@@ -90,20 +90,30 @@ class FakeSystem(System):
                 table = line[1:]
             elif line.startswith(":"):
                 loaded[table, line[1:].split()[0]] = []
+            elif line.startswith("-D "):
+                key = (table, line.split()[1])
+                if f"-A{line[2:]}" not in loaded.get(key, []):
+                    return Result(1, "", f"iptables-restore: no such rule: {line}")
+                loaded[key] = [rule for rule in loaded[key] if rule != f"-A{line[2:]}"]
             elif line.startswith("-A "):
                 if "--to-destination :" in line:
                     return Result(1, "", f"iptables-restore: bad destination in: {line}")
                 key = (table, line.split()[1])
+                if key not in loaded:
+                    return Result(1, "", f"iptables-restore: no chain: {line}")
                 loaded[key] = [*loaded[key], line]
         if "--test" not in words:
             self.chains = loaded
         return OK
 
-    def _iptables_save(self, _words: list[str], _stdin: str) -> Result:
-        rules = [
-            rule for (table, _), rules in self.chains.items() if table == "nat" for rule in rules
-        ]
-        return Result(0, "\n".join(rules), "")
+    def _iptables_save(self, words: list[str], _stdin: str) -> Result:
+        only = words[1] if words else ""
+        lines: list[str] = []
+        for table in sorted({table for table, _chain in self.chains if only in ("", table)}):
+            chains = {chain: rules for (of, chain), rules in self.chains.items() if of == table}
+            lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in chains)]
+            lines += [rule for rules in chains.values() for rule in rules] + ["COMMIT"]
+        return Result(0, "\n".join(lines), "")
 
     def _id(self, words: list[str], _stdin: str) -> Result:
         return OK if words[-1] in self.users else FAILED

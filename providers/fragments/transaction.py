@@ -155,12 +155,9 @@ def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, 
             store.keep(path, current[path])
             area.system.swap(path, file, staged.get(path, ""))
         if new:
-            area.activate(wanted)
+            _bring_to_life(area, wanted)
         else:
             area.leave()
-        wrong = area.verify(wanted) if new else ""
-        if wrong:
-            raise RefusedError(f"{area.name}: the change did not take", wrong)
     except BaseException:
         _restore(area, changed, current, bool(old))
         raise
@@ -169,6 +166,16 @@ def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, 
             if os.path.lexists(path):
                 os.unlink(path)
     store.save(old, new)
+
+
+def _bring_to_life(area: Area, files: Files) -> None:
+    """Activate and verify; once more where what was there before was not what it should be."""
+    for _turn in range(2):
+        area.activate(files)
+        wrong = area.verify(files)
+        if not wrong:
+            return
+    raise RefusedError(f"{area.name}: the change did not take", wrong)
 
 
 def _stage(area: Area, changed: Files, staged: Dict[str, str]) -> None:

@@ -9,12 +9,13 @@ the same rules at boot where it is not.
 from __future__ import annotations
 
 import shlex
-from typing import Any, List, Mapping, Set
+from typing import Any, List, Mapping, Set, Tuple
 
 from providers.fragments import document
 from providers.fragments.area import Area, Files, Fragment
 from providers.fragments.system import File, RefusedError, System
 from providers.nat import by_hand
+from providers.nat.chains import FORWARD, INPUT, JUMPS, NAT, USERS, Chains
 
 RULES = "/etc/ufw/before.rules"
 INIT = "/etc/ufw/before.init"
@@ -27,12 +28,7 @@ INIT_MODE = "/var/lib/grappe/nat/before.init.mode"
 # Says that the nat table itself came with us and goes with us.
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
-NAT, INPUT, FORWARD = "GRAPPE-DNAT", "GRAPPE-INPUT", "GRAPPE-FORWARD"
-# The chain of UFW's that leads to each of ours.
-JUMPS = {INPUT: "ufw-before-input", FORWARD: "ufw-before-forward"}
-
-# What people allow by `ufw allow` comes after ours: it must not let students' servers in.
-USERS = {"ufw-before-input": "ufw-user-input", "ufw-before-forward": "ufw-user-forward"}
+NAT_JUMP = ("nat", "PREROUTING", NAT)
 
 JUMP_SCRIPT = (
     f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
@@ -65,6 +61,8 @@ class NatArea(Area):
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         super().__init__(system, frame)
         self._adopted: Set[str] = set()
+        # What leads from what should be loaded to these files.
+        self._step: Tuple[str, Files] = ("", {})
 
     def paths(self) -> List[str]:
         """Return the files that the rules stand in."""
@@ -94,7 +92,7 @@ class NatArea(Area):
         # A script that was not executable was switched off: only our part of it may run.
         switched_off = not int(mode, 8) & 0o111
         init_body = INIT_BODY + ("exit 0\n" if switched_off else "")
-        return {
+        files = {
             INIT_MODE: File(mode, 0o600),
             RULES: File(document.put(by_hand.without(rules.content, self._adopted), body)),
             INIT: File(
@@ -105,6 +103,8 @@ class NatArea(Area):
             WANTED: File("", link=UNIT),
             LOAD: File(nat, 0o600),
         }
+        self._step = ("" if self._adopted else _step(current, files), files)
+        return files
 
     def check(self, fragments: List[Fragment], newest: str) -> None:
         """Refuse what the shared check refuses, and a rule that leads nowhere."""
@@ -124,58 +124,67 @@ class NatArea(Area):
         """Have iptables-restore parse what would be loaded."""
         content = files[LOAD].content
         if content:
-            filters = _table("filter", [FORWARD, INPUT], _filtered(files))
-            self.system.must(["iptables-restore", "-w", "-n", "--test"], filters + content)
+            whole = _table("filter", [FORWARD, INPUT], _filtered(files)) + content
+            self.system.must(["iptables-restore", "-w", "-n", "--test"], self._step[0] or whole)
 
     def activate(self, files: Files) -> None:
-        """Load the chains; never by `ufw reload`, which disables UFW when it fails."""
+        """Load the chains; never by `ufw reload`, which disables UFW when it fails.
+
+        The first time only what differs, for the others should be there; should
+        they not, `verify` says so, and the second time loads all.
+        """
         content = files[LOAD].content
         if content is None:
             self.leave()
             return
-        if self.system.has("nft") and not self._has_table():
+        (step, target), self._step = self._step, ("", {})
+        load = ["iptables-restore", "-w", "-n"]
+        if step and target is files and self.system.run(load, step).status == 0:
+            return
+        loaded = self._look()
+        if self.system.has("nft") and not (loaded.has_jump(*NAT_JUMP) or self._has_table()):
             self.system.write(MADE_TABLE, File("", 0o600))
-        filtered = self._ufw_is_loaded()
+        filtered = loaded.ufw_is_loaded()
         chains = _table("filter", [FORWARD, INPUT], _filtered(files)) if filtered else ""
-        self.system.must(["iptables-restore", "-w", "-n"], chains + content)
-        self._jump("nat", "PREROUTING", NAT)
-        for line in by_hand.among(self._loaded("nat", "PREROUTING"), self._adopted):
+        self.system.must(load, chains + content)
+        self._jump(loaded, *NAT_JUMP)
+        for line in by_hand.among(loaded.rules("nat", "PREROUTING"), self._adopted):
             self.system.must(["iptables", "-w", "-t", "nat", "-D", *shlex.split(line)[1:]])
         if filtered:
             for ours, chain in JUMPS.items():
-                self._jump("filter", chain, ours)
+                self._jump(loaded, "filter", chain, ours)
 
     def verify(self, files: Files) -> str:
         """Compare the chains in the kernel with what should be there."""
-        content = files[LOAD].content
-        if content is None:
-            return ""
-        wanted = [line for line in content.splitlines() if line.startswith("-A ")]
-        wrong = self._compare("nat", NAT, wanted)
-        for line in by_hand.among(self._loaded("nat", "PREROUTING"), self._adopted):
-            wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
-        if not wrong and not self._has_jump("nat", "PREROUTING", NAT):
-            wrong = f"nothing leads to the chain {NAT} of the nat table"
-        if wrong or not self._ufw_is_loaded():
-            return wrong
-        for ours, chain in JUMPS.items():
-            own = [line for line in _filtered(files) if line.startswith(f"-A {ours} ")]
-            wrong = wrong or self._compare("filter", ours, own)
-            if not wrong and not self._has_jump("filter", chain, ours):
-                wrong = f"nothing leads from {chain} to {ours}"
-        return wrong
+        return "" if files[LOAD].content is None else self._wrong(self._look(), files)
 
     def explain(self, fragment: Fragment, files: Files) -> str:
         """Say whether this rule is loaded, or else what is wrong with the chains."""
-        loaded = self._loaded("nat", NAT)
-        if not _is_opening(fragment) and fragment["parts"]["rule"] not in loaded:
+        loaded = self._look()
+        if not _is_opening(fragment) and fragment["parts"]["rule"] not in loaded.rules("nat", NAT):
             return "the rule is not loaded in the kernel"
-        return self.verify(files)
+        return self._wrong(loaded, files)
+
+    def _wrong(self, loaded: Chains, files: Files) -> str:
+        # No two rules hold one port, so those of the nat table may stand in any order.
+        wrong = loaded.compare("nat", NAT, _lines(files[LOAD]), ordered=False)
+        for line in by_hand.among(loaded.rules("nat", "PREROUTING"), self._adopted):
+            wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
+        if not wrong and not loaded.has_jump(*NAT_JUMP):
+            wrong = f"nothing leads to the chain {NAT} of the nat table"
+        if wrong or not loaded.ufw_is_loaded():
+            return wrong
+        for ours, chain in JUMPS.items():
+            own = [line for line in _filtered(files) if line.startswith(f"-A {ours} ")]
+            wrong = wrong or loaded.compare("filter", ours, own, ordered=True)
+            if not wrong and not loaded.has_jump("filter", chain, ours):
+                wrong = f"nothing leads from {chain} to {ours}"
+        return wrong
 
     def leave(self) -> None:
         """Take the jumps and the chains out of the kernel, and the table that came with them."""
         for table, chain, ours in (
-            ("nat", "PREROUTING", NAT),
+            NAT_JUMP,
             *(("filter", chain, ours) for ours, chain in JUMPS.items()),
         ):
             while (
@@ -206,48 +215,19 @@ class NatArea(Area):
         drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
         return lines[:drop] + own + lines[drop:]
 
-    def _loaded(self, table: str, chain: str) -> List[str]:
-        done = self.system.run(["iptables", "-w", "-t", table, "-S", chain])
-        return [line for line in done.out.splitlines() if line.startswith("-A ")]
-
-    def _compare(self, table: str, chain: str, wanted: List[str]) -> str:
-        loaded = self._loaded(table, chain)
-        if loaded == wanted:
-            return ""
-        gone = [line for line in wanted if line not in loaded]
-        strange = [line for line in loaded if line not in wanted]
-        words = [f"not loaded: {line}" for line in gone[:3]]
-        words += [f"loaded by somebody else: {line}" for line in strange[:3]]
-        return "\n".join(words) or f"the rules of {chain} are in another order, or twice"
-
-    def _has_jump(self, table: str, chain: str, ours: str) -> bool:
-        argv = ["iptables", "-w", "-t", table, "-C", chain, "-j", ours]
-        if self.system.run(argv).status != 0:
-            return False
-        users = self._place(chain, USERS.get(chain, ""))
-        return not users or self._place(chain, ours) < users
-
-    def _jump(self, table: str, chain: str, ours: str) -> None:
-        if self._has_jump(table, chain, ours):
+    def _jump(self, loaded: Chains, table: str, chain: str, ours: str) -> None:
+        if loaded.has_jump(table, chain, ours):
             return
         argv = ["iptables", "-w", "-t", table]
         # One that comes too late is put where it belongs.
-        self.system.run([*argv, "-D", chain, "-j", ours])
-        users = self._place(chain, USERS.get(chain, ""))
+        if loaded.place(table, chain, ours):
+            self.system.run([*argv, "-D", chain, "-j", ours])
+        users = loaded.place("filter", chain, USERS.get(chain, ""))
         place = [str(users)] if users else []
         self.system.must([*argv, "-I", chain, *place, "-j", ours])
 
-    def _place(self, chain: str, target: str) -> int:
-        """Return the number of the rule of a filter chain that leads to a chain; 0 for none."""
-        loaded = self._loaded("filter", chain) if target else []
-        line = f"-A {chain} -j {target}"
-        return loaded.index(line) + 1 if line in loaded else 0
-
-    def _ufw_is_loaded(self) -> bool:
-        # A disabled UFW leaves its chains behind, empty.
-        chain = JUMPS[FORWARD]
-        rules = self._loaded("filter", chain)
-        return any(rule != f"-A {chain} -j {FORWARD}" for rule in rules)
+    def _look(self) -> Chains:
+        return Chains(self.system.must(["iptables-save"]).out)
 
     def _has_table(self) -> bool:
         tables = self.system.run(["nft", "list", "tables"]).out.splitlines()
@@ -257,6 +237,23 @@ class NatArea(Area):
 def _table(name: str, chains: List[str], lines: List[str]) -> str:
     declared = [f":{chain} - [0:0]" for chain in chains]
     return "\n".join([f"*{name}", *declared, *lines, "COMMIT", ""])
+
+
+def _lines(file: File) -> List[str]:
+    return [line for line in (file.content or "").splitlines() if line.startswith("-A ")]
+
+
+def _step(old: Files, new: Files) -> str:
+    """Return what leads from one generation's NAT rules to another's, for iptables-restore.
+
+    Nothing where there was none, or where the filter rules change with them.
+    """
+    was, will = _lines(old[LOAD]), _lines(new[LOAD])
+    if not was or was == will or _filtered(old) != _filtered(new):
+        return ""
+    before, after = set(was), set(will)
+    gone = [f"-D{line[2:]}" for line in was if line not in after]
+    return _table("nat", [], gone + [line for line in will if line not in before])
 
 
 def _filtered(files: Files) -> List[str]:

@@ -7,7 +7,7 @@ from providers.hosts import gateway
 from providers.nat import model
 
 AREA = "providers.nat.area.NatArea"
-NEEDS = ("providers.nat.by_hand",)
+NEEDS = ("providers.nat.by_hand", "providers.nat.chains")
 
 
 class RuleProvider(base.Provider[model.RuleSpec]):

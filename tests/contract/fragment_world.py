@@ -129,6 +129,10 @@ class FakeWorld:
         else:
             self.system.running = False
 
+    def forwards(self) -> list[str]:
+        """Return the rules of our chain, in their order."""
+        return self.system.chains["nat", "GRAPPE-DNAT"]
+
     def live(self) -> str:
         """Return everything that is live."""
         return repr(sorted(self.system.chains.items())) + repr(self.system.running)
@@ -176,6 +180,11 @@ class RealWorld:
             self._host.run(["iptables", "-w", "-t", "nat", "-F", "GRAPPE-DNAT"])
         else:
             self._host.run(["systemctl", "stop", "haproxy"])
+
+    def forwards(self) -> list[str]:
+        """Return the rules of our chain, in their order."""
+        listed = self._host.run(["iptables", "-w", "-t", "nat", "-S", "GRAPPE-DNAT"]).stdout
+        return [line for line in listed.splitlines() if line.startswith("-A ")]
 
     def live(self) -> str:
         """Return everything that is live."""

@@ -184,6 +184,34 @@ def test_changes_that_wait_are_taken_together(world: World, kind: Kind) -> None:
     assert not world.exists("/var/lib/grappe")
 
 
+class TestNat:
+    """What NAT rules alone need."""
+
+    kind = KINDS["nat"]
+
+    def test_one_more_rule_leaves_the_others_where_they_are(self, world: World) -> None:
+        """It is added to the chain and taken out of it; nothing else is loaded again."""
+        driver = world.driver(self.kind)
+        one, two = (self.kind.make(world.url, f"yuno{n}", port=62220 + n) for n in (1, 2))
+        driver.create(two)
+        driver.create(one)
+        ports = [line.split("--dport ")[1].split()[0] for line in world.forwards()]
+        assert ["62222", "62221"] == ports
+        assert ["", ""] == [driver.read(spec).drift for spec in (one, two)]
+        driver.delete(two)
+        assert 1 == len(world.forwards())
+        assert "" == driver.read(one).drift
+
+    def test_one_more_rule_brings_back_what_was_lost(self, world: World) -> None:
+        """Where the chain is not what it should be, all of it is loaded."""
+        driver = world.driver(self.kind)
+        one, two = (self.kind.make(world.url, f"yuno{n}", port=62220 + n) for n in (1, 2))
+        driver.create(one)
+        world.unload(self.kind)
+        driver.create(two)
+        assert ["", ""] == [driver.read(spec).drift for spec in (one, two)]
+
+
 class TestHaproxy:
     """What HAProxy alone needs."""
 

@@ -1,0 +1,65 @@
+"""What iptables has loaded, from one listing of it. Pure.
+
+Runs on the host too: standard library alone.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Tuple
+
+# The chain of UFW's that leads to each of ours in the filter table.
+NAT, INPUT, FORWARD = "GRAPPE-DNAT", "GRAPPE-INPUT", "GRAPPE-FORWARD"
+JUMPS = {INPUT: "ufw-before-input", FORWARD: "ufw-before-forward"}
+
+# What people allow by `ufw allow` comes after ours: it must not let students' servers in.
+USERS = {"ufw-before-input": "ufw-user-input", "ufw-before-forward": "ufw-user-forward"}
+
+
+class Chains:
+    """The rules that are loaded.
+
+    With thousands of rules every run of iptables fetches them all, so it is asked once.
+
+    Args:
+        listing: What `iptables-save` prints.
+
+    """
+
+    def __init__(self, listing: str) -> None:
+        self._rules: Dict[Tuple[str, str], List[str]] = {}
+        table = ""
+        for line in listing.splitlines():
+            if line.startswith("*"):
+                table = line[1:]
+            elif line.startswith("-A "):
+                self._rules.setdefault((table, line.split(None, 2)[1]), []).append(line)
+
+    def rules(self, table: str, chain: str) -> List[str]:
+        """Return the rules of a chain; none where there is no such chain."""
+        return self._rules.get((table, chain), [])
+
+    def place(self, table: str, chain: str, target: str) -> int:
+        """Return the number of a chain's rule that leads to another chain; 0 for none."""
+        rules, line = self.rules(table, chain), f"-A {chain} -j {target}"
+        return rules.index(line) + 1 if line in rules else 0
+
+    def has_jump(self, table: str, chain: str, ours: str) -> bool:
+        """Whether a chain leads to ours, and before it leads to what people allow."""
+        users = self.place("filter", chain, USERS.get(chain, ""))
+        place = self.place(table, chain, ours)
+        return bool(place) and (not users or place < users)
+
+    def ufw_is_loaded(self) -> bool:
+        """Whether UFW is enabled; when it is disabled it leaves its chains behind, empty."""
+        chain = JUMPS[FORWARD]
+        return any(rule != f"-A {chain} -j {FORWARD}" for rule in self.rules("filter", chain))
+
+    def compare(self, table: str, chain: str, wanted: List[str], *, ordered: bool) -> str:
+        """Return what is wrong with the rules of a chain; nothing where they are as wanted."""
+        loaded = self.rules(table, chain)
+        if loaded == wanted or (not ordered and sorted(loaded) == sorted(wanted)):
+            return ""
+        known, there = set(wanted), set(loaded)
+        words = [f"not loaded: {line}" for line in wanted if line not in there][:3]
+        words += [f"loaded by somebody else: {line}" for line in loaded if line not in known][:3]
+        return "\n".join(words) or f"the rules of {chain} are in another order, or twice"
