@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -11,18 +12,19 @@ from typing import Any
 
 from pulumi import automation
 
-from cli import environment, labs, progress, stack
+from cli import demo_host, environment, labs, progress, stack
 from cli import sandbox as commands
 from engine import engine
 from providers import errors
 from providers.hosts import command
 from sandbox import box as boxes
-from sandbox import desk, layout
+from sandbox import desk, layout, systems
 from views import card
 
 NAME, NUMBER = "demo", 1
 # The golden image that its servers start from, and the recipe that it is made by.
 IMAGE, RECIPE = "demo-image", "standin"
+STACKS = (NAME, IMAGE, demo_host.NAME)
 HINTS = """\
 In the sandbox:     ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10
 Look at it:         ./lab check demo    ./lab graph demo    ./lab explain demo    ./lab top demo
@@ -38,23 +40,29 @@ def run(options: argparse.Namespace) -> int:
     if options.down:
         return _down(options, box)
     question = (
-        "Grappe needs root to make a throwaway lab host on this machine "
-        "(namespaces, no change to your network). Continue?"
+        "Grappe needs root to make a throwaway lab host on this machine (namespaces, no change to "
+        "your network; limits of your kernel are raised until --down). Continue?"
     )
-    if not boxes.status(box).up and not progress.ask(question, yes=options.yes):
-        return 1
+    if not boxes.status(box).up:
+        if not progress.ask(question, yes=options.yes):
+            return 1
+        if box.system is systems.LXD:
+            # The lab sheet begins with a bare server, and so do we.
+            box = dataclasses.replace(box, asked=systems.BARE)
     commands.have_packages()
     with progress.step("engine") as step:
         found = engine.ensure(step.say)
         step.detail = f"pulumi {found.version}, {found.source}"
     environment.apply()
     fresh = commands.bring_up(box, image=False)
+    os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
     # In a run that is to print JSON, nothing else goes to standard output.
     with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
-        for name in (NAME, IMAGE):
+        for name in STACKS:
             if fresh and stack.file_of(name).exists():
                 # The lab host that the state knows is gone, and all that was on it.
                 stack.forget(argparse.Namespace(name=name, yes=True))
+        demo_host.bring_up(box, fresh=fresh)
         servers = _bring_lab_up(box)
     with progress.step("from the workstation") as step:
         password = stack.select(NAME).get_config("grappe:password").value
@@ -73,8 +81,8 @@ def _bring_lab_up(box: layout.Layout) -> list[dict[str, Any]]:
     _write_stacks(box)
     for name in (IMAGE, NAME):
         sys.stderr.write(f"… pulumi up -s {name}\n")
-        stack.up(argparse.Namespace(name=name, rebuild=None))
-    return list(stack.select(NAME).outputs()["servers"].value)
+        outputs = stack.bring_up(name)
+    return list(outputs["servers"].value)
 
 
 def _down(options: argparse.Namespace, box: layout.Layout) -> int:
@@ -90,11 +98,14 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
             sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
         # The lab host is gone, or goes, and everything that was on it.
         stack.forget(argparse.Namespace(name=name, yes=True))
+    if up:
+        demo_host.leave(box)
+    elif stack.file_of(demo_host.NAME).exists():
+        stack.forget(argparse.Namespace(name=demo_host.NAME, yes=True))
     return commands.down(options)
 
 
 def _write_stacks(box: layout.Layout) -> None:
-    os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
     common = {"host": box.host_url, "domain": "", "alias": "", "lab_host": False,
               "second_disk": "", "daemon": "", "relay": ""}  # fmt: skip
     if not stack.file_of(IMAGE).exists():

@@ -40,7 +40,7 @@ def have_packages(*, browser: bool = False) -> None:
 def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
     """Bring a sandbox up, step by step, with an image in it; return whether it is a fresh one."""
     with progress.step("lab host") as step:
-        step.say(f"{box.system.title}, UFW and HAProxy")
+        step.say(box.system.title + (", UFW and HAProxy" if box.system.program else ""))
         for machine in box.machines:
             recipe.disk(machine.system)
         fresh = boxes.up(box, step.say)

@@ -91,12 +91,24 @@ def _set_secret(name: str, key: str, value: str) -> None:
 
 def up(options: argparse.Namespace) -> int:
     """Bring a stack up; go on where an interrupted run ended."""
-    stack = select(options.name)
-    unlock(stack, options.name)
-    if options.rebuild is not None:
-        _mark(stack, options.rebuild)
-    stack.up(on_output=_echo, on_error=_echo, color=_colour(), continue_on_error=False)
+    bring_up(options.name, options.rebuild)
     return 0
+
+
+def bring_up(name: str, rebuild: list[str] | None = None) -> automation.OutputMap:
+    """Bring a stack up; return its outputs.
+
+    Args:
+        name: The stack.
+        rebuild: Servers to make anew, all where the list is empty.
+
+    """
+    stack = select(name)
+    unlock(stack, name)
+    if rebuild is not None:
+        _mark(stack, rebuild)
+    done = stack.up(on_output=_echo, on_error=_echo, color=_colour(), continue_on_error=False)
+    return done.outputs
 
 
 def _mark(stack: automation.Stack, names: list[str]) -> None:

@@ -14,7 +14,8 @@ from sandbox import layout
 
 SANDBOX = "grappe-test"
 # The others are tests' own: the lab host that a lab moves to, one with Incus, and a bare one.
-SANDBOXES = (SANDBOX, "grappe-other", "grappe-test-incus", "grappe-test-bare")
+SANDBOXES = (SANDBOX, "grappe-other", "grappe-test-incus", "grappe-test-bare",
+             "grappe-test-demo")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:

@@ -58,7 +58,7 @@ class Engine:
 def find() -> Engine | None:
     """Return the engine that is there already, if one is."""
     on_path = shutil.which("pulumi")
-    if on_path:
+    if on_path and not on_path.startswith(f"{_home()}/"):
         version = _version(on_path)
         if version and _numbers(version) >= OLDEST and shutil.which("pulumi-language-python"):
             return Engine(None, version, "on PATH")

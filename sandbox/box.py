@@ -32,8 +32,10 @@ def up(box: layout.Layout, say: Progress) -> bool:
     """Bring the sandbox up; return whether there was anything to do."""
     if status(box).up:
         return False
+    box = dataclasses.replace(box, asked=box.system)
     down(box)
     box.folder.mkdir(parents=True)
+    box.noted.write_text(box.system.name)
     say("network: lab host, workstation, relay")
     network.up(box)
     say("lab host and relay: booting")

@@ -71,9 +71,15 @@ class Machine:
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """One sandbox; `name` is the prefix of its three namespaces."""
+    """One sandbox.
+
+    Attributes:
+        name: The prefix of its three namespaces.
+        asked: What its lab host is to be, where its name does not say so.
+    """
 
     name: str = "grappe"
+    asked: systems.System | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         # Folders of this name are removed as root.
@@ -85,7 +91,11 @@ class Layout:
 
     @property
     def system(self) -> systems.System:
-        """What the lab host is; the sandbox's name says so."""
+        """What the lab host is, or was when it was new: as asked, or as its name says."""
+        if self.asked:
+            return self.asked
+        if self.noted.exists():
+            return systems.ALL[self.noted.read_text()]
         for system in systems.ALL.values():
             if system.suffix and self.name.endswith(system.suffix):
                 return system
@@ -132,6 +142,16 @@ class Layout:
     def folder(self) -> pathlib.Path:
         """What belongs to this sandbox alone, gone after `down`."""
         return cache() / "sandboxes" / self.name
+
+    @property
+    def noted(self) -> pathlib.Path:
+        """Where the name of the lab host's system is noted while the sandbox is up."""
+        return self.folder / "system"
+
+    @property
+    def workstation_ssh_config(self) -> pathlib.Path:
+        """The ssh_config of the workstation, which reaches the machines directly."""
+        return self.folder / "workstation_ssh_config"
 
     @property
     def ssh_config(self) -> pathlib.Path:

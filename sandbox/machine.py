@@ -118,7 +118,7 @@ def ssh(
 
 
 def write_ssh_config(box: layout.Layout) -> None:
-    """Write what a plain `ssh` on this machine needs to reach the machines."""
+    """Write what a plain `ssh` on this machine, and on the workstation, needs for the machines."""
     hosts = []
     known = []
     for machine in box.machines:
@@ -142,7 +142,10 @@ def write_ssh_config(box: layout.Layout) -> None:
     (box.folder / "known_hosts").write_text("".join(known))
     # Everything else is as the user's own ssh has it.
     rest = "Match all\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
-    box.ssh_config.write_text("".join(hosts) + rest)
+    text = "".join(hosts) + rest
+    box.ssh_config.write_text(text)
+    direct = [line for line in text.splitlines(keepends=True) if "ProxyCommand" not in line]
+    box.workstation_ssh_config.write_text("".join(direct))
 
 
 def _is_up(box: layout.Layout, name: str) -> bool:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import pathlib
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from cli import environment
 from cli import sandbox as commands
 from components.lab_host import scripts
+from engine import plugin
 from providers.host_preflight.model import HostPreflightSpec
 from providers.host_preflight.resource import HostPreflightProvider
 from providers.hosts import connection, gateway, url
@@ -154,29 +151,15 @@ def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: gateway.Host)
     assert not lab_host.run(["test", "-e", "/var/lib/grappe-host"], check=False).ok
 
 
-def _has_plugin() -> bool:
-    env = {**os.environ, **environment.prepare(lambda _text: None)}
-    listed = subprocess.run(
-        ["pulumi", "plugin", "ls", "--json"], capture_output=True, text=True, check=False, env=env
-    )
-    return listed.returncode == 0 and any(
-        plugin["name"] == "command" for plugin in json.loads(listed.stdout)
-    )
-
-
 def test_the_host_stack_by_the_real_plugin(
-    project: Project, box: layout.Layout, spec: LabHostSpec, lab_host: gateway.Host,
-    tmp_path: pathlib.Path,
-) -> None:  # fmt: skip
+    project: Project, box: layout.Layout, spec: LabHostSpec, lab_host: gateway.Host
+) -> None:
     """Previewed, brought up, nothing to do, and taken down; run on the workstation."""
-    if not _has_plugin():
+    if not plugin.ensure("pulumi_command"):
         pytest.skip("pulumi-command's plugin is not installed, and cannot be had here")
     # pulumi-command dials by itself: from where the host is reached directly.
-    direct = tmp_path / "ssh_config"
-    lines = box.ssh_config.read_text().splitlines()
-    direct.write_text("\n".join(line for line in lines if "ProxyCommand" not in line) + "\n")
     project.host("host", second_disk=spec.second_disk)
-    env = {**project.env, "GRAPPE_SSH_CONFIG": str(direct)}
+    env = {**project.env, "GRAPPE_SSH_CONFIG": str(box.workstation_ssh_config)}
 
     def pulumi(*words: str) -> str:
         argv = ["ip", "netns", "exec", box.workstation, "pulumi", *words, "-s", "host"]
@@ -195,16 +178,11 @@ def test_the_host_stack_by_the_real_plugin(
     assert "Status: inactive" in run(lab_host, "ufw status")
 
 
-def test_the_connection_is_ssh_s_own(
-    box: layout.Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path
-) -> None:
+def test_the_connection_is_ssh_s_own(box: layout.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """ssh_config, keys and known_hosts count for pulumi-command too; a jump host is refused."""
     with pytest.raises(Exception, match="behind another host"):
         connection.resolve(url.parse(box.host_url))
-    direct = tmp_path / "ssh_config"
-    lines = box.ssh_config.read_text().splitlines()
-    direct.write_text("\n".join(line for line in lines if "ProxyCommand" not in line) + "\n")
-    monkeypatch.setenv("GRAPPE_SSH_CONFIG", str(direct))
+    monkeypatch.setenv("GRAPPE_SSH_CONFIG", str(box.workstation_ssh_config))
     found = connection.resolve(url.parse(box.host_url))
     assert (layout.HOST_ADDRESS, 22, "root") == (found.host, found.port, found.user)
     assert found.host_key.startswith("ssh-ed25519 ")

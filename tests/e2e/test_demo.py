@@ -1,0 +1,48 @@
+"""The one command: from a bare server to a lab that answers, and back to nothing."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+
+import pytest
+
+from cli import environment
+from sandbox import box as boxes
+from sandbox import layout
+from sandbox.trial import Trial
+
+pytestmark = pytest.mark.sandbox
+
+LIMIT = pathlib.Path("/proc/sys/fs/inotify/max_user_instances")
+
+
+@pytest.fixture
+def trial(tmp_path: pathlib.Path) -> Iterator[Trial]:
+    """A project without a sandbox."""
+    box = layout.Layout("grappe-test-demo")
+    boxes.down(box)
+    made = Trial(tmp_path, box, environment.prepare(lambda _text: None))
+    made.env.pop("GRAPPE_SSH_CONFIG", None)
+    yield made
+    boxes.down(box)
+
+
+def test_from_nothing_twice_and_back(trial: Trial) -> None:
+    """A bare server, a golden image, a student's lab, the tunnel; again nothing to do; all gone."""
+    before = LIMIT.read_text()
+    said = trial.lab("demo", "--yes", "--json")
+    assert "a bare Debian 12" in said
+    assert "2 servers: ssh, http and https, each its own" in said
+    assert "both domains by the tunnel, http and https" in said
+    (cards,) = [line for line in said.splitlines() if line.startswith("[{")]
+    assert ["yuno1", "yuno2"] == [server["name"] for server in json.loads(cards)]
+
+    again = trial.lab("demo", "--yes")
+    assert " created" not in again
+    assert "23 unchanged" in again
+
+    trial.lab("demo", "--down")
+    assert not boxes.status(trial.box).namespaces
+    assert before == LIMIT.read_text()
