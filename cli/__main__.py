@@ -24,15 +24,8 @@ def main() -> int:
         # Who reads what we print has read enough.
         sys.stderr.close()
         return 0
-    except Exception as error:
-        if type(error).__module__.startswith("pulumi.automation"):
-            # What it streamed on the way says more; what it did not stream stands here alone.
-            said = [line.strip() for line in str(error).splitlines() if "error:" in line]
-            sys.stderr.write(f"error: pulumi failed: {said[-1] if said else 'see above'}\n")
-        elif isinstance(error, OSError):
-            sys.stderr.write(f"error: {error}\n")
-        else:
-            raise
+    except OSError as error:
+        sys.stderr.write(f"error: {error}\n")
     # Of what only looks, 1 is an answer, and this is none.
     return 2 if module in {"cli.check", "cli.doctor"} else 1
 

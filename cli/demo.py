@@ -10,8 +10,6 @@ import os
 import sys
 from typing import Any
 
-from pulumi import automation
-
 from cli import demo_host, environment, labs, progress, stack
 from cli import sandbox as commands
 from engine import engine
@@ -65,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         demo_host.bring_up(box, fresh=fresh)
         servers = _bring_lab_up(box)
     with progress.step("from the workstation") as step:
-        password = stack.select(NAME).get_config("grappe:password").value
+        password, _secret = stack.select(NAME).config()["grappe:password"]
         cards = [_try(box, server, password, step.say) for server in servers]
         step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
     with progress.step("from the internet") as step:
@@ -81,8 +79,8 @@ def _bring_lab_up(box: layout.Layout) -> list[dict[str, Any]]:
     _write_stacks(box)
     for name in (IMAGE, NAME):
         sys.stderr.write(f"… pulumi up -s {name}\n")
-        outputs = stack.bring_up(name)
-    return list(outputs["servers"].value)
+        stack.up(argparse.Namespace(name=name, rebuild=None))
+    return list(stack.select(NAME).outputs()["servers"])
 
 
 def _down(options: argparse.Namespace, box: layout.Layout) -> int:
@@ -94,7 +92,7 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
             if up:
                 stack.down(argparse.Namespace(name=name))
                 continue
-        except automation.CommandError:
+        except errors.CommandError:
             sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
         # The lab host is gone, or goes, and everything that was on it.
         stack.forget(argparse.Namespace(name=name, yes=True))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
+import dataclasses
 import sys
 
-from cli import environment, progress, stack
+from cli import progress, stack
 from components.lab_host import scripts
 from engine import plugin
-from providers import errors
+from engine.stack import Stack
 from providers.hosts import gateway
 from sandbox import layout, machine
 from stacks.lab_host import LabHostSpec
@@ -37,7 +36,8 @@ def bring_up(box: layout.Layout, *, fresh: bool) -> None:
             name=NAME, lab_host=True, host=box.host_url, daemon="lxd", number=0,
             second_disk=machine.second_disk(box), post_install=False, **dict.fromkeys(unset, ""),
         ))  # fmt: skip
-    _pulumi(box, "up")
+    sys.stderr.write(f"… pulumi up -s {NAME}\n")
+    _stack(box).run(*stack.UP)
 
 
 def leave(box: layout.Layout) -> None:
@@ -45,7 +45,7 @@ def leave(box: layout.Layout) -> None:
     if not is_bare(box):
         return
     if stack.file_of(NAME).exists():
-        _pulumi(box, "destroy")
+        _stack(box).run(*stack.DOWN)
         return
     host = gateway.connect(box.host_url)
     for script in reversed(scripts.of(_spec(box))):
@@ -79,18 +79,8 @@ def _run_scripts(box: layout.Layout) -> None:
     )
 
 
-def _pulumi(box: layout.Layout, action: str) -> None:
-    """Run pulumi on the workstation: pulumi-command dials the server itself, through no other."""
-    sys.stderr.write(f"… pulumi {action} -s {NAME}\n")
-    argv = ["ip", "netns", "exec", box.workstation, "pulumi", action, "--yes", "--skip-preview",
-            "-s", NAME]  # fmt: skip
-    env = {**os.environ, "GRAPPE_SSH_CONFIG": str(box.workstation_ssh_config)}
-    with subprocess.Popen(
-        argv, cwd=environment.ROOT, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        text=True,
-    ) as running:  # fmt: skip
-        for line in running.stdout or ():
-            sys.stdout.write(line)
-            sys.stdout.flush()
-    if running.returncode:
-        raise errors.CommandError(f"`pulumi {action} -s {NAME}` failed, as said above")
+def _stack(box: layout.Layout) -> Stack:
+    """Return the stack, run on the workstation: pulumi-command dials the server itself."""
+    through = ("ip", "netns", "exec", box.workstation, "env",
+               f"GRAPPE_SSH_CONFIG={box.workstation_ssh_config}")  # fmt: skip
+    return dataclasses.replace(stack.select(NAME), through=through)

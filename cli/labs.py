@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 from cli import stack as stacks
+from engine.stack import Stack
 from providers import base, errors, wire
 from stacks import kinds
 from stacks.golden import GoldenSpec
@@ -42,8 +43,7 @@ def load(name: str) -> Lab:
         raise errors.BadInputError(
             f"{name} is no student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
         )
-    servers = stack.outputs().get("servers")
-    return Lab(name, spec, list(servers.value) if servers else [])
+    return Lab(name, spec, list(stack.outputs().get("servers", [])))
 
 
 def standing(name: str) -> Lab:
@@ -63,11 +63,11 @@ def names() -> list[str]:
     )
 
 
-def _read(name: str) -> tuple[AnySpec, Any]:
+def _read(name: str) -> tuple[AnySpec, Stack]:
     stack = stacks.select(name)
-    config = stack.get_all_config()
-    texts = {key: value.value for key, value in config.items()}
-    secrets = [key for key, value in config.items() if value.secret]
+    config = stack.config()
+    texts = {key: text for key, (text, _secret) in config.items()}
+    secrets = [key for key, (_text, secret) in config.items() if secret]
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
     except wire.Mistakes as mistakes:

@@ -1,10 +1,9 @@
-"""A student's stack: its file, and thin commands over the Automation API."""
+"""A stack as its user knows it: its file, and thin commands over the engine's."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import pathlib
 import secrets
 import socket
@@ -12,15 +11,17 @@ import sys
 from typing import Any
 
 import yaml
-from pulumi import automation
 
 from cli import environment, progress
+from engine.stack import Stack
 from providers import base, errors, wire
-from providers.hosts import command, gateway
+from providers.hosts import gateway
 from providers.lxd import daemon, ownership
 from stacks import golden, kinds, lab_host, settings, spec
 
 PROJECT = "grappe"
+UP = ("up", "--yes", "--skip-preview")
+DOWN = ("destroy", "--yes", "--skip-preview")
 
 
 def new(options: argparse.Namespace) -> int:
@@ -41,9 +42,10 @@ def new(options: argparse.Namespace) -> int:
         raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
     path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     try:
-        select(options.name)
+        stack = select(options.name)
         if options.post_install:
-            _set_secret(options.name, settings.PASSWORD, secrets.token_urlsafe(12))
+            key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
+            stack.set_secret(key, secrets.token_urlsafe(12))
     except BaseException:
         path.unlink()
         raise
@@ -80,40 +82,19 @@ def _summary(planned: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -
     )
 
 
-def _set_secret(name: str, key: str, value: str) -> None:
-    """Set a secret of a stack; it travels on standard input, for an argv is everybody's to see."""
-    argv = ["pulumi", "-C", str(environment.ROOT), "config", "set", "--secret",
-            f"{settings.NAMESPACE}:{key}", "-s", name]  # fmt: skip
-    done = command.execute(argv, stdin=value.encode())
-    if not done.ok:
-        raise errors.CommandError(f"grappe:{key} could not be set", seen=done.tail())
-
-
 def up(options: argparse.Namespace) -> int:
     """Bring a stack up; go on where an interrupted run ended."""
-    bring_up(options.name, options.rebuild)
+    stack = select(options.name)
+    unlock(stack)
+    if options.rebuild is not None:
+        _mark(stack, options.rebuild)
+    stack.run(*UP)
     return 0
 
 
-def bring_up(name: str, rebuild: list[str] | None = None) -> automation.OutputMap:
-    """Bring a stack up; return its outputs.
-
-    Args:
-        name: The stack.
-        rebuild: Servers to make anew, all where the list is empty.
-
-    """
-    stack = select(name)
-    unlock(stack, name)
-    if rebuild is not None:
-        _mark(stack, rebuild)
-    done = stack.up(on_output=_echo, on_error=_echo, color=_colour(), continue_on_error=False)
-    return done.outputs
-
-
-def _mark(stack: automation.Stack, names: list[str]) -> None:
+def _mark(stack: Stack, names: list[str]) -> None:
     """Mark a stack's servers, all where none is named: the next `up` makes them anew."""
-    deployment = stack.export_stack().deployment or {}
+    deployment = stack.export().get("deployment") or {}
     known = {
         item["inputs"]["name"]: item["inputs"]
         for item in deployment.get("resources", [])
@@ -139,16 +120,16 @@ def _mark(stack: automation.Stack, names: list[str]) -> None:
 def preview(options: argparse.Namespace) -> int:
     """Show what `up` would do."""
     stack = select(options.name)
-    unlock(stack, options.name)
-    stack.preview(on_output=_echo, on_error=_echo, color=_colour())
+    unlock(stack)
+    stack.run("preview")
     return 0
 
 
 def down(options: argparse.Namespace) -> int:
     """Take a stack down; its file stays."""
     stack = select(options.name)
-    unlock(stack, options.name)
-    stack.destroy(on_output=_echo, on_error=_echo, color=_colour())
+    unlock(stack)
+    stack.run(*DOWN)
     return 0
 
 
@@ -163,19 +144,19 @@ def forget(options: argparse.Namespace) -> int:
     if not progress.ask(question, yes=options.yes):
         return 1
     stack = select(options.name)
-    unlock(stack, options.name)
-    deployment = stack.export_stack()
-    gone = dict(deployment.deployment or {})
+    unlock(stack)
+    state = stack.export()
+    gone = dict(state.get("deployment") or {})
     kept = [item for item in gone.get("resources", []) if item["type"] == "pulumi:pulumi:Stack"]
     for item in kept:
         item.pop("outputs", None)
     gone["resources"], gone["pending_operations"] = kept, []
-    stack.import_stack(automation.Deployment(version=deployment.version, deployment=gone))
+    stack.replace({**state, "deployment": gone})
     sys.stderr.write(f"{options.name} is forgotten; ./lab up {options.name} makes it anew\n")
     return 0
 
 
-def select(name: str) -> automation.Stack:
+def select(name: str) -> Stack:
     """Return a stack of this folder; one that has only its file is made."""
     environment.apply()
     if not file_of(name).exists():
@@ -187,13 +168,15 @@ def select(name: str) -> automation.Stack:
             seen=f"stacks: {', '.join(known) or 'none'}",
             do=f"./lab new {name} --number N --host URL",
         )
-    workspace = automation.LocalWorkspace(work_dir=str(environment.ROOT))
-    return automation.Stack.create_or_select(name, workspace)
+    stack = Stack(name, environment.ROOT)
+    if not (environment.STATE / ".pulumi" / "stacks" / PROJECT / f"{name}.json").exists():
+        stack.make()
+    return stack
 
 
-def unlock(stack: automation.Stack, name: str) -> None:
+def unlock(stack: Stack) -> None:
     """Clear the lock of a run of this machine whose process is gone."""
-    for path in sorted((environment.STATE / ".pulumi" / "locks").rglob(f"{name}/*.json")):
+    for path in sorted((environment.STATE / ".pulumi" / "locks").rglob(f"{stack.name}/*.json")):
         held = json.loads(path.read_text())
         here = held.get("hostname") == socket.gethostname()
         if here and not pathlib.Path("/proc", str(held.get("pid"))).exists():
@@ -205,12 +188,3 @@ def unlock(stack: automation.Stack, name: str) -> None:
 def file_of(name: str) -> pathlib.Path:
     """Return where a stack's file is."""
     return environment.ROOT / "stacks" / f"Pulumi.{name}.yaml"
-
-
-def _echo(text: str) -> None:
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    sys.stdout.flush()
-
-
-def _colour() -> str:
-    return "always" if sys.stdout.isatty() and not os.environ.get("NO_COLOR") else "never"

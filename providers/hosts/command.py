@@ -105,12 +105,12 @@ def wait_until(
         time.sleep(pause)
 
 
-def attach(argv: Sequence[str]) -> int:
-    """Run argv with our own standard streams; return its exit status.
+def attach(argv: Sequence[str], stdout: IO[str] | None = None) -> int:
+    """Run argv with our own standard streams, or another output; return its exit status.
 
     A Ctrl-C reaches it too, and is its own to handle: we wait until it has.
     """
-    child = subprocess.Popen(list(argv))
+    child = subprocess.Popen(list(argv), stdout=stdout)
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return child.wait()

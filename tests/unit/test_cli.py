@@ -63,6 +63,7 @@ def test_new_refuses_before_it_writes(
 class Stack:
     """A stack that counts how often its lock was cleared."""
 
+    name = "bob"
     cancelled = 0
 
     def cancel(self) -> None:
@@ -88,7 +89,7 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
     folder.mkdir(parents=True)
     (folder / "1.json").write_text(json.dumps({"pid": pid, "hostname": hostname}))
     held = Stack()
-    stack.unlock(held, "bob")  # type: ignore[arg-type]
+    stack.unlock(held)  # type: ignore[arg-type]
     assert cleared == held.cancelled
 
 
