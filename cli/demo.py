@@ -22,7 +22,6 @@ from views import card
 NAME, NUMBER = "demo", 1
 # The golden image that its servers start from, and the recipe that it is made by.
 IMAGE, RECIPE = "demo-image", "standin"
-STACKS = (NAME, IMAGE, demo_host.NAME)
 HINTS = """\
 In the sandbox:     ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10
 Look at it:         ./lab check demo    ./lab graph demo    ./lab explain demo    ./lab top demo
@@ -44,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if not boxes.status(box).up:
         if not progress.ask(question, yes=options.yes):
             return 1
-        if box.system is systems.LXD:
+        if box.system is not systems.INCUS:
             # The lab sheet begins with a bare server, and so do we.
             box = dataclasses.replace(box, asked=systems.BARE)
     commands.have_packages()
@@ -56,11 +55,11 @@ def run(options: argparse.Namespace) -> int:
     os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
     # In a run that is to print JSON, nothing else goes to standard output.
     with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
-        for name in STACKS:
+        for name in (NAME, IMAGE):
             if fresh and stack.file_of(name).exists():
                 # The lab host that the state knows is gone, and all that was on it.
                 stack.forget(argparse.Namespace(name=name, yes=True))
-        demo_host.bring_up(box, fresh=fresh)
+        demo_host.bring_up(box)
         servers = _bring_lab_up(box)
     with progress.step("from the workstation") as step:
         password, _secret = stack.select(NAME).config()["grappe:password"]
@@ -96,10 +95,7 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
             sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
         # The lab host is gone, or goes, and everything that was on it.
         stack.forget(argparse.Namespace(name=name, yes=True))
-    if up:
-        demo_host.leave(box)
-    elif stack.file_of(demo_host.NAME).exists():
-        stack.forget(argparse.Namespace(name=demo_host.NAME, yes=True))
+    demo_host.forget()
     return commands.down(options)
 
 

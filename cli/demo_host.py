@@ -17,44 +17,39 @@ from stacks.lab_host import LabHostSpec
 NAME = "demo-host"
 
 
-def bring_up(box: layout.Layout, *, fresh: bool) -> None:
+def bring_up(box: layout.Layout) -> None:
     """Make the sandbox's bare server a lab host; one that is one already stays as it is.
 
     By the host stack; where pulumi-command's plugin cannot be had, by its scripts.
     """
-    if not is_bare(box):
+    if box.system.program:
         return
+    if not box.made.exists():
+        # What the state knows is another server, whose second disk had another name.
+        forget()
     if not plugin.ensure("pulumi_command"):
-        stack.file_of(NAME).unlink(missing_ok=True)
         _run_scripts(box)
-        return
-    if fresh or not stack.file_of(NAME).exists():
-        # Its second disk has another name each time.
-        stack.file_of(NAME).unlink(missing_ok=True)
-        unset = ("recipe", "alias", "workstation", "image", "domain", "login", "relay")
-        stack.new(argparse.Namespace(
-            name=NAME, lab_host=True, host=box.host_url, daemon="lxd", number=0,
-            second_disk=machine.second_disk(box), post_install=False, **dict.fromkeys(unset, ""),
-        ))  # fmt: skip
-    sys.stderr.write(f"… pulumi up -s {NAME}\n")
-    _stack(box).run(*stack.UP)
+    else:
+        if not stack.file_of(NAME).exists():
+            _new(box)
+        sys.stderr.write(f"… pulumi up -s {NAME}\n")
+        _stack(box).run(*stack.UP)
+    box.made.touch()
 
 
-def leave(box: layout.Layout) -> None:
-    """Undo what was done to the server, as far as that is safe."""
-    if not is_bare(box):
-        return
+def forget() -> None:
+    """Forget the lab host, which is gone as a whole, or goes."""
     if stack.file_of(NAME).exists():
-        _stack(box).run(*stack.DOWN)
-        return
-    host = gateway.connect(box.host_url)
-    for script in reversed(scripts.of(_spec(box))):
-        host.run(["sh", "-c", script.undo], timeout=600)
+        stack.forget(argparse.Namespace(name=NAME, yes=True))
+        stack.file_of(NAME).unlink()
 
 
-def is_bare(box: layout.Layout) -> bool:
-    """Whether the sandbox's lab host was a bare server when it was new."""
-    return not box.system.program
+def _new(box: layout.Layout) -> None:
+    unset = ("recipe", "alias", "workstation", "image", "domain", "login", "relay")
+    stack.new(argparse.Namespace(
+        name=NAME, lab_host=True, host=box.host_url, daemon="lxd", number=0,
+        second_disk=machine.second_disk(box), post_install=False, **dict.fromkeys(unset, ""),
+    ))  # fmt: skip
 
 
 def _spec(box: layout.Layout) -> LabHostSpec:
@@ -66,10 +61,10 @@ def _spec(box: layout.Layout) -> LabHostSpec:
 
 def _run_scripts(box: layout.Layout) -> None:
     with progress.step("bare server") as step:
-        host = gateway.connect(box.host_url)
-        if host.run(["test", "-e", "/var/lib/grappe-host"], check=False).ok:
+        if box.made.exists():
             step.detail = "a lab host already"
             return
+        host = gateway.connect(box.host_url)
         for script in scripts.of(_spec(box)):
             step.say(script.name)
             host.run(["sh", "-c", script.do], timeout=600)
@@ -83,4 +78,6 @@ def _stack(box: layout.Layout) -> Stack:
     """Return the stack, run on the workstation: pulumi-command dials the server itself."""
     through = ("ip", "netns", "exec", box.workstation, "env",
                f"GRAPPE_SSH_CONFIG={box.workstation_ssh_config}")  # fmt: skip
-    return dataclasses.replace(stack.select(NAME), through=through)
+    found = stack.select(NAME)
+    stack.unlock(found)
+    return dataclasses.replace(found, through=through)

@@ -29,7 +29,7 @@ def prepare(say: progress.Say) -> dict[str, str]:
         # The engine's garbage collector runs more seldom: 20 MB a run for a tenth of its time.
         "GOGC": os.environ.get("GOGC", "400"),
     }
-    if found.folder:
+    if found.folder and not os.environ.get("PATH", "").startswith(f"{found.folder}{os.pathsep}"):
         variables["PATH"] = f"{found.folder}{os.pathsep}{os.environ.get('PATH', '')}"
     if found.source == "built":
         # Where the installer is out of reach, so are plugins: do not wait for them each run.

@@ -39,6 +39,9 @@ def have_packages(*, browser: bool = False) -> None:
 
 def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
     """Bring a sandbox up, step by step, with an image in it; return whether it is a fresh one."""
+    if not boxes.status(box).up:
+        # What a dead one was says nothing of the next.
+        boxes.down(box)
     with progress.step("lab host") as step:
         step.say(box.system.title + (", UFW and HAProxy" if box.system.program else ""))
         for machine in box.machines:

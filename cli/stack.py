@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import pathlib
 import secrets
 import socket
@@ -169,7 +170,8 @@ def select(name: str) -> Stack:
             do=f"./lab new {name} --number N --host URL",
         )
     stack = Stack(name, environment.ROOT)
-    if not (environment.STATE / ".pulumi" / "stacks" / PROJECT / f"{name}.json").exists():
+    state = environment.STATE / ".pulumi" / "stacks" / PROJECT / f"{name}.json"
+    if "PULUMI_BACKEND_URL" in os.environ or not state.exists():
         stack.make()
     return stack
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 
 from engine import engine
+from providers import errors
 from providers.hosts import command
 
 
@@ -20,14 +21,16 @@ def ensure(package: str) -> bool:
     if found is None:
         return False
     program = str(found.folder / "pulumi") if found.folder else "pulumi"
-    name = package.removeprefix("pulumi_")
+    name, version = package.removeprefix("pulumi_"), importlib.metadata.version(package)
     listed = command.execute([program, "plugin", "ls", "--json"])
-    if listed.ok and any(each["name"] == name for each in json.loads(listed.stdout)):
+    there = json.loads(listed.stdout) if listed.ok else []
+    if any(each["name"] == name and each.get("version") in (version, None, "") for each in there):
         return True
     if found.source == "built":
         # Where the installer is out of reach, so are plugins.
         return False
-    version = importlib.metadata.version(package)
-    return command.execute(
-        [program, "plugin", "install", "resource", name, version], timeout=600
-    ).ok
+    argv = [program, "plugin", "install", "resource", name, version, "--exact"]
+    try:
+        return command.execute(argv, timeout=600).ok
+    except errors.CommandError:
+        return False

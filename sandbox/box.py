@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import pathlib
 import shlex
 import shutil
 from collections.abc import Callable
 
+from components.lab_host import scripts
 from providers import errors
 from providers.hosts import command
 from sandbox import layout, machine, network, recipe
 
+LIMITS = [f"/proc/sys/{key}" for key in scripts.LIMITS]
 HERE = pathlib.Path(__file__).parent
 Progress = Callable[[str], None]
 
@@ -32,9 +35,10 @@ def up(box: layout.Layout, say: Progress) -> bool:
     """Bring the sandbox up; return whether there was anything to do."""
     if status(box).up:
         return False
-    box = dataclasses.replace(box, asked=box.system)
     down(box)
+    box = dataclasses.replace(box, asked=box.system)
     box.folder.mkdir(parents=True)
+    box.limits.write_text(json.dumps({path: pathlib.Path(path).read_text() for path in LIMITS}))
     box.noted.write_text(box.system.name)
     say("network: lab host, workstation, relay")
     network.up(box)
@@ -56,6 +60,9 @@ def down(box: layout.Layout) -> None:
         machine.kill(each)
     machine.end_strays(box)
     network.down(box)
+    if box.limits.exists():
+        for path, value in json.loads(box.limits.read_text()).items():
+            pathlib.Path(path).write_text(value)
     shutil.rmtree(box.folder, ignore_errors=True)
     parent = box.folder.parent
     if parent.is_dir() and not any(parent.iterdir()):
@@ -65,9 +72,17 @@ def down(box: layout.Layout) -> None:
 def restart(box: layout.Layout) -> None:
     """Reboot the lab host: its disk stays, everything live is lost."""
     machine.poweroff(box, box.lab_host)
-    machine.kill(box.lab_host)
-    network.renew_host(box)
-    machine.start(box, box.lab_host)
+    for last in (False, True):
+        machine.kill(box.lab_host)
+        network.renew_host(box)
+        try:
+            machine.start(box, box.lab_host)
+        except errors.NotReadyError:
+            # Once in many boots nspawn stands still before its systemd has begun.
+            if last:
+                raise
+        else:
+            return
 
 
 def status(box: layout.Layout) -> Status:

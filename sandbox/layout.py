@@ -94,8 +94,9 @@ class Layout:
         """What the lab host is, or was when it was new: as asked, or as its name says."""
         if self.asked:
             return self.asked
-        if self.noted.exists():
-            return systems.ALL[self.noted.read_text()]
+        noted = systems.ALL.get(self.noted.read_text()) if self.noted.exists() else None
+        if noted:
+            return noted
         for system in systems.ALL.values():
             if system.suffix and self.name.endswith(system.suffix):
                 return system
@@ -142,6 +143,16 @@ class Layout:
     def folder(self) -> pathlib.Path:
         """What belongs to this sandbox alone, gone after `down`."""
         return cache() / "sandboxes" / self.name
+
+    @property
+    def made(self) -> pathlib.Path:
+        """Says that a bare lab host has become one."""
+        return self.folder / "made-a-lab-host"
+
+    @property
+    def limits(self) -> pathlib.Path:
+        """What the kernel's limits were, which are the machine's own: a host stack raises them."""
+        return self.folder / "limits.json"
 
     @property
     def noted(self) -> pathlib.Path:

@@ -111,8 +111,12 @@ def attach(argv: Sequence[str], stdout: IO[str] | None = None) -> int:
     A Ctrl-C reaches it too, and is its own to handle: we wait until it has.
     """
     child = subprocess.Popen(list(argv), stdout=stdout)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     try:
-        return child.wait()
+        status = child.wait()
     finally:
         signal.signal(signal.SIGINT, before)
+    if interrupts and status != 0:
+        raise KeyboardInterrupt
+    return status

@@ -29,6 +29,7 @@ INIT_MODE = "/var/lib/grappe/nat/before.init.mode"
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
 NAT_JUMP = ("nat", "PREROUTING", NAT)
+LOOKED_AT = {"nat": ("PREROUTING", NAT), "filter": (*JUMPS, *JUMPS.values())}
 
 JUMP_SCRIPT = (
     f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
@@ -123,9 +124,15 @@ class NatArea(Area):
     def validate(self, files: Files, staged: dict) -> None:  # type: ignore[type-arg]
         """Have iptables-restore parse what would be loaded."""
         content = files[LOAD].content
-        if content:
-            whole = _table("filter", [FORWARD, INPUT], _filtered(files)) + content
-            self.system.must(["iptables-restore", "-w", "-n", "--test"], self._step[0] or whole)
+        if not content:
+            return
+        test = ["iptables-restore", "-w", "-n", "--test"]
+        if self._step[0] and self.system.run(test, self._step[0]).status == 0:
+            return
+        # Where the step does not fit what is loaded, all of it will be loaded.
+        self._step = ("", {})
+        whole = _table("filter", [FORWARD, INPUT], _filtered(files)) + content
+        self.system.must(test, whole)
 
     def activate(self, files: Files) -> None:
         """Load the chains; never by `ufw reload`, which disables UFW when it fails.
@@ -227,7 +234,14 @@ class NatArea(Area):
         self.system.must([*argv, "-I", chain, *place, "-j", ours])
 
     def _look(self) -> Chains:
-        return Chains(self.system.must(["iptables-save"]).out)
+        listing = self.system.must(["iptables-save"]).out
+        if "is incompatible" in listing:
+            # One native rule of nftables' hides a whole table there, but no chain without it here.
+            listing = ""
+            for table, chains in LOOKED_AT.items():
+                asked = [["iptables", "-w", "-t", table, "-S", chain] for chain in chains]
+                listing += f"*{table}\n" + "".join(self.system.run(argv).out for argv in asked)
+        return Chains(listing)
 
     def _has_table(self) -> bool:
         tables = self.system.run(["nft", "list", "tables"]).out.splitlines()

@@ -210,6 +210,9 @@ class TestNat:
         world.unload(self.kind)
         driver.create(two)
         assert ["", ""] == [driver.read(spec).drift for spec in (one, two)]
+        world.unload(self.kind)
+        driver.delete(one)
+        assert "" == driver.read(two).drift
 
 
 class TestHaproxy:
