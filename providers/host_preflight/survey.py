@@ -10,7 +10,9 @@ from typing import Any, Dict, List
 from providers.preflight import survey
 
 Json = Dict[str, Any]
-PROGRAMS = ("systemctl", "apt-get", "lsblk", "findmnt")
+PROGRAMS = ("systemctl", "apt-get", "lsblk", "wipefs", "findmnt")
+# What wipefs calls a partition table.
+_TABLES = ("gpt", "PMBR", "dos")
 _DAEMONS = {"lxd": ("/var/lib/lxd/unix.socket",), "incus": ("/var/lib/incus/unix.socket",),
             "lxd-snap": ("/var/snap/lxd/common/lxd/unix.socket",)}  # fmt: skip
 
@@ -48,7 +50,7 @@ def _root() -> Json:
 
 def _disks() -> List[Json]:
     """Return every disk and what is on it: path, type, size, file system, where it is mounted."""
-    argv = ["lsblk", "-J", "-b", "-p", "-o", "PATH,TYPE,SIZE,FSTYPE,MOUNTPOINT,PTTYPE"]
+    argv = ["lsblk", "-J", "-b", "-p", "-o", "PATH,TYPE,SIZE,FSTYPE,MOUNTPOINT"]
     status, out, _err = survey.run(argv)
     if status != 0:
         return []
@@ -63,9 +65,16 @@ def _plain(entry: Json) -> Json:
         "path": entry["path"],
         "type": entry["type"],
         "size": int(entry["size"]),
-        "holds": entry.get("fstype") or ("partitions" if entry.get("pttype") else ""),
+        "holds": _held(entry["path"]) or entry.get("fstype") or "",
         "mounted": entry.get("mountpoint") or "",
     }
+
+
+def _held(path: str) -> str:
+    """Return what is on a disk, by the disk itself: lsblk asks udev, whose notes may be old."""
+    status, out, _err = survey.run(["wipefs", "--no-act", "--noheadings", "-O", "TYPE", path])
+    found = out.split() if status == 0 else []
+    return next((kind for kind in found if kind not in _TABLES), "partitions" if found else "")
 
 
 def _memory() -> int:

@@ -72,7 +72,10 @@ def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: gateway.Host) ->
         assert "is too small: 0.1 GiB" in refusals(spec, second_disk="/dev/loop15")
     finally:
         run(lab_host, "losetup -d /dev/loop15; rm /root/small")
-    run(lab_host, f"mkfs.btrfs -q {spec.second_disk}")
+    run(lab_host, f"mkfs.btrfs -q {spec.second_disk}; udevadm settle")
+    # What udev noted of a disk may be older than the disk: lsblk shows no file system then.
+    run(lab_host, f"rm -f /run/udev/data/b$(lsblk -dno MAJ:MIN {spec.second_disk} | tr -d ' ')")
+    assert not run(lab_host, f"lsblk -dno FSTYPE {spec.second_disk}").strip()
     try:
         assert "holds btrfs. If that may go: grappe:overwrite: true" in refusals(spec)
         assert "" == refusals(spec, overwrite=True)
