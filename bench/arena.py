@@ -9,7 +9,6 @@ import pathlib
 import statistics
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Self, TypeVar
 
@@ -48,11 +47,13 @@ class Arena:
             for place in range(servers)
             for way in ("ssh", "http", "https")
         ]
-        deadline = time.monotonic() + ANSWER_SECONDS
-        while ways:
-            ways = [way for way in ways if not self._answers(student, number, *way)]
-            if ways and time.monotonic() > deadline:
-                raise errors.NotReadyError(f"{student}: no answer from {ways}")
+        together(lambda way: self._wait_for(student, number, *way), ways)
+
+    def _wait_for(self, student: str, number: int, server: str, way: str) -> None:
+        command.wait_until(
+            lambda: self._answers(student, number, server, way),
+            what=f"an answer of {student}'s {server} by {way}", timeout=ANSWER_SECONDS, pause=0,
+        )  # fmt: skip
 
     def _answers(self, student: str, number: int, server: str, way: str) -> bool:
         if way == "ssh":

@@ -65,11 +65,7 @@ class StudentLab(pulumi.ComponentResource):
         )
         after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])
         room = [
-            Project(
-                lab.project,
-                ProjectSpec(**common, name=lab.project, config=lab.quota),
-                opts=after,
-            ),
+            # The first, for it takes longest.
             Network(
                 lab.bridge,
                 NetworkSpec(
@@ -79,6 +75,11 @@ class StudentLab(pulumi.ComponentResource):
                     # A server that asks for a domain of the lab gets the server itself.
                     hosts={item.domain: item.address for item in lab.servers},
                 ),
+                opts=after,
+            ),
+            Project(
+                lab.project,
+                ProjectSpec(**common, name=lab.project, config=lab.quota),
                 opts=after,
             ),
         ]

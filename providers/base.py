@@ -9,8 +9,10 @@ the module and class names of providers must not change.
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import pathlib
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
 
@@ -74,6 +76,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def configure(self, _req: dynamic.ConfigureRequest) -> None:
         """Prepare the process that serves this provider."""
         watch.end_with_engine()
+        # Nearly every run needs it, and it takes a while; a host takes as long to be reached.
+        threading.Thread(target=importlib.import_module, args=("pylxd",), daemon=True).start()
 
     def examine(self, spec: S) -> tuple[S, list[wire.Mistake]]:
         """Look at the host, read only, before anything is planned; most kinds need not."""

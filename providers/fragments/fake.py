@@ -77,31 +77,15 @@ class FakeSystem(System):
         elif action == "-I":
             place = int(rest.pop(0)) if rest[0].isdigit() else 1
             rules.insert(place - 1, " ".join(["-A", chain, *rest]))
-        elif action == "-F":
-            rules.clear()
-        elif action == "-X":
-            del self.chains[table, chain]
         return OK
 
     def _iptables_restore(self, words: list[str], stdin: str) -> Result:
-        table, loaded = "", dict(self.chains)
+        table, loaded = "", {key: list(rules) for key, rules in self.chains.items()}
         for line in stdin.splitlines():
             if line.startswith("*"):
                 table = line[1:]
-            elif line.startswith(":"):
-                loaded[table, line[1:].split()[0]] = []
-            elif line.startswith("-D "):
-                key = (table, line.split()[1])
-                if f"-A{line[2:]}" not in loaded.get(key, []):
-                    return Result(1, "", f"iptables-restore: no such rule: {line}")
-                loaded[key] = [rule for rule in loaded[key] if rule != f"-A{line[2:]}"]
-            elif line.startswith("-A "):
-                if "--to-destination :" in line:
-                    return Result(1, "", f"iptables-restore: bad destination in: {line}")
-                key = (table, line.split()[1])
-                if key not in loaded:
-                    return Result(1, "", f"iptables-restore: no chain: {line}")
-                loaded[key] = [*loaded[key], line]
+            elif line != "COMMIT" and not _restore(loaded, table, line):
+                return Result(1, "", f"iptables-restore: cannot be: {line}")
         if "--test" not in words:
             self.chains = loaded
         return OK
@@ -155,6 +139,29 @@ class FakeSystem(System):
         elif words[0] == "stop":
             self.running = False
         return OK
+
+
+def _restore(chains: dict[tuple[str, str], list[str]], table: str, line: str) -> bool:
+    """Do what a line of iptables-restore says; return whether it can be."""
+    if line.startswith(":"):
+        chains[table, line[1:].split(maxsplit=1)[0]] = []
+        return True
+    action, name, rule = line[:2], line.split()[1], f"-A{line[2:]}"
+    rules = chains.get((table, name))
+    if rules is None or "--to-destination :" in line or (action == "-D" and rule not in rules):
+        return False
+    if action == "-A":
+        rules.append(rule)
+    elif action == "-D":
+        rules.remove(rule)
+    elif action == "-F":
+        rules.clear()
+    elif action == "-X":
+        jumps = [other for others in chains.values() for other in others]
+        if rules or any(jump.endswith(f" -j {name}") for jump in jumps):
+            return False
+        del chains[table, name]
+    return True
 
 
 def sender(

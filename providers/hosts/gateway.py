@@ -231,6 +231,15 @@ def connect(text: str) -> Host:
         return _hosts[text]
 
 
+def connect_ahead(text: str) -> None:
+    """Begin to connect to a host that another process of this run is to use."""
+    where = url.parse(text)
+    if where.scheme == "ssh":
+        from providers.hosts import ssh  # noqa: PLC0415 - only where it is used
+
+        ssh.connect_ahead(where)
+
+
 @atexit.register
 def close_all() -> None:
     """End every connection of this process."""

@@ -3,28 +3,38 @@
 The first session identifies the host and then holds the connection open for
 as long as our end of its standard input is: when this process ends, however
 it ends, the connection ends with it.
+
+A run has two processes: the program, which says what there is to be, and the plugin, which
+reaches the host. The program connects ahead, while the engine starts the plugin, and the plugin
+goes on with that connection where it stands by then. It ends with the last of the two.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 import pathlib
 import queue
 import shlex
 import shutil
+import stat
 import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
 from typing import IO
 
-from providers import errors
+from providers import errors, watch
 from providers.hosts import command, gateway, url
 
 CONNECT_SECONDS = 15
 # What ssh itself exits with when the connection, not the command, failed.
 CONNECTION_FAILED = 255
 END_OF_IDENTITY = "grappe-ready"
+CONTROL = "control"
+# How long a connection that was made ahead stays when nobody uses it any more.
+IDLE_SECONDS = 2
 
 # The words of OpenSSH's client, and what they mean for a user.
 _REASONS = (
@@ -47,13 +57,27 @@ def open_connection(where: url.HostUrl) -> tuple[Ssh, gateway.Identity]:
     return connection, connection.open()
 
 
+def connect_ahead(where: url.HostUrl) -> None:
+    """Begin to connect for another process of this run; it tells what is wrong, not we."""
+    if watch.engine() is not None:
+        argv = [*_client(where, _make_folder(where), "auto", persist=f"{IDLE_SECONDS}"), "cat"]
+        nothing = subprocess.DEVNULL
+        held = subprocess.Popen(
+            argv, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
+        )
+        _ahead.append(held)
+
+
+# Sessions that end with this process.
+_ahead: list[subprocess.Popen[bytes]] = []
+
+
 class Ssh:
     """One multiplexed connection of OpenSSH's own client."""
 
     def __init__(self, where: url.HostUrl) -> None:
         self._where = where
-        self._folder = pathlib.Path(_make_folder())
-        self._control = self._folder / "control"
+        self._folder = _make_folder(where)
         self._holder: subprocess.Popen[bytes] | None = None
         self._proxies: list[subprocess.Popen[bytes]] = []
 
@@ -62,7 +86,7 @@ class Ssh:
         script = f"{gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
         log = self._folder / "log"
         with log.open("wb") as errors_of_ssh:
-            self._holder = command.start([*self._ssh("yes"), "--", script], errors_of_ssh)
+            self._holder = command.start([*self._ssh("auto"), "--", script], errors_of_ssh)
         said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
         if said is None:
             seen = log.read_text(errors="replace").strip()
@@ -92,9 +116,7 @@ class Ssh:
         """Forward a socket of the host to one of this machine."""
         local = str(self._folder / f"socket{len(list(self._folder.iterdir()))}")
         remote = self._open_to_us(path) if sudo else path
-        done = command.execute(
-            [*self._ssh("no")[:-1], "-O", "forward", "-L", f"{local}:{remote}", self._target]
-        )
+        done = self._tell("forward", "-L", f"{local}:{remote}")
         if not done.ok:
             raise errors.HostError(
                 f"{self._where}: {path} could not be forwarded", seen=done.tail()
@@ -115,22 +137,18 @@ class Ssh:
                 process.kill()
                 process.wait()
         self._holder, self._proxies = None, []
+        if (self._folder / CONTROL).exists():
+            # A connection that was made ahead ends with who went on with it.
+            self._tell("exit")
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    @property
-    def _target(self) -> str:
-        return f"{self._where.user}@{self._where.name}" if self._where.user else self._where.name
-
     def _ssh(self, master: str) -> list[str]:
-        config = os.environ.get("GRAPPE_SSH_CONFIG", "")
-        return [
-            "ssh", *(["-F", config] if pathlib.Path(config).is_file() else []),
-            "-o", f"ControlMaster={master}", "-o", f"ControlPath={self._control}",
-            "-o", "ControlPersist=no", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes",
-            "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}", "-o", "ServerAliveInterval=5",
-            "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no", "-o", "ClearAllForwardings=no",
-            *(["-p", str(self._where.port)] if self._where.port else []), "-T", self._target,
-        ]  # fmt: skip
+        return _client(self._where, self._folder, master)
+
+    def _tell(self, *what: str) -> command.CommandResult:
+        """Tell the connection something itself."""
+        *options, target = self._ssh("no")
+        return command.execute([*options, "-O", *what, target])
 
     def _open_to_us(self, path: str) -> str:
         """Have root over there serve `path` on a socket that our login may use."""
@@ -190,18 +208,47 @@ def _unreachable(where: url.HostUrl, seen: str) -> errors.HostError:
     )
 
 
-def _make_folder() -> str:
-    """Return a new private folder; a control socket's path must be short.
+def _client(
+    where: url.HostUrl, folder: pathlib.Path, master: str, *, persist: str = "no"
+) -> list[str]:
+    config = os.environ.get("GRAPPE_SSH_CONFIG", "")
+    return [
+        "ssh", *(["-F", config] if pathlib.Path(config).is_file() else []),
+        "-o", f"ControlMaster={master}", "-o", f"ControlPath={folder / CONTROL}",
+        "-o", f"ControlPersist={persist}", "-o", "BatchMode=yes",
+        "-o", "StrictHostKeyChecking=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}",
+        "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no",
+        "-o", "ClearAllForwardings=no", *(["-p", str(where.port)] if where.port else []),
+        "-T", f"{where.user}@{where.name}" if where.user else where.name,
+    ]  # fmt: skip
 
-    Folders of processes that were killed are removed on the way.
+
+def _make_folder(where: url.HostUrl) -> pathlib.Path:
+    """Return a private folder: a host's of this run, or a new one where there is no run.
+
+    A control socket's path must be short. Folders of processes that were killed are removed on
+    the way.
     """
     root = pathlib.Path(tempfile.gettempdir())
     for folder in root.glob("grappe-*-*"):
         pid = folder.name.split("-")[1]
-        if pid.isdigit() and not pathlib.Path("/proc", pid).exists() and folder.owner() == _me():
+        if pid.isdigit() and not pathlib.Path("/proc", pid).exists() and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
-    return tempfile.mkdtemp(prefix=f"grappe-{os.getpid()}-")
+    run = watch.engine()
+    if run is not None:
+        name = hashlib.sha256(str(where).encode()).hexdigest()[:8]
+        folder = root / f"grappe-{run}-{name}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        # Somebody else may have been first, in a folder that is everybody's.
+        if _is_ours(folder):
+            return folder
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"grappe-{os.getpid()}-"))
 
 
-def _me() -> str:
-    return pathlib.Path("/proc/self").owner()
+def _is_ours(folder: pathlib.Path) -> bool:
+    try:
+        seen = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) == stat.S_IRWXU

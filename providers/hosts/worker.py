@@ -24,7 +24,7 @@ from typing import IO, Any
 # Reads lines of {"id", "modules": [[name, source], ...], "module", "request"}; answers each with
 # a line of {"id", "answer": main(request)}, or {"id", "failed": what was said} where there is none.
 _PROGRAM = """
-import fcntl, json, os, signal, sys, tempfile, traceback, types
+import fcntl, json, os, signal, sys, tempfile, types
 asked, told = os.fdopen(os.dup(0), "rb"), os.dup(1)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 os.dup2(2, 1)
@@ -50,6 +50,7 @@ def act(sent):
     try:
         tell(id=sent["id"], answer=sys.modules[sent["module"]].main(sent["request"]))
     except BaseException:
+        import traceback
         tell(id=sent["id"], failed=traceback.format_exc())
 def watch(sent):
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -308,11 +308,14 @@ class Lxd:
         return client
 
 
-def load() -> None:
-    """Load what the first request needs, in a thread of its own: it takes a while."""
+def reach(url: str) -> None:
+    """Reach the daemon of a host, in a thread of its own, before somebody asks it."""
 
     def act() -> None:
-        import pylxd.exceptions  # noqa: F401, PLC0415
+        # What is wrong is told by who asks.
+        with contextlib.suppress(errors.GrappeError):
+            host = gateway.connect(url)
+            host.socket(find_socket(host))
 
     threading.Thread(target=act, daemon=True).start()
 

@@ -190,17 +190,17 @@ class NatArea(Area):
 
     def leave(self) -> None:
         """Take the jumps and the chains out of the kernel, and the table that came with them."""
-        for table, chain, ours in (
-            NAT_JUMP,
-            *(("filter", chain, ours) for ours, chain in JUMPS.items()),
-        ):
-            while (
-                self.system.run(["iptables", "-w", "-t", table, "-D", chain, "-j", ours]).status
-                == 0
-            ):
-                pass
-            if self.system.run(["iptables", "-w", "-t", table, "-F", ours]).status == 0:
-                self.system.must(["iptables", "-w", "-t", table, "-X", ours])
+        loaded, script = self._look(), ""
+        for table, jumps in (("nat", {NAT: "PREROUTING"}), ("filter", JUMPS)):
+            lines: List[str] = []
+            for ours, chain in jumps.items():
+                if loaded.has(table, ours):
+                    jump = f"{chain} -j {ours}"
+                    lines += [f"-D {jump}"] * loaded.rules(table, chain).count(f"-A {jump}")
+                    lines += [f"-F {ours}", f"-X {ours}"]
+            script += _table(table, [], lines) if lines else ""
+        if script:
+            self.system.must(["iptables-restore", "-w", "-n"], script)
         if self.system.read(MADE_TABLE).content is not None:
             saved = self.system.run(["iptables-save", "-t", "nat"])
             lines = saved.out.splitlines()

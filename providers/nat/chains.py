@@ -5,7 +5,7 @@ Runs on the host too: standard library alone.
 
 from __future__ import annotations
 
-from typing import Dict, List, Tuple
+from typing import Dict, List, Set, Tuple
 
 # The chain of UFW's that leads to each of ours in the filter table.
 NAT, INPUT, FORWARD = "GRAPPE-DNAT", "GRAPPE-INPUT", "GRAPPE-FORWARD"
@@ -21,18 +21,25 @@ class Chains:
     With thousands of rules every run of iptables fetches them all, so it is asked once.
 
     Args:
-        listing: What `iptables-save` prints.
+        listing: What `iptables-save` prints; or, below a table's name, `iptables -S`.
 
     """
 
     def __init__(self, listing: str) -> None:
         self._rules: Dict[Tuple[str, str], List[str]] = {}
+        self._chains: Set[Tuple[str, str]] = set()
         table = ""
         for line in listing.splitlines():
             if line.startswith("*"):
                 table = line[1:]
+            elif line.startswith((":", "-N ")):
+                self._chains.add((table, line.lstrip(":").replace("-N ", "", 1).split()[0]))
             elif line.startswith("-A "):
                 self._rules.setdefault((table, line.split(None, 2)[1]), []).append(line)
+
+    def has(self, table: str, chain: str) -> bool:
+        """Whether there is such a chain."""
+        return (table, chain) in self._chains
 
     def rules(self, table: str, chain: str) -> List[str]:
         """Return the rules of a chain; none where there is no such chain."""

@@ -56,7 +56,7 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
     def examine(self, spec: model.PreflightSpec) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
         """Look at the host; learn from it the address that students dial."""
         # While the hosts are reached and looked at.
-        daemon.load()
+        daemon.reach(spec.host)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             parts = [pool.submit(_examine_host, spec)]
             if spec.relay:
