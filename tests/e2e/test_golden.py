@@ -122,7 +122,7 @@ BAD = {
     ),
     "an address that is out of reach": (
         "steps: [{name: a, run: ['true'], needs: ['http://192.0.2.7']}]", "its step a needs",
-        "which ssh://root@grappe-test-host does not reach: 192.0.2.7 port 80",
+        "does not reach: 192.0.2.7 port 80",
     ),
 }  # fmt: skip
 

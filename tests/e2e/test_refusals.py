@@ -55,7 +55,8 @@ def test_what_another_stack_holds(
     """Number, port, domain and name, each with its owner; alice's lab stays as it is."""
     before = inventory(lab_host, workstation)
     said = refused(project, number=7)
-    assert "7 is alice's (stack grappe/alice), on ssh://root@grappe-test-host. Free: 1 to 6" in said
+    where = project.box.host_url
+    assert f"7 is alice's (stack grappe/alice), on {where}. Free: 1 to 6" in said
     assert "8 to 4000" in said
     said = refused(
         project, student="alice",
@@ -152,19 +153,18 @@ def test_a_damaged_managed_part(project: Project, alice: str, lab_host: gateway.
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("where", "words"),
     [
-        ({"host": "ssh://root@no-such-host.test"}, "the name is not known"),
-        ({"host": "ssh://root@grappe-test-host:2222"}, "it does not answer"),
-        ({"host": "ssh://stranger@grappe-test-host"}, "it refuses the key"),
-        ({"host": "netns:nowhere"}, "netns:nowhere does not answer"),
+        ("ssh://root@no-such-host.test", "the name is not known"),
+        ("ssh://root@{host}:2222", "it does not answer"),
+        ("ssh://stranger@{host}", "it refuses the key"),
+        ("netns:nowhere", "netns:nowhere does not answer"),
     ],
 )
-def test_a_host_that_cannot_be_reached(
-    project: Project, change: dict[str, str], words: str
-) -> None:
+def test_a_host_that_cannot_be_reached(project: Project, where: str, words: str) -> None:
     """Why, in words, and what to do."""
-    assert words in refused(project, servers=[{"name": "a"}], **change)
+    host = where.format(host=project.box.host)
+    assert words in refused(project, servers=[{"name": "a"}], host=host)
 
 
 @pytest.mark.parametrize(
