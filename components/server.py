@@ -116,7 +116,7 @@ class Server(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
         )
         if lab.workstation != "none":
-            self._seen_from_workstation(lab, server, dialled, container, [rule, backend, *ready])
+            self._seen_from_workstation(lab, server, dialled, [rule, backend, *ready])
         user = self._user or pulumi.Output.from_input("admin")
         self.card = pulumi.Output.all(dialled, user).apply(
             lambda known: _card(server, address=known[0], user=known[1])
@@ -193,7 +193,6 @@ class Server(pulumi.ComponentResource):
         lab: LabSpec,
         server: ServerSpec,
         dialled: pulumi.Output[str],
-        container: Container,
         ways: list[pulumi.Resource],
     ) -> None:
         name = f"{lab.student}-{server.name}"
@@ -202,8 +201,7 @@ class Server(pulumi.ComponentResource):
             f"{name}-hosts",
             EntrySpec(**common, address="", domains=(server.domain,)),
             address=dialled,
-            # A name leads to what is there; and it goes with the routing, which takes longer.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
+            opts=pulumi.ResourceOptions(parent=self),
         )
         if server.state == "running":
             Probe(

@@ -62,6 +62,12 @@ class Driver(Protocol[S]):
         """Remove it; what is gone already is well."""
 
 
+def _load() -> None:
+    """Load what nearly every run needs and takes long, while the host is reached."""
+    for name in ("pylxd", "jinja2"):
+        importlib.import_module(name)
+
+
 class Provider(dynamic.ResourceProvider, Generic[S]):
     """A dynamic provider of one kind; a subclass names its spec and its driver."""
 
@@ -76,8 +82,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def configure(self, _req: dynamic.ConfigureRequest) -> None:
         """Prepare the process that serves this provider."""
         watch.end_with_engine()
-        # Nearly every run needs it, and it takes a while; a host takes as long to be reached.
-        threading.Thread(target=importlib.import_module, args=("pylxd",), daemon=True).start()
+        threading.Thread(target=_load, daemon=True).start()
 
     def examine(self, spec: S) -> tuple[S, list[wire.Mistake]]:
         """Look at the host, read only, before anything is planned; most kinds need not."""

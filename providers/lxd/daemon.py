@@ -1,6 +1,6 @@
 """LXD's REST API as the drivers use it, over pylxd.
 
-One pylxd client a thread: a `requests` session is not safe to share. pylxd is
+One request at a time of a pylxd client: a `requests` session is not safe to share. pylxd is
 imported on first use, because the engine starts this process twice a run.
 """
 
@@ -11,7 +11,7 @@ import dataclasses
 import functools
 import threading
 import urllib.parse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from providers import errors
@@ -121,7 +121,8 @@ class Lxd:
     def __init__(self, host: gateway.Host, seconds: float = REQUEST_SECONDS) -> None:
         self._host = host
         self._seconds = seconds
-        self._clients = threading.local()
+        # Those that nobody uses now.
+        self._clients: list[Any] = []
 
     @property
     def program(self) -> str:  # noqa: D102
@@ -273,7 +274,8 @@ class Lxd:
         patience = self._seconds if method == "get" else max(self._seconds, OPERATION_SECONDS)
         options.setdefault("timeout", patience)
         try:
-            return getattr(self._node(path), method)(**options)
+            with self._client() as client:
+                return getattr(_node(client, path), method)(**options)
         except pylxd.exceptions.NotFound as error:
             raise AbsentError(path) from error
         except pylxd.exceptions.LXDAPIException as error:
@@ -290,22 +292,23 @@ class Lxd:
                 do="on the host: systemctl status lxd, journalctl -u lxd",
             ) from error
 
-    def _node(self, path: str) -> Any:
-        node = self._client().api
-        for part in filter(None, path.split("/")):
-            node = node[urllib.parse.quote(part)]
-        return node
+    @contextlib.contextmanager
+    def _client(self) -> Iterator[Any]:
+        try:
+            client = self._clients.pop()
+        except IndexError:
+            client = self._connect()
+        try:
+            yield client
+        finally:
+            self._clients.append(client)
 
-    def _client(self) -> Any:
-        client = getattr(self._clients, "client", None)
-        if client is None:
-            import pylxd  # noqa: PLC0415
+    def _connect(self) -> Any:
+        import pylxd  # noqa: PLC0415
 
-            path = self._host.socket(find_socket(self._host))
-            quoted = urllib.parse.quote(path, safe="")
-            client = pylxd.Client(f"http+unix://{quoted}", timeout=self._seconds)
-            self._clients.client = client
-        return client
+        path = self._host.socket(find_socket(self._host))
+        quoted = urllib.parse.quote(path, safe="")
+        return pylxd.Client(f"http+unix://{quoted}", timeout=self._seconds)
 
 
 def reach(url: str) -> None:
@@ -314,8 +317,7 @@ def reach(url: str) -> None:
     def act() -> None:
         # What is wrong is told by who asks.
         with contextlib.suppress(errors.GrappeError):
-            host = gateway.connect(url)
-            host.socket(find_socket(host))
+            on(gateway.connect(url)).get("")
 
     threading.Thread(target=act, daemon=True).start()
 
@@ -330,6 +332,13 @@ def find_socket(host: gateway.Host) -> str:
             f"{host.url} has no LXD", do="on the host: apt install lxd, then lxd init"
         )
     return found[0]
+
+
+def _node(client: Any, path: str) -> Any:
+    node = client.api
+    for part in filter(None, path.split("/")):
+        node = node[urllib.parse.quote(part)]
+    return node
 
 
 def _identifier(operation: str) -> str:

@@ -5,6 +5,7 @@ Standard library alone. Every part of the survey fails by itself, into a text.
 
 from __future__ import annotations
 
+import concurrent.futures
 import http.client
 import json
 import os
@@ -14,13 +15,15 @@ import socket
 import subprocess
 import tempfile
 import urllib.parse
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from providers.fragments import document
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
 REACH_SECONDS = 5
+FILES = ("/etc/ufw/before.rules", "/etc/ufw/before.init", "/etc/haproxy/haproxy.cfg")
+UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 
 Json = Dict[str, Any]
@@ -34,24 +37,21 @@ def main(request: Json) -> Json:
             host is to reach.
 
     """
-    return {
-        "missing": [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
-        "lxd": _lxd(request["sockets"]),
-        "fragments": fragments_of(request["store"]),
-        "listening": _listening(),
-        "haproxy": _haproxy(),
-        "files": {
-            path: _text(path)
-            for path in (
-                "/etc/ufw/before.rules",
-                "/etc/ufw/before.init",
-                "/etc/haproxy/haproxy.cfg",
-            )
-        },
-        "subnets": _subnets(),
-        "unprivileged": int(_text("/proc/sys/net/ipv4/ip_unprivileged_port_start") or 1024),
-        "reached": {url: _unreached(url) for url in request["urls"]},
+    parts: Dict[str, Callable[[], Any]] = {
+        "lxd": lambda: _lxd(request["sockets"]),
+        "haproxy": _haproxy,
+        "listening": _listening,
+        "subnets": _subnets,
+        "fragments": lambda: fragments_of(request["store"]),
+        "reached": lambda: {url: _unreached(url) for url in request["urls"]},
+        "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
+        "files": lambda: {path: _text(path) for path in FILES},
+        "unprivileged": lambda: int(_text(UNPRIVILEGED) or 1024),
     }
+    # Most of them wait for somebody else.
+    with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
+        asked = {name: pool.submit(part) for name, part in parts.items()}
+        return {name: future.result() for name, future in asked.items()}
 
 
 class Unix(http.client.HTTPConnection):
