@@ -34,20 +34,22 @@ class Store:
 
     def load(self) -> Dict[str, Fragment]:
         """Return all fragments by id, in the order of their ids."""
+        names = self._names()
+        texts = [self._text(name) for name in names]
+        try:
+            # Thousands are parsed in half the time when they are parsed as one.
+            found = json.loads(b"[" + b",".join(texts) + b"]")
+            if len(found) != len(names):
+                raise ValueError
+        except ValueError:
+            found = [self._parse(name, text) for name, text in zip(names, texts)]
         fragments = {}
-        folder = os.path.join(self._real, "fragments")
-        for name in self._names():
-            with open(os.path.join(folder, name), encoding="utf-8") as stream:
-                try:
-                    fragment = json.load(stream)
-                    known = fragment["format"] <= FORMAT
-                    fragments[fragment["id"]] = fragment
-                except (ValueError, KeyError, TypeError) as error:
-                    raise RefusedError(
-                        f"{self.folder}/fragments/{name} is damaged",
-                        str(error),
-                        "remove the file, then `pulumi up` of the stack it names",
-                    ) from error
+        for name, fragment in zip(names, found):
+            try:
+                known = fragment["format"] <= FORMAT
+                fragments[fragment["id"]] = fragment
+            except (KeyError, TypeError) as error:
+                raise self._damaged(name, error) from error
             if not known:
                 raise RefusedError(
                     f"{self.folder} was written by a newer Grappe",
@@ -55,6 +57,23 @@ class Store:
                     "use the newer Grappe for this host",
                 )
         return dict(sorted(fragments.items()))
+
+    def _text(self, name: str) -> bytes:
+        with open(f"{self._real}/fragments/{name}", "rb", 0) as stream:
+            return stream.read()
+
+    def _parse(self, name: str, text: bytes) -> Fragment:
+        try:
+            return json.loads(text)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> RefusedError:
+        return RefusedError(
+            f"{self.folder}/fragments/{name} is damaged",
+            str(error),
+            "remove the file, then `pulumi up` of the stack it names",
+        )
 
     def is_empty(self) -> bool:
         """Whether there is no fragment."""

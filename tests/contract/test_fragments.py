@@ -161,6 +161,32 @@ def test_a_damaged_managed_part_is_a_clear_error(world: World, kind: Kind) -> No
     world.write(kind.file, good)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "is damaged"),
+        ("{}", "is damaged"),
+        ("1,2", "is damaged"),
+        ('{"format": 99, "id": "grappe/alice/yuno1"}', "was written by a newer Grappe"),
+    ],
+)
+def test_a_fragment_that_cannot_be_read_is_a_clear_error(
+    world: World, kind: Kind, text: str, words: str
+) -> None:
+    """The file is named, nothing is read or changed, and the way out is said."""
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    good, shared = world.read(fragment_file(kind)), world.read(kind.file)
+    world.write(fragment_file(kind), text)
+    for action in (driver.read, driver.create, driver.delete):
+        with pytest.raises(errors.DaemonError, match=words) as failure:
+            action(spec)
+        assert "do: " in str(failure.value)
+        assert words != "is damaged" or fragment_file(kind) in str(failure.value)
+    assert shared == world.read(kind.file)
+    world.write(fragment_file(kind), good)
+
+
 def test_changes_that_wait_are_taken_together(world: World, kind: Kind) -> None:
     """Twelve at the same time all arrive; one that cannot be is set aside for itself alone."""
     driver = world.driver(kind)

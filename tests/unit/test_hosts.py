@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pathlib
+import tempfile
+
 import pytest
 
+from providers import watch
 from providers.hosts import gateway, ssh, url
 
 
@@ -48,3 +52,17 @@ def test_why_a_host_cannot_be_reached(seen: str, words: str) -> None:
     said = str(ssh._unreachable(url.parse("ssh://root@lab"), seen))
     assert words in said
     assert "do: " in said
+
+
+def test_a_run_has_a_folder_of_its_own(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for its processes, another for another host; never one that others may enter."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(watch, "engine", lambda: 1)
+    one, other = url.parse("ssh://root@lab"), url.parse("ssh://root@lab2")
+    folder = ssh._make_folder(one)
+    assert folder == ssh._make_folder(one) != ssh._make_folder(other)
+    assert oct(folder.stat().st_mode).endswith("700")
+    folder.chmod(0o755)
+    assert folder != ssh._make_folder(one)
