@@ -87,8 +87,7 @@ class Arena:
 
 
 # Loads a page again and again until its input ends; then says how often, and how often in vain.
-# One process for all of it: a new curl for each page would take a tenth of the machine that is
-# being measured.
+# One process for all of it: a new curl for each page would compete with what is being measured.
 _VISIT = """
 import http.client, json, select, sys
 address, domain, begins = sys.argv[1:]

@@ -59,13 +59,14 @@ def open_connection(where: url.HostUrl) -> tuple[Ssh, gateway.Identity]:
 
 def connect_ahead(where: url.HostUrl) -> None:
     """Begin to connect for another process of this run; it tells what is wrong, not we."""
-    if watch.engine() is not None:
-        argv = [*_client(where, _make_folder(where), "auto", persist=f"{IDLE_SECONDS}"), "cat"]
-        nothing = subprocess.DEVNULL
-        held = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
-        )
-        _ahead.append(held)
+    nothing = subprocess.DEVNULL
+    with contextlib.suppress(OSError):
+        if watch.engine() is not None:
+            argv = [*_client(where, _make_folder(where), "auto", persist=f"{IDLE_SECONDS}"), "cat"]
+            held = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
+            )
+            _ahead.append(held)
 
 
 # Sessions that end with this process.
