@@ -68,16 +68,14 @@ class FakeSystem(System):
         line = " ".join(["-A", chain, *rest])
         if action == "-S":
             return Result(0, "\n".join([f"-N {chain}", *rules]), "")
-        if action in {"-C", "-D"} and line not in rules:
-            return FAILED
-        if action == "-D":
-            rules.remove(line)
-        elif action == "-A":
-            rules.append(line)
-        elif action == "-I":
+        if action == "-C":
+            return OK if line in rules else FAILED
+        if action == "-I":
             place = int(rest.pop(0)) if rest[0].isdigit() else 1
             rules.insert(place - 1, " ".join(["-A", chain, *rest]))
-        return OK
+            return OK
+        done = _restore(self.chains, table, " ".join([action, chain, *rest]))
+        return OK if done else FAILED
 
     def _iptables_restore(self, words: list[str], stdin: str) -> Result:
         table, loaded = "", {key: list(rules) for key, rules in self.chains.items()}
