@@ -164,12 +164,14 @@ def together(action: Callable[[T], object], things: Iterable[T]) -> None:
 
 def environment_of(folder: pathlib.Path) -> pathlib.Path:
     """Return a python environment with what is measured beside us; make it at need."""
-    wanted = (pathlib.Path(__file__).parent / "requirements.txt").read_text()
+    # All that is measured runs on the same Python.
+    ours = os.path.realpath("/proc/self/exe")
+    wanted = (pathlib.Path(__file__).parent / "requirements.txt").read_text() + ours
     stamp = folder / ".requirements"
     if not stamp.exists() or stamp.read_text() != wanted:
         python = str(folder / "bin" / "python")
         for argv in (
-            [os.path.realpath("/proc/self/exe"), "-m", "venv", "--clear", str(folder)],
+            [ours, "-m", "venv", "--clear", str(folder)],
             [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
              "--requirement", str(pathlib.Path(__file__).parent / "requirements.txt")],
         ):  # fmt: skip

@@ -1,13 +1,17 @@
-"""Measuring: how long something takes, several times, as a median."""
+"""Measuring: how long something takes, several times, as a median; and how fast the machine is."""
 
 from __future__ import annotations
 
+import os
+import pathlib
 import statistics
 import time
 from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
+# Of proc(5), `cpu`: user, nice, system, idle, iowait, irq, softirq, steal.
+_IDLE = (3, 4)
 
 
 def seconds(action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> float:
@@ -15,6 +19,19 @@ def seconds(action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> f
     start = time.monotonic()
     action(*args, **kwargs)
     return time.monotonic() - start
+
+
+def processor() -> float:
+    """Return how long this machine's processors have worked since it started, in seconds."""
+    first = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0]
+    counts = [int(count) for count in first.split()[1:9]]
+    worked = sum(count for place, count in enumerate(counts) if place not in _IDLE)
+    return worked / os.sysconf("SC_CLK_TCK")
+
+
+def loop() -> float:
+    """Return how long one and the same loop takes: what the machine has for us just now."""
+    return seconds(lambda: sum(number * number for number in range(3_000_000)))
 
 
 def median(values: list[float]) -> float:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 from collections.abc import Callable
+from typing import Any
 
 import yaml
 
@@ -16,13 +17,15 @@ from bench.arena import DOWN, IMAGE, UP, Arena, Bystander
 HERE = pathlib.Path(__file__).parent
 NUMBER, STUDENT = 9, "bench"
 BRIDGE, PROJECT, NET = f"gr-{NUMBER}", f"grappe-{STUDENT}", f"10.64.{NUMBER}"
-Times = dict[str, dict[str, float]]
+Times = dict[str, dict[str, list[float]]]
 
 
-def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> Times:
-    """Return the medians of each way: {way: {up, nothing, down}}, in seconds.
+def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
+    """Return {contest, processor: {way: {up, nothing, down}}, loop: [seconds]}.
 
-    The ways take turns, so that what slows the machine slows them alike.
+    Contest: the medians, in seconds; processor: the medians of what this machine's processors
+    worked in them, the lab host's part included. The ways take turns, so that what slows the
+    machine slows them alike; how long one and the same loop takes tells whether something did.
     """
     arena.project.write(STUDENT, NUMBER, image=IMAGE)
     ways: dict[str, Callable[[str], None]] = {
@@ -30,7 +33,9 @@ def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> Times:
         "ansible": functools.partial(_ansible, arena, ansible),
         "grappe": functools.partial(_grappe, arena),
     }
-    found: dict[str, dict[str, list[float]]] = {way: {} for way in ways}
+    found: Times = {way: {} for way in ways}
+    worked: Times = {way: {} for way in ways}
+    loop = []
     for _round in range(rounds):
         for way, act in ways.items():
             if way != "grappe":
@@ -38,10 +43,19 @@ def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> Times:
                 _open_bridge(arena, "allow")
             for phase in ("up", "nothing", "down"):
                 action = "down" if phase == "down" else "up"
-                took = clock.seconds(act, action)
-                found[way].setdefault(phase, []).append(took)
+                loop.append(clock.loop())
+                before = clock.processor()
+                found[way].setdefault(phase, []).append(clock.seconds(act, action))
+                worked[way].setdefault(phase, []).append(clock.processor() - before)
             if way != "grappe":
                 _open_bridge(arena, "delete allow")
+    return {
+        "contest": _medians(found), "processor": _medians(worked),
+        "loop": [round(took, 2) for took in loop],
+    }  # fmt: skip
+
+
+def _medians(found: Times) -> dict[str, dict[str, float]]:
     return {
         way: {phase: clock.median(times) for phase, times in phases.items()}
         for way, phases in found.items()

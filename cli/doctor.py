@@ -14,7 +14,11 @@ from providers.hosts import gateway
 from providers.lxd import daemon
 
 LOOK_SECONDS = 180
-NEEDS = ("providers.fragments.document", "providers.preflight.survey")
+NEEDS = (
+    "providers.fragments.document",
+    "providers.hosts.plain_http",
+    "providers.preflight.survey",
+)
 
 
 def run(options: argparse.Namespace) -> int:

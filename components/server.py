@@ -15,6 +15,7 @@ from providers.lxd.container.model import ContainerSpec
 from providers.lxd.container.resource import Container
 from providers.lxd.postinstall.model import PostInstallSpec
 from providers.lxd.postinstall.resource import PostInstall
+from providers.lxd.project.resource import Project
 from providers.lxd.published.model import PublishedSpec
 from providers.lxd.published.resource import Published
 from providers.lxd.snapshot.model import SnapshotSpec
@@ -52,6 +53,7 @@ class Server(pulumi.ComponentResource):
         server: ServerSpec,
         *,
         preflight: Preflight,
+        project: Project,
         after: list[pulumi.Resource],
         opts: pulumi.ResourceOptions,
     ) -> None:
@@ -102,6 +104,9 @@ class Server(pulumi.ComponentResource):
             ),
         )
         ready = self._made_ready(lab, server, container)
+        # Made while LXD makes the network, and removed while it stops the container: of the project
+        # they need nothing but their place in that order. Who asks early is told 503.
+        in_project = pulumi.ResourceOptions(parent=self, depends_on=[project])
         backend = Backend(
             f"{name}-web",
             BackendSpec(
@@ -112,11 +117,11 @@ class Server(pulumi.ComponentResource):
                 default=lab.default == server.name,
                 adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
             ),
-            # A backend without its server would answer 503 to whoever asks early.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[container]),
+            opts=in_project,
         )
         if lab.workstation != "none":
-            self._seen_from_workstation(lab, server, dialled, [rule, backend, *ready])
+            ways = [rule, backend, *ready]
+            self._seen_from_workstation(lab, server, dialled, ways, in_project)
         user = self._user or pulumi.Output.from_input("admin")
         self.card = pulumi.Output.all(dialled, user).apply(
             lambda known: _card(server, address=known[0], user=known[1])
@@ -194,6 +199,7 @@ class Server(pulumi.ComponentResource):
         server: ServerSpec,
         dialled: pulumi.Output[str],
         ways: list[pulumi.Resource],
+        in_project: pulumi.ResourceOptions,
     ) -> None:
         name = f"{lab.student}-{server.name}"
         common: dict[str, Any] = {"host": lab.workstation, "owner": lab.owner, "name": server.name}
@@ -201,7 +207,7 @@ class Server(pulumi.ComponentResource):
             f"{name}-hosts",
             EntrySpec(**common, address="", domains=(server.domain,)),
             address=dialled,
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=in_project,
         )
         if server.state == "running":
             Probe(

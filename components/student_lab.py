@@ -64,25 +64,23 @@ class StudentLab(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])
-        room = [
-            # The first, for it takes longest.
-            Network(
-                lab.bridge,
-                NetworkSpec(
-                    **common,
-                    name=lab.bridge,
-                    address=f"{lab.gateway}/24",
-                    # A server that asks for a domain of the lab gets the server itself.
-                    hosts={item.domain: item.address for item in lab.servers},
-                ),
-                opts=after,
+        # The first, for it takes longest.
+        network = Network(
+            lab.bridge,
+            NetworkSpec(
+                **common,
+                name=lab.bridge,
+                address=f"{lab.gateway}/24",
+                # A server that asks for a domain of the lab gets the server itself.
+                hosts={item.domain: item.address for item in lab.servers},
             ),
-            Project(
-                lab.project,
-                ProjectSpec(**common, name=lab.project, config=lab.quota),
-                opts=after,
-            ),
-        ]
+            opts=after,
+        )
+        project = Project(
+            lab.project,
+            ProjectSpec(**common, name=lab.project, config=lab.quota),
+            opts=after,
+        )
         built: list[server.Server] = []
         for item in lab.servers:
             # One that starts from what another publishes waits for it.
@@ -92,8 +90,11 @@ class StudentLab(pulumi.ComponentResource):
                 if other.published is not None and other.alias == item.image
             ]
             here = pulumi.ResourceOptions(parent=self)
-            stands_on: list[pulumi.Resource] = [*room, *before]
-            built.append(server.Server(lab, item, preflight=preflight, after=stands_on, opts=here))
+            stands_on: list[pulumi.Resource] = [network, project, *before]
+            made = server.Server(
+                lab, item, preflight=preflight, project=project, after=stands_on, opts=here
+            )
+            built.append(made)
         if lab.tunnel:
             tunnel.Tunnel(lab, preflight, after=built, opts=pulumi.ResourceOptions(parent=self))
         self.servers = pulumi.Output.all(*(item.card for item in built))

@@ -62,6 +62,10 @@ class Driver(Protocol[S]):
         """Remove it; what is gone already is well."""
 
 
+# Taken by the first provider of a process.
+_prepared = threading.Lock()
+
+
 def _load() -> None:
     """Load what nearly every run needs and takes long, while the host is reached."""
     for name in ("pylxd", "jinja2"):
@@ -79,9 +83,15 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """Return the driver for a host."""
         raise NotImplementedError
 
-    def configure(self, _req: dynamic.ConfigureRequest) -> None:
-        """Prepare the process that serves this provider."""
+    def configure(self, req: dynamic.ConfigureRequest) -> None:
+        """Prepare the process that serves this provider, and those after it."""
+        if not _prepared.acquire(blocking=False):
+            return
         watch.end_with_engine()
+        student = req.config.get("grappe:kind") in (None, "student")
+        for key in ("host", "workstation") if student else ("host",):
+            if text := req.config.get(f"grappe:{key}"):
+                gateway.prepare(str(text))
         threading.Thread(target=_load, daemon=True).start()
 
     def examine(self, spec: S) -> tuple[S, list[wire.Mistake]]:

@@ -93,8 +93,7 @@ def _ask(sockets: List[str], path: str) -> Any:
     if place is None:
         return None
     try:
-        connection = survey.Unix(place)
-        return survey.get(connection, path)
+        return survey.ask(place, path)
     except (OSError, ValueError, KeyError):
         return None
 

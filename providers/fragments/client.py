@@ -9,7 +9,10 @@ from providers import errors
 from providers.fragments.fragment import Fragment
 from providers.hosts import gateway
 
-NEEDS = tuple(f"providers.fragments.{name}" for name in ("document", "system", "area", "store"))
+NEEDS = (
+    "providers.hosts.plain_http",
+    *(f"providers.fragments.{name}" for name in ("document", "system", "area", "store")),
+)
 
 
 class Send(Protocol):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import Optional
+from typing import NamedTuple, Optional
 
 BEGIN = "# BEGIN GRAPPE"
 END = "# END GRAPPE"
@@ -21,8 +20,7 @@ class DamagedError(Exception):
     """The managed part has lost one of its ends, or stands there twice."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """A file in parts; `body` is None where there is no managed part.
 
     Lines of `body` end with a line break, as do those before it.
@@ -86,7 +84,7 @@ def put(
         return join(Document("", body, "", (*flags, CREATED)))
     found = split(text)
     if found.body is not None:
-        return join(dataclasses.replace(found, body=body))
+        return join(found._replace(body=body))
     before, after = text, ""
     if after_first_line:
         before, newline, after = text.partition("\n")

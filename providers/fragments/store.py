@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import time
-import uuid
 from typing import Any, Dict, Iterator, List, Optional
 
 from providers.fragments.document import FORMAT
@@ -151,7 +150,7 @@ class Store:
     def queue(self, request: Dict[str, Any]) -> str:
         """Leave a change for whoever gets the lock next; return its ticket."""
         me = os.getpid()
-        name = f"{time.time_ns()}-{me}-{_born(me)}-{uuid.uuid4().hex}"
+        name = f"{time.time_ns()}-{me}-{_born(me)}-{os.urandom(16).hex()}"
         ticket = os.path.join(self._real, "queue", name)
         content = json.dumps(request)
         while True:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import errno
-import http.client
 import os
 import shutil
+import socket
 import subprocess
-from typing import Optional, Sequence
+from typing import NamedTuple, Optional, Sequence
+
+from providers.hosts import plain_http
 
 COMMAND_SECONDS = 30
 
@@ -21,8 +22,7 @@ class RefusedError(Exception):
         self.brief, self.seen, self.do, self.fragment = brief, seen, do, fragment
 
 
-@dataclasses.dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A file's content and mode; `content` is None where there is none.
 
     Content is text with the bytes that are not UTF-8 kept as surrogates. A
@@ -35,8 +35,7 @@ class File:
     link: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Result:
+class Result(NamedTuple):
     """What a program left."""
 
     status: int
@@ -82,14 +81,8 @@ class System:
 
     def http(self, port: int, path: str) -> str:
         """Return the beginning of what answers to a GET on loopback; raise OSError."""
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().read(64).decode("ascii", "replace")
-        except http.client.HTTPException as error:
-            raise OSError(str(error)) from error
-        finally:
-            connection.close()
+        with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
+            return plain_http.get(connection, path)[:64].decode("ascii", "replace")
 
     def read(self, path: str) -> File:
         """Return a file as it is."""

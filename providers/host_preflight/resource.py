@@ -9,7 +9,11 @@ from providers.host_preflight import model
 from providers.hosts import gateway
 from providers.preflight.resource import PreflightDriver
 
-NEEDS = ("providers.fragments.document", "providers.preflight.survey")
+NEEDS = (
+    "providers.fragments.document",
+    "providers.hosts.plain_http",
+    "providers.preflight.survey",
+)
 
 
 class HostPreflightProvider(base.Provider[model.HostPreflightSpec]):

@@ -93,9 +93,8 @@ def _daemon(paths: List[str]) -> Any:
     if path is None:
         return None
     try:
-        connection = survey.Unix(path)
-        items = survey.get(connection, "instances?recursion=1&all-projects=true") or []
-        pools = survey.get(connection, "storage-pools") or []
+        items = survey.ask(path, "instances?recursion=1&all-projects=true") or []
+        pools = survey.ask(path, "storage-pools") or []
     except (OSError, ValueError, KeyError) as error:
         return {"error": str(error)}
     owners = [item["config"].get("user.grappe.owner", "") for item in items]

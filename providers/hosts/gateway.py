@@ -8,11 +8,13 @@ goes through `Host.run`, as root: a user who is not root works through
 from __future__ import annotations
 
 import atexit
+import contextlib
 import dataclasses
 import re
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent import futures
 from typing import IO, Any, Protocol
 
 from providers import errors
@@ -138,6 +140,15 @@ class Host:
         except worker.EndedError as error:
             raise self._unanswered(module, str(error), sudo=sudo) from error
 
+    def prepare(self) -> None:
+        """Start what `call` is to ask, as root."""
+        self._worker(sudo=self._sudo)
+
+    def demand_root(self) -> None:
+        """Raise HostError where the login may not become root."""
+        if self._sudo:
+            self.run(["true"])
+
     def _unanswered(self, module: str, seen: str, *, sudo: bool) -> errors.GrappeError:
         if not self._transport.alive:
             return errors.HostError(f"the connection to {self.url} was lost", seen=seen)
@@ -211,8 +222,8 @@ class Local:
         """Nothing to end."""
 
 
-_hosts: dict[str, Host] = {}
-_locks: dict[str, threading.Lock] = {}
+# A host that is being connected to has an outcome to come, for all who ask for it.
+_hosts: dict[str, futures.Future[Host]] = {}
 _guard = threading.Lock()
 
 
@@ -224,11 +235,28 @@ def connect(text: str) -> Host:
 
     """
     with _guard:
-        lock = _locks.setdefault(text, threading.Lock())
-    with lock:
-        if text not in _hosts:
-            _hosts[text] = _open(url.parse(text))
-        return _hosts[text]
+        first = text not in _hosts
+        outcome = _hosts.setdefault(text, futures.Future())
+    if first:
+        try:
+            outcome.set_result(_open(url.parse(text)))
+        except BaseException as error:  # noqa: BLE001 - told to all who wait, now
+            # Who comes later tries again.
+            with _guard:
+                del _hosts[text]
+            outcome.set_exception(error)
+    return outcome.result()
+
+
+def prepare(text: str) -> None:
+    """Begin to connect, and have a python there, while this process has other things to do."""
+
+    def act() -> None:
+        # What is wrong is told by who connects.
+        with contextlib.suppress(errors.GrappeError):
+            connect(text).prepare()
+
+    threading.Thread(target=act, daemon=True).start()
 
 
 def connect_ahead(text: str) -> None:
@@ -244,8 +272,9 @@ def connect_ahead(text: str) -> None:
 def close_all() -> None:
     """End every connection of this process."""
     with _guard:
-        for host in _hosts.values():
-            host.close()
+        for outcome in _hosts.values():
+            if outcome.done():
+                outcome.result().close()
         _hosts.clear()
 
 

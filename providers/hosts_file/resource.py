@@ -24,7 +24,7 @@ class EntryProvider(base.Provider[model.EntrySpec]):
     def examine(self, spec: model.EntrySpec) -> tuple[model.EntrySpec, list[wire.Mistake]]:
         """See in the preview already whether the workstation's hosts file may be changed."""
         try:
-            gateway.connect(spec.host).run(["true"])
+            gateway.connect(spec.host).demand_root()
         except errors.GrappeError as error:
             reason = f"{error}\n(or set it to none: no hosts entries, no probes)"
             return spec, [wire.Mistake("grappe:workstation", reason)]

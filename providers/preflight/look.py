@@ -12,5 +12,5 @@ from providers.lxd import daemon
 def at(host: gateway.Host, urls: Sequence[str] = ()) -> dict[str, Any]:
     """Return what `survey.main` found on a host; `urls` are what the host is to reach."""
     request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": list(urls)}
-    needs = ["providers.fragments.document"]
+    needs = ["providers.fragments.document", "providers.hosts.plain_http"]
     return dict(host.call("providers.preflight.survey", request, needs=needs))

@@ -6,7 +6,6 @@ Standard library alone. Every part of the survey fails by itself, into a text.
 from __future__ import annotations
 
 import concurrent.futures
-import http.client
 import json
 import os
 import re
@@ -18,6 +17,7 @@ import urllib.parse
 from typing import Any, Callable, Dict, List
 
 from providers.fragments import document
+from providers.hosts import plain_http
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
@@ -54,47 +54,32 @@ def main(request: Json) -> Json:
         return {name: future.result() for name, future in asked.items()}
 
 
-class Unix(http.client.HTTPConnection):
-    """HTTP over LXD's socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("lxd", timeout=LXD_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(LXD_SECONDS)
-        self.sock.connect(self._path)
-
-
 def _lxd(sockets: List[str]) -> Json:
-    path = next((path for path in sockets if os.path.exists(path)), None)
-    if path is None:
+    place = next((path for path in sockets if os.path.exists(path)), None)
+    if place is None:
         return {"error": "there is no LXD"}
     try:
-        connection = Unix(path)
         return {
             "projects": [
                 {"name": item["name"], "config": item["config"]}
-                for item in get(connection, "projects?recursion=1")
+                for item in ask(place, "projects?recursion=1")
             ],
             "networks": [
                 {"name": item["name"], "managed": item["managed"], "config": item["config"]}
-                for item in get(connection, "networks?recursion=1")
+                for item in ask(place, "networks?recursion=1")
             ],
             "aliases": {
-                item["name"]: item["target"]
-                for item in get(connection, "images/aliases?recursion=1")
+                item["name"]: item["target"] for item in ask(place, "images/aliases?recursion=1")
             },
             "images": {
                 item["fingerprint"]: item["properties"] or {}
-                for item in get(connection, "images?recursion=1")
+                for item in ask(place, "images?recursion=1")
             },
             "profiles": [
-                url.rpartition("/")[2].partition("?")[0] for url in get(connection, "profiles")
+                url.rpartition("/")[2].partition("?")[0] for url in ask(place, "profiles")
             ],
         }
-    except (OSError, ValueError, KeyError, http.client.HTTPException) as error:
+    except (OSError, ValueError, KeyError) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
 
 
@@ -109,10 +94,12 @@ def _unreached(url: str) -> str:
         return "%s port %s, %s" % (parts.hostname, port, error.strerror or error)
 
 
-def get(connection: Unix, path: str) -> Any:
-    """Return what LXD says of a path below /1.0/."""
-    connection.request("GET", f"/1.0/{path}".rstrip("/"))
-    return json.loads(connection.getresponse().read())["metadata"]
+def ask(place: str, path: str) -> Any:
+    """Return what LXD, whose socket is at `place`, says of a path below /1.0/."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(LXD_SECONDS)
+        connection.connect(place)
+        return json.loads(plain_http.get(connection, f"/1.0/{path}".rstrip("/")))["metadata"]
 
 
 def fragments_of(store: str) -> List[Json]:

@@ -1,0 +1,52 @@
+"""Connecting: once for all who ask, and ahead of who will."""
+
+from __future__ import annotations
+
+import threading
+from concurrent import futures
+
+import pytest
+from pulumi import dynamic
+
+from providers import base, errors
+from providers.haproxy.resource import BackendProvider
+from providers.hosts import gateway, url
+
+
+def test_who_waits_for_a_host_is_told_at_once_and_who_comes_later_tries_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    waiting: list[futures.Future[gateway.Host]] = []
+
+    def refuse(where: url.HostUrl) -> gateway.Host:
+        waiting.append(gateway._hosts[str(where)])
+        raise errors.HostError("it does not answer")
+
+    monkeypatch.setattr(gateway, "_open", refuse)
+    for turn in range(2):
+        with pytest.raises(errors.HostError):
+            gateway.connect("netns:nobody")
+        assert "it does not answer" == str(waiting[turn].exception(timeout=0))
+    assert waiting[0] is not waiting[1]
+
+
+@pytest.mark.parametrize(
+    ("config", "begun"),
+    [
+        ({"grappe:host": "ssh://h", "grappe:workstation": "local:"}, ["ssh://h", "local:"]),
+        ({"grappe:kind": "image", "grappe:host": "ssh://h", "grappe:workstation": "local:"},
+         ["ssh://h"]),
+        ({}, []),
+    ],
+)  # fmt: skip
+def test_a_plugin_begins_to_connect_to_the_hosts_of_its_stack(
+    config: dict[str, str], begun: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+    monkeypatch.setattr(gateway, "prepare", seen.append)
+    monkeypatch.setattr(base, "_prepared", threading.Lock())
+    monkeypatch.setattr(base.watch, "end_with_engine", lambda: None)
+    request = dynamic.ConfigureRequest(config=dynamic.Config(config, "grappe"))
+    for provider in (BackendProvider(), BackendProvider()):
+        provider.configure(request)
+    assert begun == seen
