@@ -54,7 +54,7 @@ def test_the_host_is_as_the_sheet_has_it(project: Project, host: testinfra.host.
     assert host.service("haproxy").is_running
     assert host.socket("tcp://0.0.0.0:80").is_listening
     assert host.socket("tcp://0.0.0.0:443").is_listening
-    assert host.file("/etc/haproxy/haproxy.cfg").contains("server yuno2 10.64.7.11:443 check")
+    assert host.file("/etc/haproxy/haproxy.cfg").contains("server yuno2 10.64.7.11:443")
     assert host.interface("gr-7").addresses[0] == "10.64.7.1"
     assert host.service("grappe-nat").is_enabled
 
@@ -120,6 +120,22 @@ def test_live_changes_keep_the_container(project: Project, lab_host: gateway.Hos
     config = lab_host.run(["lxc", "config", "get", "yuno1", "limits.memory", "--project",
                            "grappe-alice"])  # fmt: skip
     assert "400MiB" == config.stdout.strip()
+
+
+def test_a_server_that_is_away_is_told_of_soon_and_is_there_again_at_once(
+    project: Project, desk: Desk, lab_host: gateway.Host
+) -> None:
+    """A page says 503 before a browser gives up, and nobody at a terminal of the host is told."""
+    page = project.outputs("alice")["servers"][0]["urls"][0]
+    lab_host.run(["lxc", "stop", "--force", "yuno1", "--project", "grappe-alice"])
+    look = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "4", page]
+    assert ["503"] * 3 == [desk.run(*look) for _turn in range(3)]
+    lab_host.run(["lxc", "start", "yuno1", "--project", "grappe-alice"])
+    back = "until curl -s --max-time 1 http://10.64.7.10/ >/dev/null; do sleep 0.1; done"
+    lab_host.run(["timeout", "60", "sh", "-c", back])
+    assert "yuno1" == desk.get(page)
+    told = lab_host.run(["journalctl", "--quiet", "--unit", "haproxy", "--priority", "emerg"])
+    assert "" == told.stdout
 
 
 def test_destroy_leaves_the_host_as_it_was(
