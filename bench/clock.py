@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
-# Of proc(5), `cpu`: user, nice, system, idle, iowait, irq, softirq, steal.
-_IDLE = (3, 4)
+# Of proc(5), `cpu`: user, nice, system, idle, iowait, irq, softirq, steal. Not work of ours:
+_IDLE = (3, 4, 7)
 
 
 def seconds(action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> float:

@@ -13,7 +13,7 @@ from providers.nat import model as rules
 from providers.nat.resource import RuleProvider
 
 OWNER = "grappe/many"
-# The addresses lead nowhere (RFC 5737), so that no server has thousands of checks to answer.
+# Leads nowhere (RFC 5737).
 NOWHERE = "192.0.2.1"
 # Puts fragments into the store, as so many transactions before would have.
 _FILL = """

@@ -12,6 +12,8 @@ GOALS = {
     ("down", "ansible"): 0.5,
 }  # fmt: skip
 
+PHASES = {"up": "up", "nothing": "nothing to do", "down": "down"}
+
 # At most this part of the bare launches, for the most students at once.
 CROWD = 1.3
 # One more fragment among many costs at most so many times one more among few.
@@ -30,7 +32,7 @@ def tables(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     parts = [f"Measured on {results['date']} on {results['machine']}; {results['host']}."]
     if contest := results.get("contest"):
-        parts += [_contest(contest), _told(results["beside"])]
+        parts += [_contest(contest), _told(results["beside"]), _worked(results)]
     if rows := results.get("crowd"):
         parts.append(_crowd(rows))
     if rows := results.get("fragments"):
@@ -43,7 +45,7 @@ def _contest(contest: dict[str, dict[str, float]]) -> str:
         "| | expert's script | Ansible | Grappe | of the expert's | of Ansible's | goal |",
         "|---|---|---|---|---|---|---|",
     ]
-    for phase, title in (("up", "up"), ("nothing", "nothing to do"), ("down", "down")):
+    for phase, title in PHASES.items():
         ours = contest["grappe"][phase]
         ratios = {way: ours / contest[way][phase] for way in ("expert", "ansible")}
         goals = [
@@ -56,6 +58,16 @@ def _contest(contest: dict[str, dict[str, float]]) -> str:
             f"| {ratios['expert']:.2f} | {ratios['ansible']:.2f} | {'; '.join(goals)} |"
         )
     return "\n".join(lines)
+
+
+def _worked(results: dict[str, Any]) -> str:
+    lines = ["| processor time, host and workstation | expert's script | Ansible | Grappe |",
+             "|---|---|---|---|"]  # fmt: skip
+    for phase, title in PHASES.items():
+        took = [results["processor"][way][phase] for way in ("expert", "ansible", "grappe")]
+        lines.append(f"| {title} | {' | '.join(f'{seconds} s' for seconds in took)} |")
+    least, most = min(results["loop"]), max(results["loop"])
+    return "\n".join([*lines, "", f"One and the same loop took {least} to {most} s meanwhile."])
 
 
 def _crowd(rows: list[dict[str, float]]) -> str:

@@ -82,8 +82,8 @@ def _measure(
     if "contest" in options.parts:
         with progress.step("one student") as step:
             step.say("an expert's script, Ansible and Grappe, in turns")
-            results |= contest.run(arena, ansible, options.rounds)
-            results["beside"] = contest.beside(arena)
+            measured = contest.run(arena, ansible, options.rounds)
+            results |= {**measured, "beside": contest.beside(arena)}
     if "fragments" in options.parts:
         with progress.step("one more") as step:
             step.say(f"{', '.join(map(str, options.fragments))} fragments already there")

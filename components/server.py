@@ -117,7 +117,10 @@ class Server(pulumi.ComponentResource):
                 default=lab.default == server.name,
                 adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
             ),
-            opts=in_project,
+            # A page that somebody routed by hand stays until its server has been taken over.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[container])
+            if lab.adopt
+            else in_project,
         )
         if lab.workstation != "none":
             ways = [rule, backend, *ready]

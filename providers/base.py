@@ -90,7 +90,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         watch.end_with_engine()
         student = req.config.get("grappe:kind") in (None, "student")
         for key in ("host", "workstation") if student else ("host",):
-            if text := req.config.get(f"grappe:{key}"):
+            text = req.config.get(f"grappe:{key}")
+            if text and text != "none":
                 gateway.prepare(str(text))
         threading.Thread(target=_load, daemon=True).start()
 

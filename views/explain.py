@@ -163,7 +163,8 @@ def _backend(lab: LabSpec, server: ServerSpec) -> Part:
          f"  server {name}_backend {server.address}:80 cookie A check",
          "systemctl restart haproxy"),
         f"its backends are {spec.label}.http and {spec.label}.https, led to by a map of domains "
-        "and not line by line; a reload where the sheet restarts cuts nobody off",
+        "and not line by line; no check, for each has one server; a reload where the sheet "
+        "restarts cuts nobody off",
         f"cat {CONFIG}",
     )  # fmt: skip
 

@@ -243,7 +243,8 @@ def connect(text: str) -> Host:
         except BaseException as error:  # noqa: BLE001 - told to all who wait, now
             # Who comes later tries again.
             with _guard:
-                del _hosts[text]
+                if _hosts.get(text) is outcome:
+                    del _hosts[text]
             outcome.set_exception(error)
     return outcome.result()
 
@@ -252,8 +253,8 @@ def prepare(text: str) -> None:
     """Begin to connect, and have a python there, while this process has other things to do."""
 
     def act() -> None:
-        # What is wrong is told by who connects.
-        with contextlib.suppress(errors.GrappeError):
+        # Whatever is wrong is told by who connects.
+        with contextlib.suppress(Exception):
             connect(text).prepare()
 
     threading.Thread(target=act, daemon=True).start()

@@ -315,8 +315,8 @@ def reach(url: str) -> None:
     """Reach the daemon of a host, in a thread of its own, before somebody asks it."""
 
     def act() -> None:
-        # What is wrong is told by who asks.
-        with contextlib.suppress(errors.GrappeError):
+        # Whatever is wrong is told by who asks.
+        with contextlib.suppress(Exception):
             on(gateway.connect(url)).get("")
 
     threading.Thread(target=act, daemon=True).start()

@@ -17,6 +17,7 @@ class Recorder(mocks.Mocks):
 
     def __init__(self) -> None:
         self.resources: dict[str, mocks.MockResourceArgs] = {}
+        self.waits: dict[str, set[str]] = {}
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
         """Keep a resource; the preflight learns the address."""
@@ -31,6 +32,15 @@ class Recorder(mocks.Mocks):
         raise AssertionError(args)
 
 
+class Monitor(mocks.MockMonitor):
+    """Keeps what each resource waits for."""
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's
+        """Keep the names of what a resource depends on."""
+        self.mocks.waits[request.name] = {urn.rpartition("::")[2] for urn in request.dependencies}
+        return super().RegisterResource(request)
+
+
 def build(**changes: str) -> tuple[Recorder, list[dict[str, Any]]]:
     """Build a lab, and return what was registered and the servers' cards."""
     recorder = Recorder()
@@ -38,7 +48,7 @@ def build(**changes: str) -> tuple[Recorder, list[dict[str, Any]]]:
         "grappe:host": "ssh://lab", "grappe:workstation": "netns:ws", "grappe:number": "1", **changes,
     }  # fmt: skip
     lab = spec.parse(config, project="grappe", stack="alice")
-    mocks.set_mocks(recorder, preview=True)
+    mocks.set_mocks(recorder, preview=True, monitor=Monitor(recorder))
     cards: list[dict[str, Any]] = []
 
     @pulumi.runtime.test
@@ -67,6 +77,18 @@ def test_a_lab_is_a_room_and_two_servers() -> None:
         "ssh": {"host": "192.168.8.10", "port": 22222, "user": "admin"},
         "urls": ["http://yuno1.alice.grappe.test/", "https://yuno1.alice.grappe.test/"],
     } == cards[0]  # fmt: skip
+
+
+@pytest.mark.parametrize(("adopt", "first"), [("false", "grappe-alice"), ("true", "alice-yuno1")])
+def test_what_leads_to_a_server_waits_for_nothing_that_takes_long(adopt: str, first: str) -> None:
+    """But routing by hand stays until its server is taken over; a probe waits for every way."""
+    recorder, _cards = build(**{"grappe:adopt": adopt})
+    waits = recorder.waits
+    assert {first} == waits["alice-yuno1-web"]
+    assert {"alice-preflight", "grappe-alice"} == waits["alice-yuno1-hosts"]
+    assert {"alice-preflight"} == waits["alice-yuno1-ssh"]
+    assert {"gr-1", "grappe-alice", "alice-yuno1-ssh"} == waits["alice-yuno1"]
+    assert {"alice-yuno1-ssh", "alice-yuno1-web", "alice-yuno1"} <= waits["alice-yuno1-probe"]
 
 
 def test_every_resource_carries_its_host_and_owner() -> None:

@@ -36,6 +36,7 @@ def test_who_waits_for_a_host_is_told_at_once_and_who_comes_later_tries_again(
         ({"grappe:host": "ssh://h", "grappe:workstation": "local:"}, ["ssh://h", "local:"]),
         ({"grappe:kind": "image", "grappe:host": "ssh://h", "grappe:workstation": "local:"},
          ["ssh://h"]),
+        ({"grappe:host": "ssh://h", "grappe:workstation": "none"}, ["ssh://h"]),
         ({}, []),
     ],
 )  # fmt: skip
