@@ -27,6 +27,8 @@ OUTSIDE = "/var/lib/grappe/haproxy/outside.cfg"
 # Says that HAProxy did not run before us.
 WAS_STOPPED = "/var/lib/grappe/haproxy/was-stopped"
 DISABLED = "disabled"
+# What stood around our part when HAProxy last took it; the preflight asks of nothing else.
+LOADED = "/var/lib/grappe/haproxy/loaded"
 GENERATION_PATH = "/.grappe-generation"
 RELOAD_SECONDS = 10.0
 _GENERATION = re.compile(r'string "([0-9a-f]{16})" if \{ path /\.grappe-generation')
@@ -103,14 +105,15 @@ class HaproxyArea(Area):
         if self.system.run(["systemctl", "is-active", "--quiet", "haproxy"]).status == 0:
             self.system.must(["systemctl", "reload", "haproxy"])
         else:
-            if not os.path.exists(self.system.root + os.path.dirname(MAPS) + "/loaded"):
+            if not os.path.exists(self.system.root + LOADED):
                 enabled = self.system.run(["systemctl", "is-enabled", "--quiet", "haproxy"])
                 self.system.write(WAS_STOPPED, File("" if enabled.status == 0 else DISABLED, 0o600))
                 self.system.must(["systemctl", "enable", "--quiet", "haproxy"])
             self.system.run(["systemctl", "reset-failed", "haproxy"])
             self.system.must(["systemctl", "start", "haproxy"])
         self._wait_for(files)
-        self.system.write(os.path.dirname(MAPS) + "/loaded", File("", 0o600))
+        outside = document.split(files[CONFIG].content or "")
+        self.system.write(LOADED, File(outside.before + outside.after, 0o600))
         self._sweep_maps(files[CONFIG].content or "", spare=1)
 
     def verify(self, files: Files) -> str:
@@ -138,7 +141,7 @@ class HaproxyArea(Area):
             else:
                 self.system.must(["systemctl", "reload", "haproxy"])
                 self._wait_until_left()
-        for path in (WAS_STOPPED, os.path.dirname(MAPS) + "/loaded"):
+        for path in (WAS_STOPPED, LOADED):
             self.system.write(path, File(None))
         shutil.rmtree(self.system.root + MAPS, ignore_errors=True)
 

@@ -71,7 +71,8 @@ for line in asked:
         finally:
             os._exit(0)
 """
-ARGV = ("python3", "-I", "-c", _PROGRAM)
+# Of what is installed there, only the standard library is used.
+ARGV = ("python3", "-I", "-S", "-c", _PROGRAM)
 TAIL_LINES = 15
 
 Start = Callable[[Sequence[str], IO[bytes]], "subprocess.Popen[bytes]"]

@@ -39,7 +39,7 @@ def main(request: Json) -> Json:
     """
     parts: Dict[str, Callable[[], Any]] = {
         "lxd": lambda: _lxd(request["sockets"]),
-        "haproxy": _haproxy,
+        "haproxy": lambda: _haproxy(request["store"]),
         "listening": _listening,
         "subnets": _subnets,
         "fragments": lambda: fragments_of(request["store"]),
@@ -133,8 +133,11 @@ def _listening() -> List[Json]:
     return [{"port": port, "program": program} for port, program in sorted(ports.items())]
 
 
-def _haproxy() -> str:
-    """Return what HAProxy says of what stands around our part; nothing when it is valid."""
+def _haproxy(store: str) -> str:
+    """Return what HAProxy says of what stands around our part; nothing when it is valid.
+
+    It is not asked of what it took already, at our last change.
+    """
     config = "/etc/haproxy/haproxy.cfg"
     if not shutil.which("haproxy", path=PATH):
         return ""
@@ -142,8 +145,11 @@ def _haproxy() -> str:
         outside = document.split(_text(config) or "")
     except document.DamagedError:
         return ""
+    around = outside.before + outside.after
+    if around == _text(f"{store}/haproxy/loaded"):
+        return ""
     with tempfile.NamedTemporaryFile("w", prefix="grappe-", suffix=".cfg") as copy:
-        copy.write(outside.before + outside.after)
+        copy.write(around)
         copy.flush()
         status, _out, err = run(["haproxy", "-c", "-f", copy.name])
     # Status 2: valid, and without a listener, as a file is before its first frontend.

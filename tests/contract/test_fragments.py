@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from providers import errors
+from providers.fragments import document
 from providers.fragments import store as stores
 from providers.haproxy import area as haproxy_area
 from tests.contract import fragment_world
@@ -257,6 +258,12 @@ class TestHaproxy:
         assert not world.exists("/var/lib/grappe")
         assert original + "nonsense here\n" == world.read(self.kind.file)
         world.write(self.kind.file, original)
+
+    def test_what_haproxy_took_around_us_is_kept(self, world: World) -> None:
+        """For the preflight, which asks of nothing else."""
+        world.driver(self.kind).create(self.kind.make(world.url))
+        split = document.split(world.read(self.kind.file))
+        assert split.before + split.after == world.read(haproxy_area.LOADED)
 
     def test_one_default_server_of_a_host(self, world: World) -> None:
         """A second default is refused, with the first one's owner."""

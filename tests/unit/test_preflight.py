@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from providers.fragments import document
-from providers.preflight import model
+from providers.preflight import model, survey
 
 SURVEY = json.loads((pathlib.Path(__file__).parent / "golden" / "survey.json").read_text())
 LAB = model.PreflightSpec(
@@ -30,6 +30,19 @@ def facts(**changes: Any) -> dict[str, Any]:
             place = place[parent]
         place[last] = value
     return found
+
+
+def test_haproxy_is_asked_of_what_it_did_not_take_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what stands around our part; what it took at our last change is well."""
+    config = document.put("global\n", "ours\n")
+    files = {"/etc/haproxy/haproxy.cfg": config, "/store/haproxy/loaded": "global\n"}
+    monkeypatch.setattr(survey, "_text", files.get)
+    monkeypatch.setattr(survey, "run", lambda _argv: (1, "", "[ALERT] unknown keyword"))
+    monkeypatch.setattr(survey.shutil, "which", lambda name, path: f"{path}/{name}")
+    assert "" == survey._haproxy("/store")
+    for changed in ("global\n  nonsense\n", None):
+        files["/store/haproxy/loaded"] = changed
+        assert "[ALERT] unknown keyword" == survey._haproxy("/store")
 
 
 def test_a_host_with_room_has_nothing_against_it() -> None:
