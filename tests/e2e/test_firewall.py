@@ -25,6 +25,23 @@ def erin(project: Project) -> Iterator[str]:
     project.destroy("erin")
 
 
+def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.Layout) -> None:
+    """It hides its whole table from iptables-save; the last rule of ours leaves all the same."""
+    host = gateway.connect(box.host_url)
+    project.write("gina", 23, servers=[{"name": "yuno1"}])
+    project.up("gina")
+    host.run(["nft", "add chain ip nat STRANGER; "
+              "add rule ip nat STRANGER tcp dport 1 dnat to 192.0.2.1:1"])  # fmt: skip
+    try:
+        assert "incompatible" in host.run(["iptables-save", "-t", "nat"]).stdout
+        project.destroy("gina")
+        left = host.run(["nft", "list", "table", "ip", "nat"]).stdout
+        assert "GRAPPE" not in left
+        assert "dnat to 192.0.2.1:1" in left
+    finally:
+        host.run(["nft", "flush chain ip nat STRANGER; delete chain ip nat STRANGER"])
+
+
 @pytest.mark.parametrize(
     "action",
     [

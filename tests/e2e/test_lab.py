@@ -131,8 +131,8 @@ def test_a_server_that_is_away_is_told_of_soon_and_is_there_again_at_once(
     look = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "4", page]
     assert ["503"] * 3 == [desk.run(*look) for _turn in range(3)]
     lab_host.run(["lxc", "start", "yuno1", "--project", "grappe-alice"])
-    back = "until curl -s --max-time 1 http://10.64.7.10/ >/dev/null; do sleep 0.1; done"
-    lab_host.run(["timeout", "60", "sh", "-c", back])
+    back = "until (exec 3<>/dev/tcp/10.64.7.10/80) 2>/dev/null; do sleep 0.1; done"
+    lab_host.run(["timeout", "50", "bash", "-c", back])
     assert "yuno1" == desk.get(page)
     told = lab_host.run(["journalctl", "--quiet", "--unit", "haproxy", "--priority", "emerg"])
     assert "" == told.stdout
