@@ -303,12 +303,12 @@ def _identify_locally(where: url.HostUrl, local: Local) -> Identity:
     return identity
 
 
-# One line each: user id, machine-id, the address of this end of an ssh login, and, where that is
-# of no use, the addresses of this machine. A shell does most of it without another program.
+# One line each: user id, machine-id, the address of this end of an ssh login,
+# and the address this machine would use to go out.
 IDENTIFY = (
-    'id -u; { read -r id </etc/machine-id && echo "$id"; } 2>/dev/null || hostname; '
+    "id -u; cat /etc/machine-id 2>/dev/null || hostname; "
     'echo "${SSH_CONNECTION:-}"; '
-    'case "${SSH_CONNECTION:-}" in ""|*:*) ip -4 -o address show scope global 2>/dev/null;; esac'
+    "ip -4 -o address show scope global 2>/dev/null | head -n 1"
 )
 
 

@@ -71,8 +71,7 @@ for line in asked:
         finally:
             os._exit(0)
 """
-# Of what is installed there, only the standard library is used.
-ARGV = ("python3", "-I", "-S", "-c", _PROGRAM)
+ARGV = ("python3", "-I", "-c", _PROGRAM)
 TAIL_LINES = 15
 
 Start = Callable[[Sequence[str], IO[bytes]], "subprocess.Popen[bytes]"]
