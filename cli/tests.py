@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
     argv = [sys.executable, "-m", "pytest", *options.pytest]
     if options.fast:
-        os.execv(argv[0], [*argv, "-m", "not sandbox"])  # noqa: S606
+        os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
     from cli import sandbox as commands  # noqa: PLC0415
 
     box = layout.Layout(SANDBOX)

@@ -37,7 +37,7 @@ class GoldenImage(pulumi.ComponentResource):
 
     def __init__(self, golden: GoldenSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("grappe:index:GoldenImage", golden.alias, {}, opts)
-        common: dict[str, Any] = {"host": golden.host, "owner": golden.owner}
+        common: dict[str, Any] = {"host": golden.host, "owner": golden.owner, "lab": golden.id}
         recipe = golden.recipe
         preflight = GoldenPreflight(
             f"{golden.alias}-preflight",
@@ -126,5 +126,7 @@ class GoldenImage(pulumi.ComponentResource):
                 port=0,
                 generation=golden.recipe.digest,
             ),
-            opts=pulumi.ResourceOptions(parent=self, depends_on=stands_on),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=stands_on, delete_before_replace=True
+            ),
         )

@@ -60,7 +60,7 @@ class Server(pulumi.ComponentResource):
         dialled = preflight.address
         name = f"{lab.student}-{server.name}"
         super().__init__("grappe:index:Server", name, {}, opts)
-        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner}
+        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner, "lab": lab.id}
         rule = Rule(
             f"{name}-ssh",
             RuleSpec(
@@ -100,7 +100,10 @@ class Server(pulumi.ComponentResource):
             ),
             # UFW drops its request for an address until the first rule opens the bridge.
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=[*after, rule, *self._volumes(lab, server, after)]
+                parent=self,
+                depends_on=[*after, rule, *self._volumes(lab, server, after)],
+                # Also where the engine replaces it by its own will: a new server is a new one.
+                delete_before_replace=True,
             ),
         )
         ready = self._made_ready(lab, server, container)
@@ -140,6 +143,7 @@ class Server(pulumi.ComponentResource):
                 VolumeSpec(
                     host=lab.host,
                     owner=lab.owner,
+                    lab=lab.id,
                     name=volume.name,
                     project=lab.project,
                     pool=volume.pool,
@@ -155,7 +159,9 @@ class Server(pulumi.ComponentResource):
     ) -> list[pulumi.Resource]:
         """Register what is done in the container: install, publish, post-install, as the sheet."""
         name = f"{lab.student}-{server.name}"
-        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner, "project": lab.project}
+        common: dict[str, Any] = {
+            "host": lab.host, "owner": lab.owner, "lab": lab.id, "project": lab.project,
+        }  # fmt: skip
         place = {**common, "container": server.name}
         self.published, self.alias, self._user = None, server.publish, None
         done: list[pulumi.Resource] = [container]
@@ -205,7 +211,9 @@ class Server(pulumi.ComponentResource):
         in_project: pulumi.ResourceOptions,
     ) -> None:
         name = f"{lab.student}-{server.name}"
-        common: dict[str, Any] = {"host": lab.workstation, "owner": lab.owner, "name": server.name}
+        common: dict[str, Any] = {
+            "host": lab.workstation, "owner": lab.owner, "lab": lab.id, "name": server.name,
+        }  # fmt: skip
         Entry(
             f"{name}-hosts",
             EntrySpec(**common, address="", domains=(server.domain,)),

@@ -27,7 +27,7 @@ class StudentLab(pulumi.ComponentResource):
 
     def __init__(self, lab: LabSpec, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("grappe:index:StudentLab", lab.student, {}, opts)
-        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner}
+        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner, "lab": lab.id}
         published = {item.publish for item in lab.servers if item.publish}
         preflight = Preflight(
             f"{lab.student}-preflight",
@@ -50,9 +50,14 @@ class StudentLab(pulumi.ComponentResource):
                         port=item.port,
                         address=item.address,
                         image="" if item.image in published else item.image,
+                        source=item.image,
+                        ephemeral=item.ephemeral,
+                        target=item.target,
+                        volumes=tuple(f"{each.pool}/{each.name}" for each in item.volumes),
                     )
                     for item in lab.servers
                 ),
+                workstation=lab.workstation,
                 relay=lab.tunnel.relay if lab.tunnel else "",
                 listens=tuple(
                     forward.listen for forward in (lab.tunnel.forwards if lab.tunnel else ())

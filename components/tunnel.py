@@ -32,7 +32,7 @@ class Tunnel(pulumi.ComponentResource):
         super().__init__("grappe:index:Tunnel", name, {}, opts)
         if lab.tunnel is None:
             return
-        common: dict[str, Any] = {"owner": lab.owner, "name": lab.student}
+        common: dict[str, Any] = {"owner": lab.owner, "lab": lab.id, "name": lab.student}
         key = Key(
             f"{name}-key",
             KeySpec(**common, host=lab.host),

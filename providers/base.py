@@ -11,15 +11,16 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import pathlib
+import secrets
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import pulumi
 from pulumi import dynamic
 
-from providers import errors, watch, wire
+from providers import changes, errors, run, watch, wire
 from providers.hosts import gateway
 
 S = TypeVar("S", bound=wire.Spec)
@@ -28,22 +29,9 @@ Outputs = dict[str, Any]
 
 # What every resource carries beside its own inputs and outputs.
 MACHINE = "machine_id"
-DRIFT = "drift"
-
-
-@dataclasses.dataclass(frozen=True)
-class Reading(Generic[S]):
-    """What is really there.
-
-    Attributes:
-        spec: The thing as it is, in the words of its spec.
-        outputs: What only the host can tell of it.
-        drift: What is wrong with it that the spec has no word for; empty when all is well.
-    """
-
-    spec: S
-    outputs: Outputs = dataclasses.field(default_factory=dict)
-    drift: str = ""
+INCARNATION = "incarnation"
+DRIFT = changes.DRIFT
+Reading = changes.Reading
 
 
 class Driver(Protocol[S]):
@@ -62,6 +50,14 @@ class Driver(Protocol[S]):
         """Remove it; what is gone already is well."""
 
 
+@runtime_checkable
+class Sweeper(Protocol):
+    """A driver whose things hold what no state may know."""
+
+    def sweep(self, spec: Any) -> list[str]:
+        """Remove what unfinished runs of the lab left in it; return what that was."""
+
+
 # Taken by the first provider of a process.
 _prepared = threading.Lock()
 
@@ -78,6 +74,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     # Nothing secret is captured in a provider: keep it readable in the state.
     serialize_as_secret_always = False
     spec: ClassVar[type[wire.Spec]]
+    # What `known` may return.
+    OUTPUTS: ClassVar[tuple[str, ...]] = ()
 
     def driver(self, host: gateway.Host) -> Driver[S]:
         """Return the driver for a host."""
@@ -95,22 +93,36 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
                 gateway.prepare(str(text))
         threading.Thread(target=_load, daemon=True).start()
 
-    def examine(self, spec: S) -> tuple[S, list[wire.Mistake]]:
-        """Look at the host, read only, before anything is planned; most kinds need not."""
+    def examine(self, spec: S, _was: Mapping[str, Any]) -> tuple[S, list[wire.Mistake]]:
+        """Look at the host, read only, before anything is planned; most kinds need not.
+
+        Args:
+            spec: What is wished.
+            _was: What was wished at the last `up`, by field; empty in a replacement.
+
+        """
         return spec, []
 
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
+    def known(self, _spec: S, _was: Mapping[str, Any]) -> Outputs:
+        """Return the outputs that stay as they are whatever is changed, so that a plan has them."""
+        return {}
+
+    def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Refuse what cannot be, all of it at once."""
-        properties = wire.clean(news)
-        properties.pop(DRIFT, None)
+        properties, was = wire.clean(news), wire.clean(olds)
+        run.note_check(str(properties.get("owner", "")))
+        for output in (DRIFT, INCARNATION, *self.OUTPUTS):
+            properties.pop(output, None)
         if wire.has_unknown(properties):
             return dynamic.CheckResult({**properties, DRIFT: ""}, [])
         try:
             spec: Any = wire.decode(self.spec, properties)
             mistakes = spec.mistakes()
             if not mistakes:
-                spec, mistakes = _spoken(lambda: self.examine(spec))
-            properties = wire.encode(spec)
+                spec, mistakes = _spoken(lambda: self.examine(spec, was))
+            properties = _inputs(spec)
+            if not mistakes and was:
+                properties |= _spoken(lambda: self.known(spec, was))
         except wire.Mistakes as found:
             mistakes = found.mistakes
         failures = []
@@ -126,36 +138,27 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         the plugin: a plan of what has drifted costs one look. A host under a new URL may still be
         the same host.
         """
-        # A state that an older Grappe wrote has not the fields that have come since.
-        old, new = {**wire.defaults(self.spec), **wire.clean(olds)}, wire.clean(news)
-        if old.get(MACHINE):
-            spec = self._decode(olds)
-            _host, reading = _spoken(
-                lambda: self._act(spec, lambda driver: driver.read(spec), props=olds)
-            )
-            if reading is None:
-                _say(spec, ["it is gone"])
-                return dynamic.DiffResult(
-                    changes=True, replaces=["name"], delete_before_replace=True
-                )
-            _say(spec, _drifted(spec, reading))
-            old |= {**wire.encode(reading.spec), DRIFT: reading.drift}
-        names = [field.name for field in dataclasses.fields(self.spec)]
-        changed = {name for name in names if old.get(name) != new.get(name)}
-        replaces = changed & self.spec.REPLACES
-        if "host" in changed and not _same_machine(old, new):
-            replaces.add("host")
+        recorded, wanted = wire.clean(olds), wire.clean(news)
+        reading = self._recorded(olds)
+        if recorded.get(MACHINE):
+            reading = self._observe(olds)
+        found: changes.Changes = changes.between(
+            self.spec, recorded, reading, wanted,
+            same_machine=recorded.get("host") == wanted.get("host")
+            or _same_machine(recorded, wanted),
+        )  # fmt: skip
+        _report(self._decode(olds), found, reading)
         return dynamic.DiffResult(
-            changes=bool(changed or old.get(DRIFT)),
-            replaces=sorted(replaces),
+            changes=bool(found),
+            replaces=sorted(found.replaces),
             # Names, ports and addresses are fixed: the old one must go first. On another
             # machine nothing is in the way, and the old lab leaves in its own order.
-            delete_before_replace="host" not in replaces,
+            delete_before_replace="host" not in found.replaces,
         )
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
-        """Make the thing."""
-        spec = self._decode(props)
+        """Make the thing, or take over what is there of the same lab."""
+        spec = self._decode({**props, INCARNATION: _new_incarnation()})
         host, outputs = _spoken(lambda: self._act(spec, lambda driver: driver.create(spec)))
         return dynamic.CreateResult(spec.id, _state(spec, host, outputs))
 
@@ -170,20 +173,52 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         # What a look cannot see, as what a program said, is as it was.
         told = _state(reading.spec, host, reading.outputs)
         state = {**wire.clean(props), **told, DRIFT: reading.drift}
-        inputs = {**wire.encode(reading.spec), DRIFT: reading.drift}
+        inputs = {**_inputs(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
         """Change the thing in place."""
-        old, new = self._decode(olds), self._decode(news)
+        old = self._decode(olds)
+        new = self._decode({**news, INCARNATION: old.incarnation or _new_incarnation()})
         host, outputs = _spoken(lambda: self._act(new, lambda driver: driver.update(old, new)))
         # What an update has nothing new to say of is as it was.
         return dynamic.UpdateResult({**wire.clean(olds), **_state(new, host, outputs)})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Remove the thing from the host where it was made."""
+        """Remove the thing from the host where it was made.
+
+        A replacement that the engine decides on makes first and deletes then; what its create
+        took over carries another incarnation, and stays.
+        """
         spec = self._decode(props)
-        _spoken(lambda: self._act(spec, lambda driver: driver.delete(spec), props=props))
+        destroys = run.destroys(spec.owner)
+
+        def act(driver: Driver[S]) -> None:
+            if destroys and isinstance(driver, Sweeper):
+                _print(
+                    spec, [f"an unfinished run left {thing}: gone" for thing in driver.sweep(spec)]
+                )
+            if destroys or not self._taken_over(driver, spec):
+                driver.delete(spec)
+
+        _spoken(lambda: self._act(spec, act, props=props))
+
+    def _taken_over(self, driver: Driver[S], spec: S) -> bool:
+        """Whether a later create took over what stands there."""
+        reading = driver.read(spec) if spec.MARKED else None
+        if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
+            return False
+        _print(spec, ["is kept as it is: its replacement took over what was there"])
+        return True
+
+    def _recorded(self, olds: Mapping[str, Any]) -> Reading[S] | None:
+        """Return what the state says is there."""
+        return Reading(self._decode(olds), drift=wire.clean(olds).get(DRIFT, ""))
+
+    def _observe(self, olds: Mapping[str, Any]) -> Reading[S] | None:
+        """Return what is there, on the host where it was made."""
+        spec = self._decode(olds)
+        return _spoken(lambda: self._act(spec, lambda driver: driver.read(spec), props=olds))[1]
 
     def _decode(self, properties: Mapping[str, Any]) -> S:
         known = {field.name for field in dataclasses.fields(self.spec)}
@@ -229,7 +264,8 @@ class Resource(dynamic.Resource):
             later: Fields of the spec that another resource knows.
 
         """
-        properties = {**wire.encode(spec), **dict.fromkeys(self.outputs), **later}
+        own = dict.fromkeys((INCARNATION, *self.outputs))
+        properties = {**_inputs(spec), **own, **later}
         hidden = pulumi.ResourceOptions(additional_secret_outputs=sorted(spec.SECRETS))
         merged = pulumi.ResourceOptions.merge(opts, hidden) if spec.SECRETS else opts
         super().__init__(self.provider(), name, properties, merged)
@@ -237,6 +273,9 @@ class Resource(dynamic.Resource):
 
 def tell(mistakes: list[wire.Mistake]) -> str:
     """Return mistakes as a user reads them, one a line."""
+    if mistakes and not any(mistake.key for mistake in mistakes):
+        # What has no key of the stack file is a message by itself.
+        return errors.escape("\n".join(mistake.reason for mistake in mistakes))
     width = max(len(mistake.key) for mistake in mistakes)
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
     lines = [f"  {mistake.key:<{width}}  {mistake.reason}" for mistake in mistakes]
@@ -248,22 +287,26 @@ def stack_of(owner: str) -> str:
     return owner.rpartition("/")[2]
 
 
-def _drifted(recorded: S, reading: Reading[S]) -> list[str]:
-    """Return what is not as it was made, in words; a secret's value is not among them."""
-    was, is_now = wire.encode(recorded), wire.encode(reading.spec)
-    found = [
-        f"{name} is {wire.show(is_now.get(name, ''))}, not {wire.show(was.get(name, ''))}"
-        for name in was.keys() | is_now.keys()
-        if was.get(name) != is_now.get(name) and name not in recorded.SECRETS
-    ]
-    return sorted(found) + [line for line in reading.drift.splitlines() if line.strip()]
+def _report(spec: wire.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
+    """Say what a plan found, where the engine shows what a plugin says."""
+    _print(spec, [f"has drifted: {line}" for line in found.drift])
+    if reading is not None and reading.remake:
+        _print(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
 
 
-def _say(spec: wire.Spec, drifted: list[str]) -> None:
-    """Tell what has drifted where the engine shows what a plugin says."""
-    for line in drifted:
-        sys.stdout.write(errors.escape(f"{spec.id} has drifted: {line}") + "\n")
+def _print(spec: wire.Spec, lines: list[str]) -> None:
+    for line in lines:
+        sys.stdout.write(errors.escape(f"{spec.id} {line}") + "\n")
         sys.stdout.flush()
+
+
+def _inputs(spec: wire.Spec) -> Outputs:
+    """Return a spec as inputs: which of the things in its place it is, only a create can say."""
+    return {key: value for key, value in wire.encode(spec).items() if key != INCARNATION}
+
+
+def _new_incarnation() -> str:
+    return secrets.token_hex(6)
 
 
 def _state(spec: wire.Spec, host: gateway.Host, outputs: Outputs) -> Outputs:

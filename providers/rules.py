@@ -90,6 +90,13 @@ def path(value: str) -> str:
     return "is not a path from / on, as /srv/data."
 
 
+def lab_id(value: str) -> str:
+    """Check the id of a lab; none is allowed, for labs that are older than ids."""
+    if re.fullmatch(r"([a-z0-9]{8,32})?", value):
+        return ""
+    return "is not the id of a lab. 8 to 32 small letters and digits; left out, `lab up` makes one."
+
+
 def alias(value: str) -> str:
     """Check the alias of an image."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):

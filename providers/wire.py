@@ -41,16 +41,23 @@ class Spec:
         host: Where it is, as a host URL.
         owner: Whose it is, as `project/stack`.
         name: Its name, unique among its kind within the owner.
+        lab: The id of the lab that it is a part of; empty where the stack file has none.
+        incarnation: Which of the things that had its place it is: made anew by each create, and
+            carried by the thing. It is an output, never an input.
     """
 
     # Fields whose change means another thing, not a changed one.
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
     # Fields that the state keeps encrypted, and no message shows.
     SECRETS: ClassVar[frozenset[str]] = frozenset()
+    # Whether there is a thing on the host that carries the spec's marks.
+    MARKED: ClassVar[bool] = True
 
     host: str
     owner: str
     name: str
+    lab: str = ""
+    incarnation: str = ""
 
     @property
     def id(self) -> str:
@@ -63,6 +70,20 @@ class Spec:
 
 
 S = TypeVar("S")
+M = TypeVar("M", bound=Spec)
+# The fields of a spec that say whose a thing is, and which.
+MARKS = ("owner", "lab", "incarnation")
+
+
+def marks(spec: Spec) -> dict[str, str]:
+    """Return the marks that what a spec makes carries, by field."""
+    return {field: getattr(spec, field) for field in MARKS}
+
+
+def marked(spec: M, held: Mapping[str, Any]) -> M:
+    """Return a spec with the marks that a thing really carries."""
+    found = {field: held.get(field) or "" for field in MARKS}
+    return dataclasses.replace(typing.cast("Any", spec), **found)  # type: ignore[no-any-return]
 
 
 def clean(properties: Mapping[str, Any]) -> dict[str, Any]:

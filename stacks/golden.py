@@ -16,6 +16,7 @@ class GoldenSpec:
     """A golden image and the builder that it is made in."""
 
     owner: str
+    id: str
     host: str
     alias: str
     recipe: recipe.ReadRecipe
@@ -58,6 +59,7 @@ def parse(
         raise wire.Mistakes(sorted(named, key=lambda mistake: mistake.key) + wrong)
     return GoldenSpec(
         owner=f"{project}/{stack}",
+        id=given.id,
         host=given.host,
         alias=given.alias or read.alias,
         recipe=read,
@@ -73,7 +75,8 @@ def parse(
 
 def _check(given: settings.ImageSettings) -> list[wire.Mistake]:
     checks: list[tuple[str, Any, str]] = [
-        ("host", url.without_password(given.host), url.problem(given.host))
+        ("id", given.id, rules.lab_id(given.id)),
+        ("host", url.without_password(given.host), url.problem(given.host)),
     ]
     if given.alias:
         checks.append(("alias", given.alias, rules.alias(given.alias)))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from providers import wire
+from providers import rules, wire
 from providers.hosts import url
 from stacks import settings
 
@@ -20,6 +20,7 @@ class LabHostSpec:
     """A server that is to be a lab host; the names are those of `settings.HostSettings`."""
 
     owner: str
+    id: str
     host: str
     daemon: str
     upgrade: bool
@@ -50,6 +51,7 @@ def parse(
         raise wire.Mistakes(sorted(named, key=lambda mistake: mistake.key))
     return LabHostSpec(
         owner=f"{project}/{stack}",
+        id=given.id,
         host=given.host,
         daemon=given.daemon,
         upgrade=given.upgrade,
@@ -60,7 +62,8 @@ def parse(
 
 def _check(given: settings.HostSettings) -> list[wire.Mistake]:
     checks: list[tuple[str, Any, str]] = [
-        ("host", url.without_password(given.host), url.problem(given.host))
+        ("id", given.id, rules.lab_id(given.id)),
+        ("host", url.without_password(given.host), url.problem(given.host)),
     ]
     if given.host.startswith("netns:"):
         checks.append(("host", given.host, "is a namespace, and no server: local: or ssh://..."))

@@ -127,6 +127,7 @@ class Settings:
 
     Attributes:
         kind: `student`.
+        id: The lab's own id, made once by `lab new`; what the lab makes carries it.
         host: The lab host.
         workstation: Where hosts entries and probes act, or `none`.
         student: Whose lab it is; the stack's name where it is left out.
@@ -150,6 +151,7 @@ class Settings:
     """
 
     kind: str = "student"
+    id: str = ""
     host: str = ""
     workstation: str = "local:"
     student: str = ""
@@ -180,6 +182,7 @@ class ImageSettings:
 
     Attributes:
         kind: `image`.
+        id: The stack's own id, as a student's.
         host: The lab host that gets the image.
         recipe: The recipe, a folder of recipes/.
         alias: The image's alias; left out, the recipe's.
@@ -188,6 +191,7 @@ class ImageSettings:
     """
 
     kind: str = "image"
+    id: str = ""
     host: str = ""
     recipe: str = ""
     alias: str = ""
@@ -201,6 +205,7 @@ class HostSettings:
 
     Attributes:
         kind: `host`.
+        id: The stack's own id, as a student's.
         host: The server.
         daemon: `lxd`, `lxd-snap` or `incus`.
         upgrade: Whether its packages are brought up to date.
@@ -209,6 +214,7 @@ class HostSettings:
     """
 
     kind: str = "host"
+    id: str = ""
     host: str = ""
     daemon: str = "lxd"
     upgrade: bool = True

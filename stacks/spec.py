@@ -22,6 +22,7 @@ class LabSpec:
     """A student's lab; the names are those of `settings.Settings`."""
 
     owner: str
+    id: str
     host: str
     workstation: str
     student: str
@@ -88,6 +89,7 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
     student, number = given.student or stack, given.number
     return LabSpec(
         owner=owner,
+        id=given.id,
         host=given.host,
         workstation=given.workstation,
         student=student,
@@ -113,6 +115,7 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
 def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
     names = [asked.name for asked in given.servers]
     checks: list[tuple[str, Any, str]] = [
+        ("id", given.id, rules.lab_id(given.id)),
         ("host", url.without_password(given.host), url.problem(given.host)),
         ("student", lab.student, _student_problem(lab.student)),
         ("domain", given.domain, rules.domain(given.domain)),

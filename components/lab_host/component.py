@@ -46,6 +46,7 @@ class LabHost(pulumi.ComponentResource):
             HostPreflightSpec(
                 host=spec.host,
                 owner=spec.owner,
+                lab=spec.id,
                 name="preflight",
                 daemon=spec.daemon,
                 second_disk=spec.second_disk,

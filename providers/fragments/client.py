@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from providers import errors
+from providers import errors, wire
 from providers.fragments.fragment import Fragment
 from providers.hosts import gateway
 
 NEEDS = (
     "providers.hosts.plain_http",
+    "providers.identity",
     *(f"providers.fragments.{name}" for name in ("document", "system", "area", "store")),
 )
 
@@ -45,13 +46,13 @@ class Client:
         """Put a fragment, in one transaction with whatever else waits."""
         self._ask({"op": "put", "fragment": fragment.as_json()})
 
-    def remove(self, identifier: str, owner: str) -> None:
-        """Remove a fragment; one that is gone already is well."""
-        self._ask({"op": "remove", "id": identifier, "owner": owner})
+    def remove(self, spec: wire.Spec) -> None:
+        """Remove the fragment of a spec; one that is gone already is well."""
+        self._ask({"op": "remove", **_whose(spec)})
 
-    def read(self, identifier: str) -> tuple[dict[str, Any], str] | None:
-        """Return a fragment as it stands on the host and its drift; None when it is gone."""
-        answer = self._ask({"op": "read", "id": identifier})
+    def read(self, spec: wire.Spec) -> tuple[dict[str, Any], str] | None:
+        """Return a spec's fragment as it stands on the host and its drift; None when it is gone."""
+        answer = self._ask({"op": "read", **_whose(spec)})
         if answer["fragment"] is None:
             return None
         return answer["fragment"], answer["drift"]
@@ -63,6 +64,10 @@ class Client:
         raise errors.DaemonError(
             f"{self._where}: {answer['brief']}", seen=answer["seen"], do=answer["do"]
         )
+
+
+def _whose(spec: wire.Spec) -> dict[str, str]:
+    return {"id": spec.id, "owner": spec.owner, "lab": spec.lab}
 
 
 def over(

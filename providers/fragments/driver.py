@@ -36,7 +36,7 @@ class FragmentDriver(Generic[S]):
 
     def read(self, spec: S) -> base.Reading[S] | None:
         """Return the fragment as it stands on the host."""
-        found = self._store.read(spec.id)
+        found = self._store.read(spec)
         if found is None:
             return None
         fragment, drift = found
@@ -56,7 +56,7 @@ class FragmentDriver(Generic[S]):
 
     def delete(self, spec: S) -> None:
         """Remove the fragment."""
-        self._store.remove(spec.id, spec.owner)
+        self._store.remove(spec)
 
 
 def _same(found: dict[str, object], rendered: dict[str, object]) -> bool:

@@ -16,6 +16,7 @@ class Fragment:
     Attributes:
         id: Its natural id.
         owner: Whose it is, as `project/stack`.
+        lab: The id of that lab.
         keys: What only one fragment may hold, as a user reads it: `tcp/22222`.
         spec: The resource's spec as it goes on the wire.
         parts: What the area compiles.
@@ -23,6 +24,7 @@ class Fragment:
 
     id: str
     owner: str
+    lab: str
     keys: tuple[str, ...]
     spec: Mapping[str, Any]
     parts: Mapping[str, Any]

@@ -11,8 +11,9 @@ from __future__ import annotations
 import importlib
 import os
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
+from providers import identity
 from providers.fragments.area import Area, Files, Fragment
 from providers.fragments.document import DamagedError
 from providers.fragments.store import Store
@@ -28,7 +29,7 @@ def main(request: Json) -> Json:
 
     Args:
         request: `area` (module and class), `folder`, `frame`, and `op`: `put` with a
-            `fragment`, `remove` with an `id` and an `owner`, or `read` with an `id`.
+            `fragment`, or `remove` or `read` with an `id`, an `owner` and a `lab`.
 
     """
     system = System()
@@ -41,7 +42,7 @@ def serve(area: Area, store: Store, request: Json) -> Json:
     """Serve a request; a refusal is an answer too."""
     try:
         if request["op"] == "read":
-            return _read(area, store, request["id"])
+            return _read(area, store, request)
         return _change(area, store, {key: request[key] for key in request if key != "frame"})
     except RefusedError as error:
         return _refusal(error)
@@ -49,12 +50,15 @@ def serve(area: Area, store: Store, request: Json) -> Json:
         return _refusal(_damaged(area, error))
 
 
-def _read(area: Area, store: Store, identifier: str) -> Json:
+def _read(area: Area, store: Store, request: Json) -> Json:
     with store.lock(shared=True):
         fragments = store.load()
-        if identifier not in fragments:
+        identifier = _place(fragments, request)
+        if identifier is None:
             return {"fragment": None}
         fragment = fragments[identifier]
+        if not identity.belongs(fragment, request["owner"], request.get("lab", "")):
+            raise _not_ours(fragment, request)
         current = _current(area)
         wanted = area.compile(list(fragments.values()), current)
         changed = [path for path in wanted if not _same(wanted[path], current.get(path))]
@@ -122,19 +126,36 @@ def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:
 
 def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
     new = dict(fragments)
+    asks = change if change["op"] == "remove" else change["fragment"]
+    place = _place(new, asks)
+    if place is not None:
+        held = new.pop(place)
+        if not identity.belongs(held, asks["owner"], asks.get("lab", "")):
+            raise _not_ours(held, asks)
     if change["op"] == "remove":
-        held = new.pop(change["id"], None)
-        if held and held["owner"] != change["owner"]:
-            raise _not_ours(held)
         return new
     fragment = change["fragment"]
-    held = new.get(fragment["id"])
-    if held and held["owner"] != fragment["owner"]:
-        raise _not_ours(held)
     new[fragment["id"]] = fragment
     new = dict(sorted(new.items()))
     area.check(list(new.values()), fragment["id"])
     return new
+
+
+def _place(fragments: Dict[str, Fragment], asks: Json) -> Optional[str]:
+    """Return the id of a fragment, which a lab that was renamed may have left under its old name.
+
+    Args:
+        fragments: Those of the store.
+        asks: `id`, `owner` and `lab` of the one that is looked for.
+
+    """
+    lab, name = asks.get("lab"), asks["id"].rpartition("/")[2]
+    if asks["id"] in fragments or not lab:
+        return asks["id"] if asks["id"] in fragments else None
+    for identifier, held in fragments.items():
+        if held.get("lab") == lab and identifier.rpartition("/")[2] == name:
+            return identifier
+    return None
 
 
 def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
@@ -226,10 +247,11 @@ def _same(wanted: Any, found: Any) -> bool:
     )
 
 
-def _not_ours(held: Fragment) -> RefusedError:
+def _not_ours(held: Fragment, asks: Json) -> RefusedError:
     return RefusedError(
         f"{held['id']} exists already and was left alone",
-        f"it belongs to the stack {held['owner']}",
+        identity.whose(held, asks["owner"]),
+        identity.way_out(held, asks["owner"]),
         fragment=held["id"],
     )
 

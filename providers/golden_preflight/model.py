@@ -5,11 +5,10 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from providers import wire
+from providers import identity, wire
 
-OWNER = "user.grappe.owner"
 RECIPE_PROPERTY = "grappe.recipe"
 
 
@@ -26,6 +25,8 @@ class GoldenPreflightSpec(wire.Spec):
         adopt: Whether an image that is nobody's may be taken over.
         needs: URLs that steps cannot do without: `[[step, url], ...]`.
     """
+
+    MARKED: ClassVar[bool] = False
 
     alias: str
     recipe: str
@@ -64,9 +65,9 @@ def built(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> bool:
 def _taken(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
     for kind, name in (("networks", spec.bridge), ("projects", spec.project)):
         for thing in facts["lxd"][kind]:
-            holder = thing["config"].get(OWNER, "")
-            if thing["name"] == name and holder != spec.owner:
-                whose = f"{holder}'s" if holder else "there, and nobody's"
+            held = identity.held_in_config(thing["config"])
+            if thing["name"] == name and not identity.belongs(held, spec.owner, spec.lab):
+                whose = f"there: {identity.whose(held, spec.owner)}"
                 yield wire.Mistake("grappe:number", f"{name} is {whose}. Choose another number.")
     wanted = ipaddress.IPv4Network(spec.subnet)
     for entry in facts["subnets"]:
@@ -79,10 +80,13 @@ def _taken(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire
 def _alias(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
     if spec.alias not in lxd["aliases"]:
         return
-    holder = _image(spec, lxd).get("grappe.owner", "")
-    if holder == spec.owner or (not holder and spec.adopt):
+    properties = _image(spec, lxd)
+    held = {field: properties.get(f"grappe.{field}", "") for field in ("owner", "lab")}
+    if identity.belongs(held, spec.owner, spec.lab) or (not held["owner"] and spec.adopt):
         return
-    whose = f"{holder}'s" if holder else "an image that Grappe did not make (grappe:adopt: true?)"
+    whose = "an image that Grappe did not make (grappe:adopt: true?)"
+    if held["owner"]:
+        whose = f"there: {identity.whose(held, spec.owner)}"
     yield wire.Mistake("grappe:alias", f'"{spec.alias}" is {whose}.')
 
 

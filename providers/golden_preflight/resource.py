@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from providers import base, errors, wire
 from providers.golden_preflight import model
 from providers.hosts import gateway
@@ -42,14 +45,18 @@ class GoldenPreflightProvider(base.Provider[model.GoldenPreflightSpec]):
         return GoldenPreflightDriver()
 
     def examine(
-        self, spec: model.GoldenPreflightSpec
+        self, spec: model.GoldenPreflightSpec, _was: Mapping[str, Any]
     ) -> tuple[model.GoldenPreflightSpec, list[wire.Mistake]]:
         """Look at the host, and from it at what the steps need."""
         try:
             host = gateway.connect(spec.host)
         except errors.HostError as error:
             return spec, [wire.Mistake("grappe:host", str(error))]
-        return spec, model.judge(spec, look.at(host, [url for _step, url in spec.needs]))
+        _facts, mistakes = look.lasting(
+            lambda: look.at(host, [url for _step, url in spec.needs]),
+            lambda facts: model.judge(spec, facts),
+        )
+        return spec, mistakes
 
 
 class GoldenPreflight(base.Resource, module="preflight", name="GoldenPreflight"):

@@ -65,6 +65,7 @@ def fragment(spec: BackendSpec) -> Fragment:
     return Fragment(
         id=spec.id,
         owner=spec.owner,
+        lab=spec.lab,
         keys=tuple(keys),
         spec=wire.encode(spec),
         parts={

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from providers import wire
 
@@ -21,6 +21,8 @@ _BEHIND = tuple(map(ipaddress.ip_network, ("10.0.2.0/24", "192.168.122.0/24")))
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostPreflightSpec(wire.Spec):
     """A lab host, as it is planned; the names are those of the stack file."""
+
+    MARKED: ClassVar[bool] = False
 
     daemon: str
     second_disk: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from providers import base, errors, wire
 from providers.host_preflight import model
@@ -27,7 +29,7 @@ class HostPreflightProvider(base.Provider[model.HostPreflightSpec]):
         return PreflightDriver()  # type: ignore[return-value]
 
     def examine(
-        self, spec: model.HostPreflightSpec
+        self, spec: model.HostPreflightSpec, _was: Mapping[str, Any]
     ) -> tuple[model.HostPreflightSpec, list[wire.Mistake]]:
         """Look at the server; what the lab can go on with is a warning."""
         try:

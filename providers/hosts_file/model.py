@@ -41,6 +41,7 @@ def fragment(spec: EntrySpec) -> Fragment:
     return Fragment(
         id=spec.id,
         owner=spec.owner,
+        lab=spec.lab,
         keys=tuple(f"hosts entry {domain}" for domain in spec.domains),
         spec=wire.encode(spec),
         parts={"line": f"{spec.address}\t{' '.join(spec.domains)}\t# {spec.id}"},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from providers import base, errors, wire
 from providers.hosts import gateway
 from providers.hosts_file import model
@@ -21,7 +24,9 @@ class EntryProvider(base.Provider[model.EntrySpec]):
         store = client.over(host, "hosts", AREA, model.frame(host.etc_hosts))
         return driver.FragmentDriver(store, model.EntrySpec, model.fragment)
 
-    def examine(self, spec: model.EntrySpec) -> tuple[model.EntrySpec, list[wire.Mistake]]:
+    def examine(
+        self, spec: model.EntrySpec, _was: Mapping[str, Any]
+    ) -> tuple[model.EntrySpec, list[wire.Mistake]]:
         """See in the preview already whether the workstation's hosts file may be changed."""
         try:
             gateway.connect(spec.host).demand_root()

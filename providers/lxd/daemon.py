@@ -27,7 +27,6 @@ SOCKETS = (
 REQUEST_SECONDS = 20.0
 OPERATION_SECONDS = 180.0
 
-OWNER = "user.grappe.owner"
 # How far a thing is, marked on itself; one that is to go `anew` is replaced by the next run.
 STAGE = "user.grappe.stage"
 CREATING, READY, ANEW = "creating", "ready", "anew"

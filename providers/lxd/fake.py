@@ -64,11 +64,11 @@ class FakeLxd:
         self.aliases[alias] = fingerprint
         return fingerprint
 
-    def get(  # noqa: PLR0911 - one case a request
+    def get(  # noqa: C901, PLR0911, PLR0912 - one case a request
         self, path: str, *, project: str = "", **query: str
     ) -> Any:
         """Return the metadata of an object."""
-        self._meet(f"GET {path}")
+        self.meet(f"GET {path}")
         match path.split("/"):
             case ["images", "aliases"]:
                 names = [{"name": name, "target": to} for name, to in self.aliases.items()]
@@ -86,6 +86,16 @@ class FakeLxd:
             case ["images", start]:
                 found = [key for key in self.images if key.startswith(start)]
                 return copy.deepcopy(_find(self.images, found[0] if found else "", path))
+            case ["instances"]:
+                inside = [item for (owner, _), item in self.instances.items() if owner == project]
+                return copy.deepcopy(inside)
+            case ["storage-pools"]:
+                return ["/1.0/storage-pools/default"]
+            case ["storage-pools", _pool, "volumes", "custom"]:
+                held = [item for (owner, _), item in self.volumes.items() if owner == project]
+                return copy.deepcopy(held)
+            case ["networks" | "projects" as kind]:
+                return copy.deepcopy(list(getattr(self, kind).values()))
             case ["instances", name, "state"]:
                 return self._state(_find(self.instances, (project, name), path))
             case ["instances", name]:
@@ -110,7 +120,7 @@ class FakeLxd:
     ) -> Json:
         """Change an object; all at once, as LXD's operations are waited for."""
         del timeout, query
-        self._meet(f"{method} {path}")
+        self.meet(f"{method} {path}")
         with self._lock:
             content = copy.deepcopy(dict(body or {}))
             match method, path.split("/"):
@@ -154,7 +164,7 @@ class FakeLxd:
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return a file of an instance, a folder's listing, or its console."""
-        self._meet(f"GET {path}")
+        self.meet(f"GET {path}")
         name = path.split("/")[1]
         if path.endswith("/console"):
             return b"fake console\n"
@@ -177,12 +187,12 @@ class FakeLxd:
     ) -> None:
         """Write a file in an instance."""
         del headers
-        self._meet(f"POST {path}")
+        self.meet(f"POST {path}")
         self.files[project, path.split("/")[1], file] = content
 
     def remove_file(self, path: str, *, project: str, file: str) -> None:
         """Remove a file in an instance."""
-        self._meet(f"DELETE {path}")
+        self.meet(f"DELETE {path}")
         if self.files.pop((project, path.split("/")[1], file), None) is None:
             raise daemon.AbsentError(file)
 
@@ -190,7 +200,7 @@ class FakeLxd:
         self, instance: str, argv: list[str], *, project: str, timeout: float, tell: daemon.Tell
     ) -> daemon.Executed:
         """Run a program of this machine, its paths led into the instance's folder."""
-        self._meet(f"POST instances/{instance}/exec")
+        self.meet(f"POST instances/{instance}/exec")
         found = _find(self.instances, (project, instance), f"instances/{instance}")
         if found["status"] != "Running":
             raise errors.DaemonError("LXD on fake: refused", seen="Instance is not running")
@@ -216,13 +226,14 @@ class FakeLxd:
 
     def upload_image(self, metadata: str, rootfs: str, *, properties: Mapping[str, str]) -> str:
         """Take an image's files."""
-        self._meet("POST images")
+        self.meet("POST images")
         content = pathlib.Path(metadata).read_bytes() + pathlib.Path(rootfs).read_bytes()
         fingerprint = hashlib.sha256(content).hexdigest()
         self.images[fingerprint] = {"fingerprint": fingerprint, "properties": dict(properties)}
         return fingerprint
 
-    def _meet(self, request: str) -> None:
+    def meet(self, request: str) -> None:
+        """Fail or hang where it was told to."""
         if self.hangs:
             raise errors.DaemonError("LXD on fake: does not answer", seen="no answer within 0 s")
         if any(part in request for part in self.fails):
@@ -324,7 +335,15 @@ class FakeLxd:
             case ["images", "aliases", name]:
                 _find(self.aliases, name, path)
                 del self.aliases[name]
-            case ["projects", name] if any(key[0] == name for key in self.instances):
+            case ["networks", name] if any(
+                device.get("network") == name
+                for item in self.instances.values()
+                for device in item["devices"].values()
+            ):
+                raise errors.DaemonError(f"network {name}", seen="The network is currently in use")
+            case ["projects", name] if any(
+                key[0] == name for key in (*self.instances, *self.volumes)
+            ):
                 raise errors.DaemonError(f"project {name}", seen="only empty projects can go")
             case [kind, name]:
                 _find(getattr(self, kind), name, path)

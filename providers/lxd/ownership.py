@@ -1,26 +1,38 @@
-"""Whose a thing in LXD is: a mark in its config, looked at before every change."""
+"""Whose a thing in LXD is: marks in its config, looked at before every change."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from providers import errors
-from providers.lxd import daemon
+from providers import errors, identity, wire
+
+S = TypeVar("S", bound=wire.Spec)
 
 
-def demand(found: Mapping[str, Any], owner: str, what: str) -> None:
-    """Raise NotOursError unless the thing found carries our mark."""
-    holder = found.get("config", {}).get(daemon.OWNER)
-    if holder == owner:
+def demand(found: Mapping[str, Any], spec: wire.Spec, what: str) -> None:
+    """Raise NotOursError unless the thing found carries the marks of the spec's lab."""
+    held = identity.held_in_config(found.get("config", {}))
+    if identity.belongs(held, spec.owner, spec.lab):
         return
-    whose = f"it belongs to {holder}" if holder else "it was not made by Grappe"
     raise errors.NotOursError(
-        f"{what} exists already and was left alone", seen=whose, do="choose another name or number"
-    )
+        f"{what} exists already and was left alone",
+        seen=identity.whose(held, spec.owner), do=identity.way_out(held, spec.owner),
+    )  # fmt: skip
 
 
-def identity(found: Mapping[str, Any]) -> str:
+def marks(spec: wire.Spec) -> dict[str, str]:
+    """Return the marks of what a spec makes; one that is empty is left out."""
+    found = {identity.MARKS[field]: text for field, text in wire.marks(spec).items()}
+    return {mark: text for mark, text in found.items() if text}
+
+
+def marked(spec: S, config: Mapping[str, str]) -> S:
+    """Return a spec with the marks that a thing's config really carries."""
+    return wire.marked(spec, identity.held_in_config(config))
+
+
+def identity_of(found: Mapping[str, Any]) -> str:
     """Return what tells an instance from another of the same name, made before or after it."""
     return str(found["config"].get("volatile.uuid") or found.get("created_at", ""))
 

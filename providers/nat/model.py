@@ -79,6 +79,7 @@ def fragment(spec: RuleSpec) -> Fragment:
     return Fragment(
         id=spec.id,
         owner=spec.owner,
+        lab=spec.lab,
         keys=(f"{spec.protocol}/{spec.port}",),
         spec=wire.encode(spec),
         parts={

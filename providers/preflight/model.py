@@ -6,13 +6,12 @@ import dataclasses
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from providers import wire
+from providers import identity, wire
 from providers.fragments import document
 from providers.haproxy import by_hand
 
-OWNER = "user.grappe.owner"
 BRIDGE = re.compile(r"gr-(\d+)")
 MAX_NUMBER = 4000
 # What HAProxy itself listens on.
@@ -28,7 +27,10 @@ _REMEDIES = {
 class PlannedServer:
     """One server of the plan; the names are those of the stack file.
 
-    Its image is empty where the lab itself publishes it first.
+    Attributes:
+        image: The image that the host must have; empty where the lab itself publishes it first.
+        source: The image that it is made from, whoever brings it.
+        volumes: Its volumes, as `pool/name`.
     """
 
     name: str
@@ -36,6 +38,10 @@ class PlannedServer:
     port: int
     address: str
     image: str
+    source: str = ""
+    ephemeral: bool = False
+    target: str = ""
+    volumes: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,11 +59,14 @@ class PreflightSpec(wire.Spec):
         default: The server that gets what is for no known domain, where one does.
         adopt: Whether routing by hand for its domains is to be taken over.
         servers: Its servers.
+        workstation: Where its hosts entries are, or `none`.
         relay: The relay of its tunnel, where it has one.
         listens: The ports that the relay is to listen on.
         relay_address: Where the relay was reached; so `relay_port` and `relay_key`, its host key.
         needs: What steps of recipes in its servers cannot do without: `(step, url)`.
     """
+
+    MARKED: ClassVar[bool] = False
 
     number: int
     student: str
@@ -69,6 +78,7 @@ class PreflightSpec(wire.Spec):
     default: str = ""
     adopt: bool = False
     servers: tuple[PlannedServer, ...] = ()
+    workstation: str = "none"
     relay: str = ""
     listens: tuple[int, ...] = ()
     relay_address: str = ""
@@ -155,7 +165,7 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mista
     for place, server in enumerate(spec.servers):
         key = f"grappe:servers[{place}].port"
         if holder := holders.get(f"tcp/{server.port}"):
-            yield wire.Mistake(key, f"{server.port} is {_whose(holder)}.")
+            yield wire.Mistake(key, f"{server.port} is {holder}.")
         elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
             yield wire.Mistake(key, _until_it_leaves(server.port, mine, server.name))
         elif server.port in listening:
@@ -177,25 +187,26 @@ def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mis
             yield wire.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
         if holder := holders.get(f"domain {server.domain}"):
             key = f"grappe:servers[{place}].domain"
-            yield wire.Mistake(key, f'"{server.domain}" is {_whose(holder)}.')
+            yield wire.Mistake(key, f'"{server.domain}" is {holder}.')
     if spec.default and (holder := holders.get("the default backend")):
-        yield wire.Mistake("grappe:default", f"the host's default server is {_whose(holder)}.")
+        yield wire.Mistake("grappe:default", f"the host's default server is {holder}.")
 
 
 def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
     networks = {network["name"]: network for network in lxd["networks"]}
     projects = {project["name"]: project for project in lxd["projects"]}
-    if (bridge := networks.get(spec.bridge)) and _owner(bridge) != spec.owner:
+    if (bridge := networks.get(spec.bridge)) and not _is_ours(spec, bridge):
         yield wire.Mistake(
             "grappe:number",
-            f"{spec.number} is {_whose(_owner(bridge))}, on {spec.host}. "
-            f"Free: {free_numbers(lxd)}.",
+            f"{spec.number} is {_whose(spec, bridge)}, on {spec.host}. Free: {free_numbers(lxd)}."
+            f"{_way_back(spec, bridge)}",
         )
-    if (project := projects.get(spec.project)) and _owner(project) != spec.owner:
+    if (project := projects.get(spec.project)) and not _is_ours(spec, project):
         yield wire.Mistake(
-            "grappe:student", f'"{spec.student}" is {_whose(_owner(project))}: the LXD project '
+            "grappe:student", f'"{spec.student}" is {_whose(spec, project)}: the LXD project '
             f"{spec.project} exists on {spec.host}.",
         )  # fmt: skip
+    yield from _renamed(spec, lxd)
     for place, server in enumerate(spec.servers):
         known = (
             not server.image
@@ -213,6 +224,20 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
             own = ", ".join(sorted(lxd["profiles"]))
             yield wire.Mistake(
                 "grappe:profiles", f'"{profile}" is not a profile of the host. Its own: {own}.'
+            )
+
+
+def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
+    """Refuse a lab whose parts are there under the name of another student."""
+    for project in lxd["projects"]:
+        held = identity.held_in_config(project["config"])
+        student = project["name"].removeprefix("grappe-")
+        if spec.lab and held["lab"] == spec.lab and student != spec.student:
+            yield wire.Mistake(
+                "grappe:student",
+                f'is missing: this lab is up as "{student}", and goes on when the stack file says '
+                f"grappe:student: {student}. If the stack file is a copy of that lab's, take "
+                "grappe:id out of it instead.",
             )
 
 
@@ -246,7 +271,7 @@ def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.
     for place, port in enumerate(spec.listens):
         where, key = f"grappe:tunnel.forwards[{place}].listen", f"port {port} of the relay"
         if holder := holders.get(key):
-            yield wire.Mistake(where, f"{port} of the relay is {_whose(holder)}.")
+            yield wire.Mistake(where, f"{port} of the relay is {holder}.")
         elif port in listening and key not in own:
             reason = f"{port} is in use on the relay, by {listening[port]}."
             yield wire.Mistake(where, reason)
@@ -280,9 +305,9 @@ def free_numbers(lxd: Mapping[str, Any]) -> str:
 def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     """Return who else holds what."""
     return {
-        key: fragment["owner"]
+        key: _whose(spec, fragment)
         for fragment in facts["fragments"]
-        if fragment["owner"] != spec.owner
+        if not _is_ours(spec, fragment)
         for key in fragment["keys"]
     }
 
@@ -292,7 +317,7 @@ def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     return {
         key: fragment["id"].rpartition("/")[2].removesuffix("_ssh")
         for fragment in facts["fragments"]
-        if fragment["owner"] == spec.owner
+        if _is_ours(spec, fragment)
         for key in fragment["keys"]
     }
 
@@ -304,14 +329,35 @@ def _until_it_leaves(value: object, holder: str, server: str) -> str:
     )
 
 
-def _owner(thing: Mapping[str, Any]) -> str:
-    return str(thing["config"].get(OWNER, ""))
+def _held(thing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the marks of a thing of LXD's, or of a fragment."""
+    return identity.held_in_config(thing["config"]) if "config" in thing else thing
 
 
-def _whose(owner: str) -> str:
+def _is_ours(spec: PreflightSpec, thing: Mapping[str, Any]) -> bool:
+    return identity.belongs(_held(thing), spec.owner, spec.lab)
+
+
+def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
+    held = _held(thing)
+    owner = held.get("owner") or ""
     if not owner:
         return "taken by something that Grappe did not make"
-    return f"{owner.rpartition('/')[2]}'s (stack {owner})"
+    stack = owner.rpartition("/")[2]
+    if owner == spec.owner:
+        out = identity.way_out(held, spec.owner)
+        return f"another {stack}'s, of another folder or state (its id is {held['lab']}; {out})"
+    return f"{stack}'s (stack {owner})"
+
+
+def _way_back(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
+    """Return what to do where the holder may be this very lab, renamed before labs had ids."""
+    held = _held(bridge)
+    project, _slash, stack = (held.get("owner") or "").rpartition("/")
+    now = spec.owner.rpartition("/")[2]
+    if held.get("lab") or not stack or stack == now or project != spec.owner.rpartition("/")[0]:
+        return ""
+    return f" If this stack was renamed from {stack}: ./lab rename {stack} {now}"
 
 
 def _first_alert(text: str) -> str:

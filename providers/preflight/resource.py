@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
+import os
+import sys
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from providers import base, errors, wire
 from providers.hosts import gateway
 from providers.lxd import daemon
-from providers.preflight import look, model
+from providers.preflight import look, losses, model
 
 if TYPE_CHECKING:
     import pulumi
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 # What a look has found out, as fields of the spec, and what is wrong.
 Examined = tuple[dict[str, Any], list[wire.Mistake]]
 
+# By it `lab up` names the servers whose content may go: where it is set, others stop the run.
+REBUILD = "GRAPPE_REBUILD"
 # The best host key first.
 HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
 
@@ -53,12 +58,14 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
         del host
         return PreflightDriver()
 
-    def examine(self, spec: model.PreflightSpec) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
+    def examine(
+        self, spec: model.PreflightSpec, was: Mapping[str, Any]
+    ) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
         """Look at the host; learn from it the address that students dial."""
         # While the hosts are reached and looked at.
         daemon.reach(spec.host)
         with concurrent.futures.ThreadPoolExecutor() as pool:
-            parts = [pool.submit(_examine_host, spec)]
+            parts = [pool.submit(_examine_host, spec, was)]
             if spec.relay:
                 parts.append(pool.submit(_examine_relay, spec))
             found = [part.result() for part in parts]
@@ -66,17 +73,54 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
         return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
 
 
-def _examine_host(spec: model.PreflightSpec) -> Examined:
+def _examine_host(spec: model.PreflightSpec, was: Mapping[str, Any]) -> Examined:
     try:
         host = gateway.connect(spec.host)
     except errors.HostError as error:
         return {}, [wire.Mistake("grappe:host", str(error))]
-    mistakes = model.judge(spec, look.at(host, [url for _step, url in spec.needs]))
+    facts, mistakes = look.lasting(
+        lambda: look.at(host, [url for _step, url in spec.needs], [spec.project]),
+        lambda facts: model.judge(spec, facts),
+    )
+    if was.get("lab") and was["lab"] != spec.lab:
+        reason = f"{wire.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
+        mistakes.append(wire.Mistake("grappe:id", reason))
+    if not mistakes:
+        mistakes = _losses(spec, was, facts, host)
     address = spec.address or host.address
     if not address:
         reason = f"is not set, and {spec.host} was reached at no IPv4 address."
         mistakes.append(wire.Mistake("grappe:address", f"{reason} Which do students dial?"))
     return {"address": address}, mistakes
+
+
+def _losses(
+    spec: model.PreflightSpec, was: Mapping[str, Any], facts: Mapping[str, Any], host: gateway.Host
+) -> list[wire.Mistake]:
+    """Refuse, or only tell, what would go that is in servers; who runs us says which."""
+    found = losses.of(
+        spec, was, facts["lxd"]["instances"], moved=bool(was) and not _is_same(host, was["host"])
+    )
+    stopped, told = losses.permitted(found, os.environ.get(REBUILD))
+    for loss in told:
+        if not loss.ordered:
+            sys.stdout.write(
+                errors.escape(f"warning: what is in {loss.name} goes: {loss.reason}\n")
+            )
+    sys.stdout.flush()
+    if not stopped:
+        return []
+    return [wire.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
+
+
+def _is_same(host: gateway.Host, url: str) -> bool:
+    """Whether another URL is that of the same machine; one that does not answer is not."""
+    if url == host.url:
+        return True
+    try:
+        return gateway.connect(url).machine_id == host.machine_id
+    except errors.HostError:
+        return False
 
 
 def _examine_relay(spec: model.PreflightSpec) -> Examined:
@@ -86,7 +130,9 @@ def _examine_relay(spec: model.PreflightSpec) -> Examined:
         keys = relay.run(["sh", "-c", HOST_KEYS])
     except errors.HostError as error:
         return {}, [wire.Mistake("grappe:tunnel.relay", str(error))]
-    mistakes = list(model.judge_relay(spec, look.at(relay)))
+    _facts, mistakes = look.lasting(
+        lambda: look.at(relay), lambda facts: list(model.judge_relay(spec, facts))
+    )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:
         reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."

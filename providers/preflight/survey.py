@@ -34,11 +34,11 @@ def main(request: Json) -> Json:
 
     Args:
         request: `sockets`, where LXD may be; `store`, Grappe's folder; `urls`, what the
-            host is to reach.
+            host is to reach; `projects`, whose instances are looked at.
 
     """
     parts: Dict[str, Callable[[], Any]] = {
-        "lxd": lambda: _lxd(request["sockets"]),
+        "lxd": lambda: _lxd(request["sockets"], request.get("projects", [])),
         "haproxy": lambda: _haproxy(request["store"]),
         "listening": _listening,
         "subnets": _subnets,
@@ -54,16 +54,16 @@ def main(request: Json) -> Json:
         return {name: future.result() for name, future in asked.items()}
 
 
-def _lxd(sockets: List[str]) -> Json:
+def _lxd(sockets: List[str], asked: List[str]) -> Json:
     place = next((path for path in sockets if os.path.exists(path)), None)
     if place is None:
         return {"error": "there is no LXD"}
     try:
+        projects = ask(place, "projects?recursion=1")
+        known = [item["name"] for item in projects if item["name"] in asked]
         return {
-            "projects": [
-                {"name": item["name"], "config": item["config"]}
-                for item in ask(place, "projects?recursion=1")
-            ],
+            "projects": [{"name": item["name"], "config": item["config"]} for item in projects],
+            "instances": [item for name in known for item in _instances(place, name)],
             "networks": [
                 {"name": item["name"], "managed": item["managed"], "config": item["config"]}
                 for item in ask(place, "networks?recursion=1")
@@ -81,6 +81,21 @@ def _lxd(sockets: List[str]) -> Json:
         }
     except (OSError, ValueError, KeyError) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _instances(place: str, project: str) -> List[Json]:
+    """Return the instances of a project with their marks; the rest of their config is theirs."""
+    query = urllib.parse.urlencode({"project": project, "recursion": "1"})
+    return [
+        {
+            "name": item["name"],
+            "project": project,
+            "ephemeral": item["ephemeral"],
+            "location": item.get("location", ""),
+            "config": {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")},
+        }
+        for item in ask(place, "instances?" + query)
+    ]
 
 
 def _unreached(url: str) -> str:
@@ -113,6 +128,7 @@ def fragments_of(store: str) -> List[Json]:
                 with open(f"{folder}/{name}", encoding="utf-8") as stream:
                     fragment = json.load(stream)
                 found.append({key: fragment[key] for key in ("id", "owner", "keys", "spec")})
+                found[-1]["lab"] = fragment.get("lab", "")
             except (OSError, ValueError, KeyError):
                 # The transaction that meets it says what to do.
                 continue

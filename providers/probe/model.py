@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from providers import rules, wire
 
@@ -35,6 +35,8 @@ class ProbeSpec(wire.Spec):
         checks: What is tried.
         seconds: How long the server may take to answer all of them.
     """
+
+    MARKED: ClassVar[bool] = False
 
     address: str
     checks: tuple[Check, ...]

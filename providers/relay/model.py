@@ -53,6 +53,7 @@ def fragment(spec: DoorSpec) -> Fragment:
     return Fragment(
         id=spec.id,
         owner=spec.owner,
+        lab=spec.lab,
         keys=tuple(key(port) for port in spec.listens),
         spec=wire.encode(spec),
         parts={"line": f"restrict,port-forwarding,{allowed} {spec.public_key} {spec.id}"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers import base
+from providers import base, wire
 from providers.tunnel import host as hosts
 from providers.tunnel import model
 
@@ -21,7 +21,9 @@ class TunnelDriver:
     def read(self, spec: model.TunnelSpec) -> base.Reading[model.TunnelSpec] | None:
         """Return the tunnel; a unit that is up and carries nothing is drift."""
         found = self._tunnels.ask("read_tunnel", **model.request(spec))
-        return base.Reading(spec, drift=found["drift"]) if found["there"] else None
+        if not found["there"]:
+            return None
+        return base.Reading(wire.marked(spec, found), drift=found["drift"])
 
     def update(self, old: model.TunnelSpec, new: model.TunnelSpec) -> base.Outputs:
         """Raise it as it is meant now."""
@@ -30,4 +32,4 @@ class TunnelDriver:
 
     def delete(self, spec: model.TunnelSpec) -> None:
         """Lower it."""
-        self._tunnels.ask("lower_tunnel", name=spec.name, owner=spec.owner)
+        self._tunnels.ask("lower_tunnel", name=spec.name, whose=wire.marks(spec))

@@ -8,7 +8,12 @@ from typing import Any, Protocol
 from providers import errors
 from providers.hosts import gateway
 
-NEEDS = ("providers.hosts.plain_http", "providers.fragments.system", "providers.hosts.look")
+NEEDS = (
+    "providers.identity",
+    "providers.hosts.plain_http",
+    "providers.fragments.system",
+    "providers.hosts.look",
+)
 # A tunnel may take as long as this to stand, on a relay that still holds the ports of an old one.
 STAND_SECONDS = 40
 

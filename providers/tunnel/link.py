@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from typing import Any, Callable, Dict, List
 
+from providers import identity
 from providers.fragments.system import File, RefusedError, System
 from providers.hosts import look
 
@@ -55,16 +57,16 @@ class Link:
         self._system = system
         self._seen = seen
 
-    def make_key(self, name: str, owner: str) -> Json:
+    def make_key(self, name: str, whose: Json) -> Json:
         """Have a pair of keys for a tunnel."""
         folder = f"{HOME}/{name}"
-        self._demand(folder, owner)
+        self._demand(folder, whose)
         if self._system.run(["id", "-u", USER]).status != 0:
             self._system.must(
                 ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", HOME,
                  "--shell", "/usr/sbin/nologin", USER]
             )  # fmt: skip
-        self._system.write(f"{folder}/owner", File(owner + "\n", 0o644))
+        self._mark(name, "key", whose)
         public = self._public(name)
         if not public:
             path = self._system.root + f"{folder}/key"
@@ -76,16 +78,16 @@ class Link:
         self._system.must(["chmod", "0700", self._system.root + folder])
         return {"public_key": public}
 
-    def read_key(self, name: str, owner: str) -> Json:
+    def read_key(self, name: str, whose: Json) -> Json:
         """Return the public key, empty where there is none."""
-        self._demand(f"{HOME}/{name}", owner)
-        return {"public_key": self._public(name)}
+        self._demand(f"{HOME}/{name}", whose)
+        return {"public_key": self._public(name), **self._marks(name, "key")}
 
-    def remove_key(self, name: str, owner: str) -> Json:
+    def remove_key(self, name: str, whose: Json) -> Json:
         """Remove a pair; the user goes with the last."""
         folder = f"{HOME}/{name}"
-        self._demand(folder, owner)
-        for path in ("key", "key.pub", "known_hosts", "owner"):
+        self._demand(folder, whose)
+        for path in ("key", "key.pub", "known_hosts", "owner", "lab"):
             self._system.write(f"{folder}/{path}", File(None))
         for place in (folder, HOME):
             real = self._system.root + place
@@ -97,13 +99,14 @@ class Link:
         return {}
 
     def raise_tunnel(
-        self, *, name: str, owner: str, unit: str, known_hosts: str, checks: Json, seconds: float
+        self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json, seconds: float
     ) -> Json:
         """Have a tunnel that stands and carries something; say why it does not."""
         folder, service = f"{HOME}/{name}", _service(name)
-        self._demand(folder, owner)
+        self._demand(folder, whose)
         if not self._public(name):
             raise RefusedError(f"the tunnel {name} has no key", do="run it again")
+        self._mark(name, "tunnel", whose)
         self._system.write(f"{folder}/known_hosts", File(known_hosts, 0o644))
         self._system.write(f"{UNITS}/{service}", File(unit, 0o644))
         self._system.must(["systemctl", "daemon-reload"])
@@ -125,22 +128,24 @@ class Link:
         )
 
     def read_tunnel(
-        self, *, name: str, owner: str, unit: str, known_hosts: str, checks: Json
+        self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json
     ) -> Json:
-        """Return whether there is a tunnel, and what is wrong with it."""
-        self._demand(f"{HOME}/{name}", owner)
+        """Return whether there is a tunnel, whose, and what is wrong with it."""
+        self._demand(f"{HOME}/{name}", whose)
         found = self._system.read(f"{UNITS}/{_service(name)}").content
         if found is None:
             return {"there": False, "drift": ""}
         if found != unit:
-            return {"there": True, "drift": f"{_service(name)} was changed by hand"}
-        if self._system.read(f"{HOME}/{name}/known_hosts").content != known_hosts:
-            return {"there": True, "drift": "the relay's pinned host key was changed by hand"}
-        return {"there": True, "drift": self._wrong(name, checks)}
+            drift = f"{_service(name)} was changed by hand"
+        elif self._system.read(f"{HOME}/{name}/known_hosts").content != known_hosts:
+            drift = "the relay's pinned host key was changed by hand"
+        else:
+            drift = self._wrong(name, checks)
+        return {"there": True, "drift": drift, **self._marks(name, "tunnel")}
 
-    def lower_tunnel(self, name: str, owner: str) -> Json:
+    def lower_tunnel(self, name: str, whose: Json) -> Json:
         """End a tunnel and remove its unit."""
-        self._demand(f"{HOME}/{name}", owner)
+        self._demand(f"{HOME}/{name}", whose)
         service = _service(name)
         if self._system.read(f"{UNITS}/{service}").content is not None:
             self._system.run(["systemctl", "disable", "--now", "--quiet", service])
@@ -175,13 +180,28 @@ class Link:
         text = self._system.read(f"{HOME}/{name}/key.pub").content or ""
         return " ".join(text.split()[:2])
 
-    def _demand(self, folder: str, owner: str) -> None:
-        holder = (self._system.read(f"{folder}/owner").content or "").strip()
-        if holder and holder != owner:
+    def _marks(self, name: str, kind: str) -> Json:
+        """Return whose a tunnel's folder is: `owner`, `lab`, and the incarnation of a kind."""
+        folder = f"{HOME}/{name}"
+        owner = (self._system.read(f"{folder}/owner").content or "").strip()
+        kept = json.loads(self._system.read(f"{folder}/lab").content or "{}")
+        return {"owner": owner, "lab": kept.get("lab", ""), "incarnation": kept.get(kind, "")}
+
+    def _mark(self, name: str, kind: str, whose: Json) -> None:
+        folder = f"{HOME}/{name}"
+        kept = json.loads(self._system.read(f"{folder}/lab").content or "{}")
+        kept.update({"lab": whose["lab"], kind: whose["incarnation"]})
+        self._system.write(f"{folder}/owner", File(whose["owner"] + "\n", 0o644))
+        self._system.write(f"{folder}/lab", File(json.dumps(kept) + "\n", 0o644))
+
+    def _demand(self, folder: str, whose: Json) -> None:
+        name = os.path.basename(folder)
+        held = self._marks(name, "")
+        if held["owner"] and not identity.belongs(held, whose["owner"], whose["lab"]):
             raise NotOursError(
-                f"the tunnel {os.path.basename(folder)} exists already and was left alone",
-                f"it belongs to the stack {holder}",
-                "take it down there first",
+                f"the tunnel {name} exists already and was left alone",
+                identity.whose(held, whose["owner"]),
+                identity.way_out(held, whose["owner"]),
             )
 
 

@@ -82,7 +82,7 @@ def request(spec: TunnelSpec) -> dict[str, Any]:
     ]
     return {
         "name": spec.name,
-        "owner": spec.owner,
+        "whose": wire.marks(spec),
         "unit": unit,
         "known_hosts": f"{known} {spec.relay_key}\n",
         "checks": {"address": spec.relay_address, "checks": checks},

@@ -144,7 +144,7 @@ class TestExec:
     def test_another_container_means_another_run(self, class_room: LxdWorld, steps: Steps) -> None:
         """What was done in a container that is gone is not done."""
         found = class_room.lxd.get("instances/yuno1", project=PROJECT)
-        ours = step(class_room, container_id=ownership.identity(found))
+        ours = step(class_room, container_id=ownership.identity_of(found))
         assert steps.driver.read(ours) is not None
         assert steps.driver.read(dataclasses.replace(ours, container_id="before")) is None
 
@@ -156,7 +156,7 @@ class TestExec:
             steps.driver.create(step(class_room, script="exit 1", starts_over=True))
         reading = container_driver(class_room).read(server(class_room))
         assert reading is not None
-        assert daemon.ANEW == reading.spec.generation
+        assert "it is marked so" == reading.remake
         marks = {"config": {daemon.STAGE: daemon.READY}}
         class_room.lxd.change("PATCH", "instances/yuno1", marks, project=PROJECT)
 
@@ -175,7 +175,7 @@ class TestExec:
         found = class_room.lxd.get("instances/yuno1", project=PROJECT)
         spec = snapshot_model.SnapshotSpec(
             host=class_room.url, owner=OWNER, name="clean", project=PROJECT, container="yuno1",
-            container_id=ownership.identity(found),
+            container_id=ownership.identity_of(found),
         )  # fmt: skip
         assert driver.read(spec) is None
         outputs = driver.create(spec)

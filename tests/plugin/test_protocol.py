@@ -124,7 +124,7 @@ def test_check_fills_in_defaults_and_floats_become_whole(plugin: Any) -> None:
     answer = plugin.Check(request)
     assert not answer.failures
     filled = {"address": "", "interface": "", "protocol": "tcp", "adopt": False, "bridge": "",
-              "drift": ""}  # fmt: skip
+              "lab": "", "drift": ""}  # fmt: skip
     assert {**RULE, **filled} == values(answer.inputs)
 
 

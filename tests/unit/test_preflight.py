@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from providers import identity
 from providers.fragments import document
 from providers.preflight import model, survey
 
@@ -52,7 +53,7 @@ def test_a_host_with_room_has_nothing_against_it() -> None:
 
 def test_our_own_things_are_no_obstacle() -> None:
     """A lab that is up already passes its own preflight."""
-    mine = {"config": {model.OWNER: "grappe/bob"}}
+    mine = {"config": {identity.OWNER: "grappe/bob"}}
     found = facts(
         lxd__networks=[{"name": "gr-8", "managed": True, **mine}],
         lxd__projects=[{"name": "grappe-bob", **mine}],
@@ -64,7 +65,7 @@ def test_our_own_things_are_no_obstacle() -> None:
     assert [] == model.judge(LAB, found)
 
 
-THEIRS = {"config": {model.OWNER: "grappe/alice"}}
+THEIRS = {"config": {identity.OWNER: "grappe/alice"}}
 CASES = {
     "no programs": ({"missing": ["haproxy", "ufw"]}, ["apt install haproxy", "apt install ufw"]),
     "no LXD": ({"lxd": {"error": "there is no LXD"}}, ["ssh://lab: there is no LXD"]),

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
-from providers import base, errors
+from providers import base, errors, identity
 from providers.lxd import daemon, ownership
 from providers.lxd.container import model, readiness
 from providers.lxd.image import aliases
@@ -60,7 +60,9 @@ class ContainerDriver:
             "source": source, **_body(spec, daemon.CREATING),
         }  # fmt: skip
         if template:
-            body["config"][BASE_IMAGE] = fingerprint
+            # The marks of the original are not the copy's.
+            unmarked = dict.fromkeys(identity.MARKS.values(), "")
+            body["config"] = {**unmarked, **body["config"], BASE_IMAGE: fingerprint}
         where = {"target": spec.target} if spec.target else {}
         self._lxd.change("POST", "instances", body, project=spec.project, query=where)
         if template:
@@ -96,12 +98,13 @@ class ContainerDriver:
                 found = dict(self._lxd.get(path, project=project))
             except daemon.AbsentError:
                 continue
-            holder = found["config"].get(daemon.OWNER)
-            if holder == spec.owner:
+            held = identity.held_in_config(found["config"])
+            if identity.belongs(held, spec.owner, spec.lab):
                 return
-            if holder:
+            if held["owner"]:
                 raise errors.NotOursError(
-                    f"{project}/{spec.name} cannot be adopted", seen=f"it belongs to {holder}",
+                    f"{project}/{spec.name} cannot be adopted",
+                    seen=identity.whose(held, spec.owner),
                     do="choose another name, or take it down there first",
                 )  # fmt: skip
             if project != spec.project:
@@ -110,7 +113,7 @@ class ContainerDriver:
                     self._stop(dataclasses.replace(spec, project=project))
                 body = {"name": spec.name, "project": spec.project, "migration": True}
                 self._lxd.change("POST", path, body, project=project, timeout=MOVE_SECONDS)
-            marks = {daemon.OWNER: spec.owner, daemon.STAGE: daemon.READY}
+            marks = {**ownership.marks(spec), daemon.STAGE: daemon.READY}
             if spec.generation:
                 marks[GENERATION] = spec.generation
             self._lxd.change("PATCH", path, {"config": marks}, project=spec.project)
@@ -128,7 +131,7 @@ class ContainerDriver:
         others = {key: value for key, value in found["devices"].items() if key not in apart}
         stage = found["config"].get(daemon.STAGE)
         actual = dataclasses.replace(
-            spec,
+            ownership.marked(spec, found["config"]),
             profiles=tuple(found["profiles"]),
             config=config,
             limits=limits,
@@ -140,8 +143,7 @@ class ContainerDriver:
             pool=root.get("pool", spec.pool) if spec.disk else spec.pool,
             ephemeral=found["ephemeral"],
             target=found.get("location", "") if spec.target else "",
-            # What is to be made anew is of no generation any more.
-            generation=stage if stage == daemon.ANEW else found["config"].get(GENERATION, ""),
+            generation=found["config"].get(GENERATION, ""),
         )
         drift = []
         extra = sorted(device.keys() - model.devices(spec)[model.NIC].keys())
@@ -149,7 +151,8 @@ class ContainerDriver:
             drift.append(f"its {model.NIC} has settings of its own: {', '.join(extra)}")
         if stage == daemon.CREATING:
             drift.append("it never became ready")
-        return base.Reading(actual, _outputs(found), "; ".join(drift))
+        remake = "it is marked so" if stage == daemon.ANEW else ""
+        return base.Reading(actual, _outputs(found), "; ".join(drift), remake)
 
     def update(self, old: model.ContainerSpec, new: model.ContainerSpec) -> base.Outputs:
         """Change the container live; a new address needs a restart of it, the rest does not."""
@@ -185,7 +188,7 @@ class ContainerDriver:
             found = dict(self._lxd.get(f"instances/{spec.name}", project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec.owner, f"the container {spec.id}")
+        ownership.demand(found, spec, f"the container {spec.id}")
         return found
 
     def _converge(self, spec: model.ContainerSpec, *, restart: bool = False) -> base.Outputs:
@@ -253,11 +256,12 @@ def _differs(found: dict[str, Any], spec: model.ContainerSpec) -> bool:
         ownership.visible(found["config"]) != model.settings(spec)
         or found["devices"] != model.devices(spec)
         or tuple(found["profiles"]) != spec.profiles
+        or ownership.marked(spec, found["config"]) != spec
     )
 
 
 def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
-    marks = {daemon.OWNER: spec.owner, daemon.STAGE: stage, IMAGE: spec.image}
+    marks = {**ownership.marks(spec), daemon.STAGE: stage, IMAGE: spec.image}
     if spec.generation:
         marks[GENERATION] = spec.generation
     return {
@@ -270,5 +274,5 @@ def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
 def _outputs(found: dict[str, Any]) -> base.Outputs:
     return {
         "fingerprint": found["config"].get(BASE_IMAGE, ""),
-        "container_id": ownership.identity(found),
+        "container_id": ownership.identity_of(found),
     }

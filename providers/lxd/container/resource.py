@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from providers import base
+from providers import base, wire
 from providers.hosts import gateway
 from providers.lxd.container import model
 
@@ -16,6 +17,7 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
     """Provider of containers."""
 
     spec = model.ContainerSpec
+    OUTPUTS = ("fingerprint", "container_id")
 
     def driver(self, host: gateway.Host) -> base.Driver[model.ContainerSpec]:
         """Return the driver for a host."""
@@ -23,6 +25,14 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
         from providers.lxd.container import dial, driver  # noqa: PLC0415
 
         return driver.ContainerDriver(daemon.on(host), dial.from_host(host), host.url)
+
+    def known(self, spec: model.ContainerSpec, was: Mapping[str, Any]) -> base.Outputs:
+        """Return which container it is where it stays: what is in it stays with it."""
+        wished = wire.encode(spec)
+        if any(was.get(field) != wished.get(field) for field in ("host", *spec.REPLACES)):
+            return {}
+        reading = self.driver(gateway.connect(spec.host)).read(spec)
+        return {} if reading is None or reading.remake else reading.outputs
 
 
 class Container(base.Resource, module="lxd", name="Container"):

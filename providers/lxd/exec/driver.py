@@ -48,7 +48,7 @@ class ExecDriver:
     def read(self, spec: model.ExecSpec) -> base.Reading[model.ExecSpec] | None:
         """Return it as done, unless the container is another or what it made is gone."""
         found = self._find(spec)
-        if found is None or spec.container_id not in {"", ownership.identity(found)}:
+        if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
             return None
         if spec.creates and not self._exists(spec):
             return base.Reading(spec, drift=f"{spec.creates} is not there")
@@ -67,7 +67,7 @@ class ExecDriver:
         found = self._find(spec) if spec.delete else None
         if found is None or found["status"] != "Running":
             return
-        if spec.container_id not in {"", ownership.identity(found)}:
+        if spec.container_id not in {"", ownership.identity_of(found)}:
             # What it was done in is gone, and with it what is to be undone.
             return
         say = self._say or _to_terminal(spec)
@@ -80,7 +80,7 @@ class ExecDriver:
             found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec.owner, f"the container {spec.project}/{spec.container}")
+        ownership.demand(found, spec, f"the container {spec.project}/{spec.container}")
         return found
 
     def _start(self, spec: model.ExecSpec) -> None:

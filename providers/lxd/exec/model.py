@@ -40,6 +40,8 @@ class ExecSpec(wire.Spec):
         starts_over: Whether a failure marks the container, to be made anew by the next run.
     """
 
+    MARKED: ClassVar[bool] = False
+
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "container"})
     SECRETS: ClassVar[frozenset[str]] = frozenset({"secrets", "stdin"})
 

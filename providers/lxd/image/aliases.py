@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from providers import errors
+from providers import errors, identity, wire
 from providers.lxd import daemon
 
 # On the image itself: images have properties, and no config.
 OWNER_PROPERTY = "grappe.owner"
+LAB_PROPERTY = "grappe.lab"
+# The description of an alias ends with whose it is; one that an older Grappe wrote, with the owner.
+_DESCRIPTION = re.compile(r" by Grappe for (\S+)(?: \(lab (\S*), incarnation (\S*)\))?$")
+
+S = TypeVar("S", bound=wire.Spec)
 # A stopped instance with the image's content, `project/name`, that servers are copied from.
 TEMPLATE_PROPERTY = "grappe.template"
 # On that instance: the image that it stands for.
@@ -62,27 +69,65 @@ def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
     return (project, name) if stands else None
 
 
-def demand(lxd: daemon.Daemon, alias: str, owner: str) -> None:
-    """Raise NotOursError when neither an alias nor the image it points to is the owner's."""
+def demand(lxd: daemon.Daemon, spec: wire.Spec) -> None:
+    """Raise NotOursError when neither the spec's alias nor the image it points to is its lab's."""
     try:
-        entry = lxd.get(f"images/aliases/{alias}")
+        entry = lxd.get(f"images/aliases/{spec.name}")
     except daemon.AbsentError:
         return
     found = image(lxd, entry["target"])
     # Two stacks may have the same image under an alias each: its properties name the first.
-    ours = str(entry.get("description", "")).endswith(f" for {owner}")
-    if ours or found is None or found["properties"].get(OWNER_PROPERTY) == owner:
+    named, marks = _held(entry), held(found)
+    if found is None or any(
+        identity.belongs(each, spec.owner, spec.lab) for each in (named, marks)
+    ):
         return
-    holder = found["properties"].get(OWNER_PROPERTY)
+    holder = named if named["owner"] else marks
     raise errors.NotOursError(
-        f"the image alias {alias} exists already and was left alone",
-        seen=f"it belongs to {holder}" if holder else "it was not made by Grappe",
-        do="choose another alias; or, if nobody made it, grappe:adopt: true",
+        f"the image alias {spec.name} exists already and was left alone",
+        seen=identity.whose(holder, spec.owner),
+        do=identity.way_out(holder, spec.owner)
+        if holder["owner"] == spec.owner
+        else "choose another alias; or, if nobody made it, grappe:adopt: true",
     )
 
 
-def point(lxd: daemon.Daemon, alias: str, fingerprint: str, description: str) -> None:
-    """Make an alias point to an image, whether it exists or not."""
+def held(found: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return whose an image is by its properties: `owner` and `lab`."""
+    properties = found["properties"] if found else {}
+    return {
+        "owner": properties.get(OWNER_PROPERTY, ""), "lab": properties.get(LAB_PROPERTY, ""),
+    }  # fmt: skip
+
+
+def marks(spec: wire.Spec) -> dict[str, str]:
+    """Return the properties that say whose an image is."""
+    return {OWNER_PROPERTY: spec.owner, **({LAB_PROPERTY: spec.lab} if spec.lab else {})}
+
+
+def marked(lxd: daemon.Daemon, spec: S) -> S:
+    """Return a spec with the marks that its alias really carries."""
+    return dataclasses.replace(spec, **_held(lxd.get(f"images/aliases/{spec.name}")))
+
+
+def _held(entry: Mapping[str, Any]) -> dict[str, str]:
+    match = _DESCRIPTION.search(str(entry.get("description", "")))
+    owner, lab, incarnation = (text or "" for text in match.groups()) if match else ("", "", "")
+    return {"owner": owner, "lab": lab.strip("-"), "incarnation": incarnation}
+
+
+def point(lxd: daemon.Daemon, spec: wire.Spec, fingerprint: str, verb: str) -> None:
+    """Make the spec's alias point to an image, whether it exists or not.
+
+    Args:
+        lxd: The daemon.
+        spec: Whose it is, and its name.
+        fingerprint: The image.
+        verb: How it came: `made` or `published`.
+
+    """
+    alias, whose = spec.name, f"(lab {spec.lab or '-'}, incarnation {spec.incarnation})"
+    description = f"{verb} by Grappe for {spec.owner} {whose}"
     body = {"target": fingerprint, "description": description}
     try:
         lxd.change("PUT", f"images/aliases/{alias}", body)
@@ -99,17 +144,17 @@ def set_properties(lxd: daemon.Daemon, fingerprint: str, properties: Mapping[str
         lxd.change("PUT", f"images/{fingerprint}", {**body, "properties": merged})
 
 
-def sweep(lxd: daemon.Daemon, alias: str, owner: str, keep: str) -> None:
-    """Remove what killed runs of the owner published for an alias, and never pointed it at."""
+def sweep(lxd: daemon.Daemon, spec: wire.Spec, keep: str) -> None:
+    """Remove what killed runs of a lab published for its alias, and never pointed it at."""
     for found in lxd.get("images", recursion="1"):
-        ours = found["properties"].get(OWNER_PROPERTY) == owner
-        meant = found["properties"].get(ALIAS_PROPERTY) == alias
+        ours = identity.belongs(held(found), spec.owner, spec.lab)
+        meant = found["properties"].get(ALIAS_PROPERTY) == spec.name
         if ours and meant and found["fingerprint"] != keep and not found.get("aliases"):
-            remove_image(lxd, found["fingerprint"], owner)
+            remove_image(lxd, found["fingerprint"], spec)
 
 
-def remove_image(lxd: daemon.Daemon, fingerprint: str, owner: str) -> None:
-    """Remove an image of the owner's; one that is gone or another's is left."""
+def remove_image(lxd: daemon.Daemon, fingerprint: str, spec: wire.Spec) -> None:
+    """Remove an image of the spec's lab; one that is gone or another's is left."""
     found = image(lxd, fingerprint)
-    if found and found["properties"].get(OWNER_PROPERTY) == owner:
+    if found and identity.belongs(held(found), spec.owner, spec.lab):
         lxd.change("DELETE", f"images/{fingerprint}")

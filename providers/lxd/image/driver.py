@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from providers import base, errors
+from providers import base, errors, identity
 from providers.lxd import daemon
 from providers.lxd.image import aliases, bootstrap, model
 
@@ -20,19 +20,19 @@ class ImageDriver:
 
     def create(self, spec: model.ImageSpec) -> base.Outputs:
         """Bring the image unless it is there, then point the alias at it."""
-        aliases.demand(self._lxd, spec.name, spec.owner)
+        aliases.demand(self._lxd, spec)
         there = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
         before = {str(found["fingerprint"]) for found in self._lxd.get("images", recursion="1")}
         if there and there["properties"].get(DIGEST_PROPERTY) == spec.digest:
             fingerprint = str(there["fingerprint"])
         else:
             fingerprint = self._fetch(spec) if spec.server else self._send(spec)
-            aliases.point(self._lxd, spec.name, fingerprint, _description(spec))
-        brought = aliases.image(self._lxd, fingerprint) or {"properties": {}}
-        holder = brought["properties"].get(aliases.OWNER_PROPERTY)
-        if holder == spec.owner or (not holder and fingerprint not in before):
+        aliases.point(self._lxd, spec, fingerprint, "made")
+        held = aliases.held(aliases.image(self._lxd, fingerprint))
+        ours = identity.belongs(held, spec.owner, spec.lab)
+        if ours or (not held["owner"] and fingerprint not in before):
             aliases.set_properties(self._lxd, fingerprint, _properties(spec))
-        elif not holder:
+        elif not held["owner"]:
             # It was there before us, and stays when we leave: only what it is, is noted.
             aliases.set_properties(self._lxd, fingerprint, {DIGEST_PROPERTY: spec.digest})
         return {"fingerprint": fingerprint}
@@ -45,7 +45,7 @@ class ImageDriver:
             return None
         properties = found["properties"]
         actual = dataclasses.replace(
-            spec,
+            aliases.marked(self._lxd, spec),
             digest=properties.get(DIGEST_PROPERTY, ""),
             properties={key: properties[key] for key in spec.properties if key in properties},
         )
@@ -56,16 +56,16 @@ class ImageDriver:
         before = aliases.target(self._lxd, old.name)
         outputs = self.create(new)
         if before and before != outputs["fingerprint"]:
-            aliases.remove_image(self._lxd, before, old.owner)
+            aliases.remove_image(self._lxd, before, new)
         return outputs
 
     def delete(self, spec: model.ImageSpec) -> None:
         """Remove the alias and the image, when they are ours."""
         target = aliases.target(self._lxd, spec.name)
         if target:
-            aliases.demand(self._lxd, spec.name, spec.owner)
+            aliases.demand(self._lxd, spec)
             self._lxd.change("DELETE", f"images/aliases/{spec.name}")
-            aliases.remove_image(self._lxd, target, spec.owner)
+            aliases.remove_image(self._lxd, target, spec)
 
     def _send(self, spec: model.ImageSpec) -> str:
         metadata, rootfs = spec.metadata, spec.rootfs
@@ -101,9 +101,4 @@ class ImageDriver:
 
 
 def _properties(spec: model.ImageSpec) -> dict[str, str]:
-    marks = {aliases.OWNER_PROPERTY: spec.owner, DIGEST_PROPERTY: spec.digest}
-    return {**spec.properties, **marks}
-
-
-def _description(spec: model.ImageSpec) -> str:
-    return f"made by Grappe for {spec.owner}"
+    return {**spec.properties, **aliases.marks(spec), DIGEST_PROPERTY: spec.digest}

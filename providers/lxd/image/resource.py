@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from providers import base, wire
 from providers.hosts import gateway
@@ -25,7 +26,9 @@ class ImageProvider(base.Provider[model.ImageSpec]):
 
         return driver.ImageDriver(daemon.on(host))
 
-    def examine(self, spec: model.ImageSpec) -> tuple[model.ImageSpec, list[wire.Mistake]]:
+    def examine(
+        self, spec: model.ImageSpec, _was: Mapping[str, Any]
+    ) -> tuple[model.ImageSpec, list[wire.Mistake]]:
         """Fill in the digest, so that another source is another image."""
         return dataclasses.replace(spec, digest=model.digest(spec)), []
 

@@ -39,7 +39,9 @@ class NetworkDriver:
             if config.get(key) != value and key != "ipv4.address"
         ]
         own = {key: value for key, value in config.items() if key not in fixed}
-        actual = dataclasses.replace(spec, address=address, config=own)
+        actual = dataclasses.replace(
+            ownership.marked(spec, found["config"]), address=address, config=own
+        )
         return base.Reading(actual, drift="; ".join(changed))
 
     def update(self, old: model.NetworkSpec, new: model.NetworkSpec) -> base.Outputs:
@@ -58,12 +60,12 @@ class NetworkDriver:
             found = dict(self._lxd.get(f"networks/{spec.name}"))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec.owner, f"the network {spec.name}")
+        ownership.demand(found, spec, f"the network {spec.name}")
         return found
 
 
 def _body(spec: model.NetworkSpec) -> dict[str, Any]:
     return {
         "description": f"The bridge of {base.stack_of(spec.owner)}, made by Grappe",
-        "config": {**model.settings(spec), daemon.OWNER: spec.owner},
+        "config": {**model.settings(spec), **ownership.marks(spec)},
     }

@@ -46,7 +46,7 @@ class PostInstallDriver:
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
         """Return it as it is; None when the container is another, or gone."""
         found = self._find(spec)
-        if found is None or spec.container_id not in {"", ownership.identity(found)}:
+        if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
             return None
         if self._file(spec, model.INSTALLED) is None:
             return base.Reading(spec, drift=f"{model.INSTALLED} is not there")
@@ -92,7 +92,7 @@ class PostInstallDriver:
             found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec.owner, f"the container {spec.project}/{spec.container}")
+        ownership.demand(found, spec, f"the container {spec.project}/{spec.container}")
         return found
 
     def _file(self, spec: model.PostInstallSpec, path: str) -> bytes | None:

@@ -20,7 +20,7 @@ HELP_SECONDS = 60
 _PROGRAM = """\
 import runpy, sys
 password = sys.stdin.readline().rstrip("\\n")
-sys.argv = sys.argv[1:] + ["--password", password]
+sys.argv = sys.argv[1:] + ["--password=" + password]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 _SCRIPT = """\
@@ -43,6 +43,8 @@ class PostInstallSpec(wire.Spec):
         password: The administrator's password.
         timeout: Seconds that it may take.
     """
+
+    MARKED: ClassVar[bool] = False
 
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "container"})
     SECRETS: ClassVar[frozenset[str]] = frozenset({"password"})

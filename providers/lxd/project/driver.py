@@ -36,7 +36,7 @@ class ProjectDriver:
             config.pop(key)
         features = {key: found["config"].get(key, "") for key in model.FEATURES}
         drift = "" if features == model.FEATURES else f"its features are {features}"
-        actual = dataclasses.replace(spec, config=config)
+        actual = dataclasses.replace(ownership.marked(spec, found["config"]), config=config)
         return base.Reading(actual, drift=drift)
 
     def update(self, old: model.ProjectSpec, new: model.ProjectSpec) -> base.Outputs:
@@ -62,12 +62,12 @@ class ProjectDriver:
             found = dict(self._lxd.get(f"projects/{spec.name}"))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec.owner, f"the LXD project {spec.name}")
+        ownership.demand(found, spec, f"the LXD project {spec.name}")
         return found
 
 
 def _config(spec: model.ProjectSpec) -> dict[str, str]:
-    return {**spec.config, **model.FEATURES, daemon.OWNER: spec.owner}
+    return {**spec.config, **model.FEATURES, **ownership.marks(spec)}
 
 
 def _description(spec: model.ProjectSpec) -> str:

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 
-from providers import base, errors
+from providers import base, errors, identity
 from providers.lxd import daemon, ownership
 from providers.lxd.image import aliases
 from providers.lxd.published import model
@@ -26,8 +26,10 @@ class PublishedDriver:
         """Publish the container as it is now, unless that very image is there already."""
         if spec.adopt:
             self._adopt(spec)
-        aliases.demand(self._lxd, spec.name, spec.owner)
+        aliases.demand(self._lxd, spec)
         if found := self._published(spec):
+            aliases.point(self._lxd, spec, found["fingerprint"], "published")
+            aliases.set_properties(self._lxd, found["fingerprint"], aliases.marks(spec))
             return found
         self._remove_copy(spec)
         self._copy_standing(spec)
@@ -39,16 +41,16 @@ class PublishedDriver:
         except BaseException:
             self._remove_copy(spec)
             raise
-        description = f"published by Grappe for {spec.owner}"
-        aliases.point(self._lxd, spec.name, fingerprint, description)
-        aliases.sweep(self._lxd, spec.name, spec.owner, fingerprint)
+        aliases.point(self._lxd, spec, fingerprint, "published")
+        aliases.sweep(self._lxd, spec, fingerprint)
         return {"fingerprint": fingerprint}
 
     def _published(self, spec: model.PublishedSpec) -> base.Outputs | None:
         """Return the image of an earlier run, whose state was lost or which was interrupted."""
         found = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
-        ours = {**_marks(spec), **spec.properties}
-        if found is None or not ours.items() <= found["properties"].items():
+        wanted = {**_made_from(spec), **spec.properties}
+        ours = identity.belongs(aliases.held(found), spec.owner, spec.lab)
+        if found is None or not ours or not wanted.items() <= found["properties"].items():
             return None
         return {"fingerprint": found["fingerprint"]}
 
@@ -101,9 +103,11 @@ class PublishedDriver:
         properties = {key: found["properties"].get(key, "") for key in spec.properties}
         made_from = found["properties"].get(CONTAINER_PROPERTY, "") if spec.container_id else ""
         outputs = {"fingerprint": found["fingerprint"]}
-        ours = found["properties"].get(aliases.OWNER_PROPERTY) == spec.owner
+        ours = identity.belongs(aliases.held(found), spec.owner, spec.lab)
         drift = "" if ours else "the alias points to somebody else's image"
-        actual = dataclasses.replace(spec, properties=properties, container_id=made_from)
+        actual = dataclasses.replace(
+            aliases.marked(self._lxd, spec), properties=properties, container_id=made_from
+        )
         return base.Reading(actual, outputs, drift)
 
     def update(self, old: model.PublishedSpec, new: model.PublishedSpec) -> base.Outputs:
@@ -111,7 +115,7 @@ class PublishedDriver:
         before = aliases.target(self._lxd, old.name)
         outputs = self.create(new)
         if before and before != outputs["fingerprint"]:
-            aliases.remove_image(self._lxd, before, old.owner)
+            aliases.remove_image(self._lxd, before, new)
         return outputs
 
     def delete(self, spec: model.PublishedSpec) -> None:
@@ -119,10 +123,10 @@ class PublishedDriver:
         self._remove_copy(spec)
         target = aliases.target(self._lxd, spec.name)
         if target:
-            aliases.demand(self._lxd, spec.name, spec.owner)
+            aliases.demand(self._lxd, spec)
             self._lxd.change("DELETE", f"images/aliases/{spec.name}")
-            aliases.remove_image(self._lxd, target, spec.owner)
-        aliases.sweep(self._lxd, spec.name, spec.owner, "")
+            aliases.remove_image(self._lxd, target, spec)
+        aliases.sweep(self._lxd, spec, "")
 
     def _copy(self, spec: model.PublishedSpec) -> None:
         source = {
@@ -140,7 +144,7 @@ class PublishedDriver:
             "source": source,
             "devices": devices,
             "profiles": original["profiles"],
-            "config": {daemon.OWNER: spec.owner, daemon.STAGE: "creating"},
+            "config": {**ownership.marks(spec), daemon.STAGE: "creating"},
         }
         self._lxd.change("POST", "instances", body, project=spec.project)
 
@@ -197,7 +201,7 @@ class PublishedDriver:
             found = self._lxd.get(f"instances/{spec.copy}", project=spec.project)
         except daemon.AbsentError:
             return
-        ownership.demand(found, spec.owner, f"the container {spec.copy}")
+        ownership.demand(found, spec, f"the container {spec.copy}")
         self._lxd.change("DELETE", f"instances/{spec.copy}", project=spec.project)
 
     def _is_installed(self, spec: model.PublishedSpec) -> bool:
@@ -230,5 +234,8 @@ class PublishedDriver:
 
 
 def _marks(spec: model.PublishedSpec) -> dict[str, str]:
-    made_from = {CONTAINER_PROPERTY: spec.container_id} if spec.container_id else {}
-    return {aliases.OWNER_PROPERTY: spec.owner, **made_from}
+    return {**aliases.marks(spec), **_made_from(spec)}
+
+
+def _made_from(spec: model.PublishedSpec) -> dict[str, str]:
+    return {CONTAINER_PROPERTY: spec.container_id} if spec.container_id else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from providers import base, errors
@@ -32,10 +33,12 @@ class SnapshotDriver:
                 f"--project {spec.project}",
             )
         if found is None:
-            self._note(spec, spec.owner)
+            self._note(spec, f"{spec.owner} {spec.incarnation}")
             path, body = f"instances/{spec.container}/snapshots", {"name": spec.name}
             self._lxd.change("POST", path, body, project=spec.project)
             found = self._find(spec) or {}
+        else:
+            self._note(spec, f"{spec.owner} {spec.incarnation}")
         return {"taken": str(found.get("created_at", ""))}
 
     def read(self, spec: model.SnapshotSpec) -> base.Reading[model.SnapshotSpec] | None:
@@ -43,13 +46,16 @@ class SnapshotDriver:
         container, found = self._container(spec), self._find(spec)
         if container is None or found is None:
             return None
-        if spec.container_id not in {"", ownership.identity(container)}:
+        if spec.container_id not in {"", ownership.identity_of(container)}:
             return None
-        return base.Reading(spec, {"taken": str(found.get("created_at", ""))})
+        owner, _space, incarnation = container["config"].get(MARK + spec.name, "").partition(" ")
+        actual = dataclasses.replace(spec, owner=owner or spec.owner, incarnation=incarnation)
+        return base.Reading(actual, {"taken": str(found.get("created_at", ""))})
 
     def update(self, old: model.SnapshotSpec, new: model.SnapshotSpec) -> base.Outputs:
-        """Do nothing: a snapshot that changes is another one."""
-        del old, new
+        """Note whose it is now; a snapshot that changes otherwise is another one."""
+        del old
+        self._note(new, f"{new.owner} {new.incarnation}")
         return {}
 
     def delete(self, spec: model.SnapshotSpec) -> None:
@@ -66,7 +72,7 @@ class SnapshotDriver:
             found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec.owner, f"the container {spec.project}/{spec.container}")
+        ownership.demand(found, spec, f"the container {spec.project}/{spec.container}")
         return found
 
     def _find(self, spec: model.SnapshotSpec) -> dict[str, Any] | None:

@@ -32,7 +32,10 @@ class VolumeDriver:
             return None
         config = ownership.visible(found["config"])
         content = found.get("content_type") or spec.content
-        return base.Reading(dataclasses.replace(spec, config=config, content=content))
+        actual = dataclasses.replace(
+            ownership.marked(spec, found["config"]), config=config, content=content
+        )
+        return base.Reading(actual)
 
     def update(self, old: model.VolumeSpec, new: model.VolumeSpec) -> base.Outputs:
         """Set its configuration; LXD grows it live and shrinks what may be shrunk."""
@@ -54,7 +57,7 @@ class VolumeDriver:
             found = dict(self._lxd.get(_path(spec), project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec.owner, f"the volume {spec.id}")
+        ownership.demand(found, spec, f"the volume {spec.id}")
         return found
 
 
@@ -65,5 +68,5 @@ def _path(spec: model.VolumeSpec) -> str:
 def _body(spec: model.VolumeSpec) -> dict[str, Any]:
     return {
         "description": f"of {base.stack_of(spec.owner)}, made by Grappe",
-        "config": {**spec.config, daemon.OWNER: spec.owner},
+        "config": {**spec.config, **ownership.marks(spec)},
     }

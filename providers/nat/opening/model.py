@@ -21,5 +21,10 @@ class OpeningSpec(wire.Spec):
 def fragment(spec: OpeningSpec) -> Fragment:
     """Return what an opening contributes: nothing but that the frame is there."""
     return Fragment(
-        id=spec.id, owner=spec.owner, keys=(), spec=wire.encode(spec), parts={"opening": True}
+        id=spec.id,
+        owner=spec.owner,
+        lab=spec.lab,
+        keys=(),
+        spec=wire.encode(spec),
+        parts={"opening": True},
     )

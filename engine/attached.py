@@ -1,0 +1,204 @@
+"""One process that is program and plugin of many runs of the engine.
+
+The engine is told where both are already: `--client` names the language host, and
+PULUMI_DEBUG_PROVIDERS the plugin. A run then starts no Python of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
+from typing import Any
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.automation._server import LanguageServer
+from pulumi.dynamic import Config, ConfigureRequest
+from pulumi.dynamic.dynamic import ResourceProvider
+from pulumi.runtime import proto, rpc
+from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
+from pulumi.runtime._serialization import _deserialize
+from pulumi.runtime.proto import language_pb2_grpc, provider_pb2_grpc
+
+from providers import errors
+
+PROVIDER = "__provider"
+THREADS = 64
+# What makes the engine treat the language host as one that is there already.
+INLINE = ("--exec-kind=auto.inline",)
+
+
+# The commands that run a program or ask its providers.
+WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
+
+
+class Plugin(proto.ResourceProviderServicer):
+    """Dynamic providers, as the SDK's own plugin serves them, without its four threads.
+
+    Args:
+        project: The Pulumi project, whose configuration the providers read.
+
+    """
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._config: dict[str, Any] = {}
+        self._providers: dict[str, ResourceProvider] = {}
+
+    def Attach(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
+        return empty_pb2.Empty()
+
+    def Handshake(self, _request: Any, context: Any) -> Any:  # noqa: N802, D102
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        return proto.ProviderHandshakeResponse()
+
+    def CheckConfig(self, _request: Any, context: Any) -> Any:  # noqa: N802, D102
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        return proto.CheckResponse()
+
+    def DiffConfig(self, _request: Any, context: Any) -> Any:  # noqa: N802, D102
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        return proto.DiffResponse()
+
+    def Cancel(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
+        return empty_pb2.Empty()
+
+    def GetPluginInfo(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
+        return proto.PluginInfo(version="0.1.0")
+
+    def Configure(self, request: Any, _context: Any) -> Any:  # noqa: N802, D102
+        given = rpc.deserialize_properties(request.args)
+        self._config = {key: rpc.unwrap_rpc_secret(value) for key, value in given.items()}
+        self._providers.clear()
+        return proto.ConfigureResponse(acceptSecrets=False)
+
+    def Check(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+        olds, news = (
+            rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
+        )
+        provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+        result = _told(context, lambda: provider.check(olds, news))
+        failures = [
+            proto.CheckFailure(property=item.property, reason=item.reason)
+            for item in result.failures
+        ]
+        return proto.CheckResponse(inputs=_sent(result.inputs, news), failures=failures)
+
+    def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+        olds, news = (
+            rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
+        )
+        provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+        found = _told(context, lambda: provider.diff(request.id, olds, news))
+        some, none = proto.DiffResponse.DIFF_SOME, proto.DiffResponse.DIFF_NONE
+        return proto.DiffResponse(
+            changes=some if found.changes else none,
+            replaces=found.replaces or [],
+            deleteBeforeReplace=bool(found.delete_before_replace),
+        )
+
+    def Create(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+        props = rpc.deserialize_properties(request.properties)
+        made = _told(context, lambda: self._provider(props).create(props))
+        return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
+
+    def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+        props = rpc.deserialize_properties(request.properties)
+        found = _told(context, lambda: self._provider(props).read(request.id, props))
+        inputs = None if found.inputs is None else _sent(found.inputs, props)
+        return proto.ReadResponse(id=found.id, properties=_sent(found.outs, props), inputs=inputs)
+
+    def Update(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+        olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
+        done = _told(context, lambda: self._provider(news).update(request.id, olds, news))
+        return proto.UpdateResponse(properties=_sent(done.outs, news))
+
+    def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
+        props = rpc.deserialize_properties(request.properties)
+        _told(context, lambda: self._provider(props).delete(request.id, props))
+        return empty_pb2.Empty()
+
+    def _provider(self, props: Mapping[str, Any]) -> ResourceProvider:
+        import base64  # noqa: PLC0415
+
+        import dill  # noqa: PLC0415
+
+        text = props[PROVIDER]
+        if text not in self._providers:
+            # As the SDK does: the text is our own program's.
+            provider = _deserialize(lambda: dill.loads(base64.b64decode(text)))  # noqa: S301
+            given = Config(raw_config=self._config, project_name=self._project)
+            provider.configure(ConfigureRequest(config=given))
+            self._providers[text] = provider
+        return self._providers[text]
+
+
+def _sent(values: Mapping[str, Any] | None, props: Mapping[str, Any]) -> Any:
+    """Put values on the wire, with the provider that they came by."""
+    loop = asyncio.new_event_loop()
+    try:
+        full = {**(values or {}), PROVIDER: props[PROVIDER]}
+        return loop.run_until_complete(rpc.serialize_properties(full, {}))
+    finally:
+        loop.close()
+
+
+def _told(context: Any, action: Callable[[], Any]) -> Any:
+    """Run an action; an error's text is all that the engine gets of it."""
+    try:
+        return action()
+    except errors.GrappeError as error:
+        context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        raise
+
+
+class Attached:
+    """The program and the plugin, listening.
+
+    Attributes:
+        arguments: What the engine's commands take.
+        environment: What the engine's environment needs.
+    """
+
+    def __init__(self, language: int, plugin: int) -> None:
+        self.arguments = (f"--client=127.0.0.1:{language}", *INLINE)
+        self.environment = {"PULUMI_DEBUG_PROVIDERS": f"pulumi-python:{plugin}"}
+
+    def run(
+        self, folder: pathlib.Path, *arguments: str, env: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of the engine with this process behind it; return all it said."""
+        attach = self.arguments if arguments[0] in WITH_PROGRAM else ()
+        return subprocess.run(
+            ["pulumi", "-C", str(folder), *arguments, *attach], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
+            env={**os.environ, **env, **self.environment},
+        )  # fmt: skip
+
+
+@contextlib.contextmanager
+def serve(program: Callable[[], None], project: str) -> Iterator[Attached]:
+    """Serve a program and the dynamic providers while this is entered.
+
+    Args:
+        program: What registers the resources of a stack.
+        project: The Pulumi project.
+
+    """
+    server = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
+    plugin = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Plugin(project), plugin)
+    ports = [each.add_insecure_port("127.0.0.1:0") for each in (server, plugin)]
+    for each in (server, plugin):
+        each.start()
+    try:
+        yield Attached(*ports)
+    finally:
+        for each in (server, plugin):
+            each.stop(0).wait()

@@ -1,0 +1,57 @@
+"""What the engine's run is that this process serves."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from providers import watch
+
+# Flags that stand before a command of the engine and take a value of their own.
+_WITH_VALUE = {"-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--profiling",
+               "--memprofilerate", "--otel-traces"}  # fmt: skip
+
+# The owners whose resources this run has checked. A destroy checks none.
+_checked: set[str] = set()
+
+
+def note_check(owner: str) -> None:
+    """Note that the engine asked to check a resource: it is going to have it, not to remove all."""
+    _checked.add(owner)
+
+
+def begin() -> None:
+    """Forget what an earlier run of the engine was, in a process that serves several."""
+    _checked.clear()
+
+
+def destroys(owner: str) -> bool:
+    """Return whether this run takes all of an owner's down.
+
+    Both signs must be there: a replacement deletes too, and what it deletes stands in the
+    middle of a lab.
+    """
+    return owner not in _checked and command() == "destroy"
+
+
+def command() -> str:
+    """Return the engine's command: `up`, `destroy`; nothing where there is no engine."""
+    pid = watch.engine()
+    if pid is None:
+        return ""
+    try:
+        argv = pathlib.Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return ""
+    return parse(argv)
+
+
+def parse(argv: Sequence[str]) -> str:
+    """Return the command among the engine's words, by its full name."""
+    words = iter(argv[1:])
+    for word in words:
+        if word in _WITH_VALUE:
+            next(words, "")
+        elif word and not word.startswith("-"):
+            return {"down": "destroy", "dn": "destroy", "update": "up"}.get(word, word)
+    return ""

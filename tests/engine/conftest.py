@@ -1,0 +1,147 @@
+"""The real engine on fake hosts: whole stacks in a fraction of a second."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from cli import environment
+from components import program
+from engine import attached
+from providers import run
+from providers.hosts import fake, gateway
+from providers.lxd import daemon
+from providers.lxd.image import bootstrap
+
+DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
+LAB, OTHER, WORKSTATION, RELAY = "ssh://lab", "ssh://other", "netns:ws", "ssh://relay"
+PASSPHRASE = "only for this trial"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever is in this folder needs the engine."""
+    for item in items:
+        if pathlib.Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.engine)
+
+
+class Engine:
+    """A project of stacks on fake hosts, run by the real engine.
+
+    Attributes:
+        hosts: The fakes, by URL.
+        said: What the last command said.
+    """
+
+    def __init__(self, folder: pathlib.Path, server: attached.Attached) -> None:
+        self.folder, self._server = folder, server
+        self.hosts = fake.world(folder / "hosts", DATA, (LAB, WORKSTATION, RELAY, OTHER))
+        self.said = ""
+        self.project = folder / "project"
+        (self.project / "stacks").mkdir(parents=True)
+        (self.project / ".state").mkdir()
+        source = yaml.safe_load((environment.ROOT / "Pulumi.yaml").read_text())
+        source["runtime"] = "python"
+        (self.project / "Pulumi.yaml").write_text(yaml.safe_dump(source))
+        self.env = {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, "PULUMI_SKIP_UPDATE_CHECK": "true",
+                    "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}  # fmt: skip
+
+    def write(self, stack: str, **settings: Any) -> None:
+        """Write a stack file; make the stack when it is new."""
+        path = self.project / "stacks" / f"Pulumi.{stack}.yaml"
+        kept = yaml.safe_load(path.read_text()) if path.exists() else {}
+        defaults = {"host": LAB, "workstation": WORKSTATION, "image": "standin", "number": 1}
+        values = (
+            settings if settings.get("kind", "student") != "student" else {**defaults, **settings}
+        )
+        values = {key: value for key, value in values.items() if value is not None}
+        config = {f"grappe:{key}": value for key, value in values.items()}
+        secret = {key: value for key, value in (kept.get("config") or {}).items()
+                  if isinstance(value, dict) and "secure" in value}  # fmt: skip
+        path.write_text(yaml.safe_dump({**kept, "config": {**config, **secret}}))
+        if not kept:
+            self.pulumi("stack", "init", stack)
+
+    def pulumi(self, *arguments: str, ok: bool = True, env: dict[str, str] | None = None) -> str:
+        """Run a command of the engine; it must succeed, or fail, as told."""
+        run.begin()
+        self.command = arguments[0]
+        done = self._server.run(self.project, *arguments, env={**self.env, **(env or {})})
+        self.said = done.stdout
+        assert (done.returncode == 0) is ok, f"{arguments}: {done.returncode}\n{done.stdout}"
+        return done.stdout
+
+    def up(self, stack: str, *arguments: str, **options: Any) -> str:
+        """Bring a stack up."""
+        return self.pulumi("up", "--yes", "--skip-preview", "-s", stack, *arguments, **options)
+
+    def settled(self, stack: str) -> None:
+        """Bring a stack up once more; there must be nothing to do."""
+        self.up(stack, "--expect-no-changes")
+
+    def destroy(self, stack: str, *arguments: str, **options: Any) -> str:
+        """Take a stack down."""
+        return self.pulumi("destroy", "--yes", "--skip-preview", "-s", stack, *arguments, **options)
+
+    def urn(self, stack: str, name: str) -> str:
+        """Return the URN of a resource by its logical name."""
+        for item in self.state(stack)["deployment"]["resources"]:
+            if item["urn"].rpartition("::")[2] == name and "pulumi-python" in item["type"]:
+                return str(item["urn"])
+        raise KeyError(name)
+
+    def state(self, stack: str) -> dict[str, Any]:
+        """Return a stack's state."""
+        found: dict[str, Any] = json.loads(self.pulumi("stack", "export", "-s", stack))
+        return found
+
+    def load(self, stack: str, state: dict[str, Any]) -> None:
+        """Put another state in the place of a stack's."""
+        path = self.folder / "import.json"
+        path.write_text(json.dumps(state))
+        self.pulumi("stack", "import", "-s", stack, "--file", str(path), "--force")
+
+    def inventory(self) -> str:
+        """Return everything that destroying the last stack must leave as it was."""
+        found: dict[str, Any] = {}
+        for text, host in self.hosts.items():
+            things = host.lxd
+            found[text] = {
+                "lxd": [sorted(map(str, each)) for each in
+                        (things.projects, things.networks, things.instances, things.images,
+                         things.aliases, things.volumes, things.snapshots)],
+                "files": {str(path.relative_to(host.root)): path.read_text()
+                          for path in sorted(host.root.rglob("*"))
+                          if path.is_file() and not {"previous", "maps"} & set(path.parts)},
+                "chains": sorted((str(key), rules) for key, rules in host.system.chains.items()),
+                "users": sorted(host.system.users | host.tunnels.users),
+                "units": sorted(host.tunnels.active | host.tunnels.enabled),
+            }  # fmt: skip
+        return json.dumps(found, indent=1)
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The real engine on fake hosts."""
+    environment.apply()
+    with pytest.MonkeyPatch.context() as patch, attached.serve(program.run, "grappe") as server:
+        made = Engine(tmp_path_factory.mktemp("engine"), server)
+        patch.setattr(gateway, "connect", lambda text: made.hosts[text])
+        patch.setattr(gateway, "prepare", lambda _text: None)
+        patch.setattr(gateway, "connect_ahead", lambda _text: None)
+        patch.setattr(daemon, "on", lambda host: host.lxd)
+        patch.setattr(daemon, "reach", lambda _url: None)
+        patch.setattr(run, "command", lambda: made.command)
+        image = made.folder / "image"
+        image.mkdir()
+        for name in ("metadata", "rootfs"):
+            (image / name).write_text(name)
+        patch.setattr(
+            bootstrap, "files", lambda _spec: (str(image / "metadata"), str(image / "rootfs"))
+        )
+        yield made

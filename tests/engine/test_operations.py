@@ -1,0 +1,189 @@
+"""Every operation that the engine offers, on every kind of resource of a stack.
+
+What is true after each: the thing is there and answers, the next `up` has nothing to do, and
+destroying leaves the hosts as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import LAB, OTHER, RELAY, Engine
+
+ALICE = {
+    "id": "alicealice01", "number": 1, "login": "alice",
+    "servers": [
+        {"name": "yuno1", "recipe": "standin", "publish": "by-hand",
+         "volumes": [{"name": "data", "path": "/srv/data", "size": "64MiB"}],
+         "snapshots": ["fresh"]},
+        {"name": "yuno2", "image": "by-hand"},
+    ],
+    "tunnel": {"relay": RELAY},
+}  # fmt: skip
+IMAGE = {"kind": "image", "host": LAB, "id": "imageimage01", "recipe": "standin", "alias": "golden"}
+# The logical names of everything that the two stacks make.
+STUDENT = ("alice-preflight", "gr-1", "grappe-alice", "alice-yuno1-ssh", "alice-yuno1-data",
+           "alice-yuno1", "alice-yuno1-command", "alice-yuno1-image", "alice-yuno1-postinstall",
+           "alice-yuno1-fresh", "alice-yuno1-web", "alice-yuno1-hosts", "alice-yuno1-probe",
+           "alice-tunnel-key", "alice-tunnel-door", "alice-tunnel")  # fmt: skip
+GOLDEN = ("golden-preflight", "image-base", "grappe-image-image", "gr-i1", "gr-i1-opening",
+          "build-standin", "golden-command", "golden")  # fmt: skip
+CELLS = [("alice", name) for name in STUDENT] + [("image", name) for name in GOLDEN]
+CONTAINERS = {
+    "alice": ("grappe-alice", "yuno1"), "image": ("grappe-image-image", "build-standin"),
+}  # fmt: skip
+# Those of whose things a new one replaces the old.
+ANEW = ("alice-yuno1", "build-standin")
+
+
+@pytest.fixture(scope="module")
+def stacks(engine: Engine) -> Iterator[Engine]:
+    """Both stacks, up; destroying them leaves the hosts as they were."""
+    before = engine.inventory()
+    engine.write("image", **IMAGE)
+    engine.up("image")
+    engine.write("alice", **ALICE)
+    path = engine.project / "stacks" / "Pulumi.alice.yaml"
+    engine.pulumi("config", "set", "--secret", "grappe:password", "Engine-4711", "-s", "alice")
+    assert "secure" in path.read_text()
+    engine.up("alice")
+    yield engine
+    engine.destroy("alice")
+    engine.destroy("image")
+    assert before == engine.inventory()
+
+
+def answers(engine: Engine) -> bool:
+    """Whether every way leads to a running server of alice's."""
+    host = engine.hosts[LAB]
+    checks: list[dict[str, Any]] = [
+        check
+        for place, name in enumerate(("yuno1", "yuno2"))
+        for check in (
+            {"kind": "ssh", "port": 22222 + place},
+            {"kind": "http", "port": 80, "domain": f"{name}.alice.grappe.test"},
+            {"kind": "https", "port": 443, "domain": f"{name}.alice.grappe.test"},
+        )
+    ]
+    return all(host._look(check)["ok"] for check in checks)
+
+
+def born(engine: Engine, project: str, name: str) -> str:
+    return str(engine.hosts[LAB].lxd.instances[project, name]["created_at"])
+
+
+@pytest.mark.parametrize("operation", ["--replace", "--target-replace", "taint"])
+@pytest.mark.parametrize(("stack", "name"), CELLS)
+def test_a_forced_replacement_loses_nothing(
+    stacks: Engine, stack: str, name: str, operation: str
+) -> None:
+    """A container is really a new one; everything else is kept as it is."""
+    urn = stacks.urn(stack, name)
+    place = CONTAINERS[stack]
+    before = born(stacks, *place)
+    if operation == "taint":
+        stacks.pulumi("state", "taint", urn, "-s", stack)
+        stacks.up(stack)
+    else:
+        stacks.up(stack, operation, urn)
+    assert (before != born(stacks, *place)) is (name in ANEW)
+    assert answers(stacks)
+    if operation == "--target-replace" and name in ANEW:
+        # What is done in a new server was not among the targets.
+        stacks.up(stack)
+    stacks.settled(stack)
+
+
+@pytest.mark.parametrize(("stack", "name"), CELLS)
+def test_what_a_state_forgot_is_taken_up_again(stacks: Engine, stack: str, name: str) -> None:
+    """`state delete`, with all that depends on it: the next `up` finds what is there."""
+    place = CONTAINERS[stack]
+    before = born(stacks, *place)
+    urn = stacks.urn(stack, name)
+    stacks.pulumi("state", "delete", urn, "--target-dependents", "--yes", "-s", stack)
+    stacks.up(stack)
+    assert before == born(stacks, *place)
+    assert answers(stacks)
+    stacks.settled(stack)
+
+
+@pytest.mark.parametrize("stack", ["alice", "image"])
+def test_an_older_state_that_is_put_back(stacks: Engine, stack: str) -> None:
+    """Everything was replaced since it was taken; the next `up` goes on from what is there."""
+    kept = stacks.state(stack)
+    names = [name for owner, name in CELLS if owner == stack]
+    stacks.up(stack, *(word for name in names for word in ("--replace", stacks.urn(stack, name))))
+    assert answers(stacks)
+    stacks.load(stack, kept)
+    stacks.up(stack)
+    assert answers(stacks)
+    stacks.settled(stack)
+
+
+def test_a_refresh_changes_nothing(stacks: Engine) -> None:
+    """What it reads is what is wished."""
+    stacks.pulumi("refresh", "--yes", "--skip-preview", "-s", "alice", "--expect-no-changes")
+    stacks.settled("alice")
+
+
+def test_an_untainted_resource_stays(stacks: Engine) -> None:
+    """Nothing to do."""
+    urn = stacks.urn("alice", "alice-yuno1")
+    stacks.pulumi("state", "taint", urn, "-s", "alice")
+    stacks.pulumi("state", "untaint", urn, "-s", "alice")
+    stacks.settled("alice")
+
+
+@pytest.mark.parametrize("name", ["alice-yuno1", "alice-yuno1-ssh", "gr-1"])
+def test_targets_and_excludes(stacks: Engine, name: str) -> None:
+    """One alone, or all but one."""
+    urn = stacks.urn("alice", name)
+    stacks.up("alice", "--target", urn)
+    stacks.up("alice", "--exclude", urn)
+    assert answers(stacks)
+    stacks.settled("alice")
+
+
+def test_a_protected_server_stays(stacks: Engine) -> None:
+    """Destroy fails at it, and the next `up` restores its ways."""
+    urn = stacks.urn("alice", "alice-yuno2")
+    before = born(stacks, "grappe-alice", "yuno2")
+    stacks.pulumi("state", "protect", urn, "--yes", "-s", "alice")
+    stacks.destroy("alice", ok=False)
+    assert before == born(stacks, "grappe-alice", "yuno2")
+    stacks.pulumi("state", "unprotect", urn, "--yes", "-s", "alice")
+    stacks.up("alice")
+    assert before == born(stacks, "grappe-alice", "yuno2")
+    assert answers(stacks)
+    stacks.settled("alice")
+
+
+def test_continue_on_error(stacks: Engine) -> None:
+    """What failed is made by the next `up`; the rest is there."""
+    lxd = stacks.hosts[LAB].lxd
+    urn = stacks.urn("alice", "alice-yuno2")
+    lxd.fails.add("POST instances")
+    try:
+        stacks.up("alice", "--continue-on-error", "--replace", urn, ok=False)
+    finally:
+        lxd.fails.clear()
+    stacks.up("alice")
+    assert answers(stacks)
+    stacks.settled("alice")
+
+
+def test_a_move_makes_the_rest_of_the_new_lab_first(stacks: Engine) -> None:
+    """Nothing of it is left on the old host; back again, all is as it was."""
+    stacks.write("bob", id="bobbobbobbob", number=2)
+    before = stacks.inventory()
+    stacks.up("bob")
+    stacks.write("bob", id="bobbobbobbob", number=2, host=OTHER)
+    stacks.up("bob")
+    assert ("grappe-bob", "yuno1") in stacks.hosts[OTHER].lxd.instances
+    assert "grappe-bob" not in stacks.hosts[LAB].lxd.projects
+    stacks.settled("bob")
+    stacks.destroy("bob")
+    assert before == stacks.inventory()
