@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 from cli import parser
@@ -26,6 +27,11 @@ def main() -> int:
         return 0
     except OSError as error:
         sys.stderr.write(f"error: {error}\n")
+    except Exception as error:
+        # With GRAPPE_DEBUG, whoever mends Grappe sees where it was.
+        if os.environ.get("GRAPPE_DEBUG"):
+            raise
+        sys.stderr.write(f"error: {errors.unexpected(error)}\n")
     # Of what only looks, 1 is an answer, and this is none.
     return 2 if module in {"cli.check", "cli.doctor"} else 1
 

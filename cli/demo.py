@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Any
 
-from cli import demo_host, environment, labs, progress, stack
+from cli import demo_host, down, environment, labs, new, progress, stack, up
 from cli import sandbox as commands
 from engine import engine
 from providers import errors
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         for name in (NAME, IMAGE):
             if fresh and stack.file_of(name).exists():
                 # The lab host that the state knows is gone, and all that was on it.
-                stack.forget(argparse.Namespace(name=name, yes=True))
+                down.forget(argparse.Namespace(name=name, yes=True))
         demo_host.bring_up(box)
         servers = _bring_lab_up(box)
     with progress.step("from the workstation") as step:
@@ -78,23 +78,23 @@ def _bring_lab_up(box: layout.Layout) -> list[dict[str, Any]]:
     _write_stacks(box)
     for name in (IMAGE, NAME):
         sys.stderr.write(f"… pulumi up -s {name}\n")
-        stack.up(argparse.Namespace(name=name, rebuild=None))
+        up.up(argparse.Namespace(name=name, rebuild=None, yes=True))
     return list(stack.select(NAME).outputs()["servers"])
 
 
 def _down(options: argparse.Namespace, box: layout.Layout) -> int:
-    up = boxes.status(box).up
+    is_up = boxes.status(box).up
     for name in (NAME, IMAGE):
         if not stack.file_of(name).exists():
             continue
         try:
-            if up:
-                stack.down(argparse.Namespace(name=name))
+            if is_up:
+                down.down(argparse.Namespace(name=name, yes=True))
                 continue
         except errors.CommandError:
             sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
         # The lab host is gone, or goes, and everything that was on it.
-        stack.forget(argparse.Namespace(name=name, yes=True))
+        down.forget(argparse.Namespace(name=name, yes=True))
     demo_host.forget()
     return commands.down(options)
 
@@ -104,11 +104,11 @@ def _write_stacks(box: layout.Layout) -> None:
               "second_disk": "", "daemon": "", "relay": ""}  # fmt: skip
     if not stack.file_of(IMAGE).exists():
         image = {"number": 0, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
-        stack.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
+        new.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
     if not stack.file_of(NAME).exists():
         student = {"number": NUMBER, "workstation": box.workstation_url, "image": RECIPE,
                    "recipe": "", "login": "admin", "relay": box.relay_url}  # fmt: skip
-        stack.new(argparse.Namespace(name=NAME, post_install=True, **{**common, **student}))
+        new.new(argparse.Namespace(name=NAME, post_install=True, **{**common, **student}))
 
 
 def _try(

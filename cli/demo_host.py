@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 import sys
 
-from cli import progress, stack
+from cli import down, new, progress, stack
 from components.lab_host import scripts
 from engine import plugin
 from engine.stack import Stack
@@ -40,13 +40,13 @@ def bring_up(box: layout.Layout) -> None:
 def forget() -> None:
     """Forget the lab host, which is gone as a whole, or goes."""
     if stack.file_of(NAME).exists():
-        stack.forget(argparse.Namespace(name=NAME, yes=True))
+        down.forget(argparse.Namespace(name=NAME, yes=True))
         stack.file_of(NAME).unlink()
 
 
 def _new(box: layout.Layout) -> None:
     unset = ("recipe", "alias", "workstation", "image", "domain", "login", "relay")
-    stack.new(argparse.Namespace(
+    new.new(argparse.Namespace(
         name=NAME, lab_host=True, host=box.host_url, daemon="lxd", number=0,
         second_disk=machine.second_disk(box), post_install=False, **dict.fromkeys(unset, ""),
     ))  # fmt: skip
@@ -79,5 +79,5 @@ def _stack(box: layout.Layout) -> Stack:
     through = ("ip", "netns", "exec", box.workstation, "env",
                f"GRAPPE_SSH_CONFIG={box.workstation_ssh_config}")  # fmt: skip
     found = stack.select(NAME)
-    stack.unlock(found)
+    stack.ready(found)
     return dataclasses.replace(found, through=through)

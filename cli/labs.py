@@ -8,7 +8,7 @@ from typing import Any
 from cli import stack as stacks
 from engine.stack import Stack
 from providers import base, errors, wire
-from stacks import kinds
+from stacks import files, kinds
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
@@ -58,9 +58,7 @@ def standing(name: str) -> Lab:
 
 def names() -> list[str]:
     """Return every stack that has a file here."""
-    return sorted(
-        path.name.split(".")[1] for path in stacks.file_of("*").parent.glob("Pulumi.*.yaml")
-    )
+    return files.names(stacks.folder())
 
 
 def _read(name: str) -> tuple[AnySpec, Stack]:

@@ -9,7 +9,7 @@ EPILOG = """\
 A golden image and a first student on a host of your own:
   ./lab new image --recipe yunohost-12 --host ssh://root@lab.example
   ./lab up image               minutes, once
-  ./lab new alice --number 7 --host ssh://root@lab.example
+  ./lab new alice --host ssh://root@lab.example
   ./lab preview alice          what it would do
   ./lab up alice               do it; again to mend drift
   ./lab card alice             what she types and clicks
@@ -23,6 +23,7 @@ Exit status: 0 well, 1 it failed or the answer is no, 2 the command line is wron
 SYSTEMS = ("debian12-lxd", "debian13-incus", "debian12-bare")
 DAEMONS = ("lxd", "lxd-snap", "incus")
 STACK = "the stack"
+DO_NOT_ASK = "do not ask"
 Commands = Any
 
 
@@ -98,10 +99,15 @@ def _stacks(commands: Commands) -> None:
     text = 'for `eval "$(./lab env)"`: then a plain pulumi works'
     _add(commands, "env", "cli.environment:show", text)
     text = "write the stack file of a student, an image or a lab host"
-    new = _add(commands, "new", "cli.stack:new", text)
+    new = _add(commands, "new", "cli.new:new", text)
     new.add_argument("name", help="the stack, and the student")
     new.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
-    new.add_argument("--number", type=int, default=0, help="1 to 4000, one a student and host")
+    new.add_argument(
+        "--number",
+        type=int,
+        default=0,
+        help="1 to 4000, one a student and host; left out, the first that no stack file has",
+    )
     new.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
     new.add_argument("--image", default="", help="an image of the lab host (default yunohost-12)")
     new.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
@@ -120,16 +126,25 @@ def _stacks(commands: Commands) -> None:
     new.add_argument("--daemon", default="", choices=DAEMONS, help=text)
 
     text = "bring a stack up, mend it, or go on after a failure"
-    up = _add(commands, "up", "cli.stack:up", text)
+    up = _add(commands, "up", "cli.up:up", text)
     up.add_argument("name", help=STACK)
     text = "make servers (all, where none is named) anew from the image as it is now"
     up.add_argument("--rebuild", nargs="*", metavar="SERVER", help=f"{text}; what is in them goes")
-    for name, text in (("down", "take a stack down"), ("preview", "show what `up` would do")):
-        _add(commands, name, f"cli.stack:{name}", text).add_argument("name", help=STACK)
-    text = "drop the state of a lab whose host is gone for good"
-    forget = _add(commands, "forget", "cli.stack:forget", text)
-    forget.add_argument("name", help=STACK)
-    forget.add_argument("--yes", "-y", action="store_true", help="do not ask")
+    up.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
+    text = "show what `up` would do"
+    _add(commands, "preview", "cli.up:preview", text).add_argument("name", help=STACK)
+    for name, text in (
+        ("down", "take a stack down, with whatever unfinished runs left of it"),
+        ("remove", "take a stack down, and remove its file, state, backups, history and logs"),
+        ("forget", "drop the state of a lab whose host is gone for good"),
+    ):
+        made = _add(commands, name, f"cli.down:{name}", text)
+        made.add_argument("name", help=STACK)
+        made.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
+    text = "give a student's stack another name; the lab goes on as it is"
+    rename = _add(commands, "rename", "cli.rename:run", text)
+    rename.add_argument("old", help=STACK)
+    rename.add_argument("name", help="its new name")
 
 
 def _looks(commands: Commands) -> None:

@@ -8,6 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
+from providers import errors
+
 LABEL_WIDTH = 20
 TEXT_WIDTH = 52
 
@@ -58,6 +60,22 @@ def ask(question: str, *, yes: bool) -> bool:
     sys.stderr.write(f"{question} [Y/n] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"", "y", "yes"}
+
+
+def confirm(question: str, *, yes: bool) -> bool:
+    """Ask for what cannot be undone; nobody answers for who is not there.
+
+    Raises:
+        errors.BadInputError: There is no terminal to ask on.
+
+    """
+    if yes:
+        return True
+    if not sys.stdin.isatty() or not sys.stderr.isatty():
+        raise errors.BadInputError(question, do="there is no terminal to answer on: say --yes")
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
 def _duration(seconds: float) -> str:

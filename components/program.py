@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
+import asyncio
+import pathlib
+
 import pulumi
 from pulumi.runtime import config
 
 from components import stack as stacks
-from providers import base, wire
+from providers import base, errors, wire
 from providers.hosts import gateway
-from stacks import kinds
+from stacks import files, kinds, neighbours
+
+# Where the engine started us: the project's folder.
+FOLDER = pathlib.Path("stacks")
 
 
 def run() -> None:
     """Load the stack's spec, register what it means, and export its outputs.
 
     Raises:
-        pulumi.RunError: Everything that is wrong with the stack file.
+        pulumi.RunError: Everything that is wrong with the stack file; or what nobody expected.
 
     """
+    try:
+        _run()
+    except (pulumi.RunError, asyncio.CancelledError):
+        raise
+    except errors.GrappeError as error:
+        raise pulumi.RunError(str(error)) from None
+    except Exception as error:
+        raise pulumi.RunError(str(errors.unexpected(error))) from error
+
+
+def _run() -> None:
     project, stack = pulumi.get_project(), pulumi.get_stack()
     try:
         given = config.CONFIG.get()
         secrets = [key for key in given if config.is_config_secret(key)]
         spec = kinds.parse(given, project=project, stack=stack, secrets=secrets)
     except wire.Mistakes as mistakes:
-        raise pulumi.RunError(
-            f"stacks/Pulumi.{stack}.yaml: {base.tell(mistakes.mistakes)}"
-        ) from None
+        text = base.tell(mistakes.mistakes)
+        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {text}") from None
+    own = files.read(FOLDER, stack) if files.path_of(FOLDER, stack).exists() else {}
+    if found := neighbours.problems(stack, own, files.others(FOLDER, stack)):
+        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(found)}")
     gateway.connect_ahead(spec.host)
     for name, value in stacks.build(spec).items():
         pulumi.export(name, value)

@@ -57,6 +57,18 @@ class Stack:
         """Set a secret; it travels on standard input, for an argv is everybody's to see."""
         self._ask("config", "set", "--secret", key, stdin=value.encode())
 
+    def set_plain(self, key: str, value: str) -> None:
+        """Set what is no secret; the comments of the stack file stay."""
+        self._ask("config", "set", key, value)
+
+    def rename(self, name: str) -> None:
+        """Give the stack another name, its file and its state with it."""
+        self._ask("stack", "rename", name)
+
+    def remove(self) -> None:
+        """Remove the stack, which must be down."""
+        self._ask("stack", "rm", "--yes")
+
     def outputs(self) -> dict[str, Any]:
         """Return what the program put out; nothing where the stack is down."""
         found: dict[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))

@@ -15,7 +15,7 @@ import secrets
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Generic, NoReturn, Protocol, TypeVar, runtime_checkable
+from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import pulumi
 from pulumi import dynamic
@@ -351,17 +351,5 @@ def _spoken(action: Callable[[], T]) -> T:
         return action()
     except errors.GrappeError:
         raise
-    except Exception as error:  # noqa: BLE001 - told in words, with its cause
-        _tell_bug(error)
-
-
-def _tell_bug(error: Exception) -> NoReturn:
-    trace = error.__traceback__
-    while trace and trace.tb_next:
-        trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else "?"
-    raise errors.GrappeError(
-        "Grappe met something it does not know; this is a fault in Grappe",
-        seen=f"{type(error).__name__}: {error} (in {place})",
-        do="running it again is safe; please report what was seen",
-    ) from error
+    except Exception as error:
+        raise errors.unexpected(error) from error

@@ -33,6 +33,19 @@ class GrappeError(Exception):
         return escape("\n".join(lines))
 
 
+def unexpected(error: Exception) -> GrappeError:
+    """Return what a user reads of an error that nobody expected."""
+    trace = error.__traceback__
+    while trace and trace.tb_next:
+        trace = trace.tb_next
+    place = f"{trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else "?"
+    return GrappeError(
+        "Grappe met something it does not know; this is a fault in Grappe",
+        seen=f"{type(error).__name__}: {error} (in {place})",
+        do="running it again is safe; please report what was seen",
+    )
+
+
 class BadInputError(GrappeError):
     """What the user wrote cannot be; nothing was changed."""
 

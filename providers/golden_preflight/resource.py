@@ -33,6 +33,12 @@ class GoldenPreflightDriver:
     def delete(self, spec: model.GoldenPreflightSpec) -> None:
         """Do nothing."""
 
+    def sweep(self, spec: model.GoldenPreflightSpec) -> list[str]:
+        """Remove whatever of the stack is left; of all its resources, this is the last to go."""
+        from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
+
+        return driver.sweep([spec.host], spec.host, spec.owner, spec.lab)
+
 
 class GoldenPreflightProvider(base.Provider[model.GoldenPreflightSpec]):
     """Provider of preflights of golden images."""

@@ -21,6 +21,7 @@ from providers.fragments import transaction
 from providers.haproxy import area as haproxy
 from providers.hosts import command, url
 from providers.hosts_file import area as hosts_file
+from providers.leftovers import survey as leftovers
 from providers.lxd import daemon
 from providers.lxd import fake as lxd
 from providers.lxd.postinstall import model as postinstall
@@ -94,6 +95,8 @@ class FakeHost:
                 return json.loads(json.dumps(transaction.serve(area, store, dict(request))))
             case "preflight", "survey":
                 return self._survey(request)
+            case "leftovers", "survey":
+                return leftovers.main({**request, "root": str(self.root)})
             case "container", "dial":
                 return "" if self._running(request["address"]) else "connection refused"
             case "hosts", "look":

@@ -104,7 +104,14 @@ class FakeLxd:
                 return dict(_find(self.snapshots, (project, instance, name), path))
             case ["storage-pools", _pool, "volumes", "custom", name]:
                 return copy.deepcopy(_find(self.volumes, (project, name), path))
-            case ["networks" | "projects" as kind, name]:
+            case ["networks", name]:
+                used = [
+                    f"/1.0/instances/{instance}?project={owner}"
+                    for (owner, instance), item in self.instances.items()
+                    if any(each.get("network") == name for each in item["devices"].values())
+                ]
+                return {**copy.deepcopy(_find(self.networks, name, path)), "used_by": used}
+            case ["projects" as kind, name]:
                 return copy.deepcopy(_find(getattr(self, kind), name, path))
         raise daemon.AbsentError(path)
 

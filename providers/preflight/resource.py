@@ -47,6 +47,13 @@ class PreflightDriver:
     def delete(self, spec: model.PreflightSpec) -> None:
         """Do nothing."""
 
+    def sweep(self, spec: model.PreflightSpec) -> list[str]:
+        """Remove whatever of the lab is left; of all its resources, this is the last to go."""
+        from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
+
+        urls = [url for url in (spec.host, spec.workstation, spec.relay) if url not in ("", "none")]
+        return driver.sweep(urls, spec.host, spec.owner, spec.lab)
+
 
 class PreflightProvider(base.Provider[model.PreflightSpec]):
     """Provider of preflights."""

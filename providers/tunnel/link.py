@@ -84,9 +84,9 @@ class Link:
         return {"public_key": self._public(name), **self._marks(name, "key")}
 
     def remove_key(self, name: str, whose: Json) -> Json:
-        """Remove a pair; the user goes with the last."""
+        """Remove a pair, and a tunnel that still logs in with it; the user goes with the last."""
         folder = f"{HOME}/{name}"
-        self._demand(folder, whose)
+        self.lower_tunnel(name, whose)
         for path in ("key", "key.pub", "known_hosts", "owner", "lab"):
             self._system.write(f"{folder}/{path}", File(None))
         for place in (folder, HOME):

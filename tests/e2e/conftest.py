@@ -24,7 +24,7 @@ def project(box: layout.Layout, tmp_path_factory: pytest.TempPathFactory) -> Ite
     made = Project(tmp_path_factory.mktemp("project"), box, environment.prepare(lambda _text: None))
     yield made
     for stack in made.stacks:
-        made.run("./lab", "down", stack)
+        made.run("./lab", "down", stack, "--yes")
 
 
 @pytest.fixture(scope="module")

@@ -69,7 +69,7 @@ def finish(
     project.lab("up", "bob")
     assert desk.answers(project.outputs("bob")["servers"])
     project.up("bob", "--expect-no-changes")
-    project.lab("down", "bob")
+    project.lab("down", "bob", "--yes")
     assert before == inventory(lab_host, workstation)
 
 

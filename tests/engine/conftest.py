@@ -67,13 +67,17 @@ class Engine:
         if not kept:
             self.pulumi("stack", "init", stack)
 
-    def pulumi(self, *arguments: str, ok: bool = True, env: dict[str, str] | None = None) -> str:
-        """Run a command of the engine; it must succeed, or fail, as told."""
+    def pulumi(
+        self, *arguments: str, ok: bool | None = True, env: dict[str, str] | None = None
+    ) -> str:
+        """Run a command of the engine; it must succeed, or fail, as told; None is either."""
         run.begin()
         self.command = arguments[0]
         done = self._server.run(self.project, *arguments, env={**self.env, **(env or {})})
         self.said = done.stdout
-        assert (done.returncode == 0) is ok, f"{arguments}: {done.returncode}\n{done.stdout}"
+        assert ok is None or (done.returncode == 0) is ok, (
+            f"{arguments}: {done.returncode}\n{done.stdout}"
+        )
         return done.stdout
 
     def up(self, stack: str, *arguments: str, **options: Any) -> str:
@@ -136,6 +140,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         patch.setattr(gateway, "connect_ahead", lambda _text: None)
         patch.setattr(daemon, "on", lambda host: host.lxd)
         patch.setattr(daemon, "reach", lambda _url: None)
+        patch.setattr(program, "FOLDER", made.project / "stacks")
         patch.setattr(run, "command", lambda: made.command)
         image = made.folder / "image"
         image.mkdir()

@@ -18,7 +18,7 @@ from providers import errors
 from sandbox import box, layout
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget", "card",
+COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget", "rename", "remove", "card",
             "check", "top", "graph", "explain", "ssh", "doctor", "bench"]  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_new_refuses_before_it_writes(
         lab_host=False, second_disk="", daemon="", relay="",
     )  # fmt: skip
     with pytest.raises(errors.BadInputError) as refusal:
-        stack.new(options)
+        new.new(options)
     assert "3 mistakes, nothing was changed" in str(refusal.value)
     assert [] == list((tmp_path / "stacks").iterdir())
 
@@ -89,7 +89,7 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
     folder.mkdir(parents=True)
     (folder / "1.json").write_text(json.dumps({"pid": pid, "hostname": hostname}))
     held = Stack()
-    stack.unlock(held)  # type: ignore[arg-type]
+    stack.ready(held)  # type: ignore[arg-type]
     assert cleared == held.cancelled
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import urllib.parse
 from typing import Any
 
 from providers import base
-from providers.lxd import daemon, ownership
+from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.network import model
 
 
@@ -54,6 +55,19 @@ class NetworkDriver:
         """Remove the bridge."""
         if self._find(spec) is not None:
             self._lxd.change("DELETE", f"networks/{spec.name}")
+
+    def sweep(self, spec: model.NetworkSpec) -> list[str]:
+        """Remove the containers of the lab on the bridge that no state knows."""
+        found = self._find(spec) or {}
+        removed = []
+        for url in found.get("used_by") or ():
+            where = urllib.parse.urlsplit(url)
+            project = urllib.parse.parse_qs(where.query).get("project", ["default"])[0]
+            for thing in leftovers.inside(self._lxd, project, spec):
+                if thing.kind == "container" and where.path.endswith(f"/{thing.name}"):
+                    leftovers.remove(self._lxd, thing)
+                    removed.append(f"container {thing.name}")
+        return removed
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
         try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 from providers import base
-from providers.lxd import daemon, ownership
+from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.project import model
 
 
@@ -57,6 +58,12 @@ class ProjectDriver:
         if self._find(spec) is not None:
             self._lxd.change("DELETE", f"projects/{spec.name}")
 
+    def sweep(self, spec: model.ProjectSpec) -> list[str]:
+        """Remove the containers and volumes of the lab that no state knows."""
+        if self._find(spec) is None:
+            return []
+        return _emptied(self._lxd, leftovers.inside(self._lxd, spec.name, spec))
+
     def _find(self, spec: model.ProjectSpec) -> dict[str, Any] | None:
         try:
             found = dict(self._lxd.get(f"projects/{spec.name}"))
@@ -64,6 +71,14 @@ class ProjectDriver:
             return None
         ownership.demand(found, spec, f"the LXD project {spec.name}")
         return found
+
+
+def _emptied(lxd: daemon.Daemon, things: Iterable[leftovers.Thing]) -> list[str]:
+    removed = []
+    for thing in things:
+        leftovers.remove(lxd, thing)
+        removed.append(f"{thing.kind} {thing.name}")
+    return removed
 
 
 def _config(spec: model.ProjectSpec) -> dict[str, str]:

@@ -1,0 +1,185 @@
+"""`./lab down`, `./lab forget` and `./lab remove`: less of a lab, and in the end nothing."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import pathlib
+import sys
+
+from cli import progress, stack
+from components.lab_host import scripts
+from engine.stack import Stack
+from providers import errors
+from providers.hosts import gateway
+from providers.leftovers import driver as leftovers
+from stacks import files, kinds, lab_host
+
+NOTES = "/var/lib/grappe-host"
+STEP_SECONDS = 600
+
+
+def down(options: argparse.Namespace) -> int:
+    """Take a stack down, with whatever unfinished runs left of it; its file stays.
+
+    Raises:
+        errors.BadInputError: Servers would go, and nobody could be asked.
+        errors.CommandError: The run failed, and has said why.
+
+    """
+    made = stack.select(options.name)
+    stack.ready(made)
+    left = _unknown(made)
+    if not _agreed(options, _contents(made, left)):
+        return 1
+    count = len([item for item in stack.resources(made) if _is_ours(item)])
+    if left:
+        things = "1 thing" if len(left) == 1 else f"{len(left)} things"
+        sys.stderr.write(
+            f"{options.name}: {count} resources of the state, and {things} that an unfinished run "
+            f"left ({', '.join(map(str, left))})\n"
+        )
+    made.run(*stack.DOWN)
+    owner, lab = _identity(made)
+    for item in left:
+        # What LXD would not let go while the rest stood there.
+        leftovers.remove(item, owner, lab)
+    _undo_steps(made)
+    if left:
+        sys.stderr.write("✓ all gone\n")
+    return 0
+
+
+def forget(options: argparse.Namespace) -> int:
+    """Drop a stack's state, for a lab host that is gone for good; touch no host."""
+    question = (
+        f"Forget everything recorded of {options.name}? What is left of it on its old host stays "
+        "there, and Grappe will not find it again."
+    )
+    if not progress.confirm(question, yes=options.yes):
+        return 1
+    made = stack.select(options.name)
+    stack.ready(made)
+    state = made.export()
+    gone = dict(state.get("deployment") or {})
+    kept = [item for item in gone.get("resources", []) if item["type"] == "pulumi:pulumi:Stack"]
+    for item in kept:
+        item.pop("outputs", None)
+    gone["resources"], gone["pending_operations"] = kept, []
+    made.replace({**state, "deployment": gone})
+    sys.stderr.write(f"{options.name} is forgotten; ./lab up {options.name} makes it anew\n")
+    return 0
+
+
+def remove(options: argparse.Namespace) -> int:
+    """Take a stack down, and remove all that is kept of it here: a person's data."""
+    question = (
+        f"Take {options.name} down, and remove its stack file, state, backups, history and logs?"
+    )
+    if not progress.confirm(question, yes=options.yes):
+        return 1
+    made = stack.select(options.name)
+    state = stack.state_of(options.name)
+    down(argparse.Namespace(name=options.name, yes=True))
+    home = pathlib.Path(os.environ.get("PULUMI_HOME") or pathlib.Path.home() / ".pulumi")
+    traces = [stack.file_of(options.name), *state.traces(home)]
+    made.remove()
+    for path in traces:
+        path.unlink(missing_ok=True)
+    for folder in {path.parent for path in traces}:
+        if folder.name == options.name and not list(folder.iterdir()):
+            folder.rmdir()
+    sys.stdout.write("".join(f"removed {path}\n" for path in traces))
+    sys.stderr.write(f"{options.name} is gone; its number is free\n")
+    return 0
+
+
+def _agreed(options: argparse.Namespace, names: list[str]) -> bool:
+    if not names:
+        return True
+    question = f"Take {options.name} down? What is in {', '.join(names)} goes."
+    return progress.confirm(question, yes=options.yes)
+
+
+def _contents(made: Stack, left: list[leftovers.Leftover]) -> list[str]:
+    """Return the servers whose content goes; a builder has none that anybody would miss."""
+    if files.read(stack.folder(), made.name).get("kind", "student") != "student":
+        return []
+    found = {*stack.servers(made), *(item.name for item in left if item.kind == "container")}
+    return sorted(found)
+
+
+def _unknown(made: Stack) -> list[leftovers.Leftover]:
+    """Return what carries the lab's marks on its hosts and stands in no state."""
+    config = files.read(stack.folder(), made.name)
+    if config.get("kind") == "host":
+        return []
+    owner, lab = _identity(made)
+    recorded = [item["inputs"] for item in stack.resources(made) if _is_ours(item)]
+    tunnel = config.get("tunnel") or {}
+    urls = [
+        *(str(config.get(key) or "") for key in ("host", "workstation")),
+        str(tunnel.get("relay") or "") if isinstance(tunnel, dict) else "",
+        *(str(each["host"]) for each in recorded),
+    ]
+    lab_hosts = {str(config.get("host") or "")} | {
+        str(item["inputs"]["host"])
+        for item in stack.resources(made)
+        if "dynamic/lxd:" in item["type"]
+    }
+    known = {(item["type"].rpartition(":")[2], item["inputs"]["name"]) for item in
+             stack.resources(made) if _is_ours(item)}  # fmt: skip
+    found = []
+    for url in dict.fromkeys(each for each in urls if each not in ("", "none")):
+        lab_host = url if url in lab_hosts else ""
+        found += leftovers.find([url], lab_host, owner, lab)
+    return [item for item in found if not _stands_in(known, item)]
+
+
+def _stands_in(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
+    """Whether a thing on a host is a resource of the state, or goes with one."""
+    kinds_of = {
+        "container": "Container", "volume": "Volume", "network": "Network", "project": "Project",
+        "NAT rule": "Rule", "backend": "Backend", "hosts entry": "Entry", "door": "Door",
+        "tunnel": "Key",
+    }  # fmt: skip
+    names = {name for kind, name in known if kind == kinds_of.get(item.kind)}
+    if item.kind == "image":
+        return any(kind in {"Image", "PublishedImage"} for kind, _name in known)
+    if item.kind == "container" and item.name.endswith("-published"):
+        return any(kind == "PublishedImage" for kind, _name in known)
+    if item.kind == "NAT rule":
+        names |= {name for kind, name in known if kind == "Opening"}
+    return item.name in names
+
+
+def _identity(made: Stack) -> tuple[str, str]:
+    lab = str(files.read(stack.folder(), made.name).get("id") or "")
+    return f"{stack.PROJECT}/{made.name}", lab
+
+
+def _is_ours(item: dict[str, object]) -> bool:
+    return str(item["type"]).startswith("pulumi-python:dynamic/")
+
+
+def _undo_steps(made: Stack) -> None:
+    """Undo the steps of a lab host that an unfinished run left; each notes what it changed."""
+    config = files.read(stack.folder(), made.name)
+    if config.get("kind") != "host":
+        return
+    host = gateway.connect(str(config["host"]))
+    if not host.run(["test", "-e", NOTES], check=False).ok:
+        return
+    texts = {key: text for key, (text, _secret) in made.config().items()}
+    spec = kinds.parse(texts, project=stack.PROJECT, stack=made.name)
+    if not isinstance(spec, lab_host.LabHostSpec):
+        return
+    for script in reversed(scripts.of(spec, host.where.port or scripts.SSH_PORT)):
+        with progress.step(script.name) as step:
+            done = host.run(["sh", "-c", script.undo], timeout=STEP_SECONDS, check=False)
+            step.detail = "undone" if done.ok else "not undone"
+            if not done.ok:
+                raise errors.CommandError(
+                    f"the step {script.name} could not be undone on {host.url}", seen=done.tail(),
+                    do=f"mend what it says, then: ./lab down {made.name}",
+                )  # fmt: skip

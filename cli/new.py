@@ -1,0 +1,93 @@
+"""`./lab new`: the stack file of a student, an image or a lab host."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import sys
+from typing import Any
+
+import yaml
+
+from cli import environment, stack
+from providers import base, errors, wire
+from stacks import files, golden, kinds, lab_host, neighbours, settings, spec
+
+
+def new(options: argparse.Namespace) -> int:
+    """Write the stack file and make the stack, nothing else.
+
+    Raises:
+        errors.BadInputError: The file is there already, or what it would say cannot be.
+
+    """
+    path = stack.file_of(options.name)
+    if path.exists():
+        raise errors.BadInputError(
+            f"{path.relative_to(environment.ROOT)} exists already",
+            do=f"edit it, or remove it first; then: pulumi preview -s {options.name}",
+        )
+    others = files.others(stack.folder(), options.name)
+    values = _values(options)
+    if not (options.number or options.recipe or options.lab_host):
+        values["number"] = neighbours.free_number(options.host, others)
+    config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
+    texts = {
+        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
+    }
+    try:
+        planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
+    except wire.Mistakes as mistakes:
+        raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
+    if found := neighbours.problems(options.name, values, others):
+        raise errors.BadInputError(base.tell(found))
+    path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+    try:
+        made = stack.select(options.name)
+        if options.post_install:
+            key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
+            made.set_secret(key, secrets.token_urlsafe(12))
+    except BaseException:
+        path.unlink()
+        raise
+    sys.stdout.write(f"stacks/{path.name}\n{_summary(planned)}")
+    if options.post_install:
+        say = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
+        sys.stderr.write(f"Its password:  {say}\n")
+    sys.stderr.write(
+        f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
+    )
+    return 0
+
+
+def new_id() -> str:
+    """Return an id for a lab: random, so that no other has it."""
+    return secrets.token_hex(6)
+
+
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    if options.recipe or options.lab_host:
+        values["kind"] = "image" if options.recipe else "host"
+    else:
+        # Written down, so that the lab goes on when its stack is renamed.
+        values["student"] = options.name
+    values["id"] = new_id()
+    for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login",
+                "second_disk", "daemon"):  # fmt: skip
+        if getattr(options, key):
+            values[key] = getattr(options, key)
+    if options.relay:
+        values["tunnel"] = {"relay": options.relay}
+    return values
+
+
+def _summary(planned: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:
+    if isinstance(planned, golden.GoldenSpec):
+        return f"  {planned.alias}  {planned.recipe.description}\n"
+    if isinstance(planned, lab_host.LabHostSpec):
+        return f"  {planned.host}  {planned.daemon}, UFW, HAProxy\n"
+    return "".join(
+        f"  {server.name}  {server.domain}  ssh port {server.port}\n" for server in planned.servers
+    )

@@ -1,0 +1,90 @@
+"""A stack's state as the engine's file backend keeps it, read without the engine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from providers import errors
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """The files of one stack's state.
+
+    Attributes:
+        folder: The backend's folder, `.pulumi` in it.
+        project: The Pulumi project.
+        stack: The stack.
+    """
+
+    folder: pathlib.Path
+    project: str
+    stack: str
+
+    @property
+    def path(self) -> pathlib.Path:
+        """The state itself."""
+        return self.folder / ".pulumi" / "stacks" / self.project / f"{self.stack}.json"
+
+    @property
+    def locks(self) -> list[pathlib.Path]:
+        """The locks that runs of the stack hold."""
+        return sorted((self.folder / ".pulumi" / "locks").rglob(f"{self.stack}/*.json"))
+
+    def load(self) -> dict[str, Any]:
+        """Return the deployment; empty where there is no state.
+
+        Raises:
+            errors.GrappeError: The file is cut off; says which backup stands beside it.
+
+        """
+        try:
+            text = self.path.read_text()
+        except FileNotFoundError:
+            return {}
+        try:
+            found = json.loads(text)["checkpoint"]["latest"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise self._damaged(len(text), error) from error
+        return dict(found or {})
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Return the resources that the state has."""
+        return list(self.load().get("resources") or [])
+
+    def traces(self, home: pathlib.Path) -> list[pathlib.Path]:
+        """Return every file of the backend, and of the engine's home, that is the stack's alone."""
+        root = self.folder / ".pulumi"
+        found = [
+            *root.glob(f"stacks/{self.project}/{self.stack}.json*"),
+            *root.glob(f"backups/{self.project}/{self.stack}/*"),
+            *root.glob(f"history/{self.project}/{self.stack}/*"),
+            *self.locks,
+            *home.glob(f"logs/*+{self.project}+{self.stack}-*.log"),
+        ]
+        return sorted(path for path in found if path.is_file())
+
+    def _damaged(self, size: int, error: Exception) -> errors.GrappeError:
+        beside = self.path.parent / f"{self.path.name}.bak"
+        kept = sorted(
+            (self.folder / ".pulumi" / "backups" / self.project / self.stack).glob("*.json")
+        )
+        whole = next((path for path in (beside, *reversed(kept)) if _is_whole(path)), None)
+        return errors.GrappeError(
+            f"the state of {self.stack} is cut off: {self.path}",
+            seen=f"{size} characters; {type(error).__name__}: {error}",
+            do=f"cp {whole} {self.path}, then run it again: it finds what has been made since"
+            if whole
+            else f"no backup is whole. rm {self.path}; then ./lab up {self.stack} takes up what "
+            "is there, if the stack file still has its grappe:id",
+        )
+
+
+def _is_whole(path: pathlib.Path) -> bool:
+    try:
+        return "checkpoint" in json.loads(path.read_text())
+    except (OSError, ValueError, TypeError):
+        return False

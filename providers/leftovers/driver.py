@@ -1,0 +1,110 @@
+"""Finding what carries a lab's marks on its hosts, and removing it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from providers import base, wire
+from providers.haproxy.resource import BackendProvider
+from providers.hosts import gateway
+from providers.hosts_file.resource import EntryProvider
+from providers.lxd import daemon
+from providers.lxd import leftovers as lxd
+from providers.nat.resource import RuleProvider
+from providers.relay.resource import DoorProvider
+from providers.tunnel import host as tunnels
+
+NEEDS = ("providers.identity",)
+# How a person calls what stands in an area of shared files.
+WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "door"}
+PROVIDERS: dict[str, type[base.Provider[Any]]] = {
+    "nat": RuleProvider, "haproxy": BackendProvider, "hosts": EntryProvider, "relay": DoorProvider,
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Leftover:
+    """One thing of a lab on a host.
+
+    Attributes:
+        url: The host.
+        kind: `container`, `NAT rule` and the like.
+        name: Its name, as a person knows it.
+        project: The LXD project that it is in, where it is in one.
+        area: The area of shared files that it stands in, where it is a fragment.
+        thing: What LXD knows of it, where it is LXD's.
+    """
+
+    url: str
+    kind: str
+    name: str
+    project: str = ""
+    area: str = ""
+    thing: lxd.Thing | None = None
+
+    def __str__(self) -> str:
+        """Return it as a message names it."""
+        return f"{self.kind} {self.name[:40]}"
+
+
+def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Leftover]:
+    """Return everything of a lab, in the order in which it may go.
+
+    Args:
+        urls: The hosts to look at.
+        lab_host: The one of them that has LXD.
+        owner: The lab's owner.
+        lab: The lab's id.
+
+    """
+    found: list[Leftover] = []
+    for url in dict.fromkeys(urls):
+        found += _on(gateway.connect(url), owner, lab)
+        if url == lab_host:
+            found += [
+                Leftover(url, item.kind, item.name, item.project, thing=item)
+                for item in lxd.find(daemon.on(gateway.connect(url)), owner, lab)
+            ]
+    return found
+
+
+def remove(left: Leftover, owner: str, lab: str) -> None:
+    """Remove one thing of a lab; what is another lab's by now is left alone."""
+    host = gateway.connect(left.url)
+    spec = wire.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
+    if left.thing is not None:
+        lxd.remove(daemon.on(host), left.thing)
+    elif left.area:
+        PROVIDERS[left.area]().driver(host).delete(spec)
+    else:
+        for operation in ("lower_tunnel", "remove_key"):
+            tunnels.on(host).ask(operation, name=left.name, whose=wire.marks(spec))
+
+
+def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]:
+    """Remove everything that carries a lab's id; return what that was.
+
+    Raises:
+        errors.GrappeError: A host does not answer, or something could not be removed.
+
+    """
+    if not lab:
+        # Without an id, another state may have made what has our name.
+        return []
+    removed = []
+    for left in find(urls, lab_host, owner, lab):
+        remove(left, owner, lab)
+        removed.append(str(left))
+    return removed
+
+
+def _on(host: gateway.Host, owner: str, lab: str) -> Iterator[Leftover]:
+    request = {"store": host.store, "owner": owner, "lab": lab}
+    found = host.call("providers.leftovers.survey", request, needs=NEEDS)
+    for name in found["tunnels"]:
+        yield Leftover(host.url, "tunnel", name)
+    for item in found["fragments"]:
+        name = item["id"].rpartition("/")[2]
+        yield Leftover(host.url, WORDS[item["area"]], name, area=item["area"])

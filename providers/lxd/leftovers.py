@@ -1,0 +1,77 @@
+"""What in LXD carries a lab's marks, and removing it."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from providers import identity, wire
+from providers.lxd import daemon
+from providers.lxd.image import aliases
+
+# In the order in which they may go.
+KINDS = ("container", "volume", "image", "network", "project")
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Thing:
+    """Something of a lab's in LXD.
+
+    Attributes:
+        kind: One of `KINDS`.
+        name: Its name; an image's fingerprint.
+        project: The LXD project that it is in, where it is in one.
+        path: Where LXD has it, below `/1.0/`.
+    """
+
+    kind: str
+    name: str
+    project: str = ""
+    path: str = ""
+
+
+def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
+    """Return everything of a lab in LXD, in the order in which it may go."""
+    whose = wire.Spec(host="", owner=owner, name="", lab=lab)
+    found: list[Thing] = []
+    for project in lxd.get("projects", recursion="1"):
+        if _is(project["config"], whose):
+            found.append(Thing("project", project["name"], "", f"projects/{project['name']}"))
+            found += inside(lxd, project["name"], whose)
+    for network in lxd.get("networks", recursion="1"):
+        if _is(network.get("config") or {}, whose):
+            found.append(Thing("network", network["name"], "", f"networks/{network['name']}"))
+    for image in lxd.get("images", recursion="1"):
+        if identity.belongs(aliases.held(image), owner, lab):
+            path = f"images/{image['fingerprint']}"
+            found.append(Thing("image", image["fingerprint"], "", path))
+    return sorted(found, key=lambda thing: (KINDS.index(thing.kind), thing))
+
+
+def inside(lxd: daemon.Daemon, project: str, whose: wire.Spec) -> Iterator[Thing]:
+    """Yield the containers and volumes of a lab in an LXD project."""
+    for item in lxd.get("instances", project=project, recursion="1"):
+        if _is(item["config"], whose):
+            yield Thing("container", item["name"], project, f"instances/{item['name']}")
+    for url in lxd.get("storage-pools"):
+        folder = f"storage-pools/{url.rpartition('/')[2]}/volumes/custom"
+        for item in lxd.get(folder, project=project, recursion="1"):
+            if _is(item["config"], whose):
+                yield Thing("volume", item["name"], project, f"{folder}/{item['name']}")
+
+
+def remove(lxd: daemon.Daemon, thing: Thing) -> None:
+    """Remove a thing; one that is gone by now is removed."""
+    with contextlib.suppress(daemon.AbsentError):
+        if thing.kind == "container":
+            found = lxd.get(thing.path, project=thing.project)
+            if found["status"] != "Stopped":
+                body = {"action": "stop", "force": True, "timeout": 30}
+                lxd.change("PUT", f"{thing.path}/state", body, project=thing.project, timeout=60)
+        lxd.change("DELETE", thing.path, project=thing.project)
+
+
+def _is(config: Mapping[str, Any], whose: wire.Spec) -> bool:
+    return identity.belongs(identity.held_in_config(config), whose.owner, whose.lab)

@@ -1,0 +1,67 @@
+"""The stack files of a folder, read as they stand; no engine is asked."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import yaml
+
+from providers import errors
+from stacks import settings
+
+# libyaml's where it is there: a folder may hold the stack files of a class.
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Return where a stack's file is."""
+    return folder / f"Pulumi.{name}.yaml"
+
+
+def names(folder: pathlib.Path) -> list[str]:
+    """Return the stacks that have a file."""
+    found = (path.name for path in folder.glob("Pulumi.*.yaml"))
+    return sorted(name.removeprefix("Pulumi.").removesuffix(".yaml") for name in found)
+
+
+def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
+    """Return the settings of a stack file, by key without the namespace.
+
+    Raises:
+        errors.BadInputError: It is no YAML, or no stack file.
+
+    """
+    path = path_of(folder, name)
+    try:
+        content = yaml.load(path.read_text(), LOADER)  # noqa: S506 - both are safe ones
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise errors.BadInputError(
+            f"{path.parent.name}/{path.name} cannot be read",
+            seen=str(error),
+            do="mend that line, or bring the file back from version control",
+        ) from error
+    config = (content.get("config") or {}) if isinstance(content, dict) else content or {}
+    if not isinstance(config, dict):
+        raise errors.BadInputError(
+            f"{path.parent.name}/{path.name} is no stack file",
+            seen="its settings are no group below `config:`",
+        )
+    start = f"{settings.NAMESPACE}:"
+    return {
+        str(key).removeprefix(start): value
+        for key, value in config.items()
+        if str(key).startswith(start)
+    }
+
+
+def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:
+    """Return the settings of the other stack files; one that cannot be read is left out."""
+    found = {}
+    for other in names(folder):
+        if other != name:
+            try:
+                found[other] = read(folder, other)
+            except (errors.BadInputError, OSError):
+                continue
+    return found

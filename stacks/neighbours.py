@@ -1,0 +1,64 @@
+"""What the stack files of one folder say against each other; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from providers import wire
+from stacks import settings
+
+# Keys of a stack file: what each is called when two say the same, and on one host alone.
+SHARED = {"number": "number", "student": "student"}
+
+
+def problems(
+    name: str, config: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
+) -> list[wire.Mistake]:
+    """Return what a stack file says that another of its folder says already.
+
+    Args:
+        name: The stack.
+        config: Its settings by key without the namespace, as its file has them.
+        others: The same of the other stack files, by stack.
+
+    """
+    return [
+        item for other in sorted(others) for item in _against(name, config, other, others[other])
+    ]
+
+
+def _against(
+    name: str, config: Mapping[str, Any], other: str, theirs: Mapping[str, Any]
+) -> Iterator[wire.Mistake]:
+    if config.get("id") and config["id"] == theirs.get("id"):
+        reason = f"{wire.show(config['id'])} is {other}'s too: each lab has its own. Take it out."
+        yield wire.Mistake(f"{settings.NAMESPACE}:id", reason)
+    same_host = config.get("host") == theirs.get("host")
+    same_kind = (config.get("kind") or "student") == (theirs.get("kind") or "student")
+    if not same_host or not same_kind:
+        return
+    number = _text(config.get("number"))
+    if number and number == _text(theirs.get("number")):
+        reason = f"{number} is {other}'s, by stacks/Pulumi.{other}.yaml."
+        yield wire.Mistake(f"{settings.NAMESPACE}:number", reason)
+    if (config.get("kind") or "student") != "student":
+        return
+    student = config.get("student") or name
+    if student == (theirs.get("student") or other):
+        reason = f"{wire.show(student)} is {other}'s, by stacks/Pulumi.{other}.yaml."
+        yield wire.Mistake(f"{settings.NAMESPACE}:student", reason)
+
+
+def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:
+    """Return the first number that no stack file of the folder has on a host."""
+    taken = {
+        _text(theirs.get("number"))
+        for theirs in others.values()
+        if theirs.get("host") == host and (theirs.get("kind") or "student") == "student"
+    }
+    return next(number for number in range(1, len(taken) + 2) if str(number) not in taken)
+
+
+def _text(value: object) -> str:
+    return "" if value in (None, 0, "0", "") else str(value)

@@ -1,0 +1,107 @@
+"""Whatever an unfinished run left, a destroy takes away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import LAB, RELAY, Engine
+
+CAROL: dict[str, Any] = {
+    "id": "carolcarol01", "number": 3, "login": "carol",
+    "servers": [{"name": "yuno1",
+                 "volumes": [{"name": "data", "path": "/srv/data"}]}, {"name": "yuno2"}],
+    "tunnel": {"relay": RELAY},
+}  # fmt: skip
+IMAGE = {"kind": "image", "host": LAB, "id": "imageimage02", "recipe": "standin", "alias": "golden"}
+
+
+def requests_of(engine: Engine, stack: str) -> list[str]:
+    """Return what bringing a stack up asks of LXD to change, in its order."""
+    asked: list[str] = []
+    lxd = engine.hosts[LAB].lxd
+    meet = lxd.meet
+
+    def note(request: str) -> None:
+        if not request.startswith("GET"):
+            asked.append(request)
+        meet(request)
+
+    lxd.meet = note  # type: ignore[method-assign]
+    try:
+        engine.up(stack)
+    finally:
+        lxd.meet = meet  # type: ignore[method-assign]
+    engine.destroy(stack)
+    return asked
+
+
+@pytest.mark.parametrize(("stack", "settings"), [("carol", CAROL), ("image", IMAGE)])
+def test_a_run_that_ends_at_any_change(
+    engine: Engine, stack: str, settings: dict[str, Any]
+) -> None:
+    """The change is made and its answer is lost, as in a kill; the state forgets what failed."""
+    before = engine.inventory()
+    engine.write(stack, **settings)
+    changes = requests_of(engine, stack)
+    assert before == engine.inventory()
+    assert len(changes) > 5
+    lxd = engine.hosts[LAB].lxd
+    for cut in range(1, len(changes) + 1):
+        count = 0
+        change = lxd.change
+
+        def lose(method: str, path: str, *rest: Any, **options: Any) -> Any:
+            nonlocal count
+            done = change(method, path, *rest, **options)  # noqa: B023
+            count += 1
+            if count >= cut:  # noqa: B023
+                raise RuntimeError("the answer was lost")
+            return done
+
+        lxd.change = lose  # type: ignore[method-assign]
+        try:
+            engine.up(stack, ok=None)
+        finally:
+            lxd.change = change  # type: ignore[method-assign]
+        engine.destroy(stack)
+        assert before == engine.inventory(), f"cut at {cut}: {changes[:cut]}\n{engine.said}"
+
+
+@pytest.mark.parametrize("kind", ["Rule", "Backend", "Entry", "Door", "Key", "Container",
+                                  "Network", "Project", "Volume"])  # fmt: skip
+def test_what_was_made_and_stands_in_no_state(engine: Engine, kind: str) -> None:
+    """All resources of one kind are forgotten, with what depends on them; destroy finds them."""
+    before = engine.inventory()
+    engine.write("carol", **CAROL)
+    engine.up("carol")
+    while True:
+        found = [item["urn"] for item in engine.state("carol")["deployment"]["resources"]
+                 if item["type"].endswith(f":{kind}")]  # fmt: skip
+        if not found:
+            break
+        engine.pulumi("state", "delete", found[0], "--target-dependents", "--yes", "-s", "carol")
+    engine.destroy("carol")
+    assert before == engine.inventory()
+
+
+def test_what_carries_another_labs_id_is_never_swept(engine: Engine) -> None:
+    """Two states with one project and stack name: the second's destroy leaves the first alone."""
+    before = engine.inventory()
+    engine.write("carol", **CAROL)
+    engine.up("carol")
+    up = engine.inventory()
+    state = engine.state("carol")
+    empty = {**state, "deployment": {**state["deployment"], "resources": []}}
+    engine.load("carol", empty)
+    engine.write("carol", **{**CAROL, "id": "anothercarol"})
+    said = engine.up("carol", ok=False)
+    assert "another carol's" in said
+    assert "grappe:id: carolcarol01" in said
+    engine.destroy("carol")
+    assert up == engine.inventory()
+    engine.write("carol", **CAROL)
+    engine.load("carol", state)
+    engine.destroy("carol")
+    assert before == engine.inventory()
