@@ -138,16 +138,21 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         the plugin: a plan of what has drifted costs one look. A host under a new URL may still be
         the same host.
         """
-        recorded, wanted = wire.clean(olds), wire.clean(news)
-        reading = self._recorded(olds)
+        wanted = wire.clean(news)
+        # What an older Grappe wrote lacks the fields that have come since; and where the lab had
+        # no id, its parts may carry it by now.
+        was = self._decode(olds)
+        whose = dataclasses.replace(was, lab=was.lab or str(wanted.get("lab") or ""))
+        recorded = {**wire.clean(olds), **wire.encode(was)}
+        reading: Reading[S] | None = Reading(was, drift=str(recorded.get(DRIFT) or ""))
         if recorded.get(MACHINE):
-            reading = self._observe(olds)
+            reading = self._observe(whose, olds)
         found: changes.Changes = changes.between(
             self.spec, recorded, reading, wanted,
             same_machine=recorded.get("host") == wanted.get("host")
             or _same_machine(recorded, wanted),
         )  # fmt: skip
-        _report(self._decode(olds), found, reading)
+        _report(was, found, reading)
         return dynamic.DiffResult(
             changes=bool(found),
             replaces=sorted(found.replaces),
@@ -205,19 +210,20 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def _taken_over(self, driver: Driver[S], spec: S) -> bool:
         """Whether a later create took over what stands there."""
-        reading = driver.read(spec) if spec.MARKED else None
+        try:
+            reading = driver.read(spec) if spec.MARKED else None
+        except errors.NotOursError:
+            if spec.lab:
+                raise
+            # The lab had no id when this was recorded, and has one by now.
+            return True
         if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
             return False
         _print(spec, ["is kept as it is: its replacement took over what was there"])
         return True
 
-    def _recorded(self, olds: Mapping[str, Any]) -> Reading[S] | None:
-        """Return what the state says is there."""
-        return Reading(self._decode(olds), drift=wire.clean(olds).get(DRIFT, ""))
-
-    def _observe(self, olds: Mapping[str, Any]) -> Reading[S] | None:
+    def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
         """Return what is there, on the host where it was made."""
-        spec = self._decode(olds)
         return _spoken(lambda: self._act(spec, lambda driver: driver.read(spec), props=olds))[1]
 
     def _decode(self, properties: Mapping[str, Any]) -> S:

@@ -47,6 +47,7 @@ class FakeYunohost(lxd.FakeLxd):
         """Play what steps and post-installations leave."""
         del timeout, tell
         self.meet(f"POST instances/{instance}/exec")
+        self.argv.append(argv)
         found = self.instances[project, instance]
         if found["status"] != "Running":
             raise errors.DaemonError("LXD on fake: refused", seen="Instance is not running")

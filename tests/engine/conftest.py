@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import pathlib
 from collections.abc import Iterator
@@ -38,9 +39,14 @@ class Engine:
         said: What the last command said.
     """
 
-    def __init__(self, folder: pathlib.Path, server: attached.Attached) -> None:
-        self.folder, self._server = folder, server
-        self.hosts = fake.world(folder / "hosts", DATA, (LAB, WORKSTATION, RELAY, OTHER))
+    def __init__(
+        self,
+        folder: pathlib.Path,
+        server: attached.Attached,
+        hosts: dict[str, fake.FakeHost],
+        passphrase: str = PASSPHRASE,
+    ) -> None:
+        self.folder, self._server, self.hosts = folder, server, hosts
         self.said = ""
         self.project = folder / "project"
         (self.project / "stacks").mkdir(parents=True)
@@ -48,7 +54,7 @@ class Engine:
         source = yaml.safe_load((environment.ROOT / "Pulumi.yaml").read_text())
         source["runtime"] = "python"
         (self.project / "Pulumi.yaml").write_text(yaml.safe_dump(source))
-        self.env = {"PULUMI_CONFIG_PASSPHRASE": PASSPHRASE, "PULUMI_SKIP_UPDATE_CHECK": "true",
+        self.env = {"PULUMI_CONFIG_PASSPHRASE": passphrase, "PULUMI_SKIP_UPDATE_CHECK": "true",
                     "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"}  # fmt: skip
 
     def write(self, stack: str, **settings: Any) -> None:
@@ -79,6 +85,19 @@ class Engine:
             f"{arguments}: {done.returncode}\n{done.stdout}"
         )
         return done.stdout
+
+    def watch(self, url: str) -> None:
+        """Note in `asked` what a host's LXD is asked to change from now on."""
+        self.asked: list[str] = []
+        lxd = self.hosts[url].lxd
+        meet = lxd.meet
+
+        def note(request: str) -> None:
+            if not request.startswith("GET"):
+                self.asked.append(request)
+            meet(request)
+
+        lxd.meet = note  # type: ignore[method-assign]
 
     def up(self, stack: str, *arguments: str, **options: Any) -> str:
         """Bring a stack up."""
@@ -129,12 +148,14 @@ class Engine:
         return json.dumps(found, indent=1)
 
 
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """The real engine on fake hosts."""
+@contextlib.contextmanager
+def running(
+    folder: pathlib.Path, hosts: dict[str, fake.FakeHost], passphrase: str = PASSPHRASE
+) -> Iterator[Engine]:
+    """Yield the real engine, attached to this process, on fake hosts."""
     environment.apply()
     with pytest.MonkeyPatch.context() as patch, attached.serve(program.run, "grappe") as server:
-        made = Engine(tmp_path_factory.mktemp("engine"), server)
+        made = Engine(folder, server, hosts, passphrase)
         patch.setattr(gateway, "connect", lambda text: made.hosts[text])
         patch.setattr(gateway, "prepare", lambda _text: None)
         patch.setattr(gateway, "connect_ahead", lambda _text: None)
@@ -142,11 +163,19 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
         patch.setattr(daemon, "reach", lambda _url: None)
         patch.setattr(program, "FOLDER", made.project / "stacks")
         patch.setattr(run, "command", lambda: made.command)
-        image = made.folder / "image"
+        image = folder / "image"
         image.mkdir()
         for name in ("metadata", "rootfs"):
             (image / name).write_text(name)
-        patch.setattr(
-            bootstrap, "files", lambda _spec: (str(image / "metadata"), str(image / "rootfs"))
-        )
+        parts = (str(image / "metadata"), str(image / "rootfs"))
+        patch.setattr(bootstrap, "files", lambda _spec: parts)
+        yield made
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The real engine on fake hosts: two lab hosts, a workstation and a relay."""
+    folder = tmp_path_factory.mktemp("engine")
+    hosts = fake.world(folder / "hosts", DATA, (LAB, WORKSTATION, RELAY, OTHER))
+    with running(folder, hosts) as made:
         yield made

@@ -12,7 +12,7 @@ import sys
 
 import pytest
 
-from cli import environment, progress, stack
+from cli import environment, new, progress, stack
 from cli import sandbox as sandbox_commands
 from providers import errors
 from sandbox import box, layout

@@ -13,7 +13,7 @@ from providers.lxd.job import Job
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A change of these alone does not run the program again.
-QUIET = frozenset({"host", "timeout", "fatal", "delete", "starts_over"})
+QUIET = frozenset({*wire.MARKS, "host", "timeout", "fatal", "delete", "starts_over"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
