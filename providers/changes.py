@@ -72,11 +72,11 @@ def between(
         return Changes(frozenset({"name"}), frozenset({"name"}), (GONE,))
     was = {**wire.defaults(kind), **recorded}
     actual = {**was, **wire.encode(reading.spec)}
-    if not kind.MARKED:
-        # Nothing on the host carries its marks.
-        actual |= {mark: was.get(mark) for mark in wire.MARKS}
     names = {field.name for field in dataclasses.fields(kind)} - {"incarnation"}
     changed = {name for name in names if actual.get(name) != wanted.get(name)}
+    if was.get("lab") != wanted.get("lab"):
+        # Where the lab had no id when this was recorded, its parts may carry it by now.
+        changed.add("lab")
     drift = _drift(kind, was, actual, reading.drift)
     replaces = set(changed & kind.REPLACES)
     if actual.get("lab") and actual.get("lab") == wanted.get("lab"):

@@ -93,9 +93,11 @@ def _changes(engine: Engine) -> list[str]:
     return [
         request
         for request in engine.asked
-        if (request.startswith(("DELETE", "POST"))
-        # Asked whether it has booted, a container tells.
-        and not request.endswith("/exec"))
+        if (
+            request.startswith(("DELETE", "POST"))
+            # Asked whether it has booted, a container tells.
+            and not request.endswith("/exec")
+        )
         or request.endswith("/state")
     ]
 
