@@ -65,6 +65,11 @@ def _project(commands: Commands) -> None:
     test.add_argument("--keep", action="store_true", help="leave the sandbox up for a look")
     test.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
 
+    text = "plant deliberate bugs, and see whether the fast tests notice; minutes"
+    mutate = _add(commands, "mutate", "cli.mutate:run", text)
+    mutate.add_argument("--only", default="", metavar="WORDS", help="those whose name has them")
+    mutate.add_argument("--json", action="store_true", help="print the outcomes as JSON")
+
     text = "measure Grappe beside an expert's script and Ansible"
     bench = _add(commands, "bench", "cli.bench:run", text)
     bench.add_argument(

@@ -19,7 +19,7 @@ from sandbox import box, layout
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget", "rename", "remove", "card",
-            "check", "top", "graph", "explain", "ssh", "doctor", "bench"]  # fmt: skip
+            "check", "top", "graph", "explain", "ssh", "doctor", "bench", "mutate"]  # fmt: skip
 
 
 def lab(*arguments: str) -> subprocess.CompletedProcess[str]:

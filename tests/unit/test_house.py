@@ -35,3 +35,10 @@ def test_it_holds(argv: list[str]) -> None:
 def test_the_program_is_short() -> None:
     """`__main__.py` wires; it does not think."""
     assert len((ROOT / "__main__.py").read_text().splitlines()) < 25
+
+
+def test_every_mutation_fits_the_tree() -> None:
+    """`./lab mutate` has something to plant."""
+    from cli import mutate
+
+    assert len(mutate.load(mutate.DATA.read_text(), ROOT)) >= 40

@@ -1,0 +1,121 @@
+"""`./lab mutate`: deliberate bugs, and whether the fast tests see each of them."""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+import yaml
+
+from cli import environment, progress
+from providers import errors
+
+DATA = environment.ROOT / "tests" / "mutations.yaml"
+SKIPPED = shutil.ignore_patterns(
+    ".git", ".venv", ".state", "__pycache__", ".*_cache", "Pulumi.*.yaml"
+)
+# Lint and types see many a bug by its spelling; what counts is a test of what it does.
+TESTS = ("-x", "-q", "-m", "not sandbox and not engine", "--deselect", "tests/unit/test_house.py")
+SECONDS = 180
+TOGETHER = max(1, os.cpu_count() or 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutation:
+    """One bug.
+
+    Attributes:
+        name: What it does.
+        file: Where it is.
+        old: The right text, which stands there once.
+        new: The wrong one.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a mutation: the test that saw it, or nothing."""
+
+    name: str
+    killed_by: str
+
+
+def run(options: argparse.Namespace) -> int:
+    """Try every mutation; exit 0 when all are seen, 1 when one survives."""
+    mutations = load(DATA.read_text(), environment.ROOT)
+    if options.only:
+        mutations = [item for item in mutations if options.only in item.name]
+    started = time.monotonic()
+    outcomes: list[Outcome] = []
+    with (
+        progress.step("mutations") as step,
+        concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool,
+    ):
+        for outcome in pool.map(_try, mutations):
+            outcomes.append(outcome)
+            step.say(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")
+        survived = [item for item in outcomes if not item.killed_by]
+        step.detail = f"{len(outcomes) - len(survived)} of {len(outcomes)} seen"
+    if options.json:
+        sys.stdout.write(json.dumps([dataclasses.asdict(item) for item in outcomes]) + "\n")
+    else:
+        sys.stdout.write(render(outcomes, time.monotonic() - started))
+    return 1 if survived else 0
+
+
+def load(text: str, root: pathlib.Path) -> list[Mutation]:
+    """Read mutations; refuse one whose text is not there, or there twice.
+
+    Raises:
+        errors.BadInputError: All that do not fit the tree.
+
+    """
+    found = [Mutation(**item) for item in yaml.safe_load(text)]
+    wrong = [
+        f"{item.name}: {item.file} has it {count} times"
+        for item in found
+        if (count := (root / item.file).read_text().count(item.old)) != 1
+    ]
+    if wrong:
+        raise errors.BadInputError("mutations that fit no more", seen="\n".join(wrong))
+    return found
+
+
+def render(outcomes: list[Outcome], seconds: float) -> str:
+    """Return the table as docs/mutations.md has it."""
+    rows = [f"| {item.name} | {item.killed_by or '**survived**'} |" for item in outcomes]
+    survived = sum(not item.killed_by for item in outcomes)
+    head = f"{len(outcomes)} mutations, {survived} survived, {seconds / 60:.0f} minutes.\n"
+    return "\n".join([head, "| mutation | the test that saw it first |", "|---|---|", *rows, ""])
+
+
+def _try(mutation: Mutation) -> Outcome:
+    with tempfile.TemporaryDirectory(prefix="grappe-mutation-") as folder:
+        copy = pathlib.Path(folder) / "tree"
+        shutil.copytree(environment.ROOT, copy, ignore=SKIPPED)
+        path = copy / mutation.file
+        path.write_text(path.read_text().replace(mutation.old, mutation.new))
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", *TESTS], cwd=copy, check=False, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+            timeout=SECONDS, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        )  # fmt: skip
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    if done.returncode == 0:
+        return Outcome(mutation.name, "")
+    seen = failed[0].split(" ", 1)[1].partition(" - ")[0] if failed else "it does not load"
+    return Outcome(mutation.name, seen.removeprefix("tests/"))

@@ -1,0 +1,267 @@
+"""What a plan does: a table of what was recorded, what is there, and what is wished."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from providers import base, changes, errors, run, wire
+from providers.changes import Reading
+from providers.hosts import gateway
+from providers.lxd.container.model import ContainerSpec
+from providers.lxd.postinstall.model import PostInstallSpec
+
+SERVER = ContainerSpec(
+    host="ssh://lab", owner="grappe/alice", name="yuno1", project="grappe-alice", image="standin",
+    network="gr-1", address="10.64.1.10", lab="alicealice01", incarnation="first",
+)  # fmt: skip
+
+
+def between(
+    *,
+    was: dict[str, Any] | None = None,
+    there: dict[str, Any] | None = None,
+    wished: dict[str, Any] | None = None,
+    same_machine: bool = True,
+    **reading: Any,
+) -> changes.Changes:
+    """Compare a server with changes of what was recorded, is there and is wished."""
+    recorded = wire.encode(dataclasses.replace(SERVER, **(was or {})))
+    actual = dataclasses.replace(SERVER, **(there or {}))
+    wanted = wire.encode(dataclasses.replace(SERVER, **(wished or {})))
+    return changes.between(
+        ContainerSpec, recorded, Reading(actual, **reading), wanted, same_machine=same_machine
+    )
+
+
+def test_nothing_differs() -> None:
+    """No field, nothing replaced, no word."""
+    found = between()
+    assert not found
+    assert changes.Changes(frozenset()) == found
+
+
+@pytest.mark.parametrize(
+    ("case", "fields", "replaces", "drift"),
+    [
+        (dict(wished={"limits": {"memory": "1GiB"}}), {"limits"}, set(), ()),
+        (dict(wished={"image": "other"}), {"image"}, {"image"}, ()),
+        (dict(wished={"generation": "2"}), {"generation"}, {"generation"}, ()),
+        (dict(wished={"host": "ssh://same"}), {"host"}, set(), ()),
+        (dict(wished={"host": "ssh://new"}, same_machine=False), {"host"}, {"host"}, ()),
+        (dict(there={"state": "stopped"}), {"state", "drift"}, set(),
+         ('state is "stopped", not "running"',)),
+        (dict(there={"limits": {"memory": "2GiB"}}, wished={"limits": {"memory": "2GiB"}}),
+         {"drift"}, set(), ("limits is {'memory': '2GiB'}, not {}",)),
+        (dict(drift="it never became ready"), {"drift"}, set(), ("it never became ready",)),
+        (dict(remake="it is marked so"), {"generation"}, {"generation"}, ()),
+        (dict(there={"incarnation": "second"}), {"drift"}, set(),
+         ("another run, with another state, has taken it over",)),
+        # A lab that got its id, or another name, goes on where it is.
+        (dict(was={"lab": ""}, there={"lab": ""}), {"lab"}, set(), ()),
+        (dict(was={"lab": ""}), {"lab"}, set(), ()),
+        (dict(wished={"owner": "grappe/bob"}), {"owner"}, set(), ()),
+        (dict(was={"lab": ""}, there={"lab": ""}, wished={"lab": "", "owner": "grappe/bob"}),
+         {"owner"}, {"owner"}, ()),
+    ],
+)  # fmt: skip
+def test_what_is_changed(
+    case: dict[str, Any], fields: set[str], replaces: set[str], drift: tuple[str, ...]
+) -> None:
+    """Each difference by itself."""
+    found = between(**case)
+    assert (fields, replaces, drift) == (set(found.fields), set(found.replaces), found.drift)
+
+
+def test_what_is_gone_is_made_anew() -> None:
+    """In the words of the plan."""
+    wanted = wire.encode(SERVER)
+    found = changes.between(ContainerSpec, wanted, None, wanted, same_machine=True)
+    assert ({"name"}, ("it is gone",)) == (set(found.replaces), found.drift)
+    assert found
+
+
+def test_a_secret_that_drifted_is_not_shown() -> None:
+    """Only that it did."""
+    spec = PostInstallSpec(
+        host="ssh://lab", owner="grappe/alice", name="yuno1", project="p", container="yuno1",
+        domain="a.test", login="alice", password="Marked-4711",
+    )  # fmt: skip
+    reading = Reading(dataclasses.replace(spec, password="Marked-4712"))
+    wanted = wire.encode(spec)
+    found = changes.between(PostInstallSpec, wanted, reading, wanted, same_machine=True)
+    assert ("password was changed",) == found.drift
+
+
+def test_a_state_of_an_older_grappe_has_not_every_field() -> None:
+    """What has come since is at its default, and nothing is replaced."""
+    recorded = {
+        key: value
+        for key, value in wire.encode(dataclasses.replace(SERVER, lab="", incarnation="")).items()
+        if key not in {"disk", "pool", "adopt", "lab", "incarnation"}
+    }
+    actual = Reading(dataclasses.replace(SERVER, lab="", incarnation=""))
+    wanted = wire.encode(dataclasses.replace(SERVER, lab="", incarnation=""))
+    assert not changes.between(ContainerSpec, recorded, actual, wanted, same_machine=True)
+
+
+class FakeDriver:
+    """Keeps what it was asked for."""
+
+    def __init__(self, there: Reading[ContainerSpec] | None) -> None:
+        self.there, self.done = there, list[str]()
+
+    def create(self, spec: ContainerSpec) -> dict[str, Any]:
+        """Note it."""
+        self.done.append(f"create {spec.incarnation}")
+        self.created = spec
+        return {"container_id": "1"}
+
+    def read(self, spec: ContainerSpec) -> Reading[ContainerSpec] | None:
+        """Return what is there."""
+        if self.there and self.there.spec.lab and spec.lab != self.there.spec.lab:
+            raise errors.NotOursError("another's")
+        return self.there
+
+    def update(self, old: ContainerSpec, new: ContainerSpec) -> dict[str, Any]:
+        """Note it."""
+        self.done.append(f"update {new.incarnation}")
+        self.updated = new
+        return {}
+
+    def delete(self, spec: ContainerSpec) -> None:
+        """Note it."""
+        self.done.append("delete")
+
+    def sweep(self, spec: ContainerSpec) -> list[str]:
+        """Note it."""
+        self.done.append("sweep")
+        return ["container yuno2"]
+
+
+class Machine:
+    """A host that is only an id."""
+
+    def __init__(self, machine_id: str) -> None:
+        self.machine_id = machine_id
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A provider whose driver keeps what it was asked for; hosts are `ssh://lab` and others."""
+    run.begin()
+    monkeypatch.setattr(
+        gateway, "connect", lambda text: Machine("m1" if text != "ssh://other" else "m2")
+    )
+
+    class Provider(base.Provider[ContainerSpec]):
+        spec = ContainerSpec
+        fake = FakeDriver(Reading(SERVER))
+
+        def driver(self, host: Any) -> Any:
+            del host
+            return self.fake
+
+    return Provider()
+
+
+STATE = {**wire.encode(SERVER), "machine_id": "m1", "drift": ""}
+INPUTS = {key: value for key, value in wire.encode(SERVER).items() if key != "incarnation"}
+
+
+def test_diff_reads_what_is_there(provider: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """And says in words what drifted."""
+    provider.fake.there = Reading(dataclasses.replace(SERVER, state="stopped"))
+    found = provider.diff("x", STATE, INPUTS)
+    assert (True, []) == (found.changes, found.replaces)
+    assert 'has drifted: state is "stopped", not "running"' in capsys.readouterr().out
+
+
+def test_diff_of_what_is_gone_is_a_replacement(provider: Any) -> None:
+    """The old one first: its name is fixed."""
+    provider.fake.there = None
+    found = provider.diff("x", STATE, INPUTS)
+    assert (["name"], True) == (found.replaces, found.delete_before_replace)
+
+
+def test_a_move_makes_first(provider: Any) -> None:
+    """On another machine nothing is in the way; the same machine under a new URL is an update."""
+    found = provider.diff("x", STATE, {**INPUTS, "host": "ssh://other"})
+    assert (["host"], False) == (found.replaces, found.delete_before_replace)
+    found = provider.diff("x", STATE, {**INPUTS, "host": "ssh://same"})
+    assert ([], True) == (found.replaces, found.changes)
+
+
+def test_each_create_is_another_incarnation(provider: Any) -> None:
+    """It stands in the state; an update keeps it."""
+    made = [provider.create(INPUTS).outs["incarnation"] for _turn in range(2)]
+    assert made[0] != made[1]
+    assert all(len(text) == 12 for text in made)
+    assert "first" == provider.update("x", STATE, INPUTS).outs["incarnation"]
+
+
+def test_an_update_of_an_older_state_gives_an_incarnation(provider: Any) -> None:
+    """So that a later replacement can be told from it."""
+    old = {key: value for key, value in STATE.items() if key != "incarnation"}
+    assert len(provider.update("x", old, INPUTS).outs["incarnation"]) == 12
+
+
+@pytest.mark.parametrize(
+    ("there", "state", "expected"),
+    [
+        ("first", STATE, ["delete"]),
+        ("second", STATE, []),
+        ("", STATE, ["delete"]),
+        ("second", {**STATE, "lab": "", "incarnation": ""}, []),
+    ],
+    ids=["its own", "taken over since", "older than incarnations", "of a state without an id"],
+)
+def test_a_delete_in_an_up_removes_its_own_alone(
+    provider: Any, there: str, state: dict[str, Any], expected: list[str]
+) -> None:
+    """What a replacement has taken over by then stays."""
+    provider.check({}, INPUTS)
+    provider.fake.there = Reading(dataclasses.replace(SERVER, incarnation=there))
+    provider.delete("x", state)
+    assert expected == provider.fake.done
+
+
+def test_a_destroy_removes_all(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also what another run took over, and what no state knows."""
+    monkeypatch.setattr(run, "command", lambda: "destroy")
+    provider.fake.there = Reading(dataclasses.replace(SERVER, incarnation="second"))
+    provider.delete("x", STATE)
+    assert ["sweep", "delete"] == provider.fake.done
+
+
+def test_only_a_destroy_sweeps(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sweep in the middle of a lab would take it: both signs must be there."""
+    provider.delete("x", STATE)
+    monkeypatch.setattr(run, "command", lambda: "destroy")
+    provider.check({}, INPUTS)
+    provider.delete("x", STATE)
+    assert ["delete", "delete"] == provider.fake.done
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        ("pulumi destroy --yes", "destroy"),
+        ("pulumi -C /down destroy", "destroy"),
+        ("pulumi --color never down -s up", "destroy"),
+        ("pulumi up -s destroy", "up"),
+        ("pulumi --cwd=/x up", "up"),
+        ("pulumi", ""),
+    ],
+)
+def test_the_engines_command(argv: str, expected: str) -> None:
+    """Whatever stands before it, and whatever stacks are called."""
+    assert expected == run.parse(argv.split())
+
+
+def test_another_machine_under_the_url_is_an_error(provider: Any) -> None:
+    """Nobody's word is taken for what is gone."""
+    with pytest.raises(errors.HostError, match="is another machine"):
+        provider.diff("x", {**STATE, "machine_id": "m9"}, INPUTS)

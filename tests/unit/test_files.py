@@ -1,0 +1,133 @@
+"""Stack files and states as they stand on disk: against each other, and cut off."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pytest
+
+from cli import environment, stack
+from engine.state import State
+from providers import errors
+from stacks import files, neighbours
+
+ALICE = {"host": "ssh://lab", "number": 20, "id": "alicealice01", "student": "alice"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({}, ["grappe:id", "grappe:number", "grappe:student"]),
+        ({"id": "bobbobbobbob", "student": "bob", "number": "20"}, ["grappe:number"]),
+        ({"id": "bobbobbobbob", "student": "bob", "number": 21}, []),
+        ({"id": "bobbobbobbob", "number": 21}, ["grappe:student"]),
+        ({"id": "bobbobbobbob", "host": "ssh://other"}, []),
+        ({"host": "ssh://other"}, ["grappe:id"]),
+        ({"id": "bobbobbobbob", "kind": "image"}, []),
+    ],
+)
+def test_two_files_that_say_one_thing(changes: dict[str, Any], keys: list[str]) -> None:
+    """Number and name on one host; the id anywhere; each names whose it is."""
+    found = neighbours.problems("bob", {**ALICE, **changes}, {"alice": ALICE})
+    assert keys == [mistake.key for mistake in found]
+    assert all("alice" in mistake.reason for mistake in found)
+
+
+def test_without_a_student_the_stack_is_it() -> None:
+    """As the program has it."""
+    other = {"host": "ssh://lab", "number": 1}
+    (found,) = neighbours.problems(
+        "bob", {"host": "ssh://lab", "student": "alice"}, {"alice": other}
+    )
+    assert "grappe:student" == found.key
+
+
+def test_a_free_number_is_the_first_that_no_file_has() -> None:
+    """Of that host alone."""
+    others = {"a": {"host": "ssh://lab", "number": 1}, "b": {"host": "ssh://lab", "number": "3"},
+              "c": {"host": "ssh://other", "number": 2},
+              "d": {"host": "ssh://lab", "number": 2, "kind": "image"}}  # fmt: skip
+    assert 2 == neighbours.free_number("ssh://lab", others)
+    assert 1 == neighbours.free_number("ssh://lab", {})
+
+
+@pytest.mark.parametrize("text", ["config: [", "config:\n  - a\n", "- a\n", "\x00"])
+def test_a_stack_file_that_cannot_be_read(tmp_path: pathlib.Path, text: str) -> None:
+    """Says which, and is no neighbour."""
+    files.path_of(tmp_path, "alice").write_text(text)
+    with pytest.raises(errors.BadInputError, match=r"Pulumi\.alice\.yaml"):
+        files.read(tmp_path, "alice")
+    assert {} == files.others(tmp_path, "bob")
+
+
+def test_an_empty_stack_file_says_nothing(tmp_path: pathlib.Path) -> None:
+    """What it lacks, the settings say."""
+    files.path_of(tmp_path, "alice").write_text("")
+    assert {} == files.read(tmp_path, "alice")
+    assert ["alice"] == files.names(tmp_path)
+
+
+def _state(tmp_path: pathlib.Path, text: str) -> State:
+    state = State(tmp_path, "grappe", "alice")
+    state.path.parent.mkdir(parents=True)
+    state.path.write_text(text)
+    return state
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 3}'])
+def test_a_state_that_is_cut_off_names_the_backup(tmp_path: pathlib.Path, text: str) -> None:
+    """The one beside it that is whole; else what to do without."""
+    state = _state(tmp_path, text)
+    with pytest.raises(errors.GrappeError, match=r"no backup is whole. rm .*alice\.json"):
+        state.load()
+    beside = state.path.parent / "alice.json.bak"
+    beside.write_text(json.dumps({"version": 3, "checkpoint": {"latest": {}}}))
+    with pytest.raises(errors.GrappeError, match=r"cp .*alice\.json\.bak .*alice\.json"):
+        state.load()
+
+
+def test_no_state_is_an_empty_one(tmp_path: pathlib.Path) -> None:
+    """As before the first `up`."""
+    assert [] == State(tmp_path, "grappe", "alice").resources()
+
+
+class NoStack:
+    """A stack that must not be asked."""
+
+    name = "alice"
+
+
+def test_a_lock_that_is_cut_off(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows whose it is; the way out is said."""
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    folder = tmp_path / ".pulumi/locks/organization/grappe/alice"
+    folder.mkdir(parents=True)
+    (folder / "1.json").write_text("")
+    with pytest.raises(errors.GrappeError, match="pulumi cancel -s alice"):
+        stack.ready(NoStack())  # type: ignore[arg-type]
+
+
+def test_traces_are_the_stacks_alone(tmp_path: pathlib.Path) -> None:
+    """State, backups, history, locks and logs; not those of a stack that begins alike."""
+    state = _state(tmp_path, "{}")
+    mine = ["backups/grappe/alice/1.json", "history/grappe/alice/1.json",
+            "stacks/grappe/alice.json.bak", "locks/organization/grappe/alice/1.json"]  # fmt: skip
+    theirs = ["backups/grappe/alice2/1.json", "stacks/grappe/alice2.json"]
+    for name in mine + theirs:
+        path = tmp_path / ".pulumi" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    logs = tmp_path / "home" / "logs"
+    logs.mkdir(parents=True)
+    for name in ("organization+grappe+alice-20261126.log", "organization+grappe+alice2-2026.log"):
+        (logs / name).write_text("")
+    found = {path.name for path in state.traces(tmp_path / "home")}
+    assert {
+        "1.json",
+        "alice.json",
+        "alice.json.bak",
+        "organization+grappe+alice-20261126.log",
+    } == found
+    assert 6 == len(state.traces(tmp_path / "home"))

@@ -1,0 +1,47 @@
+"""Whose a thing is."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers import identity
+
+
+@pytest.mark.parametrize(
+    ("held", "ours"),
+    [
+        ({"owner": "grappe/alice", "lab": "alicealice01"}, True),
+        ({"owner": "grappe/bob", "lab": "alicealice01"}, True),
+        ({"owner": "grappe/alice", "lab": ""}, True),
+        ({"owner": "grappe/alice"}, True),
+        ({"owner": "grappe/alice", "lab": "another00001"}, False),
+        ({"owner": "grappe/bob", "lab": ""}, False),
+        ({"owner": "", "lab": ""}, False),
+        ({}, False),
+    ],
+)
+def test_a_lab_is_itself(held: dict[str, str], ours: bool) -> None:
+    """By its id; a mark without one is its owner's."""
+    assert ours is identity.belongs(held, "grappe/alice", "alicealice01")
+
+
+@pytest.mark.parametrize(
+    ("held", "ours"),
+    [({"owner": "grappe/alice", "lab": ""}, True), ({"owner": "grappe/alice", "lab": "x"}, False),
+     ({"owner": "", "lab": ""}, False)],
+)  # fmt: skip
+def test_a_lab_without_an_id(held: dict[str, str], ours: bool) -> None:
+    """Has what carries none either."""
+    assert ours is identity.belongs(held, "grappe/alice", "")
+
+
+def test_what_a_stranger_reads() -> None:
+    """Whose it is, and the way out where it may be the very lab."""
+    held = {"owner": "grappe/alice", "lab": "another00001"}
+    assert "called grappe/alice too, with the id another00001" in identity.whose(
+        held, "grappe/alice"
+    )
+    assert "grappe:id: another00001" in identity.way_out(held, "grappe/alice")
+    assert "it belongs to grappe/alice" == identity.whose(held, "grappe/bob")
+    assert "it was not made by Grappe" == identity.whose({})
+    assert "choose another name or number" == identity.way_out(held, "grappe/bob")

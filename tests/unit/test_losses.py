@@ -1,0 +1,108 @@
+"""Which servers a changed stack file would make anew; and who is stopped by it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from providers import wire
+from providers.preflight import losses
+from providers.preflight.model import PlannedServer, PreflightSpec
+
+YUNO1 = PlannedServer(name="yuno1", domain="a.b.test", port=22222, address="10.64.1.10",
+                      image="yunohost-13", source="yunohost-12", volumes=("default/data",))  # fmt: skip
+LAB = PreflightSpec(
+    host="ssh://lab", owner="grappe/alice", name="preflight", lab="alicealice01", number=1,
+    student="alice", project="grappe-alice", bridge="gr-1", subnet="10.64.1.0/24", servers=(YUNO1,),
+)  # fmt: skip
+MARKS = {"user.grappe.owner": "grappe/alice", "user.grappe.lab": "alicealice01",
+         "user.grappe.image": "yunohost-12", "user.grappe.stage": "ready"}  # fmt: skip
+
+
+def found(
+    *, planned: PreflightSpec = LAB, config: dict[str, str] | None = None, moved: bool = False,
+    **item: Any,
+) -> list[losses.Loss]:  # fmt: skip
+    instance = {"name": "yuno1", "ephemeral": False, "location": "none", **item,
+                "config": {**MARKS, **(config or {})}}  # fmt: skip
+    return losses.of(planned, wire.encode(LAB), [instance], moved=moved)
+
+
+def with_server(**changes: Any) -> PreflightSpec:
+    return dataclasses.replace(LAB, servers=(dataclasses.replace(YUNO1, **changes),))
+
+
+def test_what_stays_is_no_loss() -> None:
+    """Also where the alias points to another image by now."""
+    assert [] == found()
+    assert [] == losses.of(LAB, {}, [], moved=False)
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "reason", "keep"),
+    [
+        (dict(planned=with_server(source="yunohost-13")), "yuno1",
+         "grappe:image is yunohost-13, and yuno1 was made from yunohost-12",
+         "grappe:servers[0].image: yunohost-12"),
+        (dict(planned=with_server(ephemeral=True)), "yuno1", "ephemeral is true",
+         "grappe:servers[0].ephemeral: false"),
+        (dict(planned=with_server(target="m2"), location="m1"), "yuno1", "and it is on m1",
+         "grappe:servers[0].target: m1"),
+        (dict(planned=dataclasses.replace(LAB, servers=())), "yuno1",
+         "is in the stack file no more", "a server with name: yuno1"),
+        (dict(planned=dataclasses.replace(LAB, host="ssh://new"), moved=True), "yuno1",
+         "it was made on ssh://lab", "grappe:host: ssh://lab"),
+        (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is in the stack file", ""),
+        (dict(config={"user.grappe.stage": "anew"}), "yuno1", "is marked to be made anew", ""),
+    ],
+)  # fmt: skip
+def test_what_would_go(case: dict[str, Any], name: str, reason: str, keep: str) -> None:
+    """The server, why, and the line that keeps it."""
+    (loss,) = found(**case)
+    assert name == loss.name
+    assert reason in loss.reason
+    assert keep in loss.keep
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"user.grappe.lab": "another00001"}, {"user.grappe.stage": "creating"}],
+    ids=["another lab's", "never ready"],
+)
+def test_what_is_nobodys_work_is_no_loss(config: dict[str, str]) -> None:
+    """Another lab's is refused elsewhere; what never became ready holds nothing."""
+    assert [] == found(planned=with_server(source="other"), config=config)
+
+
+@pytest.mark.parametrize(
+    ("names", "stopped"), [(None, 0), ("", 1), ("yuno2", 1), ("yuno1", 0), ("yuno2,yuno1", 0)]
+)
+def test_who_is_stopped(names: str | None, stopped: int) -> None:
+    """A plain pulumi never is; `lab up` is, but for the servers that it was told."""
+    loss = losses.Loss("yuno1", "because")
+    split = losses.permitted([loss], names)
+    assert (stopped, 1 - stopped) == tuple(map(len, split))
+
+
+def test_a_volume_goes_with_its_server() -> None:
+    """--rebuild names servers."""
+    loss = losses.Loss("yuno1/data", "because")
+    assert ([], [loss]) == losses.permitted([loss], "yuno1")
+
+
+def test_what_the_user_reads() -> None:
+    """One line a loss, the word that lets it go, the lines that keep it."""
+    text = losses.refusal(
+        "alice",
+        [losses.Loss("yuno1", "grappe:image is b, and yuno1 was made from a", "grappe:image: a"),
+         losses.Loss("yuno2", "is in the stack file no more")],
+    )  # fmt: skip
+    assert text == (
+        "2 servers would be made anew or go, and all that is in it; nothing was changed\n"
+        "  yuno1  grappe:image is b, and yuno1 was made from a\n"
+        "  yuno2  is in the stack file no more\n"
+        "  let it go: ./lab up alice --rebuild yuno1 yuno2\n"
+        "  or keep yuno1: grappe:image: a"
+    )

@@ -1,0 +1,170 @@
+"""What each kind of stack registers, whole: inputs, what waits for what, and how it is replaced.
+
+The right answer is a file in golden/, read and agreed to once; a change of it is read again:
+`python -m tests.unit.test_wiring` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi.runtime import mocks
+
+from components import stack as stacks
+from providers.hosts import connection
+from stacks import kinds, recipe
+from stacks.lab_host import LabHostSpec
+
+GOLDEN = pathlib.Path(__file__).parent / "golden" / "wiring.json"
+COMMON = {"grappe:host": "ssh://lab", "grappe:id": "abcdefabcdef"}
+STACKS: dict[str, dict[str, str]] = {
+    "student": {
+        **COMMON,
+        "grappe:number": "7",
+        "grappe:student": "alice",
+        "grappe:workstation": "netns:ws",
+        "grappe:address": "192.168.8.10",
+        "grappe:interface": "eth0",
+        "grappe:profiles": '["default", "labs"]',
+        "grappe:config": '{"boot.autostart": "false"}',
+        "grappe:limits": '{"memory": "1GiB", "cpu": "1"}',
+        "grappe:disk": "5GiB",
+        "grappe:pool": "fast",
+        "grappe:quota": '{"containers": 3, "cpu": 4, "memory": "4GiB", "disk": "20GiB"}',
+        "grappe:default": "yuno2",
+        "grappe:login": "admin_a",
+        "grappe:adopt": "true",
+        "grappe:password": "only-for-this-test",
+        "grappe:tunnel": json.dumps({
+            "relay": "ssh://root@relay",
+            "forwards": [{"listen": 8080, "port": 80},
+                         {"listen": 2201, "port": 22, "server": "yuno1"}],
+        }),
+        "grappe:servers": json.dumps([
+            {"name": "yuno1", "recipe": "standin", "publish": "by-hand",
+             "volumes": [{"name": "data", "path": "/srv/data", "size": "1GiB", "pool": "big"}],
+             "snapshots": ["fresh"], "target": "member2",
+             "devices": {"side": {"type": "proxy", "listen": "tcp:127.0.0.1:1",
+                                  "connect": "tcp:127.0.0.1:2"}}},
+            {"name": "yuno2", "image": "by-hand", "ephemeral": True},
+            {"name": "yuno3", "image": "other", "state": "stopped", "limits": {"memory": "2GiB"}},
+        ]),
+    },
+    "image": {**COMMON, "grappe:kind": "image", "grappe:recipe": "standin", "grappe:number": "9",
+              "grappe:alias": "golden", "grappe:adopt": "true"},
+    "host": {**COMMON, "grappe:kind": "host", "grappe:second_disk": "/dev/sdb"},
+}  # fmt: skip
+
+
+class Recorder(mocks.Mocks):
+    """Answers as the engine in a preview does."""
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        """Give outputs that show where they go."""
+        outputs = dict(args.inputs)
+        kind = args.typ.rpartition(":")[2]
+        known = {
+            "Preflight": ("relay_address", "relay_port", "relay_key", "address"),
+            "Container": ("container_id",), "Key": ("public_key",),
+            "PostInstall": ("user",), "PublishedImage": ("fingerprint",),
+        }  # fmt: skip
+        for name in known.get(kind, ()):
+            outputs[name] = outputs.get(name) or f"<{name} of {args.name}>"
+        return args.name, outputs
+
+    def call(self, args: mocks.MockCallArgs) -> dict[str, Any]:
+        """No function is called."""
+        raise AssertionError(args)
+
+
+class Monitor(mocks.MockMonitor):
+    """Keeps what is registered, as the engine is told."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self.seen: dict[str, Any] = {}
+
+    def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the SDK's
+        """Keep a resource."""
+        if request.custom:
+            inputs = pulumi.runtime.rpc.deserialize_properties(request.object)
+            hidden = {key for key in inputs if key == "__provider" or inputs[key] is None}
+            kind = request.type.rpartition(":")[2]
+            self.seen[f"{kind} {request.name}"] = {
+                "inputs": {key: _plain(value) for key, value in sorted(inputs.items())
+                           if key not in hidden},
+                "waits for": sorted(urn.rpartition("::")[2] for urn in request.dependencies),
+                "deleted first": request.deleteBeforeReplace,
+                "secret": sorted(request.additionalSecretOutputs),
+            }  # fmt: skip
+        return super().RegisterResource(request)
+
+
+def _plain(value: Any) -> Any:
+    if pulumi.runtime.rpc.is_rpc_secret(value):
+        return {"secret": pulumi.runtime.rpc.unwrap_rpc_secret(value)}
+    # What a script does, its own tests say.
+    return f"{value[:40]}..." if isinstance(value, str) and len(value) > 200 else value
+
+
+def wiring(stack: str) -> dict[str, Any]:
+    """Register a stack; return what the engine was told."""
+    config = STACKS[stack]
+    secrets = [key for key in config if key.endswith(":password")]
+    spec = kinds.parse(config, project="grappe", stack=stack, secrets=secrets)
+    recorder = Recorder()
+    monitor = Monitor(recorder)
+    mocks.set_mocks(recorder, preview=False, monitor=monitor)
+    pulumi.runtime.set_all_config(config, secrets)
+
+    @pulumi.runtime.test
+    def run() -> pulumi.Output[Any]:
+        outputs = stacks.build(spec)
+        return pulumi.Output.from_input(outputs).apply(
+            lambda known: monitor.seen.update(outputs=json.loads(json.dumps(known, default=str)))
+        )
+
+    run()
+    # What the recipe itself holds is none of the wiring.
+    digest = recipe.read("standin").digest
+    return dict(json.loads(json.dumps(monitor.seen).replace(digest, "<recipe>")))
+
+
+@pytest.fixture
+def reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is reached, without an ssh."""
+    _reach(monkeypatch)
+
+
+def _reach(patch: pytest.MonkeyPatch) -> None:
+    made = connection.Connection(
+        host="192.168.8.10", port=22, user="root", host_key="ssh-ed25519 AAAA", private_key="k",
+        agent="",
+    )  # fmt: skip
+
+    def reach(_spec: LabHostSpec) -> connection.Connection:
+        return made
+
+    patch.setattr(stacks, "_reached", reach)
+
+
+@pytest.mark.parametrize("stack", STACKS)
+@pytest.mark.usefixtures("reached")
+def test_a_stack_registers_what_was_agreed(stack: str) -> None:
+    """Every resource, every input, every arrow."""
+    expected = json.loads(GOLDEN.read_text())[stack]
+    found = wiring(stack)
+    assert sorted(expected) == sorted(found)
+    for name, resource in expected.items():
+        assert resource == found[name], name
+
+
+if __name__ == "__main__":
+    with pytest.MonkeyPatch.context() as patch:
+        _reach(patch)
+        found = {stack: wiring(stack) for stack in STACKS}
+    GOLDEN.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
