@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from cli import labs
+from cli import labs, stack
 from providers import errors
 from providers.hosts import gateway
 from providers.lxd import daemon
@@ -68,7 +68,9 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
     else:
         lab = labs.standing(name)
     spec = lab.spec
-    lxd = daemon.on(gateway.connect(spec.host))
+    host = gateway.connect(spec.host)
+    _demand_same_machine(name, host)
+    lxd = daemon.on(host)
     try:
         found = lxd.get("instances", project=spec.project, recursion="1")
     except daemon.AbsentError:
@@ -88,6 +90,21 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
         )
         for server in spec.servers
     ]
+
+
+def _demand_same_machine(name: str, host: gateway.Host) -> None:
+    """Refuse to look for a lab on another machine than the one that it was made on."""
+    recorded = {
+        item["outputs"]["machine_id"]
+        for item in stack.recorded(name)
+        if (item.get("outputs") or {}).get("machine_id") and item["inputs"].get("host") == host.url
+    }
+    if recorded and host.machine_id not in recorded:
+        raise errors.HostError(
+            f"{host.url} is another machine than the one that {name} was made on",
+            seen=f"machine-id {host.machine_id}, and at the last `up` {', '.join(recorded)}",
+            do=f"if the old one is gone for good: ./lab forget {name}, then ./lab up {name}",
+        )
 
 
 def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:

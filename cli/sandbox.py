@@ -39,7 +39,7 @@ def have_packages(*, browser: bool = False) -> None:
 
 def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
     """Bring a sandbox up, step by step, with an image in it; return whether it is a fresh one."""
-    if not boxes.status(box).up:
+    if not boxes.status(box).up and not boxes.has_fallen(box):
         # What a dead one was says nothing of the next.
         boxes.down(box)
     with progress.step("lab host") as step:

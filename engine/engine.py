@@ -139,7 +139,9 @@ def _build(go: str, say: Callable[[str], None]) -> None:
         for source in (*(sdk / name for name in SDK_FILES), HERE / "pulumi-language-python"):
             shutil.copyfile(source, target / source.name)
             (target / source.name).chmod(0o755)
-        target.rename(_home() / "built")
+        with contextlib.suppress(OSError):
+            # Another run may have built the same meanwhile.
+            target.rename(_home() / "built")
 
 
 def _must(done: command.CommandResult) -> command.CommandResult:

@@ -35,10 +35,14 @@ def up(box: layout.Layout, say: Progress) -> bool:
     """Bring the sandbox up; return whether there was anything to do."""
     if status(box).up:
         return False
+    if has_fallen(box):
+        say("booting from the disks they have, with the labs on them")
+        _revive(box)
+        return False
     down(box)
     box = dataclasses.replace(box, asked=box.system)
     box.folder.mkdir(parents=True)
-    box.limits.write_text(json.dumps({path: pathlib.Path(path).read_text() for path in LIMITS}))
+    _note_limits(box)
     box.noted.write_text(box.system.name)
     say("network: lab host, workstation, relay")
     network.up(box)
@@ -46,7 +50,14 @@ def up(box: layout.Layout, say: Progress) -> bool:
     for each in box.machines:
         machine.prepare(each)
     machine.write_ssh_config(box)
-    machine.start(box, *box.machines)
+    try:
+        machine.start(box, *box.machines)
+    except errors.NotReadyError as error:
+        say(f"once more: {error.brief}")
+        for each in box.machines:
+            machine.kill(each)
+        _renew(box)
+        machine.start(box, *box.machines)
     if box.system.program:
         say("lab host: its daemon and UFW")
         _prepare(box)
@@ -60,13 +71,66 @@ def down(box: layout.Layout) -> None:
         machine.kill(each)
     machine.end_strays(box)
     network.down(box)
-    if box.limits.exists():
-        for path, value in json.loads(box.limits.read_text()).items():
-            pathlib.Path(path).write_text(value)
+    _restore_limits(box)
     shutil.rmtree(box.folder, ignore_errors=True)
+    for each in box.machines:
+        machine.forget(each)
     parent = box.folder.parent
     if parent.is_dir() and not any(parent.iterdir()):
         parent.rmdir()
+
+
+def has_fallen(box: layout.Layout) -> bool:
+    """Whether a sandbox was up and is not any more, as after a reboot, and has its disks."""
+    ready = (box.folder / "ready").exists() and not status(box).up
+    return ready and all(each.disk.exists() for each in box.machines)
+
+
+def _revive(box: layout.Layout) -> None:
+    """Boot the machines of a fallen sandbox from the disks that they have.
+
+    Raises:
+        errors.NotReadyError: They do not come back.
+
+    """
+    for each in box.machines:
+        machine.kill(each)
+    machine.end_strays(box)
+    _renew(box)
+    try:
+        machine.start(box, *box.machines)
+    except errors.NotReadyError as error:
+        raise errors.NotReadyError(
+            f"the sandbox {box.name} does not come back: {error.brief}",
+            seen=error.seen,
+            do="./lab sandbox up tries it again; ./lab sandbox down gives it up, labs and all",
+        ) from error
+
+
+def _renew(box: layout.Layout) -> None:
+    """Make the network anew; what Grappe keeps of the workstation's hosts entries stays."""
+    kept = network.take_workstation(box)
+    network.down(box)
+    network.up(box)
+    network.give_workstation(box, kept)
+
+
+def _note_limits(box: layout.Layout) -> None:
+    """Note the kernel's limits as they were before any sandbox."""
+    now = json.dumps({path: pathlib.Path(path).read_text() for path in LIMITS})
+    others = _limits_of_others(box)
+    box.limits.write_text(others[0].read_text() if others else now)
+
+
+def _restore_limits(box: layout.Layout) -> None:
+    """Put the kernel's limits back, unless another sandbox still wants them."""
+    if box.limits.exists() and not _limits_of_others(box):
+        for path, value in json.loads(box.limits.read_text()).items():
+            pathlib.Path(path).write_text(value)
+
+
+def _limits_of_others(box: layout.Layout) -> list[pathlib.Path]:
+    return [path for path in box.folder.parent.glob(f"*/{box.limits.name}") if path != box.limits]
 
 
 def restart(box: layout.Layout) -> None:

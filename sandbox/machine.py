@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import functools
 import os
 import pathlib
@@ -14,6 +15,7 @@ from providers.hosts import command
 from sandbox import layout, recipe
 
 BOOT_SECONDS = 60
+NSPAWN = pathlib.Path("/run/systemd/nspawn")
 SECOND_DISK_SIZE = "10G"
 HERE = pathlib.Path(__file__).parent
 
@@ -79,6 +81,21 @@ def kill(machine: layout.Machine) -> None:
         group.rmdir()
     for device in _loops(machine.second_disk):
         command.execute(["losetup", "--detach", device])
+
+
+def forget(machine: layout.Machine) -> None:
+    """Remove what nspawn leaves of a machine in /run, and its folders once they are empty."""
+    folder = NSPAWN / "propagate" / machine.name
+    if folder.is_dir():
+        folder.rmdir()
+    for lock in (NSPAWN / "locks").glob("inode-*"):
+        # Of a file that nothing holds any more: a lock that can be had is nobody's.
+        with lock.open("r+") as held, contextlib.suppress(OSError):
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock.unlink()
+    for empty in (NSPAWN / "propagate", NSPAWN / "locks", NSPAWN):
+        if empty.is_dir() and not any(empty.iterdir()):
+            empty.rmdir()
 
 
 def second_disk(box: layout.Layout) -> str:

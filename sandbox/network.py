@@ -52,6 +52,24 @@ def down(box: layout.Layout) -> None:
         NETNS_ETC.rmdir()
 
 
+def take_workstation(box: layout.Layout) -> dict[pathlib.Path, bytes]:
+    """Return the files that are the workstation's own: hosts entries, and what is kept of them."""
+    folders = (NETNS_ETC / box.workstation, pathlib.Path(f"/var/lib/grappe-{box.workstation}"))
+    return {
+        path: path.read_bytes()
+        for folder in folders
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def give_workstation(_box: layout.Layout, files: dict[pathlib.Path, bytes]) -> None:
+    """Put the workstation's own files back."""
+    for path, content in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
 def namespaces() -> set[str]:
     """Return the named network namespaces of this machine."""
     return {line.split()[0] for line in _ip("netns", "list").splitlines() if line.strip()}

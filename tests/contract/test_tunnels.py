@@ -94,9 +94,10 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
         lambda unit: lab_host.run(["systemctl", "stop", unit]) and None,
     )  # fmt: skip
     for owner in (OWNER, STRANGER):
+        whose = {"owner": owner, "lab": "", "incarnation": ""}
         with contextlib.suppress(errors.NotOursError):
-            tunnels.ask("lower_tunnel", name="contract", owner=owner)
-            tunnels.ask("remove_key", name="contract", owner=owner)
+            tunnels.ask("lower_tunnel", name="contract", whose=whose)
+            tunnels.ask("remove_key", name="contract", whose=whose)
     door.delete(spec(KEY))
 
 
