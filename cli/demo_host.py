@@ -54,7 +54,7 @@ def _new(box: layout.Layout) -> None:
 
 def _spec(box: layout.Layout) -> LabHostSpec:
     return LabHostSpec(
-        owner=f"{stack.PROJECT}/{NAME}", id="", host=box.host_url, daemon="lxd", upgrade=True,
+        owner=f"{stack.PROJECT}/{NAME}", host=box.host_url, daemon="lxd", upgrade=True,
         second_disk=machine.second_disk(box), overwrite=False,
     )  # fmt: skip
 

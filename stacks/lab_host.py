@@ -20,7 +20,7 @@ class LabHostSpec:
     """A server that is to be a lab host; the names are those of `settings.HostSettings`."""
 
     owner: str
-    id: str
+    id: str = ""
     host: str
     daemon: str
     upgrade: bool

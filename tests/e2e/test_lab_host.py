@@ -55,7 +55,7 @@ def refusals(spec: LabHostSpec, **changes: object) -> str:
         host=changed.host, owner=changed.owner, name="preflight", daemon=changed.daemon,
         second_disk=changed.second_disk, overwrite=changed.overwrite,
     )  # fmt: skip
-    _spec, mistakes = HostPreflightProvider().examine(asked)
+    _spec, mistakes = HostPreflightProvider().examine(asked, {})
     return "; ".join(f"{mistake.key} {mistake.reason}" for mistake in mistakes)
 
 
