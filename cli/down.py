@@ -131,8 +131,12 @@ def _unknown(made: Stack) -> list[leftovers.Leftover]:
              stack.resources(made) if _is_ours(item)}  # fmt: skip
     found = []
     for url in dict.fromkeys(each for each in urls if each not in ("", "none")):
-        lab_host = url if url in lab_hosts else ""
-        found += leftovers.find([url], lab_host, owner, lab)
+        try:
+            found += leftovers.find([url], url if url in lab_hosts else "", owner, lab)
+        except errors.HostError as error:
+            if any(each["host"] == url for each in recorded):
+                raise
+            sys.stderr.write(f"… {error.brief}: nothing of {made.name} was looked for there\n")
     return [item for item in found if not _stands_in(known, item)]
 
 

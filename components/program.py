@@ -36,16 +36,17 @@ def run() -> None:
 
 def _run() -> None:
     project, stack = pulumi.get_project(), pulumi.get_stack()
-    try:
-        given = config.CONFIG.get()
-        secrets = [key for key in given if config.is_config_secret(key)]
-        spec = kinds.parse(given, project=project, stack=stack, secrets=secrets)
-    except wire.Mistakes as mistakes:
-        text = base.tell(mistakes.mistakes)
-        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {text}") from None
     own = files.read(FOLDER, stack) if files.path_of(FOLDER, stack).exists() else {}
-    if found := neighbours.problems(stack, own, files.others(FOLDER, stack)):
-        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(found)}")
+    mistakes = neighbours.problems(stack, own, files.others(FOLDER, stack))
+    given = config.CONFIG.get()
+    secrets = [key for key in given if config.is_config_secret(key)]
+    spec = None
+    try:
+        spec = kinds.parse(given, project=project, stack=stack, secrets=secrets)
+    except wire.Mistakes as found:
+        mistakes = [*found.mistakes, *mistakes]
+    if mistakes or spec is None:
+        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(mistakes)}")
     gateway.connect_ahead(spec.host)
     for name, value in stacks.build(spec).items():
         pulumi.export(name, value)

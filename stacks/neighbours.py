@@ -23,13 +23,16 @@ def problems(
         others: The same of the other stack files, by stack.
 
     """
+    free = free_number(str(config.get("host")), others)
     return [
-        item for other in sorted(others) for item in _against(name, config, other, others[other])
+        item
+        for other in sorted(others)
+        for item in _against(name, config, other, others[other], free)
     ]
 
 
 def _against(
-    name: str, config: Mapping[str, Any], other: str, theirs: Mapping[str, Any]
+    name: str, config: Mapping[str, Any], other: str, theirs: Mapping[str, Any], free: int
 ) -> Iterator[wire.Mistake]:
     if config.get("id") and config["id"] == theirs.get("id"):
         reason = f"{wire.show(config['id'])} is {other}'s too: each lab has its own. Take it out."
@@ -40,7 +43,7 @@ def _against(
         return
     number = _text(config.get("number"))
     if number and number == _text(theirs.get("number")):
-        reason = f"{number} is {other}'s, by stacks/Pulumi.{other}.yaml."
+        reason = f"{number} is {other}'s, by stacks/Pulumi.{other}.yaml. Free: {free}, and others."
         yield wire.Mistake(f"{settings.NAMESPACE}:number", reason)
     if (config.get("kind") or "student") != "student":
         return

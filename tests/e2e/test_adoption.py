@@ -70,9 +70,11 @@ def test_a_host_where_the_sheet_was_done(
     assert "https_sni_balancing" not in by_hand.run(["cat", CONFIG]).stdout
     project.up("karl", "--expect-no-changes")
 
+    (project.folder / "stacks" / "Pulumi.karl.yaml").rename(project.folder / "karl.yaml")
     project.write("lena", 62, servers=[{"name": "yuno1"}], adopt=True, student="karl")
     said = " ".join(project.pulumi("preview", "-s", "lena", ok=False).split())
     assert "karl's (stack grappe/karl)" in said
+    (project.folder / "karl.yaml").rename(project.folder / "stacks" / "Pulumi.karl.yaml")
 
     project.destroy("karl")
     by_hand.run(["sh", "-ec", f"mv /root/rules {RULES}; mv /root/config {CONFIG}; "

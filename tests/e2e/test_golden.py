@@ -65,7 +65,7 @@ def test_a_changed_line_is_a_new_image_and_servers_follow_when_told(
     base = ["lxc", "config", "get", "yuno1", "volatile.base_image", "--project", "grappe-gina"]
     golden.up("gina", "--expect-no-changes")
     assert before["fingerprint"] == lab_host.run(base).stdout.strip()
-    golden.lab("up", "gina", "--rebuild")
+    golden.lab("up", "gina", "--yes", "--rebuild")
     assert after["fingerprint"] == lab_host.run(base).stdout.strip()
     golden.up("gina", "--expect-no-changes")
     golden.destroy("gina")

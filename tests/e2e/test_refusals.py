@@ -54,6 +54,12 @@ def test_what_another_stack_holds(
 ) -> None:
     """Number, port, domain and name, each with its owner; alice's lab stays as it is."""
     before = inventory(lab_host, workstation)
+    file = project.folder / "stacks" / "Pulumi.alice.yaml"
+    said = refused(project, number=7, student="alice")
+    assert "7 is alice's, by stacks/Pulumi.alice.yaml. Free: 1" in said
+    assert '"alice" is alice\'s, by stacks/Pulumi.alice.yaml.' in said
+    # As another folder has it, which knows nothing of her file.
+    away = file.rename(project.folder / "alice.yaml")
     said = refused(project, number=7)
     where = project.box.host_url
     assert f"7 is alice's (stack grappe/alice), on {where}. Free: 1 to 6" in said
@@ -73,6 +79,7 @@ def test_what_another_stack_holds(
         "the LXD project grappe-alice exists",
     ):
         assert words in said, words
+    away.rename(file)
     assert before == inventory(lab_host, workstation)
 
 

@@ -143,7 +143,7 @@ def test_what_few_labs_have(hanna: tuple[Project, Watch], lab_host: gateway.Host
     assert "type: proxy" in shown
     info = lab_host.run(["lxc", "info", "yuno1", "--project", "grappe-hanna"]).stdout
     assert "installed" in info
-    project.lab("up", "hanna", "--rebuild", "yuno1")
+    project.lab("up", "hanna", "--yes", "--rebuild", "yuno1")
     assert "kept\n" == inside(lab_host, "yuno1", "cat /srv/data/note")
     project.up("hanna", "--expect-no-changes")
 
