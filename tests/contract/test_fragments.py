@@ -379,3 +379,32 @@ def test_what_killed_transactions_left_is_swept(tmp_path: pathlib.Path) -> None:
     driver.delete(spec)
     assert before == sorted(path.name for path in (tmp_path / "host/etc").iterdir())
     assert not world.exists("/var/lib/grappe")
+
+
+class TestWhose:
+    """A fragment is its lab's, whatever the lab is called."""
+
+    def test_another_lab_of_the_name_is_refused(self, world: World, kind: Kind) -> None:
+        """To put, read or remove; the way out has the id."""
+        driver = world.driver(kind)
+        mine = kind.make(world.url, lab="alicealice01")
+        theirs = kind.make(world.url, lab="another00001")
+        driver.create(mine)
+        for action in (driver.create, driver.read, driver.delete):
+            with pytest.raises(errors.DaemonError, match="grappe:id: alicealice01"):
+                action(theirs)
+        assert mine == driver.read(mine).spec
+
+    def test_a_renamed_lab_keeps_it(self, world: World, kind: Kind) -> None:
+        """Under the new name alone; what had no id yet is the owner's."""
+        driver = world.driver(kind)
+        driver.create(kind.make(world.url))
+        old = kind.make(world.url, lab="alicealice01")
+        driver.create(old)
+        new = kind.make(world.url, owner="grappe/renamed", lab="alicealice01")
+        assert old == driver.read(new).spec
+        driver.update(old, new)
+        assert (new, "") == (driver.read(new).spec, driver.read(new).drift)
+        assert not world.exists(fragment_file(kind))
+        driver.delete(new)
+        assert driver.read(new) is None

@@ -68,6 +68,12 @@ class TestExec:
         assert {"status": 0, "stdout": "one\n", "stderr": "two\n"} == outputs
         assert ["one", "two"] == sorted(steps.said)
 
+    def test_a_mark_runs_nothing_again(self, class_room: LxdWorld, steps: Steps) -> None:
+        """The lab's id and name are what is said of it."""
+        old = step(class_room)
+        new = dataclasses.replace(old, owner="grappe/other", lab="alicealice01", incarnation="1")
+        assert {} == steps.driver.update(old, new)
+
     def test_a_failure_is_fatal_and_shows_the_last_lines(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:

@@ -157,6 +157,22 @@ class TestContainer:
         driver.update(reading.spec, spec)
         assert spec == driver.read(spec).spec
 
+    def test_a_renamed_lab_keeps_it(self, room: LxdWorld) -> None:
+        """It gets its id, then another owner, and neither restarts it; a stranger has no way in."""
+        driver, spec = container_driver(room), server(room)
+        driver.create(spec)
+        before = room.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
+        marked = dataclasses.replace(spec, lab="alicealice01", incarnation="1")
+        driver.update(spec, marked)
+        assert marked == driver.read(marked).spec
+        renamed = dataclasses.replace(marked, owner="grappe/renamed")
+        driver.update(marked, renamed)
+        assert renamed == driver.read(renamed).spec
+        assert before == room.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
+        with pytest.raises(errors.NotOursError, match="grappe:id: alicealice01"):
+            driver.read(dataclasses.replace(renamed, lab="another00001"))
+        driver.delete(renamed)
+
     def test_a_new_address_is_an_update(self, room: LxdWorld) -> None:
         """The container keeps its content and answers at the new address."""
         driver, spec = container_driver(room), server(room)
@@ -275,6 +291,7 @@ class TestImage:
         assert outputs == driver.create(spec)
         copy = room.lxd.get("instances/yuno1-published", project=PROJECT)
         assert "Stopped" == copy["status"]
+        assert "nic" not in {device["type"] for device in copy["devices"].values()}
 
         clone = server(room, name="yuno2", image="contract", address="10.79.159.11")
         container_driver(room).create(dataclasses.replace(clone, state="stopped"))

@@ -7,7 +7,9 @@ import pathlib
 
 import pytest
 
-from providers.nat import model
+from providers.fragments import system
+from providers.lxd.network import model as network
+from providers.nat import area, chains, model
 
 RULE = model.RuleSpec(
     host="ssh://lab", owner="grappe/alice", name="yuno1_ssh", port=22222,
@@ -66,3 +68,30 @@ def test_what_is_refused(field: str, value: object, words: str) -> None:
     (mistake,) = dataclasses.replace(RULE, **{field: value}).mistakes()
     assert field == mistake.key
     assert words in mistake.reason
+
+
+@pytest.mark.parametrize(
+    ("order", "well"),
+    [(("GRAPPE-INPUT", "ufw-user-input"), True), (("ufw-user-input", "GRAPPE-INPUT"), False),
+     (("GRAPPE-INPUT",), True), (("ufw-user-input",), False)],
+)  # fmt: skip
+def test_a_jump_stands_before_what_people_allow(order: tuple[str, ...], well: bool) -> None:
+    """One that comes too late lets in what the isolation drops."""
+    lines = [f"-A ufw-before-input -j {target}" for target in order]
+    loaded = chains.Chains("\n".join(["*filter", *lines]))
+    assert well is loaded.has_jump("filter", "ufw-before-input", "GRAPPE-INPUT")
+
+
+def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.Path) -> None:
+    """Its port would lead to the lab host itself."""
+    fragment = model.fragment(RULE).as_json()
+    fragment["parts"]["target"] = ":22"
+    with pytest.raises(system.RefusedError, match="has no target"):
+        area.NatArea(system.System(str(tmp_path)), model.frame()).check([fragment], fragment["id"])
+
+
+def test_lxds_own_accept_is_off() -> None:
+    """It would come before UFW and let one student's servers reach another's."""
+    spec = network.NetworkSpec(host="ssh://lab", owner="o", name="gr-1", address="10.64.1.1/24")
+    assert {"ipv4.address": "10.64.1.1/24", "ipv4.firewall": "false", "ipv4.nat": "true",
+            "ipv6.address": "none"} == network.settings(spec)  # fmt: skip

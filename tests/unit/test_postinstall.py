@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pathlib
+import subprocess
+import sys
+
 import pytest
 
 from providers.lxd import job
@@ -53,3 +57,17 @@ def test_what_is_refused() -> None:
     told = {mistake.key: mistake.reason for mistake in bad.mistakes()}
     assert {"container", "domain", "login", "password"} == told.keys()
     assert "a\nb" not in told["password"]
+
+
+def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: pathlib.Path) -> None:
+    """As YunoHost's own argparse reads it."""
+    program = tmp_path / "yunohost"
+    program.write_text(
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        "parser.add_argument('--password')\nprint(parser.parse_args().password)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", model._PROGRAM, str(program)], input="-tQy9k6zn3gjj7Ga\n",
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ("-tQy9k6zn3gjj7Ga\n", "") == (done.stdout, done.stderr)

@@ -1,0 +1,53 @@
+"""What is swept, and what never is."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+
+from providers.hosts import fake, gateway
+from providers.leftovers import driver
+from providers.lxd import daemon
+
+DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
+MINE, THEIRS = {"user.grappe.owner": "grappe/a", "user.grappe.lab": "alicealice01"}, {
+    "user.grappe.owner": "grappe/a", "user.grappe.lab": "another00001",
+}  # fmt: skip
+
+
+@pytest.fixture
+def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> fake.FakeHost:
+    """A host with things of three labs, one of them older than ids."""
+    (made,) = fake.world(tmp_path, DATA, ["ssh://lab"]).values()
+    monkeypatch.setattr(gateway, "connect", lambda _text: made)
+    monkeypatch.setattr(daemon, "on", lambda _host: made.lxd)
+    for name, marks in (
+        ("mine", MINE),
+        ("theirs", THEIRS),
+        ("old", {"user.grappe.owner": "grappe/b"}),
+    ):
+        made.lxd.projects[name] = {"name": name, "config": dict(marks)}
+        made.lxd.networks[f"gr-{name}"] = {"name": f"gr-{name}", "config": dict(marks)}
+        made.lxd.instances[name, "yuno1"] = _instance(marks)
+    return made
+
+
+def _instance(marks: dict[str, str]) -> dict[str, Any]:
+    return {"name": "yuno1", "config": dict(marks), "status": "Running", "devices": {},
+            "ephemeral": False, "location": ""}  # fmt: skip
+
+
+def test_a_lab_is_swept_whole_and_alone(host: fake.FakeHost) -> None:
+    """In an order in which everything may go."""
+    swept = driver.sweep(["ssh://lab"], "ssh://lab", "grappe/a", "alicealice01")
+    assert ["container yuno1", "network gr-mine", "project mine"] == swept
+    assert {"default", "theirs", "old"} == set(host.lxd.projects)
+    assert {("theirs", "yuno1"), ("old", "yuno1")} == set(host.lxd.instances)
+
+
+def test_without_an_id_nothing_is_swept(host: fake.FakeHost) -> None:
+    """Another state may have made what has our name."""
+    assert [] == driver.sweep(["ssh://lab"], "ssh://lab", "grappe/b", "")
+    assert ("old", "yuno1") in host.lxd.instances
