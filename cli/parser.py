@@ -70,6 +70,11 @@ def _project(commands: Commands) -> None:
     mutate.add_argument("--only", default="", metavar="WORDS", help="those whose name has them")
     mutate.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
+    text = "kill runs at every moment in a sandbox, and see that `down` leaves nothing; an hour"
+    campaign = _add(commands, "campaign", "cli.campaign:run", text)
+    campaign.add_argument("--moments", type=int, default=30, help="how many kills of each stack")
+    campaign.add_argument("--json", action="store_true", help="print the outcomes as JSON")
+
     text = "measure Grappe beside an expert's script and Ansible"
     bench = _add(commands, "bench", "cli.bench:run", text)
     bench.add_argument(

@@ -7,6 +7,7 @@ import os
 import pathlib
 import socket
 import sys
+import time
 from typing import Any
 
 from cli import environment
@@ -17,6 +18,8 @@ from stacks import files
 
 PROJECT = "grappe"
 UP = ("up", "--yes", "--skip-preview")
+# Seconds that a plugin lives on whose engine was killed.
+LAST_SECONDS = 2.5
 DOWN = ("destroy", "--yes", "--skip-preview")
 
 
@@ -74,6 +77,8 @@ def ready(stack: Stack) -> None:
         if here and not pathlib.Path("/proc", str(held.get("pid"))).exists():
             sys.stderr.write(f"… clearing the lock of a run that ended (process {held['pid']})\n")
             stack.cancel()
+            # What it started ends within two seconds, and must not go on while we look.
+            time.sleep(LAST_SECONDS)
             break
     if "PULUMI_BACKEND_URL" in os.environ:
         return

@@ -15,8 +15,8 @@ import yaml
 from sandbox import layout
 
 ROOT = pathlib.Path(__file__).parent.parent
-PARTS = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "cli", "components", "engine",
-         "providers", "recipes", "sandbox", "stacks", "views")  # fmt: skip
+PARTS = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "campaign", "cli", "components",
+         "engine", "providers", "recipes", "sandbox", "stacks", "views")  # fmt: skip
 UP = ("up", "--yes", "--skip-preview")
 
 

@@ -291,7 +291,7 @@ class TestImage:
         assert outputs == driver.create(spec)
         copy = room.lxd.get("instances/yuno1-published", project=PROJECT)
         assert "Stopped" == copy["status"]
-        assert "nic" not in {device["type"] for device in copy["devices"].values()}
+        assert {"eth0": {"type": "none"}} == copy["devices"]
 
         clone = server(room, name="yuno2", image="contract", address="10.79.159.11")
         container_driver(room).create(dataclasses.replace(clone, state="stopped"))

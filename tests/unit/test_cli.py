@@ -19,7 +19,7 @@ from sandbox import box, layout
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget", "rename", "remove", "card",
-            "check", "top", "graph", "explain", "ssh", "doctor", "bench", "mutate"]  # fmt: skip
+            "check", "top", "graph", "explain", "ssh", "doctor", "bench", "mutate", "campaign"]  # fmt: skip
 
 
 def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -85,6 +85,7 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
 ) -> None:
     """A run that goes on keeps its lock."""
     monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(stack, "LAST_SECONDS", 0)
     folder = tmp_path / ".pulumi/locks/organization/grappe/bob"
     folder.mkdir(parents=True)
     (folder / "1.json").write_text(json.dumps({"pid": pid, "hostname": hostname}))

@@ -1,0 +1,1 @@
+"""Trials that are too long for the suite, against whole stacks in a sandbox."""

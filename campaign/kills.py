@@ -1,0 +1,115 @@
+"""An engine that is killed at every moment of an `up`, and then `down` alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+from providers.hosts import command
+from sandbox.trial import UP, Trial
+
+# Seconds that the processes of a killed engine have to end by themselves.
+END_SECONDS = 15.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Kill:
+    """One killed run.
+
+    Attributes:
+        stack: The stack.
+        seconds: How long the run had gone on.
+        made: How many resources its state had then.
+        left: What `down` left; empty when the hosts are as they were.
+    """
+
+    stack: str
+    seconds: float
+    made: int
+    left: str
+
+
+def run(
+    trial: Trial,
+    stack: str,
+    moments: int,
+    inventory: Callable[[], dict[str, str]],
+    say: Callable[[str], None],
+) -> list[Kill]:
+    """Kill `up` of a stack at moments that are spread over its length; return what became of each.
+
+    Args:
+        trial: The project; the stack's file is there, and the stack is down.
+        stack: The stack.
+        moments: How many.
+        inventory: Looks at the hosts.
+        say: Called with what goes on.
+
+    """
+    before = inventory()
+    started = time.monotonic()
+    trial.up(stack)
+    length = time.monotonic() - started
+    trial.lab("down", stack, "--yes")
+    _demand_same(before, inventory(), "after a run that was not killed")
+    found = []
+    for number in range(moments):
+        seconds = round(length * (number + 0.5) / moments, 2)
+        made = _kill(trial, stack, seconds)
+        said = trial.lab("down", stack, "--yes")
+        left = _difference(before, inventory())
+        found.append(Kill(stack, seconds, made, left))
+        say(f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {left or 'nothing left'}")
+        if left:
+            trial.folder.joinpath(f"{stack}-{number}.log").write_text(said)
+            break
+    return found
+
+
+def _kill(trial: Trial, stack: str, seconds: float) -> int:
+    """Start an `up`, kill its engine, and return how many resources its state has."""
+    with (trial.folder / "killed.log").open("wb") as log:
+        engine = subprocess.Popen(
+            ["pulumi", *UP, "-s", stack], cwd=trial.folder, env=trial.env, stdout=log, stderr=log
+        )
+    time.sleep(seconds)
+    engine.send_signal(signal.SIGKILL)
+    engine.wait()
+    said = trial.run("pulumi", "stack", "export", "-s", stack)
+    return said.count('"urn":')
+
+
+def of_folder(folder: pathlib.Path) -> list[str]:
+    """Return the processes of this machine that work in a folder."""
+    found = []
+    for process in pathlib.Path("/proc").iterdir():
+        if process.name.isdigit() and int(process.name) != os.getpid():
+            try:
+                if (process / "cwd").readlink() == folder:
+                    found.append((process / "cmdline").read_text().replace("\0", " "))
+            except OSError:
+                continue
+    return found
+
+
+def wait_for_end(folder: pathlib.Path) -> None:
+    """Wait until nothing works in a folder any more."""
+    command.wait_until(
+        lambda: not of_folder(folder), what="the processes of a killed engine", timeout=END_SECONDS
+    )
+
+
+def _difference(before: dict[str, str], after: dict[str, str]) -> str:
+    changed = [name for name in before if before[name] != after[name]]
+    return "; ".join(f"{name}: {after[name][:200]!r}" for name in changed)
+
+
+def _demand_same(before: dict[str, str], after: dict[str, str], when: str) -> None:
+    if left := _difference(before, after):
+        message = f"{when}: {left}"
+        raise AssertionError(message)

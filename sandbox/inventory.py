@@ -1,0 +1,37 @@
+"""Everything on the hosts of a sandbox that destroying the last student must leave as it was."""
+
+from __future__ import annotations
+
+import pathlib
+
+from providers.hosts import gateway
+from providers.lxd import daemon
+
+
+def inventory(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, str]:
+    """Return everything on the host that destroying the last student must leave as it was."""
+    program = daemon.on(lab_host).program
+    lxc = program + " {} list --format csv"
+    files = ("/etc/ufw/before.rules /etc/ufw/before.init /etc/ufw/user.rules "
+             "/etc/haproxy/haproxy.cfg /etc/hosts")  # fmt: skip
+    looks = {
+        "files": f"sha256sum {files}; stat -c '%n %a %U:%G' {files}",
+        "iptables": "iptables-save | sed 's/\\[[0-9:]*\\]//; /^#/d'",
+        "nft": "nft list ruleset 2>/dev/null | sed -E 's/packets [0-9]+ bytes [0-9]+//'",
+        "projects": lxc.format("project"), "networks": lxc.format("network"),
+        "instances": f"{program} list --all-projects --format csv", "images": lxc.format("image"),
+        "profiles": lxc.format("profile"),
+        # Without the count of users: LXD keeps an unpacked copy of an image it was asked for once.
+        "pools": f"{lxc.format('storage')} | cut -d, -f1-3",
+        "units": "systemctl list-unit-files --no-legend; systemctl is-active haproxy ufw",
+        "ports": "ss -Hltun | awk '{print $1, $5}' | sort",
+        "processes": "ps -eo comm --no-headers | grep -c dnsmasq; true",
+        "left": "ls -d /var/lib/grappe* /etc/systemd/system/grappe* 2>&1; true",
+    }  # fmt: skip
+    found = {
+        name: lab_host.run(["sh", "-c", script], check=False).stdout
+        for name, script in looks.items()
+    }
+    hosts = pathlib.Path(workstation.etc_hosts)
+    found["workstation"] = f"{hosts.read_text()}{hosts.stat().st_mode:o}"
+    return found
