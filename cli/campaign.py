@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -32,6 +33,7 @@ STUDENT = {
 def run(options: argparse.Namespace) -> int:
     """Kill runs of each kind of stack; exit 0 when `down` left nothing of any, 1 when it did."""
     box = layout.Layout(SANDBOX)
+    os.environ["GRAPPE_SANDBOX"] = SANDBOX
     commands.have_packages()
     boxes.down(box)
     commands.bring_up(box)
