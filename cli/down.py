@@ -39,10 +39,13 @@ def down(options: argparse.Namespace) -> int:
             f"{options.name}: {count} resources of the state, and {things} that an unfinished run "
             f"left ({', '.join(map(str, left))})\n"
         )
-    made.run(*stack.DOWN)
     owner, lab = _identity(made)
     for item in left:
-        # What LXD would not let go while the rest stood there.
+        # What stands in the way of what the state knows.
+        if item.kind == "container":
+            leftovers.remove(item, owner, lab)
+    made.run(*stack.DOWN)
+    for item in left:
         leftovers.remove(item, owner, lab)
     _undo_steps(made)
     if left:

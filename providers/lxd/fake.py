@@ -103,14 +103,11 @@ class FakeLxd:
             case ["instances", instance, "snapshots", name]:
                 return dict(_find(self.snapshots, (project, instance, name), path))
             case ["storage-pools", _pool, "volumes", "custom", name]:
-                return copy.deepcopy(_find(self.volumes, (project, name), path))
+                volume = copy.deepcopy(_find(self.volumes, (project, name), path))
+                return {**volume, "used_by": self._users("source", name)}
             case ["networks", name]:
-                used = [
-                    f"/1.0/instances/{instance}?project={owner}"
-                    for (owner, instance), item in self.instances.items()
-                    if any(each.get("network") == name for each in item["devices"].values())
-                ]
-                return {**copy.deepcopy(_find(self.networks, name, path)), "used_by": used}
+                bridge = copy.deepcopy(_find(self.networks, name, path))
+                return {**bridge, "used_by": self._users("network", name)}
             case ["projects" as kind, name]:
                 return copy.deepcopy(_find(getattr(self, kind), name, path))
         raise daemon.AbsentError(path)
@@ -314,6 +311,14 @@ class FakeLxd:
         ]
         return {"status": found["status"], "network": {"eth0": {"addresses": addresses}}}
 
+    def _users(self, key: str, value: str) -> list[str]:
+        """Return the instances that have a device of something, as LXD names them."""
+        return [
+            f"/1.0/instances/{instance}?project={owner}"
+            for (owner, instance), item in self.instances.items()
+            if any(device.get(key) == value for device in item["devices"].values())
+        ]
+
     def _publish(self, project: str, content: Json) -> Json:
         name = content["source"]["name"]
         _find(self.instances, (project, name), name)
@@ -325,7 +330,9 @@ class FakeLxd:
         }  # fmt: skip
         return {"fingerprint": fingerprint}
 
-    def _delete(self, parts: list[str], project: str, path: str) -> None:
+    def _delete(  # noqa: C901 - one case a thing
+        self, parts: list[str], project: str, path: str
+    ) -> None:
         match parts:
             case ["instances", name]:
                 found = _find(self.instances, (project, name), path)
@@ -342,12 +349,12 @@ class FakeLxd:
             case ["images", "aliases", name]:
                 _find(self.aliases, name, path)
                 del self.aliases[name]
-            case ["networks", name] if any(
-                device.get("network") == name
-                for item in self.instances.values()
-                for device in item["devices"].values()
-            ):
+            case ["networks", name] if self._users("network", name):
                 raise errors.DaemonError(f"network {name}", seen="The network is currently in use")
+            case ["storage-pools", _pool, "volumes", "custom", name] if self._users("source", name):
+                raise errors.DaemonError(
+                    f"volume {name}", seen="The storage volume is still in use"
+                )
             case ["projects", name] if any(
                 key[0] == name for key in (*self.instances, *self.volumes)
             ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -60,6 +61,19 @@ def inside(lxd: daemon.Daemon, project: str, whose: wire.Spec) -> Iterator[Thing
         for item in lxd.get(folder, project=project, recursion="1"):
             if _is(item["config"], whose):
                 yield Thing("volume", item["name"], project, f"{folder}/{item['name']}")
+
+
+def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: wire.Spec) -> list[str]:
+    """Remove the containers of a lab that use something of LXD's; return which they were."""
+    removed = []
+    for url in used.get("used_by") or ():
+        where = urllib.parse.urlsplit(url)
+        project = urllib.parse.parse_qs(where.query).get("project", ["default"])[0]
+        for thing in inside(lxd, project, whose):
+            if thing.kind == "container" and where.path.endswith(f"/instances/{thing.name}"):
+                remove(lxd, thing)
+                removed.append(f"container {thing.name}")
+    return removed
 
 
 def remove(lxd: daemon.Daemon, thing: Thing) -> None:

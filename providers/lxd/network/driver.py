@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import urllib.parse
 from typing import Any
 
 from providers import base
@@ -58,16 +57,7 @@ class NetworkDriver:
 
     def sweep(self, spec: model.NetworkSpec) -> list[str]:
         """Remove the containers of the lab on the bridge that no state knows."""
-        found = self._find(spec) or {}
-        removed = []
-        for url in found.get("used_by") or ():
-            where = urllib.parse.urlsplit(url)
-            project = urllib.parse.parse_qs(where.query).get("project", ["default"])[0]
-            for thing in leftovers.inside(self._lxd, project, spec):
-                if thing.kind == "container" and where.path.endswith(f"/{thing.name}"):
-                    leftovers.remove(self._lxd, thing)
-                    removed.append(f"container {thing.name}")
-        return removed
+        return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
         try:

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from providers import base
-from providers.lxd import daemon, ownership
+from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.volume import model
 
 
@@ -51,6 +51,10 @@ class VolumeDriver:
         """Remove the volume and all that is on it."""
         if self._find(spec) is not None:
             self._lxd.change("DELETE", _path(spec), project=spec.project)
+
+    def sweep(self, spec: model.VolumeSpec) -> list[str]:
+        """Remove the containers of the lab that have the volume and that no state knows."""
+        return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 
     def _find(self, spec: model.VolumeSpec) -> dict[str, Any] | None:
         try:
