@@ -13,6 +13,8 @@ from providers.host_preflight.resource import HostPreflight
 from providers.hosts import connection
 from stacks.lab_host import LabHostSpec
 
+# What the names of its resources begin with.
+NAME = "lab-host"
 Register = Callable[[scripts.Script, pulumi.ResourceOptions], pulumi.Resource]
 
 
@@ -39,8 +41,9 @@ class LabHost(pulumi.ComponentResource):
             opts: Pulumi's options.
 
         """
-        name = spec.owner.rpartition("/")[2]
-        super().__init__("grappe:index:LabHost", name, {}, opts)
+        # Not the stack's name, by which older states call it: a renamed stack goes on.
+        name, stack = NAME, spec.owner.rpartition("/")[2]
+        super().__init__("grappe:index:LabHost", name, {}, _called(stack, opts))
         last: pulumi.Resource = HostPreflight(
             f"{name}-preflight",
             HostPreflightSpec(
@@ -52,7 +55,7 @@ class LabHost(pulumi.ComponentResource):
                 second_disk=spec.second_disk,
                 overwrite=spec.overwrite,
             ),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=_called(f"{stack}-preflight", pulumi.ResourceOptions(parent=self)),
         )
         register = _here(name, spec) if reached is None else _there(name, spec, reached)
         steps = scripts.of(spec, reached.port if reached else scripts.SSH_PORT)
@@ -61,9 +64,15 @@ class LabHost(pulumi.ComponentResource):
             options = pulumi.ResourceOptions(
                 parent=self, depends_on=[last], delete_before_replace=True
             )
-            last = register(step, options)
+            last = register(step, _called(f"{stack}-{step.name}", options))
         self.host = {"url": spec.host, "steps": [step.name for step in steps]}
         self.register_outputs({"host": self.host})
+
+
+def _called(name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Return options by which a resource is known under an older logical name too."""
+    older = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=name)])
+    return pulumi.ResourceOptions.merge(opts, older)
 
 
 def _there(name: str, spec: LabHostSpec, reached: connection.Connection) -> Register:
