@@ -23,7 +23,7 @@ NAME, NUMBER = "demo", 1
 # The golden image that its servers start from, and the recipe that it is made by.
 IMAGE, RECIPE = "demo-image", "standin"
 HINTS = """\
-In the sandbox:     ./lab sandbox ssh workstation -- ssh -p 22222 admin@192.168.8.10
+In the sandbox:     ./lab sandbox ssh workstation -- ssh -p 22222 demo@192.168.8.10
 Look at it:         ./lab check demo    ./lab graph demo    ./lab explain demo    ./lab top demo
 See the plan:       eval "$(./lab env)"; pulumi preview -s demo
 Break it, mend it:  docs/first-hour.md
@@ -107,7 +107,7 @@ def _write_stacks(box: layout.Layout) -> None:
         new.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
     if not stack.file_of(NAME).exists():
         student = {"number": NUMBER, "workstation": box.workstation_url, "image": RECIPE,
-                   "recipe": "", "login": "admin", "relay": box.relay_url}  # fmt: skip
+                   "recipe": "", "login": "", "relay": box.relay_url}  # fmt: skip
         new.new(argparse.Namespace(name=NAME, post_install=True, **{**common, **student}))
 
 

@@ -46,6 +46,7 @@ class Server(pulumi.ComponentResource):
     published: Published | None
     alias: str
     _user: pulumi.Output[str] | None
+    _installed: PostInstall | None
 
     def __init__(
         self,
@@ -110,6 +111,8 @@ class Server(pulumi.ComponentResource):
         # Made while LXD makes the network, and removed while it stops the container: of the project
         # they need nothing but their place in that order. Who asks early is told 503.
         in_project = pulumi.ResourceOptions(parent=self, depends_on=[project])
+        # Before its post-installation, whoever opens a server's page first may be its master.
+        routed = [self._installed] if self._installed else [container] if lab.adopt else [project]
         backend = Backend(
             f"{name}-web",
             BackendSpec(
@@ -121,9 +124,7 @@ class Server(pulumi.ComponentResource):
                 adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
             ),
             # A page that somebody routed by hand stays until its server has been taken over.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[container])
-            if lab.adopt
-            else in_project,
+            opts=pulumi.ResourceOptions(parent=self, depends_on=routed),
         )
         if lab.workstation != "none":
             ways = [rule, backend, *ready]
@@ -164,6 +165,7 @@ class Server(pulumi.ComponentResource):
         }  # fmt: skip
         place = {**common, "container": server.name}
         self.published, self.alias, self._user = None, server.publish, None
+        self._installed = None
         done: list[pulumi.Resource] = [container]
         if server.recipe:
             # A builder is for throwing away; a student's server never is.
@@ -190,7 +192,7 @@ class Server(pulumi.ComponentResource):
                 container_id=container.container_id,
                 password=pulumi.Config("grappe").require_secret("password"),
             )  # fmt: skip
-            self._user = installed.user
+            self._user, self._installed = installed.user, installed
             done = [*done, installed]
         return done + [
             Snapshot(

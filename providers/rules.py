@@ -76,11 +76,37 @@ def interface(value: str) -> str:
     return "is not the name of an interface. At most 15 letters, digits, _ . and -."
 
 
+# Names that YunoHost gives to the administrators' mail, and those of users that Debian and
+# YunoHost's own packages make: `yunohost tools postinstall` refuses them.
+RESERVED_LOGINS = frozenset(
+    """
+    admin admins root webmaster postmaster abuse
+    _apt adm all_users amavis avahi backup bin bind clamav daemon debian-spamd dnsmasq dovecot
+    dovenull ftp games gnats irc list lp lxd mail man messagebus metronome mysql nginx news nobody
+    nslcd opendkim openldap operator polkitd postfix postgres postsrsd proxy redis rspamd sshd
+    sync sys syslog systemd-journal systemd-network systemd-resolve systemd-timesync tss uucp
+    uuidd visitors vmail www-data ynh-portal ynh-vpnclient yunohost yunohost-portal
+    """.split()  # noqa: SIM905 - read as a text
+)
+
+
 def login(value: str) -> str:
-    """Check the name of a user, as YunoHost and Debian both take it."""
-    if re.fullmatch(r"[a-z][a-z0-9_.-]{0,31}", value):
-        return ""
-    return "is not the name of a user. Small letters, digits, _ . and -, at most 32."
+    """Check the name of a user, as YunoHost and Debian both take it.
+
+    YunoHost takes small letters, digits, _ and dots; Debian's names have at most 32 characters.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9_.]{0,31}", value):
+        return "is not the name of a user. Small letters, digits, _ and ., at most 32."
+    if value in RESERVED_LOGINS:
+        return f"is a name that YunoHost keeps for itself or the system. {value}_user?"
+    return ""
+
+
+def login_of(name: str) -> str:
+    """Return a login that YunoHost takes, from the name of a student."""
+    plain = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")[:32].strip("_") or "student"
+    plain = plain if plain[0].isalpha() else f"u_{plain}"[:32]
+    return f"{plain[:27]}_user" if plain in RESERVED_LOGINS else plain
 
 
 def path(value: str) -> str:

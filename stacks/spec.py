@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from providers import rules, wire
 from providers.hosts import url
+from providers.lxd.postinstall import model as postinstall
 from stacks import allocation, quota, server, settings, tunnel
 
 # YunoHost's own bounds.
-MIN_PASSWORD, MAX_PASSWORD = 8, 127
+MIN_PASSWORD, MAX_PASSWORD = 8, 126
 # `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
 MAX_STUDENT = 63 - len("grappe-")
 
@@ -72,6 +72,13 @@ def parse(
         mistakes.append(wire.Mistake(settings.PASSWORD, problem))
     given = settings.load(settings.Settings, plain, mistakes)
     lab = _resolve(given, f"{project}/{stack}", stack, post_install=bool(config.get(password)))
+    if lab.post_install:
+        mistakes += [
+            wire.Mistake(f"servers[{place}].domain", f"{wire.show(item.domain)} {problem}")
+            for place, item in enumerate(lab.servers)
+            if not rules.domain(item.domain)
+            and (problem := postinstall.domain_problem(item.domain))
+        ]
     noted = {mistake.key for mistake in mistakes}
     follows = not (rules.domain(given.domain) or _student_problem(lab.student))
     # What has its default only because it was wrong is not told twice.
@@ -104,7 +111,7 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         pool=given.pool,
         quota=quota.config(given.quota),
         default=given.default,
-        login=given.login or re.sub("[^a-z0-9]+", "_", student.lower()),
+        login=given.login or rules.login_of(student),
         post_install=post_install,
         adopt=given.adopt,
         tunnel=tunnel.meant(given.tunnel),

@@ -9,29 +9,11 @@ from providers import base, errors, wire
 from providers.golden_preflight import model
 from providers.hosts import gateway
 from providers.preflight import look
+from providers.preflight.resource import LookingDriver
 
 
-class GoldenPreflightDriver:
-    """A preflight leaves nothing on the host."""
-
-    def create(self, spec: model.GoldenPreflightSpec) -> base.Outputs:
-        """Do nothing: the check has looked."""
-        del spec
-        return {}
-
-    def read(self, spec: model.GoldenPreflightSpec) -> base.Reading[model.GoldenPreflightSpec]:
-        """Return the spec; what drifts is read by the resource it belongs to."""
-        return base.Reading(spec)
-
-    def update(
-        self, old: model.GoldenPreflightSpec, new: model.GoldenPreflightSpec
-    ) -> base.Outputs:
-        """Do nothing."""
-        del old
-        return self.create(new)
-
-    def delete(self, spec: model.GoldenPreflightSpec) -> None:
-        """Do nothing."""
+class GoldenPreflightDriver(LookingDriver):
+    """The preflight of an image's stack, whose delete is the last of all."""
 
     def sweep(self, spec: model.GoldenPreflightSpec) -> list[str]:
         """Remove whatever of the stack is left; of all its resources, this is the last to go."""

@@ -58,7 +58,7 @@ class HaproxyArea(Area):
         content = self._adopt(fragments, config.content)
         outside = document.split(content)
         self._outside = outside.before + outside.after
-        body = self._body(fragments, self._outside)
+        body = self._body(fragments, self._outside, outside.before)
         return {CONFIG: File(document.put(content, body))}
 
     def _adopt(self, fragments: List[Fragment], config: str) -> str:
@@ -145,7 +145,7 @@ class HaproxyArea(Area):
             self.system.write(path, File(None))
         shutil.rmtree(self.system.root + MAPS, ignore_errors=True)
 
-    def _body(self, fragments: List[Fragment], outside: str) -> str:
+    def _body(self, fragments: List[Fragment], outside: str, before: str) -> str:
         maps = _render_maps(fragments)
         folder = f"{MAPS}/{_digest(''.join(maps.values()))}"
         self._maps = {f"{folder}/{kind}.map": content for kind, content in maps.items()}
@@ -163,6 +163,7 @@ class HaproxyArea(Area):
             else (f"global\n    {self.frame['hard_stop']}\n\n")
         )
         body = bound + frontends + "".join(f["parts"]["sections"] for f in fragments)
+        body += f"\n# Below this part the host's own defaults rule.\n{_last_defaults(before)}"
         return str(body.replace("@GENERATION@", _digest(body)))
 
     def _write_maps(self) -> None:
@@ -202,6 +203,26 @@ class HaproxyArea(Area):
             except OSError:
                 return
             time.sleep(0.01)
+
+
+def _last_defaults(config: str) -> str:
+    """Return the last `defaults` section of a configuration, without its name; or an empty one.
+
+    A section without a `from` takes the last `defaults` above it: what stands below ours is to
+    take the same as without us.
+    """
+    found, inside = ["defaults"], False
+    for line in config.splitlines():
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if not line[0].isspace():
+            inside = words[0] == "defaults"
+            if inside:
+                found = [re.sub(r"^defaults\s+(?!from\b)\S+", "defaults", line)]
+        elif inside:
+            found.append(line)
+    return "\n".join(found) + "\n"
 
 
 def _render_maps(fragments: List[Fragment]) -> Dict[str, str]:

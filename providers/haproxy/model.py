@@ -10,7 +10,7 @@ from providers import rules, templates, wire
 from providers.fragments.fragment import Fragment
 
 # Seconds an old worker may live on with a connection that stays open.
-HARD_STOP_SECONDS = 600
+HARD_STOP_SECONDS = 3600
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from typing import Any
 from providers import base, errors, wire
 from providers.host_preflight import model
 from providers.hosts import gateway
-from providers.preflight.resource import PreflightDriver
+from providers.preflight.resource import LookingDriver
 
 NEEDS = (
     "providers.fragments.document",
@@ -26,7 +26,7 @@ class HostPreflightProvider(base.Provider[model.HostPreflightSpec]):
     def driver(self, host: gateway.Host) -> base.Driver[model.HostPreflightSpec]:
         """Return the driver, which needs no host."""
         del host
-        return PreflightDriver()  # type: ignore[return-value]
+        return LookingDriver()
 
     def examine(
         self, spec: model.HostPreflightSpec, _was: Mapping[str, Any]

@@ -190,8 +190,9 @@ class FakeLxd:
         self, path: str, content: bytes, *, headers: Mapping[str, str], project: str, file: str
     ) -> None:
         """Write a file in an instance."""
-        del headers
         self.meet(f"POST {path}")
+        if headers.get("X-LXD-type") == "directory":
+            return
         self.files[project, path.split("/")[1], file] = content
 
     def remove_file(self, path: str, *, project: str, file: str) -> None:

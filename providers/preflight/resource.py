@@ -7,7 +7,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from providers import base, errors, wire
 from providers.hosts import gateway
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pulumi
 
 
+S = TypeVar("S", bound=wire.Spec)
 # What a look has found out, as fields of the spec, and what is wrong.
 Examined = tuple[dict[str, Any], list[wire.Mistake]]
 
@@ -27,25 +28,29 @@ REBUILD = "GRAPPE_REBUILD"
 HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
 
 
-class PreflightDriver:
-    """A preflight leaves nothing on the host."""
+class LookingDriver:
+    """What only looks, and leaves nothing on the host."""
 
-    def create(self, spec: model.PreflightSpec) -> base.Outputs:
+    def create(self, spec: wire.Spec) -> base.Outputs:
         """Do nothing: the check has looked."""
         del spec
         return {}
 
-    def read(self, spec: model.PreflightSpec) -> base.Reading[model.PreflightSpec]:
+    def read(self, spec: S) -> base.Reading[S]:
         """Return the spec; what drifts is read by the resource it belongs to."""
         return base.Reading(spec)
 
-    def update(self, old: model.PreflightSpec, new: model.PreflightSpec) -> base.Outputs:
+    def update(self, old: wire.Spec, new: wire.Spec) -> base.Outputs:
         """Do nothing."""
         del old
         return self.create(new)
 
-    def delete(self, spec: model.PreflightSpec) -> None:
+    def delete(self, spec: wire.Spec) -> None:
         """Do nothing."""
+
+
+class PreflightDriver(LookingDriver):
+    """The preflight of a lab, whose delete is the last of all."""
 
     def sweep(self, spec: model.PreflightSpec) -> list[str]:
         """Remove whatever of the lab is left; of all its resources, this is the last to go."""

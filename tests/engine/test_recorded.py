@@ -64,7 +64,8 @@ def labs(
 ) -> Iterator[Engine]:
     """Hosts, stack files and states of an earlier version."""
     folder = RECORDED / request.param
-    monkeypatch.setattr(recipe, "FOLDER", folder / "recipes")
+    for function in (recipe.names, recipe.read):
+        monkeypatch.setattr(function, "__defaults__", (folder / "recipes",))
     hosts = fake.world(tmp_path / "hosts", RECORDED.parent / "contract" / "data",
                        (HOST, WORKSTATION, RELAY))  # fmt: skip
     for url, name in ((HOST, "host"), (WORKSTATION, "workstation"), (RELAY, "relay")):

@@ -50,8 +50,29 @@ def test_nobodys_domain_is_refused_unless_one_server_is_the_default() -> None:
 
 def test_the_hosts_own_bound_on_old_workers_wins() -> None:
     """Where the teacher has set one, ours is not written."""
-    assert "hard-stop-after 600s" in compiled(BACKEND)
+    assert "hard-stop-after 3600s" in compiled(BACKEND)
     assert 1 == compiled(BACKEND, config="global\n  hard-stop-after 5s\n").count("hard-stop-after")
+
+
+HOSTS = "global\n\ndefaults web from base\n\tmode http\n\ttimeout connect 5000\n\nlisten stats\n\tbind :9\n"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [(HOSTS, "defaults from base\n\tmode http\n\ttimeout connect 5000\n"),
+     ("global\n  daemon\n", "defaults\n"),
+     ("defaults\n  mode tcp\n# a note\ndefaults b\n  mode http\n", "defaults\n  mode http\n")],
+)  # fmt: skip
+def test_what_stands_below_takes_the_hosts_own_defaults(config: str, expected: str) -> None:
+    """As it does where Grappe is not there."""
+    assert compiled(BACKEND, config=config).endswith(f"{expected}# END GRAPPE\n")
+
+
+def test_a_silent_stream_lives_as_long_as_yunohost_lets_it() -> None:
+    """An hour, as its own nginx has for its API; the host's defaults do not matter."""
+    text = compiled(BACKEND)
+    for line in ("timeout client 1h", "timeout server 1h", "timeout tunnel 1h"):
+        assert f"    {line}\n" in text
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
+from providers import rules
 from providers.lxd import job
 from providers.lxd.postinstall import model
 
@@ -71,3 +73,72 @@ def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: pathlib.Path)
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ("-tQy9k6zn3gjj7Ga\n", "") == (done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("student", "login", "full_name"),
+    [("alice", "alice", "Alice"), ("jean-pierre", "jean_pierre", "Jean Pierre"),
+     ("Marie-Claire2", "marie_claire2", "Marie Claire2"), ("news", "news_user", "News User"),
+     ("admin", "admin_user", "Admin User"), ("a" * 40, "a" * 32, "A" + "a" * 29)],
+)  # fmt: skip
+def test_a_name_that_yunohost_takes_follows_from_any_students(
+    student: str, login: str, full_name: str
+) -> None:
+    """The patterns are YunoHost's own (share/actionsmap.yml of 12.1)."""
+    assert login == rules.login_of(student)
+    assert "" == rules.login(login)
+    assert full_name == model.full_name(login)
+    assert re.fullmatch(r"[a-z0-9_\.]+", login)
+    assert re.fullmatch(r"([^\W_]{1,30}[ ,.'-]{0,3})+", full_name)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [("jean-pierre", "Small letters, digits, _ and ."), ("admin", "admin_user?"),
+     ("news", "keeps for itself or the system"), ("Anna", "Small letters"), ("1a", "Small letters")],
+)  # fmt: skip
+def test_a_login_that_yunohost_refuses_is_refused(value: str, words: str) -> None:
+    """At preview, with what would be right."""
+    assert words in rules.login(value)
+
+
+def test_a_domain_that_its_certificate_cannot_hold_is_refused() -> None:
+    """64 bytes."""
+    domain = f"{'a' * 60}.test"
+    assert "has 65 characters" in model.domain_problem(domain)
+    assert "" == model.domain_problem(domain[1:])
+
+
+@pytest.mark.parametrize(
+    ("records", "expected"),
+    [
+        ([], model.Stage.DONE),
+        (["operation: tools_postinstall\nsuccess: true\n"], model.Stage.DONE),
+        (["operation: tools_postinstall\n"], model.Stage.INTERRUPTED),
+        (["success: false\n", "operation: x\nsuccess: true\n"], model.Stage.DONE),
+        (["success: false\nerror: 'success: true'\n"], model.Stage.INTERRUPTED),
+    ],
+)
+def test_done_is_what_yunohost_recorded_as_a_success(
+    records: list[str], expected: model.Stage
+) -> None:
+    """Its file `installed` is there in the middle already."""
+    assert expected is model.stage(records)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_one"),
+    [("20261126-101112-tools_postinstall.yml", True), (".20261126-tools_postinstall.success", False),
+     ("20261126-101112-tools_postinstall.log", False), ("20261126-user_create-a.yml", False)],
+)  # fmt: skip
+def test_which_files_are_its_records(name: str, is_one: bool) -> None:
+    """YAML, and no link beside it."""
+    assert is_one is model.is_record(name)
+
+
+@pytest.mark.parametrize("said", ["Error: Username already exists in the list of system users",
+                                  "The user 'anna' already exists"])  # fmt: skip
+def test_what_cannot_go_on(said: str) -> None:
+    """An earlier try had made the user: only a new server helps."""
+    assert model.cannot_go_on(said)
+    assert not model.cannot_go_on("Password must be less than 127 characters long")

@@ -114,7 +114,7 @@ def test_the_password_is_a_secret_or_nothing() -> None:
     assert lab.post_install
     assert "correct horse" not in repr(lab)
     config["grappe:password"] = "short"
-    with pytest.raises(wire.Mistakes, match="8 to 127 printable"):
+    with pytest.raises(wire.Mistakes, match="8 to 126 printable"):
         spec.parse(config, project="grappe", stack="alice", secrets=["grappe:password"])
 
 

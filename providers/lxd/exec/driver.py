@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from typing import Any
 
@@ -13,6 +14,8 @@ from providers.lxd.exec import model
 # As much of the output stays in the state.
 KEPT_CHARACTERS = 8192
 START_SECONDS = 60
+# What a program colours its output with.
+_COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
 class ExecDriver:
@@ -34,7 +37,7 @@ class ExecDriver:
         if found["status"] != "Running":
             # A builder that stands still since it was published, and whose state was lost.
             self._start(spec)
-        say = self._say or _to_terminal(spec)
+        say = self._say or to_terminal(spec.container, spec.name)
         outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), say)
         if outcome.status != 0 and spec.fatal:
             self._mark(spec)
@@ -70,7 +73,7 @@ class ExecDriver:
         if spec.container_id not in {"", ownership.identity_of(found)}:
             # What it was done in is gone, and with it what is to be undone.
             return
-        say = self._say or _to_terminal(spec)
+        say = self._say or to_terminal(spec.container, spec.name)
         outcome = shell.run(self._lxd, spec.project, spec.container, model.undoing(spec), say)
         if outcome.status != 0:
             raise self._failure(spec, outcome)
@@ -118,10 +121,13 @@ class ExecDriver:
         )
 
 
-def _to_terminal(spec: model.ExecSpec) -> job.Say:
+def to_terminal(container: str, name: str) -> job.Say:
+    """Return what writes the lines of a program to where the engine shows them."""
+
     def say(line: str) -> None:
         # The engine shows what a plugin writes while it is written.
-        sys.stdout.write(errors.escape(f"{spec.container} {spec.name} | {line}") + "\n")
+        plain = _COLOURS.sub("", line)
+        sys.stdout.write(errors.escape(f"{container} {name} | {plain}") + "\n")
         sys.stdout.flush()
 
     return say

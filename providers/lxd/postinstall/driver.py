@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 from providers import base, errors
 from providers.lxd import daemon, job, ownership, shell
+from providers.lxd.exec import driver as exec_driver
 from providers.lxd.postinstall import model
+
+STOP_SECONDS = 60
+BOOT_SECONDS = 180.0
 
 
 class PostInstallDriver:
-    """Post-installations on the containers of one daemon."""
+    """Post-installations on the containers of one daemon.
 
-    def __init__(self, lxd: daemon.Daemon, where: str) -> None:
+    Args:
+        lxd: The daemon.
+        where: The host, as messages name it.
+        say: Called with each line that YunoHost says; left out, it goes where the engine shows it.
+
+    """
+
+    def __init__(self, lxd: daemon.Daemon, where: str, say: job.Say | None = None) -> None:
         self._lxd = lxd
         self._where = where
+        self._say = say
 
     def create(self, spec: model.PostInstallSpec) -> base.Outputs:
-        """Post-install the server, unless it is."""
+        """Post-install the server, or finish what was interrupted; leave one that is as wished.
+
+        Raises:
+            errors.BadInputError: Somebody else post-installed it, or with another domain.
+            errors.CommandError: YunoHost refused or failed; says what it said.
+
+        """
         if self._find(spec) is None:
             raise errors.DaemonError(f"there is no container {spec.container} on {self._where}")
         asked = self._run(
@@ -27,20 +46,18 @@ class PostInstallDriver:
             "yunohost tools postinstall --help",
         )
         login = spec.login if model.takes_user(asked) else model.ADMIN
-        if self._file(spec, model.INSTALLED) is not None:
-            if (domain := self._domain(spec)) != spec.domain:
-                raise errors.BadInputError(
-                    f"{spec.container} is post-installed already, with the domain {domain}, not "
-                    f"{spec.domain}",
-                    do=f"say domain: {domain} of it in the stack file, or change it in YunoHost: "
-                    "yunohost domain main-domain",
-                )
-        else:
-            self._run(spec, model.job(asked, spec), "yunohost tools postinstall")
-            if self._file(spec, model.INSTALLED) is None:
+        stage = self._stage(spec)
+        if stage is model.Stage.ABSENT:
+            self._run(spec, model.job(asked, spec), "yunohost tools postinstall", aloud=True)
+            if self._stage(spec) is model.Stage.ABSENT:
                 raise errors.CommandError(
                     f"{spec.container} was post-installed and has no {model.INSTALLED}"
                 )
+            self._write_mark(spec)
+            return {"user": login}
+        self._demand_ours(spec, login)
+        if stage is model.Stage.INTERRUPTED:
+            self._finish(spec)
         return {"user": login}
 
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
@@ -48,13 +65,15 @@ class PostInstallDriver:
         found = self._find(spec)
         if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
             return None
-        if self._file(spec, model.INSTALLED) is None:
+        stage = self._stage(spec)
+        if stage is model.Stage.ABSENT:
             return base.Reading(spec, drift=f"{model.INSTALLED} is not there")
-        return base.Reading(dataclasses.replace(spec, domain=self._domain(spec)))
+        drift = "" if stage is model.Stage.DONE else model.UNFINISHED
+        return base.Reading(dataclasses.replace(spec, domain=self._domain(spec)), drift=drift)
 
     def update(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> base.Outputs:
         """Post-install again what lost it; what is installed is YunoHost's own to change."""
-        if self._file(new, model.INSTALLED) is None:
+        if self._stage(new) is model.Stage.ABSENT:
             return self.create(new)
         names = ("domain", "login", "password")
         changed = [name for name in names if getattr(old, name) != getattr(new, name)]
@@ -65,8 +84,10 @@ class PostInstallDriver:
                 f"{new.container} is post-installed already, and its {' and '.join(changed)} "
                 "changed since",
                 do="change it in YunoHost (yunohost domain main-domain, yunohost user update), or "
-                f"make the server anew: ./lab up {base.stack_of(new.owner)} --rebuild",
+                f"make the server anew: {_rebuild(new)}",
             )
+        if self._stage(new) is model.Stage.INTERRUPTED:
+            self._finish(new)
         return {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
@@ -75,15 +96,75 @@ class PostInstallDriver:
     def _domain(self, spec: model.PostInstallSpec) -> str:
         return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
 
-    def _run(self, spec: model.PostInstallSpec, what: job.Job, words: str) -> str:
-        done = shell.run(self._lxd, spec.project, spec.container, what)
+    def _stage(self, spec: model.PostInstallSpec) -> model.Stage:
+        """Return how far it is, by our own mark or YunoHost's record of what it did."""
+        if self._file(spec, model.INSTALLED) is None:
+            return model.Stage.ABSENT
+        if self._file(spec, model.MARK) is not None:
+            return model.Stage.DONE
+        listing = self._file(spec, model.RECORDS)
+        names = json.loads(listing)["metadata"] if listing else []
+        records = [
+            (self._file(spec, f"{model.RECORDS}/{name}") or b"").decode(errors="replace")
+            for name in names
+            if model.is_record(str(name))
+        ]
+        return model.stage(records)
+
+    def _finish(self, spec: model.PostInstallSpec) -> None:
+        """Do what an interrupted one left undone: its configurations, and its services."""
+        what = job.Job(script="yunohost tools regen-conf --force\n", timeout=spec.timeout)
+        self._run(spec, what, "yunohost tools regen-conf --force", aloud=True)
+        path, project = f"instances/{spec.container}/state", spec.project
+        for action in ("stop", "start"):
+            body = {"action": action, "timeout": STOP_SECONDS, "force": False}
+            self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 30)
+        argv = ["sh", "-c", "systemctl is-system-running --wait; true"]
+        self._lxd.execute(
+            spec.container, argv, project=project, timeout=BOOT_SECONDS, tell=lambda _said: None
+        )
+        self._write_mark(spec)
+
+    def _write_mark(self, spec: model.PostInstallSpec) -> None:
+        self._lxd.write_file(
+            f"instances/{spec.container}/files", b"", project=spec.project, file=model.MARK,
+            headers={"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0"},
+        )  # fmt: skip
+
+    def _demand_ours(self, spec: model.PostInstallSpec, login: str) -> None:
+        """Refuse a server that somebody else post-installed."""
+        if (domain := self._domain(spec)) != spec.domain:
+            raise errors.BadInputError(
+                f"{spec.container} is post-installed already, with the domain {domain}, not "
+                f"{spec.domain}",
+                do=f"say domain: {domain} of it in the stack file, or change it in YunoHost: "
+                f"yunohost domain main-domain; or, if somebody else did it: {_rebuild(spec)}",
+            )
+        asked = job.Job(script=f"getent passwd {login}\n", timeout=model.HELP_SECONDS)
+        if shell.run(self._lxd, spec.project, spec.container, asked).status != 0:
+            raise errors.BadInputError(
+                f"{spec.container} was post-installed by somebody else: it has no user {login}",
+                seen="before it is post-installed, whoever opens its page first may do so",
+                do=f"make it anew, and what is in it goes: {_rebuild(spec)}",
+            )
+
+    def _run(
+        self, spec: model.PostInstallSpec, what: job.Job, words: str, *, aloud: bool = False
+    ) -> str:
+        say = (
+            (self._say or exec_driver.to_terminal(spec.container, "yunohost")) if aloud else _quiet
+        )
+        done = shell.run(self._lxd, spec.project, spec.container, what, say)
         if done.status != 0:
             enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
             took = f"did not end within {what.timeout} s" if done.timed_out else "failed"
+            way_out = f"mend what it says, or look into it: {enter}; then run it again"
+            if model.cannot_go_on(done.tail()):
+                way_out = f"an interrupted one cannot go on; make the server anew: {_rebuild(spec)}"
             raise errors.CommandError(
                 f"`{words}` {took} in {spec.project}/{spec.container} on {self._where}",
                 seen=done.tail(),
-                do=f"mend what it says, or look into it: {enter}; then run it again",
+                do=way_out,
             )
         return done.stdout
 
@@ -101,3 +182,11 @@ class PostInstallDriver:
             return self._lxd.read_file(where, project=spec.project, file=path)
         except daemon.AbsentError:
             return None
+
+
+def _rebuild(spec: model.PostInstallSpec) -> str:
+    return f"./lab up {base.stack_of(spec.owner)} --rebuild {spec.container}"
+
+
+def _quiet(_line: str) -> None:
+    pass

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import re
 import shlex
+from collections.abc import Sequence
 from typing import ClassVar
 
 from providers import rules, wire
@@ -12,9 +14,16 @@ from providers.lxd.job import Job
 
 INSTALLED = "/etc/yunohost/installed"
 DOMAIN_FILE = "/etc/yunohost/current_host"
+# YunoHost touches INSTALLED in the middle, 70 seconds before its end. That it is whole, our mark
+# says after an exit status of 0, or its own record, which one by the web has too.
+MARK = "/etc/yunohost/.grappe-postinstalled"
+RECORDS = "/var/log/yunohost/operations"
+UNFINISHED = "its post-installation was interrupted: YunoHost's record of it has no success"
 # Who administers it where the version asks for no user.
 ADMIN = "admin"
 HELP_SECONDS = 60
+# Of a common name, by X.509.
+MAX_DOMAIN = 64
 # The password goes from standard input into the program's own list of arguments, inside the
 # process: no argv of any process shows it. Python 2 and 3, whichever YunoHost itself runs on.
 _PROGRAM = """\
@@ -28,6 +37,14 @@ path=$(command -v yunohost) || {{ echo "yunohost is not installed here" >&2; exi
 interpreter=$(head -n 1 "$path" | sed 's/^#! *//')
 exec $interpreter -c {program} "$path" {arguments}
 """
+
+
+class Stage(enum.Enum):
+    """How far a post-installation is."""
+
+    ABSENT = "absent"
+    INTERRUPTED = "interrupted"
+    DONE = "done"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,13 +83,41 @@ class PostInstallSpec(wire.Spec):
         """Return what is wrong with the values; the password is not shown."""
         checks = [
             ("container", self.container, rules.name(self.container)),
-            ("domain", self.domain, rules.domain(self.domain)),
+            ("domain", self.domain, domain_problem(self.domain)),
             ("login", self.login, rules.login(self.login)),
         ]
         found = wire.collect(checks)
         if not self.password or "\n" in self.password:
             found.append(wire.Mistake("password", "is empty, or has a line break in it."))
         return found
+
+
+def is_record(name: str) -> bool:
+    """Whether a file of YunoHost's records is that of a post-installation."""
+    return "tools_postinstall" in name and name.endswith(".yml") and not name.startswith(".")
+
+
+def stage(records: Sequence[str]) -> Stage:
+    """Return how far it is where INSTALLED is there; without any record it is taken for done.
+
+    Args:
+        records: What YunoHost wrote of each try, as YAML.
+
+    """
+    whole = any(re.search(r"^success: true$", text, re.MULTILINE) for text in records)
+    return Stage.DONE if whole or not records else Stage.INTERRUPTED
+
+
+def cannot_go_on(said: str) -> bool:
+    """Whether YunoHost refuses because an earlier try had made its user already."""
+    return bool(re.search(r"Username already exists|user .* already exists", said, re.IGNORECASE))
+
+
+def domain_problem(domain: str) -> str:
+    """Check the main domain of a YunoHost: its certificate's common name has at most 64 bytes."""
+    if len(domain) > MAX_DOMAIN:
+        return f"has {len(domain)} characters; a certificate takes {MAX_DOMAIN}. A shorter one?"
+    return rules.domain(domain)
 
 
 def takes_user(help_text: str) -> bool:
@@ -93,9 +138,14 @@ def arguments(help_text: str, spec: PostInstallSpec) -> list[str]:
     if "--username" in options:
         found += ["--username", spec.login]
     if "--fullname" in options:
-        found += ["--fullname", spec.login.capitalize()]
+        found += ["--fullname", full_name(spec.login)]
     wanted = ("--ignore-dyndns", "--force-diskspace", "--i-have-read-terms-of-services")
     return found + [option for option in wanted if option in options]
+
+
+def full_name(login: str) -> str:
+    """Return a full name that YunoHost takes: words of 1 to 30 letters, spaces between."""
+    return " ".join(word.capitalize()[:30] for word in re.split("[^a-z0-9]+", login) if word)
 
 
 def job(help_text: str, spec: PostInstallSpec) -> Job:

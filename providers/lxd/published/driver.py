@@ -169,13 +169,17 @@ class PublishedDriver:
                         )  # fmt: skip
         for path in model.EMPTIED:
             self._write(spec, path, b"", {"X-LXD-type": "file", "X-LXD-write": "overwrite"})
-        self._write(
-            spec, model.FIRST_BOOT_PATH, model.FIRST_BOOT.encode(),
-            {"X-LXD-type": "file", "X-LXD-mode": "0644"},
-        )  # fmt: skip
-        self._write(
-            spec, model.FIRST_BOOT_LINK, model.FIRST_BOOT_PATH.encode(), {"X-LXD-type": "symlink"}
-        )
+        for path, (content, mode) in model.WRITTEN.items():
+            self._make_folder(spec, path.rpartition("/")[0])
+            headers = {"X-LXD-type": "file", "X-LXD-mode": mode, "X-LXD-write": "overwrite"}
+            self._write(spec, path, content.encode(), headers)
+        for path, target in model.LINKED.items():
+            self._write(spec, path, target.encode(), {"X-LXD-type": "symlink"})
+
+    def _make_folder(self, spec: model.PublishedSpec, folder: str) -> None:
+        """Have a folder, which for LXD is no error where it is there."""
+        with contextlib.suppress(errors.DaemonError):
+            self._write(spec, folder, b"", {"X-LXD-type": "directory", "X-LXD-mode": "0755"})
 
     def _publish(self, spec: model.PublishedSpec) -> str:
         body = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -19,24 +20,44 @@ GENERALISED = {
 RUNNING = ("refuse", "stop", "restart")
 # Left empty, so that systemd makes a new one at the first boot.
 EMPTIED = ("/etc/machine-id",)
-FIRST_BOOT = """\
-# Made by Grappe: a clone makes its own ssh host keys at its first boot.
+HERE = pathlib.Path(__file__).parent
+_UNITS = "/etc/systemd/system"
+FIRST_BOOT = f"{_UNITS}/grappe-first-boot.service"
+# What a clone needs to become a server of its own: content and mode, by path.
+WRITTEN = {
+    "/usr/local/sbin/grappe-first-boot": ((HERE / "first-boot.sh").read_text(), "0755"),
+    "/usr/local/sbin/grappe-gateway": ((HERE / "gateway.sh").read_text(), "0755"),
+    FIRST_BOOT: (
+        """\
+# Made by Grappe: a clone makes its own keys and certificates at its first boot.
 [Unit]
-Description=Make this server's own ssh host keys
-Before=ssh.service sshd.service
+Description=Make this server's own keys and certificates
+Before=ssh.service sshd.service nginx.service postfix.service postsrsd.service
 ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
 
 [Service]
 Type=oneshot
-# Without RSA, whose keys take a second of a processor each.
-ExecStart=/usr/bin/ssh-keygen -q -t ecdsa -N "" -f /etc/ssh/ssh_host_ecdsa_key
-ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+ExecStart=/usr/local/sbin/grappe-first-boot
 
 [Install]
 WantedBy=multi-user.target
-"""
-FIRST_BOOT_PATH = "/etc/systemd/system/grappe-first-boot.service"
-FIRST_BOOT_LINK = "/etc/systemd/system/multi-user.target.wants/grappe-first-boot.service"
+""",
+        "0644",
+    ),
+    f"{_UNITS}/fail2ban.service.d/grappe.conf": (
+        """\
+# Made by Grappe.
+[Unit]
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+ExecStartPre=-/usr/local/sbin/grappe-gateway
+""",
+        "0644",
+    ),
+}
+LINKED = {f"{_UNITS}/multi-user.target.wants/grappe-first-boot.service": FIRST_BOOT}
 # Where it is, YunoHost is post-installed: a server of its own, and no image.
 INSTALLED = "/etc/yunohost/installed"
 
