@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from cli import environment, stack
-from providers import base, errors, wire
+from providers import base, errors, rules, wire
 from stacks import files, golden, kinds, lab_host, neighbours, settings, spec
 
 
@@ -40,7 +40,11 @@ def new(options: argparse.Namespace) -> int:
         planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
     except wire.Mistakes as mistakes:
         raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
-    if found := neighbours.problems(options.name, values, others):
+    found = neighbours.problems(options.name, values, others)
+    if options.login and (problem := rules.new_login(options.login)):
+        key = f"{settings.NAMESPACE}:login"
+        found.append(wire.Mistake(key, f"{wire.show(options.login)} {problem}"))
+    if found:
         raise errors.BadInputError(base.tell(found))
     path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
     try:

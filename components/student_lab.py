@@ -57,6 +57,7 @@ class StudentLab(pulumi.ComponentResource):
                     )
                     for item in lab.servers
                 ),
+                login=lab.login if lab.post_install else "",
                 workstation=lab.workstation,
                 relay=lab.tunnel.relay if lab.tunnel else "",
                 listens=tuple(

@@ -97,6 +97,13 @@ def login(value: str) -> str:
     """
     if not re.fullmatch(r"[a-z][a-z0-9_.]{0,31}", value):
         return "is not the name of a user. Small letters, digits, _ and ., at most 32."
+    return ""
+
+
+def new_login(value: str) -> str:
+    """Check the name of a user that YunoHost is yet to make; a lab that is up has what it has."""
+    if problem := login(value):
+        return problem
     if value in RESERVED_LOGINS:
         return f"is a name that YunoHost keeps for itself or the system. {value}_user?"
     return ""

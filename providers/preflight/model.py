@@ -59,6 +59,7 @@ class PreflightSpec(wire.Spec):
         default: The server that gets what is for no known domain, where one does.
         adopt: Whether routing by hand for its domains is to be taken over.
         servers: Its servers.
+        login: The administrator that a post-installation makes; empty without one.
         workstation: Where its hosts entries are, or `none`.
         relay: The relay of its tunnel, where it has one.
         listens: The ports that the relay is to listen on.
@@ -78,6 +79,7 @@ class PreflightSpec(wire.Spec):
     default: str = ""
     adopt: bool = False
     servers: tuple[PlannedServer, ...] = ()
+    login: str = ""
     workstation: str = "none"
     relay: str = ""
     listens: tuple[int, ...] = ()

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from providers import base, errors, wire
+from providers import base, errors, rules, wire
 from providers.hosts import gateway
 from providers.lxd import daemon
 from providers.preflight import look, losses, model
@@ -97,6 +97,8 @@ def _examine_host(spec: model.PreflightSpec, was: Mapping[str, Any]) -> Examined
     if was.get("lab") and was["lab"] != spec.lab:
         reason = f"{wire.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
         mistakes.append(wire.Mistake("grappe:id", reason))
+    if spec.login and not was and (problem := rules.new_login(spec.login)):
+        mistakes.append(wire.Mistake("grappe:login", f"{wire.show(spec.login)} {problem}"))
     if not mistakes:
         mistakes = _losses(spec, was, facts, host)
     address = spec.address or host.address
