@@ -14,12 +14,13 @@ from cli import labs, stack
 from providers import errors
 from providers.hosts import gateway
 from providers.lxd import daemon
+from providers.lxd.postinstall import driver as postinstall
+from providers.lxd.postinstall import model
 from views import check
 
 # How many students are looked at together.
 TOGETHER = 8
 LOOK_SECONDS = 60
-INSTALLED = "/etc/yunohost/installed"
 SICK, BLIND = 1, 2
 
 
@@ -83,7 +84,7 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
             server,
             {
                 "container": states.get(server.name, "absent"),
-                "installed": spec.post_install and _installed(lxd, spec.project, server.name),
+                **(_installed(lxd, spec.project, server.name) if spec.post_install else {}),
                 **ways.get(server.name, {}),
             },
             name,
@@ -126,9 +127,9 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _installed(lxd: daemon.Daemon, project: str, name: str) -> bool:
+def _installed(lxd: daemon.Daemon, project: str, name: str) -> dict[str, object]:
     try:
-        lxd.read_file(f"instances/{name}/files", project=project, file=INSTALLED)
-    except (daemon.AbsentError, errors.DaemonError):
-        return False
-    return True
+        stage = postinstall.stage_of(lxd, project, name)
+    except errors.DaemonError:
+        return {"installed": False}
+    return {"installed": stage is model.Stage.DONE, "stage": model.DRIFTS.get(stage, "")}

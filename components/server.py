@@ -187,6 +187,10 @@ class Server(pulumi.ComponentResource):
                 f"{name}-postinstall",
                 PostInstallSpec(
                     **place, name=server.name, domain=server.domain, login=lab.login, password="",
+                    resolver=lab.gateway,
+                    neighbours=tuple(
+                        item.domain for item in lab.servers if item.name != server.name
+                    ),
                 ),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=done),
                 container_id=container.container_id,

@@ -48,8 +48,8 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     Args:
         lab: Its lab.
         server: What it should be.
-        seen: `container` (LXD's state, or `absent`), `installed`, and where it was tried a
-            way's `{ok, seen}` by its name.
+        seen: `container` (LXD's state, or `absent`), `installed`, `stage` (how far it is, in words,
+            where that is not whole), and where it was tried a way's `{ok, seen}` by its name.
         stack: The stack's name.
 
     """
@@ -64,7 +64,7 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     if lab.post_install and server.state == "running":
         installed = "yes" if seen.get("installed") else "no"
         if installed == "no" and not wrong:
-            wrong.append("YunoHost is not post-installed")
+            wrong.append(str(seen.get("stage") or "YunoHost is not post-installed"))
     well = not wrong
     return Row(
         lab.student, server.name, container, **ways, installed=installed, well=well,

@@ -4,3 +4,21 @@ systemctl enable standin-first-boot nginx ssh 2>/dev/null
 rm -f /etc/ssl/private/standin.key /etc/ssl/certs/standin.crt /var/www/html/*
 # YunoHost 3 brings this user; 11.1 and later make one by the name that is given.
 id admin >/dev/null 2>&1 || useradd --create-home --shell /bin/bash admin
+# What YunoHost's installation leaves in an image, and no two servers may share.
+mkdir -p /usr/share/yunohost/ssl/ca /usr/share/yunohost/hooks/conf_regen \
+    /etc/yunohost/certs/yunohost.org /etc/fail2ban/jail.d /etc/dnsmasq.d
+cat > /usr/share/yunohost/hooks/conf_regen/02-ssl <<'HOOK'
+#!/usr/bin/env bash
+# A stand-in for YunoHost's: it makes an authority and a certificate where there are none.
+set -eu
+ssl=/usr/share/yunohost/ssl certs=/etc/yunohost/certs/yunohost.org
+mkdir -p "$ssl/ca"
+[ -f "$certs/ca.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+    -days 3650 -subj /CN=yunohost.org -keyout "$ssl/ca/cakey.pem" -out "$certs/ca.pem"
+[ -f "$certs/key.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes \
+    -days 730 -subj /CN=yunohost.org -keyout "$certs/key.pem" -out "$certs/crt.pem"
+chmod 0640 "$ssl/ca/cakey.pem" "$certs/key.pem"
+HOOK
+bash /usr/share/yunohost/hooks/conf_regen/02-ssl init
+head -c 18 /dev/urandom | base64 > /etc/postsrsd.secret
+chmod 0400 /etc/postsrsd.secret

@@ -63,7 +63,7 @@ BREAKS = {
     "lxc stop --force yuno2 --project grappe-tara": "the container is stopped, not running",
     "lxc exec yuno2 --project grappe-tara -- systemctl stop ssh.socket ssh": "ssh: ",
     "systemctl stop haproxy": "http: ",
-    "lxc exec yuno2 --project grappe-tara -- rm /etc/yunohost/installed": "not post-installed",
+    "lxc exec yuno2 --project grappe-tara -- rm /etc/yunohost/installed": "and it was post-installed",
     "iptables -t nat -F GRAPPE-DNAT": "ssh: ",
 }  # fmt: skip
 

@@ -10,7 +10,8 @@ from typing import Self
 
 import pytest
 
-from providers.hosts import gateway
+from providers.hosts import command, gateway
+from sandbox.trial import UP
 from tests.e2e.conftest import Desk, Project
 
 pytestmark = pytest.mark.sandbox
@@ -158,6 +159,78 @@ def test_a_lost_post_installation_is_seen_and_mended(
     project.up("hanna")
     assert "yuno2.hanna.grappe.test" in inside(lab_host, "yuno2", "cat /etc/yunohost/current_host")
     project.up("hanna", "--expect-no-changes")
+
+
+def test_an_interrupted_post_installation_is_finished(
+    project: Project, lab_host: gateway.Host
+) -> None:
+    """YunoHost's sign stands there in the middle; the next `up` does the rest, and says so."""
+    project.write("ines", 43, servers=[{"name": "yuno1"}], workstation="none")
+    project.up("ines")
+    inside(lab_host, "yuno1", "touch /run/standin-hold", "ines")
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ines")
+    engine = subprocess.Popen(
+        ["pulumi", *UP, "-s", "ines"], cwd=project.folder, env=project.env,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    there = "test -e /etc/yunohost/installed && echo there; true"
+    command.wait_until(
+        lambda: "there" in inside(lab_host, "yuno1", there, "ines"), what="installed", timeout=60
+    )
+    engine.kill()
+    engine.wait()
+    inside(lab_host, "yuno1", "pkill -f 'tools postinstall'; rm /run/standin-hold; true", "ines")
+    project.lab("preview", "ines")
+    said = project.lab("up", "ines")
+    assert "ines" in said
+    configured = inside(lab_host, "yuno1", "cat /etc/yunohost/configured", "ines")
+    assert "yuno1.ines.grappe.test\n" == configured
+    project.up("ines", "--expect-no-changes")
+    project.lab("down", "ines", "--yes")
+
+
+def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: gateway.Host) -> None:
+    """Its user is there and nothing else: only a new server helps; so with a stranger's."""
+    project.write("ivo", 44, servers=[{"name": "yuno1"}], workstation="none")
+    project.up("ivo")
+    inside(lab_host, "yuno1", "useradd ivo", "ivo")
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
+    said = " ".join(project.up("ivo", ok=False).split())
+    assert "Username already exists" in said
+    assert "./lab up ivo --rebuild yuno1" in said
+    project.lab("up", "ivo", "--yes", "--rebuild", "yuno1")
+    assert "ivo" in inside(lab_host, "yuno1", "getent passwd ivo", "ivo")
+    project.lab("down", "ivo", "--yes")
+
+
+def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: gateway.Host) -> None:
+    """Before it is post-installed, whoever opens the page may be its master."""
+    project.write("ivo", 44, servers=[{"name": "yuno1"}], workstation="none")
+    project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
+    project.up("ivo")
+    theirs = (
+        "yunohost tools postinstall --domain yuno1.ivo.grappe.test --username mallory "
+        "--fullname Mallory --password a-long-enough-one"
+    )
+    inside(lab_host, "yuno1", theirs, "ivo")
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
+    said = " ".join(project.up("ivo", ok=False).split())
+    assert "was post-installed by somebody else: it has no user ivo" in said
+    project.lab("down", "ivo", "--yes")
+
+
+def test_two_clones_share_no_secret(hanna: tuple[Project, Watch], lab_host: gateway.Host) -> None:
+    """Nothing that only root may read, or a group beside it, is the same in both."""
+    look = (
+        "find / -xdev -type f -size +0 \\( -perm 0600 -o -perm 0400 -o -perm 0640 -o -perm 0440 \\) "
+        "-not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -exec sha256sum {} + "
+    )
+    found = [set(inside(lab_host, name, look).splitlines()) for name in ("yuno1", "yuno2")]
+    allowed = ("/etc/sudoers", "/etc/shadow", "/etc/gshadow", "/var/cache/", "/var/log/",
+               "/etc/ssh/", "/var/lib/apt/", "/var/lib/dpkg/")  # fmt: skip
+    same = [line.split("  ", 1)[1] for line in found[0] & found[1]]
+    assert [] == [path for path in same if not path.startswith(allowed)]
+    assert "/etc/yunohost/certs/yunohost.org/key.pem" in " ".join(found[0])
 
 
 def test_a_password_that_yunohost_refuses(project: Project) -> None:

@@ -109,21 +109,29 @@ def test_a_domain_that_its_certificate_cannot_hold_is_refused() -> None:
     assert "" == model.domain_problem(domain[1:])
 
 
+WELL = "operation: tools_postinstall\nsuccess: true\n"
+
+
 @pytest.mark.parametrize(
-    ("records", "expected"),
+    ("records", "installed", "marked", "expected"),
     [
-        ([], model.Stage.DONE),
-        (["operation: tools_postinstall\nsuccess: true\n"], model.Stage.DONE),
-        (["operation: tools_postinstall\n"], model.Stage.INTERRUPTED),
-        (["success: false\n", "operation: x\nsuccess: true\n"], model.Stage.DONE),
-        (["success: false\nerror: 'success: true'\n"], model.Stage.INTERRUPTED),
+        ([], True, False, model.Stage.DONE),
+        ([WELL], True, False, model.Stage.DONE),
+        (["operation: tools_postinstall\n"], True, False, model.Stage.INTERRUPTED),
+        (["operation: tools_postinstall\n"], True, True, model.Stage.DONE),
+        (["success: false\n", WELL], True, False, model.Stage.DONE),
+        (["success: false\nerror: 'success: true'\n"], True, False, model.Stage.INTERRUPTED),
+        ([], False, False, model.Stage.ABSENT),
+        (["success: false\n"], False, False, model.Stage.ABSENT),
+        ([WELL], False, False, model.Stage.LOST),
+        ([], False, True, model.Stage.LOST),
     ],
 )
 def test_done_is_what_yunohost_recorded_as_a_success(
-    records: list[str], expected: model.Stage
+    records: list[str], installed: bool, marked: bool, expected: model.Stage
 ) -> None:
     """Its file `installed` is there in the middle already."""
-    assert expected is model.stage(records)
+    assert expected is model.stage(records, installed=installed, marked=marked)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from providers.lxd.postinstall import model
 
 STOP_SECONDS = 60
 BOOT_SECONDS = 180.0
+_RESTART_DNS = "systemctl try-restart dnsmasq || true\n"
 
 
 class PostInstallDriver:
@@ -53,11 +54,11 @@ class PostInstallDriver:
                 raise errors.CommandError(
                     f"{spec.container} was post-installed and has no {model.INSTALLED}"
                 )
-            self._write_mark(spec)
+            self._write(spec, model.MARK, b"")
+            self._write_names(spec)
             return {"user": login}
         self._demand_ours(spec, login)
-        if stage is model.Stage.INTERRUPTED:
-            self._finish(spec)
+        self._mend(spec, stage)
         return {"user": login}
 
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
@@ -68,12 +69,13 @@ class PostInstallDriver:
         stage = self._stage(spec)
         if stage is model.Stage.ABSENT:
             return base.Reading(spec, drift=f"{model.INSTALLED} is not there")
-        drift = "" if stage is model.Stage.DONE else model.UNFINISHED
+        drift = model.DRIFTS.get(stage, "")
         return base.Reading(dataclasses.replace(spec, domain=self._domain(spec)), drift=drift)
 
     def update(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> base.Outputs:
         """Post-install again what lost it; what is installed is YunoHost's own to change."""
-        if self._stage(new) is model.Stage.ABSENT:
+        stage = self._stage(new)
+        if stage is model.Stage.ABSENT:
             return self.create(new)
         names = ("domain", "login", "password")
         changed = [name for name in names if getattr(old, name) != getattr(new, name)]
@@ -86,8 +88,7 @@ class PostInstallDriver:
                 do="change it in YunoHost (yunohost domain main-domain, yunohost user update), or "
                 f"make the server anew: {_rebuild(new)}",
             )
-        if self._stage(new) is model.Stage.INTERRUPTED:
-            self._finish(new)
+        self._mend(new, stage)
         return {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
@@ -97,19 +98,14 @@ class PostInstallDriver:
         return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
 
     def _stage(self, spec: model.PostInstallSpec) -> model.Stage:
-        """Return how far it is, by our own mark or YunoHost's record of what it did."""
-        if self._file(spec, model.INSTALLED) is None:
-            return model.Stage.ABSENT
-        if self._file(spec, model.MARK) is not None:
-            return model.Stage.DONE
-        listing = self._file(spec, model.RECORDS)
-        names = json.loads(listing)["metadata"] if listing else []
-        records = [
-            (self._file(spec, f"{model.RECORDS}/{name}") or b"").decode(errors="replace")
-            for name in names
-            if model.is_record(str(name))
-        ]
-        return model.stage(records)
+        return stage_of(self._lxd, spec.project, spec.container)
+
+    def _mend(self, spec: model.PostInstallSpec, stage: model.Stage) -> None:
+        if stage is model.Stage.INTERRUPTED:
+            self._finish(spec)
+        elif stage is model.Stage.LOST:
+            self._write(spec, model.INSTALLED, b"")
+        self._write_names(spec)
 
     def _finish(self, spec: model.PostInstallSpec) -> None:
         """Do what an interrupted one left undone: its configurations, and its services."""
@@ -123,12 +119,24 @@ class PostInstallDriver:
         self._lxd.execute(
             spec.container, argv, project=project, timeout=BOOT_SECONDS, tell=lambda _said: None
         )
-        self._write_mark(spec)
+        self._write(spec, model.MARK, b"")
 
-    def _write_mark(self, spec: model.PostInstallSpec) -> None:
+    def _write_names(self, spec: model.PostInstallSpec) -> None:
+        """Have YunoHost's own DNS ask the bridge's of the lab's other servers."""
+        wanted = model.names_file(spec)
+        there = self._file(spec, model.NAMES_FOLDER)
+        if not spec.neighbours or there is None or self._file(spec, model.NAMES) == wanted:
+            return
+        self._write(spec, model.NAMES, wanted)
+        what = job.Job(script=_RESTART_DNS, timeout=model.HELP_SECONDS)
+        shell.run(self._lxd, spec.project, spec.container, what)
+
+    def _write(self, spec: model.PostInstallSpec, path: str, content: bytes) -> None:
+        headers = {"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0", "X-LXD-mode": "0644",
+                   "X-LXD-write": "overwrite"}  # fmt: skip
         self._lxd.write_file(
-            f"instances/{spec.container}/files", b"", project=spec.project, file=model.MARK,
-            headers={"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0"},
+            f"instances/{spec.container}/files", content, project=spec.project, file=path,
+            headers=headers,
         )  # fmt: skip
 
     def _demand_ours(self, spec: model.PostInstallSpec, login: str) -> None:
@@ -177,11 +185,30 @@ class PostInstallDriver:
         return found
 
     def _file(self, spec: model.PostInstallSpec, path: str) -> bytes | None:
-        try:
-            where = f"instances/{spec.container}/files"
-            return self._lxd.read_file(where, project=spec.project, file=path)
-        except daemon.AbsentError:
-            return None
+        return _read(self._lxd, spec.project, spec.container, path)
+
+
+def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
+    """Return how far a server's post-installation is, by our mark or YunoHost's own record."""
+    listing = _read(lxd, project, container, model.RECORDS)
+    names = json.loads(listing)["metadata"] if listing else []
+    records = [
+        (_read(lxd, project, container, f"{model.RECORDS}/{name}") or b"").decode(errors="replace")
+        for name in names
+        if model.is_record(str(name))
+    ]
+    return model.stage(
+        records,
+        installed=_read(lxd, project, container, model.INSTALLED) is not None,
+        marked=_read(lxd, project, container, model.MARK) is not None,
+    )
+
+
+def _read(lxd: daemon.Daemon, project: str, container: str, path: str) -> bytes | None:
+    try:
+        return lxd.read_file(f"instances/{container}/files", project=project, file=path)
+    except daemon.AbsentError:
+        return None
 
 
 def _rebuild(spec: model.PostInstallSpec) -> str:

@@ -17,8 +17,10 @@ DOMAIN_FILE = "/etc/yunohost/current_host"
 # YunoHost touches INSTALLED in the middle, 70 seconds before its end. That it is whole, our mark
 # says after an exit status of 0, or its own record, which one by the web has too.
 MARK = "/etc/yunohost/.grappe-postinstalled"
+# Without a dot in its name, which dnsmasq's default leaves out; `regen-conf` leaves it alone.
+NAMES = "/etc/dnsmasq.d/grappe"
+NAMES_FOLDER = "/etc/dnsmasq.d"
 RECORDS = "/var/log/yunohost/operations"
-UNFINISHED = "its post-installation was interrupted: YunoHost's record of it has no success"
 # Who administers it where the version asks for no user.
 ADMIN = "admin"
 HELP_SECONDS = 60
@@ -45,6 +47,14 @@ class Stage(enum.Enum):
     ABSENT = "absent"
     INTERRUPTED = "interrupted"
     DONE = "done"
+    # YunoHost's own sign of it was removed.
+    LOST = "lost"
+
+
+DRIFTS = {
+    Stage.INTERRUPTED: "its post-installation was interrupted: YunoHost records no success of it",
+    Stage.LOST: f"{INSTALLED} is not there, and it was post-installed",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,6 +69,8 @@ class PostInstallSpec(wire.Spec):
         login: The administrator, where the version makes one; `admin` where it does not.
         password: The administrator's password.
         timeout: Seconds that it may take.
+        resolver: The bridge's DNS, which knows the lab's domains; YunoHost's own asks it of them.
+        neighbours: The domains of the lab's other servers.
     """
 
     MARKED: ClassVar[bool] = False
@@ -73,6 +85,8 @@ class PostInstallSpec(wire.Spec):
     login: str = ADMIN
     container_id: str = ""
     timeout: int = 1800
+    resolver: str = ""
+    neighbours: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -92,19 +106,29 @@ class PostInstallSpec(wire.Spec):
         return found
 
 
+def names_file(spec: PostInstallSpec) -> bytes:
+    """Return what YunoHost's dnsmasq reads of the lab's other servers."""
+    lines = [f"server=/{domain}/{spec.resolver}\n" for domain in spec.neighbours if spec.resolver]
+    return "".join(["# Made by Grappe: the lab's other servers.\n", *lines]).encode()
+
+
 def is_record(name: str) -> bool:
     """Whether a file of YunoHost's records is that of a post-installation."""
     return "tools_postinstall" in name and name.endswith(".yml") and not name.startswith(".")
 
 
-def stage(records: Sequence[str]) -> Stage:
-    """Return how far it is where INSTALLED is there; without any record it is taken for done.
+def stage(records: Sequence[str], *, installed: bool, marked: bool) -> Stage:
+    """Return how far a post-installation is.
 
     Args:
         records: What YunoHost wrote of each try, as YAML.
+        installed: Whether `INSTALLED` is there; without a mark or a record it is taken for done.
+        marked: Whether our `MARK` is there.
 
     """
-    whole = any(re.search(r"^success: true$", text, re.MULTILINE) for text in records)
+    whole = marked or any(re.search(r"^success: true$", text, re.MULTILINE) for text in records)
+    if not installed:
+        return Stage.LOST if whole else Stage.ABSENT
     return Stage.DONE if whole or not records else Stage.INTERRUPTED
 
 
