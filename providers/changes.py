@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from providers import wire
@@ -98,9 +98,9 @@ def _drift(
     """Return what is not as it was made, in words; a secret's value is not among them."""
     named = {field.name for field in dataclasses.fields(kind)}
     found = sorted(
-        f"{name} is {_shown(actual.get(name))}, not {_shown(was.get(name))}"
+        words
         for name in named - kind.SECRETS - set(wire.MARKS)
-        if was.get(name) != actual.get(name)
+        for words in _difference(name, was.get(name), actual.get(name))
     )
     found += sorted(
         f"{name} was changed" for name in kind.SECRETS if was.get(name) != actual.get(name)
@@ -108,6 +108,19 @@ def _drift(
     if was.get("incarnation") != actual.get("incarnation"):
         found.append("another run, with another state, has taken it over")
     return (*found, *(line for line in told.splitlines() if line.strip()))
+
+
+def _difference(name: str, was: object, now: object) -> Iterator[str]:
+    """Yield what differs, in words: of a group of settings only those that do."""
+    if isinstance(was, Mapping) and isinstance(now, Mapping):
+        for key in was.keys() | now.keys():
+            yield from _difference(f"{name}.{key}", was.get(key), now.get(key))
+    elif was != now and now is None:
+        yield f"{name} is not set, and was {_shown(was)}"
+    elif was != now and was is None:
+        yield f"{name} is {_shown(now)}, and was not set"
+    elif was != now:
+        yield f"{name} is {_shown(now)}, not {_shown(was)}"
 
 
 def _shown(value: object) -> str:

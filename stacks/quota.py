@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
+from providers.lxd import values
 from stacks import settings
 
-# LXD's units: of 1000 and of 1024.
-_UNITS = {
-    "": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
-    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
-}  # fmt: skip
 # Where a server says how much it asks for, and an example.
 _SAID = {
     "cpu": ("limits.cpu", "2"), "memory": ("limits.memory", "1GiB"), "disk": ("disk", "5GiB"),
 }  # fmt: skip
-_SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
 
 
 class Asking(Protocol):
@@ -34,19 +28,6 @@ class Asking(Protocol):
     @property
     def volumes(self) -> tuple[settings.VolumeSettings, ...]:
         """Its volumes."""
-
-
-def size(text: str) -> int | None:
-    """Return how many bytes a size is, as LXD writes it; None where it is none."""
-    match = _SIZE.fullmatch(text)
-    if not match or match.group(2) not in _UNITS:
-        return None
-    return int(match.group(1)) * _UNITS[match.group(2)]
-
-
-def size_problem(text: str) -> str:
-    """Return what is wrong with a size, or nothing."""
-    return "" if size(text) else "is not a size, as 512MiB or 5GiB."
 
 
 def config(quota: settings.QuotaSettings) -> dict[str, str]:
@@ -75,9 +56,9 @@ def problems(
         text = getattr(quota, key)
         if not text:
             continue
-        allowed = size(text)
+        allowed = values.size(text)
         if not allowed:
-            yield f"quota.{key}", text, size_problem(text)
+            yield f"quota.{key}", text, values.problem_of_size(text)
             continue
         sizes = [_asked(server, key) for server in servers]
         yield from _against(key, text, allowed, sizes)
@@ -85,8 +66,8 @@ def problems(
 
 def _asked(server: Asking, key: str) -> int | None:
     if key == "memory":
-        return size(server.limits.get("memory", ""))
-    parts = [size(server.disk), *(size(volume.size) for volume in server.volumes)]
+        return values.size(server.limits.get("memory", ""))
+    parts = [values.size(server.disk), *(values.size(volume.size) for volume in server.volumes)]
     known = [part for part in parts if part]
     return sum(known) if len(known) == len(parts) else None
 
@@ -118,6 +99,6 @@ def _sum(key: str, values: Sequence[int]) -> str:
 
 def _short(value: int) -> str:
     for unit in ("TiB", "GiB", "MiB", "KiB"):
-        if value >= _UNITS[unit]:
-            return f"{value / _UNITS[unit]:g}{unit}"
+        if value >= values.UNITS[unit]:
+            return f"{value / values.UNITS[unit]:g}{unit}"
     return f"{value}B"

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from providers import rules, wire
+from providers.lxd import values
 from providers.lxd.container import model as container
-from stacks import allocation, quota, recipe, settings
+from stacks import allocation, recipe, settings
 
 # Ports of the lab host that are its own on every lab host: sshd and HAProxy.
 HOST_PORTS = (22, 80, 443)
@@ -48,9 +49,9 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
             address=server.address or allocation.address(number, place),
             image=server.image or given.image,
             state=server.state,
-            limits={**given.limits, **server.limits},
+            limits=_present({**given.limits, **server.limits}),
             disk=server.disk or given.disk,
-            config={**given.config, **server.config},
+            config=_present({**given.config, **server.config}),
             devices={**server.devices, **_volume_devices(server.volumes)},
             volumes=server.volumes,
             snapshots=server.snapshots,
@@ -61,6 +62,11 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
         )
         for place, server in enumerate(given.servers)
     )
+
+
+def _present(settings_of: Mapping[str, str]) -> dict[str, str]:
+    """Return what is set: for LXD an empty text is no setting."""
+    return {key: value for key, value in settings_of.items() if value}
 
 
 def mistakes(
@@ -111,9 +117,14 @@ def setting_problem(group: str, key: str, value: str) -> str:
     """Return what is wrong with a setting of LXD's, of a lab or of a server."""
     if not all(c.isalnum() or c in "._-" for c in key) or not key.isascii():
         return f"cannot be set: its key is not one of LXD's {group}."
-    if not value.isprintable():
+    # A text for cloud-init has lines; nothing of LXD's has other control characters.
+    if not value.translate({10: None, 9: None}).isprintable():
         return "has control characters in it."
-    return ""
+    if not value:
+        # An empty text is what LXD calls absent.
+        return ""
+    judge = values.problem_of_limit if group == "limits" else values.problem_of_config
+    return judge(key, value)
 
 
 def _twice(field: str, values: list[Any]) -> list[wire.Mistake]:
@@ -189,8 +200,13 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
         key = f"{where}.volumes[{place}]"
         checks.append((f"{key}.name", volume.name, rules.name(volume.name)))
         checks.append((f"{key}.path", volume.path, rules.path(volume.path)))
+        checks.append((f"{key}.pool", volume.pool, rules.name(volume.pool)))
+        if volume.size:
+            checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))
+    if asked.target:
+        checks.append((f"{where}.target", asked.target, rules.name(asked.target)))
     if asked.disk:
-        checks.append((f"{where}.disk", asked.disk, quota.size_problem(asked.disk)))
+        checks.append((f"{where}.disk", asked.disk, values.problem_of_size(asked.disk)))
     if asked.publish:
         checks.append((f"{where}.publish", asked.publish, rules.alias(asked.publish)))
     if asked.ephemeral and asked.publish:

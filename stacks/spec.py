@@ -8,6 +8,7 @@ from typing import Any
 
 from providers import rules, wire
 from providers.hosts import url
+from providers.lxd import values
 from providers.lxd.postinstall import model as postinstall
 from stacks import allocation, quota, server, settings, tunnel
 
@@ -154,7 +155,7 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
         problem = f"is not one of the servers: {', '.join(names)}."
         checks.append(("default", given.default, problem))
     if given.disk:
-        checks.append(("disk", given.disk, quota.size_problem(given.disk)))
+        checks.append(("disk", given.disk, values.problem_of_size(given.disk)))
     checks.append(("pool", given.pool, rules.name(given.pool)))
     checks += quota.problems(given.quota, lab.servers)
     checks += tunnel.problems(given.tunnel, names)

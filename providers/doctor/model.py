@@ -16,9 +16,9 @@ from providers.nat import by_hand as nat_by_hand
 OWNER = "user.grappe.owner"
 # A disk or a memory of which less is free is a finding.
 FREE_PART = 0.1
-# How many inotify instances a server has, as counted in one of the stand-in's; of fewer servers
-# that there is room for is a finding.
-SERVER_INOTIFY, FEW_SERVERS = 10, 2
+# How many inotify instances a server has, as counted in a real YunoHost 12.1; room for fewer
+# servers than this is a finding.
+SERVER_INOTIFY, FEW_SERVERS = 25, 2
 DAY = 86400
 CERTIFICATE_DAYS = 14
 DNAT = "GRAPPE-DNAT"

@@ -54,7 +54,7 @@ def test_nothing_differs() -> None:
         (dict(there={"state": "stopped"}), {"state", "drift"}, set(),
          ('state is "stopped", not "running"',)),
         (dict(there={"limits": {"memory": "2GiB"}}, wished={"limits": {"memory": "2GiB"}}),
-         {"drift"}, set(), ("limits is {'memory': '2GiB'}, not {}",)),
+         {"drift"}, set(), ('limits.memory is "2GiB", and was not set',)),
         (dict(drift="it never became ready"), {"drift"}, set(), ("it never became ready",)),
         (dict(remake="it is marked so"), {"generation"}, {"generation"}, ()),
         (dict(there={"incarnation": "second"}), {"drift"}, set(),

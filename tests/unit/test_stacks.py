@@ -145,7 +145,7 @@ MISTAKES = {
     "interface": [("eth0; reboot", "is not the name of an interface"), ("x" * 16, "At most 15")],
     "default": [("nobody", "is not one of the servers: yuno1, yuno2")],
     "limits": [({"a b": "1"}, "its key is not one of LXD's limits"), ({"cpu": 1}, "is not a text")],
-    "config": [({"a": "x\ny"}, "has control characters")],
+    "config": [({"user.a": "x\x1by"}, "has control characters"), ({"a": "x"}, "is not a setting of LXD")],
     "servers": [([], "1 to 10"), ([{"name": f"s{n}"} for n in range(11)], "1 to 10"),
                 ([{"name": "a", "image": "x y"}], "is not an image"),
                 ([{"name": "a", "state": "on"}], "running or stopped"),
@@ -157,7 +157,13 @@ MISTAKES = {
                 ([{"name": "a", "devices": {"x": {"type": "dsk"}}}], "is not a type of device"),
                 ([{"name": "a", "devices": {"x": {"type": "disk"}}}], "a disk has one"),
                 ([{"name": "a", "devices": {"eth0": {"type": "none"}}}], "Grappe's own"),
-                ([{"name": "a", "volumes": [{"name": "v", "path": "x"}]}], "is not a path")],
+                ([{"name": "a", "volumes": [{"name": "v", "path": "x"}]}], "is not a path"),
+                ([{"name": "a", "volumes": [{"name": "v", "path": "/x", "size": "lots"}]}],
+                 "is not a size"),
+                ([{"name": "a", "target": "a b"}], "has a space"),
+                ([{"name": "a", "limits": {"memory": "2G"}}], '"2GiB", or "2GB"?'),
+                ([{"name": "a", "config": {"boot.autostart": "oui"}}], "true or false"),
+                ([{"name": "a", "devices": {"x": {"type": "none", "a": "b\nc"}}}], "control")],
     "login": [("Root!", "is not the name of a user")],
 }  # fmt: skip
 
@@ -299,3 +305,9 @@ def test_a_tunnel_says_little() -> None:
     (http, https) = parse(tunnel={"relay": "ssh://root@relay"}).tunnel.forwards  # type: ignore[union-attr]
     assert [(8080, 80), (8443, 443)] == [(f.listen, f.port) for f in (http, https)]
     assert parse().tunnel is None
+
+
+def test_an_empty_text_is_no_setting() -> None:
+    """As for LXD; it would read as drift for ever."""
+    lab = parse(config={"user.course": "", "user.note": "a"}, limits={"memory": ""})
+    assert ({"user.note": "a"}, {}) == (lab.servers[0].config, lab.servers[0].limits)

@@ -110,6 +110,9 @@ def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str,
     kind = device.get("type", "")
     if kind not in NEEDED_BY_DEVICE:
         yield ".type", kind, f"is not a type of device: {', '.join(NEEDED_BY_DEVICE)}."
+    for key, value in device.items():
+        if not value.isprintable():
+            yield f".{key}", value, "has control characters in it."
     for key in NEEDED_BY_DEVICE.get(kind, ()):
         if not device.get(key):
             yield f".{key}", "", f"is missing: a {kind} has one."

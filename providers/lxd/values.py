@@ -1,0 +1,115 @@
+"""What values LXD takes for the settings that labs use; pure.
+
+A table of LXD's own documentation (instance options, 5.0); a key that is not in it and begins as
+one of LXD's is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+
+# LXD's units: of 1000 and of 1024.
+UNITS = {
+    "": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
+    "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
+}  # fmt: skip
+_SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
+# As people write it: 2G, 300 Mo, 5gb.
+_MEANT = re.compile(r"(\d+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
+_BOOLEANS = {"true", "false", "1", "0", "yes", "no", "on", "off"}
+# What LXD's instance options begin with.
+PREFIXES = ("boot.", "cloud-init.", "environment.", "linux.", "migration.", "nvidia.", "raw.",
+            "security.", "snapshots.", "user.")  # fmt: skip
+
+Judge = Callable[[str], str]
+
+
+def size(text: str) -> int | None:
+    """Return how many bytes a size is, as LXD writes it; None where it is none."""
+    match = _SIZE.fullmatch(text)
+    if not match or match.group(2) not in UNITS:
+        return None
+    return int(match.group(1)) * UNITS[match.group(2)]
+
+
+def problem_of_size(text: str) -> str:
+    """Return what is wrong with a size, with what may be meant; or nothing."""
+    if size(text):
+        return ""
+    meant = _MEANT.fullmatch(text.strip())
+    if not meant:
+        return "is not a size, as 512MiB or 5GiB."
+    number, unit = meant.group(1), meant.group(2).upper().replace("K", "k")
+    binary = unit.upper() + "iB"
+    return f'is not a size as LXD writes it: "{number}{binary}", or "{number}{unit}B"?'
+
+
+def _memory(text: str) -> str:
+    if re.fullmatch(r"(100|[1-9]?\d)%", text):
+        return ""
+    return problem_of_size(text)
+
+
+def _cpus(text: str) -> str:
+    if re.fullmatch(r"[1-9]\d*|\d+(-\d+)?(,\d+(-\d+)?)+|\d+-\d+", text):
+        return ""
+    return 'is not a number of processors, or which: "2", "0-3", "0,2".'
+
+
+def _allowance(text: str) -> str:
+    if re.fullmatch(r"([1-9]?\d|100)%|\d+ms/\d+ms", text):
+        return ""
+    return 'is not a share of the processors: "50%", or "25ms/100ms".'
+
+
+def _boolean(text: str) -> str:
+    return "" if text.lower() in _BOOLEANS else "is not true or false."
+
+
+def _whole(text: str) -> str:
+    return "" if re.fullmatch(r"-?\d+", text) else "is not a whole number."
+
+
+def _priority(text: str) -> str:
+    return "" if re.fullmatch(r"\d|10", text) else "is not a priority. 0 to 10."
+
+
+def _one_of(*words: str) -> Judge:
+    def judge(text: str) -> str:
+        return "" if text in words else f"is not one of {', '.join(words)}."
+
+    return judge
+
+
+LIMITS: Mapping[str, Judge] = {
+    "memory": _memory, "memory.enforce": _one_of("hard", "soft"), "memory.swap.priority": _priority,
+    "memory.swap": lambda text: _boolean(text) and _memory(text),
+    "cpu": _cpus, "cpu.allowance": _allowance, "cpu.priority": _priority,
+    "processes": _whole, "disk.priority": _priority, "network.priority": _priority,
+}  # fmt: skip
+CONFIG: Mapping[str, Judge] = {
+    "boot.autostart": _boolean, "boot.autostart.delay": _whole, "boot.autostart.priority": _whole,
+    "boot.stop.priority": _whole, "boot.host_shutdown_timeout": _whole,
+    "security.nesting": _boolean, "security.privileged": _boolean,
+    "security.protection.shift": _boolean, "security.idmap.isolated": _boolean,
+    "security.syscalls.intercept.mknod": _boolean, "security.syscalls.intercept.setxattr": _boolean,
+    "security.devlxd": _boolean, "nvidia.runtime": _boolean, "migration.stateful": _boolean,
+}  # fmt: skip
+
+
+def problem_of_limit(key: str, value: str) -> str:
+    """Return what is wrong with a limit, its key behind `limits.`; or nothing."""
+    judge = LIMITS.get(key)
+    return judge(value) if judge else ""
+
+
+def problem_of_config(key: str, value: str) -> str:
+    """Return what is wrong with a setting of an instance; or nothing."""
+    if key == "security.protection.delete" and value.lower() in {"true", "1", "yes", "on"}:
+        return "keeps Grappe from removing the server: leave it out."
+    if judge := CONFIG.get(key):
+        return judge(value)
+    if not key.startswith(PREFIXES):
+        return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"
+    return ""

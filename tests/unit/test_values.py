@@ -1,0 +1,53 @@
+"""What LXD takes, and what people write."""
+
+from __future__ import annotations
+
+import pytest
+
+from providers.lxd import values
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("512MiB", ""), ("5GiB", ""), ("1000", ""), ("2G", '"2GiB", or "2GB"?'),
+     ("300 Mo", '"300MiB", or "300MB"?'), ("5gb", '"5GiB", or "5GB"?'), ("2 Gio", '"2GiB"'),
+     ("64k", '"64KiB", or "64kB"?'), ("lots", "is not a size, as 512MiB"), ("0", "is not a size"),
+     ("-1GiB", "is not a size"), ("1,5GiB", "is not a size"), ("", "is not a size")],
+)  # fmt: skip
+def test_a_size_with_what_may_be_meant(text: str, words: str) -> None:
+    """LXD's own units pass; a teacher's are turned into them."""
+    found = values.problem_of_size(text)
+    assert words in found
+    assert bool(words) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("memory", "50%", ""), ("memory", "2G", "2GiB"), ("memory", "150%", "is not a size"),
+     ("cpu", "2", ""), ("cpu", "0-3", ""), ("cpu", "0,2", ""), ("cpu", "two", "processors"),
+     ("cpu", "0", "processors"), ("cpu.allowance", "50%", ""), ("cpu.allowance", "half", "50%"),
+     ("cpu.allowance", "25ms/100ms", ""), ("processes", "500", ""), ("processes", "many", "whole"),
+     ("memory.swap", "false", ""), ("memory.swap", "1GiB", ""), ("memory.swap", "x", "size"),
+     ("memory.enforce", "soft", ""), ("memory.enforce", "mild", "hard, soft"),
+     ("disk.priority", "11", "0 to 10"), ("kernel.nofile", "9", "")],
+)  # fmt: skip
+def test_a_limit(key: str, value: str, words: str) -> None:
+    """Those that labs use are judged, others are passed on."""
+    found = values.problem_of_limit(key, value)
+    assert words in found
+    assert bool(words) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [("boot.autostart", "true", ""), ("boot.autostart", "oui", "true or false"),
+     ("boot.autostart.priority", "9", ""), ("boot.autostart.priority", "high", "whole number"),
+     ("security.nesting", "yes", ""), ("user.course", "tp1", ""), ("raw.lxc", "x=1", ""),
+     ("security.protection.delete", "true", "keeps Grappe from removing"),
+     ("memory", "2GiB", "is not a setting of LXD's"), ("nonsense.key", "1", "is not a setting")],
+)  # fmt: skip
+def test_a_setting(key: str, value: str, words: str) -> None:
+    """What LXD would refuse in the middle of an up."""
+    found = values.problem_of_config(key, value)
+    assert words in found
+    assert bool(words) is bool(found)
