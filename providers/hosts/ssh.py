@@ -12,6 +12,7 @@ goes on with that connection where it stands by then. It ends with the last of t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import hashlib
 import os
 import pathlib
@@ -32,6 +33,8 @@ CONNECT_SECONDS = 15
 # What ssh itself exits with when the connection, not the command, failed.
 CONNECTION_FAILED = 255
 END_OF_IDENTITY = "grappe-ready"
+# Before the first word of a program: a login may print a greeting of its own.
+BEGIN = "grappe-begins"
 CONTROL = "control"
 # How long a connection that was made ahead stays when nobody uses it any more.
 IDLE_SECONDS = 2
@@ -84,29 +87,30 @@ class Ssh:
 
     def open(self) -> gateway.Identity:
         """Start the connection and read who is at the other end."""
-        script = f"{gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
+        script = f"echo {BEGIN}; {gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
         log = self._folder / "log"
         with log.open("wb") as errors_of_ssh:
-            self._holder = command.start([*self._ssh("auto"), "--", script], errors_of_ssh)
+            self._holder = command.start(
+                [*self._ssh("auto"), "--", shlex.join(["exec", "sh", "-c", script])], errors_of_ssh
+            )
         said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
         if said is None:
             seen = log.read_text(errors="replace").strip()
             self.close()
             raise _unreachable(self._where, seen)
-        return gateway.read_identity(said)
+        return gateway.read_identity(_after_greeting(said))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
         """Run argv on the host; a shell over there splits the words we quote here."""
-        done = command.execute(
-            [*self._ssh("no"), "--", shlex.join(argv)], stdin=stdin, timeout=timeout
-        )
+        done = command.execute([*self._ssh("no"), "--", _begun(argv)], stdin=stdin, timeout=timeout)
+        done = dataclasses.replace(done, stdout=_after_greeting(done.stdout))
         if done.status == CONNECTION_FAILED and not self.alive:
             raise errors.HostError(f"the connection to {self._where} was lost", seen=done.tail())
         return done
 
     def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start argv on the host."""
-        return command.start([*self._ssh("no"), "--", shlex.join(argv)], log)
+        return command.start([*self._ssh("no"), "--", _begun(argv)], log)
 
     @property
     def alive(self) -> bool:
@@ -164,7 +168,18 @@ class Ssh:
                 f"{self._where}: {path} cannot be reached with sudo",
                 do="allow the login `sudo -n`, or add it to the group of the socket",
             )
-        return said.strip()
+        return _after_greeting(said).strip()
+
+
+def _begun(argv: Sequence[str]) -> str:
+    """Return the words for the shell of the login, whichever it is."""
+    return shlex.join(["exec", "sh", "-c", f'echo {BEGIN}; exec "$@"', "sh", *argv])
+
+
+def _after_greeting(said: str) -> str:
+    """Return what a program said, without what the login's own files printed before."""
+    before, begin, rest = said.partition(f"{BEGIN}\n")
+    return rest if begin else before
 
 
 def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> str | None:

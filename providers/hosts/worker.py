@@ -175,6 +175,9 @@ class Worker:
         """Hand each answer to who waits for it; where there will be none, say so."""
         with contextlib.suppress(OSError, ValueError):
             for line in self._process.stdout or ():
+                if not line.startswith(b'{"id"'):
+                    # A login may print a greeting of its own before the first answer.
+                    continue
                 answer = json.loads(line)
                 # One that was given up has nobody waiting.
                 if waiting := self._waiting.get(answer["id"]):
