@@ -83,6 +83,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def configure(self, req: dynamic.ConfigureRequest) -> None:
         """Prepare the process that serves this provider, and those after it."""
+        run.note_lab(str(req.config.get("grappe:id") or ""))
         if not _prepared.acquire(blocking=False):
             return
         watch.end_with_engine()
@@ -169,7 +170,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Return what is really there, on the host where it was made."""
-        spec = self._decode(props)
+        spec = self._recorded(props)
         host, reading = _spoken(
             lambda: self._act(spec, lambda driver: driver.read(spec), props=props)
         )
@@ -195,7 +196,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         A replacement that the engine decides on makes first and deletes then; what its create
         took over carries another incarnation, and stays.
         """
-        spec = self._decode(props)
+        spec = self._recorded(props)
         destroys = run.destroys(spec.owner)
 
         def act(driver: Driver[S]) -> None:
@@ -225,6 +226,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
         """Return what is there, on the host where it was made."""
         return _spoken(lambda: self._act(spec, lambda driver: driver.read(spec), props=olds))[1]
+
+    def _recorded(self, properties: Mapping[str, Any]) -> S:
+        """Return what a state has; one that is older than the lab's id is that lab's."""
+        spec = self._decode(properties)
+        return spec if spec.lab else dataclasses.replace(spec, lab=run.lab())
 
     def _decode(self, properties: Mapping[str, Any]) -> S:
         known = {field.name for field in dataclasses.fields(self.spec)}

@@ -20,9 +20,24 @@ def note_check(owner: str) -> None:
     _checked.add(owner)
 
 
+# The id that the stack's configuration gives the lab.
+_lab: list[str] = []
+
+
+def note_lab(lab: str) -> None:
+    """Note the id of the lab that this run is of."""
+    _lab[:] = [lab]
+
+
+def lab() -> str:
+    """Return the id of the lab that this run is of; empty where it has none."""
+    return _lab[0] if _lab else ""
+
+
 def begin() -> None:
     """Forget what an earlier run of the engine was, in a process that serves several."""
     _checked.clear()
+    _lab.clear()
 
 
 def destroys(owner: str) -> bool:

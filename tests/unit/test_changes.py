@@ -265,3 +265,14 @@ def test_another_machine_under_the_url_is_an_error(provider: Any) -> None:
     """Nobody's word is taken for what is gone."""
     with pytest.raises(errors.HostError, match="is another machine"):
         provider.diff("x", {**STATE, "machine_id": "m9"}, INPUTS)
+
+
+def test_a_state_that_is_older_than_the_id_is_that_labs(
+    provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has is read and removed by the id that the stack's configuration gives."""
+    monkeypatch.setattr(run, "command", lambda: "destroy")
+    run.note_lab("alicealice01")
+    provider.delete("x", {**STATE, "lab": ""})
+    assert ["sweep", "delete"] == provider.fake.done
+    assert "alicealice01" == provider.read("x", {**STATE, "lab": ""}).outs["lab"]
