@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import pathlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -212,6 +213,9 @@ def clean(world: World) -> Iterator[World]:
 def purge(world: RealWorld) -> None:
     """Remove every fragment of the suite."""
     for kind in KINDS.values():
-        for name in world.list(f"/var/lib/grappe/{kind.folder}/fragments"):
-            owner, _, short = name.removesuffix(".json").replace("+", "/").rpartition("/")
-            world.driver(kind).delete(kind.make(world.url, short, owner))
+        folder = f"/var/lib/grappe/{kind.folder}/fragments"
+        for name in world.list(folder):
+            held = json.loads(world.read(f"{folder}/{name}"))
+            owner, _, short = held["id"].rpartition("/")
+            spec = kind.make(world.url, short, owner, lab=held.get("lab", ""))
+            world.driver(kind).delete(spec)

@@ -165,7 +165,7 @@ def test_an_interrupted_post_installation_is_finished(
     project: Project, lab_host: gateway.Host
 ) -> None:
     """YunoHost's sign stands there in the middle; the next `up` does the rest, and says so."""
-    project.write("ines", 43, servers=[{"name": "yuno1"}], workstation="none")
+    project.write("ines", 46, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ines")
     inside(lab_host, "yuno1", "touch /run/standin-hold", "ines")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ines")
@@ -191,7 +191,7 @@ def test_an_interrupted_post_installation_is_finished(
 
 def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: gateway.Host) -> None:
     """Its user is there and nothing else: only a new server helps; so with a stranger's."""
-    project.write("ivo", 44, servers=[{"name": "yuno1"}], workstation="none")
+    project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ivo")
     inside(lab_host, "yuno1", "useradd ivo", "ivo")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
@@ -205,7 +205,7 @@ def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: gat
 
 def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: gateway.Host) -> None:
     """Before it is post-installed, whoever opens the page may be its master."""
-    project.write("ivo", 44, servers=[{"name": "yuno1"}], workstation="none")
+    project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
     project.up("ivo")
     theirs = (
