@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import hashlib
 import json
@@ -288,13 +289,24 @@ def _digest(path: pathlib.Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _printing(content: bytes) -> str:
+    """Return what prints a file in a shell; what is no text travels as base64."""
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        return f"printf '%s' {base64.b64encode(content).decode()} | base64 -d"
+    return f"printf '%s' {shlex.quote(text)}"
+
+
 def _read_step(step: Step, environment: Mapping[str, str], folder: pathlib.Path) -> ReadStep:
     lines = []
     for file in step.files:
-        path, text = shlex.quote(file.path), shlex.quote((folder / file.source).read_text())
+        path = shlex.quote(file.path)
         lines += [
             f'mkdir -p -- "$(dirname -- {path})"',
-            f"printf '%s' {text} > {path}",
+            f"{_printing((folder / file.source).read_bytes())} > {path}",
             f"chmod {shlex.quote(file.mode)} {path}",
         ]
     script = (folder / step.script).read_text() if step.script else f"{shlex.join(step.run)}\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import subprocess
 
 import pytest
 
@@ -94,3 +95,11 @@ def test_those_we_have_are_well_and_say_where_they_were_run(name: str) -> None:
     """What could not be run is marked as not run."""
     assert recipe.read(name).steps
     assert "tested: " in (recipe.FOLDER / name / "recipe.yaml").read_text()
+
+
+@pytest.mark.parametrize("content", [b"!<arch>\ndebian\xff\xfe\x00\x01", b"text\n", b"a\0b", b""])
+def test_a_file_arrives_as_it_is(tmp_path: pathlib.Path, content: bytes) -> None:
+    """A package is no text."""
+    target = tmp_path / "there"
+    subprocess.run(["sh", "-c", f"{recipe._printing(content)} > {target}"], check=True)
+    assert content == target.read_bytes()
