@@ -11,6 +11,10 @@ from stacks.spec import LabSpec
 
 HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"
 
+NOT_INSTALLED = (
+    "A YunoHost that is not post-installed has no user to log in as. Post-install it at once, for",
+    "until then whoever opens its page first may be its administrator:",
+)
 FIRST_TIME = (
     "ssh asks on the first time whether the host key is right: compare it with the one above.",
     "After a rebuild a server has a new one; forget the old one:",
@@ -75,6 +79,9 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
     if lab.post_install:
         asking = f"pulumi config get grappe:password -s {stack}"
         lines += ["", f"Password of {cards[0]['ssh']['user']}:  {asking}"]
+    else:
+        pages = "   ".join(f"https://{card['domain']}/yunohost/admin" for card in cards)
+        lines += ["", *NOT_INSTALLED, f"  {pages}"]
     lines += ["", *FIRST_TIME]
     lines += [f"  ssh-keygen -R '{known_hosts_name(card)}'" for card in cards]
     lines += ["", "For a browser, in the hosts file of your own machine", f"({HOSTS_FILES}):"]
