@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import pathlib
 import sys
 
 from cli import progress, stack
@@ -84,13 +82,12 @@ def remove(options: argparse.Namespace) -> int:
     made = stack.select(options.name)
     state = stack.state_of(options.name)
     down(argparse.Namespace(name=options.name, yes=True))
-    home = pathlib.Path(os.environ.get("PULUMI_HOME") or pathlib.Path.home() / ".pulumi")
-    traces = [stack.file_of(options.name), *state.traces(home)]
+    traces = [stack.file_of(options.name), *state.traces(stack.engine_home())]
     made.remove()
     for path in traces:
         path.unlink(missing_ok=True)
-    for folder in {path.parent for path in traces}:
-        if folder.name == options.name and not list(folder.iterdir()):
+    for folder in state.folders:
+        if folder.is_dir() and not list(folder.iterdir()):
             folder.rmdir()
     sys.stdout.write("".join(f"removed {path}\n" for path in traces))
     sys.stderr.write(f"{options.name} is gone; its number is free\n")

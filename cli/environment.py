@@ -11,6 +11,7 @@ import sys
 
 from cli import progress
 from engine import engine
+from providers import errors
 from sandbox import layout
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -69,6 +70,12 @@ def _have_engine() -> None:
 
 
 def _passphrase() -> pathlib.Path:
+    if PASSPHRASE.exists() and not PASSPHRASE.read_text().strip():
+        raise errors.BadInputError(
+            f"{PASSPHRASE} is empty: nothing that is secret can be read without it",
+            do="bring it back from a backup, or set PULUMI_CONFIG_PASSPHRASE; where no stack has a "
+            "secret yet, remove the file",
+        )
     if not PASSPHRASE.exists():
         PASSPHRASE.touch(mode=0o600)
         PASSPHRASE.write_text(secrets.token_urlsafe(24) + "\n")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from cli import environment, new, stack
 from engine.stack import Stack
 from providers import errors
+from providers import run as run_of
 from stacks import files, settings
 
 
@@ -19,31 +21,62 @@ def run(options: argparse.Namespace) -> int:
 
     """
     old, name = options.old, options.name
-    done = not stack.file_of(old).exists() and stack.file_of(name).exists()
+    done = _is_done(old, name)
     if not done and stack.file_of(name).exists():
         raise errors.BadInputError(
             f"stacks/Pulumi.{name}.yaml exists already", do="choose another name"
         )
     made = stack.select(name if done else old)
     stack.ready(made)
+    stack.state_of(made.name).demand_whole(history=True)
     config = files.read(stack.folder(), made.name)
     if config.get("kind", "student") != "student":
         raise errors.BadInputError(
             f"{made.name} is no student's lab: what it has made is called after it",
             do="take it down, and make one with the new name",
         )
-    if not config.get("student"):
-        made.set_plain(f"{settings.NAMESPACE}:student", old)
+    ours = [item for item in stack.resources(made) if "owner" in (item.get("inputs") or {})]
+    student = f"{settings.NAMESPACE}:student"
+    if not ours:
+        # Nothing is made yet that has the old name.
+        made.set_plain(student, name)
+    elif not config.get("student"):
+        made.set_plain(student, old)
+    lab = str(config.get("id") or "") or new.new_id()
     if not config.get("id"):
-        made.set_plain(f"{settings.NAMESPACE}:id", new.new_id())
+        made.set_plain(f"{settings.NAMESPACE}:id", lab)
+    if any(str(item["inputs"].get("lab") or "") != lab for item in ours):
         _mark_by_name(made, old, done=done)
     if not done:
         made.rename(name)
+    for path in stack.state_of(old).traces(stack.engine_home()):
+        # What is kept of the old name; the state itself has moved.
+        path.unlink(missing_ok=True)
     sys.stderr.write(
         f"{old} is {name} now; its servers, ports and domains stay as the stack file says.\n"
         f"Mark it so on its host: ./lab up {name}\n"
     )
     return 0
+
+
+def _is_done(old: str, name: str) -> bool:
+    """Whether Pulumi itself has given the stack its new name already.
+
+    Raises:
+        errors.BadInputError: There is neither the old stack, nor a new one that was it.
+
+    """
+    if stack.file_of(old).exists() or not stack.file_of(name).exists():
+        return False
+    owners = {
+        str((item.get("inputs") or {}).get("owner") or "") for item in stack.recorded(name)
+    } - {""}
+    if owners and owners <= {f"{stack.PROJECT}/{old}", f"{stack.PROJECT}/{name}"}:
+        return True
+    raise errors.BadInputError(
+        f"there is no stack {old}, and {name} is not what it was",
+        seen=f"the state of {name} is of {', '.join(sorted(owners)) or 'nothing'}",
+    )
 
 
 def _mark_by_name(made: Stack, old: str, *, done: bool) -> None:
@@ -54,6 +87,8 @@ def _mark_by_name(made: Stack, old: str, *, done: bool) -> None:
     if done:
         made.rename(old)
         under = Stack(old, environment.ROOT)
+    # Nothing may go by the way.
+    os.environ[run_of.REBUILD] = ""
     try:
         under.run(*stack.UP)
     finally:

@@ -61,6 +61,7 @@ def select(name: str) -> Stack:
         stack.make()
     elif not elsewhere:
         state_of(name).load()
+        state_of(name).demand_whole()
     return stack
 
 
@@ -68,13 +69,20 @@ def ready(stack: Stack) -> None:
     """Clear what a run of this machine left whose process is gone: its lock, and its warnings.
 
     Raises:
-        errors.GrappeError: A lock is cut off, so that nobody knows whose it is.
+        errors.GrappeError: Another run of the stack is under way; or a lock is cut off, so that
+            nobody knows whose it is.
 
     """
     for path in state_of(stack.name).locks:
         held = _lock(path, stack.name)
         here = held.get("hostname") == socket.gethostname()
-        if here and not pathlib.Path("/proc", str(held.get("pid"))).exists():
+        if here and pathlib.Path("/proc", str(held.get("pid"))).exists():
+            raise errors.GrappeError(
+                f"a run of {stack.name} is under way (process {held['pid']})",
+                do="wait until it has ended, or end it where it was started: Ctrl-C; if that process "
+                f"is another program by now: pulumi cancel -s {stack.name}",
+            )
+        if here:
             sys.stderr.write(f"… clearing the lock of a run that ended (process {held['pid']})\n")
             stack.cancel()
             # What it started ends within two seconds, and must not go on while we look.
@@ -94,6 +102,11 @@ def resources(stack: Stack) -> list[dict[str, Any]]:
     if "PULUMI_BACKEND_URL" in os.environ:
         return list((stack.export().get("deployment") or {}).get("resources") or [])
     return state_of(stack.name).resources()
+
+
+def engine_home() -> pathlib.Path:
+    """Return where the engine keeps its logs."""
+    return pathlib.Path(os.environ.get("PULUMI_HOME") or pathlib.Path.home() / ".pulumi")
 
 
 def recorded(name: str) -> list[dict[str, Any]]:

@@ -8,11 +8,7 @@ import sys
 
 from cli import new, progress, stack
 from engine.stack import Stack
-from providers import errors
-from providers.hosts import gateway
-from providers.lxd import daemon, ownership
-from providers.lxd.container.model import ContainerSpec
-from providers.preflight import resource as preflight
+from providers import errors, run
 from stacks import files, settings
 
 
@@ -26,15 +22,14 @@ def up(options: argparse.Namespace) -> int:
     """
     made = stack.select(options.name)
     stack.ready(made)
-    names = None
+    names: list[str] = []
     if options.rebuild is not None:
         names = _chosen(made, options.rebuild)
         if names and not progress.confirm(_question(names), yes=options.yes):
             return 1
-        _mark(made, names)
     _have_id(made)
-    # The preflight stops the run before the content of any other server would go.
-    os.environ[preflight.REBUILD] = ",".join(names or ())
+    # The preflight stops the run before the content of anything else would go.
+    os.environ[run.REBUILD] = ",".join(names)
     made.run(*stack.UP)
     return 0
 
@@ -48,44 +43,30 @@ def preview(options: argparse.Namespace) -> int:
 
 
 def _question(names: list[str]) -> str:
-    return f"Make {', '.join(names)} anew? What is in them goes."
+    return f"Let {', '.join(names)} go? What is in them goes with them."
 
 
 def _have_id(made: Stack) -> None:
     """Give a lab that is older than ids its own; the run then marks what it has made."""
-    if not files.read(stack.folder(), made.name).get("id"):
-        made.set_plain(f"{settings.NAMESPACE}:id", new.new_id())
-        sys.stderr.write(
-            f"… stacks/Pulumi.{made.name}.yaml: grappe:id is new, and marks this lab\n"
-        )
+    config = files.read(stack.folder(), made.name)
+    if config.get("id") or not config.get("host"):
+        return
+    # Where the line was lost, the state knows it.
+    known = [
+        str(item["inputs"].get("lab") or "") for item in stack.resources(made) if "inputs" in item
+    ]
+    made.set_plain(f"{settings.NAMESPACE}:id", next(filter(None, known), new.new_id()))
+    sys.stderr.write(
+        f"… stacks/Pulumi.{made.name}.yaml: grappe:id is written, and marks this lab\n"
+    )
 
 
 def _chosen(made: Stack, names: list[str]) -> list[str]:
-    """Return the servers to make anew, all where none is named."""
+    """Return the servers to make anew, all where none is named, and the volumes that may go."""
     known = stack.servers(made)
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in names if name.partition("/")[0] not in known]:
         raise errors.BadInputError(
             f"{', '.join(unknown)} is not a server of the stack",
             seen=f"its servers: {', '.join(known) or 'none, it is not up'}",
         )
     return names or list(known)
-
-
-def _mark(made: Stack, names: list[str]) -> None:
-    """Mark servers: the next `up` makes them anew."""
-    known = stack.servers(made)
-    lab = str(files.read(stack.folder(), made.name).get("id") or "")
-    for name in names:
-        place, path = known[name], f"instances/{name}"
-        lxd = daemon.on(gateway.connect(place["host"]))
-        try:
-            found = lxd.get(path, project=place["project"])
-        except daemon.AbsentError:
-            continue
-        whose = ContainerSpec(
-            host=place["host"], owner=place["owner"], name=name, lab=lab,
-            project=place["project"], image="-", network="-", address="-",
-        )  # fmt: skip
-        ownership.demand(found, whose, f"the container {place['project']}/{name}")
-        marks = {"config": {daemon.STAGE: daemon.ANEW}}
-        lxd.change("PATCH", path, marks, project=place["project"])

@@ -30,9 +30,44 @@ class State:
         return self.folder / ".pulumi" / "stacks" / self.project / f"{self.stack}.json"
 
     @property
+    def folders(self) -> list[pathlib.Path]:
+        """The folders of the backend that are the stack's alone."""
+        root = self.folder / ".pulumi"
+        kept = [root / kind / self.project / self.stack for kind in ("backups", "history")]
+        return [*kept, *(root / "locks").rglob(self.stack)]
+
+    @property
     def locks(self) -> list[pathlib.Path]:
         """The locks that runs of the stack hold."""
         return sorted((self.folder / ".pulumi" / "locks").rglob(f"{self.stack}/*.json"))
+
+    def demand_whole(self, *, history: bool = False) -> None:
+        """Refuse files of the backend that are cut off, which the engine names by no more than EOF.
+
+        Args:
+            history: Whether those of what was are looked at too, as a rename moves them.
+
+        Raises:
+            errors.GrappeError: Which, and what to do.
+
+        """
+        root = self.folder / ".pulumi"
+        meta = root / "meta.yaml"
+        if meta.exists() and not meta.read_text().strip():
+            raise errors.GrappeError(
+                f"{meta} is cut off", seen="it is empty", do=f"echo 'version: 1' > {meta}"
+            )
+        beside = [self.path.with_name(f"{self.path.name}.attrs")]
+        if history:
+            beside += root.glob(f"history/{self.project}/{self.stack}/*")
+            beside += root.glob(f"backups/{self.project}/{self.stack}/*")
+        cut = [str(path) for path in beside if path.is_file() and not path.stat().st_size]
+        if cut:
+            raise errors.GrappeError(
+                f"files beside the state of {self.stack} are cut off: {len(cut)}",
+                seen="\n".join(cut),
+                do=f"rm {' '.join(cut)}",
+            )
 
     def load(self) -> dict[str, Any]:
         """Return the deployment; empty where there is no state.

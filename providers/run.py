@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Sequence
 
@@ -11,6 +12,9 @@ from providers import watch
 _WITH_VALUE = {"-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--profiling",
                "--memprofilerate", "--otel-traces"}  # fmt: skip
 
+# By it `lab up` names what may go, with commas between: servers, which are made anew, and volumes
+# (`yuno1/data`). Where it is set, whatever else would go stops the run.
+REBUILD = "GRAPPE_REBUILD"
 # The owners whose resources this run has checked. A destroy checks none.
 _checked: set[str] = set()
 
@@ -32,6 +36,11 @@ def note_lab(lab: str) -> None:
 def lab() -> str:
     """Return the id of the lab that this run is of; empty where it has none."""
     return _lab[0] if _lab else ""
+
+
+def rebuilds(server: str) -> bool:
+    """Return whether a server is to be made anew by this run."""
+    return server in os.environ.get(REBUILD, "").split(",")
 
 
 def begin() -> None:

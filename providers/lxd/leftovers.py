@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import threading
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from providers import identity, wire
+from providers import errors, identity, wire
 from providers.lxd import daemon
 from providers.lxd.image import aliases
 
 # In the order in which they may go.
+REMOVE_SECONDS = 20.0
 KINDS = ("container", "volume", "image", "network", "project")
 
 
@@ -77,7 +80,26 @@ def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: wire.Spec) -> list[
 
 
 def remove(lxd: daemon.Daemon, thing: Thing) -> None:
-    """Remove a thing; one that is gone by now is removed."""
+    """Remove a thing, unless it is gone, or somebody else removes it just now."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while True:
+        try:
+            with _removing:
+                _remove(lxd, thing)
+        except errors.DaemonError:
+            # LXD refuses a second delete while the first is under way.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
+        else:
+            return
+
+
+# Several resources of one destroy may find the same leftover.
+_removing = threading.Lock()
+
+
+def _remove(lxd: daemon.Daemon, thing: Thing) -> None:
     with contextlib.suppress(daemon.AbsentError):
         if thing.kind == "container":
             found = lxd.get(thing.path, project=thing.project)

@@ -67,7 +67,12 @@ def of(
     for name in before.keys() & planned.keys():
         gone = set(before[name].get("volumes", ())) - set(planned[name][1].volumes)
         found += [
-            Loss(f"{name}/{volume.rpartition('/')[2]}", "the volume is in the stack file no more")
+            Loss(
+                f"{name}/{volume.rpartition('/')[2]}",
+                "the volume is in the stack file no more",
+                f"grappe:servers[{planned[name][0]}].volumes: one with name: "
+                f"{volume.rpartition('/')[2]} and pool: {volume.partition('/')[0]}",
+            )
             for volume in sorted(gone)
         ]
     return sorted(found, key=lambda loss: loss.name)
@@ -78,18 +83,25 @@ def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], li
 
     Args:
         losses: All of them.
-        names: The servers that may go, with commas between; None where nobody asked for a stop.
+        names: The servers and volumes that may go, with commas between; None where nobody asked
+            for a stop.
 
     """
     allowed = set((names or "").split(","))
-    stopped = [loss for loss in losses if names is not None and _server(loss) not in allowed]
+    stopped = [
+        loss for loss in losses if names is not None and not {loss.name, _server(loss)} & allowed
+    ]
     return stopped, [loss for loss in losses if loss not in stopped]
 
 
 def refusal(stack: str, losses: Sequence[Loss]) -> str:
     """Return what a user reads whose run stops there."""
-    names = list(dict.fromkeys(_server(loss) for loss in losses))
-    count = "1 server" if len(names) == 1 else f"{len(names)} servers"
+    servers = {loss.name for loss in losses if "/" not in loss.name}
+    # A volume goes with its server, or alone.
+    names = [loss.name for loss in losses if "/" not in loss.name or _server(loss) not in servers]
+    count = "1 thing" if len(names) == 1 else f"{len(names)} things"
+    if not any("/" in name for name in names):
+        count = count.replace("thing", "server")
     width = max(len(loss.name) for loss in losses)
     lines = [f"{count} would be made anew or go, and all that is in it; nothing was changed"]
     lines += [f"  {loss.name:<{width}}  {loss.reason}" for loss in losses]

@@ -347,14 +347,15 @@ def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
         return "taken by something that Grappe did not make"
     stack = owner.rpartition("/")[2]
     if owner == spec.owner:
-        out = identity.way_out(held, spec.owner)
-        return f"another {stack}'s, of another folder or state (its id is {held['lab']}; {out})"
+        return f"another {stack}'s, of another folder or state"
     return f"{stack}'s (stack {owner})"
 
 
 def _way_back(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
     """Return what to do where the holder may be this very lab, renamed before labs had ids."""
     held = _held(bridge)
+    if held.get("lab") and held["owner"] == spec.owner:
+        return f" Then {identity.way_out(held, spec.owner)}"
     project, _slash, stack = (held.get("owner") or "").rpartition("/")
     now = spec.owner.rpartition("/")[2]
     if held.get("lab") or not stack or stack == now or project != spec.owner.rpartition("/")[0]:

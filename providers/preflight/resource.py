@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from providers import base, errors, rules, wire
+from providers import base, errors, rules, run, wire
 from providers.hosts import gateway
 from providers.lxd import daemon
 from providers.preflight import look, losses, model
@@ -22,8 +22,6 @@ S = TypeVar("S", bound=wire.Spec)
 # What a look has found out, as fields of the spec, and what is wrong.
 Examined = tuple[dict[str, Any], list[wire.Mistake]]
 
-# By it `lab up` names the servers whose content may go: where it is set, others stop the run.
-REBUILD = "GRAPPE_REBUILD"
 # The best host key first.
 HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
 
@@ -115,7 +113,7 @@ def _losses(
     found = losses.of(
         spec, was, facts["lxd"]["instances"], moved=bool(was) and not _is_same(host, was["host"])
     )
-    stopped, told = losses.permitted(found, os.environ.get(REBUILD))
+    stopped, told = losses.permitted(found, os.environ.get(run.REBUILD))
     for loss in told:
         if not loss.ordered:
             sys.stdout.write(

@@ -179,7 +179,7 @@ def test_an_interrupted_post_installation_is_finished(
     )
     engine.kill()
     engine.wait()
-    inside(lab_host, "yuno1", "pkill -f 'tools postinstall'; rm /run/standin-hold; true", "ines")
+    inside(lab_host, "yuno1", "pkill -f '[t]ools postinstall'; rm /run/standin-hold; true", "ines")
     project.lab("preview", "ines")
     said = project.lab("up", "ines")
     assert "ines" in said

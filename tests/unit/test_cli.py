@@ -9,6 +9,7 @@ import pathlib
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
@@ -90,7 +91,9 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
     folder.mkdir(parents=True)
     (folder / "1.json").write_text(json.dumps({"pid": pid, "hostname": hostname}))
     held = Stack()
-    stack.ready(held)  # type: ignore[arg-type]
+    lives = pid == os.getpid()
+    with pytest.raises(errors.GrappeError, match="under way") if lives else nullcontext():
+        stack.ready(held)  # type: ignore[arg-type]
     assert cleared == held.cancelled
 
 

@@ -131,3 +131,22 @@ def test_traces_are_the_stacks_alone(tmp_path: pathlib.Path) -> None:
         "organization+grappe+alice-20261126.log",
     } == found
     assert 6 == len(state.traces(tmp_path / "home"))
+
+
+@pytest.mark.parametrize(
+    ("name", "history", "words"),
+    [("stacks/grappe/alice.json.attrs", False, "alice.json.attrs"),
+     ("meta.yaml", False, "version: 1"), ("history/grappe/alice/1.json.attrs", True, "rm ")],
+)  # fmt: skip
+def test_what_stands_beside_a_state_and_is_cut_off(
+    tmp_path: pathlib.Path, name: str, history: bool, words: str
+) -> None:
+    """The engine says EOF, and no more."""
+    state = _state(tmp_path, "{}")
+    state.demand_whole(history=True)
+    path = tmp_path / ".pulumi" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("")
+    with pytest.raises(errors.GrappeError) as found:
+        state.demand_whole(history=history)
+    assert words in found.value.do

@@ -54,7 +54,8 @@ def test_what_stays_is_no_loss() -> None:
          "is in the stack file no more", "a server with name: yuno1"),
         (dict(planned=dataclasses.replace(LAB, host="ssh://new"), moved=True), "yuno1",
          "it was made on ssh://lab", "grappe:host: ssh://lab"),
-        (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is in the stack file", ""),
+        (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is in the stack file",
+         "one with name: data and pool: default"),
         (dict(config={"user.grappe.stage": "anew"}), "yuno1", "is marked to be made anew", ""),
     ],
 )  # fmt: skip
@@ -90,6 +91,15 @@ def test_a_volume_goes_with_its_server() -> None:
     """--rebuild names servers."""
     loss = losses.Loss("yuno1/data", "because")
     assert ([], [loss]) == losses.permitted([loss], "yuno1")
+    assert ([], [loss]) == losses.permitted([loss], "yuno1/data")
+    assert ([loss], []) == losses.permitted([loss], "yuno1/other")
+
+
+def test_a_volume_alone_may_go_without_its_server() -> None:
+    """What the user is told to type costs no more than what was changed."""
+    text = losses.refusal("alice", [losses.Loss("yuno1/data", "because")])
+    assert "--rebuild yuno1/data" in text
+    assert text.startswith("1 thing would")
 
 
 def test_what_the_user_reads() -> None:

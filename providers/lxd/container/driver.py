@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
-from providers import base, errors, identity
+from providers import base, errors, identity, run
 from providers.lxd import daemon, ownership
 from providers.lxd.container import model, readiness
 from providers.lxd.image import aliases
@@ -151,7 +151,9 @@ class ContainerDriver:
             drift.append(f"its {model.NIC} has settings of its own: {', '.join(extra)}")
         if stage == daemon.CREATING:
             drift.append("it never became ready")
-        remake = "it is marked so" if stage == daemon.ANEW else ""
+        remake = "--rebuild" if run.rebuilds(spec.name) else ""
+        if stage == daemon.ANEW:
+            remake = "it is marked so"
         return base.Reading(actual, _outputs(found), "; ".join(drift), remake)
 
     def update(self, old: model.ContainerSpec, new: model.ContainerSpec) -> base.Outputs:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from providers import base
+from providers import base, errors
 from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.project import model
 
@@ -55,8 +55,21 @@ class ProjectDriver:
 
     def delete(self, spec: model.ProjectSpec) -> None:
         """Remove the project."""
-        if self._find(spec) is not None:
+        if self._find(spec) is None:
+            return
+        try:
             self._lxd.change("DELETE", f"projects/{spec.name}")
+        except errors.DaemonError as error:
+            inside = self._lxd.get("instances", project=spec.name, recursion="1")
+            names = " ".join(item["name"] for item in inside)
+            if not names:
+                raise
+            raise errors.DaemonError(
+                f"the LXD project {spec.name} still holds what Grappe did not make: {names}",
+                seen=error.seen or error.brief,
+                do=f"{self._lxd.program} delete {names} --project {spec.name}, or move it; then "
+                "run it again",
+            ) from error
 
     def sweep(self, spec: model.ProjectSpec) -> list[str]:
         """Remove the containers and volumes of the lab that no state knows."""
