@@ -79,8 +79,8 @@ def ready(stack: Stack) -> None:
         if here and pathlib.Path("/proc", str(held.get("pid"))).exists():
             raise errors.GrappeError(
                 f"a run of {stack.name} is under way (process {held['pid']})",
-                do="wait until it has ended, or end it where it was started: Ctrl-C; if the process "
-                f"is no run of pulumi by now: pulumi cancel -s {stack.name}",
+                do="wait for its end, or end it where it was started: Ctrl-C; if that process "
+                f"runs no pulumi by now: pulumi cancel -s {stack.name}",
             )
         if here:
             sys.stderr.write(f"… clearing the lock of a run that ended (process {held['pid']})\n")
