@@ -52,9 +52,17 @@ class Driver(Protocol[S]):
 
 @runtime_checkable
 class Sweeper(Protocol):
-    """A driver whose things hold what no state may know."""
+    """A driver that is asked last of all in a destroy."""
 
     def sweep(self, spec: Any) -> list[str]:
+        """Remove what unfinished runs of the lab left anywhere; return what that was."""
+
+
+@runtime_checkable
+class Holder(Protocol):
+    """A driver whose things cannot go while something that no state knows is in them."""
+
+    def empty(self, spec: Any) -> list[str]:
         """Remove what unfinished runs of the lab left in it; return what that was."""
 
 
@@ -201,11 +209,16 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
         def act(driver: Driver[S]) -> None:
             if destroys and isinstance(driver, Sweeper):
-                _print(
-                    spec, [f"an unfinished run left {thing}: gone" for thing in driver.sweep(spec)]
-                )
+                _print_left(spec, driver.sweep(spec))
             if destroys or not self._taken_over(driver, spec):
-                driver.delete(spec)
+                try:
+                    driver.delete(spec)
+                except errors.DaemonError:
+                    left = driver.empty(spec) if destroys and isinstance(driver, Holder) else []
+                    if not left:
+                        raise
+                    _print_left(spec, left)
+                    driver.delete(spec)
 
         _spoken(lambda: self._act(spec, act, props=props))
 
@@ -304,6 +317,10 @@ def _report(spec: wire.Spec, found: changes.Changes, reading: Reading[Any] | Non
     _print(spec, [f"has drifted: {line}" for line in found.drift])
     if reading is not None and reading.remake:
         _print(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
+
+
+def _print_left(spec: wire.Spec, things: list[str]) -> None:
+    _print(spec, [f"an unfinished run left {thing}: gone" for thing in things])
 
 
 def _print(spec: wire.Spec, lines: list[str]) -> None:

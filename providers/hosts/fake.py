@@ -126,11 +126,12 @@ class FakeHost:
         ]  # fmt: skip
         facts = {
             "lxd": {
-                "projects": list(things.projects.values()), "instances": marked,
+                "projects": list(things.projects.values()),
                 "networks": [{"managed": True, **item} for item in things.networks.values()],
                 "aliases": things.aliases, "profiles": ["default"],
                 "images": {key: item["properties"] for key, item in things.images.items()},
             },
+            "instances": marked,
             "haproxy": "", "listening": [], "subnets": [], "missing": [], "unprivileged": 1024,
             "fragments": survey.fragments_of(str(self.root) + self.store),
             "reached": dict.fromkeys(request["urls"], ""),

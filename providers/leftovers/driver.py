@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -59,15 +60,11 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
         lab: The lab's id.
 
     """
-    found: list[Leftover] = []
-    for url in dict.fromkeys(urls):
-        found += _on(gateway.connect(url), owner, lab)
-        if url == lab_host:
-            found += [
-                Leftover(url, item.kind, item.name, item.project, thing=item)
-                for item in lxd.find(daemon.on(gateway.connect(url)), owner, lab)
-            ]
-    return found
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        looks = [pool.submit(_on, url, owner, lab) for url in dict.fromkeys(urls)]
+        if lab_host:
+            looks.append(pool.submit(_in_lxd, lab_host, owner, lab))
+        return [item for look in looks for item in look.result()]
 
 
 def remove(left: Leftover, owner: str, lab: str) -> None:
@@ -100,7 +97,19 @@ def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]
     return removed
 
 
-def _on(host: gateway.Host, owner: str, lab: str) -> Iterator[Leftover]:
+def _in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
+    return [
+        Leftover(url, item.kind, item.name, item.project, thing=item)
+        for item in lxd.find(daemon.on(gateway.connect(url)), owner, lab)
+    ]
+
+
+def _on(url: str, owner: str, lab: str) -> list[Leftover]:
+    host = gateway.connect(url)
+    return list(_listed(host, owner, lab))
+
+
+def _listed(host: gateway.Host, owner: str, lab: str) -> Iterator[Leftover]:
     request = {"store": host.store, "owner": owner, "lab": lab}
     found = host.call("providers.leftovers.survey", request, needs=NEEDS)
     for name in found["tunnels"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import threading
@@ -40,14 +41,19 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
     """Return everything of a lab in LXD, in the order in which it may go."""
     whose = wire.Spec(host="", owner=owner, name="", lab=lab)
     found: list[Thing] = []
-    for project in lxd.get("projects", recursion="1"):
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = {
+            kind: pool.submit(lxd.get, kind, recursion="1")
+            for kind in ("projects", "networks", "images")
+        }
+    for project in asked["projects"].result():
         if _is(project["config"], whose):
             found.append(Thing("project", project["name"], "", f"projects/{project['name']}"))
             found += inside(lxd, project["name"], whose)
-    for network in lxd.get("networks", recursion="1"):
+    for network in asked["networks"].result():
         if _is(network.get("config") or {}, whose):
             found.append(Thing("network", network["name"], "", f"networks/{network['name']}"))
-    for image in lxd.get("images", recursion="1"):
+    for image in asked["images"].result():
         if identity.belongs(aliases.held(image), owner, lab):
             path = f"images/{image['fingerprint']}"
             found.append(Thing("image", image["fingerprint"], "", path))

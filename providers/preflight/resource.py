@@ -111,7 +111,7 @@ def _losses(
 ) -> list[wire.Mistake]:
     """Refuse, or only tell, what would go that is in servers; who runs us says which."""
     found = losses.of(
-        spec, was, facts["lxd"]["instances"], moved=bool(was) and not _is_same(host, was["host"])
+        spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
     )
     stopped, told = losses.permitted(found, os.environ.get(run.REBUILD))
     for loss in told:

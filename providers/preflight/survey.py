@@ -38,7 +38,8 @@ def main(request: Json) -> Json:
 
     """
     parts: Dict[str, Callable[[], Any]] = {
-        "lxd": lambda: _lxd(request["sockets"], request.get("projects", [])),
+        "lxd": lambda: _lxd(request["sockets"]),
+        "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
         "haproxy": lambda: _haproxy(request["store"]),
         "listening": _listening,
         "subnets": _subnets,
@@ -54,16 +55,16 @@ def main(request: Json) -> Json:
         return {name: future.result() for name, future in asked.items()}
 
 
-def _lxd(sockets: List[str], asked: List[str]) -> Json:
+def _lxd(sockets: List[str]) -> Json:
     place = next((path for path in sockets if os.path.exists(path)), None)
     if place is None:
         return {"error": "there is no LXD"}
     try:
-        projects = ask(place, "projects?recursion=1")
-        known = [item["name"] for item in projects if item["name"] in asked]
         return {
-            "projects": [{"name": item["name"], "config": item["config"]} for item in projects],
-            "instances": [item for name in known for item in _instances(place, name)],
+            "projects": [
+                {"name": item["name"], "config": item["config"]}
+                for item in ask(place, "projects?recursion=1")
+            ],
             "networks": [
                 {"name": item["name"], "managed": item["managed"], "config": item["config"]}
                 for item in ask(place, "networks?recursion=1")
@@ -83,19 +84,29 @@ def _lxd(sockets: List[str], asked: List[str]) -> Json:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
 
 
-def _instances(place: str, project: str) -> List[Json]:
-    """Return the instances of a project with their marks; the rest of their config is theirs."""
-    query = urllib.parse.urlencode({"project": project, "recursion": "1"})
-    return [
-        {
-            "name": item["name"],
-            "project": project,
-            "ephemeral": item["ephemeral"],
-            "location": item.get("location", ""),
-            "config": {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")},
-        }
-        for item in ask(place, "instances?" + query)
-    ]
+def _instances(sockets: List[str], projects: List[str]) -> List[Json]:
+    """Return the instances of projects with their marks; the rest of their config is theirs."""
+    place = next((path for path in sockets if os.path.exists(path)), None)
+    found: List[Json] = []
+    for project in projects if place else []:
+        query = urllib.parse.urlencode({"project": project, "recursion": "1"})
+        try:
+            items = ask(str(place), "instances?" + query)
+        except (OSError, ValueError, KeyError, TypeError):
+            # There is no such project yet; or LXD does not answer, which the others say.
+            continue
+        for item in items:
+            marks = {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}
+            found.append(
+                {
+                    "name": item["name"],
+                    "project": project,
+                    "ephemeral": item["ephemeral"],
+                    "location": item.get("location", ""),
+                    "config": marks,
+                }
+            )
+    return found
 
 
 def _unreached(url: str) -> str:

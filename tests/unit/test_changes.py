@@ -236,6 +236,27 @@ def test_a_destroy_removes_all(provider: Any, monkeypatch: pytest.MonkeyPatch) -
     assert ["sweep", "delete"] == provider.fake.done
 
 
+def test_what_is_held_by_a_leftover_goes_in_the_second_try(
+    provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A destroy empties what LXD will not let go; an up never does."""
+    fake = provider.fake
+    tries: list[str] = []
+
+    def delete(_spec: ContainerSpec) -> None:
+        tries.append("delete")
+        if "empty" not in tries:
+            raise errors.DaemonError("in use")
+
+    monkeypatch.setattr(fake, "delete", delete)
+    monkeypatch.setattr(fake, "empty", lambda _spec: tries.append("empty") or ["a"], raising=False)
+    with pytest.raises(errors.DaemonError, match="in use"):
+        provider.delete("x", STATE)
+    monkeypatch.setattr(run, "command", lambda: "destroy")
+    provider.delete("x", STATE)
+    assert ["delete", "delete", "empty", "delete"] == tries
+
+
 def test_only_a_destroy_sweeps(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """A sweep in the middle of a lab would take it: both signs must be there."""
     provider.delete("x", STATE)

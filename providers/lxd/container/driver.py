@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import time
 from typing import Any
 
 from providers import base, errors, identity, run
@@ -15,6 +16,9 @@ STOP_SECONDS = 20
 # Between two storage pools or projects, a container's whole content may be copied.
 MOVE_SECONDS = 600.0
 DEFAULT_PROJECT = "default"
+# A check looks at a container, and a diff right after it.
+GLANCE_SECONDS = 2.0
+_glances: dict[tuple[int, str, str], tuple[float, dict[str, Any]]] = {}
 # What other resources note on a container.
 KEPT_MARKS = "user.grappe.snapshot."
 GENERATION = "user.grappe.generation"
@@ -121,7 +125,7 @@ class ContainerDriver:
 
     def read(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
         """Return the container as it is."""
-        found = self._find(spec)
+        found = self._seen(spec)
         if found is None:
             return None
         config, limits = model.split_settings(ownership.visible(found["config"]))
@@ -155,6 +159,26 @@ class ContainerDriver:
         if stage == daemon.ANEW:
             remake = "it is marked so"
         return base.Reading(actual, _outputs(found), "; ".join(drift), remake)
+
+    def glance(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
+        """Return the container as it is; what was seen serves the `read` that comes at once."""
+        found = self._find(spec)
+        if found is None:
+            return None
+        _glances[self._key(spec)] = (time.monotonic(), found)
+        reading = self.read(spec)
+        _glances[self._key(spec)] = (time.monotonic(), found)
+        return reading
+
+    def _key(self, spec: model.ContainerSpec) -> tuple[int, str, str]:
+        return (id(self._lxd), spec.project, spec.name)
+
+    def _seen(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
+        seen, found = _glances.pop(self._key(spec), (0.0, None))
+        if found is None or time.monotonic() - seen > GLANCE_SECONDS:
+            return self._find(spec)
+        ownership.demand(found, spec, f"the container {spec.id}")
+        return found
 
     def update(self, old: model.ContainerSpec, new: model.ContainerSpec) -> base.Outputs:
         """Change the container live; a new address needs a restart of it, the rest does not."""

@@ -31,7 +31,12 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
         wished = wire.encode(spec)
         if any(was.get(field) != wished.get(field) for field in ("host", *spec.REPLACES)):
             return {}
-        reading = self.driver(gateway.connect(spec.host)).read(spec)
+        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd.container import dial, driver  # noqa: PLC0415
+
+        host = gateway.connect(spec.host)
+        made = driver.ContainerDriver(daemon.on(host), dial.from_host(host), host.url)
+        reading = made.glance(spec)
         return {} if reading is None or reading.remake else reading.outputs
 
 

@@ -55,7 +55,7 @@ class NetworkDriver:
         if self._find(spec) is not None:
             self._lxd.change("DELETE", f"networks/{spec.name}")
 
-    def sweep(self, spec: model.NetworkSpec) -> list[str]:
+    def empty(self, spec: model.NetworkSpec) -> list[str]:
         """Remove the containers of the lab on the bridge that no state knows."""
         return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 

@@ -71,7 +71,7 @@ class ProjectDriver:
                 "run it again",
             ) from error
 
-    def sweep(self, spec: model.ProjectSpec) -> list[str]:
+    def empty(self, spec: model.ProjectSpec) -> list[str]:
         """Remove the containers and volumes of the lab that no state knows."""
         if self._find(spec) is None:
             return []

@@ -52,7 +52,7 @@ class VolumeDriver:
         if self._find(spec) is not None:
             self._lxd.change("DELETE", _path(spec), project=spec.project)
 
-    def sweep(self, spec: model.VolumeSpec) -> list[str]:
+    def empty(self, spec: model.VolumeSpec) -> list[str]:
         """Remove the containers of the lab that have the volume and that no state knows."""
         return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 
