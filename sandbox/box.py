@@ -12,7 +12,7 @@ from collections.abc import Callable
 from components.lab_host import scripts
 from providers import errors
 from providers.hosts import command
-from sandbox import layout, machine, network, recipe
+from sandbox import layout, machine, network, recipe, systems
 
 LIMITS = [f"/proc/sys/{key}" for key in scripts.LIMITS]
 HERE = pathlib.Path(__file__).parent
@@ -123,10 +123,17 @@ def _note_limits(box: layout.Layout) -> None:
 
 
 def _restore_limits(box: layout.Layout) -> None:
-    """Put the kernel's limits back, unless another sandbox still wants them."""
-    if box.limits.exists() and not _limits_of_others(box):
+    """Put the kernel's limits back, unless another sandbox may have raised them for itself."""
+    # A lab host that was bare has a host stack, whose step raises them.
+    bare = [path for path in _limits_of_others(box) if _was_bare(path.parent)]
+    if box.limits.exists() and not bare:
         for path, value in json.loads(box.limits.read_text()).items():
             pathlib.Path(path).write_text(value)
+
+
+def _was_bare(folder: pathlib.Path) -> bool:
+    noted = folder / layout.Layout(folder.name).noted.name
+    return noted.exists() and noted.read_text() == systems.BARE.name
 
 
 def _limits_of_others(box: layout.Layout) -> list[pathlib.Path]:

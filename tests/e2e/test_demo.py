@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from cli import environment
+from providers.hosts import command
 from sandbox import box as boxes
-from sandbox import layout
+from sandbox import layout, machine
 from sandbox.trial import Trial
 
 pytestmark = pytest.mark.sandbox
@@ -29,6 +30,13 @@ def trial(tmp_path: pathlib.Path) -> Iterator[Trial]:
     boxes.down(box)
 
 
+def is_well(trial: Trial) -> bool:
+    try:
+        return "1 of 1 students well" in trial.lab("check", "demo")
+    except AssertionError:
+        return False
+
+
 def test_from_nothing_twice_and_back(trial: Trial) -> None:
     """A bare server, a golden image, a student's lab, the tunnel; again nothing to do; all gone."""
     before = LIMIT.read_text()
@@ -42,6 +50,12 @@ def test_from_nothing_twice_and_back(trial: Trial) -> None:
     again = trial.lab("demo", "--yes")
     assert " created" not in again
     assert "23 unchanged" in again
+
+    # A lab host that was shut down comes back with its mirrored disk, and the labs on it.
+    machine.poweroff(trial.box, trial.box.lab_host)
+    assert boxes.has_fallen(trial.box)
+    assert "with the labs on them" in trial.lab("sandbox", "up")
+    command.wait_until(lambda: is_well(trial), what="the demo to answer", timeout=60, pause=1)
 
     trial.lab("demo", "--down")
     assert not boxes.status(trial.box).namespaces

@@ -1,0 +1,63 @@
+"""Pulumi's own replacements on the real host; tests/engine has every operation on every kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from providers.hosts import gateway
+from tests.e2e.conftest import Desk, Project
+
+pytestmark = pytest.mark.sandbox
+
+# The logical names of one of each kind, and whether a replacement is really a new thing.
+KINDS = {
+    "olga-yuno1": True, "olga-yuno1-ssh": False, "olga-yuno1-web": False, "olga-yuno1-hosts": False,
+    "gr-91": False, "grappe-olga": False, "olga-preflight": False, "olga-yuno1-data": False,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def olga(project: Project) -> Iterator[Project]:
+    """Her lab, up."""
+    servers = [{"name": "yuno1", "volumes": [{"name": "data", "path": "/srv/data"}]}]
+    project.write("olga", 91, id="olgaolgaolga", servers=servers)
+    project.up("olga")
+    yield project
+    project.destroy("olga")
+
+
+def urn(project: Project, name: str) -> str:
+    resources = json.loads(project.pulumi("stack", "export", "-s", "olga"))["deployment"][
+        "resources"
+    ]
+    (found,) = [
+        item["urn"]
+        for item in resources
+        if item["urn"].endswith(f"::{name}") and "pulumi-python:dynamic" in item["type"]
+    ]
+    return str(found)
+
+
+def born(lab_host: gateway.Host) -> str:
+    argv = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-olga"]
+    return str(json.loads(lab_host.run(argv).stdout)["config"]["volatile.uuid"])
+
+
+@pytest.mark.parametrize("operation", ["--replace", "taint"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_forced_replacement_loses_nothing(
+    olga: Project, lab_host: gateway.Host, desk: Desk, name: str, operation: str
+) -> None:
+    """Every way answers, and the next `up` has nothing to do."""
+    before = born(lab_host)
+    if operation == "taint":
+        olga.pulumi("state", "taint", urn(olga, name), "-s", "olga")
+        olga.up("olga")
+    else:
+        olga.up("olga", operation, urn(olga, name))
+    assert (before != born(lab_host)) is KINDS[name]
+    assert desk.answers(olga.outputs("olga")["servers"])
+    olga.up("olga", "--expect-no-changes")
