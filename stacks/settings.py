@@ -15,6 +15,8 @@ from providers import wire
 
 NAMESPACE = "grappe"
 # The one setting that is a secret; the others stand in plain in the host's own files.
+# Groups of settings that LXD takes as texts, however YAML writes them.
+LXDS = ("limits", "config", "devices")
 PASSWORD = "password"  # noqa: S105 - its name
 
 
@@ -247,12 +249,38 @@ def load(kind: type[K], config: Mapping[str, str], mistakes: list[wire.Mistake])
         if namespace != NAMESPACE or (key == PASSWORD and not text):
             continue
         value = text if hints.get(key, "str") == "str" else _parse(text)
+        value = (
+            _as_texts(value) if key in LXDS else _with_texts(value) if key == "servers" else value
+        )
         if key in own or key not in hints:
             values[key] = value
         elif value not in (_default(key), [{"name": "yuno1"}, {"name": "yuno2"}]):
             reason = f"is a setting of another kind of stack than {kind().kind}."
             mistakes.append(wire.Mistake(key, reason))
     return wire.salvage(kind, values, mistakes) or kind()
+
+
+def _with_texts(servers: Any) -> Any:
+    """Return servers whose settings of LXD's are texts, as LXD has them."""
+    if not isinstance(servers, list):
+        return servers
+    return [
+        {key: _as_texts(item) if key in LXDS else item for key, item in server.items()}
+        if isinstance(server, dict)
+        else server
+        for server in servers
+    ]
+
+
+def _as_texts(value: Any) -> Any:
+    """Return a group of settings of LXD's: 2 is "2" there, true is "true", nothing is empty."""
+    if isinstance(value, dict):
+        return {key: _as_texts(item) for key, item in value.items()}
+    if isinstance(value, bool):
+        return str(value).lower()
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else value
 
 
 def _default(key: str) -> Any:

@@ -8,6 +8,7 @@ do not agree with them, which the next one mends.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import time
@@ -48,6 +49,8 @@ def serve(area: Area, store: Store, request: Json) -> Json:
         return _refusal(error)
     except DamagedError as error:
         return _refusal(_damaged(area, error))
+    except OSError as error:
+        return _refusal(_unwritable(area, error))
 
 
 def _read(area: Area, store: Store, request: Json) -> Json:
@@ -261,6 +264,24 @@ def _damaged(area: Area, error: DamagedError) -> RefusedError:
         f"the managed part of {' or '.join(area.paths())} is damaged, nothing was changed",
         str(error),
         "put its first and last line back, or remove the rest of it by hand; then `pulumi up`",
+    )
+
+
+def _unwritable(area: Area, error: OSError) -> RefusedError:
+    """Return in words what the host's own files would not let us do."""
+    path = str(error.filename2 or error.filename or " or ".join(area.paths()))
+    ways = {
+        errno.ENOSPC: "df -h and df -i say what is full; make room, then run it again",
+        errno.EDQUOT: "its quota is used up; make room, then run it again",
+        errno.EROFS: "mount says why the file system is read-only; then run it again",
+    }
+    usual = (
+        "lsattr %s (an `i` keeps everybody from changing it: chattr -i), ls -ld; then run it again"
+    )
+    return RefusedError(
+        "%s could not be changed, and the rest was left as it was" % path,
+        error.strerror or str(error),
+        ways.get(error.errno or 0, usual % path),
     )
 
 

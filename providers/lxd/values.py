@@ -6,6 +6,7 @@ one of LXD's is passed on as it is.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Mapping
 
@@ -14,7 +15,7 @@ UNITS = {
     "": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
-_SIZE = re.compile(r"(\d+) ?([A-Za-z]*)")
+_SIZE = re.compile(r"(\d+)([A-Za-z]*)")
 # As people write it: 2G, 300 Mo, 5gb.
 _MEANT = re.compile(r"(\d+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
 _BOOLEANS = {"true", "false", "1", "0", "yes", "no", "on", "off"}
@@ -40,13 +41,15 @@ def problem_of_size(text: str) -> str:
     meant = _MEANT.fullmatch(text.strip())
     if not meant:
         return "is not a size, as 512MiB or 5GiB."
+    if not int(meant.group(1)):
+        return "is no size at all. 512MiB, or 5GiB."
     number, unit = meant.group(1), meant.group(2).upper().replace("K", "k")
     binary = unit.upper() + "iB"
     return f'is not a size as LXD writes it: "{number}{binary}", or "{number}{unit}B"?'
 
 
 def _memory(text: str) -> str:
-    if re.fullmatch(r"(100|[1-9]?\d)%", text):
+    if re.fullmatch(r"(100|[1-9]\d?)%", text):
         return ""
     return problem_of_size(text)
 
@@ -88,6 +91,8 @@ LIMITS: Mapping[str, Judge] = {
     "cpu": _cpus, "cpu.allowance": _allowance, "cpu.priority": _priority,
     "processes": _whole, "disk.priority": _priority, "network.priority": _priority,
 }  # fmt: skip
+# Passed on: the kernel's own bounds, and what later versions have.
+OTHER_LIMITS = ("kernel.", "hugepages.", "cpu.", "disk.", "network.")
 CONFIG: Mapping[str, Judge] = {
     "boot.autostart": _boolean, "boot.autostart.delay": _whole, "boot.autostart.priority": _whole,
     "boot.stop.priority": _whole, "boot.host_shutdown_timeout": _whole,
@@ -100,8 +105,13 @@ CONFIG: Mapping[str, Judge] = {
 
 def problem_of_limit(key: str, value: str) -> str:
     """Return what is wrong with a limit, its key behind `limits.`; or nothing."""
-    judge = LIMITS.get(key)
-    return judge(value) if judge else ""
+    if judge := LIMITS.get(key):
+        return judge(value)
+    if key.startswith(OTHER_LIMITS):
+        return ""
+    meant = difflib.get_close_matches(key.removeprefix("limits."), list(LIMITS), n=1)
+    hint = f" Did you mean {meant[0]}?" if meant else ""
+    return f"is not one of LXD's limits: {', '.join(LIMITS)}.{hint}"
 
 
 def problem_of_config(key: str, value: str) -> str:

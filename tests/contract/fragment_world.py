@@ -175,6 +175,10 @@ class RealWorld:
         """Return the names in a folder."""
         return self._host.run(["ls", path], check=False).stdout.split()
 
+    def run(self, *argv: str) -> None:
+        """Run a program there."""
+        self._host.run(list(argv))
+
     def unload(self, kind: Kind) -> None:
         """Take what is live away, and leave the files."""
         if kind.folder == "nat":

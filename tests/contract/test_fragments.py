@@ -408,3 +408,27 @@ class TestWhose:
         assert not world.exists(fragment_file(kind))
         driver.delete(new)
         assert driver.read(new) is None
+
+
+def test_a_file_that_may_not_be_changed_is_told_in_words(
+    world: World, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which, why, and what to look at; nothing is half changed."""
+    before = world.read(kind.file)
+
+    def refuse(path: str, *_rest: object) -> None:
+        raise PermissionError(1, "Operation not permitted", path)
+
+    if isinstance(world, fragment_world.FakeWorld):
+        monkeypatch.setattr(world.system, "swap", refuse)
+    else:
+        world.run("chattr", "+i", kind.file)
+    try:
+        with pytest.raises(errors.DaemonError, match="could not be changed") as found:
+            world.driver(kind).create(kind.make(world.url))
+    finally:
+        if not isinstance(world, fragment_world.FakeWorld):
+            world.run("chattr", "-i", kind.file)
+    assert "Operation not permitted" in found.value.seen
+    assert "lsattr /" in found.value.do
+    assert before == world.read(kind.file)

@@ -311,3 +311,15 @@ def test_an_empty_text_is_no_setting() -> None:
     """As for LXD; it would read as drift for ever."""
     lab = parse(config={"user.course": "", "user.note": "a"}, limits={"memory": ""})
     assert ({"user.note": "a"}, {}) == (lab.servers[0].config, lab.servers[0].limits)
+
+
+def test_numbers_and_booleans_of_yaml_are_texts_of_lxds() -> None:
+    """A teacher need not quote them."""
+    servers = [
+        {"name": "a", "limits": {"processes": 500}, "devices": {"d": {"type": "none", "x": True}}}
+    ]
+    lab = parse(limits={"cpu": 2}, config={"boot.autostart": True, "user.a": None}, servers=servers)
+    (server,) = lab.servers
+    assert {"cpu": "2", "processes": "500"} == server.limits
+    assert {"boot.autostart": "true"} == server.config
+    assert "true" == server.devices["d"]["x"]
