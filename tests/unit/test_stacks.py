@@ -144,7 +144,7 @@ MISTAKES = {
     "address": [("10.0.0", "is not an IPv4 address"), ("0.0.0.0", "of one machine")],
     "interface": [("eth0; reboot", "is not the name of an interface"), ("x" * 16, "At most 15")],
     "default": [("nobody", "is not one of the servers: yuno1, yuno2")],
-    "limits": [({"a b": "1"}, "its key is not one of LXD's limits"), ({"cpu": 1}, "is not a text")],
+    "limits": [({"a b": "1"}, "its key is not one of LXD's limits"), ({"cpu": [1]}, "is not a text")],
     "config": [({"user.a": "x\x1by"}, "has control characters"), ({"a": "x"}, "is not a setting of LXD")],
     "servers": [([], "1 to 10"), ([{"name": f"s{n}"} for n in range(11)], "1 to 10"),
                 ([{"name": "a", "image": "x y"}], "is not an image"),
