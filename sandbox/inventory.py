@@ -23,7 +23,9 @@ def inventory(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, st
         "profiles": lxc.format("profile"),
         # Without the count of users: LXD keeps an unpacked copy of an image it was asked for once.
         "pools": f"{lxc.format('storage')} | cut -d, -f1-3",
-        "units": "systemctl list-unit-files --no-legend; systemctl is-active haproxy ufw",
+        # Without the logins of the moment, our own among them.
+        "units": "systemctl list-unit-files --no-legend | grep -v ^session-; "
+        "systemctl is-active haproxy ufw",
         "ports": "ss -Hltun | awk '{print $1, $5}' | sort",
         "processes": "ps -eo comm --no-headers | grep -c dnsmasq; true",
         "left": "ls -d /var/lib/grappe* /etc/systemd/system/grappe* 2>&1; true",
