@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
 import signal
 import subprocess
 import time
 from collections.abc import Callable
 
-from providers.hosts import command
 from sandbox.trial import UP, Trial
-
-# Seconds that the processes of a killed engine have to end by themselves.
-END_SECONDS = 15.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,26 +76,6 @@ def _kill(trial: Trial, stack: str, seconds: float) -> int:
     engine.wait()
     said = trial.run("pulumi", "stack", "export", "-s", stack)
     return said.count('"urn":')
-
-
-def of_folder(folder: pathlib.Path) -> list[str]:
-    """Return the processes of this machine that work in a folder."""
-    found = []
-    for process in pathlib.Path("/proc").iterdir():
-        if process.name.isdigit() and int(process.name) != os.getpid():
-            try:
-                if (process / "cwd").readlink() == folder:
-                    found.append((process / "cmdline").read_text().replace("\0", " "))
-            except OSError:
-                continue
-    return found
-
-
-def wait_for_end(folder: pathlib.Path) -> None:
-    """Wait until nothing works in a folder any more."""
-    command.wait_until(
-        lambda: not of_folder(folder), what="the processes of a killed engine", timeout=END_SECONDS
-    )
 
 
 def _difference(before: dict[str, str], after: dict[str, str]) -> str:
