@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pulumi
 
 from components import steps
-from providers.haproxy.model import BackendSpec
+from providers.haproxy import maps
+from providers.haproxy.model import PAGE, BackendSpec
 from providers.haproxy.resource import Backend
 from providers.hosts_file.model import EntrySpec
 from providers.hosts_file.resource import Entry
@@ -111,21 +113,26 @@ class Server(pulumi.ComponentResource):
         # Made while LXD makes the network, and removed while it stops the container: of the project
         # they need nothing but their place in that order. Who asks early is told 503.
         in_project = pulumi.ResourceOptions(parent=self, depends_on=[project])
-        # Before its post-installation, whoever opens a server's page first may be its master.
+        route = BackendSpec(
+            **common,
+            name=server.name,
+            domains=(server.domain,),
+            address=server.address,
+            state=maps.UP if server.state == "running" else maps.STOPPED,
+            default=lab.default == server.name,
+            adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
+        )
+        # Before its post-installation, whoever opens a server's page first may be its master. A
+        # page that somebody routed by hand stays until its server has been taken over.
         routed = [self._installed] if self._installed else [container] if lab.adopt else [project]
         backend = Backend(
-            f"{name}-web",
-            BackendSpec(
-                **common,
-                name=server.name,
-                domains=(server.domain,),
-                address=server.address,
-                default=lab.default == server.name,
-                adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
-            ),
-            # A page that somebody routed by hand stays until its server has been taken over.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=routed),
+            f"{name}-web", route, opts=pulumi.ResourceOptions(parent=self, depends_on=routed)
         )
+        if self._installed and not lab.adopt:
+            page = dataclasses.replace(
+                route, name=f"{server.name}{PAGE}", state=maps.INSTALLING, adopts=()
+            )
+            Backend(f"{name}-page", page, opts=in_project)
         if lab.workstation != "none":
             ways = [rule, backend, *ready]
             self._seen_from_workstation(lab, server, dialled, ways, in_project)
@@ -182,7 +189,7 @@ class Server(pulumi.ComponentResource):
                 container_id=container.container_id,
             )  # fmt: skip
             done = [*done, self.published]
-        if lab.post_install and server.state == "running":
+        if lab.post_install:
             installed = PostInstall(
                 f"{name}-postinstall",
                 PostInstallSpec(
@@ -222,7 +229,7 @@ class Server(pulumi.ComponentResource):
         }  # fmt: skip
         Entry(
             f"{name}-hosts",
-            EntrySpec(**common, address="", domains=(server.domain,)),
+            EntrySpec(**common, address="", domains=server.domains),
             address=dialled,
             opts=in_project,
         )

@@ -78,7 +78,7 @@ class StudentLab(pulumi.ComponentResource):
                 name=lab.bridge,
                 address=f"{lab.gateway}/24",
                 # A server that asks for a domain of the lab gets the server itself.
-                hosts={item.domain: item.address for item in lab.servers},
+                hosts={name: item.address for item in lab.servers for name in item.domains},
             ),
             opts=after,
         )

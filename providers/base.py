@@ -233,7 +233,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             return True
         if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
             return False
-        _print(spec, ["is kept as it is: its replacement took over what was there"])
+        say(spec, ["is kept as it is: its replacement took over what was there"])
         return True
 
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
@@ -314,16 +314,17 @@ def stack_of(owner: str) -> str:
 
 def _report(spec: wire.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
     """Say what a plan found, where the engine shows what a plugin says."""
-    _print(spec, [f"has drifted: {line}" for line in found.drift])
+    say(spec, [f"has drifted: {line}" for line in found.drift])
     if reading is not None and reading.remake:
-        _print(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
+        say(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
 
 
 def _print_left(spec: wire.Spec, things: list[str]) -> None:
-    _print(spec, [f"an unfinished run left {thing}: gone" for thing in things])
+    say(spec, [f"an unfinished run left {thing}: gone" for thing in things])
 
 
-def _print(spec: wire.Spec, lines: list[str]) -> None:
+def say(spec: wire.Spec, lines: list[str]) -> None:
+    """Say something of a thing where the engine shows what a plugin says."""
     for line in lines:
         sys.stdout.write(errors.escape(f"{spec.id} {line}") + "\n")
         sys.stdout.flush()

@@ -22,6 +22,7 @@ class ServerSpec:
 
     name: str
     domain: str
+    names: tuple[str, ...]
     port: int
     address: str
     image: str
@@ -37,6 +38,11 @@ class ServerSpec:
     recipe: recipe.ReadRecipe | None
     publish: str
 
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """Its domain, and the names below it."""
+        return (self.domain, *(f"{name}.{self.domain}" for name in self.names))
+
 
 def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
     """Return the servers that are asked for, with what follows from the student's number."""
@@ -45,6 +51,7 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
         ServerSpec(
             name=server.name,
             domain=server.domain or allocation.domain(server.name, student, given.domain),
+            names=server.names,
             port=server.port or allocation.ssh_port(number, place),
             address=server.address or allocation.address(number, place),
             image=server.image or given.image,
@@ -93,6 +100,11 @@ def mistakes(
                 problem = f'has capitals: "{server.domain.lower()}"?'
             if asked.domain or follows:
                 checks.append((f"{where}.domain", server.domain, problem))
+        checks += [
+            (f"{where}.names[{number}]", label, problem)
+            for number, label in enumerate(server.names)
+            if (problem := _label_problem(label, server.names[:number]))
+        ]
         if asked.port:
             checks.append((f"{where}.port", server.port, _port_problem(server.port)))
         if asked.address:
@@ -110,7 +122,7 @@ def mistakes(
     found = wire.collect(checks)
     for field in ("name", "domain", "port", "address"):
         found += _twice(field, [getattr(server, field) for server in servers])
-    return found + _shared_volumes(servers)
+    return found + _names_of_others(servers) + _shared_volumes(servers)
 
 
 def setting_problem(group: str, key: str, value: str) -> str:
@@ -136,6 +148,28 @@ def _twice(field: str, values: list[Any]) -> list[wire.Mistake]:
         for place, value in enumerate(values)
         if values.index(value) != place
     ]
+
+
+def _names_of_others(servers: Sequence[ServerSpec]) -> list[wire.Mistake]:
+    """Note names below a domain that are another server's domain."""
+    domains = [server.domain for server in servers]
+    return [
+        wire.Mistake(
+            f"servers[{place}].names[{number}]",
+            f"{wire.show(label)} means {name}, which is servers[{domains.index(name)}]'s domain.",
+        )
+        for place, server in enumerate(servers)
+        for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True))
+        if name in domains
+    ]
+
+
+def _label_problem(label: str, before: tuple[str, ...]) -> str:
+    if label in before:
+        return "is there twice."
+    if "." in label or rules.domain(f"{label}.test") or label != label.lower():
+        return "is not a name below the domain. Small letters, digits and dashes: www, wiki."
+    return ""
 
 
 def _shared_volumes(servers: Iterable[ServerSpec]) -> list[wire.Mistake]:

@@ -89,6 +89,7 @@ class ServerSettings:
     Attributes:
         name: The server's short name.
         domain: Its domain.
+        names: Names below its domain that lead to it too: www, wiki.
         port: The port of the lab host that leads to its sshd.
         address: Its address on the student's bridge.
         image: The image it starts from, instead of the stack's.
@@ -107,6 +108,7 @@ class ServerSettings:
 
     name: str = ""
     domain: str = ""
+    names: tuple[str, ...] = ()
     port: int = 0
     address: str = ""
     image: str = ""

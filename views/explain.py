@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from providers.haproxy import model as haproxy
+from providers.haproxy import maps
 from providers.nat import model as nat
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
@@ -145,11 +145,7 @@ def _rule(lab: LabSpec, server: ServerSpec, dialled: str) -> Part:
 
 
 def _backend(lab: LabSpec, server: ServerSpec) -> Part:
-    spec = haproxy.BackendSpec(
-        host=lab.host, owner=lab.owner, name=server.name, domains=(server.domain,),
-        address=server.address,
-    )  # fmt: skip
-    name = server.name
+    name, state = server.name, maps.UP if server.state == "running" else maps.STOPPED
     return Part(
         f"{lab.student}-{name}-web", "HAProxy backend",
         (f"in {CONFIG}, frontend http_balancing:",
@@ -162,10 +158,10 @@ def _backend(lab: LabSpec, server: ServerSpec) -> Part:
          f"backend {name}_backend:",
          f"  server {name}_backend {server.address}:80 cookie A check",
          "systemctl restart haproxy"),
-        f"its backends are {spec.label}.http and {spec.label}.https, led to by a map of domains "
-        "and not line by line; no check, for each has one server; a reload where the sheet "
-        "restarts cuts nobody off",
-        f"cat {CONFIG}",
+        f"its line is `{server.domain} {server.address}` in {maps.ROUTES}, and `{server.domain} "
+        f"{state}` in {maps.STATES}: one frontend leads by these maps, and a line that comes or "
+        "goes is told to the running HAProxy, so that nobody's connection is cut",
+        f"cat {maps.ROUTES} {maps.STATES}",
     )  # fmt: skip
 
 

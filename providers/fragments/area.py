@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from providers.fragments.system import File, RefusedError, System
 
@@ -26,6 +26,8 @@ class Area:
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         self.system = system
         self.frame = frame
+        # What is to be told of a change that did not go its usual way.
+        self.notes: List[str] = []
 
     def paths(self) -> List[str]:
         """Return the shared files that this area has a part in."""
@@ -35,14 +37,16 @@ class Area:
         """Return the shared files as they should be; pure."""
         raise NotImplementedError
 
-    def check(self, fragments: List[Fragment], newest: str) -> None:
+    def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
         """Raise RefusedError where the fragments contradict each other.
 
         Args:
             fragments: All of them, in the order of their ids.
             newest: The id of the one that was put last, which is to blame.
+            held: What it takes the place of, where there was something.
 
         """
+        del held
         holders: Dict[str, Fragment] = {}
         for fragment in sorted(fragments, key=lambda item: item["id"] == newest):
             for key in fragment["keys"]:

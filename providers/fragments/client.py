@@ -42,13 +42,13 @@ class Client:
         self._common = {"area": area, "frame": dict(frame), "folder": folder}
         self._send = send
 
-    def put(self, fragment: Fragment) -> None:
-        """Put a fragment, in one transaction with whatever else waits."""
-        self._ask({"op": "put", "fragment": fragment.as_json()})
+    def put(self, fragment: Fragment) -> list[str]:
+        """Put a fragment, with whatever else waits; return what is to be told."""
+        return list(self._ask({"op": "put", "fragment": fragment.as_json()})["notes"])
 
-    def remove(self, spec: wire.Spec) -> None:
+    def remove(self, spec: wire.Spec) -> list[str]:
         """Remove the fragment of a spec; one that is gone already is well."""
-        self._ask({"op": "remove", **_whose(spec)})
+        return list(self._ask({"op": "remove", **_whose(spec)})["notes"])
 
     def read(self, spec: wire.Spec) -> tuple[dict[str, Any], str] | None:
         """Return a spec's fragment as it stands on the host and its drift; None when it is gone."""

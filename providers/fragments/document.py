@@ -7,8 +7,9 @@ from typing import NamedTuple, Optional
 
 BEGIN = "# BEGIN GRAPPE"
 END = "# END GRAPPE"
-# Of a fragment's file in the store. A store written by a newer Grappe is left alone.
-FORMAT = 1
+# Of a fragment's file in the store, and the newest that we know. A store written by a newer Grappe
+# is left alone.
+FORMAT, NEWEST_FORMAT = 1, 2
 _BEGIN = re.compile(r"^# BEGIN GRAPPE \(changed by Grappe alone\)(?: \[(.*)\])?$")
 
 # What is undone when the managed part leaves.

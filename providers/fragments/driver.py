@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -31,7 +32,7 @@ class FragmentDriver(Generic[S]):
 
     def create(self, spec: S) -> base.Outputs:
         """Put the fragment; one that an interrupted run left is taken up."""
-        self._store.put(self._render(spec))
+        base.say(spec, self._store.put(self._render(spec)))
         return {}
 
     def read(self, spec: S) -> base.Reading[S] | None:
@@ -40,9 +41,14 @@ class FragmentDriver(Generic[S]):
         if found is None:
             return None
         fragment, drift = found
+        known = {field.name for field in dataclasses.fields(self._kind)}
+        # An older Grappe wrote fields that are no more; that the rest differs is told below.
+        written = {
+            key: value for key, value in wire.clean(fragment["spec"]).items() if key in known
+        }
         try:
             # The same host may be known under another URL to whoever wrote it.
-            actual = wire.decode(self._kind, {**wire.clean(fragment["spec"]), "host": spec.host})
+            actual = wire.decode(self._kind, {**written, "host": spec.host})
         except wire.Mistakes as mistakes:
             return base.Reading(spec, drift=f"its fragment was changed by hand: {mistakes}")
         if not drift and actual == spec and not _same(fragment, self._render(spec).as_json()):
@@ -56,7 +62,7 @@ class FragmentDriver(Generic[S]):
 
     def delete(self, spec: S) -> None:
         """Remove the fragment."""
-        self._store.remove(spec)
+        base.say(spec, self._store.remove(spec))
 
 
 def _same(found: dict[str, object], rendered: dict[str, object]) -> bool:

@@ -31,6 +31,8 @@ class FakeSystem(System):
         reloads: How often it was reloaded or started.
         pause: Seconds that a reload takes.
         stuck: Whether HAProxy ignores reloads, as one does whose worker fails to start.
+        maps: The maps that HAProxy has loaded, by path.
+        mute: Whether its run-time socket is of no use.
     """
 
     def __init__(self, root: pathlib.Path) -> None:
@@ -41,6 +43,8 @@ class FakeSystem(System):
             ("nat", "PREROUTING"): [],
         }
         self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False
+        self.maps: dict[str, list[tuple[str, str]]] = {}
+        self.mute = False
         self.users: set[str] = set()
         self.pause = 0.0
 
@@ -55,10 +59,31 @@ class FakeSystem(System):
 
     def http(self, port: int, path: str) -> str:
         """Answer as the frontend does."""
-        match = re.search(r'string "([0-9a-f]{16})"', self.loaded)
+        match = re.search(r'string "([0-9a-f]{16}) %\[str\((\w+)\),map\((\S+?)\)', self.loaded)
         if not self.running or not match or port != 80 or not path:  # noqa: PLR2004
             raise ConnectionRefusedError("connection refused")
-        return match.group(1)
+        return f"{match.group(1)} {dict(self.maps.get(match.group(3), [])).get(match.group(2), '')}"
+
+    def ask(self, path: str, text: str) -> str:
+        """Answer as HAProxy's run-time socket does."""
+        if not self.running or f"stats socket {path} " not in self.loaded or self.mute:
+            raise ConnectionRefusedError("connection refused")
+        return "".join(self._command(*command.split()) + "\n" for command in text.split(";"))
+
+    def _command(self, action: str, _map: str, path: str, key: str = "", value: str = "") -> str:
+        entries = self.maps[path]
+        if action == "show":
+            return "".join(f"0x{n:x} {key} {value}\n" for n, (key, value) in enumerate(entries))
+        there = any(held == key for held, _value in entries)
+        if action == "add":
+            entries.append((key, value))
+        elif not there:
+            return "entry not found.\n"
+        elif action == "set":
+            self.maps[path] = [(k, value if k == key else v) for k, v in entries]
+        else:
+            self.maps[path] = [(k, v) for k, v in entries if k != key]
+        return ""
 
     def _iptables(self, words: list[str], _stdin: str) -> Result:
         _option, table, action, chain, *rest = words
@@ -128,12 +153,17 @@ class FakeSystem(System):
 
     def _systemctl(self, words: list[str], _stdin: str) -> Result:
         if words[0] == "is-active":
-            return OK if self.running else Result(3, "", "")
+            return Result(0, "active\n", "") if self.running else Result(3, "inactive\n", "")
         if words[0] in {"reload", "start"}:
             time.sleep(self.pause)
             self.running, self.reloads = True, self.reloads + 1
             if not self.stuck:
+                self.mute = False
                 self.loaded = self.read("/etc/haproxy/haproxy.cfg").content or ""
+                for path in set(re.findall(r"map(?:_str_ip)?\(([^,)]+)", self.loaded)):
+                    lines = (self.read(path).content or "").splitlines()
+                    pairs = (line.split(" ", 1) for line in lines if line[:1] not in ("", "#"))
+                    self.maps[path] = [(pair[0], pair[1]) for pair in pairs]
         elif words[0] == "stop":
             self.running = False
         return OK

@@ -20,6 +20,7 @@ class Fragment:
         keys: What only one fragment may hold, as a user reads it: `tcp/22222`.
         spec: The resource's spec as it goes on the wire.
         parts: What the area compiles.
+        format: The oldest format of the store that knows its parts.
     """
 
     id: str
@@ -28,7 +29,8 @@ class Fragment:
     keys: tuple[str, ...]
     spec: Mapping[str, Any]
     parts: Mapping[str, Any]
+    format: int = document.FORMAT
 
     def as_json(self) -> dict[str, Any]:
         """Return the fragment as it stands in its file."""
-        return {**dataclasses.asdict(self), "keys": list(self.keys), "format": document.FORMAT}
+        return {**dataclasses.asdict(self), "keys": list(self.keys)}

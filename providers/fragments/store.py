@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
-from providers.fragments.document import FORMAT
+from providers.fragments.document import NEWEST_FORMAT
 from providers.fragments.system import File, RefusedError, System
 
 LOCK_SECONDS = 60.0
@@ -45,14 +45,14 @@ class Store:
         fragments = {}
         for name, fragment in zip(names, found):
             try:
-                known = fragment["format"] <= FORMAT
+                known = fragment["format"] <= NEWEST_FORMAT
                 fragments[fragment["id"]] = fragment
             except (KeyError, TypeError) as error:
                 raise self._damaged(name, error) from error
             if not known:
                 raise RefusedError(
                     f"{self.folder} was written by a newer Grappe",
-                    f"format {fragment['format']}; this one knows {FORMAT}",
+                    f"format {fragment['format']}; this one knows {NEWEST_FORMAT}",
                     "use the newer Grappe for this host",
                 )
         return dict(sorted(fragments.items()))

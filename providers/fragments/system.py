@@ -12,6 +12,8 @@ from typing import NamedTuple, Optional, Sequence
 from providers.hosts import plain_http
 
 COMMAND_SECONDS = 30
+# A program that answers on a socket does so at once, or hangs.
+SOCKET_SECONDS = 3.0
 
 
 class RefusedError(Exception):
@@ -83,6 +85,19 @@ class System:
         """Return the beginning of what answers to a GET on loopback; raise OSError."""
         with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
             return plain_http.get(connection, path)[:64].decode("ascii", "replace")
+
+    def ask(self, path: str, text: str) -> str:
+        """Return all that a program answers to a text on its Unix socket; raise OSError."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(SOCKET_SECONDS)
+            connection.connect(self.root + path)
+            connection.sendall(text.encode())
+            # HAProxy's master ends its answer where we end our question.
+            connection.shutdown(socket.SHUT_WR)
+            answer = bytearray()
+            while part := connection.recv(65536):
+                answer += part
+        return answer.decode("utf-8", "replace")
 
     def read(self, path: str) -> File:
         """Return a file as it is."""

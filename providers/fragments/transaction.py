@@ -123,14 +123,15 @@ def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:
             return results
         results.update({change["ticket"]: _refusal(error) for change in accepted})
         return results
-    results.update({change["ticket"]: {"ok": True} for change in accepted})
+    done = {"ok": True, "notes": area.notes}
+    results.update({change["ticket"]: done for change in accepted})
     return results
 
 
 def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
     new = dict(fragments)
     asks = change if change["op"] == "remove" else change["fragment"]
-    place = _place(new, asks)
+    place, held = _place(new, asks), None
     if place is not None:
         held = new.pop(place)
         if not identity.belongs(held, asks["owner"], asks.get("lab", "")):
@@ -140,7 +141,7 @@ def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str,
     fragment = change["fragment"]
     new[fragment["id"]] = fragment
     new = dict(sorted(new.items()))
-    area.check(list(new.values()), fragment["id"])
+    area.check(list(new.values()), fragment["id"], held)
     return new
 
 

@@ -1,9 +1,9 @@
 """The managed part of haproxy.cfg, its maps, and what HAProxy has really loaded.
 
-Runs on the host: standard library alone. The maps are in a folder named by
-their content, which the managed part names: one rename commits both. The
-frontend answers which generation is loaded, so a reload is verified by one
-real request.
+Runs on the host: standard library alone. The managed part is the same whoever is routed; who is,
+stands in two maps, which are changed on disk first and then in the running HAProxy, by its socket.
+Only where the part itself changes, or the socket does not do what it is told, HAProxy is reloaded.
+The frontend answers which generation of both is loaded: one real request verifies a change.
 """
 
 from __future__ import annotations
@@ -13,25 +13,36 @@ import os
 import re
 import shutil
 import time
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, List, Mapping, Optional
 
 from providers.fragments import document
 from providers.fragments.area import Area, Files, Fragment
-from providers.fragments.system import File, RefusedError, System
-from providers.haproxy import by_hand
+from providers.fragments.system import File, RefusedError, Result, System
+from providers.haproxy import by_hand, maps
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
-MAPS = "/var/lib/grappe/haproxy/maps"
 # What stands around our part, while it is asked whether that alone is valid.
-OUTSIDE = "/var/lib/grappe/haproxy/outside.cfg"
+OUTSIDE = f"{maps.FOLDER}/outside.cfg"
+# Our part with the maps that are staged, while HAProxy is asked of it.
+TRIAL = f"{maps.FOLDER}/trial.cfg"
 # Says that HAProxy did not run before us.
-WAS_STOPPED = "/var/lib/grappe/haproxy/was-stopped"
+WAS_STOPPED = f"{maps.FOLDER}/was-stopped"
 DISABLED = "disabled"
 # What stood around our part when HAProxy last took it; the preflight asks of nothing else.
-LOADED = "/var/lib/grappe/haproxy/loaded"
+LOADED = f"{maps.FOLDER}/loaded"
+# Where an older Grappe kept its maps.
+OLD_MAPS = f"{maps.FOLDER}/maps"
 GENERATION_PATH = "/.grappe-generation"
+SOCKET_NAME = "grappe.sock"
+# Where Debian's unit has the master listen, which leads on to the worker that serves.
+MASTER = "/run/haproxy-master.sock"
 RELOAD_SECONDS = 10.0
-_GENERATION = re.compile(r'string "([0-9a-f]{16})" if \{ path /\.grappe-generation')
+# More commands than these are slower than a reload, and only a change by hand needs so many.
+MOST_COMMANDS = 2000
+# What HAProxy takes of one connection to its socket, with room to spare (tune.bufsize).
+_SENT_AT_ONCE = 8000
+_GENERATION = re.compile(r'string "([0-9a-f]{16}) ')
+_SOCKET = re.compile(r"^\s*stats\s+socket\s+(?:unix@)?(/\S+)", re.MULTILINE)
 
 
 class HaproxyArea(Area):
@@ -41,25 +52,60 @@ class HaproxyArea(Area):
 
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         super().__init__(system, frame)
-        self._maps: Dict[str, str] = {}
         self._outside = ""
 
     def paths(self) -> List[str]:
-        """Return the one file that the backends stand in."""
-        return [CONFIG]
+        """Return the files that the backends stand in, and the pages of those that are not up."""
+        return [CONFIG, maps.ROUTES, maps.STATES, *self.frame["pages"]]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
-        """Return the configuration with these backends, or without any part of ours."""
+        """Return the configuration and the maps of these backends, or no part of ours."""
         config = current[CONFIG]
+        outside = document.split(config.content or "")
+        self._outside = outside.before + outside.after
         if not fragments:
-            return {CONFIG: File(document.remove(config.content))}
+            return {
+                path: File(document.remove(config.content) if path == CONFIG else None)
+                for path in self.paths()
+            }
         if config.content is None:
             raise RefusedError(f"there is no {CONFIG}", do="apt install haproxy")
         content = self._adopt(fragments, config.content)
         outside = document.split(content)
         self._outside = outside.before + outside.after
-        body = self._body(fragments, self._outside, outside.before)
-        return {CONFIG: File(document.put(content, body))}
+        try:
+            routed = maps.render(fragments)
+        except ValueError as error:
+            raise RefusedError(
+                f"the fragment {error} was changed by hand", do="`pulumi up` of that stack"
+            ) from error
+        return {
+            CONFIG: File(document.put(content, self._body(self._outside, outside.before))),
+            **{path: File(text, 0o644) for path, text in routed.items()},
+            **{path: File(text, 0o644) for path, text in self.frame["pages"].items()},
+        }
+
+    def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
+        """Refuse what the shared check refuses, and a domain that is a parent of another lab's.
+
+        A sub-domain goes where its parent does, and its own lab may be down.
+        """
+        super().check(fragments, newest, held)
+        new = next(fragment for fragment in fragments if fragment["id"] == newest)
+        domains = set(new["parts"]["domains"]) - set(held["parts"]["domains"] if held else ())
+        parents = {domain.partition(".")[2] for domain in domains}
+        for fragment in fragments if domains else ():
+            if fragment["owner"] == new["owner"]:
+                continue
+            for other in fragment["parts"]["domains"]:
+                if other in parents or other.partition(".")[2] in domains:
+                    mine = next(d for d in domains if other in d or d in other)
+                    raise RefusedError(
+                        f"{mine} and {other} are a domain and its sub-domain",
+                        f"{other} is that of stack {fragment['owner']}",
+                        "choose another: a sub-domain goes where its parent does",
+                        fragment=newest,
+                    )
 
     def _adopt(self, fragments: List[Fragment], config: str) -> str:
         """Take over the routing by hand where every domain of it is a lab's that is told to."""
@@ -81,27 +127,35 @@ class HaproxyArea(Area):
         return by_hand.without(config)
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
-        """Have HAProxy check the staged file; tell apart whose mistake it is."""
-        self._write_maps()
-        done = self.system.run(["haproxy", "-c", "-f", staged[CONFIG]])
-        # Status 2: valid, and without a listener, as the file is when we have left.
-        if done.status == 0 or (done.status == 2 and not _generation(files[CONFIG].content or "")):
+        """Have HAProxy check a configuration that it has not loaded; tell whose mistake it is."""
+        content = files[CONFIG].content or ""
+        wanted = _generation(content)
+        if wanted and staged[CONFIG] == self.system.root + CONFIG and self._loaded()[0] == wanted:
             return
-        self._sweep_maps(self.system.read(CONFIG).content or "", spare=0)
-        self.system.write(OUTSIDE, File(self._outside, 0o600))
-        before = self.system.run(["haproxy", "-c", "-f", self.system.root + OUTSIDE])
-        self.system.write(OUTSIDE, File(None))
+        for path in files:
+            content = content.replace(path, staged[path]) if path != CONFIG else content
+        done = self._try(TRIAL, content)
+        # Status 2: valid, and without a listener, as the file is when we have left.
+        if done.status == 0 or (done.status == 2 and not wanted):
+            return
+        before = self._try(OUTSIDE, self._outside)
         blame = "Grappe's part of it" if before.status == 0 else "it was invalid before Grappe"
-        seen = done.err if before.status == 0 else before.err.replace(OUTSIDE, CONFIG)
         raise RefusedError(
             f"{CONFIG} is not valid ({blame})",
-            _alerts(seen.replace(staged[CONFIG], CONFIG)),
+            _alerts(done.err if before.status == 0 else before.err),
             f"haproxy -c -f {CONFIG}",
         )
 
     def activate(self, files: Files) -> None:
-        """Reload HAProxy, or start it; never restart, which would cut connections."""
-        self._write_maps()
+        """Change the loaded maps; reload HAProxy, or start it, only where that is not all.
+
+        Never restart it, which would cut connections.
+        """
+        content = files[CONFIG].content or ""
+        if self._loaded()[0] == _generation(content):
+            if self._route(files):
+                return
+            self.notes.append("HAProxy's run-time socket does not do what it is told: reloaded it")
         if self.system.run(["systemctl", "is-active", "--quiet", "haproxy"]).status == 0:
             self.system.must(["systemctl", "reload", "haproxy"])
         else:
@@ -112,22 +166,24 @@ class HaproxyArea(Area):
             self.system.run(["systemctl", "reset-failed", "haproxy"])
             self.system.must(["systemctl", "start", "haproxy"])
         self._wait_for(files)
-        outside = document.split(files[CONFIG].content or "")
+        outside = document.split(content)
         self.system.write(LOADED, File(outside.before + outside.after, 0o600))
-        self._sweep_maps(files[CONFIG].content or "", spare=1)
+        shutil.rmtree(self.system.root + OLD_MAPS, ignore_errors=True)
 
     def verify(self, files: Files) -> str:
-        """Ask HAProxy itself which generation it has loaded."""
+        """Ask HAProxy itself which generation it has loaded, and look at its maps."""
         wanted = _generation(files[CONFIG].content or "")
         if not wanted:
             return ""
-        if not os.path.isdir(self.system.root + _maps_in(files[CONFIG].content or "")):
-            return "its maps are gone"
+        if wrong := self._not_loaded(files):
+            return wrong
         try:
-            loaded = self.system.http(80, GENERATION_PATH)
-        except OSError as error:
-            return f"HAProxy does not answer on port 80: {error}"
-        return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
+            if changes := maps.commands(self._live(files), _texts(files)):
+                return f"its maps were changed while it runs: {changes[0].split()[3]}"
+        except OSError:
+            # A socket that does not answer is no drift: HAProxy is reloaded instead.
+            pass
+        return ""
 
     def leave(self) -> None:
         """Reload what is left, or stop HAProxy where it did not run before us."""
@@ -141,53 +197,96 @@ class HaproxyArea(Area):
             else:
                 self.system.must(["systemctl", "reload", "haproxy"])
                 self._wait_until_left()
-        for path in (WAS_STOPPED, LOADED):
+        for path in (WAS_STOPPED, LOADED, TRIAL, OUTSIDE):
             self.system.write(path, File(None))
-        shutil.rmtree(self.system.root + MAPS, ignore_errors=True)
+        shutil.rmtree(self.system.root + OLD_MAPS, ignore_errors=True)
+        self.system.write(runtime(self._outside), File(None))
 
-    def _body(self, fragments: List[Fragment], outside: str, before: str) -> str:
-        maps = _render_maps(fragments)
-        folder = f"{MAPS}/{_digest(''.join(maps.values()))}"
-        self._maps = {f"{folder}/{kind}.map": content for kind, content in maps.items()}
-        default: str = next((f["parts"]["label"] for f in fragments if f["parts"]["default"]), "")
-        frontends = self.frame["frontends"].replace("@MAPS@", folder)
-        for kind in ("https", "http"):
-            backend = f"{default}.{kind}" if default else f"grappe_unknown_{kind}"
-            frontends = frontends.replace(
-                f"@DEFAULT_{kind.upper()}@", f"    default_backend {backend}"
-            )
+    def _body(self, outside: str, before: str) -> str:
         # The bound on old workers is the host's to choose where it has chosen.
-        bound = (
-            ""
-            if re.search(r"^\s*hard-stop-after", outside, re.MULTILINE)
-            else (f"global\n    {self.frame['hard_stop']}\n\n")
-        )
-        body = bound + frontends + "".join(f["parts"]["sections"] for f in fragments)
+        chosen = re.search(r"^\s*hard-stop-after", outside, re.MULTILINE)
+        bound = "" if chosen else f"    {self.frame['hard_stop']}\n"
+        body = self.frame["frontends"].replace("@RUNTIME@", runtime(outside))
+        body = body.replace("@BOUND@\n", bound)
         body += f"\n# Below this part the host's own defaults rule.\n{_last_defaults(before)}"
-        return str(body.replace("@GENERATION@", _digest(body)))
+        pages = "".join(self.frame["pages"].values())
+        return str(body.replace("@GENERATION@", _digest(body + pages)))
 
-    def _write_maps(self) -> None:
-        """Write the maps of what was compiled; their folder's name is their content's."""
-        for path, content in self._maps.items():
-            if self.system.read(path).content != content:
-                self.system.write(path, File(content, 0o644))
+    def _try(self, path: str, content: str) -> Result:
+        """Have HAProxy check a configuration; its words name the file that it is to be."""
+        self.system.write(path, File(content, 0o600))
+        try:
+            done = self.system.run(["haproxy", "-c", "-f", self.system.root + path])
+        finally:
+            self.system.write(path, File(None))
+        return done._replace(err=done.err.replace(self.system.root + path, CONFIG))
 
-    def _sweep_maps(self, config: str, *, spare: int) -> None:
-        """Remove the maps that a configuration does not name, but for the newest `spare`."""
-        folder = self.system.root + MAPS
-        if not os.path.isdir(folder):
-            return
-        kept = os.path.basename(_maps_in(config))
-        others = [entry for entry in os.scandir(folder) if entry.name != kept]
-        others.sort(key=lambda entry: entry.stat().st_mtime)
-        for entry in others[: len(others) - spare] if len(others) > spare else []:
-            shutil.rmtree(entry.path, ignore_errors=True)
-        if not os.listdir(folder):
-            os.rmdir(folder)
+    def _loaded(self) -> List[str]:
+        """Return which generations of our part and of the maps HAProxy has loaded."""
+        try:
+            part, _space, routed = self.system.http(80, GENERATION_PATH).partition(" ")
+        except OSError:
+            return ["", ""]
+        return [part, routed]
+
+    def _not_loaded(self, files: Files) -> str:
+        """Return what is wrong with the generations that HAProxy says it has loaded."""
+        states = files[maps.STATES].content or ""
+        wanted = f"{_generation(files[CONFIG].content or '')} {maps.generation(states)}"
+        try:
+            loaded = self.system.http(80, GENERATION_PATH)
+        except OSError as error:
+            return f"HAProxy does not answer on port 80: {error}"
+        return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
+
+    def _live(self, files: Files) -> Dict[str, maps.Entries]:
+        """Return the maps that HAProxy has loaded; raise OSError where it does not tell."""
+        config, live = files[CONFIG].content or "", {}
+        for path in (maps.ROUTES, maps.STATES):
+            answer = self._tell(config, [f"show map {path}"])
+            live[path] = maps.loaded(answer)
+            if not answer.startswith("0x") and answer.strip():
+                raise OSError(answer.strip())
+        return live
+
+    def _tell(self, config: str, commands: List[str]) -> str:
+        """Give the running HAProxy commands; return its answers, or raise OSError."""
+        refused = OSError("it has no run-time socket")
+        for path, prefix in (*((path, "") for path in sockets(config)), (MASTER, "@1 ")):
+            try:
+                answer = self.system.ask(path, "; ".join(prefix + line for line in commands) + "\n")
+            except OSError as error:
+                refused = error
+                continue
+            if "Permission denied" not in answer:
+                return answer
+        raise refused
+
+    def _route(self, files: Files) -> bool:
+        """Make the loaded maps those of the files; return whether they are."""
+        config = files[CONFIG].content or ""
+        try:
+            todo = maps.commands(self._live(files), _texts(files))
+            if len(todo) > MOST_COMMANDS:
+                return False
+            while todo:
+                count = max(1, _SENT_AT_ONCE // (2 * max(map(len, todo))))
+                if self._tell(config, todo[:count]).strip():
+                    return False
+                todo = todo[count:]
+        except OSError:
+            return False
+        # A reload that began before the files were renamed ends in a worker with the old ones.
+        deadline = time.monotonic() + RELOAD_SECONDS
+        while self.system.run(["systemctl", "is-active", "haproxy"]).out.strip() == "reloading":
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return not self._not_loaded(files)
 
     def _wait_for(self, files: Files) -> None:
         deadline = time.monotonic() + RELOAD_SECONDS
-        while wrong := self.verify(files):
+        while wrong := self._not_loaded(files):
             if time.monotonic() > deadline:
                 raise RefusedError(
                     "HAProxy did not take the new configuration", wrong, "journalctl -u haproxy"
@@ -198,7 +297,7 @@ class HaproxyArea(Area):
         deadline = time.monotonic() + RELOAD_SECONDS
         while time.monotonic() < deadline:
             try:
-                if not re.fullmatch("[0-9a-f]{16}", self.system.http(80, GENERATION_PATH)):
+                if not re.match("[0-9a-f]{16}", self.system.http(80, GENERATION_PATH)):
                     return
             except OSError:
                 return
@@ -225,15 +324,19 @@ def _last_defaults(config: str) -> str:
     return "\n".join(found) + "\n"
 
 
-def _render_maps(fragments: List[Fragment]) -> Dict[str, str]:
-    return {
-        kind: "".join(
-            f"{domain} {fragment['parts']['label']}.{kind}\n"
-            for fragment in fragments
-            for domain in fragment["parts"]["domains"]
-        )
-        for kind in ("https", "http")
-    }
+def runtime(outside: str) -> str:
+    """Return where our run-time socket is: beside the host's own, which HAProxy may write to."""
+    found = _SOCKET.search(outside)
+    return f"{os.path.dirname(found.group(1)) if found else '/run'}/{SOCKET_NAME}"
+
+
+def sockets(config: str) -> List[str]:
+    """Return the run-time sockets of a configuration, ours first: somebody may have removed it."""
+    return sorted(_SOCKET.findall(config), key=lambda path: not path.endswith(f"/{SOCKET_NAME}"))
+
+
+def _texts(files: Files) -> Dict[str, str]:
+    return {path: files[path].content or "" for path in (maps.ROUTES, maps.STATES)}
 
 
 def _digest(text: str) -> str:
@@ -242,11 +345,6 @@ def _digest(text: str) -> str:
 
 def _generation(config: str) -> str:
     match = _GENERATION.search(config)
-    return match.group(1) if match else ""
-
-
-def _maps_in(config: str) -> str:
-    match = re.search(rf"map\(({re.escape(MAPS)}/[0-9a-f]+)/https\.map\)", config)
     return match.group(1) if match else ""
 
 

@@ -1,4 +1,4 @@
-"""What a backend is, and how it stands in haproxy.cfg."""
+"""What a backend is, and what it contributes to HAProxy's maps."""
 
 from __future__ import annotations
 
@@ -8,9 +8,29 @@ from typing import Any
 
 from providers import rules, templates, wire
 from providers.fragments.fragment import Fragment
+from providers.haproxy import maps
 
 # Seconds an old worker may live on with a connection that stays open.
 HARD_STOP_SECONDS = 3600
+# Where the frontend answers which generation is loaded.
+GENERATION_PATH = "/.grappe-generation"
+# What ends the name of the backend that stands for one that is being installed.
+PAGE = "_page"
+# What a person reads whose server is not there, in French and in English.
+PAGES = {
+    maps.INSTALLING: (
+        "Ce serveur est en cours d'installation. Cette page se recharge toute seule.",
+        "This server is being installed. This page reloads by itself.",
+    ),
+    maps.STOPPED: (
+        "Ce serveur est arrêté. Demandez à votre enseignant de le démarrer.",
+        "This server is stopped. Ask your teacher to start it.",
+    ),
+    "silent": (
+        "Ce serveur ne répond pas. Il redémarre peut-être ; sinon, prévenez votre enseignant.",
+        "This server does not answer. It may be restarting; otherwise tell your teacher.",
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -18,10 +38,10 @@ class BackendSpec(wire.Spec):
     """A backend: one server behind the host's shared frontends.
 
     Attributes:
-        domains: The domains that lead to it, lower case.
+        domains: The domains that lead to it, lower case; and their sub-domains of one more label.
         address: The server's address.
-        http_port: The server's port for HTTP.
-        https_port: The server's port for TLS, which HAProxy does not decipher.
+        state: `up`, or why nothing is forwarded to it: `stopped`, or `installing`, which gives way
+            to another backend of the same domains.
         default: Whether it also gets what is for no known domain; one of a host may.
         adopts: Domains whose routing by hand, as the sheet has it, is taken over with it: all
             of the lab's, for the sheet routes them together.
@@ -29,23 +49,17 @@ class BackendSpec(wire.Spec):
 
     domains: tuple[str, ...]
     address: str
-    http_port: int = 80
-    https_port: int = 443
+    state: str = maps.UP
     default: bool = False
     adopts: tuple[str, ...] = ()
 
-    @property
-    def label(self) -> str:
-        """The backend's name in HAProxy, without its mode."""
-        return f"{self.owner}/{self.name}".replace("/", ".")
-
     def mistakes(self) -> list[wire.Mistake]:
         """Return what is wrong with the values."""
+        states = (maps.UP, maps.STOPPED, maps.INSTALLING)
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, rules.name(self.name)),
+            ("name", self.name, rules.name(self.name.removesuffix(PAGE))),
             ("address", self.address, rules.ipv4(self.address)),
-            ("http_port", self.http_port, rules.port(self.http_port)),
-            ("https_port", self.https_port, rules.port(self.https_port)),
+            ("state", self.state, "" if self.state in states else f"is not one of {states}."),
         ]
         if not self.domains:
             checks.append(("domains", [], "is empty. At least one domain."))
@@ -58,9 +72,10 @@ class BackendSpec(wire.Spec):
 
 
 def fragment(spec: BackendSpec) -> Fragment:
-    """Return what a backend contributes: its sections, and its entries in the maps."""
-    keys = [f"domain {domain}" for domain in spec.domains]
-    if spec.default:
+    """Return what a backend contributes: its lines of the maps."""
+    what = "page" if spec.state == maps.INSTALLING else "domain"
+    keys = [f"{what} {domain}" for domain in spec.domains]
+    if spec.default and spec.state != maps.INSTALLING:
         keys.append("the default backend")
     return Fragment(
         id=spec.id,
@@ -70,15 +85,26 @@ def fragment(spec: BackendSpec) -> Fragment:
         spec=wire.encode(spec),
         parts={
             "domains": list(spec.domains),
-            "label": spec.label,
+            "state": spec.state,
             "default": spec.default,
             "adopts": list(spec.adopts),
-            "sections": templates.render(__file__, "backend.cfg.j2", backend=spec),
         },
+        # What an older Grappe would compile of it has sections, which it has no more.
+        format=2,
     )
 
 
 def frame() -> Mapping[str, Any]:
-    """Return what all stacks share: the frontends."""
-    text = templates.render(__file__, "frontends.cfg.j2")
-    return {"frontends": text, "hard_stop": f"hard-stop-after {HARD_STOP_SECONDS}s"}
+    """Return what all stacks share: the frontends, and the pages of what is not up."""
+    return {
+        "frontends": templates.render(
+            __file__, "frontends.cfg.j2", maps=maps, path=GENERATION_PATH
+        ),
+        "hard_stop": f"hard-stop-after {HARD_STOP_SECONDS}s",
+        "pages": {
+            maps.page(state): templates.render(
+                __file__, "page.html.j2", french=french, english=english
+            )
+            for state, (french, english) in PAGES.items()
+        },
+    }

@@ -7,7 +7,7 @@ from providers.haproxy import model
 from providers.hosts import gateway
 
 AREA = "providers.haproxy.area.HaproxyArea"
-NEEDS = ("providers.haproxy.by_hand",)
+NEEDS = ("providers.haproxy.by_hand", "providers.haproxy.maps")
 
 
 class BackendProvider(base.Provider[model.BackendSpec]):

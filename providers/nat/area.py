@@ -9,7 +9,7 @@ the same rules at boot where it is not.
 from __future__ import annotations
 
 import shlex
-from typing import Any, List, Mapping, Set, Tuple
+from typing import Any, List, Mapping, Optional, Set, Tuple
 
 from providers.fragments import document
 from providers.fragments.area import Area, Files, Fragment
@@ -107,9 +107,9 @@ class NatArea(Area):
         self._step = ("" if self._adopted else _step(current, files), files)
         return files
 
-    def check(self, fragments: List[Fragment], newest: str) -> None:
+    def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
         """Refuse what the shared check refuses, and a rule that leads nowhere."""
-        super().check(fragments, newest)
+        super().check(fragments, newest, held)
         for fragment in fragments:
             if fragment["id"] != newest or _is_opening(fragment):
                 continue

@@ -187,9 +187,21 @@ def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mis
         if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
             key = f"grappe:servers[{place}].domain"
             yield wire.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
+        key = f"grappe:servers[{place}].domain"
         if holder := holders.get(f"domain {server.domain}"):
-            key = f"grappe:servers[{place}].domain"
             yield wire.Mistake(key, f'"{server.domain}" is {holder}.')
+        if f"domain {server.domain}" in own:
+            # It was there before: as it is, it goes on.
+            continue
+        parent = server.domain.partition(".")[2]
+        for other, holder in holders.items():
+            word, _space, name = other.partition(" ")
+            if word == "domain" and (name == parent or name.partition(".")[2] == server.domain):
+                yield wire.Mistake(
+                    key,
+                    f'"{server.domain}" and "{name}" are a domain and its sub-domain, and "{name}" '
+                    f"is {holder}. A sub-domain goes where its parent does: choose another.",
+                )
     if spec.default and (holder := holders.get("the default backend")):
         yield wire.Mistake("grappe:default", f"the host's default server is {holder}.")
 

@@ -13,6 +13,7 @@ from typing import Any
 from providers.fragments import client, driver, fake
 from providers.fragments.area import Area
 from providers.haproxy import area as haproxy_area
+from providers.haproxy import maps
 from providers.haproxy import model as haproxy
 from providers.haproxy import resource as haproxy_resource
 from providers.hosts import gateway
@@ -23,6 +24,7 @@ from providers.nat import model as nat
 from providers.nat import resource as nat_resource
 
 OWNER, STRANGER = "grappe/contract", "grappe/stranger"
+SOCKETS = ("/run/haproxy/grappe.sock", "/run/haproxy/admin.sock", "/run/haproxy-master.sock")
 DATA = pathlib.Path(__file__).parent / "data"
 
 
@@ -37,6 +39,7 @@ class Kind:
         sample: A spec, but for host, owner and name.
         changed: Another value of one of its fields.
         key: What it holds alone, as a message says it.
+        lines: The file that has the sample's address in it, where that is another.
     """
 
     folder: str
@@ -50,6 +53,7 @@ class Kind:
     render: Callable[[Any], Any]
     frame: Callable[[], Mapping[str, Any]]
     needs: tuple[str, ...] = ()
+    lines: str = ""
 
     def make(self, host: str, name: str = "yuno1", owner: str = OWNER, **changes: Any) -> Any:
         """Return a spec."""
@@ -70,7 +74,7 @@ KINDS = {
         sample={"domains": ("yuno1.contract.test",), "address": "10.79.159.10"},
         changed={"address": "10.79.159.20"}, key="domain yuno1.contract.test",
         area=haproxy_area.HaproxyArea, dotted=haproxy_resource.AREA, render=haproxy.fragment,
-        frame=haproxy.frame, needs=haproxy_resource.NEEDS,
+        frame=haproxy.frame, needs=haproxy_resource.NEEDS, lines=maps.ROUTES,
     ),
     "hosts": Kind(
         folder="hosts", file="/etc/hosts", spec=hosts_file.EntrySpec,
@@ -134,6 +138,22 @@ class FakeWorld:
         """Return the rules of our chain, in their order."""
         return self.system.chains["nat", "GRAPPE-DNAT"]
 
+    def worker(self) -> str:
+        """Return what changes with each reload of HAProxy."""
+        return str(self.system.reloads)
+
+    def tell(self, command: str) -> str:
+        """Give HAProxy's run-time socket a command; return its answer."""
+        return self.system.ask("/run/haproxy/grappe.sock", command)
+
+    def mute(self) -> None:
+        """Make the run-time sockets useless."""
+        self.system.mute = True
+
+    def unmute(self) -> None:
+        """Give the run-time sockets back."""
+        self.system.mute = False
+
     def live(self) -> str:
         """Return everything that is live."""
         return repr(sorted(self.system.chains.items())) + repr(self.system.running)
@@ -190,6 +210,30 @@ class RealWorld:
         """Return the rules of our chain, in their order."""
         listed = self._host.run(["iptables", "-w", "-t", "nat", "-S", "GRAPPE-DNAT"]).stdout
         return [line for line in listed.splitlines() if line.startswith("-A ")]
+
+    def worker(self) -> str:
+        """Return what changes with each reload of HAProxy."""
+        script = "pgrep -P $(systemctl show -p MainPID --value haproxy) | sort -n | tail -n 1"
+        return self._host.run(["sh", "-c", script]).stdout
+
+    def tell(self, command: str) -> str:
+        """Give HAProxy's run-time socket a command; return its answer."""
+        script = (
+            "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(5); "
+            "s.connect('/run/haproxy/grappe.sock'); s.sendall(sys.argv[1].encode() + b'\\n'); "
+            "sys.stdout.write(s.makefile().read())"
+        )
+        return self._host.run(["python3", "-c", script, command]).stdout
+
+    def mute(self) -> None:
+        """Make the run-time sockets useless."""
+        script = f"for s in {' '.join(SOCKETS)}; do mv $s $s.away; done"
+        self._host.run(["sh", "-c", script])
+
+    def unmute(self) -> None:
+        """Give the run-time sockets back: a reload does not, for the new worker is handed them."""
+        script = f"for s in {' '.join(SOCKETS)}; do mv $s.away $s; done"
+        self._host.run(["sh", "-c", script])
 
     def live(self) -> str:
         """Return everything that is live."""

@@ -7,8 +7,10 @@ import pathlib
 
 import pytest
 
-from providers.fragments.system import File
-from providers.haproxy import area, model
+from providers import rules
+from providers.fragments import document
+from providers.fragments.system import File, RefusedError
+from providers.haproxy import area, maps, model
 
 BACKEND = model.BackendSpec(
     host="ssh://lab", owner="grappe/alice", name="yuno1", domains=("a.test",), address="10.64.1.10"
@@ -22,30 +24,128 @@ class Recorder:
     root = ""
 
 
-def compiled(*specs: model.BackendSpec, config: str = "global\n") -> str:
+def files(*specs: model.BackendSpec, config: str = "global\n") -> dict[str, str]:
     made = area.HaproxyArea(Recorder(), model.frame())  # type: ignore[arg-type]
     fragments = [model.fragment(spec).as_json() for spec in specs]
-    return made.compile(fragments, {area.CONFIG: File(config)})[area.CONFIG].content or ""
+    compiled = made.compile(fragments, {area.CONFIG: File(config)})
+    return {path: file.content or "" for path, file in compiled.items()}
 
 
-def test_a_backend_is_that_of_the_golden_file() -> None:
-    """The sheet's forwardfor and cookie; no check, for there is nothing to choose from."""
-    golden = pathlib.Path(__file__).parent / "golden" / "backend.cfg"
-    assert golden.read_text() == model.fragment(BACKEND).parts["sections"]
+def compiled(*specs: model.BackendSpec, config: str = "global\n") -> str:
+    return files(*specs, config=config)[area.CONFIG]
 
 
-def test_the_generation_follows_the_content() -> None:
-    """The same backends give the same file, others another generation and other maps."""
-    assert compiled(BACKEND, OTHER) == compiled(BACKEND, OTHER)
-    assert area._generation(compiled(BACKEND)) != area._generation(compiled(BACKEND, OTHER))
-    assert area._maps_in(compiled(BACKEND)) != area._maps_in(compiled(BACKEND, OTHER))
+def states(*specs: model.BackendSpec) -> dict[str, str]:
+    found = dict(maps.entries(files(*specs)[maps.STATES]))
+    del found[maps.GENERATION]
+    return found
 
 
-def test_nobodys_domain_is_refused_unless_one_server_is_the_default() -> None:
-    """The default is explicit."""
-    assert "default_backend grappe_unknown_https" in compiled(BACKEND)
+def test_the_part_is_that_of_the_golden_file() -> None:
+    """The same whoever is routed: the sheet's forwardfor and cookie, and two maps."""
+    golden = pathlib.Path(__file__).parent / "golden" / "haproxy.cfg"
+    part = document.split(compiled(BACKEND)).body or ""
+    assert golden.read_text() == part
+    assert part == document.split(compiled(BACKEND, OTHER)).body
+
+
+def test_a_domain_is_a_line_of_each_map() -> None:
+    """Where it leads, with whose it is above it; and what state its server is in."""
+    routes = "# grappe/alice: yuno2\nb.test 10.64.1.10\nc.test 10.64.1.10\n"
+    assert routes == files(OTHER)[maps.ROUTES]
+    assert {"b.test": "up", "c.test": "up"} == states(OTHER)
+
+
+def test_the_generation_follows_the_maps() -> None:
+    """The same backends give the same, others another."""
+    one, again, other = (
+        maps.generation(files(*specs)[maps.STATES])
+        for specs in ((BACKEND, OTHER), (BACKEND, OTHER), (BACKEND,))
+    )
+    assert one == again
+    assert one != other
+
+
+def test_the_default_server_is_a_line_too() -> None:
+    """Without one nobody's domain leads anywhere; the key can be no domain's."""
+    assert maps.DEFAULT not in dict(maps.entries(files(BACKEND)[maps.ROUTES]))
     chosen = dataclasses.replace(BACKEND, default=True)
-    assert "default_backend grappe.alice.yuno1.https" in compiled(chosen)
+    assert BACKEND.address == dict(maps.entries(files(chosen)[maps.ROUTES]))[maps.DEFAULT]
+    assert "is not a domain" in rules.domain(maps.DEFAULT)
+
+
+def test_one_that_is_being_installed_gives_way() -> None:
+    """To the route that comes when it is done; until then it has a line, and a page."""
+    page = dataclasses.replace(BACKEND, name="yuno1-page", state=maps.INSTALLING, default=True)
+    assert {"a.test": maps.INSTALLING, "default": maps.INSTALLING} == states(page)
+    assert {"a.test": maps.UP} == states(BACKEND, page)
+    stopped = dataclasses.replace(BACKEND, state=maps.STOPPED)
+    assert {"a.test": maps.STOPPED} == states(page, stopped)
+
+
+def test_what_an_older_grappe_wrote_is_routed() -> None:
+    """Its fragments have no state, and parts that nobody reads any more."""
+    old = model.fragment(BACKEND).as_json()
+    parts = {"domains": ["a.test"], "label": "grappe.alice.yuno1", "default": False,
+             "sections": "backend x\n"}  # fmt: skip
+    made = area.HaproxyArea(Recorder(), model.frame())  # type: ignore[arg-type]
+    there = made.compile([{**old, "parts": parts}], {area.CONFIG: File("global\n")})
+    assert files(BACKEND)[maps.STATES] == there[maps.STATES].content
+
+
+@pytest.mark.parametrize(
+    ("live", "expected"),
+    [
+        ([], ["add map R a.test 10.64.1.10", "add map S generation G", "add map S a.test up"]),
+        ([("a.test", "10.64.1.9")], ["set map R a.test 10.64.1.10"]),
+        ([("a.test", "10.64.1.10"), ("a.test", "1.2.3.4")],
+         ["del map R a.test", "add map R a.test 10.64.1.10"]),
+        ([("a.test", "10.64.1.10"), ("z.test", "1.2.3.4")], ["del map R z.test"]),
+    ],
+)  # fmt: skip
+def test_commands_make_a_loaded_map_the_files(
+    live: list[tuple[str, str]], expected: list[str]
+) -> None:
+    """What is missing is added, what differs set, what stands twice once, what is too much gone."""
+    texts = files(BACKEND)
+    had = [] if not live else maps.entries(texts[maps.STATES])
+    found = maps.commands({maps.ROUTES: live, maps.STATES: had}, texts)
+    assert sorted(expected) == sorted(_short(line, texts) for line in found)
+    if not live:
+        assert f"add map {maps.STATES} {maps.GENERATION}" in found[-1]
+
+
+def test_a_state_never_outlives_its_route() -> None:
+    """It comes after, and goes before: in between nothing is forwarded."""
+    both, one = files(BACKEND, OTHER), files(BACKEND)
+    live = {path: maps.entries(both[path]) for path in (maps.ROUTES, maps.STATES)}
+    found = [_short(line, one) for line in maps.commands(live, one)]
+    assert found.index("del map S b.test") < found.index("del map R b.test")
+    live = {path: maps.entries(one[path]) for path in (maps.ROUTES, maps.STATES)}
+    found = [_short(line, both) for line in maps.commands(live, both)]
+    assert found.index("add map R b.test 10.64.1.10") < found.index("add map S b.test up")
+
+
+def _short(line: str, texts: dict[str, str]) -> str:
+    generation = maps.generation(texts[maps.STATES])
+    return line.replace(maps.ROUTES, "R").replace(maps.STATES, "S").replace(generation, "G")
+
+
+def test_a_line_that_no_map_could_hold_is_refused() -> None:
+    """A fragment that somebody edited names no file of ours in a command."""
+    with pytest.raises(RefusedError, match="grappe/alice/yuno1 was changed by hand"):
+        files(dataclasses.replace(BACKEND, address="1.2.3.4; del map x"))
+
+
+@pytest.mark.parametrize(
+    ("outside", "expected"),
+    [("global\n\tstats socket /run/haproxy/admin.sock mode 660 level admin\n", "/run/haproxy"),
+     ("global\n  stats socket ipv4@127.0.0.1:9999\n", "/run"), ("", "/run")],
+)  # fmt: skip
+def test_the_socket_stands_beside_the_hosts_own(outside: str, expected: str) -> None:
+    """Where HAProxy may write."""
+    assert f"{expected}/grappe.sock" == area.runtime(outside)
+    assert f"{expected}/grappe.sock" == area.sockets(compiled(BACKEND, config=outside))[0]
 
 
 def test_the_hosts_own_bound_on_old_workers_wins() -> None:
@@ -83,8 +183,7 @@ def test_a_silent_stream_lives_as_long_as_yunohost_lets_it() -> None:
         ("domains", ("A.test",), 'has capitals: "a.test"?'),
         ("address", "10.64.1.10:80", "is not an IPv4 address"),
         ("name", "yuno1\nbind", "is not a name"),
-        ("http_port", 0, "is not a port"),
-        ("https_port", 70000, "is not a port"),
+        ("state", "asleep", "is not one of"),
     ],
 )
 def test_what_is_refused(field: str, value: object, words: str) -> None:

@@ -87,7 +87,9 @@ def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.
     fragment = model.fragment(RULE).as_json()
     fragment["parts"]["target"] = ":22"
     with pytest.raises(system.RefusedError, match="has no target"):
-        area.NatArea(system.System(str(tmp_path)), model.frame()).check([fragment], fragment["id"])
+        area.NatArea(system.System(str(tmp_path)), model.frame()).check(
+            [fragment], fragment["id"], None
+        )
 
 
 def test_lxds_own_accept_is_off() -> None:

@@ -39,8 +39,12 @@ class PostInstallDriver:
             errors.CommandError: YunoHost refused or failed; says what it said.
 
         """
-        if self._find(spec) is None:
+        found = self._find(spec)
+        if found is None:
             raise errors.DaemonError(f"there is no container {spec.container} on {self._where}")
+        if not _runs(found):
+            # It is done, or finished, when the server runs again.
+            return {"user": spec.login}
         asked = self._run(
             spec,
             job.Job(script="yunohost tools postinstall --help\n", timeout=model.HELP_SECONDS),
@@ -67,6 +71,8 @@ class PostInstallDriver:
         if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
             return None
         stage = self._stage(spec)
+        if stage is not model.Stage.DONE and not _runs(found):
+            return base.Reading(spec)
         if stage is model.Stage.ABSENT:
             return base.Reading(spec, drift=f"{model.INSTALLED} is not there")
         drift = model.DRIFTS.get(stage, "")
@@ -88,7 +94,8 @@ class PostInstallDriver:
                 do="change it in YunoHost (yunohost domain main-domain, yunohost user update), or "
                 f"make the server anew: {_rebuild(new)}",
             )
-        self._mend(new, stage)
+        if _runs(self._find(new) or {}):
+            self._mend(new, stage)
         return {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
@@ -186,6 +193,10 @@ class PostInstallDriver:
 
     def _file(self, spec: model.PostInstallSpec, path: str) -> bytes | None:
         return _read(self._lxd, spec.project, spec.container, path)
+
+
+def _runs(container: dict[str, Any]) -> bool:
+    return container.get("status") == "Running"
 
 
 def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:

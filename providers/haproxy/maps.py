@@ -1,0 +1,127 @@
+"""The two maps that HAProxy routes by, and how a loaded one becomes what is wished. Pure.
+
+One says where a domain leads, the other what state its server is in; only `up` is forwarded to.
+Runs on the host too: standard library alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Dict, List, Mapping, Sequence, Tuple
+
+FOLDER = "/var/lib/grappe/haproxy"
+ROUTES = f"{FOLDER}/routes.map"
+STATES = f"{FOLDER}/states.map"
+UP = "up"
+# Gives way to the route that is made when the post-installation is done.
+INSTALLING = "installing"
+STOPPED = "stopped"
+# Keys that no domain can be, for a domain has a dot.
+DEFAULT = "default"
+GENERATION = "generation"
+
+Fragment = Mapping[str, Any]
+Entries = List[Tuple[str, str]]
+_LINE = re.compile(r"[a-z0-9.-]+ [a-z0-9.]+")
+
+
+def page(state: str) -> str:
+    """Return the file of a state's page."""
+    return f"{FOLDER}/{state}.html"
+
+
+def render(fragments: Sequence[Fragment]) -> Dict[str, str]:
+    """Return both maps by path, the generation in that of the states.
+
+    Raises:
+        ValueError: A line that no map could hold; says which fragment it is from.
+
+    """
+    up = {d for f in fragments if _state(f) != INSTALLING for d in f["parts"]["domains"]}
+    routes, states = [], []
+    for fragment in fragments:
+        state, address = _state(fragment), fragment["spec"]["address"]
+        domains = [
+            domain
+            for domain in fragment["parts"]["domains"]
+            if state != INSTALLING or domain not in up
+        ]
+        if not domains:
+            continue
+        if fragment["parts"]["default"]:
+            domains.append(DEFAULT)
+        routes.append(f"# {fragment['owner']}: {fragment['spec']['name']}")
+        for domain in domains:
+            if not _LINE.fullmatch(f"{domain} {address}") or not state.isalpha():
+                raise ValueError(str(fragment["id"]))
+            routes.append(f"{domain} {address}")
+            states.append(f"{domain} {state}")
+    texts = {ROUTES: "".join(f"{line}\n" for line in routes)}
+    body = "".join(f"{line}\n" for line in states)
+    digest = hashlib.sha256((texts[ROUTES] + body).encode()).hexdigest()[:16]
+    texts[STATES] = f"# changed by Grappe alone\n{GENERATION} {digest}\n{body}"
+    return texts
+
+
+def generation(states: str) -> str:
+    """Return the generation that a map of states says."""
+    return dict(entries(states)).get(GENERATION, "")
+
+
+def entries(text: str) -> Entries:
+    """Return a map's keys and values, in their order."""
+    pairs = (line.split(" ", 1) for line in text.splitlines() if line and line[0] != "#")
+    return [(pair[0], pair[-1]) for pair in pairs]
+
+
+def loaded(answer: str) -> Entries:
+    """Return the keys and values of what HAProxy says to `show map`: each after an address."""
+    return [(key, value) for _at, key, value in map(_three, answer.splitlines()) if key]
+
+
+def commands(live: Mapping[str, Entries], files: Mapping[str, str]) -> List[str]:
+    """Return what makes loaded maps those of the files; the generation is the last.
+
+    A domain leads somewhere before its state says so, and says so no more before it leads nowhere:
+    one without a state is forwarded nowhere.
+
+    Args:
+        live: What is loaded, by path.
+        files: The maps as they should be, by path.
+
+    """
+    routes, gone_routes = _between(ROUTES, live[ROUTES], entries(files[ROUTES]))
+    states, gone_states = _between(STATES, live[STATES], entries(files[STATES]))
+    last = [line for line in states if line.split()[3] == GENERATION]
+    first = [line for line in states if line not in last]
+    return [*routes, *first, *gone_states, *gone_routes, *last]
+
+
+def _between(path: str, live: Entries, wanted: Entries) -> Tuple[List[str], List[str]]:
+    """Return the commands that add or change, and those that take away."""
+    if live == wanted:
+        return [], []
+    held: Dict[str, List[str]] = {}
+    for key, value in live:
+        held.setdefault(key, []).append(value)
+    puts = []
+    for key, value in wanted:
+        there = held.pop(key, [])
+        if len(there) > 1:
+            # Of several lines the first is taken, and `set map` would change them all.
+            puts += [f"del map {path} {key}", f"add map {path} {key} {value}"]
+        elif there != [value]:
+            puts.append(f"{'set' if there else 'add'} map {path} {key} {value}")
+    return puts, [f"del map {path} {key}" for key in held]
+
+
+def _state(fragment: Fragment) -> str:
+    # An older Grappe routed what is up alone, and wrote no state.
+    return str(fragment["parts"].get("state", UP))
+
+
+def _three(line: str) -> Tuple[str, str, str]:
+    at, _space, rest = line.partition(" ")
+    key, _space, value = rest.partition(" ")
+    return at, key, value
