@@ -22,6 +22,8 @@ from views import check
 TOGETHER = 8
 LOOK_SECONDS = 60
 SICK, BLIND = 1, 2
+# Where a server's nginx answers.
+PAGES = 80
 
 
 def run(options: argparse.Namespace) -> int:
@@ -78,6 +80,12 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
         found = []
     states = {item["name"]: item["status"] for item in found}
     ways = _ways(lab)
+    refuses = {
+        server.name: _refuses(host, server.address)
+        for server in spec.servers
+        if not ways.get(server.name, {}).get("http", {"ok": True})["ok"]
+        and states.get(server.name) == "Running"
+    }
     return [
         check.row(
             spec,
@@ -86,11 +94,18 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
                 "container": states.get(server.name, "absent"),
                 **(_installed(lxd, spec.project, server.name) if spec.post_install else {}),
                 **ways.get(server.name, {}),
+                "refuses": refuses.get(server.name, False),
             },
             name,
         )
         for server in spec.servers
     ]
+
+
+def _refuses(host: gateway.Host, address: str) -> bool:
+    """Whether a server that runs refuses what the lab host itself asks of its pages."""
+    request = {"address": address, "port": PAGES, "seconds": 0}
+    return "refused" in str(host.call("providers.lxd.container.dial", request))
 
 
 def _demand_same_machine(name: str, host: gateway.Host) -> None:

@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 import pulumi
 from pulumi import dynamic
 
-from providers import changes, errors, run, watch, wire
+from providers import changes, errors, pool, run, watch, wire
 from providers.hosts import gateway
 
 S = TypeVar("S", bound=wire.Spec)
@@ -95,6 +95,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         if not _prepared.acquire(blocking=False):
             return
         watch.end_with_engine()
+        pool.widen()
         student = req.config.get("grappe:kind") in (None, "student")
         for key in ("host", "workstation") if student else ("host",):
             text = req.config.get(f"grappe:{key}")

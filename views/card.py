@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from providers.hosts import url
 from stacks.spec import LabSpec
 
 HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"
@@ -14,6 +15,10 @@ HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts
 NOT_INSTALLED = (
     "A YunoHost that is not post-installed has no user to log in as. Post-install it at once, for",
     "until then whoever opens its page first may be its administrator:",
+)
+PORTLESS = (
+    "YunoHost's own redirects leave the port out: type whole paths, with the slash at their end.",
+    "Ports 80 and 443 of the relay spare that; README says what it needs.",
 )
 FIRST_TIME = (
     "ssh asks on the first time whether the host key is right: compare it with the one above.",
@@ -82,8 +87,34 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
     else:
         pages = "   ".join(f"https://{card['domain']}/yunohost/admin" for card in cards)
         lines += ["", *NOT_INSTALLED, f"  {pages}"]
+    lines += _from_outside(lab, cards)
     lines += ["", *FIRST_TIME]
     lines += [f"  ssh-keygen -R '{known_hosts_name(card)}'" for card in cards]
     lines += ["", "For a browser, in the hosts file of your own machine", f"({HOSTS_FILES}):"]
     lines += [f"  {line.expandtabs(16)}" for line in hosts_lines(cards)]
     return "\n".join(lines) + "\n"
+
+
+def _from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return what works through the tunnel; nothing where there is none."""
+    led = lab.tunnel.forwards if lab.tunnel else ()
+    schemes = [
+        (scheme, usual, forward.listen)
+        for forward in led
+        for scheme, usual in (("http", 80), ("https", 443))
+        if forward.port == usual and not forward.server
+    ]
+    if lab.tunnel is None or not schemes:
+        return []
+    relay = url.parse(lab.tunnel.relay).name
+    lines = [
+        "",
+        f"From the internet, by {relay}; in the hosts file write its address instead of",
+        f"{cards[0]['ssh']['host']}:",
+    ]
+    for card in cards:
+        for scheme, usual, listen in schemes:
+            port = "" if listen == usual else f":{listen}"
+            path = "/yunohost/admin/" if scheme == "https" else "/"
+            lines.append(f"  {scheme}://{card['domain']}{port}{path}")
+    return lines + (list(PORTLESS) if any(listen != usual for _s, usual, listen in schemes) else [])

@@ -49,7 +49,8 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         lab: Its lab.
         server: What it should be.
         seen: `container` (LXD's state, or `absent`), `installed`, `stage` (how far it is, in words,
-            where that is not whole), and where it was tried a way's `{ok, seen}` by its name.
+            where that is not whole), where it was tried a way's `{ok, seen}` by its name, and
+            `refuses`, whether it refuses the lab host.
         stack: The stack's name.
 
     """
@@ -58,8 +59,15 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     if container != server.state:
         wrong.append(f"the container is {container}, not {server.state}")
     ways = {way: _mark(seen.get(way), expected=server.state == "running") for way in WAYS}
+    do = f"./lab up {stack}"
     if not wrong:
         wrong += [f"{way}: {seen[way]['seen']}" for way in WAYS if ways[way] == BAD]
+        if seen.get("refuses"):
+            wrong.append("it refuses the lab host, by which all pages come: banned by fail2ban?")
+            do = (
+                f"on the lab host: lxc exec {server.name} --project {lab.project} -- "
+                f"fail2ban-client unban {lab.gateway}"
+            )
     installed = NONE
     if lab.post_install and server.state == "running":
         installed = "yes" if seen.get("installed") else "no"
@@ -68,7 +76,7 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     well = not wrong
     return Row(
         lab.student, server.name, container, **ways, installed=installed, well=well,
-        why="; ".join(wrong), do="" if well else f"./lab up {stack}",
+        why="; ".join(wrong), do="" if well else do,
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from providers.hosts import gateway
 NEEDS = (
     "providers.hosts.plain_http",
     "providers.identity",
-    *(f"providers.fragments.{name}" for name in ("document", "system", "area", "store")),
+    *(f"providers.fragments.{name}" for name in ("document", "system", "area", "index", "store")),
 )
 
 

@@ -7,9 +7,10 @@ import fcntl
 import json
 import os
 import time
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from providers.fragments.document import NEWEST_FORMAT
+from providers.fragments.index import Index
 from providers.fragments.system import File, RefusedError, System
 
 LOCK_SECONDS = 60.0
@@ -30,32 +31,59 @@ class Store:
         self._system = system
         self.folder = folder
         self._real = system.root + folder
+        self._index = Index(f"{self._real}/index", f"{self._real}/fragments")
+        # What `load` read, by the fragment's id.
+        self._texts: Dict[str, bytes] = {}
 
     def load(self) -> Dict[str, Fragment]:
         """Return all fragments by id, in the order of their ids."""
-        names = self._names()
-        texts = [self._text(name) for name in names]
+        texts = self._index.load()
+        names: List[str] = []
+        if texts is None:
+            names, texts = self._read()
         try:
             # Thousands are parsed in half the time when they are parsed as one.
             found = json.loads(b"[" + b",".join(texts) + b"]")
-            if len(found) != len(names):
+            if len(found) != len(texts):
                 raise ValueError
         except ValueError:
+            names, texts = self._read()
             found = [self._parse(name, text) for name, text in zip(names, texts)]
         fragments = {}
-        for name, fragment in zip(names, found):
-            try:
-                known = fragment["format"] <= NEWEST_FORMAT
-                fragments[fragment["id"]] = fragment
-            except (KeyError, TypeError) as error:
-                raise self._damaged(name, error) from error
-            if not known:
-                raise RefusedError(
-                    f"{self.folder} was written by a newer Grappe",
-                    f"format {fragment['format']}; this one knows {NEWEST_FORMAT}",
-                    "use the newer Grappe for this host",
-                )
+        for name, fragment, text in zip(names or [""] * len(texts), found, texts):
+            identifier = self._known(name, fragment)
+            fragments[identifier] = fragment
+            self._texts[identifier] = text
         return dict(sorted(fragments.items()))
+
+    def reread(self, fragments: Dict[str, Fragment], identifier: str) -> Fragment:
+        """Return one fragment as its own file has it, which somebody may have written in place."""
+        name = os.path.basename(self._path(identifier))
+        # It may lie under another name than its own.
+        with contextlib.suppress(FileNotFoundError):
+            fragment = self._parse(name, self._text(name))
+            self._known(name, fragment)
+            fragments[identifier] = fragment
+        return fragments[identifier]
+
+    def _known(self, name: str, fragment: Fragment) -> str:
+        """Return the id of a fragment that we know the format of; refuse any other."""
+        try:
+            known, identifier = fragment["format"] <= NEWEST_FORMAT, str(fragment["id"])
+        except (KeyError, TypeError) as error:
+            raise self._damaged(name, error) from error
+        if not known:
+            raise RefusedError(
+                f"{self.folder} was written by a newer Grappe",
+                f"format {fragment['format']}; this one knows {NEWEST_FORMAT}",
+                "use the newer Grappe for this host",
+            )
+        return identifier
+
+    def _read(self) -> Tuple[List[str], List[bytes]]:
+        """Return the names of the fragments' files, and what is in them."""
+        names = self._names()
+        return names, [self._text(name) for name in names]
 
     def _text(self, name: str) -> bytes:
         with open(f"{self._real}/fragments/{name}", "rb", 0) as stream:
@@ -86,6 +114,14 @@ class Store:
             if old.get(identifier) != fragment:
                 content = json.dumps(fragment, indent=1, sort_keys=True) + "\n"
                 self._system.write(self._path(identifier), File(content, 0o600))
+        if new:
+            self._index.save(self._line(old, fragment) for fragment in new.values())
+
+    def _line(self, old: Dict[str, Fragment], fragment: Fragment) -> bytes:
+        """Return a fragment as a line of the index; what was read so is not written anew."""
+        text = self._texts.get(fragment["id"], b"\n")
+        same = old.get(fragment["id"]) is fragment and b"\n" not in text
+        return text if same else json.dumps(fragment).encode()
 
     def keep(self, path: str, file: File) -> None:
         """Keep the old generation of a shared file, for a person to look at."""
@@ -104,8 +140,9 @@ class Store:
             for name in ("fragments", "previous", "queue"):
                 if os.path.isdir(os.path.join(self._real, name)):
                     os.rmdir(os.path.join(self._real, name))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self._real, "lock"))
+            for name in ("index", "index.new", "lock"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._real, name))
             os.rmdir(self._real)
             os.rmdir(os.path.dirname(self._real))
 

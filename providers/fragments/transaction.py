@@ -9,6 +9,7 @@ do not agree with them, which the next one mends.
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
 import time
@@ -33,6 +34,8 @@ def main(request: Json) -> Json:
             `fragment`, or `remove` or `read` with an `id`, an `owner` and a `lab`.
 
     """
+    # This process ends with its answer, and thousands of fragments are not looked through.
+    gc.disable()
     system = System()
     module, _, kind = request["area"].rpartition(".")
     area: Area = getattr(importlib.import_module(module), kind)(system, request["frame"])
@@ -59,7 +62,7 @@ def _read(area: Area, store: Store, request: Json) -> Json:
         identifier = _place(fragments, request)
         if identifier is None:
             return {"fragment": None}
-        fragment = fragments[identifier]
+        fragment = store.reread(fragments, identifier)
         if not identity.belongs(fragment, request["owner"], request.get("lab", "")):
             raise _not_ours(fragment, request)
         current = _current(area)
@@ -106,9 +109,12 @@ def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:
     old = store.load()
     results: Dict[str, Json] = {}
     accepted: List[Json] = []
-    new = old
+    new = dict(old)
     for change in batch:
         try:
+            place = _place(old, _asks(change))
+            if place is not None and new.get(place) is old[place]:
+                new[place] = store.reread(old, place)
             new = _with(area, new, change)
             accepted.append(change)
         except RefusedError as error:
@@ -130,7 +136,7 @@ def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:
 
 def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
     new = dict(fragments)
-    asks = change if change["op"] == "remove" else change["fragment"]
+    asks = _asks(change)
     place, held = _place(new, asks), None
     if place is not None:
         held = new.pop(place)
@@ -143,6 +149,12 @@ def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str,
     new = dict(sorted(new.items()))
     area.check(list(new.values()), fragment["id"], held)
     return new
+
+
+def _asks(change: Json) -> Json:
+    """Return what names the fragment of a change: its `id`, `owner` and `lab`."""
+    asks: Json = change if change["op"] == "remove" else change["fragment"]
+    return asks
 
 
 def _place(fragments: Dict[str, Fragment], asks: Json) -> Optional[str]:

@@ -53,6 +53,8 @@ class HaproxyArea(Area):
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         super().__init__(system, frame)
         self._outside = ""
+        # What the loaded maps have been made.
+        self._routed: Optional[Files] = None
 
     def paths(self) -> List[str]:
         """Return the files that the backends stand in, and the pages of those that are not up."""
@@ -153,9 +155,10 @@ class HaproxyArea(Area):
         """
         content = files[CONFIG].content or ""
         if self._loaded()[0] == _generation(content):
-            if self._route(files):
+            problem = self._route(files)
+            if not problem:
                 return
-            self.notes.append("HAProxy's run-time socket does not do what it is told: reloaded it")
+            self.notes.append(f"reloaded HAProxy: {problem}")
         if self.system.run(["systemctl", "is-active", "--quiet", "haproxy"]).status == 0:
             self.system.must(["systemctl", "reload", "haproxy"])
         else:
@@ -177,6 +180,9 @@ class HaproxyArea(Area):
             return ""
         if wrong := self._not_loaded(files):
             return wrong
+        if self._routed is files:
+            # Its maps were looked at a moment ago, and what differed was told.
+            return ""
         try:
             if changes := maps.commands(self._live(files), _texts(files)):
                 return f"its maps were changed while it runs: {changes[0].split()[3]}"
@@ -262,27 +268,28 @@ class HaproxyArea(Area):
                 return answer
         raise refused
 
-    def _route(self, files: Files) -> bool:
-        """Make the loaded maps those of the files; return whether they are."""
+    def _route(self, files: Files) -> str:
+        """Make the loaded maps those of the files; return why they are not."""
         config = files[CONFIG].content or ""
         try:
             todo = maps.commands(self._live(files), _texts(files))
             if len(todo) > MOST_COMMANDS:
-                return False
+                return f"{len(todo)} lines of its maps were to be changed"
             while todo:
                 count = max(1, _SENT_AT_ONCE // (2 * max(map(len, todo))))
-                if self._tell(config, todo[:count]).strip():
-                    return False
+                if said := self._tell(config, todo[:count]).strip():
+                    return f"its run-time socket said: {said.splitlines()[0]}"
                 todo = todo[count:]
-        except OSError:
-            return False
+        except OSError as error:
+            return f"its run-time socket is of no use: {error}"
         # A reload that began before the files were renamed ends in a worker with the old ones.
         deadline = time.monotonic() + RELOAD_SECONDS
         while self.system.run(["systemctl", "is-active", "haproxy"]).out.strip() == "reloading":
             if time.monotonic() > deadline:
-                return False
+                return "a reload does not end"
             time.sleep(0.01)
-        return not self._not_loaded(files)
+        self._routed = files
+        return self._not_loaded(files)
 
     def _wait_for(self, files: Files) -> None:
         deadline = time.monotonic() + RELOAD_SECONDS

@@ -42,11 +42,7 @@ def render(fragments: Sequence[Fragment]) -> Dict[str, str]:
     routes, states = [], []
     for fragment in fragments:
         state, address = _state(fragment), fragment["spec"]["address"]
-        domains = [
-            domain
-            for domain in fragment["parts"]["domains"]
-            if state != INSTALLING or domain not in up
-        ]
+        domains = [d for d in fragment["parts"]["domains"] if state != INSTALLING or d not in up]
         if not domains:
             continue
         if fragment["parts"]["default"]:
@@ -77,7 +73,8 @@ def entries(text: str) -> Entries:
 
 def loaded(answer: str) -> Entries:
     """Return the keys and values of what HAProxy says to `show map`: each after an address."""
-    return [(key, value) for _at, key, value in map(_three, answer.splitlines()) if key]
+    lines = (line.split(" ", 2) for line in answer.splitlines() if line)
+    return [(line[1], line[-1]) for line in lines if len(line) > 1]
 
 
 def commands(live: Mapping[str, Entries], files: Mapping[str, str]) -> List[str]:
@@ -119,9 +116,3 @@ def _between(path: str, live: Entries, wanted: Entries) -> Tuple[List[str], List
 def _state(fragment: Fragment) -> str:
     # An older Grappe routed what is up alone, and wrote no state.
     return str(fragment["parts"].get("state", UP))
-
-
-def _three(line: str) -> Tuple[str, str, str]:
-    at, _space, rest = line.partition(" ")
-    key, _space, value = rest.partition(" ")
-    return at, key, value

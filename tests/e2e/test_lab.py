@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import testinfra.host
 
+from providers.haproxy import maps
 from providers.hosts import gateway
 from sandbox import layout
 from tests.e2e.conftest import Desk, Project, inventory
@@ -54,7 +55,7 @@ def test_the_host_is_as_the_sheet_has_it(project: Project, host: testinfra.host.
     assert host.service("haproxy").is_running
     assert host.socket("tcp://0.0.0.0:80").is_listening
     assert host.socket("tcp://0.0.0.0:443").is_listening
-    assert host.file("/etc/haproxy/haproxy.cfg").contains("server yuno2 10.64.7.11:443")
+    assert host.file(maps.ROUTES).contains("yuno2.alice.grappe.test 10.64.7.11")
     assert host.interface("gr-7").addresses[0] == "10.64.7.1"
     assert host.service("grappe-nat").is_enabled
 
@@ -72,10 +73,14 @@ DRIFTS = {
     "a fragment removed": "rm /var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
     "a fragment edited": "sed -i s/22282/22299/ "
     "/var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
-    "a backend edited": "sed -i s/10.64.7.10:443/10.64.7.99:443/ /etc/haproxy/haproxy.cfg",
+    "a route edited": f"sed -i s/10.64.7.10/10.64.7.99/ {maps.ROUTES}",
+    "a route deleted live": "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); "
+    f's.connect("/run/haproxy/grappe.sock"); s.sendall(b"clear map {maps.ROUTES}\\n"); '
+    "s.recv(9)'",
     "the part of haproxy.cfg removed and reloaded": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' "
     "/etc/haproxy/haproxy.cfg && systemctl reload haproxy",
-    "the maps removed": "rm -r /var/lib/grappe/haproxy/maps",
+    "the maps removed": f"rm {maps.ROUTES} {maps.STATES}",
+    "a page edited": f"echo >> {maps.page(maps.STOPPED)}",
     "HAProxy stopped": "systemctl stop haproxy",
 }
 

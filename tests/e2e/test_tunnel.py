@@ -55,6 +55,34 @@ def test_the_domains_answer_on_the_relay(
     assert ["Restart=always", "User=grappe-tunnel"] == sorted(shown.split())
 
 
+def test_ports_80_and_443_carry_what_redirects(paul: Project, relay: gateway.Host) -> None:
+    """Where the relay lets a tunnel have them; refused in words where it does not."""
+    follow = ["-L", "-o", "/dev/null", "-w", "%{http_code}"]
+    domain = "yuno1.paul.grappe.test"
+    where = ["--resolve", f"{domain}:*:{layout.RELAY_ADDRESS}"]
+    into = ["ip", "netns", "exec", relay.where.name, "curl", "-sk", "--max-time", "5"]
+
+    def admin(port: str) -> str:
+        url = f"http://{domain}{port}/yunohost/admin"
+        return command.execute([*into, *where, *follow, url], timeout=20).stdout
+
+    assert "200" != admin(":8080")
+    usual = [{"listen": 80, "port": 80}, {"listen": 443, "port": 443}]
+    tunnel = {"relay": paul.box.relay_url, "forwards": usual}
+    paul.write("paul", 73, tunnel=tunnel, workstation="none")
+    said = paul.pulumi("preview", "-s", "paul", ok=False)
+    assert "80 is root's alone on the relay" in said
+    key = "net.ipv4.ip_unprivileged_port_start"
+    relay.run(["sysctl", "-qw", f"{key}=80"])
+    try:
+        paul.up("paul")
+        assert "200" == admin("")
+    finally:
+        paul.write("paul", 73, tunnel={"relay": paul.box.relay_url}, workstation="none")
+        paul.up("paul")
+        relay.run(["sysctl", "-qw", f"{key}=1024"])
+
+
 def test_only_the_forwards_that_were_asked_for(
     paul: Project, relay: gateway.Host, lab_host: gateway.Host
 ) -> None:

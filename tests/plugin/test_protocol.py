@@ -219,6 +219,25 @@ class TestProbe:
         assert "Connection refused" in read.properties["drift"]
         assert read.properties["drift"] == read.inputs["drift"]
 
+    def test_twelve_wait_at_once(self, plugin: Any) -> None:
+        """None holds up another: the server answers when all have come."""
+        together = threading.Barrier(12, timeout=20)
+
+        class Handler(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self) -> None:
+                together.wait()
+                self.send_response(200)
+                self.end_headers()
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        spec = self.spec(server.server_address[1])
+        request = provider_pb2.CreateRequest(properties=struct(ProbeProvider, spec))
+        created = [plugin.Create.future(request) for _turn in range(12)]
+        assert 12 == len([each.result(timeout=40) for each in created])
+        server.shutdown()
+        server.server_close()
+
     def test_a_failure_is_told_in_words(self, plugin: Any) -> None:
         """No traceback: what failed, what was seen, what to do."""
         with socket.socket() as free:

@@ -54,6 +54,22 @@ def test_the_card_has_what_a_student_types() -> None:
     assert max(map(len, told.splitlines())) <= 100
 
 
+def test_the_card_says_what_works_through_the_tunnel() -> None:
+    """On other ports than YunoHost's own, whole paths; on its own, nothing to know."""
+    told = card.render(lab(tunnel={"relay": "ssh://root@relay.test"}), [CARD], "alice")
+    assert "  http://yuno1.alice.grappe.test:8080/\n" in told
+    assert "  https://yuno1.alice.grappe.test:8443/yunohost/admin/\n" in told
+    assert "redirects leave the port out" in told
+    assert max(map(len, told.splitlines())) <= 100
+    usual = [{"listen": 80, "port": 80}, {"listen": 443, "port": 443}]
+    told = card.render(
+        lab(tunnel={"relay": "ssh://root@relay.test", "forwards": usual}), [CARD], "alice"
+    )
+    assert "  https://yuno1.alice.grappe.test/yunohost/admin/\n" in told
+    assert "redirects" not in told
+    assert "internet" not in card.render(lab(), [CARD], "alice")
+
+
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
@@ -63,6 +79,8 @@ def test_the_card_has_what_a_student_types() -> None:
         ({"http": {"ok": False, "seen": "404"}, "https": {"ok": False, "seen": "closed"}},
          "http: 404; https: closed"),
         ({"installed": False}, "YunoHost is not post-installed"),
+        ({"http": {"ok": False, "seen": "503"}, "refuses": True},
+         "http: 503; it refuses the lab host, by which all pages come: banned by fail2ban?"),
     ],
 )  # fmt: skip
 def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
@@ -72,7 +90,8 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
     assert (not why, why) == (row.well, row.why)
     told = check.render([row])
     assert ("1 of 1" if row.well else "0 of 1") in told
-    assert ("./lab up alice" in told) is not row.well
+    mends = "fail2ban-client unban 10.64.1.1" if "refuses" in changes else "./lab up alice"
+    assert (mends in told) is not row.well
 
 
 def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:

@@ -1,0 +1,173 @@
+"""Domains that come and go while people use the others."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import pathlib
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from providers.haproxy import maps
+from providers.haproxy.model import BackendSpec
+from providers.haproxy.resource import BackendProvider
+from providers.hosts import gateway
+from tests.contract.fragment_world import RealWorld
+from tests.e2e.conftest import Desk, Project
+
+pytestmark = pytest.mark.sandbox
+DOMAIN = "erin.grappe.test"
+# An address that leads nowhere (RFC 5737).
+NOWHERE = "192.0.2.1"
+SECONDS = 120
+
+# Runs on the workstation: one connection for each way, asked again and again, never made anew.
+STAY = """
+import http.client, json, os, ssl, sys, time
+domain, stop, least = sys.argv[1], sys.argv[2], float(sys.argv[3])
+context = ssl._create_unverified_context()
+ways = [http.client.HTTPConnection(domain, timeout=5),
+        http.client.HTTPSConnection(domain, timeout=5, context=context)]
+begun, asked, ports = time.monotonic(), 0, set()
+while time.monotonic() - begun < least or (
+        not os.path.exists(stop) and time.monotonic() - begun < 2 * least):
+    for way in ways:
+        way.request("GET", "/")
+        answer = way.getresponse()
+        answer.read()
+        asked += answer.status == 200
+        ports.add(way.sock.getsockname()[1] if way.sock else "closed")
+    time.sleep(1)
+print(json.dumps({"asked": asked, "ports": len(ports), "closed": "closed" in ports,
+                  "lived": time.monotonic() - begun}))
+"""
+# Runs on the workstation: one connection asks for one domain and then for the other.
+CROSS = """
+import http.client, sys
+domain, way, seen = sys.argv[1], http.client.HTTPConnection(sys.argv[2], timeout=5), []
+for turn in range(60):
+    name = f"yuno{1 + turn % 2}"
+    way.request("GET", "/", headers={"Host": f"{name}.{domain}"})
+    seen.append(way.getresponse().read().decode().startswith(name))
+print(all(seen), len(seen))
+"""
+
+
+@pytest.fixture(scope="module")
+def erin(project: Project) -> Iterator[Project]:
+    """A lab of two servers, with a name below the first one's domain."""
+    project.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]}, {"name": "yuno2"}])
+    project.up("erin")
+    return project
+
+
+def backend(host: gateway.Host, name: str, **changes: object) -> BackendSpec:
+    known = {"domains": (f"{name}.come.test",), "address": NOWHERE, **changes}
+    return BackendSpec(host=host.url, owner="grappe/come", name=name, **known)  # type: ignore[arg-type]
+
+
+def test_a_connection_lives_while_ten_labs_come_and_go(
+    erin: Project, lab_host: gateway.Host, workstation: gateway.Host, tmp_path: pathlib.Path
+) -> None:
+    """Two minutes, http and https: nothing is reloaded, so nobody's connection is closed."""
+    world, driver, stop = RealWorld(lab_host), BackendProvider().driver(lab_host), tmp_path / "stop"
+    worker = world.worker()
+    argv = ["python3", "-c", STAY, f"yuno1.{DOMAIN}", str(stop), str(SECONDS)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        stays = pool.submit(lambda: json.loads(workstation.run(argv, timeout=300).stdout))
+        erin.write("frank", 22)
+        erin.up("frank")
+        erin.destroy("frank")
+        for lab in range(9):
+            specs = [backend(lab_host, f"lab{lab}-yuno{n}") for n in (1, 2)]
+            for spec in specs:
+                driver.create(spec)
+            for spec in specs:
+                driver.delete(spec)
+        stop.touch()
+        seen = stays.result()
+    assert {"ports": 2, "closed": False} == {key: seen[key] for key in ("ports", "closed")}
+    assert seen["lived"] >= SECONDS
+    assert worker == world.worker()
+
+
+def test_a_connection_never_crosses(erin: Project, workstation: gateway.Host) -> None:
+    """Kept by HAProxy or by the client, each request goes where its own Host says."""
+    del erin
+    said = workstation.run(["python3", "-c", CROSS, DOMAIN, f"yuno1.{DOMAIN}"]).stdout
+    assert "True 60" == said.strip()
+
+
+def test_a_teachers_reload_in_the_middle_of_changes(erin: Project, lab_host: gateway.Host) -> None:
+    """Whichever worker was told, the one that serves in the end has it all."""
+    del erin
+    driver = BackendProvider().driver(lab_host)
+    specs = [backend(lab_host, f"many{n}") for n in range(12)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        script = "for turn in 1 2 3 4 5 6; do systemctl reload haproxy; sleep 0.1; done"
+        reloads = pool.submit(lab_host.run, ["sh", "-c", script])
+        for spec in specs:
+            driver.create(spec)
+        reloads.result()
+    time.sleep(1)
+    assert [""] * 12 == [driver.read(spec).drift for spec in specs]
+    for spec in specs:
+        driver.delete(spec)
+
+
+def test_a_name_below_a_domain_leads_to_its_server(
+    erin: Project, desk: Desk, lab_host: gateway.Host
+) -> None:
+    """Known at the workstation and inside; one that nobody named is routed all the same."""
+    assert "yuno1" == desk.get(f"http://www.yuno1.{DOMAIN}/")
+    assert "yuno1" == desk.get(f"https://www.yuno1.{DOMAIN}/")
+    inside = ["lxc", "exec", "yuno2", "--project", "grappe-erin", "--"]
+    known = lab_host.run([*inside, "getent", "hosts", f"www.yuno1.{DOMAIN}"]).stdout
+    assert known.startswith("10.64.21.10")
+    host = ["-H", f"Host: wiki.yuno2.{DOMAIN}", f"http://yuno1.{DOMAIN}/"]
+    assert desk.run("curl", "-sS", *host).startswith("yuno2")
+    erin.up("erin", "--expect-no-changes")
+
+
+def test_the_counts_of_a_server_outlive_a_reload(
+    erin: Project, desk: Desk, lab_host: gateway.Host
+) -> None:
+    """A worker that has lived for some seconds hands them on to the next."""
+    del erin
+    world = RealWorld(lab_host)
+    time.sleep(8)
+    desk.get(f"http://yuno1.{DOMAIN}/")
+    counted = world.tell("show table grappe_servers key 10.64.21.10").partition("conn_cnt")[2]
+    assert counted
+    lab_host.run(["systemctl", "reload", "haproxy"])
+    time.sleep(2)
+    table = world.tell("show table grappe_servers key 10.64.21.10")
+    assert counted.split()[0] == table.partition("conn_cnt")[2].split()[0]
+
+
+def test_what_is_not_up_has_a_page(erin: Project, desk: Desk, lab_host: gateway.Host) -> None:
+    """In both languages, with 503; over https the connection is closed; it keeps its line."""
+    erin.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]},
+                                    {"name": "yuno2", "state": "stopped"}])  # fmt: skip
+    worker = RealWorld(lab_host).worker()
+    erin.up("erin")
+    assert worker == RealWorld(lab_host).worker()
+    look = ["curl", "-sS", "-w", "%{http_code}", f"http://yuno2.{DOMAIN}/"]
+    page = desk.run(*look)
+    assert page.endswith("503")
+    assert "Ce serveur est arrêté" in page
+    assert "This server is stopped" in page
+    assert f"yuno2.{DOMAIN} 10.64.21.11" in lab_host.run(["cat", maps.ROUTES]).stdout
+    closed = f"curl -sk --max-time 5 https://yuno2.{DOMAIN}/; echo $?"
+    assert desk.run("sh", "-c", closed).strip() in {"35", "56"}
+    driver = BackendProvider().driver(lab_host)
+    spec = backend(lab_host, "new_page", state=maps.INSTALLING, domains=("new.come.test",))
+    driver.create(spec)
+    host = ["-H", "Host: new.come.test", f"http://yuno1.{DOMAIN}/"]
+    assert "en cours d'installation" in desk.run("curl", "-sS", *host)
+    driver.delete(spec)
+    erin.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]}, {"name": "yuno2"}])
+    erin.up("erin")
+    assert "yuno2" == desk.get(f"https://yuno2.{DOMAIN}/")
