@@ -11,7 +11,8 @@ from typing import Any
 from providers import errors
 from providers.fragments import document
 from providers.haproxy import by_hand as haproxy_by_hand
-from providers.nat import by_hand as nat_by_hand
+from providers.nat import chains
+from providers.preflight import strangers
 
 OWNER = "user.grappe.owner"
 # A disk or a memory of which less is free is a finding.
@@ -22,6 +23,14 @@ SERVER_INOTIFY, FEW_SERVERS = 25, 2
 DAY = 86400
 CERTIFICATE_DAYS = 14
 DNAT = "GRAPPE-DNAT"
+MEND = "./lab up STACK"
+# What is lost with each way from UFW's chains to ours.
+LOST = {
+    chains.INPUT: "servers reach the host's own services",
+    chains.FORWARD: "one student's servers reach another's",
+    chains.LET_IN: "no page answers, and no server gets an address",
+    chains.LET_THROUGH: "no port leads to any server, and none has a way out",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +60,7 @@ def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
         *_programs(facts),
         *_ufw(facts),
         *_nat(facts),
+        *_strangers(facts),
         *_haproxy(facts),
         *_parts(facts),
         *_leftovers(facts, owners),
@@ -77,16 +87,67 @@ def _ufw(facts: Mapping[str, Any]) -> Iterator[Finding]:
         )  # fmt: skip
     elif not ufw["active"]:
         yield Finding("UFW is enabled, and its rules are not loaded", "ufw reload")
-    if facts["fragments"] and not ufw["init"]:
+    for script in facts["switched_off"] if _has_rules(facts) else ():
         yield Finding(
-            "/etc/ufw/before.init is not executable: a restart of UFW loses the way to the rules",
-            "chmod u+x /etc/ufw/before.init",
+            f"{script} is not executable: a restart of UFW loses the way to the rules",
+            f"chmod u+x {script}",
         )
+    loaded = chains.Chains(facts["chains"])
+    if ufw["enabled"] and ufw["active"] and _has_rules(facts):
+        for ours, chain in chains.JUMPS.items():
+            if not loaded.has_jump("filter", chain, ours):
+                yield Finding(f"nothing leads from {chain} to {ours}: {LOST[ours]}", MEND)
     if facts["forwarding"] != "1":
         yield Finding(
             "the kernel forwards nothing: no port leads to any server",
             "sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = " + facts["forwarding"],
         )  # fmt: skip
+
+
+def _has_rules(facts: Mapping[str, Any]) -> bool:
+    """Whether there is a lab whose ports lead to servers."""
+    held = (key for fragment in facts["fragments"] for key in fragment["keys"])
+    return any(key.startswith(("tcp/", "udp/")) for key in held)
+
+
+def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what others have that takes a lab's ports, pages or network."""
+    if not facts["fragments"]:
+        return
+    for seen in strangers.listeners(facts):
+        yield Finding(
+            "somebody else has what HAProxy needs: a part of the requests is theirs",
+            "take it away, or give it another port; then ./lab up STACK", seen,
+        )  # fmt: skip
+    targets = {item["port"]: (item["address"], item["there"]) for item in facts["targets"]
+               if item.get("port")}  # fmt: skip
+    for port, line in strangers.leaders(facts, [*targets, *strangers.WEB_PORTS]):
+        yield Finding(
+            f"{port} is led elsewhere too", "take that rule away; or grappe:adopt: true", line
+        )
+    for line in strangers.void(facts, targets):
+        yield Finding(line, "the rule above")
+    if "error" not in facts["lxd"]:
+        for network in facts["lxd"]["networks"]:
+            subnet = _subnet(network)
+            for line in strangers.routes(facts, subnet, network["name"]) if subnet else ():
+                yield Finding(
+                    f"the servers on {network['name']} are not reached: a route leads elsewhere",
+                    f"ip route del {line}", line,
+                )  # fmt: skip
+            if subnet and not any(subnet in line for line in facts["masquerades"]):
+                yield Finding(
+                    f"the servers on {network['name']} have no way out: LXD's masquerade is gone",
+                    "systemctl restart lxd, which leaves its containers running",
+                )
+
+
+def _subnet(network: Mapping[str, Any]) -> str:
+    """Return the network of a student's bridge; nothing for any other."""
+    address = network["config"].get("ipv4.address", "")
+    if not network["config"].get(OWNER) or "/" not in address:
+        return ""
+    return str(ipaddress.IPv4Interface(address).network)
 
 
 def _nat(facts: Mapping[str, Any]) -> Iterator[Finding]:
@@ -98,14 +159,7 @@ def _nat(facts: Mapping[str, Any]) -> Iterator[Finding]:
     for line, count in seen.items():
         if count > 1:
             yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
-    by_hand = {nat_by_hand.key(line) for line in rules} - {""}
-    ours = {key for fragment in facts["fragments"] for key in fragment["keys"]}
-    for key in sorted(by_hand & ours):
-        yield Finding(
-            f"{key} is led by a rule by hand before Grappe's",
-            "iptables -t nat -S PREROUTING, then -D it; or grappe:adopt: true",
-        )
-    has_rules = any(key.startswith(("tcp/", "udp/")) for key in ours)
+    has_rules = _has_rules(facts)
     if has_rules and f"-A PREROUTING -j {DNAT}" not in rules:
         yield Finding(
             f"nothing leads to the chain {DNAT}: no port leads to any server", "./lab up STACK"
@@ -142,12 +196,15 @@ def _haproxy(facts: Mapping[str, Any]) -> Iterator[Finding]:
 def _parts(facts: Mapping[str, Any]) -> Iterator[Finding]:
     for path, text in facts["files"].items():
         try:
-            document.split(text or "")
+            part = document.split(text or "")
         except document.DamagedError as error:
             yield Finding(
                 f"the managed part of {path} is damaged",
                 "put its first and last line back, or remove the rest of it by hand", str(error),
             )  # fmt: skip
+            continue
+        if part.body is None and _has_rules(facts):
+            yield Finding(f"Grappe's part of {path} is gone: the next reload loses it", MEND)
 
 
 def _leftovers(facts: Mapping[str, Any], owners: Collection[str]) -> Iterator[Finding]:

@@ -34,8 +34,10 @@ def main(request: Json) -> Json:
             "firewall": _firewall(request["sockets"]),
             "instances": instances,
             "ufw": _ufw(),
+            "switched_off": _switched_off(),
+            "masquerades": _masquerades(),
             "forwarding": _text("/proc/sys/net/ipv4/ip_forward").strip(),
-            "nat": _lines(["iptables", "-w", "-t", "nat", "-S"]),
+            "chains": survey.run(["iptables-save"])[1],
             "loaded": _whole_haproxy(),
             "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
             "disk": _disk("/"),
@@ -102,12 +104,22 @@ def _ufw() -> Json:
     """Return whether UFW is enabled in its file, and whether its rules are loaded."""
     match = re.search(r"^ENABLED=(\w+)", _text("/etc/ufw/ufw.conf"), re.MULTILINE)
     active = any("active" in line.split() for line in _lines(["ufw", "status"])[:1])
-    mode = os.stat("/etc/ufw/before.init").st_mode if os.path.exists("/etc/ufw/before.init") else 0
     return {
         "enabled": bool(match and match.group(1) == "yes"),
         "active": active,
-        "init": bool(mode & 0o100),
     }
+
+
+def _switched_off() -> List[str]:
+    """Return the scripts of UFW's with our part that it would not run."""
+    scripts = ("/etc/ufw/before.init", "/etc/ufw/after.init")
+    return [path for path in scripts if not os.access(path, os.X_OK)]
+
+
+def _masquerades() -> List[str]:
+    """Return the loaded rules by which servers go out under the host's address."""
+    lines = _lines(["nft", "list", "ruleset"]) + _lines(["iptables-save", "-t", "nat"])
+    return [line for line in lines if "masquerade" in line.lower()]
 
 
 def _whole_haproxy() -> str:
@@ -154,12 +166,20 @@ def _memory() -> Json:
 
 
 def _targets(store: str) -> List[Json]:
-    """Return where each fragment leads: its id, owner, and the address behind it."""
+    """Return where each fragment leads: its id, owner, the address behind it, and by what port."""
     found = []
     for fragment in survey.fragments_of(store):
         spec = fragment.get("spec", {})
         address = spec.get("target_address") or spec.get("address") or ""
-        found.append({"id": fragment["id"], "owner": fragment["owner"], "address": address})
+        found.append(
+            {
+                "id": fragment["id"],
+                "owner": fragment["owner"],
+                "address": address,
+                "port": spec.get("port", 0),
+                "there": spec.get("target_port", 0),
+            }
+        )
     return found
 
 

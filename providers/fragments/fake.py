@@ -40,6 +40,10 @@ class FakeSystem(System):
         self.chains: dict[tuple[str, str], list[str]] = {
             ("filter", "ufw-before-input"): ["-A ufw-before-input -j ufw-user-input"],
             ("filter", "ufw-before-forward"): ["-A ufw-before-forward -j ufw-user-forward"],
+            ("filter", "ufw-after-input"): [
+                "-A ufw-after-input -p udp -m udp --dport 67 -j ufw-skip-to-policy-input"
+            ],
+            ("filter", "ufw-after-forward"): [],
             ("nat", "PREROUTING"): [],
         }
         self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False
@@ -180,6 +184,8 @@ def _restore(chains: dict[tuple[str, str], list[str]], table: str, line: str) ->
         return False
     if action == "-A":
         rules.append(rule)
+    elif action == "-I":
+        rules.insert(0, rule)
     elif action == "-D":
         rules.remove(rule)
     elif action == "-F":

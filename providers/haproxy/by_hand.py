@@ -14,11 +14,34 @@ _SECTION = re.compile(
     r"(global|defaults|frontend|backend|listen|userlist|peers|resolvers|cache|program|"
     r"http-errors|ring|mailers|fcgi-app)\b\s*(\S*)"
 )
-_BIND = re.compile(r"^\s*bind\s+\S*:(80|443)\b", re.MULTILINE)
+_WEB_PORTS = {80, 443}
 _DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
 _LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
 
 Sections = List[Tuple[str, str, str]]
+
+
+def binds(text: str) -> List[Tuple[int, Set[int], str]]:
+    """Return each line that listens: its number, its TCP ports, and the line.
+
+    An address may stand before each port, with `ipv4@` or `ipv6@`, in brackets or not; several are
+    separated by commas, and a port may be a range: `bind :80,[::]:443 ssl`, `bind *:80-90`.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split("#", 1)[0].split()
+        if len(words) < 2 or words[0] != "bind":
+            continue
+        ports: Set[int] = set()
+        for address in words[1].split(","):
+            if address.startswith(("unix@", "abns@", "fd@", "/", "quic")):
+                continue
+            first, _dash, last = address.rpartition(":")[2].strip('"').partition("-")
+            if first.isdigit() and (last or first).isdigit():
+                ports |= set(range(int(first), int(last or first) + 1))
+        if ports:
+            found.append((number, ports, line.strip()))
+    return found
 
 
 def domains(text: str) -> Set[str]:
@@ -74,7 +97,7 @@ def _strip(text: str) -> str:
 
 def _routing(sections: Sections) -> Sections:
     """Return the frontends on the web's ports, and the backends that they alone lead to."""
-    gone = [s for s in sections if s[0] in ("frontend", "listen") and _BIND.search(s[2])]
+    gone = [s for s in sections if s[0] in ("frontend", "listen") and _listens(s[2])]
     while True:
         led_to = {name for section in gone for name in _LEADS_TO.findall(section[2])}
         others = [section for section in sections if section not in gone]
@@ -83,6 +106,10 @@ def _routing(sections: Sections) -> Sections:
         if not more:
             return gone
         gone = gone + more
+
+
+def _listens(body: str) -> bool:
+    return any(ports & _WEB_PORTS for _number, ports, _line in binds(body))
 
 
 def _sections(text: str) -> Sections:

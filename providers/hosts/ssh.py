@@ -19,6 +19,7 @@ import pathlib
 import queue
 import shlex
 import shutil
+import socket
 import stat
 import subprocess
 import tempfile
@@ -32,6 +33,13 @@ from providers.hosts import command, gateway, url
 CONNECT_SECONDS = 15
 # What ssh itself exits with when the connection, not the command, failed.
 CONNECTION_FAILED = 255
+# How long what a forwarded socket leads to may take to say its first byte.
+ANSWER_SECONDS = 5
+_FORBIDS = (
+    'PATH=$PATH:/usr/sbin; who="user=$(id -un),host=x,addr=${SSH_CLIENT%% *}"; '
+    '$(test "$(id -u)" = 0 || echo sudo -n) sshd -T -C "$who" 2>/dev/null | '
+    "grep -E '^(allowstreamlocalforwarding (no|remote)|disableforwarding yes)'; true"
+)
 END_OF_IDENTITY = "grappe-ready"
 # Before the first word of a program: a login may print a greeting of its own.
 BEGIN = "grappe-begins"
@@ -126,7 +134,19 @@ class Ssh:
             raise errors.HostError(
                 f"{self._where}: {path} could not be forwarded", seen=done.tail()
             )
+        if not _answers(local) and (forbids := self._forbids()):
+            raise errors.HostError(
+                f"{self._where}: sshd does not lead on to {path}",
+                seen=forbids,
+                do="in its sshd_config, for this login: AllowStreamLocalForwarding yes, and "
+                "DisableForwarding no; then systemctl reload ssh",
+            )
         return local
+
+    def _forbids(self) -> str:
+        """Return what sshd is told to forbid; nothing where it does not say, or forbids nothing."""
+        argv = ["sh", "-c", _FORBIDS]
+        return self.run(argv, stdin=b"", timeout=CONNECT_SECONDS).stdout.strip()
 
     def close(self) -> None:
         """End the connection and what it left on this machine."""
@@ -207,6 +227,21 @@ def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) ->
         pass
     process.kill()
     return None
+
+
+def _answers(local: str) -> bool:
+    """Whether what a forwarded socket leads to says anything; one that is refused is closed."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            connection.connect(local)
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return bool(connection.recv(1))
+        except TimeoutError:
+            # It is slow, which who asks it tells in its own words.
+            return True
+        except OSError:
+            return False
 
 
 def _unreachable(where: url.HostUrl, seen: str) -> errors.HostError:

@@ -70,6 +70,8 @@ class FakeLxd:
         """Return the metadata of an object."""
         self.meet(f"GET {path}")
         match path.split("/"):
+            case [""]:
+                return {"environment": {"server": "lxd"}}
             case ["images", "aliases"]:
                 names = [{"name": name, "target": to} for name, to in self.aliases.items()]
                 return names if query.get("recursion") else [item["name"] for item in names]

@@ -8,6 +8,8 @@ the same rules at boot where it is not.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shlex
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
@@ -15,16 +17,33 @@ from providers.fragments import document
 from providers.fragments.area import Area, Files, Fragment
 from providers.fragments.system import File, RefusedError, System
 from providers.nat import by_hand
-from providers.nat.chains import FORWARD, INPUT, JUMPS, NAT, USERS, Chains
+from providers.nat.chains import (
+    BRIDGES,
+    FORWARD,
+    INPUT,
+    JUMPS,
+    LET_IN,
+    LET_THROUGH,
+    NAT,
+    Chains,
+)
 
 RULES = "/etc/ufw/before.rules"
-INIT = "/etc/ufw/before.init"
-UNIT = "/etc/systemd/system/grappe-nat.service"
-WANTED = "/etc/systemd/system/multi-user.target.wants/grappe-nat.service"
+# UFW runs them at each start, before all its rules and after them.
+BEFORE, AFTER = "/etc/ufw/before.init", "/etc/ufw/after.init"
+UNIT_NAME = "grappe-nat.service"
+UNIT = f"/etc/systemd/system/{UNIT_NAME}"
+# With what it is started: at boot, and after what flushes the tables of everybody.
+WANTED = tuple(
+    f"/etc/systemd/system/{unit}.wants/{UNIT_NAME}"
+    for unit in ("multi-user.target", "nftables.service", "netfilter-persistent.service")
+)
 # What the unit loads: the nat table alone.
 LOAD = "/var/lib/grappe/nat/load.rules"
-# The mode that before.init had, which comes back when we leave.
-INIT_MODE = "/var/lib/grappe/nat/before.init.mode"
+# The modes that these scripts had, which come back when we leave.
+MODES = {path: f"/var/lib/grappe/nat/{path.rpartition('/')[2]}.mode" for path in (BEFORE, AFTER)}
+# What is noted of one that was not there, and what it is made of.
+ABSENT, NOTHING = "absent", "#!/bin/sh\n"
 # Says that the nat table itself came with us and goes with us.
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
@@ -36,20 +55,27 @@ JUMP_SCRIPT = (
     f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
     f"iptables -w -t nat -I PREROUTING -j {NAT}"
 )
-INIT_BODY = f'if [ "$1" = start ]; then\n    {JUMP_SCRIPT}\nfi\n'
+# By then somebody's own rules may have flushed ours, and UFW has emptied its last chains.
+LAST_SCRIPT = f"iptables-restore -w -n < {LOAD} || true; {JUMP_SCRIPT}; " + "; ".join(
+    f"iptables -w -C {JUMPS[ours]} -j {ours} 2>/dev/null || iptables -w -I {JUMPS[ours]} -j {ours}"
+    for ours in (LET_IN, LET_THROUGH)
+)
+BODIES = {
+    path: f'if [ "$1" = start ]; then\n    {script}\nfi\n'
+    for path, script in ((BEFORE, JUMP_SCRIPT), (AFTER, LAST_SCRIPT))
+}
 UNIT_TEXT = f"""\
 # Made by Grappe: its NAT rules at boot, also where UFW is not enabled.
 [Unit]
 Description=Grappe's NAT rules
-After=ufw.service
+After=ufw.service nftables.service netfilter-persistent.service
 
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -c 'iptables-restore -w -n < {LOAD} && {{ {JUMP_SCRIPT}; }}'
-RemainAfterExit=yes
 
 [Install]
-WantedBy=multi-user.target
+WantedBy=multi-user.target nftables.service netfilter-persistent.service
 """
 
 
@@ -57,54 +83,50 @@ class NatArea(Area):
     """NAT rules of one host."""
 
     name = "nat"
-    links = (WANTED,)
+    links = WANTED
 
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         super().__init__(system, frame)
         self._adopted: Set[str] = set()
+        self._units_changed = False
         # What leads from what should be loaded to these files.
         self._step: Tuple[str, Files] = ("", {})
 
     def paths(self) -> List[str]:
         """Return the files that the rules stand in."""
-        return [INIT_MODE, RULES, INIT, UNIT, WANTED, LOAD]
+        return [*MODES.values(), RULES, BEFORE, AFTER, UNIT, *WANTED, LOAD]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
         """Return the files with these rules, or without any part of ours."""
-        rules, init = current[RULES], current[INIT]
+        rules = current[RULES]
         if not fragments:
-            mode = current[INIT_MODE].content
             return {
                 RULES: File(document.remove(rules.content)),
-                INIT: File(document.remove(init.content), int(mode, 8) if mode else None),
-                INIT_MODE: File(None),
+                **{path: _left(current, path) for path in MODES},
+                **{kept: File(None) for kept in MODES.values()},
                 UNIT: File(None),
-                WANTED: File(None),
+                **{link: File(None) for link in WANTED},
                 LOAD: File(None),
             }
         if rules.content is None:
             raise RefusedError("there is no /etc/ufw/before.rules", do="apt install ufw")
         self._adopted = {key for f in fragments if f["parts"].get("adopt") for key in f["keys"]}
-        jumps = [f"-A {chain} -j {ours}" for ours, chain in sorted(JUMPS.items())]
+        jumps = [f"-I {JUMPS[ours]} -j {ours}" for ours in (INPUT, FORWARD)]
         nat = _table("nat", [NAT], self._rules(fragments))
-        body = _table("filter", [FORWARD, INPUT], self._filter(fragments) + jumps) + nat
-        script = init.content if init.content is not None else "#!/bin/sh\n"
-        mode = current[INIT_MODE].content or f"{init.mode or 0o640:o}"
-        # A script that was not executable was switched off: only our part of it may run.
-        switched_off = not int(mode, 8) & 0o111
-        init_body = INIT_BODY + ("exit 0\n" if switched_off else "")
+        body = _table("filter", list(JUMPS), self._filter(fragments) + jumps) + nat
         files = {
-            INIT_MODE: File(mode, 0o600),
             RULES: File(document.put(by_hand.without(rules.content, self._adopted), body)),
-            INIT: File(
-                document.put(script, init_body, after_first_line=True),
-                int(mode, 8) | 0o110,
-            ),
+            **_scripts(current),
             UNIT: File(UNIT_TEXT, 0o644),
-            WANTED: File("", link=UNIT),
+            **{link: File("", link=UNIT) for link in WANTED},
             LOAD: File(nat, 0o600),
         }
-        self._step = ("" if self._adopted else _step(current, files), files)
+        self._units_changed = any(
+            (files[path].content, files[path].link) != (current[path].content, current[path].link)
+            for path in (UNIT, *WANTED)
+        )
+        changed = self._adopted or self._units_changed
+        self._step = ("" if changed else _step(current, files), files)
         return files
 
     def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
@@ -131,7 +153,7 @@ class NatArea(Area):
             return
         # Where the step does not fit what is loaded, all of it will be loaded.
         self._step = ("", {})
-        whole = _table("filter", [FORWARD, INPUT], _filtered(files)) + content
+        whole = _table("filter", list(JUMPS), _filtered(files)) + content
         self.system.must(test, whole)
 
     def activate(self, files: Files) -> None:
@@ -152,7 +174,7 @@ class NatArea(Area):
         if self.system.has("nft") and not (loaded.has_jump(*NAT_JUMP) or self._has_table()):
             self.system.write(MADE_TABLE, File("", 0o600))
         filtered = loaded.ufw_is_loaded()
-        chains = _table("filter", [FORWARD, INPUT], _filtered(files)) if filtered else ""
+        chains = _table("filter", list(JUMPS), _filtered(files)) if filtered else ""
         self.system.must(load, chains + content)
         self._jump(loaded, *NAT_JUMP)
         for line in by_hand.among(loaded.rules("nat", "PREROUTING"), self._adopted):
@@ -160,6 +182,8 @@ class NatArea(Area):
         if filtered:
             for ours, chain in JUMPS.items():
                 self._jump(loaded, "filter", chain, ours)
+        if self._units_changed:
+            self.system.must(["systemctl", "daemon-reload"])
 
     def verify(self, files: Files) -> str:
         """Compare the chains in the kernel with what should be there."""
@@ -183,7 +207,9 @@ class NatArea(Area):
             return wrong
         for ours, chain in JUMPS.items():
             own = [line for line in _filtered(files) if line.startswith(f"-A {ours} ")]
-            wrong = wrong or loaded.compare("filter", ours, own, ordered=True)
+            # Of those that only accept, the order does not matter.
+            ordered = ours not in (LET_IN, LET_THROUGH)
+            wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
             if not wrong and not loaded.has_jump("filter", chain, ours):
                 wrong = f"nothing leads from {chain} to {ours}"
         return wrong
@@ -201,6 +227,11 @@ class NatArea(Area):
             script += _table(table, [], lines) if lines else ""
         if script:
             self.system.must(["iptables-restore", "-w", "-n"], script)
+        for link in WANTED[1:]:
+            # The folder came with the link, and others may have put theirs into it since.
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.dirname(self.system.root + link))
+        self.system.run(["systemctl", "daemon-reload"])
         if self.system.read(MADE_TABLE).content is not None:
             saved = self.system.run(["iptables-save", "-t", "nat"])
             lines = saved.out.splitlines()
@@ -212,15 +243,17 @@ class NatArea(Area):
         return [fragment["parts"]["rule"] for fragment in fragments if not _is_opening(fragment)]
 
     def _filter(self, fragments: List[Fragment]) -> List[str]:
-        """Return the filter rules: the frame's, and each bridge to itself before they drop it.
+        """Return the filter rules: the frame's, what leads to servers, and each bridge to itself.
 
         A kernel with br_netfilter asks the filter also of what one server sends its neighbour.
         """
         bridges = sorted({f["parts"]["bridge"] for f in fragments if f["parts"].get("bridge")})
-        own = [f"-A {FORWARD} -i {bridge} -o {bridge} -j ACCEPT" for bridge in bridges]
+        own = [f"-A {FORWARD} -i {bridge} -o {bridge} -j RETURN" for bridge in bridges]
+        let = [f"-A {LET_THROUGH} -i {bridge} -o {bridge} -j ACCEPT" for bridge in bridges]
+        let += [_let_through(f["spec"]) for f in fragments if not _is_opening(f)]
         lines = list(self.frame["filter"])
         drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
-        return lines[:drop] + own + lines[drop:]
+        return lines[:drop] + own + lines[drop:] + list(dict.fromkeys(let))
 
     def _jump(self, loaded: Chains, table: str, chain: str, ours: str) -> None:
         if loaded.has_jump(table, chain, ours):
@@ -229,9 +262,7 @@ class NatArea(Area):
         # One that comes too late is put where it belongs.
         if loaded.place(table, chain, ours):
             self.system.run([*argv, "-D", chain, "-j", ours])
-        users = loaded.place("filter", chain, USERS.get(chain, ""))
-        place = [str(users)] if users else []
-        self.system.must([*argv, "-I", chain, *place, "-j", ours])
+        self.system.must([*argv, "-I", chain, "-j", ours])
 
     def _look(self) -> Chains:
         listing = self.system.must(["iptables-save"]).out
@@ -258,16 +289,59 @@ def _lines(file: File) -> List[str]:
 
 
 def _step(old: Files, new: Files) -> str:
-    """Return what leads from one generation's NAT rules to another's, for iptables-restore.
+    """Return what leads from one generation's rules to another's, for iptables-restore.
 
-    Nothing where there was none, or where the filter rules change with them.
+    Nothing where there was none, or where what drops changes with them: there the order counts.
     """
     was, will = _lines(old[LOAD]), _lines(new[LOAD])
-    if not was or was == will or _filtered(old) != _filtered(new):
+    if not was or was == will:
         return ""
+    let = (f"-A {LET_IN} ", f"-A {LET_THROUGH} ")
+    drops = [[x for x in _filtered(files) if not x.startswith(let)] for files in (old, new)]
+    if drops[0] != drops[1]:
+        return ""
+    accepts = [[x for x in _filtered(files) if x.startswith(let)] for files in (old, new)]
+    filtered = _table("filter", [], _steps(*accepts)) if accepts[0] != accepts[1] else ""
+    return filtered + _table("nat", [], _steps(was, will))
+
+
+def _steps(was: List[str], will: List[str]) -> List[str]:
     before, after = set(was), set(will)
     gone = [f"-D{line[2:]}" for line in was if line not in after]
-    return _table("nat", [], gone + [line for line in will if line not in before])
+    return gone + [line for line in will if line not in before]
+
+
+def _left(current: Files, path: str) -> File:
+    """Return a script of UFW's as it was before us; one that came with us goes."""
+    mode, rest = current[MODES[path]].content, document.remove(current[path].content)
+    if mode == ABSENT:
+        return File(None if (rest or "") in ("", NOTHING) else rest)
+    return File(rest, int(mode, 8) if mode else None)
+
+
+def _scripts(current: Files) -> Files:
+    """Return UFW's scripts with our part in them, and the modes that they had."""
+    files: Files = {}
+    for path, kept in MODES.items():
+        script = current[path]
+        was = ABSENT if script.content is None else f"{script.mode or 0o640:o}"
+        noted = current[kept].content or was
+        mode = "640" if noted == ABSENT else noted
+        # A script that was not executable was switched off: only our part of it may run.
+        body = BODIES[path] + ("exit 0\n" if not int(mode, 8) & 0o111 else "")
+        text = script.content if script.content is not None else NOTHING
+        files[kept] = File(noted, 0o600)
+        files[path] = File(document.put(text, body, after_first_line=True), int(mode, 8) | 0o110)
+    return files
+
+
+def _let_through(spec: Mapping[str, Any]) -> str:
+    """Return what lets a rule's connections, and no other, through to its server."""
+    protocol, port = spec.get("protocol", "tcp"), int(spec["target_port"])
+    return (
+        f"-A {LET_THROUGH} -d {spec['target_address']}/32 ! -i {BRIDGES} -p {protocol} "
+        f"-m conntrack --ctstate DNAT -m {protocol} --dport {port} -j ACCEPT"
+    )
 
 
 def _filtered(files: Files) -> List[str]:

@@ -6,10 +6,11 @@ Runs on the host too: standard library alone.
 from __future__ import annotations
 
 import re
-from typing import List, Set
+from typing import List, Set, Tuple
 
 from providers.fragments import document
 
+MAX_PORT = 65535
 _DNAT = re.compile(
     r"-A PREROUTING\b(?=.*\s-j DNAT\b)(?=.*\s-p (tcp|udp)\b).*\s--dport (\d+)(?=\s|$)"
 )
@@ -19,6 +20,61 @@ def key(line: str) -> str:
     """Return what a rule by hand holds, as `tcp/22222`; nothing where it is no such rule."""
     match = _DNAT.match(line.strip())
     return f"{match.group(1)}/{match.group(2)}" if match else ""
+
+
+def takes(line: str) -> Tuple[range, ...]:
+    """Return the TCP ports that a loaded rule leads elsewhere; none where it leads nothing.
+
+    Args:
+        line: A rule as `iptables -S` prints it: DNAT or REDIRECT, of a port, a list, a range, or
+            of none, which is all; or `nft`, its table and chain, and the rule.
+
+    """
+    words = line.split()
+    if words[0] == "nft":
+        return _takes_nft(line)
+    if not line.startswith("-A ") or words[1].startswith("GRAPPE-") or words[1] == "OUTPUT":
+        return ()
+    target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
+    protocol = words[words.index("-p") + 1] if "-p" in words[:-1] else "tcp"
+    if target not in ("DNAT", "REDIRECT", "NETMAP") or protocol not in ("tcp", "all"):
+        return ()
+    for option in ("--dport", "--dports", "--ports"):
+        if option in words:
+            place = words.index(option)
+            parts = ports_of(words[place + 1])
+            if words[place - 1] != "!":
+                return parts
+            return tuple(part for part in _all_but(parts) if part)
+    # In a chain of somebody's own, what leads there may have said the port.
+    return (range(1, MAX_PORT + 1),) if words[1] == "PREROUTING" else ()
+
+
+def ports_of(text: str) -> Tuple[range, ...]:
+    """Return the ports of a list such as `80,443` or `8000:8999,22`."""
+    parts = []
+    for part in text.split(","):
+        first, _colon, last = part.partition(":")
+        parts.append(range(int(first or 1), int(last or first) + 1))
+    return tuple(parts)
+
+
+def _takes_nft(line: str) -> Tuple[range, ...]:
+    where, _colon, rule = line.partition(": ")
+    if " GRAPPE-" in where or re.search(r"\b(udp|output)\b", f"{where.lower()} {rule}"):
+        return ()
+    match = re.search(r"\b(?:tcp|th) dport (!= )?(\{[^}]*\}|[\d-]+|map \{[^}]*\})", rule)
+    if not match:
+        return (range(1, MAX_PORT + 1),)
+    ports = re.findall(r"(?<![\d.:])(\d+(?:-\d+)?)(?=\s*(?:[,:}]|$))", match.group(2).strip("{} "))
+    parts = ports_of(",".join(ports).replace("-", ":")) if ports else ()
+    return tuple(part for part in _all_but(parts) if part) if match.group(1) else parts
+
+
+def _all_but(parts: Tuple[range, ...]) -> List[range]:
+    edges = [1, *(edge for part in sorted(parts, key=min) for edge in (part.start, part.stop))]
+    edges.append(MAX_PORT + 1)
+    return [range(edges[n], edges[n + 1]) for n in range(0, len(edges), 2)]
 
 
 def without(text: str, keys: Set[str]) -> str:

@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from typing import Dict, List, Set, Tuple
 
+# Names of interfaces match by prefix: one rule serves every student's bridge.
+BRIDGES = "gr-+"
+NAT = "GRAPPE-DNAT"
+# What drops: before all that UFW and its users let through, or a ping would cross.
+INPUT, FORWARD = "GRAPPE-INPUT", "GRAPPE-FORWARD"
+# What accepts: after all that people deny, or their word would not hold.
+LET_IN, LET_THROUGH = "GRAPPE-LET-IN", "GRAPPE-LET-THROUGH"
 # The chain of UFW's that leads to each of ours in the filter table.
-NAT, INPUT, FORWARD = "GRAPPE-DNAT", "GRAPPE-INPUT", "GRAPPE-FORWARD"
-JUMPS = {INPUT: "ufw-before-input", FORWARD: "ufw-before-forward"}
-
-# What people allow by `ufw allow` comes after ours: it must not let students' servers in.
-USERS = {"ufw-before-input": "ufw-user-input", "ufw-before-forward": "ufw-user-forward"}
+JUMPS = {
+    INPUT: "ufw-before-input", FORWARD: "ufw-before-forward",
+    LET_IN: "ufw-after-input", LET_THROUGH: "ufw-after-forward",
+}  # fmt: skip
+# What UFW takes before anything else, and that no isolation is asked of.
+_FIRST = ("-i lo ", "--ctstate RELATED,ESTABLISHED ", "--ctstate INVALID ")
 
 
 class Chains:
@@ -51,10 +59,10 @@ class Chains:
         return rules.index(line) + 1 if line in rules else 0
 
     def has_jump(self, table: str, chain: str, ours: str) -> bool:
-        """Whether a chain leads to ours, and before it leads to what people allow."""
-        users = self.place("filter", chain, USERS.get(chain, ""))
-        place = self.place(table, chain, ours)
-        return bool(place) and (not users or place < users)
+        """Whether a chain leads to ours, and before anything else in it decides."""
+        rules = self.rules(table, chain)[: self.place(table, chain, ours)]
+        earlier = rules[:-1] if chain in JUMPS.values() else []
+        return bool(rules) and all(any(word in rule for word in _FIRST) for rule in earlier)
 
     def ufw_is_loaded(self) -> bool:
         """Whether UFW is enabled; when it is disabled it leaves its chains behind, empty."""

@@ -8,10 +8,9 @@ from typing import Any
 
 from providers import rules, templates, wire
 from providers.fragments.fragment import Fragment
+from providers.nat.chains import BRIDGES
 
 PROTOCOLS = ("tcp", "udp")
-# Names of interfaces match by prefix: one rule serves every student's bridge.
-BRIDGES = "gr-+"
 # What HAProxy listens on, let through UFW with the rest.
 WEB_PORTS = (80, 443)
 

@@ -11,11 +11,19 @@ from typing import Any, ClassVar
 from providers import identity, wire
 from providers.fragments import document
 from providers.haproxy import by_hand
+from providers.nat import by_hand as nat_by_hand
+from providers.preflight import strangers
 
 BRIDGE = re.compile(r"gr-(\d+)")
 MAX_NUMBER = 4000
-# What HAProxy itself listens on.
-WEB_PORTS = (80, 443)
+# Where a server's sshd answers.
+SSH_PORT = 22
+# The network device that a server has of its own.
+NIC = "eth0"
+OWN_PROFILE = (
+    "One of its own: lxc profile create lab; lxc profile device add lab root disk pool=default "
+    "path=/; and grappe:profiles: [lab]"
+)
 _REMEDIES = {
     "ufw": "apt install ufw", "iptables": "apt install iptables",
     "iptables-restore": "apt install iptables", "haproxy": "apt install haproxy",
@@ -108,6 +116,12 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[wire.Mistake]:
     return found
 
 
+def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
+    """Return what is in nobody's way, and what a teacher will want to know."""
+    targets = {server.port: (server.address, SSH_PORT) for server in spec.servers}
+    return [*strangers.void(facts, targets), *strangers.holding(facts, targets)]
+
+
 def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
     key = "grappe:host"
     for program in facts["missing"]:
@@ -128,7 +142,7 @@ def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistak
 def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
     for path, text in facts["files"].items():
         try:
-            outside = document.split(text or "")
+            document.split(text or "")
         except document.DamagedError as error:
             yield wire.Mistake(
                 "grappe:host",
@@ -150,15 +164,6 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mista
                     f"{path} routes by hand by something else than a domain: {line}. It would go "
                     "with the rest: take it out of the file, or give it a port of its own",
                 )
-        elif path.endswith("haproxy.cfg"):
-            for number, line in enumerate((outside.before + outside.after).splitlines(), 1):
-                match = re.match(r"\s*bind\s+\S*:(\d+)\b", line)
-                if match and int(match.group(1)) in WEB_PORTS:
-                    yield wire.Mistake(
-                        "grappe:host",
-                        f"{path} has a frontend of somebody else's on the port that Grappe's "
-                        f"needs: {line.strip()} (line {number} without Grappe's part)",
-                    )
 
 
 def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
@@ -173,12 +178,24 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mista
         elif server.port in listening:
             reason = f"{server.port} is in use on the host, by {listening[server.port]}."
             yield wire.Mistake(key, reason)
-    for port in WEB_PORTS:
-        program = listening.get(port, "haproxy")
-        if program != "haproxy":
-            yield wire.Mistake(
-                "grappe:host", f"port {port} of {spec.host} is {program}'s; HAProxy needs it."
-            )
+    for seen in strangers.listeners(facts):
+        if not (spec.adopt and seen.startswith(strangers.CONFIG)):
+            yield wire.Mistake("grappe:host", f"somebody else has what HAProxy needs: {seen}.")
+    yield from _led_elsewhere(spec, facts, own)
+
+
+def _led_elsewhere(
+    spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
+) -> Iterator[wire.Mistake]:
+    """Refuse ports that a loaded NAT rule leads elsewhere; what adopts takes the sheet's over."""
+    places = {server.port: place for place, server in enumerate(spec.servers)}
+    # What comes after a lab that is up is told by doctor: its own rules are asked first.
+    new = [port for port in places if f"tcp/{port}" not in own]
+    for port, line in strangers.leaders(facts, [*new, *strangers.WEB_PORTS]):
+        if spec.adopt and nat_by_hand.key(line) == f"tcp/{port}":
+            continue
+        key = f"grappe:servers[{places[port]}].port" if port in places else "grappe:host"
+        yield wire.Mistake(key, f"{port} leads elsewhere on the host already: {line}.")
 
 
 def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
@@ -233,6 +250,11 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[wire.Mistake]:
                 f"grappe:servers[{place}].image",
                 f'"{server.image}" is not an image of the host. Its aliases: {aliases}.',
             )
+    if spec.project not in projects:
+        for profile, problem in strangers.profiles(lxd, spec.profiles, NIC):
+            yield wire.Mistake(
+                "grappe:profiles", f'"{profile}" cannot be taken: {problem}. {OWN_PROFILE}'
+            )
     for profile in spec.profiles:
         if profile not in lxd["profiles"]:
             own = ", ".join(sorted(lxd["profiles"]))
@@ -264,6 +286,11 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mist
                 "grappe:number",
                 f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
             )
+    for line in strangers.routes(facts, spec.subnet, spec.bridge):
+        yield wire.Mistake(
+            "grappe:number",
+            f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}.",
+        )
 
 
 def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:

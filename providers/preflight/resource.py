@@ -92,6 +92,14 @@ def _examine_host(spec: model.PreflightSpec, was: Mapping[str, Any]) -> Examined
         lambda: look.at(host, [url for _step, url in spec.needs], [spec.project]),
         lambda facts: model.judge(spec, facts),
     )
+    try:
+        # LXD answers on the host; whether it does by the way that all else goes, this says.
+        daemon.on(host).get("")
+    except errors.GrappeError as error:
+        if not mistakes:
+            mistakes.append(wire.Mistake("grappe:host", str(error)))
+    for note in model.notes(spec, facts):
+        sys.stdout.write(errors.escape(f"note: {note}\n"))
     if was.get("lab") and was["lab"] != spec.lab:
         reason = f"{wire.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
         mistakes.append(wire.Mistake("grappe:id", reason))

@@ -22,7 +22,12 @@ from providers.hosts import plain_http
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
 REACH_SECONDS = 5
-FILES = ("/etc/ufw/before.rules", "/etc/ufw/before.init", "/etc/haproxy/haproxy.cfg")
+FILES = (
+    "/etc/ufw/before.rules",
+    "/etc/ufw/before.init",
+    "/etc/ufw/after.init",
+    "/etc/haproxy/haproxy.cfg",
+)
 UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 
@@ -43,6 +48,10 @@ def main(request: Json) -> Json:
         "haproxy": lambda: _haproxy(request["store"]),
         "listening": _listening,
         "subnets": _subnets,
+        "routes": _routes,
+        "nat": _nat,
+        "configs": _configs,
+        "ufw_rules": _ufw_rules,
         "fragments": lambda: fragments_of(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
@@ -60,6 +69,7 @@ def _lxd(sockets: List[str]) -> Json:
     if place is None:
         return {"error": "there is no LXD"}
     try:
+        profiles = ask(place, "profiles?recursion=1")
         return {
             "projects": [
                 {"name": item["name"], "config": item["config"]}
@@ -76,9 +86,8 @@ def _lxd(sockets: List[str]) -> Json:
                 item["fingerprint"]: item["properties"] or {}
                 for item in ask(place, "images?recursion=1")
             },
-            "profiles": [
-                url.rpartition("/")[2].partition("?")[0] for url in ask(place, "profiles")
-            ],
+            "profiles": [item["name"] for item in profiles],
+            "brings": {item["name"]: item["devices"] for item in profiles},
         }
     except (OSError, ValueError, KeyError) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
@@ -149,15 +158,79 @@ def fragments_of(store: str) -> List[Json]:
 def _listening() -> List[Json]:
     """Return the TCP ports on which the host itself listens for others, and the program."""
     done = run(["ss", "-H", "-l", "-t", "-n", "-p"])
-    ports = {}
+    found = set()
     for line in done[1].splitlines():
         fields = line.split()
         if len(fields) > 3:
             address, _, port = fields[3].rpartition(":")
             program = re.search(r'users:\(\("([^"]+)"', line)
-            if port.isdigit() and not address.startswith(("127.", "[::1]")):
-                ports[int(port)] = program.group(1) if program else "a program"
-    return [{"port": port, "program": program} for port, program in sorted(ports.items())]
+            # HAProxy takes all addresses of its ports, that of the host itself too.
+            own = address.startswith(("127.", "[::1]")) and port not in ("80", "443")
+            if port.isdigit() and not own:
+                found.add((int(port), program.group(1) if program else "a program"))
+    return [{"port": port, "program": program} for port, program in sorted(found)]
+
+
+def _configs() -> Json:
+    """Return the other files that HAProxy's unit loads, by path, as its EXTRAOPTS says them."""
+    text = _text("/etc/default/haproxy") or ""
+    pid = run(["systemctl", "show", "haproxy", "-p", "MainPID", "--value"])[1].strip()
+    words = (_text("/proc/%s/cmdline" % pid) or "").split("\0") if pid not in ("", "0") else []
+    for line in text.splitlines():
+        match = re.match(r"""\s*(?:export\s+)?EXTRAOPTS=["']?([^"']*)""", line)
+        words += match.group(1).split() if match else []
+    found = {}
+    for number, place in enumerate(words):
+        if number == 0 or words[number - 1] != "-f" or place == "/etc/haproxy/haproxy.cfg":
+            continue
+        inside = os.listdir(place) if os.path.isdir(place) else []
+        names = sorted(name for name in inside if name.endswith(".cfg") and name[0] != ".")
+        for path in [os.path.join(place, name) for name in names] if inside else [place]:
+            found[path] = _text(path) or ""
+    return found
+
+
+def _nat() -> List[str]:
+    """Return the loaded rules of the nat table, as iptables and as nftables itself have them."""
+    saved = run(["iptables-save", "-t", "nat"])[1].splitlines()
+    found, table, chain = [line for line in saved if line.startswith("-A ")], "", ""
+    for line in run(["nft", "list", "ruleset"])[1].splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            table = " ".join(words[1:3])
+        elif words[:1] == ["chain"]:
+            chain = words[1]
+        elif ("dnat" in words or "redirect" in words) and not (table == "ip nat" and found):
+            found.append("nft %s %s: %s" % (table, chain, line.strip()))
+    return found
+
+
+def _ufw_rules() -> List[str]:
+    """Return the notes that UFW keeps beside the rules of its users, IPv4's."""
+    lines = (_text("/etc/ufw/user.rules") or "").splitlines()
+    return [line for line in lines if line.startswith("### tuple ### ")]
+
+
+def _routes() -> List[Json]:
+    """Return the IPv4 routes of all tables; those to the host itself are none."""
+    found = []
+    for line in run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
+        words = line.split()
+        kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
+        kind = words.pop(0) if words[0] in (*kinds, "local", "broadcast", "multicast") else ""
+        if kind in ("local", "broadcast", "multicast"):
+            continue
+        to = "0.0.0.0/0" if words[0] == "default" else words[0]
+        named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+        found.append(
+            {
+                "to": to if "/" in to else to + "/32",
+                "device": named.get("dev", ""),
+                "table": named.get("table", ""),
+                "line": line.strip(),
+            }
+        )
+    return found
 
 
 def _haproxy(store: str) -> str:

@@ -74,6 +74,23 @@ class TestProjectAndNetwork:
         assert driver.read(spec) is None
         driver.delete(spec)
 
+    def test_a_lost_masquerade_is_drift_and_comes_back(self, world: LxdWorld) -> None:
+        """LXD loads its rules where the setting changes; in the end it is as it was."""
+        lost, asked = {"10.79.159.0/24"}, []
+
+        def has_way_out(subnet: str) -> bool:
+            asked.append(world.lxd.get(f"networks/{BRIDGE}")["config"]["ipv4.nat"])
+            return subnet not in lost
+
+        driver, spec = networks.NetworkDriver(world.lxd, has_way_out), bridge(world)
+        networks.NetworkDriver(world.lxd).create(spec)
+        assert "its servers have no way out" in driver.read(spec).drift
+        driver.update(spec, spec)
+        assert ["true", "true"] == asked
+        lost.clear()
+        assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
+        driver.delete(spec)
+
     @pytest.mark.parametrize("kind", ["project", "network"])
     def test_what_is_somebody_elses_is_left_alone(self, room: LxdWorld, kind: str) -> None:
         """Every action refuses, and names the owner."""

@@ -51,6 +51,11 @@ def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.
         "ufw disable",
         "ufw --force enable",
         "ufw disable && ufw --force enable",
+        # Others flush the table before our part of before.rules, and after it.
+        "sed -i '1i *nat\\n:PREROUTING ACCEPT [0:0]\\n-F\\nCOMMIT' /etc/ufw/before.rules; ufw reload",
+        "printf '*nat\\n-F\\nCOMMIT\\n' >> /etc/ufw/before.rules; ufw reload && ufw reload",
+        # It flushes all tables of everybody; UFW's come back by its own reload.
+        "systemctl restart nftables; iptables -t nat -C PREROUTING -j GRAPPE-DNAT; ufw reload",
     ],
 )
 def test_everything_answers_after(
@@ -61,6 +66,54 @@ def test_everything_answers_after(
     assert "1" == lab_host.run(["sh", "-c", COUNT]).stdout.strip()
     assert desk.answers(project.outputs(erin)["servers"])
     project.up(erin, "--expect-no-changes")
+
+
+WORKSTATION = layout.WORKSTATION_ADDRESS
+FROM = f"proto tcp from {WORKSTATION} to any port"
+
+
+@pytest.mark.parametrize(
+    ("rule", "closed"),
+    [(f"insert 1 deny {FROM} 80,443", {80, 443}), (f"insert 1 reject {FROM} 443", {443}),
+     (f"route insert 1 deny {FROM} 22", {22}),
+     (f"route insert 1 reject proto tcp from {WORKSTATION} to 10.64.21.10", {22})],
+)  # fmt: skip
+def test_what_a_teacher_denies_is_denied(
+    project: Project, desk: Desk, lab_host: gateway.Host, erin: str, rule: str, closed: set[int]
+) -> None:
+    """UFW's word holds for pages and for SSH; taken back, all is open again."""
+    server = project.outputs(erin)["servers"][0]
+    dial = "timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo {2}; true"
+    ways = {22: server["ssh"]["port"], 80: 80, 443: 443}
+
+    def open_ways() -> set[int]:
+        script = "".join(
+            dial.format(layout.HOST_ADDRESS, port, way) + "\n" for way, port in ways.items()
+        )
+        return {int(line) for line in desk.run("sh", "-c", script).split()}
+
+    lab_host.run(["sh", "-c", f"ufw {rule}"])
+    try:
+        assert set(ways) - closed == open_ways()
+        assert "holds: it keeps people out of" in project.pulumi("preview", "-s", erin)
+    finally:
+        lab_host.run(["sh", "-c", f"ufw {rule.replace('insert 1 ', 'delete ')}"])
+    assert set(ways) == open_ways()
+
+
+@pytest.mark.parametrize("target", ["10.64.21.10:80", f"{layout.RELAY_ADDRESS}:22"])
+def test_what_others_forward_is_not_opened(
+    desk: Desk, lab_host: gateway.Host, erin: str, target: str
+) -> None:
+    """A DNAT of somebody else's goes where UFW lets it: by default nowhere."""
+    del erin
+    rule = f"PREROUTING -p tcp --dport 8888 -j DNAT --to-destination {target}"
+    lab_host.run(["sh", "-c", f"iptables -t nat -A {rule}"])
+    try:
+        dial = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{layout.HOST_ADDRESS}/8888' && echo open; true"
+        assert "" == desk.run("sh", "-c", dial)
+    finally:
+        lab_host.run(["sh", "-c", f"iptables -t nat -D {rule}"])
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["ufw enabled", "ufw disabled"])

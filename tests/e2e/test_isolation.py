@@ -15,6 +15,13 @@ pytestmark = pytest.mark.sandbox
 
 QUOTA = {"containers": 2, "cpu": 2, "memory": "1GiB", "disk": "2GiB"}
 # Whether something answers at an address and a port, within two seconds.
+# Sends a datagram, and a packet of a protocol that nobody has, to each address.
+SENDS = """
+import socket, sys
+for to in sys.argv[1:]:
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (to, 9999))
+    socket.socket(socket.AF_INET, socket.SOCK_RAW, 253).sendto(b"x", (to, 0))
+"""
 DIAL = "(timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo {0} {1}) &"
 
 
@@ -59,6 +66,13 @@ def is_apart(box: layout.Layout) -> None:
     assert [] == reached(box, *closed)
     neighbour = [("10.64.71.11", port) for port in (22, 80, 443)]
     assert [*neighbour, ("10.64.71.1", 53)] == reached(box, *neighbour, ("10.64.71.1", 53))
+    # Of no protocol: neither a ping nor a datagram reaches the host or the other's server.
+    pings = "".join(f"ping -c 1 -W 1 {to} >/dev/null && echo {to}\n" for to in (
+        "10.64.71.1", "10.64.72.1", "10.64.72.10", host, "10.64.71.11"))  # fmt: skip
+    assert "10.64.71.11" == inside(box, pings)
+    before = dropped(box)
+    inside(box, f"python3 -c '{SENDS}' 10.64.72.10 10.64.71.1 {host}")
+    assert before + 6 == dropped(box)
     # A domain of the lab leads straight to its server; another student's is not known.
     for name, address in (("yuno1", "10.64.71.10"), ("yuno2", "10.64.71.11")):
         assert inside(box, f"getent ahostsv4 {name}.nora.grappe.test").startswith(address)
@@ -66,6 +80,14 @@ def is_apart(box: layout.Layout) -> None:
     # No way round by IPv6: the host has no address of it on the bridge.
     addresses = "ip -6 -o address show dev gr-71"
     assert "" == gateway.connect(box.host_url).run(["sh", "-c", addresses]).stdout
+
+
+def dropped(box: layout.Layout) -> int:
+    """Return how many packets the isolation has dropped."""
+    script = "iptables -w -nvxL GRAPPE-INPUT; iptables -w -nvxL GRAPPE-FORWARD"
+    listed = gateway.connect(box.host_url).run(["sh", "-c", script]).stdout
+    lines = [line.split() for line in listed.splitlines()]
+    return sum(int(line[0]) for line in lines if line[2:3] == ["DROP"])
 
 
 def settled(box: layout.Layout) -> None:

@@ -81,6 +81,8 @@ DRIFTS = {
     "/etc/haproxy/haproxy.cfg && systemctl reload haproxy",
     "the maps removed": f"rm {maps.ROUTES} {maps.STATES}",
     "a page edited": f"echo >> {maps.page(maps.STOPPED)}",
+    "LXD's masquerade flushed": "nft list ruleset | grep -q masquerade; "
+    "nft flush chain inet lxd pstrt.gr-7",
     "HAProxy stopped": "systemctl stop haproxy",
 }
 

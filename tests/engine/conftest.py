@@ -140,7 +140,7 @@ class Engine:
                          things.aliases, things.volumes, things.snapshots)],
                 "files": {str(path.relative_to(host.root)): path.read_text()
                           for path in sorted(host.root.rglob("*"))
-                          if path.is_file() and not {"previous", "maps"} & set(path.parts)},
+                          if path.is_file() and not {"previous", "maps", "index"} & set(path.parts)},
                 "chains": sorted((str(key), rules) for key, rules in host.system.chains.items()),
                 "users": sorted(host.system.users | host.tunnels.users),
                 "units": sorted(host.tunnels.active | host.tunnels.enabled),

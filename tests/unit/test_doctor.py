@@ -11,11 +11,13 @@ from providers import wire
 from providers.doctor import model as doctor
 from providers.host_preflight import model as preflight
 from providers.hosts import connection
+from providers.nat import chains
 from stacks import lab_host
 
 WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
-    "ufw": {"enabled": True, "active": True, "init": True}, "forwarding": "1", "nat": [],
+    "ufw": {"enabled": True, "active": True}, "forwarding": "1", "nat": [],
+    "chains": "", "switched_off": [], "masquerades": [], "listening": [],
     "inotify": {"limit": 128, "used": 40},
     "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
@@ -23,6 +25,22 @@ WELL: dict[str, Any] = {
     "units": {"haproxy": {"ActiveState": "active"}, "ufw": {}, "grappe-nat": {}},
 }  # fmt: skip
 RULE = "-A PREROUTING -p tcp -m tcp --dport 22222 -j DNAT --to-destination 10.0.0.1:22"
+
+JUMPS = [f"-A {chain} -j {ours}" for ours, chain in chains.JUMPS.items()]
+BRIDGE = {"name": "gr-1", "config": {doctor.OWNER: "grappe/a", "ipv4.address": "10.64.1.1/24"}}
+# A host with a lab that is up.
+UP: dict[str, Any] = {
+    "fragments": [{"id": "x", "owner": "grappe/a", "keys": ["tcp/22222"]}],
+    "targets": [{"id": "x", "owner": "grappe/a", "address": "10.0.0.1", "port": 22222, "there": 22}],
+    "chains": "*filter\n" + "\n".join(JUMPS), "nat": ["-A PREROUTING -j GRAPPE-DNAT"],
+    "masquerades": ["ip saddr 10.64.1.0/24 ip daddr != 10.64.1.0/24 masquerade"],
+    "units": {**WELL["units"], "grappe-nat": {"UnitFileState": "enabled"}},
+}  # fmt: skip
+
+
+def test_a_lab_that_is_up_is_no_finding() -> None:
+    """With all its ways."""
+    assert [] == doctor.judge({**WELL, **UP}, {"grappe/a"})
 
 
 def test_a_well_host_has_no_findings() -> None:
@@ -35,17 +53,14 @@ def test_a_well_host_has_no_findings() -> None:
     [
         ({"missing": ["haproxy"]}, "haproxy is not installed"),
         ({"lxd": {"error": "it hangs"}}, "LXD does not work"),
-        ({"ufw": {"enabled": False, "active": True, "init": True}}, "UFW is disabled"),
-        ({"ufw": {"enabled": True, "active": False, "init": True}}, "are not loaded"),
+        ({"ufw": {"enabled": False, "active": True}}, "UFW is disabled"),
+        ({"ufw": {"enabled": True, "active": False}}, "are not loaded"),
         ({"forwarding": "0"}, "the kernel forwards nothing"),
         (
             {"inotify": {"limit": 128, "used": 100}},
             "the kernel has room for 1 more server or so",
         ),
         ({"nat": [RULE, RULE]}, "a rule is loaded 2 times"),
-        ({"nat": [RULE, "-A PREROUTING -j GRAPPE-DNAT"], "units": {**WELL["units"], "grappe-nat":
-          {"UnitFileState": "enabled"}}, "fragments": [{"id": "x", "owner": "grappe/a",
-          "keys": ["tcp/22222"]}]}, "is led by a rule by hand"),
         ({"loaded": "[ALERT] bad"}, "haproxy.cfg is not valid"),
         ({"targets": [{"id": "a", "owner": "grappe/a", "address": "10.64.1.10"}]},
          "where no container is"),
@@ -60,6 +75,20 @@ def test_a_well_host_has_no_findings() -> None:
         ({"units": {**WELL["units"], "grappe-tunnel-a": {"ActiveState": "failed"}}},
          "the tunnel a does not stand"),
         ({"files": {"/etc/hosts": "# BEGIN GRAPPE\n"}}, "is damaged"),
+        ({**UP, "files": {"/etc/ufw/before.rules": "*filter\n"}}, "Grappe's part of /etc/ufw/before"),
+        ({**UP, "switched_off": ["/etc/ufw/after.init"]}, "after.init is not executable"),
+        ({**UP, "chains": "*filter\n" + "\n".join(JUMPS[1:])},
+         "nothing leads from ufw-before-input to GRAPPE-INPUT: servers reach the host's own"),
+        ({**UP, "listening": [{"port": 80, "program": "nginx"}]}, "somebody else has what HAProxy"),
+        ({**UP, "configs": {"/etc/haproxy/x.cfg": "bind :443\n"}}, "somebody else has what HAProxy"),
+        ({**UP, "nat": [*UP["nat"], RULE.replace("22222", "22000:22999")]}, "22222 is led elsewhere"),
+        ({**UP, "ufw_rules": ["### tuple ### deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 in"]},
+         "ufw route insert 1 deny proto tcp from any to 10.0.0.1 port 22"),
+        ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "masquerades": []},
+         "gr-1 have no way out"),
+        ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "routes": [
+            {"to": "10.64.1.0/24", "device": "eth0", "table": "", "line": "10.64.1.0/24 dev eth0"}]},
+         "gr-1 are not reached"),
     ],
 )  # fmt: skip
 def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> None:

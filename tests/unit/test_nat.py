@@ -70,16 +70,30 @@ def test_what_is_refused(field: str, value: object, words: str) -> None:
     assert words in mistake.reason
 
 
+OURS, USERS = "-j GRAPPE-INPUT", "-j ufw-user-input"
+PING = "-p icmp -m icmp --icmp-type 8 -j ACCEPT"
+KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
+
+
 @pytest.mark.parametrize(
     ("order", "well"),
-    [(("GRAPPE-INPUT", "ufw-user-input"), True), (("ufw-user-input", "GRAPPE-INPUT"), False),
-     (("GRAPPE-INPUT",), True), (("ufw-user-input",), False)],
+    [((OURS, USERS), True), ((USERS, OURS), False), ((OURS,), True), ((USERS,), False),
+     ((PING, OURS), False), (("-i lo -j ACCEPT", KNOWN, OURS, PING), True)],
 )  # fmt: skip
-def test_a_jump_stands_before_what_people_allow(order: tuple[str, ...], well: bool) -> None:
-    """One that comes too late lets in what the isolation drops."""
-    lines = [f"-A ufw-before-input -j {target}" for target in order]
+def test_the_isolation_stands_before_whatever_lets_in(order: tuple[str, ...], well: bool) -> None:
+    """One that comes too late lets in what it would drop: a ping as well."""
+    lines = [f"-A ufw-before-input {rest}" for rest in order]
     loaded = chains.Chains("\n".join(["*filter", *lines]))
     assert well is loaded.has_jump("filter", "ufw-before-input", "GRAPPE-INPUT")
+
+
+def test_what_accepts_stands_after_what_people_deny() -> None:
+    """So `ufw deny` and `ufw route deny` hold; what drops stands before them."""
+    assert {"GRAPPE-INPUT": "ufw-before-input", "GRAPPE-FORWARD": "ufw-before-forward",
+            "GRAPPE-LET-IN": "ufw-after-input",
+            "GRAPPE-LET-THROUGH": "ufw-after-forward"} == chains.JUMPS  # fmt: skip
+    for line in model.frame()["filter"]:
+        assert line.endswith("-j ACCEPT") is line.startswith("-A GRAPPE-LET")
 
 
 def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.Path) -> None:

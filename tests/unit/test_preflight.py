@@ -11,6 +11,8 @@ import pytest
 
 from providers import identity
 from providers.fragments import document
+from providers.haproxy import by_hand as haproxy_by_hand
+from providers.nat import by_hand as nat_by_hand
 from providers.preflight import model, survey
 
 SURVEY = json.loads((pathlib.Path(__file__).parent / "golden" / "survey.json").read_text())
@@ -92,12 +94,50 @@ CASES = {
         ["22292 is in use on the host, by nginx."],
     ),
     "somebody has the web ports": (
-        {"listening": [{"port": 80, "program": "nginx"}]}, ["port 80 of ssh://lab is nginx's"],
+        {"listening": [{"port": 80, "program": "nginx"}]}, ["port 80 is nginx's; HAProxy needs it"],
     ),
     "another frontend has the web ports": (
         {"files": {"/etc/haproxy/haproxy.cfg": "frontend x\n    bind *:443\n"}},
-        ["a frontend of somebody else's on the port that Grappe's needs: bind *:443 (line 2"],
+        ["/etc/haproxy/haproxy.cfg:2 listens there too: bind *:443"],
     ),
+    "a frontend in another file of HAProxy's": (
+        {"configs": {"/etc/haproxy/conf.d/b.cfg": "listen b\n  bind 127.0.0.1:79-81\n"}},
+        ["/etc/haproxy/conf.d/b.cfg:2 listens there too: bind 127.0.0.1:79-81"],
+    ),
+    "a frontend below our part": (
+        {"files": {"/etc/haproxy/haproxy.cfg":
+                   document.put("global\n", "bind *:80\n") + "frontend x\n  bind :80,:8080\n"}},
+        ["/etc/haproxy/haproxy.cfg:6 listens there too: bind :80,:8080"],
+    ),
+    "the port leads elsewhere": (
+        {"nat": ["-A PREROUTING -p tcp -m tcp --dport 22292 -j DNAT --to-destination 10.0.0.5:22"]},
+        ["22292 leads elsewhere on the host already: -A PREROUTING"],
+    ),
+    "the web's ports lead elsewhere": (
+        {"nat": ["-A DOCKER ! -i docker0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 1.2.3.4:80"]},
+        ["80 leads elsewhere on the host already: -A DOCKER"],
+    ),
+    "a route over the network": (
+        {"routes": [{"to": "10.64.8.0/24", "device": "eth0", "table": "",
+                     "line": "10.64.8.0/24 via 192.168.8.1 dev eth0"}]},
+        ["8 means 10.64.8.0/24, which the host leads elsewhere: 10.64.8.0/24 via 192.168.8.1"],
+    ),
+    "a table of a tunnel's over the network": (
+        {"routes": [{"to": "10.0.0.0/8", "device": "wg0", "table": "51820",
+                     "line": "10.0.0.0/8 dev wg0 table 51820"}]},
+        ["which the host leads elsewhere: 10.0.0.0/8 dev wg0 table 51820"],
+    ),
+    "a profile with a second leg": (
+        {"lxd__brings": {"default": {"root": {"type": "disk", "path": "/"}, "eth1": {
+            "type": "nic", "network": "lxdbr0"}}}},
+        ["its device eth1 (network lxdbr0) is a second way out of the server"],
+    ),
+    "a profile whose NIC is called as ours": (
+        {"lxd__brings": {"default": {"root": {"type": "disk", "path": "/"}, "lan": {
+            "type": "nic", "name": "eth0", "parent": "br0"}}}},
+        ["its device lan (network br0) is called eth0 inside, as the server's own"],
+    ),
+    "no root disk": ({"lxd__brings": {"default": {}}}, ["none of them brings a root disk"]),
     "a damaged part": (
         {"files": {"/etc/ufw/before.rules": document.BEGIN + "\n"}},
         ["the managed part of /etc/ufw/before.rules is damaged"],
@@ -109,6 +149,94 @@ CASES = {
         ["8 means 10.64.8.0/24, which the host has on eth0."],
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("line", "taken", "free"),
+    [
+        ("-A PREROUTING -p tcp -m tcp --dport 22292 -j DNAT --to-destination 10.0.0.5:22", 22292, 80),
+        ("-A PREROUTING -p tcp -m multiport --dports 80,443 -j DNAT --to-destination 10.0.0.5", 80, 81),
+        ("-A X -d 192.168.8.10/32 -p tcp -m tcp --dport 22000:22999 -j REDIRECT --to-ports 1", 22292, 80),
+        ("-A DOCKER ! -i docker0 -p tcp -m tcp --dport 443 -j DNAT --to-destination 172.17.0.2:8443",
+         443, 80),
+        ("-A PREROUTING -p tcp -m tcp ! --dport 22 -j DNAT --to-destination 10.0.0.5", 80, 22),
+        ("-A PREROUTING -d 192.168.8.10/32 -j DNAT --to-destination 10.0.0.5", 22292, 0),
+        ("-A PREROUTING -p udp -m udp --dport 22292 -j DNAT --to-destination 10.0.0.5", 0, 22292),
+        ("-A OUTPUT -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5", 0, 80),
+        ("-A POSTROUTING -s 10.64.1.0/24 -j MASQUERADE", 0, 80),
+        ("-A GRAPPE-DNAT -p tcp -m tcp --dport 22292 -j DNAT --to-destination 10.64.8.10:22", 0, 22292),
+        ("nft ip mine pre: tcp dport { 80, 443 } dnat to 10.0.0.5", 443, 81),
+        ("nft inet mine pre: tcp dport 22000-22999 redirect to :1", 22292, 80),
+        ("nft ip mine pre: dnat to tcp dport map { 22292 : 10.0.0.5 }", 22292, 80),
+        ("nft ip mine pre: ip daddr 192.168.8.10 dnat to 10.0.0.5", 22292, 0),
+        ("nft ip mine pre: tcp dport != 22 dnat to 10.0.0.5", 80, 22),
+        ("nft ip mine pre: udp dport 53 redirect to :5353", 0, 53),
+        ("nft ip nat GRAPPE-DNAT: tcp dport 22292 dnat to 10.64.8.10:22", 0, 22292),
+    ],
+)  # fmt: skip
+def test_whatever_form_a_rule_has_its_ports_are_known(line: str, taken: int, free: int) -> None:
+    """By a port, a list, a range, none, or all but one; of tcp, and on the way in."""
+    ports = nat_by_hand.takes(line)
+    assert not taken or any(taken in part for part in ports)
+    assert not any(free in part for part in ports)
+
+
+NOTHING_WRONG = {
+    "shorter routes of the main table": {"routes": [
+        {"to": "10.0.0.0/8", "device": "vpn", "table": "", "line": "10.0.0.0/8 dev vpn"},
+        {"to": "0.0.0.0/0", "device": "wg0", "table": "51820", "line": "default dev wg0"},
+        {"to": "10.64.8.0/24", "device": "gr-8", "table": "", "line": "10.64.8.0/24 dev gr-8"}]},
+    "a profile's NIC that ours takes the place of": {"lxd__brings": {"default": {
+        "root": {"type": "disk", "path": "/"}, "eth0": {"type": "nic", "network": "lxdbr0"}}}},
+    "chains of a cluster": {"nat": ["-A KUBE-SEP-X -p tcp -m tcp -j DNAT --to-destination 10.42.0.2"]},
+    "HAProxy itself": {"listening": [{"port": 80, "program": "haproxy"}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", NOTHING_WRONG)
+def test_what_is_in_nobodys_way_is_not_named(case: str) -> None:
+    """Nothing is refused that does no harm."""
+    assert [] == model.judge(LAB, facts(**NOTHING_WRONG[case]))
+
+
+DENY_PAGES = "### tuple ### deny tcp 80,443 0.0.0.0/0 any 192.168.8.20 in"
+DENY_PORT = "### tuple ### limit tcp 22000:22999 0.0.0.0/0 any 10.0.0.0/8 in_eth0"
+DENY_SERVER = "### tuple ### route:reject any any 10.64.8.10 any 0.0.0.0/0 in_eth0!out_gr-8"
+
+
+def test_what_ufw_denies_is_told() -> None:
+    """A rule that matches nothing with the one that does; one that holds so that nobody searches."""
+    found = facts(ufw_rules=[
+        DENY_PAGES, DENY_PORT, DENY_SERVER,
+        "### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in",
+        "### tuple ### deny any any ::/0 any ::/0 in",
+        "### tuple ### deny tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in",
+    ])  # fmt: skip
+    notes = model.notes(LAB, found)
+    assert [
+        "`ufw limit tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: that port is "
+        "led on before UFW looks. This does: ufw route insert 1 limit proto tcp from 10.0.0.0/8 to "
+        "10.64.8.10 port 22",
+        "`ufw deny tcp from 192.168.8.20 port 80,443` holds: it keeps people out of 80 and 443",
+        "`ufw route reject to 10.64.8.10` holds: it keeps people out of 22292",
+    ] == notes
+    assert [] == model.notes(LAB, facts())
+
+
+@pytest.mark.parametrize(
+    ("line", "ports"),
+    [
+        ("bind *:80", {80}), ("  bind :443 ssl crt /x", {443}), ("bind *:80,*:8080", {80, 8080}),
+        ("bind [::]:80 v4v6", {80}), ("bind ipv4@192.168.8.10:80", {80}), ("bind *:79-81", {79, 80, 81}),
+        ("bind 127.0.0.1:80", {80}), ("bind ${ADDR}:443", {443}), ("bind 0.0.0.0:80 name x", {80}),
+        ("bind /run/x.sock", set()), ("# bind *:80", set()), ("bind-process 80", set()),
+        ("bind quic4@:443 ssl", set()), ("server a 10.0.0.1:80", set()),
+    ],
+)  # fmt: skip
+def test_whatever_form_a_listener_has_its_ports_are_known(line: str, ports: set[int]) -> None:
+    """Lists, ranges, addresses of both kinds; a socket or UDP is none."""
+    found = haproxy_by_hand.binds(f"frontend x\n{line}\n")
+    assert ([(2, ports, line.strip())] if ports else []) == found
 
 
 @pytest.mark.parametrize("case", CASES)

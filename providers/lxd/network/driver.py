@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
+from collections.abc import Callable
 from typing import Any
 
 from providers import base
@@ -11,10 +13,19 @@ from providers.lxd.network import model
 
 
 class NetworkDriver:
-    """Networks of one daemon."""
+    """Networks of one daemon.
 
-    def __init__(self, lxd: daemon.Daemon) -> None:
+    Args:
+        lxd: The daemon.
+        has_way_out: Says of a network whether the daemon's masquerade of it is loaded.
+
+    """
+
+    def __init__(
+        self, lxd: daemon.Daemon, has_way_out: Callable[[str], bool] = lambda _subnet: True
+    ) -> None:
         self._lxd = lxd
+        self._has_way_out = has_way_out
 
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
         """Make the bridge, or take up what an interrupted run left."""
@@ -38,6 +49,8 @@ class NetworkDriver:
             for key, value in fixed.items()
             if config.get(key) != value and key != "ipv4.address"
         ]
+        if not changed and not self._has_way_out(_subnet(spec)):
+            changed.append("LXD's masquerade of it is not loaded: its servers have no way out")
         own = {key: value for key, value in config.items() if key not in fixed}
         actual = dataclasses.replace(
             ownership.marked(spec, found["config"]), address=address, config=own
@@ -47,7 +60,12 @@ class NetworkDriver:
     def update(self, old: model.NetworkSpec, new: model.NetworkSpec) -> base.Outputs:
         """Set its configuration."""
         del old
-        self._lxd.change("PUT", f"networks/{new.name}", _body(new))
+        body = _body(new)
+        if not self._has_way_out(_subnet(new)):
+            # LXD loads its rules where the setting changes.
+            off = {**body, "config": {**body["config"], "ipv4.nat": "false"}}
+            self._lxd.change("PUT", f"networks/{new.name}", off)
+        self._lxd.change("PUT", f"networks/{new.name}", body)
         return {}
 
     def delete(self, spec: model.NetworkSpec) -> None:
@@ -66,6 +84,10 @@ class NetworkDriver:
             return None
         ownership.demand(found, spec, f"the network {spec.name}")
         return found
+
+
+def _subnet(spec: model.NetworkSpec) -> str:
+    return str(ipaddress.IPv4Interface(spec.address).network)
 
 
 def _body(spec: model.NetworkSpec) -> dict[str, Any]:

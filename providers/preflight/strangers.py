@@ -1,0 +1,177 @@
+"""What others have on a lab host where a lab would be: who listens, leads, routes and denies. Pure.
+
+Preflight and doctor read the same facts by it: what a preview refuses is a finding where it comes
+later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from providers.fragments import document
+from providers.haproxy import by_hand
+from providers.nat import by_hand as nat_by_hand
+
+CONFIG = "/etc/haproxy/haproxy.cfg"
+WEB_PORTS = (80, 443)
+# Where students' bridges are, and routes that are as long as theirs or longer win.
+STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
+_OWN_TABLES = {"", "main", "local", "default"}
+
+
+def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield who else listens on the ports of the web: a line of HAProxy's files, or a program."""
+    texts = {CONFIG: facts["files"].get(CONFIG) or "", **facts.get("configs", {})}
+    for path, text in texts.items():
+        try:
+            outside = document.split(text)
+        except document.DamagedError:
+            continue
+        after = len((outside.before + (outside.body or "")).splitlines()) + 2
+        for first, part in ((0, outside.before), (after if outside.body else 0, outside.after)):
+            for number, ports, line in by_hand.binds(part):
+                if ports & set(WEB_PORTS):
+                    yield f"{path}:{first + number} listens there too: {line}"
+    for entry in facts["listening"]:
+        if entry["port"] in WEB_PORTS and entry["program"] != "haproxy":
+            yield f"port {entry['port']} is {entry['program']}'s; HAProxy needs it"
+
+
+def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[int, str]]:
+    """Yield the ports that a loaded NAT rule of somebody else's leads elsewhere, with that rule."""
+    for line in facts.get("nat", ()):
+        taken = nat_by_hand.takes(line)
+        yield from ((port, line) for port in ports if any(port in part for part in taken))
+
+
+def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
+    """Yield the routes that lead a student's network elsewhere."""
+    wanted = ipaddress.IPv4Network(subnet)
+    for route in facts.get("routes", ()):
+        network = ipaddress.IPv4Network(route["to"])
+        own = route["table"] in _OWN_TABLES
+        # A shorter one of the main table loses against the bridge's own.
+        wins = network.prefixlen >= wanted.prefixlen if own else network.prefixlen > 0
+        if route["device"] != bridge and network.overlaps(wanted) and wins:
+            yield str(route["line"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Denial:
+    """A rule of UFW's that keeps people out.
+
+    Attributes:
+        action: `deny`, `reject` or `limit`.
+        routed: Whether it is about what the host forwards.
+        ports: The ports it is about; all where there are none.
+        to: The network it is about.
+        source: From whom.
+        words: The rule as a person reads it.
+    """
+
+    action: str
+    routed: bool
+    ports: tuple[range, ...]
+    to: ipaddress.IPv4Network
+    source: str
+    words: str
+
+    def is_about(self, port: int) -> bool:
+        """Whether it is about a port."""
+        return not self.ports or any(port in part for part in self.ports)
+
+
+def denials(facts: Mapping[str, Any]) -> list[Denial]:
+    """Return what UFW's users deny, by the notes that UFW keeps beside its rules."""
+    found = []
+    for line in facts.get("ufw_rules", ()):
+        fields = line.removeprefix("### tuple ### ").split()
+        action, protocol, ports, to, _sports, source, *_rest, direction = fields
+        routed = action.startswith("route:")
+        action = action.removeprefix("route:")
+        inwards = routed or direction.startswith("in")
+        if action == "allow" or protocol == "udp" or ":" in to or not inwards:
+            continue
+        words = [action, *([protocol] if protocol != "any" else [])]
+        words += [] if source == "0.0.0.0/0" else ["from", source]
+        words += [] if to == "0.0.0.0/0" else ["to", to]
+        words += [] if ports == "any" else ["port", ports]
+        found.append(
+            Denial(
+                action,
+                routed,
+                nat_by_hand.ports_of(ports) if ports != "any" else (),
+                ipaddress.IPv4Network(to, strict=False),
+                source,
+                " ".join(["ufw", *(["route"] if routed else []), *words]),
+            )
+        )
+    return found
+
+
+def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+    """Yield denials that match nothing, for the port is led on before UFW looks; with what does.
+
+    Args:
+        facts: The host's.
+        targets: By port of the host, the address and the port that it leads to.
+
+    """
+    for denial in denials(facts):
+        for port, (address, there) in sorted(targets.items()):
+            if not denial.routed and denial.ports and denial.is_about(port):
+                source = "any" if denial.source == "0.0.0.0/0" else denial.source
+                yield (
+                    f"`{denial.words}` keeps nobody out of {port}: that port is led on before UFW "
+                    f"looks. This does: ufw route insert 1 {denial.action} proto tcp from {source} "
+                    f"to {address} port {there}"
+                )
+
+
+def holding(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+    """Yield denials that keep people out of pages or servers, so that nobody searches long."""
+    for denial in denials(facts):
+        pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.is_about(port)]
+        led = [
+            str(port)
+            for port, (address, there) in sorted(targets.items())
+            if denial.routed
+            and denial.is_about(there)
+            and ipaddress.IPv4Address(address) in denial.to
+        ]
+        if pages or led:
+            what = " and ".join(pages or led)
+            yield f"`{denial.words}` holds: it keeps people out of {what}"
+
+
+def profiles(lxd: Mapping[str, Any], names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:
+    """Yield what profiles bring that a server may not have: the profile, and what and why.
+
+    Args:
+        lxd: What the survey knows of the daemon.
+        names: The profiles, in order.
+        own: The name of a server's own network device, which takes the place of one named so.
+
+    """
+    brings = lxd.get("brings", {})
+    for name in names:
+        for device, given in sorted(brings.get(name, {}).items()):
+            if given.get("type") != "nic" or device == own:
+                continue
+            network = given.get("network") or given.get("parent") or "?"
+            called = given.get("name", device)
+            why = (
+                f"is called {own} inside, as the server's own" if called == own else
+                "is a second way out of the server, past the isolation of students"
+            )  # fmt: skip
+            yield name, f"its device {device} (network {network}) {why}"
+    rooted = any(
+        given.get("type") == "disk" and given.get("path") == "/"
+        for name in names
+        for given in brings.get(name, {}).values()
+    )
+    if brings and not rooted and set(names) <= brings.keys():
+        yield names[-1] if names else "", "none of them brings a root disk"
