@@ -26,9 +26,10 @@ for folder, name, fragment in json.load(sys.stdin):
 
 
 def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
-    """Return for each size {fragments, rule, backend, request, requests, failures}.
+    """Return for each size {fragments, rule, backend, reloads, request, requests, failures}.
 
-    Medians, in seconds, the request in ms; what the bystander saw is of one change more.
+    Medians, in seconds, the request in ms; the reloads are those of all the changes measured; what
+    the bystander saw is of one change more.
     """
     host = gateway.connect(arena.box.host_url)
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
@@ -37,19 +38,28 @@ def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
     for size in sizes:
         _fill(arena, host, size)
         one: dict[str, list[float]] = {"rule": [], "backend": []}
+        worker, reloads = _worker(arena), 0
         for turn in range(rounds):
             rule, backend = _rule(host.url, 5000 + turn), _backend(host.url, 5000 + turn)
             one["rule"].append(clock.seconds(nat.create, rule))
             one["backend"].append(clock.seconds(haproxy.create, backend))
             nat.delete(rule)
             haproxy.delete(backend)
+            reloads += worker != _worker(arena)
+            worker = _worker(arena)
         medians = {kind: clock.median(times) for kind, times in one.items()}
         with Bystander(arena) as watching:
             nat.create(rule)
             haproxy.create(backend)
             nat.delete(rule)
             haproxy.delete(backend)
-        row = {"fragments": size, **medians, "request": _request(arena), **watching.seen}
+        row = {
+            "fragments": size,
+            **medians,
+            "reloads": reloads,
+            "request": _request(arena),
+            **watching.seen,
+        }
         found.append(row)
     _fill(arena, host, 0)
     arena.down("bystander")
@@ -77,6 +87,12 @@ def _fill(arena: Arena, host: gateway.Host, size: int) -> None:
     if not size:
         nat.delete(rule)
         haproxy.delete(backend)
+
+
+def _worker(arena: Arena) -> str:
+    """Return the process of HAProxy's that serves; each reload makes another."""
+    script = "'pgrep -P $(systemctl show -p MainPID --value haproxy) | sort -n | tail -n 1'"
+    return arena.host("sh", "-c", script)
 
 
 def _rule(url: str, number: int) -> rules.RuleSpec:

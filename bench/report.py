@@ -8,7 +8,7 @@ from typing import Any
 
 # At most this part of another way's time.
 GOALS = {
-    ("up", "ansible"): 0.5, ("up", "expert"): 2.0, ("nothing", "ansible"): 0.45,
+    ("up", "ansible"): 0.46, ("up", "expert"): 2.0, ("nothing", "ansible"): 0.45,
     ("down", "ansible"): 0.5,
 }  # fmt: skip
 
@@ -17,7 +17,7 @@ PHASES = {"up": "up", "nothing": "nothing to do", "down": "down"}
 # At most this part of the bare launches, for the most students at once.
 CROWD = 1.3
 # One more fragment among many costs at most so many times one more among few.
-MORE, MANY, FEW = 2, 4000, 100
+MORE, MANY, FEW = {"rule": 2, "backend": 1.5}, 4000, 100
 
 
 def machine() -> str:
@@ -102,20 +102,20 @@ def _met(value: float, goal: float) -> str:
 
 def _fragments(rows: list[dict[str, float]]) -> str:
     lines = [
-        "| on the host already | one more rule | one more backend | a routed request |",
-        "|---|---|---|---|",
+        "| on the host already | one more rule | one more backend | reloads | a routed request |",
+        "|---|---|---|---|---|",
     ]
     lines += [
-        f"| {row['fragments']} | {row['rule']} s | {row['backend']} s | {row['request']} ms |"
+        f"| {row['fragments']} | {row['rule']} s | {row['backend']} s | {row['reloads']} "
+        f"| {row['request']} ms |"
         for row in rows
     ]
     known = {row["fragments"]: row for row in rows}
     if {MANY, FEW} <= known.keys():
-        ratios = {kind: known[MANY][kind] / known[FEW][kind] for kind in ("rule", "backend")}
-        told = ", ".join(f"{kind} {_met(n, MORE)} ({n:.2f})" for kind, n in ratios.items())
-        lines += [
-            "",
-            f"One more among {MANY} at most {MORE} times one among {FEW}: {told}.",
-            _told(*rows),
-        ]
+        ratios = {kind: known[MANY][kind] / known[FEW][kind] for kind in MORE}
+        told = ", ".join(
+            f"{kind} at most {MORE[kind]}, {_met(n, MORE[kind])} ({n:.2f})"
+            for kind, n in ratios.items()
+        )
+        lines += ["", f"One more among {MANY}, of one among {FEW}: {told}.", _told(*rows)]
     return "\n".join(lines)

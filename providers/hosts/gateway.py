@@ -69,6 +69,9 @@ class Host:
         self._sockets: dict[str, str] = {}
         self._workers: dict[bool, worker.Worker] = {}
         self._lock = threading.Lock()
+        self._root_lock = threading.Lock()
+        # Whether the login may be root, once it was tried.
+        self._root: bool | None = None
 
     @property
     def etc_hosts(self) -> str:
@@ -144,8 +147,19 @@ class Host:
         """Start what `call` is to ask, as root."""
         self._worker(sudo=self._sudo)
 
-    def demand_root(self) -> None:
-        """Raise HostError where the login may not become root."""
+    @property
+    def may_be_root(self) -> bool:
+        """Whether the login is root, or may become root without a password."""
+        with self._root_lock:
+            if self._root is None:
+                try:
+                    self._demand_root()
+                    self._root = True
+                except errors.HostError:
+                    self._root = False
+            return self._root
+
+    def _demand_root(self) -> None:
         if self._sudo:
             self.run(["true"])
 

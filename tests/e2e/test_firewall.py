@@ -55,7 +55,8 @@ def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.
         "sed -i '1i *nat\\n:PREROUTING ACCEPT [0:0]\\n-F\\nCOMMIT' /etc/ufw/before.rules; ufw reload",
         "printf '*nat\\n-F\\nCOMMIT\\n' >> /etc/ufw/before.rules; ufw reload && ufw reload",
         # It flushes all tables of everybody; UFW's come back by its own reload.
-        "systemctl restart nftables; iptables -t nat -C PREROUTING -j GRAPPE-DNAT; ufw reload",
+        "systemctl restart nftables; sleep 1; iptables -t nat -C PREROUTING -j GRAPPE-DNAT; "
+        "ufw reload",
     ],
 )
 def test_everything_answers_after(

@@ -14,7 +14,6 @@ from tests.e2e.conftest import Project
 pytestmark = pytest.mark.sandbox
 
 QUOTA = {"containers": 2, "cpu": 2, "memory": "1GiB", "disk": "2GiB"}
-# Whether something answers at an address and a port, within two seconds.
 # Sends a datagram, and a packet of a protocol that nobody has, to each address.
 SENDS = """
 import socket, sys
@@ -22,6 +21,7 @@ for to in sys.argv[1:]:
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (to, 9999))
     socket.socket(socket.AF_INET, socket.SOCK_RAW, 253).sendto(b"x", (to, 0))
 """
+# Whether something answers at an address and a port, within two seconds.
 DIAL = "(timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo {0} {1}) &"
 
 

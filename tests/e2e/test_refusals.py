@@ -144,6 +144,61 @@ def test_haproxy_that_was_invalid_before_us(project: Project, lab_host: gateway.
         lab_host.run(["mv", f"{config}.kept", config])
 
 
+OPTIONS = 'EXTRAOPTS="-S /run/haproxy-master.sock -f /etc/haproxy/x.d"'
+STRANGERS = {
+    "a frontend in another folder of HAProxy's": (
+        "mkdir /etc/haproxy/x.d; printf 'frontend x\\n  mode http\\n  bind :79-81\\n' > "
+        f"/etc/haproxy/x.d/a.cfg; cp -p /etc/default/haproxy /root/kept; echo '{OPTIONS}' >> "
+        "/etc/default/haproxy",
+        "/etc/haproxy/x.d/a.cfg:3 listens there too: bind :79-81",
+        "rm -r /etc/haproxy/x.d; mv /root/kept /etc/default/haproxy",
+    ),
+    "a frontend below our part": (
+        "cp -p /etc/haproxy/haproxy.cfg /root/kept; printf 'frontend x\\n  mode http\\n  bind "
+        "*:8080,*:80\\n' >> /etc/haproxy/haproxy.cfg",
+        "listens there too: bind *:8080,*:80",
+        "mv /root/kept /etc/haproxy/haproxy.cfg",
+    ),
+    "a rule for a range of ports": (
+        "iptables -t nat -A PREROUTING -p tcp -m multiport --dports 22290:22299 -j DNAT --to 192.0.2.1",
+        "22292 leads elsewhere on the host already: -A PREROUTING",
+        "iptables -t nat -D PREROUTING -p tcp -m multiport --dports 22290:22299 -j DNAT --to 192.0.2.1",
+    ),
+    "a rule in the words of nft": (
+        "nft add table ip mine; nft add chain ip mine pre '{ type nat hook prerouting priority -110; }'; "
+        "nft add rule ip mine pre tcp dport '{ 80, 8080 }' redirect to :1",
+        "80 leads elsewhere on the host already: nft ip mine pre: tcp dport { 80, 8080 }",
+        "nft delete table ip mine",
+    ),
+    "a route over the network": (
+        "ip route add 10.64.8.0/25 via 198.51.100.20",
+        "10.64.8.0/24, which the host leads elsewhere: 10.64.8.0/25 via 198.51.100.20",
+        "ip route del 10.64.8.0/25",
+    ),
+    "a profile with a second leg": (
+        "lxc profile device add default lan nic nictype=bridged parent=lxdbr0 name=eth0",
+        '"default" cannot be taken: its device lan (network lxdbr0) is called eth0 inside',
+        "lxc profile device remove default lan",
+    ),
+    "an sshd that forwards nothing": (
+        "echo DisableForwarding yes > /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
+        "seen: disableforwarding yes",
+        "rm /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", STRANGERS)
+def test_what_others_have_on_the_host(project: Project, lab_host: gateway.Host, case: str) -> None:
+    """Named in a preview, with the line that says it, before anything is made."""
+    plant, words, undo = STRANGERS[case]
+    lab_host.run(["sh", "-c", plant])
+    try:
+        assert words in refused(project, servers=[{"name": "a"}])
+    finally:
+        lab_host.run(["sh", "-c", undo])
+
+
 def test_a_damaged_managed_part(project: Project, alice: str, lab_host: gateway.Host) -> None:
     """The file, the lines, and what to do."""
     rules = "/etc/ufw/before.rules"

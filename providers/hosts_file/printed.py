@@ -1,0 +1,50 @@
+"""Hosts entries where nobody may write them for the user: printed, and looked for."""
+
+from __future__ import annotations
+
+from providers import base
+from providers.hosts import gateway
+from providers.hosts_file import model
+
+
+class PrintedDriver:
+    """Entries of one workstation whose login may not become root."""
+
+    def __init__(self, host: gateway.Host) -> None:
+        self._host = host
+
+    def create(self, spec: model.EntrySpec) -> base.Outputs:
+        """Say what is to be written, where it is not there."""
+        self._say(spec)
+        return {}
+
+    def read(self, spec: model.EntrySpec) -> base.Reading[model.EntrySpec]:
+        """Return it as wished, and say what is still to be written: probes need no entry."""
+        self._say(spec)
+        return base.Reading(spec)
+
+    def update(self, old: model.EntrySpec, new: model.EntrySpec) -> base.Outputs:
+        """Say what is to be written."""
+        del old
+        return self.create(new)
+
+    def delete(self, spec: model.EntrySpec) -> None:
+        """Say what may go."""
+        if len(self._missing(spec)) < len(spec.domains):
+            base.say(spec, [f"is yours to take out of {self._host.etc_hosts}: {_line(spec)}"])
+
+    def _say(self, spec: model.EntrySpec) -> None:
+        if self._missing(spec):
+            file, url = self._host.etc_hosts, self._host.url
+            told = f"is yours to write into {file}, for the login on {url} may not: {_line(spec)}"
+            base.say(spec, [told])
+
+    def _missing(self, spec: model.EntrySpec) -> list[str]:
+        text = self._host.run(["cat", self._host.etc_hosts], root=False, check=False).stdout
+        lines = [line.partition("#")[0].split() for line in text.splitlines()]
+        known = {name for line in lines if line[:1] == [spec.address] for name in line[1:]}
+        return [domain for domain in spec.domains if domain not in known]
+
+
+def _line(spec: model.EntrySpec) -> str:
+    return f"{spec.address} {' '.join(spec.domains)}"

@@ -1,0 +1,45 @@
+"""Hosts entries where nobody may write them for the user."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from providers.hosts import command
+from providers.hosts_file import model, printed, resource
+
+SPEC = model.EntrySpec(
+    host="ssh://ann@desk", owner="grappe/alice", name="yuno1", address="192.168.8.10",
+    domains=("yuno1.test", "www.yuno1.test"),
+)  # fmt: skip
+
+
+class Desk:
+    """A workstation whose login may not become root."""
+
+    url, etc_hosts, store, may_be_root = "ssh://ann@desk", "/etc/hosts", "/var/lib/grappe", False
+    text = "127.0.0.1 localhost\n"
+
+    def run(self, argv: list[str], *, root: bool = True, check: bool = True) -> Any:
+        assert not root
+        assert ["cat", "/etc/hosts"] == argv
+        return command.CommandResult(tuple(argv), 0, self.text, "")
+
+
+def test_what_is_missing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    """In create and in every look, until it is there; and what may go again in delete."""
+    desk = Desk()
+    driver = resource.EntryProvider().driver(desk)  # type: ignore[arg-type]
+    assert isinstance(driver, printed.PrintedDriver)
+    driver.create(SPEC)
+    assert "yours to write into /etc/hosts" in capsys.readouterr().out
+    assert "" == driver.read(SPEC).drift
+    assert "192.168.8.10 yuno1.test www.yuno1.test" in capsys.readouterr().out
+    driver.delete(SPEC)
+    assert "" == capsys.readouterr().out
+    desk.text += "192.168.8.10\tyuno1.test  www.yuno1.test # lab\n"
+    driver.update(SPEC, SPEC)
+    assert "" == capsys.readouterr().out
+    driver.delete(SPEC)
+    assert "yours to take out of /etc/hosts" in capsys.readouterr().out
