@@ -128,7 +128,11 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     if lab.spec.workstation == "none":
         return {}
     tried = [
-        (card["name"], kind, {"kind": kind, "port": port, "domain": card["domain"]})
+        (
+            card["name"],
+            kind,
+            {"kind": kind, "port": port, "domain": card["domain"], "led": kind == "http"},
+        )
         for card in lab.cards
         for kind, port in (("ssh", card["ssh"]["port"]), ("http", 80), ("https", 443))
     ]

@@ -241,7 +241,7 @@ class Server(pulumi.ComponentResource):
                     address="",
                     checks=(
                         Check(kind="ssh", port=server.port),
-                        Check(kind="http", port=80, domain=server.domain),
+                        Check(kind="http", port=80, domain=server.domain, led=True),
                         Check(kind="https", port=443, domain=server.domain),
                     ),
                 ),

@@ -122,7 +122,7 @@ class HaproxyArea(Area):
             )
         if others := by_hand.unaccounted(config):
             raise RefusedError(
-                f"{CONFIG} routes by hand by something else than domains",
+                f"{CONFIG} has more in its routing by hand than Grappe takes over",
                 "; ".join(others[:3]),
                 "take it out of the file, or give it a port of its own",
             )

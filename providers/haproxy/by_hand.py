@@ -18,6 +18,16 @@ _WEB_PORTS = {80, 443}
 _DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
 _LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
 
+# What the sheet has people write into such a section, and what changes nobody's way.
+_SHEET = re.compile(
+    r"$|#|mode (?:http|tcp)$|bind \S+$|log\b|description\b|maxconn\b|timeout\b|balance\b|"
+    r"option (?:httpclose|http-server-close|forwardfor|ssl-hello-chk|httplog|tcplog|dontlognull)$|"
+    r"tcp-request inspect-delay\b|cookie JSESSIONID prefix$|acl\b|"
+    r"tcp-request content accept if \{ req[._]ssl_hello_type 1 \}$|"
+    r"(?:use_backend|use-server|default_backend)\b|"
+    r"server \S+ [0-9.]+:(?:80|443)(?: check| cookie \S+)*$"
+)
+
 Sections = List[Tuple[str, str, str]]
 
 
@@ -56,9 +66,10 @@ def domains(text: str) -> Set[str]:
 
 
 def unaccounted(text: str) -> List[str]:
-    """Return the lines of routing by hand that lead by something else than a domain.
+    """Return the lines of routing by hand that are more than the sheet's leading by a domain.
 
-    They would go with the rest, and nothing would lead to what is behind them.
+    They would go with the rest: what they lead to would be reached no more, whom they keep out
+    would be let in.
     """
     sections = _sections(_outside(text))
     mine = _routing(sections)
@@ -67,11 +78,11 @@ def unaccounted(text: str) -> List[str]:
     for kind, name, body in mine:
         if kind == "listen" and not _DOMAINS.search(body):
             found.append(f"listen {name}")
-        for line in map(str.strip, body.splitlines()):
+        for line in map(str.strip, body.splitlines()[1:]):
             led_to = _LEADS_TO.match(line)
-            asks = line.startswith("acl ") or (led_to and "{" in line)
             leads = led_to and " if " not in line and led_to.group(1) not in by_domain
-            if (asks and not _DOMAINS.search(line)) or leads:
+            asks = line.startswith("acl ") or (led_to and "{" in line)
+            if (asks and not _DOMAINS.search(line)) or leads or not _SHEET.match(line):
                 found.append(line)
     return found
 

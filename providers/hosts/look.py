@@ -18,7 +18,8 @@ def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     """Try every check, all at once, until it succeeds or the time is over.
 
     Args:
-        request: `address`, `checks` (each `kind`, `port`, `domain`) and `seconds`.
+        request: `address`, `checks` (each `kind`, `port`, `domain`, and whether the answer must be
+            `led` there by Grappe's part of HAProxy) and `seconds`.
 
     Returns:
         For each check: `ok`, and `seen`, what answered or why it failed.
@@ -45,19 +46,20 @@ def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
 
 def _try(address: str, check: Dict[str, Any]) -> Dict[str, Any]:
     try:
-        seen = _LOOKS[check["kind"]](address, check["port"], check.get("domain", ""))
+        led = check.get("domain", "") if check.get("led") else ""
+        seen = _LOOKS[check["kind"]](address, check["port"], check.get("domain", ""), led)
     except (OSError, http.client.HTTPException) as error:
         return {"ok": False, "seen": f"{type(error).__name__}: {error}".rstrip(": ")}
     bad = seen.startswith("! ")
     return {"ok": not bad, "seen": seen[2:] if bad else seen}
 
 
-def _tcp(address: str, port: int, _domain: str) -> str:
+def _tcp(address: str, port: int, _domain: str, _led: str) -> str:
     with socket.create_connection((address, port), timeout=TRY_SECONDS):
         return "connected"
 
 
-def _ssh(address: str, port: int, _domain: str) -> str:
+def _ssh(address: str, port: int, _domain: str, _led: str) -> str:
     with socket.create_connection((address, port), timeout=TRY_SECONDS) as connection:
         connection.settimeout(TRY_SECONDS)
         banner = connection.recv(255).decode("ascii", "replace").strip()
@@ -66,11 +68,11 @@ def _ssh(address: str, port: int, _domain: str) -> str:
     return banner if banner.startswith("SSH-2.0-") else f"! not an SSH banner: {banner}"
 
 
-def _http(address: str, port: int, domain: str) -> str:
-    return _answer(http.client.HTTPConnection(address, port, timeout=TRY_SECONDS), domain)
+def _http(address: str, port: int, domain: str, led: str) -> str:
+    return _answer(http.client.HTTPConnection(address, port, timeout=TRY_SECONDS), domain, led)
 
 
-def _https(address: str, port: int, domain: str) -> str:
+def _https(address: str, port: int, domain: str, led: str) -> str:
     # The server's certificate is its own business until it has a real one: no authority is loaded.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -78,12 +80,13 @@ def _https(address: str, port: int, domain: str) -> str:
     connection = http.client.HTTPSConnection(address, port, timeout=TRY_SECONDS)
     plain = socket.create_connection((address, port), timeout=TRY_SECONDS)
     connection.sock = context.wrap_socket(plain, server_hostname=domain)
-    return _answer(connection, domain)
+    return _answer(connection, domain, led)
 
 
-def _answer(connection: http.client.HTTPConnection, domain: str) -> str:
+def _answer(connection: http.client.HTTPConnection, domain: str, led: str) -> str:
+    asks = {"X-Grappe-Asks": "who"} if led else {}
     try:
-        connection.request("GET", "/", headers={"Host": domain, "Connection": "close"})
+        connection.request("GET", "/", headers={"Host": domain, "Connection": "close", **asks})
         answer = connection.getresponse()
     finally:
         connection.close()
@@ -92,6 +95,9 @@ def _answer(connection: http.client.HTTPConnection, domain: str) -> str:
         return f"! {answer.status} {answer.reason}: HAProxy finds no server behind it"
     if answer.status == 404 and not answer.getheader("server"):
         return "! 404: HAProxy does not know the domain"
+    if led and answer.getheader("X-Grappe-Led-To") != led:
+        who = answer.getheader("server") or "a program that does not say its name"
+        return f"! somebody else than the lab answers: {who}, {answer.status} {answer.reason}"
     return f"{answer.status} {answer.reason}"
 
 

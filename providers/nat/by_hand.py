@@ -11,6 +11,11 @@ from typing import List, Set, Tuple
 from providers.fragments import document
 
 MAX_PORT = 65535
+# What the sheet's rule says.
+_SHEET = re.compile(
+    r" -A PREROUTING| -d \S+| -i \S+| -p (?:tcp|udp)| -m (?:tcp|udp|comment)| --dport \d+|"
+    r" -j DNAT| --to(?:-destination)? \S+| --comment (?:\"[^\"]*\"|\S+)"
+)
 _DNAT = re.compile(
     r"-A PREROUTING\b(?=.*\s-j DNAT\b)(?=.*\s-p (tcp|udp)\b).*\s--dport (\d+)(?=\s|$)"
 )
@@ -75,6 +80,12 @@ def _all_but(parts: Tuple[range, ...]) -> List[range]:
     edges = [1, *(edge for part in sorted(parts, key=min) for edge in (part.start, part.stop))]
     edges.append(MAX_PORT + 1)
     return [range(edges[n], edges[n + 1]) for n in range(0, len(edges), 2)]
+
+
+def is_more(line: str) -> bool:
+    """Whether a rule by hand says more than the sheet's: who may, how often, or from where."""
+    rest = _SHEET.sub("", " ".join(["", *line.split()]))
+    return bool(rest.strip())
 
 
 def without(text: str, keys: Set[str]) -> str:

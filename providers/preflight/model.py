@@ -161,9 +161,18 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mista
             for line in by_hand.unaccounted(text or ""):
                 yield wire.Mistake(
                     "grappe:adopt",
-                    f"{path} routes by hand by something else than a domain: {line}. It would go "
-                    "with the rest: take it out of the file, or give it a port of its own",
+                    f"{path} has more in its routing by hand than Grappe takes over: {line}. It "
+                    "would go with the rest: take it out of the file, or give it a port of its own",
                 )
+        elif path.endswith("before.rules") and spec.adopt:
+            ports = {f"tcp/{server.port}" for server in spec.servers}
+            for line in (text or "").splitlines():
+                if nat_by_hand.key(line) in ports and nat_by_hand.is_more(line):
+                    yield wire.Mistake(
+                        "grappe:adopt",
+                        f"{path} says more of a port than Grappe takes over: {line.strip()}. It "
+                        "would go: take it out of the file, or say it by `ufw route`",
+                    )
 
 
 def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:

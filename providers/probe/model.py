@@ -19,11 +19,13 @@ class Check:
             `https` (a TLS handshake by SNI, and an answer over it).
         port: The port to dial.
         domain: The Host header and the SNI, for http and https.
+        led: Whether the answer must have been led there by Grappe's part of HAProxy; for http.
     """
 
     kind: str
     port: int
     domain: str = ""
+    led: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

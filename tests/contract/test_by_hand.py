@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from providers import errors
+from providers.haproxy import by_hand as haproxy_by_hand
+from providers.nat import by_hand as nat_by_hand
 from tests.contract import fragment_world
 from tests.contract.fragment_world import DATA, KINDS, FakeWorld, World
 
@@ -113,3 +115,31 @@ def test_a_domain_that_the_lab_has_not_is_not_cut_off(world: World) -> None:
     with pytest.raises(errors.DaemonError, match=r"routes yuno2\.contract\.test by hand"):
         world.driver(kind).create(kind.make(world.url, adopts=("yuno1.contract.test",)))
     assert text == world.read(kind.file)
+
+
+SHEET = (DATA / "sheet.cfg").read_text()
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["http-request deny unless { src 192.168.8.99 }", "redirect scheme https", "stats enable",
+     "acl office src 192.168.8.0/24", "bind *:8443 ssl crt /etc/ssl/x.pem",
+     "http-request set-header X-Forwarded-Proto https", "errorfile 503 /etc/x.http",
+     "use_backend yuno1_backend if { path_beg /x }", "server spare 10.79.159.12:8080 check",
+     "rate-limit sessions 100", "option httpchk GET /", "stick-table type ip size 1m"],
+)  # fmt: skip
+def test_routing_that_says_more_than_the_sheet_is_told(line: str) -> None:
+    """Each line that would go without a word; of the sheet's own none."""
+    assert [] == haproxy_by_hand.unaccounted(SHEET)
+    with_it = SHEET.replace("\tbind *:80\n", f"\tbind *:80\n    {line}\n")
+    assert [line] == haproxy_by_hand.unaccounted(with_it)
+
+
+@pytest.mark.parametrize(
+    "more",
+    ["-s 192.168.8.0/24", "-m limit --limit 3/min", "! -i eth1", "-m conntrack --ctstate NEW"],
+)
+def test_a_rule_that_says_more_than_the_sheet_is_known(more: str) -> None:
+    """Whom it keeps out would be let in."""
+    assert not nat_by_hand.is_more(RULE)
+    assert nat_by_hand.is_more(RULE.replace(" -p tcp", f" {more} -p tcp"))

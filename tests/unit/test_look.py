@@ -1,0 +1,56 @@
+"""What a probe takes for its server's answer."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from providers.hosts import look
+
+DOMAIN = "yuno1.test"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Answers as its class says."""
+
+    status, led = 200, ""
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        if self.led and self.headers["X-Grappe-Asks"]:
+            self.send_header("X-Grappe-Led-To", self.led)
+        self.end_headers()
+
+    def log_message(self, *_words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def port(request: pytest.FixtureRequest) -> Iterator[int]:
+    """A server on loopback that answers so."""
+    status, led = request.param
+    kind = type("Kind", (Handler,), {"status": status, "led": led})
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), kind)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("port", "ok", "words"),
+    [((200, DOMAIN), True, "200"), ((301, DOMAIN), True, "301"),
+     ((200, ""), False, "somebody else than the lab answers: BaseHTTP"),
+     ((301, "another.test"), False, "somebody else than the lab answers")],
+    indirect=["port"],
+)  # fmt: skip
+def test_a_strangers_page_is_not_its_servers(port: int, ok: bool, words: str) -> None:
+    """Whatever its status: only what Grappe's part of HAProxy led there counts."""
+    check = {"kind": "http", "port": port, "domain": DOMAIN, "led": True}
+    (seen,) = look.main({"address": "127.0.0.1", "checks": [check], "seconds": 0})
+    assert ok is seen["ok"]
+    assert words in seen["seen"]
