@@ -233,7 +233,10 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
     for place, volume in enumerate(asked.volumes):
         key = f"{where}.volumes[{place}]"
         checks.append((f"{key}.name", volume.name, rules.name(volume.name)))
-        checks.append((f"{key}.path", volume.path, rules.path(volume.path)))
+        problem = rules.path(volume.path)
+        if volume.path in [other.path for other in asked.volumes[:place]]:
+            problem = problem or "is another volume's already, of this server."
+        checks.append((f"{key}.path", volume.path, problem))
         checks.append((f"{key}.pool", volume.pool, rules.name(volume.pool)))
         if volume.size:
             checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))

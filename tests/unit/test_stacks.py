@@ -158,6 +158,8 @@ MISTAKES = {
                 ([{"name": "a", "devices": {"x": {"type": "disk"}}}], "a disk has one"),
                 ([{"name": "a", "devices": {"eth0": {"type": "none"}}}], "Grappe's own"),
                 ([{"name": "a", "volumes": [{"name": "v", "path": "x"}]}], "is not a path"),
+                ([{"name": "a", "volumes": [{"name": "v", "path": "/x"}, {"name": "w", "path": "/x"}]}],
+                 "another volume's already, of this server"),
                 ([{"name": "a", "volumes": [{"name": "v", "path": "/x", "size": "lots"}]}],
                  "is not a size"),
                 ([{"name": "a", "target": "a b"}], "has a space"),
