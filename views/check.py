@@ -65,8 +65,8 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         if seen.get("refuses"):
             wrong.append("it refuses the lab host, by which all pages come: banned by fail2ban?")
             do = (
-                f"on the lab host: lxc exec {server.name} --project {lab.project} -- "
-                f"fail2ban-client unban {lab.gateway}"
+                f"on the lab host: lxc exec {server.name} --project {lab.project} -- sh -c "
+                f"'fail2ban-client unban {lab.gateway}; systemctl restart nginx'"
             )
     installed = NONE
     if lab.post_install and server.state == "running":

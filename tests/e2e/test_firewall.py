@@ -54,9 +54,6 @@ def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.
         # Others flush the table before our part of before.rules, and after it.
         "sed -i '1i *nat\\n:PREROUTING ACCEPT [0:0]\\n-F\\nCOMMIT' /etc/ufw/before.rules; ufw reload",
         "printf '*nat\\n-F\\nCOMMIT\\n' >> /etc/ufw/before.rules; ufw reload && ufw reload",
-        # It flushes all tables of everybody; UFW's come back by its own reload.
-        "systemctl restart nftables; sleep 1; iptables -t nat -C PREROUTING -j GRAPPE-DNAT; "
-        "ufw reload",
     ],
 )
 def test_everything_answers_after(
@@ -66,6 +63,23 @@ def test_everything_answers_after(
     lab_host.run(["sh", "-ec", action])
     assert "1" == lab_host.run(["sh", "-c", COUNT]).stdout.strip()
     assert desk.answers(project.outputs(erin)["servers"])
+    project.up(erin, "--expect-no-changes")
+
+
+def test_what_flushes_the_tables_of_everybody(
+    project: Project, desk: Desk, lab_host: gateway.Host, erin: str
+) -> None:
+    """nftables' own start: NAT comes back with it, UFW's by its reload, LXD's masquerade by `up`."""
+    lab_host.run(["systemctl", "restart", "nftables"])
+    back = "until iptables -t nat -C PREROUTING -j GRAPPE-DNAT 2>/dev/null; do sleep 0.1; done"
+    lab_host.run(["timeout", "10", "sh", "-c", back])
+    servers = project.outputs(erin)["servers"]
+    assert ["yuno1", "yuno2"] == [desk.ssh(server["ssh"]["port"]) for server in servers]
+    lab_host.run(["ufw", "reload"])
+    assert desk.answers(servers)
+    said = project.up(erin)
+    assert "LXD's masquerade of it is not loaded: its servers have no way out" in said
+    assert "10.64.21.0/24" in lab_host.run(["sh", "-c", "nft list ruleset | grep masq"]).stdout
     project.up(erin, "--expect-no-changes")
 
 

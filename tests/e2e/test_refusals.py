@@ -176,9 +176,10 @@ STRANGERS = {
         "ip route del 10.64.8.0/25",
     ),
     "a profile with a second leg": (
-        "lxc profile device add default lan nic nictype=bridged parent=lxdbr0 name=eth0",
-        '"default" cannot be taken: its device lan (network lxdbr0) is called eth0 inside',
-        "lxc profile device remove default lan",
+        "lxc profile create legs; lxc profile device add legs root disk pool=default path=/; "
+        "lxc profile device add legs lan nic nictype=bridged parent=lxdbr0",
+        '"legs" cannot be taken: its device lan (network lxdbr0) is a second way out',
+        "lxc profile delete legs",
     ),
     "an sshd that forwards nothing": (
         "echo DisableForwarding yes > /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
@@ -192,9 +193,10 @@ STRANGERS = {
 def test_what_others_have_on_the_host(project: Project, lab_host: gateway.Host, case: str) -> None:
     """Named in a preview, with the line that says it, before anything is made."""
     plant, words, undo = STRANGERS[case]
-    lab_host.run(["sh", "-c", plant])
+    profiles = ["legs"] if "profile" in case else ["default"]
     try:
-        assert words in refused(project, servers=[{"name": "a"}])
+        lab_host.run(["sh", "-c", plant])
+        assert words in refused(project, servers=[{"name": "a"}], profiles=profiles)
     finally:
         lab_host.run(["sh", "-c", undo])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import pathlib
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from typing import Self
 import pytest
 
 from providers.hosts import command, gateway
+from sandbox import layout
 from sandbox.trial import UP
 from tests.e2e.conftest import Desk, Project
 
@@ -216,6 +218,64 @@ def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: gate
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
     said = " ".join(project.up("ivo", ok=False).split())
     assert "was post-installed by somebody else: it has no user ivo" in said
+    project.lab("down", "ivo", "--yes")
+
+
+# Runs on the workstation: somebody in the room who wants to be a server's master first.
+RACE = """
+import http.client, os, sys, time
+domain, stop, tries, won = sys.argv[1], sys.argv[2], 0, 0
+form = f"domain={domain}&username=mallory&fullname=Mallory&password=a-long-enough-one"
+kind = {"Content-Type": "application/x-www-form-urlencoded", "Host": domain}
+limit = time.monotonic() + 60
+while not os.path.exists(stop) and time.monotonic() < limit:
+    way = http.client.HTTPConnection(sys.argv[3], timeout=5)
+    try:
+        way.request("POST", "/yunohost/api/postinstall", form, kind)
+        won += way.getresponse().status == 200
+    except OSError:
+        pass
+    way.close()
+    tries += 1
+print(tries, won)
+"""
+
+
+def test_nobody_in_the_room_is_faster(
+    project: Project, lab_host: gateway.Host, workstation: gateway.Host, tmp_path: pathlib.Path
+) -> None:
+    """The page of a server leads to it once it is post-installed; before, the door is open to all."""
+    domain, stop = "yuno1.ivo.grappe.test", tmp_path / "stop"
+    project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
+    argv = ["python3", "-c", RACE, domain, str(stop), layout.HOST_ADDRESS]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        race = pool.submit(workstation.run, argv, timeout=90)
+        project.up("ivo")
+        stop.touch()
+        tries, won = map(int, race.result().stdout.split())
+    assert tries > 20
+    assert won == 0
+    assert "ivo" in inside(lab_host, "yuno1", "getent passwd ivo", "ivo")
+    project.lab("down", "ivo", "--yes")
+    # The door is really there: a lab that is not post-installed by Grappe is anybody's.
+    project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
+    project.up("ivo")
+    form = f"domain={domain}&username=mallory&fullname=Mallory&password=a-long-enough-one"
+    page = f"http://{layout.HOST_ADDRESS}/yunohost/api/postinstall"
+    argv = [
+        "curl",
+        "-sS",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "-H",
+        f"Host: {domain}",
+        "-d",
+        form,
+    ]
+    assert ["200", "401"] == [workstation.run([*argv, page]).stdout for _turn in range(2)]
     project.lab("down", "ivo", "--yes")
 
 
