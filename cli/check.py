@@ -22,6 +22,7 @@ from views import check
 TOGETHER = 8
 LOOK_SECONDS = 60
 SICK, BLIND = 1, 2
+COUNTS_NEED = ("providers.hosts.plain_http", "providers.fragments.system")
 # Where a server's nginx answers.
 PAGES = 80
 
@@ -80,6 +81,7 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
         found = []
     states = {item["name"]: item["status"] for item in found}
     ways = _ways(lab)
+    asked = host.call("providers.haproxy.counts", {}, needs=COUNTS_NEED)
     refuses = {
         server.name: _refuses(host, server.address)
         for server in spec.servers
@@ -95,6 +97,7 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
                 **(_installed(lxd, spec.project, server.name) if spec.post_install else {}),
                 **ways.get(server.name, {}),
                 "refuses": refuses.get(server.name, False),
+                "asked": asked.get(server.address),
             },
             name,
         )

@@ -12,7 +12,7 @@ from views import table
 
 WAYS = ("ssh", "http", "https")
 OK, BAD, NONE = "ok", "✗", "-"
-HEADS = ("student", "server", "container", *WAYS, "installed")
+HEADS = ("student", "server", "container", *WAYS, "installed", "asked")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Row:
         container: LXD's word for its state, or `absent`.
         ssh: `ok`, `✗`, or `-` where it was not tried; so `http` and `https`.
         installed: `yes`, `no`, or `-` where the stack does not post-install it.
+        asked: How many connections to its pages HAProxy counts, and how many are open now.
         well: Whether all of it is as it should be.
         why: What is wrong with it, in words.
         do: What mends it.
@@ -37,6 +38,7 @@ class Row:
     http: str
     https: str
     installed: str
+    asked: str
     well: bool
     why: str = ""
     do: str = ""
@@ -49,8 +51,8 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         lab: Its lab.
         server: What it should be.
         seen: `container` (LXD's state, or `absent`), `installed`, `stage` (how far it is, in words,
-            where that is not whole), where it was tried a way's `{ok, seen}` by its name, and
-            `refuses`, whether it refuses the lab host.
+            where that is not whole), where it was tried a way's `{ok, seen}` by its name,
+            `refuses`, whether it refuses the lab host, and `asked`, HAProxy's counts, where it says.
         stack: The stack's name.
 
     """
@@ -75,7 +77,8 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
             wrong.append(str(seen.get("stage") or "YunoHost is not post-installed"))
     well = not wrong
     return Row(
-        lab.student, server.name, container, **ways, installed=installed, well=well,
+        lab.student, server.name, container, **ways, installed=installed,
+        asked=_asked(seen.get("asked")), well=well,
         why="; ".join(wrong), do="" if well else do,
     )  # fmt: skip
 
@@ -91,6 +94,12 @@ def render(rows: Sequence[Row]) -> str:
     sick = {row.student for row in rows if not row.well}
     lines.append(f"{len(students) - len(sick)} of {len(students)} students well.")
     return "\n".join(lines) + "\n"
+
+
+def _asked(counts: Mapping[str, int] | None) -> str:
+    if not counts:
+        return NONE
+    return f"{counts['connections']}, {counts['open']} open"
 
 
 def _mark(seen: Mapping[str, Any] | None, *, expected: bool) -> str:

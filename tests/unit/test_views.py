@@ -94,6 +94,15 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
     assert (mends in told) is not row.well
 
 
+def test_a_check_says_how_often_a_server_was_asked() -> None:
+    """By HAProxy's count; nothing where it does not say."""
+    meant = lab()
+    counts = {"connections": 12, "open": 2, "requests": 9}
+    row = check.row(meant, meant.servers[0], {**WELL, "asked": counts}, "alice")
+    assert "12, 2 open" == row.asked
+    assert "-" == check.row(meant, meant.servers[0], WELL, "alice").asked
+
+
 def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:
     """Its ways are not tried."""
     meant = lab(servers=[{"name": "yuno1", "state": "stopped"}])
