@@ -52,7 +52,7 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         server: What it should be.
         seen: `container` (LXD's state, or `absent`), `installed`, `stage` (how far it is, in words,
             where that is not whole), where it was tried a way's `{ok, seen}` by its name,
-            `refuses`, whether it refuses the lab host, and `asked`, HAProxy's counts, where it says.
+            `refuses`, whether it refuses the lab host, and `asked`, what HAProxy counts of it.
         stack: The stack's name.
 
     """
