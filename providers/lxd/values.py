@@ -85,9 +85,50 @@ def _one_of(*words: str) -> Judge:
     return judge
 
 
+def _kernel(text: str) -> str:
+    one = r"(?:unlimited|\d+)"
+    known = re.fullmatch(rf"{one}(?::{one})?", text)
+    return (
+        ""
+        if known
+        else 'is not a bound of the kernel: "1024", "1024:2048" (soft:hard), "unlimited".'
+    )
+
+
+def _schedule(text: str) -> str:
+    names = "@(?:hourly|daily|midnight|weekly|monthly|annually|yearly|startup|never)"
+    field = r"[\d*/,\-]+"
+    known = re.fullmatch(rf"(?:{names}(?:, ?{names})*)|{field}(?: {field}){{4}}", text)
+    return "" if known else 'is not a schedule: "@daily", or as cron has it, "0 6 * * *".'
+
+
+def _expiry(text: str) -> str:
+    known = re.fullmatch(r"\d+[SMHdwmy](?: \d+[SMHdwmy])*", text)
+    return "" if known else 'is not a time to live: "2w", or "1d 12H".'
+
+
+def _idmap(text: str) -> str:
+    line = r"(?:both|uid|gid) \d+(?:-\d+)? \d+(?:-\d+)?"
+    known = re.fullmatch(rf"{line}(?:\n{line})*\n?", text)
+    return "" if known else 'is not a map of ids, a line each: "both 1000 1000".'
+
+
+def _dialled(text: str) -> str:
+    port = r"\d{1,5}(?:-\d{1,5})?"
+    net = rf"(?:tcp|udp):(?:\[[0-9a-fA-F:]*\]|[\w.-]*):{port}(?:,{port})*"
+    known = re.fullmatch(rf"{net}|unix:@?/?\S+", text)
+    return (
+        "" if known else 'is not where a proxy listens or leads: "tcp:127.0.0.1:80", "unix:/run/x".'
+    )
+
+
+def _path(text: str) -> str:
+    return "" if text.startswith("/") else "is not a whole path: it begins with /."
+
+
 LIMITS: Mapping[str, Judge] = {
     "memory": _memory, "memory.enforce": _one_of("hard", "soft"), "memory.swap.priority": _priority,
-    "memory.swap": lambda text: _boolean(text) and _memory(text),
+    "memory.swap": _boolean,
     "cpu": _cpus, "cpu.allowance": _allowance, "cpu.priority": _priority,
     "processes": _whole, "disk.priority": _priority, "network.priority": _priority,
 }  # fmt: skip
@@ -100,6 +141,35 @@ CONFIG: Mapping[str, Judge] = {
     "security.protection.shift": _boolean, "security.idmap.isolated": _boolean,
     "security.syscalls.intercept.mknod": _boolean, "security.syscalls.intercept.setxattr": _boolean,
     "security.devlxd": _boolean, "nvidia.runtime": _boolean, "migration.stateful": _boolean,
+    **dict.fromkeys((
+        "security.devlxd.images", "security.protection.delete", "security.protection.start",
+        "security.secureboot", "security.syscalls.deny_default", "security.syscalls.deny_compat",
+        "security.syscalls.intercept.bpf", "security.syscalls.intercept.bpf.devices",
+        "security.syscalls.intercept.mount", "security.syscalls.intercept.mount.shift",
+        "security.syscalls.intercept.sched_setscheduler", "security.syscalls.intercept.sysinfo",
+        "snapshots.schedule.stopped", "migration.incremental.memory", "security.agent.metrics",
+    ), _boolean),
+    **dict.fromkeys(("security.idmap.base", "security.idmap.size"), _whole),
+    "snapshots.schedule": _schedule, "snapshots.expiry": _expiry, "raw.idmap": _idmap,
+}  # fmt: skip
+# Known, and any text will do.
+_TEXTS = (
+    "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data",
+    "linux.kernel_modules", "nvidia.driver.capabilities", "nvidia.require.cuda",
+    "nvidia.require.driver", "raw.apparmor", "raw.lxc", "raw.seccomp", "security.syscalls.allow",
+    "security.syscalls.deny", "security.syscalls.intercept.mount.allowed",
+    "security.syscalls.intercept.mount.fuse", "snapshots.pattern",
+)  # fmt: skip
+# What is written behind these is a user's own.
+_OPEN = ("environment.", "user.", "linux.sysctl.")
+# Options of devices whose values are more than any text.
+DEVICE: Mapping[tuple[str, str], Judge] = {
+    ("proxy", "listen"): _dialled, ("proxy", "connect"): _dialled, ("proxy", "nat"): _boolean,
+    ("proxy", "bind"): _one_of("host", "guest", "instance", "container"),
+    ("disk", "path"): _path, ("disk", "readonly"): _boolean, ("disk", "required"): _boolean,
+    ("disk", "recursive"): _boolean, ("disk", "shift"): _boolean, ("disk", "size"): problem_of_size,
+    ("unix-char", "path"): _path, ("unix-block", "path"): _path,
+    ("unix-char", "required"): _boolean, ("unix-block", "required"): _boolean,
 }  # fmt: skip
 
 
@@ -107,6 +177,10 @@ def problem_of_limit(key: str, value: str) -> str:
     """Return what is wrong with a limit, its key behind `limits.`; or nothing."""
     if judge := LIMITS.get(key):
         return judge(value)
+    if key.startswith("kernel."):
+        return _kernel(value)
+    if key.startswith("hugepages."):
+        return problem_of_size(value)
     if key.startswith(OTHER_LIMITS):
         return ""
     meant = difflib.get_close_matches(key.removeprefix("limits."), list(LIMITS), n=1)
@@ -122,4 +196,14 @@ def problem_of_config(key: str, value: str) -> str:
         return judge(value)
     if not key.startswith(PREFIXES):
         return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"
-    return ""
+    if key.startswith(_OPEN) or key in _TEXTS:
+        return ""
+    # Later versions have more: what is near to none is passed on.
+    meant = difflib.get_close_matches(key, [*CONFIG, *_TEXTS], n=1, cutoff=0.85)
+    return f"is not a setting of LXD's. Did you mean {meant[0]}?" if meant else ""
+
+
+def problem_of_device(kind: str, key: str, value: str) -> str:
+    """Return what is wrong with an option of a device of a kind; or nothing."""
+    judge = DEVICE.get((kind, key))
+    return judge(value) if judge else ""

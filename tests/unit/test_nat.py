@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from providers.fragments import system
+from providers.fragments import document, system
 from providers.lxd.network import model as network
 from providers.nat import area, chains, model
 
@@ -104,6 +104,37 @@ def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.
         area.NatArea(system.System(str(tmp_path)), model.frame()).check(
             [fragment], fragment["id"], None
         )
+
+
+class Recorder:
+    """A system that is not touched by what is pure."""
+
+    root = ""
+
+
+def compiled(*specs: model.RuleSpec) -> area.Files:
+    made = area.NatArea(Recorder(), model.frame())  # type: ignore[arg-type]
+    none = dict.fromkeys(made.paths(), system.File(None))
+    current = {**none, area.RULES: system.File("*filter\nCOMMIT\n", 0o640)}
+    return made.compile([model.fragment(spec).as_json() for spec in specs], current)
+
+
+def test_what_is_let_through_is_our_own() -> None:
+    """A rule's connections to its server and port, each bridge to itself; nothing else's."""
+    spec = dataclasses.replace(RULE, bridge="gr-1")
+    part = document.split(compiled(spec)[area.RULES].content or "").body or ""
+    assert [
+        "-A GRAPPE-LET-THROUGH -i gr-+ ! -o gr-+ -j ACCEPT",
+        "-A GRAPPE-LET-THROUGH -i gr-1 -o gr-1 -j ACCEPT",
+        "-A GRAPPE-LET-THROUGH -d 10.64.1.10/32 ! -i gr-+ -p tcp -m conntrack --ctstate DNAT "
+        "-m tcp --dport 22 -j ACCEPT",
+    ] == [line for line in part.splitlines() if line.startswith("-A GRAPPE-LET-THROUGH")]
+
+
+def test_a_start_of_ufw_brings_all_back() -> None:
+    """Whatever others flushed by then: the rules themselves, the jump, and the last chains' jumps."""
+    golden = pathlib.Path(__file__).parent / "golden" / "after.init"
+    assert golden.read_text() == compiled(RULE)[area.AFTER].content
 
 
 def test_lxds_own_accept_is_off() -> None:

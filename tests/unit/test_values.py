@@ -28,7 +28,9 @@ def test_a_size_with_what_may_be_meant(text: str, words: str) -> None:
      ("cpu", "2", ""), ("cpu", "0-3", ""), ("cpu", "0,2", ""), ("cpu", "two", "processors"),
      ("cpu", "0", "processors"), ("cpu.allowance", "50%", ""), ("cpu.allowance", "half", "50%"),
      ("cpu.allowance", "25ms/100ms", ""), ("processes", "500", ""), ("processes", "many", "whole"),
-     ("memory.swap", "false", ""), ("memory.swap", "1GiB", ""), ("memory.swap", "x", "size"),
+     ("memory.swap", "false", ""), ("memory.swap", "1GiB", "true or false"),
+     ("kernel.nofile", "beaucoup", "1024:2048"), ("kernel.nproc", "1024:unlimited", ""),
+     ("hugepages.2MB", "64 Mo", "64MiB"), ("hugepages.2MB", "64MiB", ""),
      ("memory.enforce", "soft", ""), ("memory.enforce", "mild", "hard, soft"),
      ("disk.priority", "11", "0 to 10"), ("kernel.nofile", "9", "")],
 )  # fmt: skip
@@ -45,10 +47,32 @@ def test_a_limit(key: str, value: str, words: str) -> None:
      ("boot.autostart.priority", "9", ""), ("boot.autostart.priority", "high", "whole number"),
      ("security.nesting", "yes", ""), ("user.course", "tp1", ""), ("raw.lxc", "x=1", ""),
      ("security.protection.delete", "true", "keeps Grappe from removing"),
+     ("security.nestin", "true", "Did you mean security.nesting?"),
+     ("boot.autostrat", "true", "Did you mean boot.autostart?"), ("security.agent.future", "x", ""),
+     ("environment.LANG", "fr", ""), ("linux.sysctl.net.core.somaxconn", "9", ""),
+     ("snapshots.schedule", "@daily", ""), ("snapshots.schedule", "0 6 * * *", ""),
+     ("snapshots.schedule", "tous les jours", "as cron has it"), ("snapshots.expiry", "2w", ""),
+     ("snapshots.expiry", "2 weeks", "a time to live"), ("raw.idmap", "both 1000 1000", ""),
+     ("raw.idmap", "1000", "both 1000 1000"), ("cloud-init.user-data", "#cloud-config\n", ""),
      ("memory", "2GiB", "is not a setting of LXD's"), ("nonsense.key", "1", "is not a setting")],
 )  # fmt: skip
 def test_a_setting(key: str, value: str, words: str) -> None:
     """What LXD would refuse in the middle of an up."""
     found = values.problem_of_config(key, value)
+    assert words in found
+    assert bool(words) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value", "words"),
+    [("proxy", "listen", "tcp:0.0.0.0:8080", ""), ("proxy", "listen", "tcp:[::]:8080-8090,9000", ""),
+     ("proxy", "connect", "unix:/run/x.sock", ""), ("proxy", "connect", "127.0.0.1:80", "unix:/run/x"),
+     ("proxy", "bind", "hote", "host, guest"), ("disk", "path", "srv", "begins with /"),
+     ("disk", "readonly", "oui", "true or false"), ("disk", "size", "5G", "5GiB"),
+     ("disk", "source", "anything", ""), ("gpu", "id", "0", "")],
+)  # fmt: skip
+def test_an_option_of_a_device(kind: str, key: str, value: str, words: str) -> None:
+    """Those whose values are more than any text."""
+    found = values.problem_of_device(kind, key, value)
     assert words in found
     assert bool(words) is bool(found)

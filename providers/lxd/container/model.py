@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from providers import rules, wire
+from providers.lxd import values
 
 STATES = ("running", "stopped", "any")
 # The device that carries the static address.
@@ -113,6 +114,8 @@ def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str,
     for key, value in device.items():
         if not value.isprintable():
             yield f".{key}", value, "has control characters in it."
+        elif problem := values.problem_of_device(kind, key, value):
+            yield f".{key}", value, problem
     for key in NEEDED_BY_DEVICE.get(kind, ()):
         if not device.get(key):
             yield f".{key}", "", f"is missing: a {kind} has one."
