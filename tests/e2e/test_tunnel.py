@@ -59,14 +59,20 @@ def test_ports_80_and_443_carry_what_redirects(paul: Project, relay: gateway.Hos
     """Where the relay lets a tunnel have them; refused in words where it does not."""
     follow = ["-L", "-o", "/dev/null", "-w", "%{http_code}"]
     domain = "yuno1.paul.grappe.test"
-    where = ["--resolve", f"{domain}:*:{layout.RELAY_ADDRESS}"]
+    where = [
+        word
+        for port in (80, 443, HTTP)
+        for word in ("--resolve", f"{domain}:{port}:{layout.RELAY_ADDRESS}")
+    ]
     into = ["ip", "netns", "exec", relay.where.name, "curl", "-sk", "--max-time", "5"]
 
     def admin(port: str) -> str:
         url = f"http://{domain}{port}/yunohost/admin"
         return command.execute([*into, *where, *follow, url], timeout=20).stdout
 
-    assert "200" != admin(":8080")
+    # Led on, and sent by the server to a port that the relay does not have.
+    assert "301" == admin(":8080")
+    assert "yuno1" == answer(relay, HTTP)
     usual = [{"listen": 80, "port": 80}, {"listen": 443, "port": 443}]
     tunnel = {"relay": paul.box.relay_url, "forwards": usual}
     paul.write("paul", 73, tunnel=tunnel, workstation="none")
