@@ -97,6 +97,8 @@ def _ufw(facts: Mapping[str, Any]) -> Iterator[Finding]:
         for ours, chain in chains.JUMPS.items():
             if not loaded.has_jump("filter", chain, ours):
                 yield Finding(f"nothing leads from {chain} to {ours}: {LOST[ours]}", MEND)
+            elif wrong := loaded.compare("filter", ours, _meant(facts, ours), ordered=False):
+                yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
     if facts["forwarding"] != "1":
         yield Finding(
             "the kernel forwards nothing: no port leads to any server",
@@ -110,6 +112,15 @@ def _has_rules(facts: Mapping[str, Any]) -> bool:
     return any(key.startswith(("tcp/", "udp/")) for key in held)
 
 
+def _meant(facts: Mapping[str, Any], chain: str) -> list[str]:
+    """Return the rules of one of our chains, as our part of before.rules has them."""
+    try:
+        part = document.split(facts["files"].get("/etc/ufw/before.rules") or "").body or ""
+    except document.DamagedError:
+        return []
+    return [line for line in part.splitlines() if line.startswith(f"-A {chain} ")]
+
+
 def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what others have that takes a lab's ports, pages or network."""
     if not facts["fragments"]:
@@ -121,12 +132,13 @@ def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
         )  # fmt: skip
     targets = {item["port"]: (item["address"], item["there"]) for item in facts["targets"]
                if item.get("port")}  # fmt: skip
-    for port, line in strangers.leaders(facts, [*targets, *strangers.WEB_PORTS]):
-        yield Finding(
-            f"{port} is led elsewhere too", "take that rule away; or grappe:adopt: true", line
-        )
+    for ports, line in strangers.leaders(facts, [*targets, *strangers.WEB_PORTS]):
+        told = ", ".join(map(str, ports))
+        yield Finding(f"{told} is led elsewhere too", "take that rule away", line)
     for line in strangers.void(facts, targets):
         yield Finding(line, "the rule above")
+    for line in strangers.holding(facts, targets):
+        yield Finding(line, "where that is not meant: ufw status numbered, ufw delete NUMBER")
     if "error" not in facts["lxd"]:
         for network in facts["lxd"]["networks"]:
             subnet = _subnet(network)

@@ -156,6 +156,8 @@ class FakeSystem(System):
         return OK
 
     def _systemctl(self, words: list[str], _stdin: str) -> Result:
+        if words[-1].endswith(".service"):
+            return OK
         if words[0] == "is-active":
             return Result(0, "active\n", "") if self.running else Result(3, "inactive\n", "")
         if words[0] in {"reload", "start"}:

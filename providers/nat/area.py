@@ -40,6 +40,8 @@ WANTED = tuple(
 )
 # What the unit loads: the nat table alone.
 LOAD = "/var/lib/grappe/nat/load.rules"
+# The filter rules, for UFW's last script.
+FILTER = "/var/lib/grappe/nat/filter.rules"
 # The modes that these scripts had, which come back when we leave.
 MODES = {path: f"/var/lib/grappe/nat/{path.rpartition('/')[2]}.mode" for path in (BEFORE, AFTER)}
 # What is noted of one that was not there, and what it is made of.
@@ -55,10 +57,16 @@ JUMP_SCRIPT = (
     f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
     f"iptables -w -t nat -I PREROUTING -j {NAT}"
 )
-# By then somebody's own rules may have flushed ours, and UFW has emptied its last chains.
-LAST_SCRIPT = f"iptables-restore -w -n < {LOAD} || true; {JUMP_SCRIPT}; " + "; ".join(
-    f"iptables -w -C {JUMPS[ours]} -j {ours} 2>/dev/null || iptables -w -I {JUMPS[ours]} -j {ours}"
-    for ours in (LET_IN, LET_THROUGH)
+# By then somebody's own rules may have flushed ours, a reset of UFW's has taken our part of
+# before.rules, and UFW has emptied its last chains. What drops comes first: without it nothing is
+# let in.
+LAST_SCRIPT = (
+    f"iptables-restore -w -n < {LOAD} || true; {JUMP_SCRIPT}; "
+    f"iptables-restore -w -n < {FILTER} && "
+    + " && ".join(
+        f"{{ iptables -w -C {chain} -j {ours} 2>/dev/null || iptables -w -I {chain} -j {ours}; }}"
+        for ours, chain in JUMPS.items()
+    )
 )
 BODIES = {
     path: f'if [ "$1" = start ]; then\n    {script}\nfi\n'
@@ -94,7 +102,7 @@ class NatArea(Area):
 
     def paths(self) -> List[str]:
         """Return the files that the rules stand in."""
-        return [*MODES.values(), RULES, BEFORE, AFTER, UNIT, *WANTED, LOAD]
+        return [*MODES.values(), RULES, BEFORE, AFTER, UNIT, *WANTED, LOAD, FILTER]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
         """Return the files with these rules, or without any part of ours."""
@@ -107,19 +115,22 @@ class NatArea(Area):
                 UNIT: File(None),
                 **{link: File(None) for link in WANTED},
                 LOAD: File(None),
+                FILTER: File(None),
             }
         if rules.content is None:
             raise RefusedError("there is no /etc/ufw/before.rules", do="apt install ufw")
         self._adopted = {key for f in fragments if f["parts"].get("adopt") for key in f["keys"]}
         jumps = [f"-I {JUMPS[ours]} -j {ours}" for ours in (INPUT, FORWARD)]
         nat = _table("nat", [NAT], self._rules(fragments))
-        body = _table("filter", list(JUMPS), self._filter(fragments) + jumps) + nat
+        filtered = self._filter(fragments)
+        body = _table("filter", list(JUMPS), filtered + jumps) + nat
         files = {
             RULES: File(document.put(by_hand.without(rules.content, self._adopted), body)),
             **_scripts(current),
             UNIT: File(UNIT_TEXT, 0o644),
             **{link: File("", link=UNIT) for link in WANTED},
             LOAD: File(nat, 0o600),
+            FILTER: File(_table("filter", list(JUMPS), filtered), 0o600),
         }
         self._units_changed = any(
             (files[path].content, files[path].link) != (current[path].content, current[path].link)
@@ -231,6 +242,8 @@ class NatArea(Area):
             # The folder came with the link, and others may have put theirs into it since.
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.dirname(self.system.root + link))
+        # One of an older Grappe stays active where it has run.
+        self.system.run(["systemctl", "stop", UNIT_NAME])
         self.system.run(["systemctl", "daemon-reload"])
         if self.system.read(MADE_TABLE).content is not None:
             saved = self.system.run(["iptables-save", "-t", "nat"])

@@ -11,6 +11,7 @@ from typing import List, Set, Tuple
 from providers.fragments import document
 
 MAX_PORT = 65535
+_LEADING = ("DNAT", "REDIRECT", "NETMAP")
 # What the sheet's rule says.
 _SHEET = re.compile(
     r" -A PREROUTING| -d \S+| -i \S+| -p (?:tcp|udp)| -m (?:tcp|udp|comment)| --dport \d+|"
@@ -27,12 +28,21 @@ def key(line: str) -> str:
     return f"{match.group(1)}/{match.group(2)}" if match else ""
 
 
-def takes(line: str) -> Tuple[range, ...]:
+def leads_all(line: str) -> bool:
+    """Whether a rule of a chain of somebody's own leads whatever comes there elsewhere."""
+    words = line.split()
+    target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
+    ports = {"--dport", "--dports", "--ports"} & set(words)
+    return words[0] == "-A" and words[1] != "PREROUTING" and target in _LEADING and not ports
+
+
+def takes(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # type: ignore[assignment]
     """Return the TCP ports that a loaded rule leads elsewhere; none where it leads nothing.
 
     Args:
         line: A rule as `iptables -S` prints it: DNAT or REDIRECT, of a port, a list, a range, or
             of none, which is all; or `nft`, its table and chain, and the rule.
+        chains: Those that lead whatever comes there elsewhere.
 
     """
     words = line.split()
@@ -42,7 +52,7 @@ def takes(line: str) -> Tuple[range, ...]:
         return ()
     target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
     protocol = words[words.index("-p") + 1] if "-p" in words[:-1] else "tcp"
-    if target not in ("DNAT", "REDIRECT", "NETMAP") or protocol not in ("tcp", "all"):
+    if target not in (*_LEADING, *chains) or protocol not in ("tcp", "all"):
         return ()
     for option in ("--dport", "--dports", "--ports"):
         if option in words:
@@ -52,7 +62,8 @@ def takes(line: str) -> Tuple[range, ...]:
                 return parts
             return tuple(part for part in _all_but(parts) if part)
     # In a chain of somebody's own, what leads there may have said the port.
-    return (range(1, MAX_PORT + 1),) if words[1] == "PREROUTING" else ()
+    all_of_it = words[1] == "PREROUTING" and target in _LEADING
+    return (range(1, MAX_PORT + 1),) if all_of_it else ()
 
 
 def ports_of(text: str) -> Tuple[range, ...]:
@@ -67,6 +78,9 @@ def ports_of(text: str) -> Tuple[range, ...]:
 def _takes_nft(line: str) -> Tuple[range, ...]:
     where, _colon, rule = line.partition(": ")
     if " GRAPPE-" in where or re.search(r"\b(udp|output)\b", f"{where.lower()} {rule}"):
+        return ()
+    if "@" in rule:
+        # What a set or a map of that name holds stands elsewhere.
         return ()
     match = re.search(r"\b(?:tcp|th) dport (!= )?(\{[^}]*\}|[\d-]+|map \{[^}]*\})", rule)
     if not match:

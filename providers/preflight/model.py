@@ -119,7 +119,12 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[wire.Mistake]:
 def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
     """Return what is in nobody's way, and what a teacher will want to know."""
     targets = {server.port: (server.address, SSH_PORT) for server in spec.servers}
-    return [*strangers.void(facts, targets), *strangers.holding(facts, targets)]
+    led = strangers.leaders(facts, [*targets, *strangers.WEB_PORTS])
+    return [
+        *strangers.void(facts, targets),
+        *strangers.holding(facts, targets),
+        *(f"{', '.join(map(str, ports))} leads elsewhere too: {line}" for ports, line in led),
+    ]
 
 
 def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:
@@ -198,13 +203,16 @@ def _led_elsewhere(
 ) -> Iterator[wire.Mistake]:
     """Refuse ports that a loaded NAT rule leads elsewhere; what adopts takes the sheet's over."""
     places = {server.port: place for place, server in enumerate(spec.servers)}
-    # What comes after a lab that is up is told by doctor: its own rules are asked first.
+    # What comes after a lab that is up is a note, and doctor's: nothing of the lab is to be made.
     new = [port for port in places if f"tcp/{port}" not in own]
-    for port, line in strangers.leaders(facts, [*new, *strangers.WEB_PORTS]):
-        if spec.adopt and nat_by_hand.key(line) == f"tcp/{port}":
+    web = strangers.WEB_PORTS if len(new) == len(places) else ()
+    for ports, line in strangers.leaders(facts, [*new, *web]):
+        if spec.adopt and nat_by_hand.key(line) in {f"tcp/{port}" for port in ports}:
             continue
-        key = f"grappe:servers[{places[port]}].port" if port in places else "grappe:host"
-        yield wire.Mistake(key, f"{port} leads elsewhere on the host already: {line}.")
+        first = next((port for port in ports if port in places), None)
+        key = "grappe:host" if first is None else f"grappe:servers[{places[first]}].port"
+        told = ", ".join(map(str, ports))
+        yield wire.Mistake(key, f"{told} leads elsewhere on the host already: {line}.")
 
 
 def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[wire.Mistake]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -40,11 +41,32 @@ def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"port {entry['port']} is {entry['program']}'s; HAProxy needs it"
 
 
-def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """Yield the ports that a loaded NAT rule of somebody else's leads elsewhere, with that rule."""
-    for line in facts.get("nat", ()):
-        taken = nat_by_hand.takes(line)
-        yield from ((port, line) for port in ports if any(port in part for part in taken))
+def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
+    """Yield each loaded NAT rule of somebody else's that leads some of these ports elsewhere.
+
+    A rule for an address that the host has not, or for an interface that is not there, leads none.
+    A chain of somebody's own whose rules name no port leads the ports of what leads there.
+    """
+    lines = list(facts.get("nat", ()))
+    chains = {line.split()[1] for line in lines if nat_by_hand.leads_all(line)}
+    for line in lines:
+        taken = nat_by_hand.takes(line, chains)
+        known = [port for port in ports if any(port in part for part in taken)]
+        if known and _concerns(line, facts["subnets"]):
+            yield known, line
+
+
+def _concerns(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a rule is about an address and an interface that the host has."""
+    own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in subnets]
+    interfaces = {entry["interface"] for entry in subnets}
+    to = re.search(r"(?<!! )(?:-d|ip daddr) (\d[\d.]*(?:/\d+)?)", line)
+    by = re.search(r'(?<!! )(?:-i|iif(?:name)?) "?([\w.+-]+)"?', line)
+    if to and own and not any(ip in ipaddress.IPv4Network(to.group(1), strict=False) for ip in own):
+        return False
+    return not (
+        by and interfaces and not by.group(1).endswith("+") and by.group(1) not in interfaces
+    )
 
 
 def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
@@ -61,27 +83,38 @@ def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Denial:
-    """A rule of UFW's that keeps people out.
+    """A rule of UFW's that keeps something out.
 
     Attributes:
         action: `deny`, `reject` or `limit`.
         routed: Whether it is about what the host forwards.
+        protocol: `tcp`, `udp` or `any`.
         ports: The ports it is about; all where there are none.
         to: The network it is about.
-        source: From whom.
+        source: From where.
+        interface: The interface it is about; empty for any.
         words: The rule as a person reads it.
     """
 
     action: str
     routed: bool
+    protocol: str
     ports: tuple[range, ...]
     to: ipaddress.IPv4Network
-    source: str
+    source: ipaddress.IPv4Network
+    interface: str
     words: str
 
-    def is_about(self, port: int) -> bool:
+    def is_about(self, port: int, protocol: str = "tcp") -> bool:
         """Whether it is about a port."""
-        return not self.ports or any(port in part for part in self.ports)
+        ours = self.protocol in ("any", protocol)
+        return ours and (not self.ports or any(port in part for part in self.ports))
+
+    @property
+    def whom(self) -> str:
+        """Whom it keeps out."""
+        source = f" from {self.source}" if self.source.prefixlen else ""
+        return f"people{source}{f' by {self.interface}' if self.interface else ''}"
 
 
 def denials(facts: Mapping[str, Any]) -> list[Denial]:
@@ -89,13 +122,21 @@ def denials(facts: Mapping[str, Any]) -> list[Denial]:
     found = []
     for line in facts.get("ufw_rules", ()):
         fields = line.removeprefix("### tuple ### ").split()
+        fields = [field for field in fields if not field.startswith("comment=")]
         action, protocol, ports, to, _sports, source, *_rest, direction = fields
         routed = action.startswith("route:")
-        action = action.removeprefix("route:")
+        action, _log, _what = action.removeprefix("route:").partition("_")
         inwards = routed or direction.startswith("in")
-        if action == "allow" or protocol == "udp" or ":" in to or not inwards:
+        if action == "allow" or ":" in to or ":" in source or not inwards:
             continue
-        words = [action, *([protocol] if protocol != "any" else [])]
+        interface = direction.partition("!")[0].removeprefix("in").removeprefix("_")
+        interface = "" if interface.startswith("out") else interface
+        words = [
+            action,
+            *(["log"] if _log else []),
+            *(["in", "on", interface] if interface else []),
+        ]
+        words += [protocol] if protocol != "any" else []
         words += [] if source == "0.0.0.0/0" else ["from", source]
         words += [] if to == "0.0.0.0/0" else ["to", to]
         words += [] if ports == "any" else ["port", ports]
@@ -103,9 +144,11 @@ def denials(facts: Mapping[str, Any]) -> list[Denial]:
             Denial(
                 action,
                 routed,
+                protocol,
                 nat_by_hand.ports_of(ports) if ports != "any" else (),
                 ipaddress.IPv4Network(to, strict=False),
-                source,
+                ipaddress.IPv4Network(source, strict=False),
+                interface,
                 " ".join(["ufw", *(["route"] if routed else []), *words]),
             )
         )
@@ -123,16 +166,17 @@ def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> It
     for denial in denials(facts):
         for port, (address, there) in sorted(targets.items()):
             if not denial.routed and denial.ports and denial.is_about(port):
-                source = "any" if denial.source == "0.0.0.0/0" else denial.source
+                source = denial.source if denial.source.prefixlen else "any"
+                on = f" in on {denial.interface}" if denial.interface else ""
                 yield (
                     f"`{denial.words}` keeps nobody out of {port}: that port is led on before UFW "
-                    f"looks. This does: ufw route insert 1 {denial.action} proto tcp from {source} "
-                    f"to {address} port {there}"
+                    f"looks. This does: ufw route insert 1 {denial.action}{on} proto tcp from "
+                    f"{source} to {address} port {there}"
                 )
 
 
 def holding(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials that keep people out of pages or servers, so that nobody searches long."""
+    """Yield denials that keep somebody out of pages or servers, so that nobody searches long."""
     for denial in denials(facts):
         pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.is_about(port)]
         led = [
@@ -142,9 +186,19 @@ def holding(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) ->
             and denial.is_about(there)
             and ipaddress.IPv4Address(address) in denial.to
         ]
-        if pages or led:
+        people = not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS)
+        if (pages or led) and people:
             what = " and ".join(pages or led)
-            yield f"`{denial.words}` holds: it keeps people out of {what}"
+            yield f"`{denial.words}` holds: it keeps {denial.whom} out of {what}"
+        servers = denial.interface.startswith("gr-") or not denial.interface
+        names = denial.is_about(53, "udp") or denial.is_about(67, "udp")
+        if not denial.routed and servers and names and denial.source.overlaps(STUDENTS):
+            yield f"`{denial.words}` holds: it keeps servers from DNS and DHCP"
+    if facts.get("ufw_output") in ("DROP", "REJECT"):
+        yield (
+            "UFW lets nothing out of the host by default: HAProxy reaches no server. "
+            "This lets it: ufw allow out to 10.64.0.0/12"
+        )
 
 
 def profiles(lxd: Mapping[str, Any], names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:

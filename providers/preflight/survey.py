@@ -52,6 +52,7 @@ def main(request: Json) -> Json:
         "nat": _nat,
         "configs": _configs,
         "ufw_rules": _ufw_rules,
+        "ufw_output": _ufw_output,
         "fragments": lambda: fragments_of(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
@@ -209,6 +210,14 @@ def _ufw_rules() -> List[str]:
     """Return the notes that UFW keeps beside the rules of its users, IPv4's."""
     lines = (_text("/etc/ufw/user.rules") or "").splitlines()
     return [line for line in lines if line.startswith("### tuple ### ")]
+
+
+def _ufw_output() -> str:
+    """Return UFW's default for what leaves the host: ACCEPT, DROP or REJECT."""
+    match = re.search(
+        r'^DEFAULT_OUTPUT_POLICY="?(\w+)', _text("/etc/default/ufw") or "", re.MULTILINE
+    )
+    return match.group(1) if match else ""
 
 
 def _routes() -> List[Json]:

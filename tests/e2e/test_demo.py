@@ -49,7 +49,7 @@ def test_from_nothing_twice_and_back(trial: Trial) -> None:
 
     again = trial.lab("demo", "--yes")
     assert " created" not in again
-    assert "23 unchanged" in again
+    assert "25 unchanged" in again
 
     # A lab host that was shut down comes back with its mirrored disk, and the labs on it.
     machine.poweroff(trial.box, trial.box.lab_host)

@@ -83,6 +83,30 @@ def test_what_flushes_the_tables_of_everybody(
     project.up(erin, "--expect-no-changes")
 
 
+@pytest.mark.parametrize(
+    "fault",
+    ["ufw --force reset; ufw allow 22/tcp; ufw --force enable",
+     "printf '*filter\\n-F GRAPPE-FORWARD\\n-F GRAPPE-INPUT\\nCOMMIT\\n' >> /etc/ufw/before.rules; "
+     "ufw reload"],
+)  # fmt: skip
+def test_nothing_is_let_in_that_is_not_kept_apart(
+    project: Project, lab_host: gateway.Host, erin: str, fault: str
+) -> None:
+    """Whatever was taken away of ours: a start of UFW brings what drops back before what accepts."""
+    rules = "/etc/ufw/before.rules"
+    lab_host.run(["sh", "-ec", f"cp -p {rules} /root/rules; {fault}"])
+    try:
+        ping = ["lxc", "exec", "yuno1", "--project", "grappe-erin", "--", "ping", "-c1", "-W1"]
+        assert not lab_host.run([*ping, "10.64.21.1"], check=False).ok
+        assert lab_host.run([*ping, "10.64.21.11"], check=False).ok
+    finally:
+        # A reset of UFW's keeps what it took as before.rules.DATE.
+        undo = f"mv /root/rules {rules}; rm -f /etc/ufw/*.rules.20*; ufw reload"
+        lab_host.run(["sh", "-ec", undo])
+    project.up(erin)
+    project.up(erin, "--expect-no-changes")
+
+
 WORKSTATION = layout.WORKSTATION_ADDRESS
 FROM = f"proto tcp from {WORKSTATION} to any port"
 

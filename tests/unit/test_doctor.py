@@ -9,6 +9,7 @@ import pytest
 from components.lab_host import scripts
 from providers import wire
 from providers.doctor import model as doctor
+from providers.fragments import document
 from providers.host_preflight import model as preflight
 from providers.hosts import connection
 from providers.nat import chains
@@ -28,12 +29,13 @@ RULE = "-A PREROUTING -p tcp -m tcp --dport 22222 -j DNAT --to-destination 10.0.
 
 JUMPS = [f"-A {chain} -j {ours}" for ours, chain in chains.JUMPS.items()]
 BRIDGE = {"name": "gr-1", "config": {doctor.OWNER: "grappe/a", "ipv4.address": "10.64.1.1/24"}}
+FILTER = "-A GRAPPE-FORWARD -i gr-+ -o gr-+ -j DROP\n"
 # A host with a lab that is up.
 UP: dict[str, Any] = {
     "fragments": [{"id": "x", "owner": "grappe/a", "keys": ["tcp/22222"]}],
     "targets": [{"id": "x", "owner": "grappe/a", "address": "10.0.0.1", "port": 22222, "there": 22}],
     "chains": "*filter\n" + "\n".join(JUMPS), "nat": ["-A PREROUTING -j GRAPPE-DNAT"],
-    "masquerades": ["ip saddr 10.64.1.0/24 ip daddr != 10.64.1.0/24 masquerade"],
+    "subnets": [], "masquerades": ["ip saddr 10.64.1.0/24 ip daddr != 10.64.1.0/24 masquerade"],
     "units": {**WELL["units"], "grappe-nat": {"UnitFileState": "enabled"}},
 }  # fmt: skip
 
@@ -84,6 +86,10 @@ def test_a_well_host_has_no_findings() -> None:
         ({**UP, "nat": [*UP["nat"], RULE.replace("22222", "22000:22999")]}, "22222 is led elsewhere"),
         ({**UP, "ufw_rules": ["### tuple ### deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 in"]},
          "ufw route insert 1 deny proto tcp from any to 10.0.0.1 port 22"),
+        ({**UP, "ufw_rules": ["### tuple ### deny any 80 0.0.0.0/0 any 0.0.0.0/0 in comment=61"]},
+         "`ufw deny port 80` holds: it keeps people out of 80"),
+        ({**UP, "files": {"/etc/ufw/before.rules": document.put("", FILTER)}},
+         "GRAPPE-FORWARD is not what it should be: one student's servers reach another's"),
         ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "masquerades": []},
          "gr-1 have no way out"),
         ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "routes": [

@@ -13,7 +13,7 @@ from providers import identity
 from providers.fragments import document
 from providers.haproxy import by_hand as haproxy_by_hand
 from providers.nat import by_hand as nat_by_hand
-from providers.preflight import model, survey
+from providers.preflight import model, strangers, survey
 
 SURVEY = json.loads((pathlib.Path(__file__).parent / "golden" / "survey.json").read_text())
 LAB = model.PreflightSpec(
@@ -214,13 +214,69 @@ def test_what_ufw_denies_is_told() -> None:
     ])  # fmt: skip
     notes = model.notes(LAB, found)
     assert [
-        "`ufw limit tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: that port is "
-        "led on before UFW looks. This does: ufw route insert 1 limit proto tcp from 10.0.0.0/8 to "
-        "10.64.8.10 port 22",
-        "`ufw deny tcp from 192.168.8.20 port 80,443` holds: it keeps people out of 80 and 443",
-        "`ufw route reject to 10.64.8.10` holds: it keeps people out of 22292",
+        "`ufw limit in on eth0 tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: that "
+        "port is led on before UFW looks. This does: ufw route insert 1 limit in on eth0 proto tcp "
+        "from 10.0.0.0/8 to 10.64.8.10 port 22",
+        "`ufw deny tcp from 192.168.8.20 port 80,443` holds: it keeps people from 192.168.8.20/32 out "
+        "of 80 and 443",
+        "`ufw route reject in on eth0 to 10.64.8.10` holds: it keeps people by eth0 out of 22292",
     ] == notes
     assert [] == model.notes(LAB, facts())
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("deny any 80 0.0.0.0/0 any 0.0.0.0/0 in comment=6e6f", "keeps people out of 80"),
+        ("deny_log tcp 22292 0.0.0.0/0 any 0.0.0.0/0 in", "ufw route insert 1 deny proto tcp"),
+        ("deny any any 0.0.0.0/0 any 10.0.0.0/8 in", "keeps servers from DNS and DHCP"),
+        ("deny any 53 0.0.0.0/0 any 0.0.0.0/0 in", "keeps servers from DNS and DHCP"),
+        ("deny tcp 443 0.0.0.0/0 any 0.0.0.0/0 in_eth1", "keeps people by eth1 out of 443"),
+        ("deny udp 80 0.0.0.0/0 any 0.0.0.0/0 in", ""),
+        ("deny any any 0.0.0.0/0 any 0.0.0.0/0 out", ""),
+    ],
+)
+def test_each_denial_says_what_it_does(rule: str, words: str) -> None:
+    """With a comment, logged, for an interface or a network; what concerns no lab is not told."""
+    notes = model.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
+    assert words in " ".join(notes)
+    assert bool(words) is bool(notes)
+    assert "ufw allow out to" in " ".join(model.notes(LAB, facts(ufw_output="DROP")))
+
+
+OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
+
+
+@pytest.mark.parametrize(
+    ("lines", "ports"),
+    [
+        (["-A PREROUTING -i eth0 -p tcp -m tcp --dport 80 -j MYWEB",
+          "-A MYWEB -j DNAT --to-destination 10.0.0.9"], [80]),
+        (["-A PREROUTING -d 203.0.113.77/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.9"],
+         []),
+        (["-A PREROUTING -d 192.168.8.0/24 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.9"],
+         [80]),
+        (["-A PREROUTING -i docker0 -p tcp -m tcp --dport 8000:23000 -j REDIRECT --to-ports 1"], []),
+        (["-A PREROUTING ! -i docker0 -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.0.0.9"],
+         [443]),
+        (["nft ip mine pre: ip daddr 203.0.113.5 meta l4proto tcp dnat ip to 10.0.0.8"], []),
+        (["nft ip mine pre: dnat to tcp dport map @m"], []),
+        (["nft ip mine pre: ip daddr 192.168.8.10 tcp dport 80 dnat to 10.0.0.8"], [80]),
+    ],
+)  # fmt: skip
+def test_only_what_takes_a_labs_ports_is_told(lines: list[str], ports: list[int]) -> None:
+    """By an address and an interface that the host has, also through a chain of somebody's own."""
+    found = list(strangers.leaders({"nat": lines, **OWN}, [22292, 80, 443]))
+    assert ports == [port for taken, _line in found for port in taken]
+
+
+def test_a_lab_that_is_up_is_told_and_not_stopped() -> None:
+    """What came after it is a note: nothing is to be made."""
+    rule = "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5:80"
+    up = facts(nat=[rule], fragments=[{"id": "grappe/bob/yuno1_ssh", "owner": "grappe/bob",
+                                       "keys": ["tcp/22292"]}])  # fmt: skip
+    assert [] == model.judge(LAB, up)
+    assert [f"80 leads elsewhere too: {rule}"] == model.notes(LAB, up)
 
 
 @pytest.mark.parametrize(
