@@ -91,7 +91,7 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
             if is_up:
                 down.down(argparse.Namespace(name=name, yes=True))
                 continue
-        except errors.CommandError:
+        except (errors.CommandError, errors.HostError):
             sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
         # The lab host is gone, or goes, and everything that was on it.
         down.forget(argparse.Namespace(name=name, yes=True))
