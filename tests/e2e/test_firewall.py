@@ -134,7 +134,9 @@ def test_what_a_teacher_denies_is_denied(
     lab_host.run(["sh", "-c", f"ufw {rule}"])
     try:
         assert set(ways) - closed == open_ways()
-        assert "holds: it keeps people from 192.168.8.20/32 out of" in project.pulumi("preview", "-s", erin)
+        assert "holds: it keeps people from 192.168.8.20/32 out of" in project.pulumi(
+            "preview", "-s", erin
+        )
     finally:
         lab_host.run(["sh", "-c", f"ufw {rule.replace('insert 1 ', 'delete ')}"])
     assert set(ways) == open_ways()
