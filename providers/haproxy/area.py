@@ -32,7 +32,6 @@ DISABLED = "disabled"
 LOADED = f"{maps.FOLDER}/loaded"
 # Where an older Grappe kept its maps.
 OLD_MAPS = f"{maps.FOLDER}/maps"
-GENERATION_PATH = "/.grappe-generation"
 SOCKET_NAME = "grappe.sock"
 # Where Debian's unit has the master listen, which leads on to the worker that serves.
 MASTER = "/run/haproxy-master.sock"
@@ -230,7 +229,7 @@ class HaproxyArea(Area):
     def _loaded(self) -> List[str]:
         """Return which generations of our part and of the maps HAProxy has loaded."""
         try:
-            part, _space, routed = self.system.http(80, GENERATION_PATH).partition(" ")
+            part, _space, routed = self.system.http(80, maps.GENERATION_PATH).partition(" ")
         except OSError:
             return ["", ""]
         return [part, routed]
@@ -240,7 +239,7 @@ class HaproxyArea(Area):
         states = files[maps.STATES].content or ""
         wanted = f"{_generation(files[CONFIG].content or '')} {maps.generation(states)}"
         try:
-            loaded = self.system.http(80, GENERATION_PATH)
+            loaded = self.system.http(80, maps.GENERATION_PATH)
         except OSError as error:
             return f"HAProxy does not answer on port 80: {error}"
         return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
@@ -288,8 +287,9 @@ class HaproxyArea(Area):
             if time.monotonic() > deadline:
                 return "a reload does not end"
             time.sleep(0.01)
-        self._routed = files
-        return self._not_loaded(files)
+        wrong = self._not_loaded(files)
+        self._routed = None if wrong else files
+        return wrong
 
     def _wait_for(self, files: Files) -> None:
         deadline = time.monotonic() + RELOAD_SECONDS
@@ -304,7 +304,7 @@ class HaproxyArea(Area):
         deadline = time.monotonic() + RELOAD_SECONDS
         while time.monotonic() < deadline:
             try:
-                if not re.match("[0-9a-f]{16}", self.system.http(80, GENERATION_PATH)):
+                if not re.match("[0-9a-f]{16}", self.system.http(80, maps.GENERATION_PATH)):
                     return
             except OSError:
                 return

@@ -20,6 +20,8 @@ STOPPED = "stopped"
 # Keys that no domain can be, for a domain has a dot.
 DEFAULT = "default"
 GENERATION = "generation"
+# Where the frontend answers which generation is loaded, to the host itself alone.
+GENERATION_PATH = "/.grappe-generation"
 
 Fragment = Mapping[str, Any]
 Entries = List[Tuple[str, str]]

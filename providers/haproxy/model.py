@@ -12,8 +12,6 @@ from providers.haproxy import maps
 
 # Seconds an old worker may live on with a connection that stays open.
 HARD_STOP_SECONDS = 3600
-# Where the frontend answers which generation is loaded.
-GENERATION_PATH = "/.grappe-generation"
 # What ends the name of the backend that stands for one that is being installed.
 PAGE = "_page"
 # What a person reads whose server is not there, in French and in English.
@@ -97,9 +95,7 @@ def fragment(spec: BackendSpec) -> Fragment:
 def frame() -> Mapping[str, Any]:
     """Return what all stacks share: the frontends, and the pages of what is not up."""
     return {
-        "frontends": templates.render(
-            __file__, "frontends.cfg.j2", maps=maps, path=GENERATION_PATH
-        ),
+        "frontends": templates.render(__file__, "frontends.cfg.j2", maps=maps),
         "hard_stop": f"hard-stop-after {HARD_STOP_SECONDS}s",
         "pages": {
             maps.page(state): templates.render(
