@@ -106,7 +106,8 @@ def _in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
 
 def _on(url: str, owner: str, lab: str) -> list[Leftover]:
     host = gateway.connect(url)
-    return list(_listed(host, owner, lab))
+    # A login that may not be root has made nothing there.
+    return list(_listed(host, owner, lab)) if host.may_be_root else []
 
 
 def _listed(host: gateway.Host, owner: str, lab: str) -> Iterator[Leftover]:
