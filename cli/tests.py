@@ -21,7 +21,8 @@ SANDBOXES = (SANDBOX, "grappe-other", "grappe-test-incus", "grappe-test-bare",
 def run(options: argparse.Namespace) -> int:
     """Run the suite; with --fast, what needs neither root nor a sandbox."""
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
-    argv = [sys.executable, "-m", "pytest", *options.pytest]
+    # Two at a time: the tests that share the sandbox, one after another, and beside them the rest.
+    argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", *options.pytest]
     if options.fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
     from cli import sandbox as commands  # noqa: PLC0415

@@ -10,6 +10,14 @@ from providers.hosts import gateway
 from sandbox import layout
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give each module a worker; those that share the sandbox share one."""
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            shared = item.get_closest_marker("sandbox")
+            item.add_marker(pytest.mark.xdist_group("sandbox" if shared else item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def box() -> layout.Layout:
     """The sandbox that `./lab test` brought up."""
