@@ -10,6 +10,8 @@ from providers.hosts import gateway
 from sandbox import layout
 
 
+# Before pytest-xdist reads the groups.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each module a worker; those that share the sandbox share one."""
     for item in items:
