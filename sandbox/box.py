@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -12,9 +13,9 @@ from collections.abc import Callable
 from components.lab_host import scripts
 from providers import errors
 from providers.hosts import command
-from sandbox import layout, machine, network, recipe, systems
+from sandbox import layout, machine, network, recipe
 
-LIMITS = [f"/proc/sys/{key}" for key in scripts.LIMITS]
+PROC = pathlib.Path("/proc/sys")
 HERE = pathlib.Path(__file__).parent
 Progress = Callable[[str], None]
 
@@ -42,7 +43,7 @@ def up(box: layout.Layout, say: Progress) -> bool:
     down(box)
     box = dataclasses.replace(box, asked=box.system)
     box.folder.mkdir(parents=True)
-    _note_limits(box)
+    _raise_limits(box)
     box.noted.write_text(box.system.name)
     say("network: lab host, workstation, relay")
     network.up(box)
@@ -115,25 +116,27 @@ def _renew(box: layout.Layout) -> None:
     network.give_workstation(box, kept)
 
 
-def _note_limits(box: layout.Layout) -> None:
-    """Note the kernel's limits as they were before any sandbox."""
-    now = json.dumps({path: pathlib.Path(path).read_text() for path in LIMITS})
+def _raise_limits(box: layout.Layout) -> None:
+    """Note the kernel's limits as they were before any sandbox, and give many containers room.
+
+    They are the machine's, so all sandboxes share them. A bare server's are raised by the steps of
+    its host stack.
+    """
+    now = {key: (PROC / key).read_text().strip() for key in scripts.LIMITS}
     others = _limits_of_others(box)
-    box.limits.write_text(others[0].read_text() if others else now)
+    box.limits.write_text(others[0].read_text() if others else json.dumps(now))
+    if box.system.program:
+        for key, value in scripts.LIMITS.items():
+            with contextlib.suppress(OSError):
+                (PROC / key).write_text(str(max(value, int(now[key]))))
 
 
 def _restore_limits(box: layout.Layout) -> None:
-    """Put the kernel's limits back, unless another sandbox may have raised them for itself."""
-    # A lab host that was bare has a host stack, whose step raises them.
-    bare = [path for path in _limits_of_others(box) if _was_bare(path.parent)]
-    if box.limits.exists() and not bare:
-        for path, value in json.loads(box.limits.read_text()).items():
-            pathlib.Path(path).write_text(value)
-
-
-def _was_bare(folder: pathlib.Path) -> bool:
-    noted = folder / layout.Layout(folder.name).noted.name
-    return noted.exists() and noted.read_text() == systems.BARE.name
+    """Put the kernel's limits back, unless another sandbox lives by them."""
+    if box.limits.exists() and not _limits_of_others(box):
+        for key, value in json.loads(box.limits.read_text()).items():
+            with contextlib.suppress(OSError):
+                (PROC / key).write_text(value)
 
 
 def _limits_of_others(box: layout.Layout) -> list[pathlib.Path]:

@@ -24,10 +24,12 @@ HERE = pathlib.Path(__file__).parent
 DISK_SIZE = "16G"
 
 SERVER_RECIPE = "standin"
-# What a builder does by LXD: the steps of the recipe, and here the key of this machine's sandboxes.
+# What a builder does by LXD: the steps of the recipe; and here a user of the sandbox's own, whom
+# the key of this machine's sandboxes lets in before there is a post-installation.
 _STEPS = """\
 tar -x --numeric-owner --xattrs -f "$1" -C "$2"
 chroot "$2" sh -eu < "$3"
+chroot "$2" useradd --create-home --shell /bin/bash admin
 for home in root home/admin; do
     mkdir -p -m 0700 "$2/$home/.ssh"
     cp "$4" "$2/$home/.ssh/authorized_keys"

@@ -1,9 +1,9 @@
 # Debian with nginx becomes a stand-in for a YunoHost server.
 systemctl enable standin-first-boot standin-api nginx ssh 2>/dev/null
-# Certificate and page are each server's own, made at its first boot.
-rm -f /etc/ssl/private/standin.key /etc/ssl/certs/standin.crt /var/www/html/*
-# YunoHost 3 brings this user; 11.1 and later make one by the name that is given.
-id admin >/dev/null 2>&1 || useradd --create-home --shell /bin/bash admin
+# The page is each server's own, made at its first boot.
+rm -f /var/www/html/*
+# The post-installation turns on its own DNS and the jails.
+systemctl disable --now dnsmasq fail2ban 2>/dev/null || true
 # What YunoHost's installation leaves in an image, and no two servers may share.
 mkdir -p /usr/share/yunohost/ssl/ca /usr/share/yunohost/hooks/conf_regen \
     /etc/yunohost/certs/yunohost.org /etc/fail2ban/jail.d /etc/dnsmasq.d

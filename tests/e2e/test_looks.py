@@ -138,7 +138,8 @@ def test_ssh_goes_the_students_way(tara: Project, box: layout.Layout) -> None:
 
 
 CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=x "
-               "-keyout /etc/ssl/private/standin.key -out /etc/ssl/certs/standin.crt 2>/dev/null; "
+               "-keyout /etc/yunohost/certs/yuno1.tara.grappe.test/key.pem "
+               "-out /etc/yunohost/certs/yuno1.tara.grappe.test/crt.pem 2>/dev/null; "
                "systemctl restart nginx")  # fmt: skip
 IN = "lxc exec {} --project grappe-tara -- sh -c '{}'"
 KEY = "/etc/ssh/ssh_host_ed25519_key"

@@ -279,6 +279,62 @@ def test_nobody_in_the_room_is_faster(
     project.lab("down", "ivo", "--yes")
 
 
+def guess(host: gateway.Host, address: str, domain: str, times: int) -> list[str]:
+    """Try wrong passwords at a server's login; return what each try met."""
+    one = (
+        "curl -sk -o /dev/null -w '%{http_code} ' --max-time 5 -H 'X-Requested-With: x' "
+        f"-H 'Host: {domain}' -d credentials=hanna:wrong http://{address}/yunohost/api/login; "
+    )
+    script = f"for n in $(seq {times}); do {one} done; true"
+    return host.run(["sh", "-c", script], timeout=90).stdout.split()
+
+
+def test_a_ban_shuts_out_one_person(
+    hanna: tuple[Project, Watch], lab_host: gateway.Host, workstation: gateway.Host, desk: Desk
+) -> None:
+    """Not the lab host, from which all pages come; once it is banned, check has the way out."""
+    project, _watch = hanna
+    domain = "yuno1.hanna.grappe.test"
+    inside(lab_host, "yuno1", "yunohost tools regen-conf fail2ban --force")
+    assert ["401"] * 12 == guess(workstation, layout.HOST_ADDRESS, domain, 12)
+    assert "yuno1" == desk.get(f"http://{domain}")
+    # The neighbour comes with an address of its own, and fail2ban works.
+    once = (
+        "curl -s -o /dev/null -H 'X-Requested-With: x' -d a=b http://10.64.41.10/yunohost/api/login"
+    )
+    inside(lab_host, "yuno2", f"for n in $(seq 12); do {once}; done; true")
+    banned = "fail2ban-client get yunohost banip"
+    command.wait_until(
+        lambda: ["10.64.41.11"] == inside(lab_host, "yuno1", banned).split(), what="ban", timeout=30
+    )
+    assert "curl: (" in inside(lab_host, "yuno2", "curl -sS -m 3 http://10.64.41.10/ 2>&1; true")
+
+    inside(lab_host, "yuno1", "rm /etc/fail2ban/jail.d/grappe.conf; fail2ban-client reload")
+    told = project.pulumi("preview", "--diff", "-s", "hanna")
+    assert "its fail2ban may ban the lab host" in told
+    project.up("hanna")
+    project.up("hanna", "--expect-no-changes")
+    ignored = inside(lab_host, "yuno1", "fail2ban-client get yunohost ignoreip")
+    assert "10.64.41.1\n" in ignored
+
+    inside(lab_host, "yuno1", "fail2ban-client set yunohost banip 10.64.41.1")
+    said = project.lab("check", "hanna", ok=False)
+    assert "it refuses the lab host, by which all pages come: banned by fail2ban?" in said
+    (way_out,) = [line for line in said.splitlines() if "fail2ban-client unban" in line]
+    lab_host.run(["sh", "-c", way_out[way_out.index("lxc exec") :]], timeout=60)
+    command.wait_until(lambda: "yuno1" == desk.get(f"http://{domain}"), what="page", timeout=30)
+    project.lab("check", "hanna")
+
+
+@pytest.mark.usefixtures("hanna")
+def test_a_neighbour_is_known_by_yunohosts_own_dns(lab_host: gateway.Host) -> None:
+    """It asks resolvers in the internet, and of the lab's domains the bridge's; regen-conf too."""
+    assert "nameserver 127.0.0.1\n" == inside(lab_host, "yuno2", "cat /etc/resolv.conf")
+    look = "getent ahostsv4 yuno1.hanna.grappe.test | head -n 1"
+    inside(lab_host, "yuno2", "yunohost tools regen-conf dnsmasq --force")
+    assert "10.64.41.10" in inside(lab_host, "yuno2", look)
+
+
 def test_two_clones_share_no_secret(hanna: tuple[Project, Watch], lab_host: gateway.Host) -> None:
     """Nothing that only root may read, or a group beside it, is the same in both."""
     look = (

@@ -14,6 +14,7 @@ from providers.lxd.postinstall import model
 STOP_SECONDS = 60
 BOOT_SECONDS = 180.0
 _RESTART_DNS = "systemctl try-restart dnsmasq || true\n"
+_RELOAD_JAILS = "systemctl try-reload-or-restart fail2ban || true\n"
 
 
 class PostInstallDriver:
@@ -53,6 +54,7 @@ class PostInstallDriver:
         login = spec.login if model.takes_user(asked) else model.ADMIN
         stage = self._stage(spec)
         if stage is model.Stage.ABSENT:
+            self._write_jail(spec)
             self._run(spec, model.job(asked, spec), "yunohost tools postinstall", aloud=True)
             if self._stage(spec) is model.Stage.ABSENT:
                 raise errors.CommandError(
@@ -76,6 +78,8 @@ class PostInstallDriver:
         if stage is model.Stage.ABSENT:
             return base.Reading(spec, drift=f"{model.INSTALLED} is not there")
         drift = model.DRIFTS.get(stage, "")
+        if not drift and self._may_ban_all(spec):
+            drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
         return base.Reading(dataclasses.replace(spec, domain=self._domain(spec)), drift=drift)
 
     def update(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> base.Outputs:
@@ -112,6 +116,7 @@ class PostInstallDriver:
             self._finish(spec)
         elif stage is model.Stage.LOST:
             self._write(spec, model.INSTALLED, b"")
+        self._write_jail(spec)
         self._write_names(spec)
 
     def _finish(self, spec: model.PostInstallSpec) -> None:
@@ -135,7 +140,21 @@ class PostInstallDriver:
         if not spec.neighbours or there is None or self._file(spec, model.NAMES) == wanted:
             return
         self._write(spec, model.NAMES, wanted)
-        what = job.Job(script=_RESTART_DNS, timeout=model.HELP_SECONDS)
+        self._activate(spec, _RESTART_DNS)
+
+    def _write_jail(self, spec: model.PostInstallSpec) -> None:
+        """Have fail2ban let the bridge in, by which everybody comes."""
+        if self._may_ban_all(spec):
+            self._write(spec, model.JAIL, model.jail_file(spec))
+            self._activate(spec, _RELOAD_JAILS)
+
+    def _may_ban_all(self, spec: model.PostInstallSpec) -> bool:
+        if not spec.resolver or spec.resolver.encode() in (self._file(spec, model.JAIL) or b""):
+            return False
+        return self._file(spec, model.JAIL_FOLDER) is not None
+
+    def _activate(self, spec: model.PostInstallSpec, script: str) -> None:
+        what = job.Job(script=script, timeout=model.HELP_SECONDS)
         shell.run(self._lxd, spec.project, spec.container, what)
 
     def _write(self, spec: model.PostInstallSpec, path: str, content: bytes) -> None:

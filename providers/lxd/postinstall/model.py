@@ -20,6 +20,10 @@ MARK = "/etc/yunohost/.grappe-postinstalled"
 # Without a dot in its name, which dnsmasq's default leaves out; `regen-conf` leaves it alone.
 NAMES = "/etc/dnsmasq.d/grappe"
 NAMES_FOLDER = "/etc/dnsmasq.d"
+# Everybody's page comes from the bridge's own address: who bans that bans everybody. An image that
+# Grappe publishes writes it at its servers' first boot (`published/gateway.sh`); others do not.
+JAIL = "/etc/fail2ban/jail.d/grappe.conf"
+JAIL_FOLDER = "/etc/fail2ban/jail.d"
 RECORDS = "/var/log/yunohost/operations"
 # Who administers it where the version asks for no user.
 ADMIN = "admin"
@@ -104,6 +108,11 @@ class PostInstallSpec(wire.Spec):
         if not self.password or "\n" in self.password:
             found.append(wire.Mistake("password", "is empty, or has a line break in it."))
         return found
+
+
+def jail_file(spec: PostInstallSpec) -> bytes:
+    """Return what tells YunoHost's fail2ban to let the bridge in, whoever guesses through it."""
+    return f"[DEFAULT]\nignoreip = 127.0.0.1/8 ::1 {spec.resolver}\n".encode()
 
 
 def names_file(spec: PostInstallSpec) -> bytes:
