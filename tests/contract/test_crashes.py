@@ -1,0 +1,206 @@
+"""A host whose power goes between any two steps of a change, and what the next changes make of it."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from providers.fragments import store as stores
+from tests.contract.fragment_world import KINDS, FakeWorld
+
+NAMES = ("yuno1", "yuno2", "yuno3", "yuno4")
+VARIANTS = (10, 20, 30)
+# What changes a host; Python reports each of them before it is done.
+STEPS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "grappe.program"}
+MOST_STEPS = 80
+
+
+class PowerCut(BaseException):
+    """Nothing of the process goes on: no `except Exception`, no `finally` that changes anything."""
+
+
+class Power:
+    """The power of the one fake host that is tried.
+
+    Attributes:
+        left: Steps until the cut; None is never.
+        lives: How often it has been cut.
+    """
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+        self.lives = 0
+        self.root = ""
+
+    def step(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """Count a step of the host; the one after the last, and each later one, is cut."""
+        if self.left is None or event not in STEPS:
+            return
+        if event != "grappe.program" and not str(arguments[0]).startswith(self.root):
+            return
+        if self.left <= 0:
+            raise PowerCut
+        self.left -= 1
+
+
+POWER = Power()
+# A hook cannot be removed; without a count it does nothing.
+sys.addaudithook(POWER.step)
+
+
+class Host(RuleBasedStateMachine):
+    """Fragments that come, change and go on one host.
+
+    Attributes:
+        held: What each name may be: one state after a change that ended, two after one that was
+            cut; None is absent.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="grappe-crash-"))
+        self.held: dict[str, set[int | None]] = {}
+        self.patch = pytest.MonkeyPatch()
+
+    @initialize(kind=st.sampled_from(sorted(KINDS)))
+    def boot(self, kind: str) -> None:
+        """A host with the files that its packages brought."""
+        POWER.root, POWER.left = str(self.folder), None
+        self.kind = KINDS[kind]
+        self.world = FakeWorld(self.folder / "host")
+        for program in ("run", "ask"):
+            self._count(program)
+        # A process that was cut off is a dead one.
+        self.patch.setattr(stores, "_born", lambda pid: f"{POWER.lives}" if pid else "")
+        self.patch.setattr("providers.fragments.transaction.GATHER_SECONDS", 0)
+        self.original = self.world.read(self.kind.file)
+        self.before = self._everything()
+
+    def _count(self, program: str) -> None:
+        real = getattr(self.world.system, program)
+
+        def counted(*arguments: Any) -> Any:
+            sys.audit("grappe.program", program)
+            return real(*arguments)
+
+        self.patch.setattr(self.world.system, program, counted)
+
+    @rule(name=st.sampled_from(NAMES), variant=st.sampled_from(VARIANTS))
+    def put(self, name: str, variant: int) -> None:
+        """A change that ends."""
+        self._put(name, variant)
+        self.held[name] = {variant}
+        self._agree()
+
+    @rule(name=st.sampled_from(NAMES))
+    def remove(self, name: str) -> None:
+        """A fragment goes; one that is gone already too."""
+        self._remove(name)
+        self.held[name] = {None}
+        self._agree()
+
+    @rule(
+        name=st.sampled_from(NAMES), variant=st.sampled_from((None, *VARIANTS)),
+        steps=st.integers(0, MOST_STEPS),
+    )  # fmt: skip
+    def cut(self, name: str, variant: int | None, steps: int) -> None:
+        """The power goes after some steps of a change, unless it ends before."""
+        POWER.left = steps
+        try:
+            self._remove(name) if variant is None else self._put(name, variant)
+        except PowerCut:
+            self.held[name] = self.held.get(name, {None}) | {variant}
+        else:
+            self.held[name] = {variant}
+        finally:
+            POWER.left = None
+            POWER.lives += 1
+
+    @invariant()
+    def what_is_others_stays(self) -> None:
+        """Whatever the moment: every line that was there is there, in its order."""
+        if hasattr(self, "world"):
+            lines = iter(self.world.read(self.kind.file).splitlines())
+            assert all(line in lines for line in self.original.splitlines())
+
+    def teardown(self) -> None:
+        """Once the last has left, nothing is different."""
+        try:
+            if hasattr(self, "world"):
+                for name in self.held:
+                    self._put(name, VARIANTS[0])
+                    self.held[name] = {VARIANTS[0]}
+                if self.held:
+                    self._agree()
+                for name in self.held:
+                    self._remove(name)
+                assert self.before == self._everything()
+        finally:
+            POWER.left = None
+            self.patch.undo()
+            shutil.rmtree(self.folder)
+
+    def _agree(self) -> None:
+        """Every fragment is one of what it may be, and file and host are as all of them say."""
+        driver = self.world.driver(self.kind)
+        for name, states in self.held.items():
+            reading = driver.read(self._spec(name, VARIANTS[0]))
+            found = next((each for each in VARIANTS if reading and reading.spec ==
+                          self._spec(name, each)), None)  # fmt: skip
+            assert found in states
+            assert (reading is None) == (found is None)
+            assert reading is None or not reading.drift
+            self.held[name] = {found}
+
+    def _put(self, name: str, variant: int) -> None:
+        states = self.held.get(name, {None})
+        driver, spec = self.world.driver(self.kind), self._spec(name, variant)
+        if len(states) == 1 and None not in states:
+            (old,) = states
+            driver.update(self._spec(name, old or 0), spec)
+        else:
+            driver.create(spec)
+
+    def _remove(self, name: str) -> None:
+        self.world.driver(self.kind).delete(self._spec(name, VARIANTS[0]))
+
+    def _spec(self, name: str, variant: int) -> Any:
+        number = int(name[-1])
+        changes: dict[str, Any] = {}
+        if "port" in self.kind.sample:
+            changes = {"port": 62220 + number, "target_address": f"10.79.159.{variant + number}",
+                       "comment": f"{name}_ssh"}  # fmt: skip
+        else:
+            changes = {
+                "domains": (f"{name}.contract.test",),
+                "address": f"10.79.159.{variant + number}",
+            }
+        return self.kind.make(self.world.url, name, **changes)
+
+    def _everything(self) -> tuple[dict[str, str], str]:
+        root = self.folder / "host"
+        files = {
+            str(path.relative_to(root)): f"{path.stat().st_mode:o} {path.read_text()}"
+            for path in sorted(root.rglob("*")) if path.is_file()
+        }  # fmt: skip
+        return files, self.world.live()
+
+
+def test_a_cut_at_any_step_loses_nothing() -> None:
+    """Whatever follows: others' lines stay, told changes hold, and the last leaves nothing."""
+    # `./lab campaign` tries many more.
+    examples = int(os.environ.get("GRAPPE_EXAMPLES", "60"))
+    settings = hypothesis.settings(
+        max_examples=examples, stateful_step_count=12, deadline=None, database=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )  # fmt: skip
+    hypothesis.stateful.run_state_machine_as_test(Host, settings=settings)
