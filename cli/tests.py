@@ -13,16 +13,17 @@ from sandbox import box as boxes
 from sandbox import layout
 
 SANDBOX = "grappe-test"
-# The others are tests' own: the lab host that a lab moves to, one with Incus, and a bare one.
-SANDBOXES = (SANDBOX, "grappe-other", "grappe-test-incus", "grappe-test-bare",
+# The others are the second worker's, and tests' own: the lab host that a lab moves to, one with
+# Incus, and a bare one.
+SANDBOXES = (SANDBOX, "grappe-test-gw1", "grappe-other", "grappe-test-incus", "grappe-test-bare",
              "grappe-test-demo")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
     """Run the suite; with --fast, what needs neither root nor a sandbox."""
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
-    # Two at a time: the tests that share the sandbox, one after another, and beside them the rest.
-    argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadgroup", *options.pytest]
+    # Two files at a time, each worker with a sandbox of its own: most tests wait for a host.
+    argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *options.pytest]
     if options.fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
     from cli import sandbox as commands  # noqa: PLC0415

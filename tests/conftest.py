@@ -6,26 +6,24 @@ import os
 
 import pytest
 
+from cli import environment
+from cli import sandbox as commands
 from providers.hosts import gateway
 from sandbox import layout
 
 
-# Before pytest-xdist reads the groups.
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each module a worker; those that share the sandbox share one."""
-    for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            shared = item.get_closest_marker("sandbox")
-            item.add_marker(pytest.mark.xdist_group("sandbox" if shared else item.path.stem))
-
-
 @pytest.fixture(scope="session")
 def box() -> layout.Layout:
-    """The sandbox that `./lab test` brought up."""
+    """This worker's sandbox: the first's is the one that `./lab test` brought up."""
     name = os.environ.get("GRAPPE_SANDBOX")
     if not name:
         pytest.fail("no sandbox: run `./lab test`, or `./lab test --fast` for what needs none")
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    if worker != "gw0":
+        name += f"-{worker}"
+        commands.bring_up(layout.Layout(name))
+        os.environ["GRAPPE_SANDBOX"] = name
+        environment.apply()
     return layout.Layout(name)
 
 

@@ -14,7 +14,7 @@ from sandbox import box as boxes
 from sandbox import layout, machine
 from sandbox.trial import Trial
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("demo")]
+pytestmark = pytest.mark.sandbox
 
 LIMIT = pathlib.Path("/proc/sys/fs/inotify/max_user_instances")
 

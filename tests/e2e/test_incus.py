@@ -12,7 +12,7 @@ from sandbox import box as boxes
 from sandbox import layout
 from tests.e2e.conftest import Desk, Project, inventory
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("incus")]
+pytestmark = pytest.mark.sandbox
 
 PASSWORD = "Marked-4711-Passwort"
 

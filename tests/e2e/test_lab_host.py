@@ -19,7 +19,7 @@ from sandbox import layout, machine
 from stacks.lab_host import LabHostSpec
 from tests.e2e.conftest import Desk, Project
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.xdist_group("bare")]
+pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")

@@ -42,10 +42,3 @@ def test_every_mutation_fits_the_tree() -> None:
     from cli import mutate
 
     assert len(mutate.load(mutate.DATA.read_text(), ROOT)) >= 40
-
-
-def test_what_shares_the_sandbox_shares_a_worker(request: pytest.FixtureRequest) -> None:
-    """pytest-xdist writes the group into a test's id, or tests of one host would run at once."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        pytest.skip("one worker runs all")
-    assert request.node.nodeid.endswith("@test_house")
