@@ -75,6 +75,8 @@ class FakeSystem(System):
         return "".join(self._command(*command.split()) + "\n" for command in text.split(";"))
 
     def _command(self, action: str, _map: str, path: str, key: str = "", value: str = "") -> str:
+        if path not in self.maps:
+            return "Unknown map identifier. Please use #<id> or <file>.\n"
         entries = self.maps[path]
         if action == "show":
             return "".join(f"0x{n:x} {key} {value}\n" for n, (key, value) in enumerate(entries))

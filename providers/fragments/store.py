@@ -11,7 +11,7 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 from providers.fragments.document import NEWEST_FORMAT
 from providers.fragments.index import Index
-from providers.fragments.system import File, RefusedError, System
+from providers.fragments.system import STAGED, File, RefusedError, System
 
 LOCK_SECONDS = 60.0
 
@@ -140,7 +140,9 @@ class Store:
             for name in ("fragments", "previous", "queue"):
                 if os.path.isdir(os.path.join(self._real, name)):
                     os.rmdir(os.path.join(self._real, name))
-            for name in ("index", "index.new", "lock"):
+            # What a cut change staged beside a file of the store, among the rest.
+            staged = [name for name in os.listdir(self._real) if STAGED in name]
+            for name in (*staged, "index", "index.new", "lock"):
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(self._real, name))
             os.rmdir(self._real)

@@ -14,6 +14,8 @@ from providers.hosts import plain_http
 COMMAND_SECONDS = 30
 # A program that answers on a socket does so at once, or hangs.
 SOCKET_SECONDS = 3.0
+# In the name of a file that waits to be renamed over another.
+STAGED = ".grappe-"
 
 
 class RefusedError(Exception):
@@ -115,7 +117,7 @@ class System:
         """Write a file beside its place, ready for one rename; return where."""
         real = self.root + path
         staged = os.path.join(
-            os.path.dirname(real), f".{os.path.basename(real)}.grappe-{os.getpid()}"
+            os.path.dirname(real), f".{os.path.basename(real)}{STAGED}{os.getpid()}"
         )
         os.makedirs(os.path.dirname(real), exist_ok=True)
         if os.path.lexists(staged):
@@ -144,7 +146,7 @@ class System:
         """Remove what a killed transaction staged beside a file."""
         folder, name = os.path.split(self.root + path)
         for entry in os.listdir(folder) if os.path.isdir(folder) else []:
-            if entry.startswith(f".{name}.grappe-"):
+            if entry.startswith(f".{name}{STAGED}"):
                 os.unlink(os.path.join(folder, entry))
 
     def swap(self, path: str, file: File, staged: str) -> None:

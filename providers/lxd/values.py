@@ -15,6 +15,10 @@ UNITS = {
     "": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
+# LXD counts in 64 bits, with a sign.
+MOST = 2**63 - 1
+# Less than that, and no systemd boots: LXD takes it, and the server is killed while it starts.
+LEAST_MEMORY = 16 * 2**20
 _SIZE = re.compile(r"(\d+)([A-Za-z]*)")
 # As people write it: 2G, 300 Mo, 5gb.
 _MEANT = re.compile(r"(\d+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
@@ -36,8 +40,8 @@ def size(text: str) -> int | None:
 
 def problem_of_size(text: str) -> str:
     """Return what is wrong with a size, with what may be meant; or nothing."""
-    if size(text):
-        return ""
+    if found := size(text):
+        return "" if found <= MOST else "is more than there can be."
     meant = _MEANT.fullmatch(text.strip())
     if not meant:
         return "is not a size, as 512MiB or 5GiB."
@@ -51,7 +55,9 @@ def problem_of_size(text: str) -> str:
 def _memory(text: str) -> str:
     if re.fullmatch(r"(100|[1-9]\d?)%", text):
         return ""
-    return problem_of_size(text)
+    if (problem := problem_of_size(text)) or (size(text) or 0) >= LEAST_MEMORY:
+        return problem
+    return "is too little for a server to boot. 512MiB, or 1GiB."
 
 
 def _cpus(text: str) -> str:
@@ -71,7 +77,9 @@ def _boolean(text: str) -> str:
 
 
 def _whole(text: str) -> str:
-    return "" if re.fullmatch(r"-?\d+", text) else "is not a whole number."
+    if not re.fullmatch(r"-?\d+", text):
+        return "is not a whole number."
+    return "" if abs(int(text)) <= MOST else "is more than there can be."
 
 
 def _priority(text: str) -> str:

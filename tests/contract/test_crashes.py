@@ -197,10 +197,11 @@ class Host(RuleBasedStateMachine):
 
 def test_a_cut_at_any_step_loses_nothing() -> None:
     """Whatever follows: others' lines stay, told changes hold, and the last leaves nothing."""
-    # `./lab campaign` tries many more.
-    examples = int(os.environ.get("GRAPPE_EXAMPLES", "60"))
+    # `./lab campaign` tries many more, and others each time.
+    examples = int(os.environ.get("GRAPPE_EXAMPLES", "0"))
     settings = hypothesis.settings(
-        max_examples=examples, stateful_step_count=12, deadline=None, database=None,
+        max_examples=examples or 60, derandomize=not examples, stateful_step_count=12,
+        deadline=None, database=None, phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
     hypothesis.stateful.run_state_machine_as_test(Host, settings=settings)

@@ -23,7 +23,8 @@ def test_a_size_with_what_may_be_meant(text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
-    [("memory", "50%", ""), ("memory", "2G", "2GiB"), ("memory", "0%", "is not a size"), ("memry", "1GiB", "memory?"),
+    [("memory", "50%", ""), ("memory", "1MiB", "too little"), ("memory", "9223372036854775808", "more than"),
+     ("processes", "9223372036854775808", "more than"), ("memory", "2G", "2GiB"), ("memory", "0%", "is not a size"), ("memry", "1GiB", "memory?"),
      ("limits.memory", "1GiB", "Did you mean memory?"), ("cpu.nodes", "0", ""), ("memory", "150%", "is not a size"),
      ("cpu", "2", ""), ("cpu", "0-3", ""), ("cpu", "0,2", ""), ("cpu", "two", "processors"),
      ("cpu", "0", "processors"), ("cpu.allowance", "50%", ""), ("cpu.allowance", "half", "50%"),
