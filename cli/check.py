@@ -150,8 +150,15 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
 
 
 def _installed(lxd: daemon.Daemon, project: str, name: str) -> dict[str, object]:
+    """Return how far a server's post-installation is, and what of it does not serve."""
     try:
         stage = postinstall.stage_of(lxd, project, name)
+        if stage is not model.Stage.DONE:
+            return {"installed": False, "stage": model.DRIFTS.get(stage, "")}
+        return {
+            "installed": True,
+            "inside": postinstall.inside(lxd, project, name),
+            "domain": postinstall.domain_of(lxd, project, name),
+        }
     except errors.DaemonError:
         return {"installed": False}
-    return {"installed": stage is model.Stage.DONE, "stage": model.DRIFTS.get(stage, "")}

@@ -82,10 +82,10 @@ RESERVED_LOGINS = frozenset(
     """
     admin admins root webmaster postmaster abuse
     _apt adm all_users amavis avahi backup bin bind clamav daemon debian-spamd dnsmasq dovecot
-    dovenull ftp games gnats irc list lp lxd mail man messagebus metronome mysql nginx news nobody
-    nslcd opendkim openldap operator polkitd postfix postgres postsrsd proxy redis rspamd sshd
-    sync sys syslog systemd-journal systemd-network systemd-resolve systemd-timesync tss uucp
-    uuidd visitors vmail www-data ynh-portal ynh-vpnclient yunohost yunohost-portal
+    dovenull ftp games gnats irc list lp lxd mail man mdns messagebus metronome mysql nginx news
+    nobody nslcd opendkim openldap operator polkitd postfix postgres postsrsd proxy redis rspamd
+    sshd sync sys syslog systemd-journal systemd-network systemd-resolve systemd-timesync tss
+    unscd uucp uuidd visitors vmail www-data ynh-portal ynh-vpnclient yunohost yunohost-portal
     """.split()  # noqa: SIM905 - read as a text
 )
 

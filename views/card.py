@@ -12,9 +12,12 @@ from stacks.spec import LabSpec
 
 HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"
 
+# Stands for a name that only the student knows.
+ITS_USER = "YOUR-USER"
 NOT_INSTALLED = (
-    "A YunoHost that is not post-installed has no user to log in as. Post-install it at once, for",
-    "until then whoever opens its page first may be its administrator:",
+    f"A YunoHost that is not post-installed has no user to log in as; {ITS_USER} is the one that",
+    "is made then. Post-install it at once, for until then whoever opens its page first may be its",
+    "administrator:",
 )
 PORTLESS = (
     "YunoHost's own redirects leave the port out: type whole paths, with the slash at their end.",
@@ -79,7 +82,8 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
     for card in cards:
         ssh = card["ssh"]
         lines.append(f"  {card['name']:<8} {'   '.join(card['urls'])}")
-        lines.append(f"           ssh -p {ssh['port']} {ssh['user']}@{ssh['host']}")
+        user = ssh["user"] if lab.post_install else ITS_USER
+        lines.append(f"           ssh -p {ssh['port']} {user}@{ssh['host']}")
         lines += [f"           {shown}" for shown in card["fingerprints"]]
     if lab.post_install:
         asking = f"pulumi config get grappe:password -s {stack}"
@@ -115,6 +119,9 @@ def _from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]
     for card in cards:
         for scheme, usual, listen in schemes:
             port = "" if listen == usual else f":{listen}"
+            # By another port than the usual one, its redirect from http leads nowhere.
+            if scheme == "http" and listen != usual and lab.post_install:
+                continue
             path = "/yunohost/admin/" if scheme == "https" else "/"
             lines.append(f"  {scheme}://{card['domain']}{port}{path}")
     return lines + (list(PORTLESS) if any(listen != usual for _s, usual, listen in schemes) else [])

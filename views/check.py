@@ -29,6 +29,7 @@ class Row:
         well: Whether all of it is as it should be.
         why: What is wrong with it, in words.
         do: What mends it.
+        note: What is a student's own to change, and is not as the stack file has it.
     """
 
     student: str
@@ -42,6 +43,7 @@ class Row:
     well: bool
     why: str = ""
     do: str = ""
+    note: str = ""
 
 
 def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -> Row:
@@ -52,7 +54,8 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         server: What it should be.
         seen: `container` (LXD's state, or `absent`), `installed`, `stage` (how far it is, in words,
             where that is not whole), where it was tried a way's `{ok, seen}` by its name,
-            `refuses`, whether it refuses the lab host, and `asked`, what HAProxy counts of it.
+            `refuses`, whether it refuses the lab host, `asked`, what HAProxy counts of it,
+            `inside`, lines of what does not serve in it, and `domain`, its main domain.
         stack: The stack's name.
 
     """
@@ -75,11 +78,18 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         installed = "yes" if seen.get("installed") else "no"
         if installed == "no" and not wrong:
             wrong.append(str(seen.get("stage") or "YunoHost is not post-installed"))
+        elif seen.get("inside") and not wrong:
+            wrong += seen["inside"]
+            units = " ".join(line.split()[0] for line in wrong if line.endswith("does not run"))
+            inside = f"systemctl restart {units}" if units else "yunohost tools regen-conf --force"
+            do = f"on the lab host: lxc exec {server.name} --project {lab.project} -- {inside}"
+    main = str(seen.get("domain") or server.domain)
+    note = f"its main domain is {main} now" if main != server.domain else ""
     well = not wrong
     return Row(
         lab.student, server.name, container, **ways, installed=installed,
         asked=_asked(seen.get("asked")), well=well,
-        why="; ".join(wrong), do="" if well else do,
+        why="; ".join(wrong), do="" if well else do, note=note,
     )  # fmt: skip
 
 
@@ -90,6 +100,7 @@ def render(rows: Sequence[Row]) -> str:
     for row in rows:
         if not row.well:
             lines.append(f"{BAD} {row.student}/{row.server}: {row.why}    {row.do}")
+    lines += [f"! {row.student}/{row.server}: {row.note}" for row in rows if row.note]
     students = {row.student for row in rows}
     sick = {row.student for row in rows if not row.well}
     lines.append(f"{len(students) - len(sick)} of {len(students)} students well.")

@@ -102,7 +102,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
         yield Part(
             f"{name}-postinstall", "post-installation",
             ((f"{inside} yunohost tools postinstall --domain {server.domain} "
-              f"--username {lab.login} --password …"),),
+              f"--username {lab.login} --fullname … --password …"),),
             "the password goes in where no process list and no log shows it",
             f"{inside} ls /etc/yunohost/installed",
         )  # fmt: skip
@@ -117,7 +117,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
         login = lab.login if lab.post_install else "admin"
         yield Part(
             f"{name}-probe", "what you try at the end",
-            (f"ssh -p {server.port} {login}@{dialled}", f"wget http://{server.domain}/",
+            (f"ssh -p {server.port} {login}@{dialled}", f"wget --no-check-certificate http://{server.domain}/",
              f"wget --no-check-certificate https://{server.domain}/"),
             "`up` fails when one of them does not answer, and says which",
             f"./lab check {lab.owner.rpartition('/')[2]}",

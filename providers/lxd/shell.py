@@ -10,30 +10,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import secrets
+import time
 
 from providers import errors
 from providers.lxd import daemon
 from providers.lxd.job import Hider, Job, Lines, Say, render
 
 TAIL_LINES = 20
-# What `timeout` exits with when it had to end the program, also when it had to kill it.
-TIMED_OUT = (124, 137)
+# What `timeout` exits with when it had to end the program, and when it had to kill it, which
+# whoever stops the instance does too.
+ENDED, KILLED = 124, 137
 # Seconds more than the program's own time before LXD's operation is given up.
 GRACE_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a program left; what is secret of it is hidden."""
+    """What a program left; what is secret of it is hidden.
+
+    Attributes:
+        status: Its exit status.
+        stdout: What it wrote.
+        stderr: What it complained of.
+        timed_out: Whether it was ended for taking too long.
+    """
 
     status: int
     stdout: str
     stderr: str
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether it was ended for taking too long."""
-        return self.status in TIMED_OUT
+    timed_out: bool = False
 
     def tail(self) -> str:
         """Return the last lines of what it said."""
@@ -58,6 +63,7 @@ def run(
 
     """
     hide = Hider(job)
+    started = time.monotonic()
     path = f"/run/grappe-exec-{secrets.token_hex(8)}"
     try:
         lxd.write_file(
@@ -81,8 +87,10 @@ def run(
         raise errors.DaemonError(
             f"there is no container {instance} in the project {project} to run anything in"
         ) from error
+    late = time.monotonic() - started >= job.timeout
     return Outcome(
         done.status,
         hide(done.stdout.decode(errors="replace")),
         hide(done.stderr.decode(errors="replace")),
+        timed_out=done.status == ENDED or (late and done.status == KILLED),
     )

@@ -129,6 +129,13 @@ class TestExec:
         with pytest.raises(errors.CommandError, match="did not end within 1 s"):
             steps.driver.create(step(class_room, script="echo begun; sleep 30", timeout=1))
 
+    def test_one_that_somebody_kills_is_not_too_slow(
+        self, class_room: LxdWorld, steps: Steps
+    ) -> None:
+        """As whoever stops the server does; the exit status is that of a deadline's kill."""
+        with pytest.raises(errors.CommandError, match="exited with 137"):
+            steps.driver.create(step(class_room, script="kill -KILL $$"))
+
     def test_a_change_of_what_is_said_of_it_does_not_run_it(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:

@@ -69,7 +69,7 @@ def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: pathlib.Path)
         "parser.add_argument('--password')\nprint(parser.parse_args().password)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", model._PROGRAM, str(program)], input="-tQy9k6zn3gjj7Ga\n",
+        [sys.executable, "-c", model._PROGRAM, "--password", str(program)], input="-tQy9k6zn3gjj7Ga\n",
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ("-tQy9k6zn3gjj7Ga\n", "") == (done.stdout, done.stderr)

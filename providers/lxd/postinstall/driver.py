@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -62,9 +61,10 @@ class PostInstallDriver:
                 )
             self._write(spec, model.MARK, b"")
             self._write_names(spec)
-            return {"user": login}
-        self._demand_ours(spec, login)
-        self._mend(spec, stage)
+        else:
+            self._demand_ours(spec, login)
+            self._mend(spec, stage)
+        self._demand_services(spec)
         return {"user": login}
 
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
@@ -80,27 +80,22 @@ class PostInstallDriver:
         drift = model.DRIFTS.get(stage, "")
         if not drift and self._may_ban_all(spec):
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
-        return base.Reading(dataclasses.replace(spec, domain=self._domain(spec)), drift=drift)
+        # Its main domain and its users are a student's own to change: `check` says so.
+        return base.Reading(spec, drift=drift)
 
     def update(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> base.Outputs:
         """Post-install again what lost it; what is installed is YunoHost's own to change."""
         stage = self._stage(new)
         if stage is model.Stage.ABSENT:
             return self.create(new)
-        names = ("domain", "login", "password")
-        changed = [name for name in names if getattr(old, name) != getattr(new, name)]
-        if self._domain(new) != new.domain and "domain" not in changed:
-            changed.insert(0, "domain")
-        if changed:
-            raise errors.BadInputError(
-                f"{new.container} is post-installed already, and its {' and '.join(changed)} "
-                "changed since",
-                do="change it in YunoHost (yunohost domain main-domain, yunohost user update), or "
-                f"make the server anew: {_rebuild(new)}",
-            )
-        if _runs(self._find(new) or {}):
-            self._mend(new, stage)
-        return {}
+        if not _runs(self._find(new) or {}):
+            return {}
+        self._demand_as_wished(old, new)
+        if old.password != new.password:
+            what = model.change_of_password(new, new.login)
+            self._run(new, what, f"yunohost user update {new.login} --change-password")
+        self._mend(new, stage)
+        return {"user": new.login} if old.login != new.login else {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
         """Do nothing: YunoHost has no way back, and the container goes with all of it."""
@@ -121,7 +116,7 @@ class PostInstallDriver:
 
     def _finish(self, spec: model.PostInstallSpec) -> None:
         """Do what an interrupted one left undone: its configurations, and its services."""
-        what = job.Job(script="yunohost tools regen-conf --force\n", timeout=spec.timeout)
+        what = job.Job(script=model.FINISH, timeout=spec.timeout)
         self._run(spec, what, "yunohost tools regen-conf --force", aloud=True)
         path, project = f"instances/{spec.container}/state", spec.project
         for action in ("stop", "start"):
@@ -174,13 +169,50 @@ class PostInstallDriver:
                 do=f"say domain: {domain} of it in the stack file, or change it in YunoHost: "
                 f"yunohost domain main-domain; or, if somebody else did it: {_rebuild(spec)}",
             )
-        asked = job.Job(script=f"getent passwd {login}\n", timeout=model.HELP_SECONDS)
-        if shell.run(self._lxd, spec.project, spec.container, asked).status != 0:
+        if not self._has_user(spec, login):
             raise errors.BadInputError(
                 f"{spec.container} was post-installed by somebody else: it has no user {login}",
                 seen="before it is post-installed, whoever opens its page first may do so",
                 do=f"make it anew, and what is in it goes: {_rebuild(spec)}",
             )
+
+    def _demand_as_wished(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> None:
+        """Refuse a changed domain or login that YunoHost itself does not have.
+
+        Raises:
+            errors.BadInputError: Says the commands that bring it there.
+
+        """
+        todo = []
+        if old.domain != new.domain and self._domain(new) != new.domain:
+            todo.append(
+                f"yunohost domain add {new.domain}; yunohost domain main-domain -n {new.domain}"
+            )
+        if old.login != new.login and not self._has_user(new, new.login):
+            todo.append(f"yunohost user create {new.login} --admin")
+        if todo:
+            raise errors.BadInputError(
+                f"{new.container} is post-installed, and is not yet what the stack file says now",
+                seen="what is installed is YunoHost's own to change",
+                do=f"in the server: {'; '.join(todo)}; then the same again. Or make it anew: "
+                f"{_rebuild(new)}",
+            )
+
+    def _demand_services(self, spec: model.PostInstallSpec) -> None:
+        """Start what YunoHost left lying, which it does not tell of, or say why it cannot run."""
+        wrong = inside(self._lxd, spec.project, spec.container, start=True)
+        if wrong:
+            raise errors.CommandError(
+                f"{spec.project}/{spec.container} on {self._where} is post-installed, and does not "
+                "serve",
+                seen="\n".join(wrong),
+                do=errors.room(" ".join(wrong))
+                or f"look into it, or make it anew: {_rebuild(spec)}",
+            )
+
+    def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
+        asked = job.Job(script=f"getent passwd {login}\n", timeout=model.HELP_SECONDS)
+        return shell.run(self._lxd, spec.project, spec.container, asked).status == 0
 
     def _run(
         self, spec: model.PostInstallSpec, what: job.Job, words: str, *, aloud: bool = False
@@ -232,6 +264,20 @@ def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
         installed=_read(lxd, project, container, model.INSTALLED) is not None,
         marked=_read(lxd, project, container, model.MARK) is not None,
     )
+
+
+def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
+    """Return what of a post-installed YunoHost does not serve; see `model.looks_inside`."""
+    done = lxd.execute(
+        container, model.looks_inside(start=start), project=project, timeout=model.CHANGE_SECONDS,
+        tell=lambda _said: None,
+    )  # fmt: skip
+    return done.stdout.decode(errors="replace").splitlines()
+
+
+def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:
+    """Return the main domain of a YunoHost; nothing where it has none."""
+    return (_read(lxd, project, container, model.DOMAIN_FILE) or b"").decode().strip()
 
 
 def _read(lxd: daemon.Daemon, project: str, container: str, path: str) -> bytes | None:

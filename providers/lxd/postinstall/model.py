@@ -28,6 +28,26 @@ RECORDS = "/var/log/yunohost/operations"
 # Who administers it where the version asks for no user.
 ADMIN = "admin"
 HELP_SECONDS = 60
+CHANGE_SECONDS = 120
+# What serves a student of a YunoHost that is post-installed. One that is not enabled is not meant.
+SERVICES = ("nginx", "yunohost-api", "dnsmasq", "fail2ban")
+# `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
+# user of YunoHost may log in by ssh.
+FINISH = "yunohost tools regen-conf --force\nyunohost tools regen-conf ssh --force\n"
+# Prints a line for each service that should run and does not, and the main domain where nginx has
+# no page of it; and starts what does not run, where it is told to.
+_INSIDE = f"""\
+for unit in {" ".join(SERVICES)}; do
+    systemctl is-enabled --quiet $unit 2>/dev/null || continue
+    systemctl is-active --quiet $unit && continue
+    if [ "$1" = start ] && systemctl restart $unit 2>/dev/null; then continue; fi
+    echo "$unit does not run"
+    if [ "$1" = start ]; then journalctl -q -n 3 -o cat -u $unit; fi
+done
+domain=$(cat {DOMAIN_FILE} 2>/dev/null)
+test -z "$domain" || test -e "/etc/nginx/conf.d/$domain.conf" ||
+    echo "nginx has no page of $domain (yunohost tools regen-conf nginx --force)"
+"""
 # Of a common name, by X.509.
 MAX_DOMAIN = 64
 # The password goes from standard input into the program's own list of arguments, inside the
@@ -35,13 +55,14 @@ MAX_DOMAIN = 64
 _PROGRAM = """\
 import runpy, sys
 password = sys.stdin.readline().rstrip("\\n")
-sys.argv = sys.argv[1:] + ["--password=" + password]
+option = sys.argv.pop(1)
+sys.argv = sys.argv[1:] + [option + "=" + password]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
 _SCRIPT = """\
 path=$(command -v yunohost) || {{ echo "yunohost is not installed here" >&2; exit 127; }}
 interpreter=$(head -n 1 "$path" | sed 's/^#! *//')
-exec $interpreter -c {program} "$path" {arguments}
+exec $interpreter -c {program} {option} "$path" {arguments}
 """
 
 
@@ -121,6 +142,16 @@ def names_file(spec: PostInstallSpec) -> bytes:
     return "".join(["# Made by Grappe: the lab's other servers.\n", *lines]).encode()
 
 
+def looks_inside(*, start: bool = False) -> list[str]:
+    """Return the argv that says what of a post-installed YunoHost does not serve, a line each.
+
+    Args:
+        start: Whether services that do not run are started first.
+
+    """
+    return ["sh", "-c", _INSIDE, "sh", "start" if start else "look"]
+
+
 def is_record(name: str) -> bool:
     """Whether a file of YunoHost's records is that of a post-installation."""
     return "tools_postinstall" in name and name.endswith(".yml") and not name.startswith(".")
@@ -183,10 +214,18 @@ def full_name(login: str) -> str:
 
 def job(help_text: str, spec: PostInstallSpec) -> Job:
     """Return what is to be run."""
-    script = _SCRIPT.format(
-        program=shlex.quote(_PROGRAM), arguments=shlex.join(arguments(help_text, spec))
-    )
+    script = _with_password("--password", arguments(help_text, spec))
     return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
+
+
+def change_of_password(spec: PostInstallSpec, login: str) -> Job:
+    """Return what gives the administrator the password that the stack file has now."""
+    script = _with_password("--change-password", ["user", "update", login])
+    return Job(script=script, stdin=f"{spec.password}\n", timeout=CHANGE_SECONDS)
+
+
+def _with_password(option: str, words: Sequence[str]) -> str:
+    return _SCRIPT.format(program=shlex.quote(_PROGRAM), option=option, arguments=shlex.join(words))
 
 
 def _options(help_text: str) -> set[str]:

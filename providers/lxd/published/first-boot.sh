@@ -14,10 +14,18 @@ if [ -e "$hook" ] && [ ! -e /etc/yunohost/installed ]; then
     bash "$hook" init
 fi
 if command -v make-ssl-cert >/dev/null; then
-    make-ssl-cert generate-default-snakeoil --force-overwrite
+    DEBIAN_FRONTEND=noninteractive make-ssl-cert generate-default-snakeoil --force-overwrite
 fi
 if [ -e /etc/postsrsd.secret ]; then
     head -c 18 /dev/urandom | base64 > /etc/postsrsd.secret
     chmod 0400 /etc/postsrsd.secret
 fi
+# What the machine that the image was made on wrote down, and its seed of random numbers.
+for journal in /var/log/journal/*; do
+    [ "${journal##*/}" = "$(cat /etc/machine-id)" ] || rm -rf "$journal"
+done
+rm -f /var/log/yunohost-installation_*.log /var/log/nginx/*.log.* /root/.rnd
+for log in /var/log/nginx/access.log /var/log/nginx/error.log /var/log/apt/term.log; do
+    [ ! -e "$log" ] || : > "$log"
+done
 exit 0
