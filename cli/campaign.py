@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
+import random
 import sys
 import tempfile
+import time
+from typing import Any
 
-from campaign import kills
+from campaign import faults, kills, many_labs
 from cli import environment, progress
 from cli import sandbox as commands
-from providers.hosts import gateway
+from providers.hosts import command, gateway
 from sandbox import box as boxes
 from sandbox import layout, trial
 from sandbox.inventory import inventory
 
 SANDBOX = "grappe-campaign"
+PARTS = ("values", "kills", "faults", "labs")
 # A lab with one of each kind of resource, and an image from its recipe.
 STUDENT = {
     "servers": [
@@ -28,50 +33,128 @@ STUDENT = {
         {"name": "yuno2", "image": "by-hand"},
     ],
 }  # fmt: skip
+# What the machines of hypothesis try, many more than in the suite.
+EXAMPLES = 5000
+VALUES = ("tests/unit/test_hostile.py", "tests/contract/test_crashes.py")
+# Seconds of an `up` in which a fault may begin.
+LENGTH = 14.0
 
 
 def run(options: argparse.Namespace) -> int:
-    """Kill runs of each kind of stack; exit 0 when `down` left nothing of any, 1 when it did."""
-    box = layout.Layout(SANDBOX)
-    os.environ["GRAPPE_SANDBOX"] = SANDBOX
-    commands.have_packages()
-    boxes.down(box)
-    commands.bring_up(box)
-    environment.apply()
-    found: list[kills.Kill] = []
-    try:
-        with tempfile.TemporaryDirectory(prefix="grappe-campaign-") as folder:
-            env = environment.prepare(lambda _text: None)
-            made = trial.Trial(pathlib.Path(folder), box, env)
-            made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": box.relay_url}, **STUDENT)
-            secret = ("grappe:password", "Only-for-this-1", "-s", "kim")
-            made.pulumi("config", "set", "--secret", *secret)
-            made.image("image", id="imageimage01", recipe="standin", alias="golden")
-            host, workstation = map(gateway.connect, (box.host_url, box.workstation_url))
-            for stack in ("kim", "image"):
-                with progress.step(f"kills of {stack}") as step:
-                    found += kills.run(
-                        made, stack, options.moments, lambda: inventory(host, workstation), step.say
-                    )
-                    bad = [kill for kill in found if kill.stack == stack and kill.left]
-                    step.detail = f"{options.moments} moments, {len(bad)} left something"
-    finally:
-        gateway.close_all()
-        boxes.down(box)
+    """Try the parts that are asked for; exit 0 where nothing was lost, 1 where something was."""
+    found: dict[str, list[Any]] = {}
+    deadline = time.monotonic() + options.hours * 3600
+    seed = options.seed or random.randrange(10**6)  # noqa: S311
+    if "values" in options.parts:
+        found["values"] = [_values()]
+    if set(options.parts) - {"values"}:
+        with _project() as made:
+            for turn in itertools.count():
+                _round(options, made, found, seed + turn)
+                if time.monotonic() > deadline:
+                    break
     if options.json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(kill) for kill in found]) + "\n")
+        sys.stdout.write(json.dumps(found, default=dataclasses.asdict) + "\n")
     else:
-        sys.stdout.write(render(found))
-    return 1 if any(kill.left for kill in found) else 0
+        sys.stdout.write(render(found, seed))
+    return 1 if _losses(found) else 0
 
 
-def render(found: list[kills.Kill]) -> str:
-    """Return the table as docs/reliability.md has it."""
-    rows = [
-        f"| {kill.stack} | {kill.seconds:.2f} s | {kill.made} | {kill.left or 'nothing'} |"
-        for kill in found
+def _values() -> str:
+    """Give hypothesis thousands of examples; return what it said where it found something."""
+    with progress.step("hostile values and power cuts") as step:
+        argv = [sys.executable, "-m", "pytest", "-q", "--timeout", "3600", *VALUES]
+        env = {**os.environ, "GRAPPE_EXAMPLES": str(EXAMPLES)}
+        done = command.execute(argv, timeout=3600, env=env)
+        step.detail = f"{EXAMPLES} each"
+    return "" if done.ok else done.tail()
+
+
+def _round(options: argparse.Namespace, made: Any, found: dict[str, list[Any]], seed: int) -> None:
+    host, workstation = map(gateway.connect, (made.box.host_url, made.box.workstation_url))
+
+    def look() -> dict[str, str]:
+        return inventory(host, workstation)
+
+    if "kills" in options.parts:
+        for stack in ("kim", "image"):
+            with progress.step(f"kills of {stack}") as step:
+                found.setdefault("kills", []).extend(
+                    kills.run(made, stack, options.moments, look, step.say)
+                )
+    if "faults" in options.parts:
+        dice = random.Random(seed)  # noqa: S311 - the same again by its seed
+        for name in options.fault or faults.FAULTS:
+            with progress.step(name) as step:
+                outcome = faults.run(made, "kim", name, round(dice.random() * LENGTH, 1), look)
+                found.setdefault("faults", []).append(outcome)
+                step.detail = outcome.lost or f"{outcome.seconds} s in, {outcome.ended}, none lost"
+            # The machine may be another process now.
+            gateway.close_all()
+            host, workstation = map(gateway.connect, (made.box.host_url, made.box.workstation_url))
+    if "labs" in options.parts:
+        with progress.step(f"{options.stacks} labs, {options.rounds} rounds") as step:
+            result = many_labs.run(
+                made, options.stacks, options.rounds, look, say=step.say, seed=seed
+            )
+            found.setdefault("labs", []).append(result)
+            step.detail = f"{len(result.failed)} failed, {len(result.lost)} lost"
+
+
+class _project:  # noqa: N801 - a context manager
+    """A sandbox with a project in it, and everything gone at the end."""
+
+    def __enter__(self) -> trial.Trial:
+        self._box = layout.Layout(SANDBOX)
+        os.environ["GRAPPE_SANDBOX"] = SANDBOX
+        commands.have_packages()
+        boxes.down(self._box)
+        commands.bring_up(self._box)
+        environment.apply()
+        self._folder = tempfile.TemporaryDirectory(prefix="grappe-campaign-")
+        env = environment.prepare(lambda _text: None)
+        made = trial.Trial(pathlib.Path(self._folder.name), self._box, env)
+        made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": self._box.relay_url}, **STUDENT)
+        secret = ("grappe:password", "Only-for-this-1", "-s", "kim")
+        made.pulumi("config", "set", "--secret", *secret)
+        made.image("image", id="imageimage01", recipe="standin", alias="golden")
+        return made
+
+    def __exit__(self, *_error: object) -> None:
+        gateway.close_all()
+        boxes.down(self._box)
+        self._folder.cleanup()
+
+
+def _losses(found: dict[str, list[Any]]) -> list[str]:
+    return [
+        *filter(None, found.get("values", [])),
+        *(kill.left for kill in found.get("kills", []) if kill.left),
+        *(outcome.lost for outcome in found.get("faults", []) if outcome.lost),
+        *(line for result in found.get("labs", []) for line in (*result.lost, *result.failed)),
     ]
-    head = (
-        "| stack | killed after | resources in its state | left after `down` |\n|---|---|---|---|"
-    )
-    return "\n".join([head, *rows, ""])
+
+
+def render(found: dict[str, list[Any]], seed: int) -> str:
+    """Return the tables as docs/reliability.md has them."""
+    lines = []
+    if "values" in found:
+        said = found["values"][0] or "none lost"
+        lines += [f"{EXAMPLES} examples each of hostile values and power cuts: {said}", ""]
+    if "kills" in found:
+        lines += ["| stack | killed after | resources in its state | left after `down` |",
+                  "|---|---|---|---|"]  # fmt: skip
+        lines += [f"| {each.stack} | {each.seconds} s | {each.made} | {each.left or 'nothing'} |"
+                  for each in found["kills"]]  # fmt: skip
+    if "faults" in found:
+        lines += ["| fault | after | the run | lost |", "|---|---|---|---|"]
+        lines += [f"| {each.fault} | {each.seconds} s | {each.ended} | {each.lost or 'nothing'} |"
+                  for each in found["faults"]]  # fmt: skip
+    for result in found.get("labs", []):
+        runs = ", ".join(f"{count} {what}" for what, count in sorted(result.runs.items()))
+        lines += [
+            f"labs at once: {runs}; failed: {len(result.failed)}; lost: {len(result.lost)}",
+            f"reloads of HAProxy: {result.reloads}; a bystander: {result.read}",
+        ]
+        lines += [f"  {line}" for line in (*result.failed, *result.lost)]
+    return "\n".join([*lines, "", f"seed {seed}", ""])

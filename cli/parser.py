@@ -70,9 +70,18 @@ def _project(commands: Commands) -> None:
     mutate.add_argument("--only", default="", metavar="WORDS", help="those whose name has them")
     mutate.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
-    text = "kill runs at every moment in a sandbox, and see that `down` leaves nothing; an hour"
+    text = "break runs in every way we know in a sandbox, and see that nothing is lost; an hour"
     campaign = _add(commands, "campaign", "cli.campaign:run", text)
+    campaign.add_argument(
+        "parts", nargs="*", default=["values", "kills", "faults", "labs"], metavar="PART",
+        help="values, kills, faults, labs (default: all)",
+    )  # fmt: skip
+    campaign.add_argument("--hours", type=float, default=0, help="again and again, so long")
     campaign.add_argument("--moments", type=int, default=30, help="how many kills of each stack")
+    campaign.add_argument("--fault", action="append", help="only this one, by its name")
+    campaign.add_argument("--stacks", type=int, default=12, help="how many labs at once")
+    campaign.add_argument("--rounds", type=int, default=10, help="how many rounds of them")
+    campaign.add_argument("--seed", type=int, default=0, help="what an earlier one printed")
     campaign.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
     text = "measure Grappe beside an expert's script and Ansible"

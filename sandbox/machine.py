@@ -83,6 +83,15 @@ def kill(machine: layout.Machine) -> None:
         command.execute(["losetup", "--detach", device])
 
 
+def freeze(machine: layout.Machine, *, frozen: bool) -> None:
+    """Have every process of a machine stand still, or go on."""
+    (_cgroup(machine) / "cgroup.freeze").write_text(str(int(frozen)))
+    events = _cgroup(machine) / "cgroup.events"
+    command.wait_until(
+        lambda: f"frozen {int(frozen)}" in events.read_text(), what=machine.name, timeout=20
+    )
+
+
 def forget(machine: layout.Machine) -> None:
     """Remove what nspawn leaves of a machine in /run, and its folders once they are empty."""
     folder = NSPAWN / "propagate" / machine.name

@@ -1,0 +1,66 @@
+"""Those who read a page while labs come and go around theirs."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+
+from sandbox import layout
+
+# Runs on the workstation until a file appears: new connections, and one that is kept.
+_PROGRAM = """
+import http.client, json, os, sys, time
+address, domain, stop = sys.argv[1:4]
+found = {"new": 0, "new failed": 0, "kept": 0, "kept cut": 0, "worst": 0.0}
+def ask(way):
+    began = time.monotonic()
+    way.request("GET", "/", headers={"Host": domain})
+    answer = way.getresponse()
+    answer.read()
+    found["worst"] = max(found["worst"], round(time.monotonic() - began, 2))
+    return answer.status == 200
+def fresh():
+    return http.client.HTTPConnection(address, timeout=15)
+kept = fresh()
+ask(kept)
+while not os.path.exists(stop):
+    way = fresh()
+    try:
+        found["new"] += 1
+        found["new failed"] += not ask(way)
+    except OSError:
+        found["new failed"] += 1
+    way.close()
+    try:
+        found["kept"] += 1
+        ask(kept)
+    except (OSError, http.client.HTTPException):
+        found["kept cut"] += 1
+        kept = fresh()
+    time.sleep(0.2)
+print(json.dumps(found))
+"""
+
+
+class Bystander:
+    """Somebody who reads one page all the time.
+
+    Args:
+        box: The sandbox, whose workstation they sit at.
+        domain: The page's domain.
+        folder: Where the sign for the end goes.
+
+    """
+
+    def __init__(self, box: layout.Layout, domain: str, folder: pathlib.Path) -> None:
+        self._stop = folder / f"stop-{domain}"
+        argv = ["ip", "netns", "exec", box.workstation, "python3", "-c", _PROGRAM,
+                layout.HOST_ADDRESS, domain, str(self._stop)]  # fmt: skip
+        self._reads = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
+
+    def end(self) -> dict[str, object]:
+        """Return how often new and kept connections were used and failed, and the slowest."""
+        self._stop.touch()
+        said, _none = self._reads.communicate(timeout=60)
+        return dict(json.loads(said))

@@ -1,0 +1,203 @@
+"""What goes wrong while a run goes on: each fault, how it begins and how it is over."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+from providers.hosts import command
+from sandbox import layout, machine
+from sandbox.trial import UP, Trial
+
+# Seconds that a fault lasts whose end is not the run's.
+LASTS = 5.0
+
+
+@dataclasses.dataclass
+class Scene:
+    """A run under way, and the sandbox that it acts on."""
+
+    trial: Trial
+    engine: subprocess.Popen[bytes]
+
+    @property
+    def box(self) -> layout.Layout:
+        """The sandbox."""
+        return self.trial.box
+
+    def on_host(self, script: str) -> None:
+        """Run a script on the lab host by a connection of its own, whatever comes of it."""
+        with contextlib.suppress(Exception):
+            machine.ssh(self.box, script, timeout=30)
+
+
+@dataclasses.dataclass(frozen=True)
+class Fault:
+    """A fault.
+
+    Attributes:
+        begin: Brings it about.
+        end: Puts the host right, as a teacher would; done whatever the run did meanwhile.
+        lasts: Seconds between the two where the run goes on that long.
+    """
+
+    begin: Callable[[Scene], None]
+    end: Callable[[Scene], None] = lambda _scene: None
+    lasts: float = 0.0
+
+
+def _script(begin: str, end: str = "", lasts: float = 0.0) -> Fault:
+    return Fault(lambda scene: scene.on_host(begin), lambda scene: scene.on_host(end), lasts)
+
+
+def _kill_engine(scene: Scene) -> None:
+    scene.engine.send_signal(signal.SIGKILL)
+
+
+def _kill_below(*words: str) -> Callable[[Scene], None]:
+    """Return what kills processes of the run by a word of their command line."""
+
+    def kill(scene: Scene) -> None:
+        for pid in _below(scene.engine.pid):
+            line = pathlib.Path(f"/proc/{pid}/cmdline")
+            with contextlib.suppress(OSError):
+                if any(word in line.read_text().replace("\0", " ") for word in words):
+                    os.kill(pid, signal.SIGKILL)
+
+    return kill
+
+
+def _below(pid: int) -> list[int]:
+    """Return the processes that a process started, and theirs."""
+    found = []
+    with contextlib.suppress(OSError):
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for child in map(int, children):
+            found += [child, *_below(child)]
+    return found
+
+
+def _cut_power(scene: Scene) -> None:
+    """Boot the lab host from a copy of its disk as it was, without what was not yet written."""
+    host = scene.box.lab_host
+    copy = host.disk.with_suffix(".copy")
+    machine.freeze(host, frozen=True)
+    command.execute(["cp", "--sparse=always", str(host.disk), str(copy)], timeout=120)
+    machine.freeze(host, frozen=False)
+    machine.kill(host)
+    copy.rename(host.disk)
+    machine.start(scene.box, host)
+
+
+_DROP_IN = "/etc/systemd/system/haproxy.service.d"
+_FULL = "/var/tmp/full"  # noqa: S108 - on the sandbox's lab host
+FAULTS = {
+    "engine killed": Fault(_kill_engine),
+    "plugin killed": Fault(_kill_below("pulumi-resource-pulumi-python", "pulumi.dynamic")),
+    "program killed": Fault(_kill_below("pulumi-language-python")),
+    "worker killed": _script("pkill -9 -f exec.compile.source"),
+    "SSH cut": _script("pkill -9 -f '^sshd: .*@notty'"),
+    "LXD stopped": _script(
+        "systemctl stop lxd.socket lxd", "systemctl start lxd.socket lxd", LASTS
+    ),
+    "LXD restarted": _script("systemctl restart lxd"),
+    "LXD hung": _script("pkill -STOP -x lxd", "pkill -CONT -x lxd", LASTS),
+    "reload fails": _script(
+        f"mkdir -p {_DROP_IN}; printf '[Service]\\nExecReload=\\nExecReload=/bin/false\\n' > "
+        f"{_DROP_IN}/fails.conf; systemctl daemon-reload",
+        f"rm -r {_DROP_IN}; systemctl daemon-reload", LASTS,
+    ),
+    "iptables-restore fails": _script(
+        "printf '#!/bin/sh\\nexit 1\\n' > /usr/local/sbin/iptables-restore; "
+        "chmod +x /usr/local/sbin/iptables-restore", "rm /usr/local/sbin/iptables-restore", LASTS,
+    ),
+    "disk full": _script(
+        f"fallocate -l $(($(df --output=avail -B1 / | tail -n 1) - 1000000)) {_FULL}; "
+        f"dd if=/dev/zero of={_FULL}.2 bs=64k count=64 2>/dev/null", f"rm -f {_FULL} {_FULL}.2",
+        LASTS,
+    ),
+    "power cut": Fault(_cut_power),
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What came of a run with a fault in it.
+
+    Attributes:
+        stack: The stack.
+        fault: Its name.
+        seconds: How long the run had gone on.
+        ended: What the run itself came to: `done` or `failed`.
+        lost: What was wrong after the next `up` and after `down`; empty where nothing was.
+    """
+
+    stack: str
+    fault: str
+    seconds: float
+    ended: str
+    lost: str
+
+
+def run(
+    trial: Trial, stack: str, fault: str, seconds: float, inventory: Callable[[], dict[str, str]]
+) -> Outcome:
+    """Have a fault meet an `up`; bring the stack up, check it, take it down.
+
+    Args:
+        trial: The project; the stack is down.
+        stack: The stack, a student's.
+        fault: One of `FAULTS`.
+        seconds: After how long.
+        inventory: Looks at the hosts.
+
+    """
+    before = inventory()
+    log = trial.folder / f"{stack}-{fault.replace(' ', '-')}.log"
+    with log.open("wb") as stream:
+        engine = subprocess.Popen(
+            ["pulumi", *UP, "-s", stack], cwd=trial.folder, env=trial.env, stdout=stream,
+            stderr=stream, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+    scene, kind = Scene(trial, engine), FAULTS[fault]
+    time.sleep(seconds)
+    try:
+        kind.begin(scene)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            engine.wait(kind.lasts)
+    finally:
+        kind.end(scene)
+    try:
+        engine.wait(180)
+    except subprocess.TimeoutExpired:
+        engine.kill()
+        engine.wait()
+    ended = "done" if engine.returncode == 0 else "failed"
+    lost = _after(trial, stack, log)
+    after = inventory()
+    lost += [f"{name} differs" for name in before if before[name] != after[name]]
+    if "Traceback" in log.read_text(errors="replace"):
+        lost.append("a traceback")
+    return Outcome(stack, fault, seconds, ended, "; ".join(lost))
+
+
+def _after(trial: Trial, stack: str, log: pathlib.Path) -> list[str]:
+    """Bring it up, check it, have nothing to do, take it down; return what did not work."""
+    lost = []
+    for words in (("up", stack), ("check", stack), ("preview", stack), ("down", stack, "--yes")):
+        try:
+            said = trial.lab(*words)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            said = str(error)
+            lost.append(f"{words[0]} failed")
+        if words[0] == "preview" and "to update" in said:
+            lost.append("something was left to do")
+        with log.open("a") as stream:
+            stream.write(f"\n--- {' '.join(words)}\n{said}")
+    return lost

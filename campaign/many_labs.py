@@ -1,0 +1,128 @@
+"""Many stacks at once, each doing something of its own in each round, and bystanders."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import random
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+
+from campaign.bystanders import Bystander
+from sandbox import machine
+from sandbox.trial import UP, Trial
+
+TOGETHER = 4
+FIRST_NUMBER = 100
+BYSTANDER = "bystander"
+_RELOADS = "journalctl -q -u haproxy -o cat | grep -c Reloading; true"
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What came of all rounds.
+
+    Attributes:
+        runs: How many runs there were, by what they did.
+        failed: How many failed that nobody had killed; with the stack and the last line.
+        lost: What was wrong at the end.
+        reloads: How often HAProxy was reloaded.
+        read: What the bystander met.
+    """
+
+    runs: dict[str, int]
+    failed: list[str]
+    lost: list[str]
+    reloads: int
+    read: dict[str, object]
+
+
+def run(
+    trial: Trial,
+    stacks: int,
+    rounds: int,
+    inventory: Callable[[], dict[str, str]],
+    *,
+    say: Callable[[str], None],
+    seed: int,
+) -> Result:
+    """Run rounds; at the end everything is brought up, checked, and taken down.
+
+    Args:
+        trial: The project.
+        stacks: How many.
+        rounds: How many; in each, every stack is brought up, changed, killed or taken down.
+        inventory: Looks at the hosts.
+        say: Called with what goes on.
+        seed: Of what each does in each round.
+
+    """
+    dice = random.Random(seed)  # noqa: S311 - the same again by its seed
+    before = inventory()
+    names = [f"lab{number}" for number in range(1, stacks + 1)]
+    for number, name in enumerate([*names, BYSTANDER], FIRST_NUMBER):
+        trial.write(name, number, servers=[{"name": "yuno1"}])
+    trial.up(BYSTANDER)
+    reloads = _reloads(trial)
+    bystander = Bystander(trial.box, f"yuno1.{BYSTANDER}.grappe.test", trial.folder)
+    runs: dict[str, int] = {}
+    failed: list[str] = []
+    try:
+        with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
+            for turn in range(rounds):
+                doings = [(name, dice.choice(("up", "up", "change", "kill", "down")), dice.random())
+                          for name in names]  # fmt: skip
+                for doing in doings:
+                    runs[doing[1]] = runs.get(doing[1], 0) + 1
+                failed += filter(None, pool.map(lambda doing: _do(trial, *doing), doings))
+                say(f"round {turn + 1} of {rounds}: {len(failed)} failed")
+            lost = list(filter(None, pool.map(lambda name: _settle(trial, name), names)))
+        read = bystander.end()
+        counted = _reloads(trial) - reloads
+    except BaseException:
+        bystander.end()
+        raise
+    for name in (*names, BYSTANDER):
+        trial.lab("down", name, "--yes")
+    after = inventory()
+    lost += [f"{name} differs" for name in before if before[name] != after[name]]
+    return Result(runs, failed, lost, counted, read)
+
+
+def _do(trial: Trial, name: str, what: str, chance: float) -> str:
+    """Do one thing to a stack; return why it failed, where nobody killed it."""
+    if what == "kill":
+        engine = subprocess.Popen(
+            ["pulumi", *UP, "-s", name], cwd=trial.folder, env=trial.env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        time.sleep(chance * 8)
+        engine.send_signal(signal.SIGKILL)
+        engine.wait()
+        return ""
+    if what == "change":
+        memory = f"{300 + int(chance * 100)}MiB"
+        trial.write(name, FIRST_NUMBER + int(name.removeprefix("lab")) - 1,
+                    servers=[{"name": "yuno1", "limits": {"memory": memory}}])  # fmt: skip
+    try:
+        trial.lab(*(("down", name, "--yes") if what == "down" else ("up", name)))
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        return f"{name} {what}: {str(error)[-400:]}"
+    return ""
+
+
+def _settle(trial: Trial, name: str) -> str:
+    """Bring a stack up and check it; a second time there is nothing to do."""
+    try:
+        trial.lab("up", name)
+        trial.lab("check", name)
+        trial.up(name, "--expect-no-changes")
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        return f"{name}: {str(error)[-400:]}"
+    return ""
+
+
+def _reloads(trial: Trial) -> int:
+    return int(machine.ssh(trial.box, _RELOADS).stdout.strip() or 0)

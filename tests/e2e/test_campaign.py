@@ -1,0 +1,30 @@
+"""Three minutes of `./lab campaign`: a fault in the middle of an `up`, and nothing is lost."""
+
+from __future__ import annotations
+
+import pytest
+
+from campaign import faults
+from providers.hosts import gateway
+from sandbox import layout
+from tests.e2e.conftest import Project, inventory
+
+pytestmark = pytest.mark.sandbox
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [("worker killed", 1.5), ("LXD restarted", 2.0), ("disk full", 1.0), ("power cut", 3.0)],
+)
+def test_nothing_is_lost_by(
+    project: Project, box: layout.Layout, fault: str, seconds: float
+) -> None:
+    """The next `up` makes all of it good; `down` leaves the hosts as they were."""
+    project.write("karl", 61, servers=[{"name": "yuno1"}, {"name": "yuno2"}])
+
+    def look() -> dict[str, str]:
+        # After a power cut the machine is another process.
+        gateway.close_all()
+        return inventory(gateway.connect(box.host_url), gateway.connect(box.workstation_url))
+
+    assert "" == faults.run(project, "karl", fault, seconds, look).lost
