@@ -37,7 +37,7 @@ STUDENT = {
 EXAMPLES = 5000
 VALUES = ("tests/unit/test_hostile.py", "tests/contract/test_crashes.py")
 # Seconds of an `up` in which a fault may begin.
-LENGTH = 14.0
+LENGTH = 9.0
 
 
 def run(options: argparse.Namespace) -> int:

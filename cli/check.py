@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from cli import labs, stack
+from cli import drift, labs, stack
 from providers import errors
 from providers.hosts import gateway
 from providers.lxd import daemon
@@ -32,19 +32,26 @@ def run(options: argparse.Namespace) -> int:
     if options.all == bool(options.name):
         raise errors.BadInputError("which lab?", do="./lab check STACK, or ./lab check --all")
     rows: list[check.Row] = []
+    drifts: dict[str, list[drift.Drift]] = {}
     blind: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         looks = {name: pool.submit(_look, name, some=options.all) for name in _names(options)}
     for name, look in looks.items():
         try:
-            rows += look.result()
+            found, drifts[name] = look.result()
+            rows += found
         except errors.GrappeError as error:
             blind.append(f"{name}: {error}")
     if options.json:
-        found = {"servers": [dataclasses.asdict(row) for row in rows], "not_looked": blind}
-        sys.stdout.write(json.dumps(found) + "\n")
+        said = {
+            "servers": [dataclasses.asdict(row) for row in rows], "not_looked": blind,
+            "drift": {name: [dataclasses.asdict(each) for each in found]
+                      for name, found in drifts.items() if found},
+        }  # fmt: skip
+        sys.stdout.write(json.dumps(said) + "\n")
     elif rows:
-        sys.stdout.write(check.render(rows))
+        sys.stdout.write(check.render(rows, {name: [each.kind for each in found]
+                                             for name, found in drifts.items()}))  # fmt: skip
     for text in blind:
         sys.stderr.write(f"error: {text}\n")
     if not rows and not blind:
@@ -58,17 +65,17 @@ def _names(options: argparse.Namespace) -> list[str]:
     return labs.names() if options.all else [options.name]
 
 
-def _look(name: str, *, some: bool) -> list[check.Row]:
-    """Look at one lab; of all, an image's stack and one that is down are none."""
+def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]:
+    """Look at one lab, its servers and its drift; of all, what is no lab or down is none."""
     if some:
         try:
             lab = labs.load(name)
         except errors.BadInputError as error:
             if "is no student's lab" in error.brief:
-                return []
+                return [], []
             raise
         if not lab.cards:
-            return []
+            return [], []
     else:
         lab = labs.standing(name)
     spec = lab.spec
@@ -88,7 +95,7 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
         if not ways.get(server.name, {}).get("http", {"ok": True})["ok"]
         and states.get(server.name) == "Running"
     }
-    return [
+    rows = [
         check.row(
             spec,
             server,
@@ -103,6 +110,7 @@ def _look(name: str, *, some: bool) -> list[check.Row]:
         )
         for server in spec.servers
     ]
+    return rows, drift.of(name)
 
 
 def _refuses(host: gateway.Host, address: str) -> bool:

@@ -50,6 +50,11 @@ def standing(name: str) -> Lab:
     """Return a student's lab that is up."""
     lab = load(name)
     if not lab.cards:
+        if any(str(item["type"]).endswith("/lxd:Container") for item in stacks.recorded(name)):
+            raise errors.BadInputError(
+                f"the `up` of {name} did not end: it has servers, and no card yet",
+                do=f"./lab up {name} goes on from there, or says why it cannot",
+            )
         raise errors.BadInputError(
             f"{name} is down: there is nothing to see", do=f"./lab up {name}"
         )

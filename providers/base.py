@@ -223,6 +223,23 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
         _spoken(lambda: self._act(spec, act, props=props))
 
+    def drift(self, props: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return in words what is there otherwise than a state has it; secrets are not compared.
+
+        Raises:
+            errors.GrappeError: Its host cannot be asked, or says no.
+
+        """
+        plain = {
+            key: "" if key in self.spec.SECRETS else value
+            for key, value in wire.clean(props).items()
+        }
+        spec = self._recorded(plain)
+        _host, reading = self._act(spec, lambda driver: driver.read(spec), props=plain)
+        recorded = {**plain, **wire.encode(spec)}
+        found = changes.between(self.spec, recorded, reading, recorded, same_machine=True)
+        return found.drift
+
     def _taken_over(self, driver: Driver[S], spec: S) -> bool:
         """Whether a later create took over what stands there."""
         try:

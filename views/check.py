@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -93,18 +94,37 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     )  # fmt: skip
 
 
-def render(rows: Sequence[Row]) -> str:
-    """Return the rows as a table, what is wrong below it, and how many are well."""
+def render(rows: Sequence[Row], drifts: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Return the rows as a table, what is wrong below it, and how many are well.
+
+    Args:
+        rows: The servers.
+        drifts: By stack, the kinds of what is otherwise than it was made.
+
+    """
     cells = [[str(getattr(row, head)) for head in HEADS] for row in rows]
     lines = table.render(HEADS, cells)
     for row in rows:
         if not row.well:
             lines.append(f"{BAD} {row.student}/{row.server}: {row.why}    {row.do}")
     lines += [f"! {row.student}/{row.server}: {row.note}" for row in rows if row.note]
+    for stack, kinds in (drifts or {}).items():
+        if kinds:
+            lines.append(f"! {stack}: drift: {_counted(kinds)}; what it is: ./lab preview {stack}")
     students = {row.student for row in rows}
     sick = {row.student for row in rows if not row.well}
     lines.append(f"{len(students) - len(sick)} of {len(students)} students well.")
     return "\n".join(lines) + "\n"
+
+
+def _counted(kinds: Sequence[str]) -> str:
+    """Return how many there are of each kind: `2 rules, 1 container`."""
+    counts = collections.Counter(kind.lower() for kind in kinds)
+    many = {"entry": "entries"}
+    return ", ".join(
+        f"{count} {kind if count == 1 else many.get(kind, f'{kind}s')}"
+        for kind, count in sorted(counts.items())
+    )
 
 
 def _asked(counts: Mapping[str, int] | None) -> str:

@@ -12,7 +12,7 @@ import socket
 import ssl
 import subprocess
 import time
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 from providers.preflight import survey
 
@@ -29,6 +29,7 @@ def main(request: Json) -> Json:
     """
     facts = survey.main(request)
     instances = _instances(request["sockets"])
+    domains = _domains(request["store"])
     facts.update(
         {
             "firewall": _firewall(request["sockets"]),
@@ -51,7 +52,7 @@ def main(request: Json) -> Json:
                 {"server": item["name"], "project": item["project"], "left": left}
                 for item in instances
                 if item["address"]
-                for left in [_certificate(item["address"])]
+                for left in [_certificate(item["address"], domains.get(item["address"]))]
                 if left is not None
             ],
             "host_keys": [
@@ -183,14 +184,20 @@ def _targets(store: str) -> List[Json]:
     return found
 
 
-def _certificate(address: str) -> Any:
-    """Return how many seconds a server's certificate is still good for; None where it has none."""
+def _domains(store: str) -> Dict[str, str]:
+    """Return the domain that is routed to each address."""
+    specs = [fragment.get("spec", {}) for fragment in survey.fragments_of(store)]
+    return {spec["address"]: spec["domains"][0] for spec in specs if spec.get("domains")}
+
+
+def _certificate(address: str, domain: Optional[str]) -> Any:
+    """Return how many seconds the certificate that visitors see is good for; None for none."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     try:
         plain = socket.create_connection((address, 443), timeout=SECONDS)
-        with context.wrap_socket(plain) as connection:
+        with context.wrap_socket(plain, server_hostname=domain) as connection:
             der = connection.getpeercert(binary_form=True) or b""
     except OSError:
         return None

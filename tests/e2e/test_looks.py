@@ -92,6 +92,25 @@ def test_check_from_green_to_red_and_back(
     assert (0, True) == (done.returncode, "1 of 1 students well." in done.stdout)
 
 
+def test_check_counts_what_drifted_where_all_ways_answer(
+    tara: Project, lab_host: gateway.Host
+) -> None:
+    """A line that is gone from the file alone, and a limit; none before and after."""
+    assert "drift" not in lab(tara, "check", "tara").stdout
+    by_hand = (
+        "sed -i /yuno1_ssh/d /etc/ufw/before.rules; "
+        "lxc config set yuno2 limits.memory=500MiB --project grappe-tara"
+    )
+    lab_host.run(["sh", "-c", by_hand])
+    done = lab(tara, "check", "tara")
+    assert "! tara: drift: 1 container, 2 rules; what it is: ./lab preview tara" in done.stdout
+    assert (0, True) == (done.returncode, "1 of 1 students well." in done.stdout)
+    found = json.loads(lab(tara, "check", "tara", "--json").stdout)["drift"]["tara"]
+    assert any("limits.memory" in line for each in found for line in each["words"])
+    tara.lab("up", "tara")
+    assert "drift" not in lab(tara, "check", "tara").stdout
+
+
 def test_a_check_that_cannot_look(tara: Project) -> None:
     """Exit 2, and on which host."""
     tara.write("vera", 85, host="ssh://root@no-such-host.test")

@@ -1,0 +1,62 @@
+"""What of a stack is there otherwise than it was made, asked without the engine."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import importlib
+from typing import Any
+
+from cli import stack
+from providers import errors, run
+
+# Kinds that stand on a host and can be asked in milliseconds, by the end of their type.
+KINDS = {
+    "haproxy:Backend": "providers.haproxy.resource",
+    "hosts:Entry": "providers.hosts_file.resource",
+    "lxd:Container": "providers.lxd.container.resource",
+    "lxd:Network": "providers.lxd.network.resource",
+    "lxd:Project": "providers.lxd.project.resource",
+    "lxd:Volume": "providers.lxd.volume.resource",
+    "nat:Rule": "providers.nat.resource",
+    "tunnel:Tunnel": "providers.tunnel.resource",
+}
+TOGETHER = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Drift:
+    """One thing that is otherwise than it was made.
+
+    Attributes:
+        name: Its logical name in the stack.
+        kind: What it is: Rule, Backend, Container, ...
+        words: What is otherwise, a line each.
+    """
+
+    name: str
+    kind: str
+    words: tuple[str, ...]
+
+
+def of(name: str) -> list[Drift]:
+    """Return what of a stack has drifted, in the order of its state."""
+    asked = [item for item in stack.recorded(name) if _kind(item) in KINDS]
+    if asked:
+        run.note_lab(str(asked[0]["inputs"].get("lab") or ""))
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
+        found = pool.map(_ask, asked)
+        return [each for each in found if each.words]
+
+
+def _kind(item: dict[str, Any]) -> str:
+    return str(item["type"]).rpartition("/")[2]
+
+
+def _ask(item: dict[str, Any]) -> Drift:
+    module, name = importlib.import_module(KINDS[_kind(item)]), _kind(item).rpartition(":")[2]
+    try:
+        words = getattr(module, name).provider().drift(item["outputs"])
+    except errors.GrappeError as error:
+        words = (error.brief,)
+    return Drift(item["urn"].rpartition("::")[2], name, tuple(words))
