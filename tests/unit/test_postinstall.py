@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import re
 import subprocess
@@ -9,9 +10,9 @@ import sys
 
 import pytest
 
-from providers import rules
-from providers.lxd import job
-from providers.lxd.postinstall import model
+from providers import errors, rules
+from providers.lxd import fake, job
+from providers.lxd.postinstall import driver, model
 
 SPEC = model.PostInstallSpec(
     host="ssh://lab", owner="grappe/a", name="yuno1", project="grappe-a", container="yuno1",
@@ -150,3 +151,41 @@ def test_what_cannot_go_on(said: str) -> None:
     """An earlier try had made the user: only a new server helps."""
     assert model.cannot_go_on(said)
     assert not model.cannot_go_on("Password must be less than 127 characters long")
+
+
+DONE = dataclasses.replace(SPEC, domain="a.test", resolver="10.64.1.1")
+
+
+def installed(files: dict[str, bytes]) -> tuple[driver.PostInstallDriver, fake.FakeLxd]:
+    """Return the driver, and a daemon whose one server is post-installed."""
+    lxd = fake.FakeLxd()
+    config = {"user.grappe.owner": "grappe/a"}
+    lxd.instances["grappe-a", "yuno1"] = {"status": "Running", "config": config}
+    there = {model.INSTALLED: b"", model.MARK: b"", **files}
+    lxd.files.update({("grappe-a", "yuno1", path): text for path, text in there.items()})
+    return driver.PostInstallDriver(lxd, "ssh://fake"), lxd
+
+
+def test_a_domain_that_yunohost_has_is_no_change() -> None:
+    """The stack file may follow what a student did there; else the commands are named."""
+    moved = dataclasses.replace(DONE, domain="b.test")
+    made, _lxd = installed({model.DOMAIN_FILE: b"b.test\n"})
+    assert "" == made.read(DONE).drift
+    assert {} == made.update(DONE, moved)
+    made, _lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
+    with pytest.raises(errors.BadInputError, match="yunohost domain main-domain -n b.test"):
+        made.update(DONE, moved)
+
+
+def test_a_fail2ban_that_may_ban_the_lab_host_is_drift() -> None:
+    """Until the bridge's address is among those that it lets be."""
+    made, lxd = installed({f"{model.JAIL_FOLDER}/defaults.conf": b""})
+    assert "may ban the lab host" in made.read(DONE).drift
+    made.update(DONE, DONE)
+    assert b"10.64.1.1" in lxd.files["grappe-a", "yuno1", model.JAIL]
+    assert "" == made.read(DONE).drift
+
+
+def test_a_finished_one_has_its_sshd_too() -> None:
+    """`regen-conf --force` leaves a changed one alone unless it is named."""
+    assert "regen-conf ssh --force" in model.FINISH

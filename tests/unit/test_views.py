@@ -95,6 +95,44 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
     assert (mends in told) is not row.well
 
 
+@pytest.mark.parametrize(
+    ("lines", "mends"),
+    [
+        (["fail2ban does not run", "dnsmasq does not run"],
+         "lxc exec yuno1 --project grappe-alice -- systemctl restart fail2ban dnsmasq"),
+        (["nginx has no page of a.test (yunohost tools regen-conf nginx --force)"],
+         "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf --force"),
+    ],
+)  # fmt: skip
+def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
+    """Where all ways answer, and YunoHost is not whole."""
+    meant = lab()
+    row = check.row(meant, meant.servers[0], {**WELL, "inside": lines}, "alice")
+    assert (False, "; ".join(lines)) == (row.well, row.why)
+    assert mends in check.render([row])
+
+
+def test_what_a_student_may_change_is_told_and_well() -> None:
+    """Another main domain."""
+    meant = lab()
+    row = check.row(meant, meant.servers[0], {**WELL, "domain": "blog.test"}, "alice")
+    assert row.well
+    assert "! alice/yuno1: its main domain is blog.test now" in check.render([row])
+    same = {**WELL, "domain": meant.servers[0].domain}
+    assert "" == check.row(meant, meant.servers[0], same, "alice").note
+
+
+def test_a_check_counts_what_drifted() -> None:
+    """By kind, and where to read what it is."""
+    meant = lab()
+    row = check.row(meant, meant.servers[0], WELL, "alice")
+    told = check.render([row], {"alice": ["Rule", "Entry", "Rule", "Entry", "Container"]})
+    assert (
+        "! alice: drift: 1 container, 2 entries, 2 rules; what it is: ./lab preview alice" in told
+    )
+    assert "drift" not in check.render([row], {"alice": []})
+
+
 def test_a_check_says_how_often_a_server_was_asked() -> None:
     """By HAProxy's count; nothing where it does not say."""
     meant = lab()
