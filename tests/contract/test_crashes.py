@@ -195,6 +195,16 @@ class Host(RuleBasedStateMachine):
         return files, self.world.live()
 
 
+def test_what_a_cut_staged_in_the_store_goes_with_the_last(tmp_path: pathlib.Path) -> None:
+    """A file that waited to be renamed would keep the store's folder for good."""
+    world, kind = FakeWorld(tmp_path / "host"), KINDS["haproxy"]
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    world.write("/var/lib/grappe/haproxy/.loaded.grappe-99", "half")
+    driver.delete(spec)
+    assert not world.exists("/var/lib/grappe")
+
+
 def test_a_cut_at_any_step_loses_nothing() -> None:
     """Whatever follows: others' lines stay, told changes hold, and the last leaves nothing."""
     # `./lab campaign` tries many more, and others each time.
