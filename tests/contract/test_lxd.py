@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tarfile
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from providers.lxd.container import model as container_model
 from providers.lxd.image import aliases
 from providers.lxd.image import driver as images
 from providers.lxd.image import model as image_model
+from providers.lxd.network import cut_off
 from providers.lxd.network import driver as networks
 from providers.lxd.network import model as network_model
 from providers.lxd.project import driver as projects
@@ -90,6 +92,39 @@ class TestProjectAndNetwork:
         lost.clear()
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
+
+    def test_a_bridge_that_a_power_cut_broke_can_be_changed_and_removed(
+        self, world: LxdWorld, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """LXD refuses both for good while its note of the bridge's dnsmasq is empty."""
+        note = tmp_path / "networks" / BRIDGE / "dnsmasq.pid"
+        note.parent.mkdir(parents=True)
+        request = {
+            "name": BRIDGE,
+            "sockets": ["/nowhere/unix.socket", str(tmp_path / "unix.socket")],
+        }
+        change = world.lxd.change
+
+        def refusing(method: str, path: str, *rest: Any, **options: Any) -> Any:
+            if path.startswith("networks/") and note.exists():
+                raise errors.DaemonError("refused", seen=f"Could not kill: os: {cut_off.WORDS}")
+            return change(method, path, *rest, **options)
+
+        monkeypatch.setattr(world.lxd, "change", refusing)
+        mended = networks.NetworkDriver(world.lxd, mend=lambda _name: cut_off.main(request))
+        spec = bridge(world)
+        mended.create(spec)
+        for action in (lambda: mended.update(spec, spec), lambda: mended.delete(spec)):
+            note.write_text("")
+            action()
+            assert not note.exists()
+        mended.create(spec)
+        # A note that says something is LXD's, and the refusal is told.
+        note.write_text("pid: 1")
+        with pytest.raises(errors.DaemonError, match="refused"):
+            mended.delete(spec)
+        note.unlink()
+        mended.delete(spec)
 
     @pytest.mark.parametrize("kind", ["project", "network"])
     def test_what_is_somebody_elses_is_left_alone(self, room: LxdWorld, kind: str) -> None:

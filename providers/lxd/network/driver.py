@@ -7,9 +7,9 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from providers import base
+from providers import base, errors
 from providers.lxd import daemon, leftovers, ownership
-from providers.lxd.network import model
+from providers.lxd.network import cut_off, model
 
 
 class NetworkDriver:
@@ -18,14 +18,19 @@ class NetworkDriver:
     Args:
         lxd: The daemon.
         has_way_out: Says of a network whether the daemon's masquerade of it is loaded.
+        mend: Mends a bridge, by its name, that a power cut broke; returns whether it was.
 
     """
 
     def __init__(
-        self, lxd: daemon.Daemon, has_way_out: Callable[[str], bool] = lambda _subnet: True
+        self,
+        lxd: daemon.Daemon,
+        has_way_out: Callable[[str], bool] = lambda _subnet: True,
+        mend: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._lxd = lxd
         self._has_way_out = has_way_out
+        self._mend = mend
 
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
         """Make the bridge, or take up what an interrupted run left."""
@@ -64,18 +69,29 @@ class NetworkDriver:
         if not self._has_way_out(_subnet(new)):
             # LXD loads its rules where the setting changes.
             off = {**body, "config": {**body["config"], "ipv4.nat": "false"}}
-            self._lxd.change("PUT", f"networks/{new.name}", off)
-        self._lxd.change("PUT", f"networks/{new.name}", body)
+            self._change("PUT", new.name, off)
+        self._change("PUT", new.name, body)
         return {}
 
     def delete(self, spec: model.NetworkSpec) -> None:
         """Remove the bridge."""
         if self._find(spec) is not None:
-            self._lxd.change("DELETE", f"networks/{spec.name}")
+            self._change("DELETE", spec.name)
 
     def empty(self, spec: model.NetworkSpec) -> list[str]:
         """Remove the containers of the lab on the bridge that no state knows."""
         return leftovers.free(self._lxd, self._find(spec) or {}, spec)
+
+    def _change(self, method: str, name: str, body: dict[str, Any] | None = None) -> None:
+        """Change a bridge; once more where a power cut had broken it."""
+        for turn in range(2):
+            try:
+                self._lxd.change(method, f"networks/{name}", body)
+            except errors.DaemonError as error:
+                if turn or cut_off.WORDS not in str(error) or not self._mend(name):
+                    raise
+            else:
+                return
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
         try:
