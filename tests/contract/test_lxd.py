@@ -196,6 +196,33 @@ class TestContainer:
         assert driver.read(spec) is None
         driver.delete(spec)
 
+    def test_one_whose_files_a_power_cut_took_is_made_again(
+        self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """While it was being made; what was told as ready is left to its owner."""
+        driver, spec = container_driver(room), server(room)
+        driver.create(spec)
+        first = room.lxd.get("instances/yuno1", project=PROJECT)
+        change, cut = room.lxd.change, [True]
+
+        def refusing(method: str, path: str, *rest: Any, **options: Any) -> Any:
+            if method == "PUT" and path == "instances/yuno1" and cut:
+                raise errors.DaemonError("failed", seen="backup.yaml: no such file or directory")
+            if method == "DELETE" and path == "instances/yuno1":
+                cut.clear()
+            return change(method, path, *rest, **options)
+
+        monkeypatch.setattr(room.lxd, "change", refusing)
+        wished = server(room, config={"user.note": "hello"})
+        with pytest.raises(errors.DaemonError, match="failed"):
+            driver.create(wished)
+        half = {"config": {daemon.STAGE: daemon.CREATING}}
+        change("PATCH", "instances/yuno1", half, project=PROJECT)
+        driver.create(wished)
+        assert (wished, "") == (driver.read(wished).spec, driver.read(wished).drift)
+        made = room.lxd.get("instances/yuno1", project=PROJECT)
+        assert first["created_at"] != made["created_at"]
+
     def test_drift_is_read_and_mended(self, room: LxdWorld) -> None:
         """Stopped and reconfigured by hand: read says how it is, update brings it back."""
         driver, spec = container_driver(room), server(room)

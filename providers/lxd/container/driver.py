@@ -49,6 +49,16 @@ class ContainerDriver:
             found = None
         if found is None:
             self._make(spec)
+            return self._converge(spec)
+        try:
+            return self._converge(spec)
+        except errors.DaemonError as error:
+            # A power cut takes the files of one that was being made, and leaves LXD's note of it.
+            half = found["config"].get(daemon.STAGE) == daemon.CREATING
+            if not half or "no such file or directory" not in str(error):
+                raise
+        self.delete(spec)
+        self._make(spec)
         return self._converge(spec)
 
     def _make(self, spec: model.ContainerSpec) -> None:
