@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from providers.hosts import command
 from sandbox import layout, machine
-from sandbox.trial import UP, Trial
+from sandbox.trial import Trial
 
 # Seconds that a fault lasts whose end is not the run's.
 LASTS = 5.0
@@ -160,11 +160,7 @@ def run(
     """
     before = inventory()
     log = trial.folder / f"{stack}-{fault.replace(' ', '-')}.log"
-    with log.open("wb") as stream:
-        engine = subprocess.Popen(
-            ["pulumi", *UP, "-s", stack], cwd=trial.folder, env=trial.env, stdout=stream,
-            stderr=stream, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+    engine = trial.start(stack, log)
     scene, kind = Scene(trial, engine), FAULTS[fault]
     time.sleep(seconds)
     try:

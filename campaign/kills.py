@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-import subprocess
 import time
 from collections.abc import Callable
 
-from sandbox.trial import UP, Trial
+from sandbox.trial import Trial
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,10 +66,7 @@ def run(
 
 def _kill(trial: Trial, stack: str, seconds: float) -> int:
     """Start an `up`, kill its engine, and return how many resources its state has."""
-    with (trial.folder / "killed.log").open("wb") as log:
-        engine = subprocess.Popen(
-            ["pulumi", *UP, "-s", stack], cwd=trial.folder, env=trial.env, stdout=log, stderr=log
-        )
+    engine = trial.start(stack, trial.folder / "killed.log")
     time.sleep(seconds)
     engine.send_signal(signal.SIGKILL)
     engine.wait()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from campaign.bystanders import Bystander
 from sandbox import machine
-from sandbox.trial import UP, Trial
+from sandbox.trial import Trial
 
 TOGETHER = 4
 FIRST_NUMBER = 100
@@ -94,10 +94,7 @@ def run(
 def _do(trial: Trial, name: str, what: str, chance: float) -> str:
     """Do one thing to a stack; return why it failed, where nobody killed it."""
     if what == "kill":
-        engine = subprocess.Popen(
-            ["pulumi", *UP, "-s", name], cwd=trial.folder, env=trial.env, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+        engine = trial.start(name, trial.folder / f"{name}.log")
         time.sleep(chance * 8)
         engine.send_signal(signal.SIGKILL)
         engine.wait()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -12,11 +13,13 @@ import random
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from campaign import faults, kills, many_labs
 from cli import environment, progress
 from cli import sandbox as commands
+from providers import errors
 from providers.hosts import command, gateway
 from sandbox import box as boxes
 from sandbox import layout, trial
@@ -42,6 +45,7 @@ LENGTH = 9.0
 
 def run(options: argparse.Namespace) -> int:
     """Try the parts that are asked for; exit 0 where nothing was lost, 1 where something was."""
+    _demand_known(options)
     found: dict[str, list[Any]] = {}
     deadline = time.monotonic() + options.hours * 3600
     seed = options.seed or random.randrange(10**6)  # noqa: S311
@@ -70,7 +74,9 @@ def _values() -> str:
     return "" if done.ok else done.tail()
 
 
-def _round(options: argparse.Namespace, made: Any, found: dict[str, list[Any]], seed: int) -> None:
+def _round(
+    options: argparse.Namespace, made: trial.Trial, found: dict[str, list[Any]], seed: int
+) -> None:
     host, workstation = map(gateway.connect, (made.box.host_url, made.box.workstation_url))
 
     def look() -> dict[str, str]:
@@ -101,29 +107,38 @@ def _round(options: argparse.Namespace, made: Any, found: dict[str, list[Any]], 
             step.detail = f"{len(result.failed)} failed, {len(result.lost)} lost"
 
 
-class _project:  # noqa: N801 - a context manager
-    """A sandbox with a project in it, and everything gone at the end."""
-
-    def __enter__(self) -> trial.Trial:
-        self._box = layout.Layout(SANDBOX)
-        os.environ["GRAPPE_SANDBOX"] = SANDBOX
-        commands.have_packages()
-        boxes.down(self._box)
-        commands.bring_up(self._box)
+@contextlib.contextmanager
+def _project() -> Iterator[trial.Trial]:
+    """Yield a project in a sandbox of its own; nothing of either is left."""
+    box = layout.Layout(SANDBOX)
+    os.environ["GRAPPE_SANDBOX"] = SANDBOX
+    commands.have_packages()
+    boxes.down(box)
+    try:
+        commands.bring_up(box)
         environment.apply()
-        self._folder = tempfile.TemporaryDirectory(prefix="grappe-campaign-")
-        env = environment.prepare(lambda _text: None)
-        made = trial.Trial(pathlib.Path(self._folder.name), self._box, env)
-        made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": self._box.relay_url}, **STUDENT)
-        secret = ("grappe:password", "Only-for-this-1", "-s", "kim")
-        made.pulumi("config", "set", "--secret", *secret)
-        made.image("image", id="imageimage01", recipe="standin", alias="golden")
-        return made
-
-    def __exit__(self, *_error: object) -> None:
+        with tempfile.TemporaryDirectory(prefix="grappe-campaign-") as folder:
+            env = environment.prepare(lambda _text: None)
+            made = trial.Trial(pathlib.Path(folder), box, env)
+            made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": box.relay_url}, **STUDENT)
+            secret = ("grappe:password", "Only-for-this-1", "-s", "kim")
+            made.pulumi("config", "set", "--secret", *secret)
+            made.image("image", id="imageimage01", recipe="standin", alias="golden")
+            yield made
+    finally:
         gateway.close_all()
-        boxes.down(self._box)
-        self._folder.cleanup()
+        boxes.down(box)
+
+
+def _demand_known(options: argparse.Namespace) -> None:
+    """Refuse parts and faults that there are none of, all at once."""
+    known = [("PART", options.parts, PARTS), ("--fault", options.fault or [], tuple(faults.FAULTS))]
+    wrong = [
+        f"{key} {word!r} is not one of {', '.join(words)}"
+        for key, given, words in known for word in given if word not in words
+    ]  # fmt: skip
+    if wrong:
+        raise errors.BadInputError("; ".join(wrong), do="./lab campaign --help")
 
 
 def _losses(found: dict[str, list[Any]]) -> list[str]:

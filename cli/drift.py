@@ -1,4 +1,4 @@
-"""What of a stack is there otherwise than it was made, asked without the engine."""
+"""What of a stack has drifted, read without the engine."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import importlib
 from typing import Any
 
 from cli import stack
-from providers import errors, run
+from providers import errors
 
-# Kinds that stand on a host and can be asked in milliseconds, by the end of their type.
+# The kinds whose driver reads in milliseconds, by the end of their type.
 KINDS = {
     "haproxy:Backend": "providers.haproxy.resource",
     "hosts:Entry": "providers.hosts_file.resource",
@@ -26,12 +26,12 @@ TOGETHER = 8
 
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """One thing that is otherwise than it was made.
+    """A resource that has drifted.
 
     Attributes:
         name: Its logical name in the stack.
         kind: What it is: Rule, Backend, Container, ...
-        words: What is otherwise, a line each.
+        words: What differs, a line each.
     """
 
     name: str
@@ -42,8 +42,6 @@ class Drift:
 def of(name: str) -> list[Drift]:
     """Return what of a stack has drifted, in the order of its state."""
     asked = [item for item in stack.recorded(name) if _kind(item) in KINDS]
-    if asked:
-        run.note_lab(str(asked[0]["inputs"].get("lab") or ""))
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         found = pool.map(_ask, asked)
         return [each for each in found if each.words]

@@ -151,7 +151,7 @@ class Layout:
 
     @property
     def limits(self) -> pathlib.Path:
-        """What the kernel's limits were, which are the machine's own: a host stack raises them."""
+        """The kernel's limits before any sandbox, which all sandboxes of a machine share."""
         return self.folder / "limits.json"
 
     @property

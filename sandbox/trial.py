@@ -101,6 +101,14 @@ class Trial:
         """Bring a stack up."""
         return self.pulumi(*UP, "-s", stack, *arguments, ok=ok)
 
+    def start(self, stack: str, log: pathlib.Path) -> subprocess.Popen[bytes]:
+        """Start an `up` that somebody will disturb, and return its engine."""
+        with log.open("wb") as stream:
+            return subprocess.Popen(
+                ["pulumi", *UP, "-s", stack], cwd=self.folder, env=self.env, stdout=stream,
+                stderr=stream, stdin=subprocess.DEVNULL,
+            )  # fmt: skip
+
     def destroy(self, stack: str) -> str:
         """Take a stack down."""
         return self.pulumi("destroy", "--yes", "--skip-preview", "-s", stack)

@@ -189,3 +189,12 @@ def test_a_fail2ban_that_may_ban_the_lab_host_is_drift() -> None:
 def test_a_finished_one_has_its_sshd_too() -> None:
     """`regen-conf --force` leaves a changed one alone unless it is named."""
     assert "regen-conf ssh --force" in model.FINISH
+
+
+def test_a_change_of_one_that_stands_still_is_refused() -> None:
+    """YunoHost would never learn of it, and the state would say that it did."""
+    made, lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
+    lxd.instances["grappe-a", "yuno1"]["status"] = "Stopped"
+    assert {} == made.update(DONE, DONE)
+    with pytest.raises(errors.BadInputError, match="stands still, and its password changed"):
+        made.update(DONE, dataclasses.replace(DONE, password="another long one"))

@@ -13,6 +13,8 @@ from providers.lxd.postinstall import model
 STOP_SECONDS = 60
 BOOT_SECONDS = 180.0
 _RESTART_DNS = "systemctl try-restart dnsmasq || true\n"
+# What YunoHost keeps of a post-installation, and a stack file may change later.
+_OWN = ("domain", "login", "password")
 _RELOAD_JAILS = "systemctl try-reload-or-restart fail2ban || true\n"
 
 
@@ -89,6 +91,11 @@ class PostInstallDriver:
         if stage is model.Stage.ABSENT:
             return self.create(new)
         if not _runs(self._find(new) or {}):
+            if changed := [name for name in _OWN if getattr(old, name) != getattr(new, name)]:
+                raise errors.BadInputError(
+                    f"{new.container} stands still, and its {' and '.join(changed)} changed",
+                    do="bring it up with state: running first, or put the old value back",
+                )
             return {}
         self._demand_as_wished(old, new)
         if old.password != new.password:
@@ -144,7 +151,10 @@ class PostInstallDriver:
             self._activate(spec, _RELOAD_JAILS)
 
     def _may_ban_all(self, spec: model.PostInstallSpec) -> bool:
-        if not spec.resolver or spec.resolver.encode() in (self._file(spec, model.JAIL) or b""):
+        if (
+            not spec.resolver
+            or spec.resolver in (self._file(spec, model.JAIL) or b"").decode().split()
+        ):
             return False
         return self._file(spec, model.JAIL_FOLDER) is not None
 

@@ -29,7 +29,7 @@ RECORDS = "/var/log/yunohost/operations"
 ADMIN = "admin"
 HELP_SECONDS = 60
 CHANGE_SECONDS = 120
-# What serves a student of a YunoHost that is post-installed. One that is not enabled is not meant.
+# The services of a post-installed YunoHost that a student meets. A disabled one is skipped.
 SERVICES = ("nginx", "yunohost-api", "dnsmasq", "fail2ban")
 # `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
 # user of YunoHost may log in by ssh.
