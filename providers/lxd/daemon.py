@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from providers import errors
 from providers.hosts import gateway
+from providers.lxd import power_cut
 
 # Where Debian's package, the snap and Incus keep their sockets.
 SOCKETS = (
@@ -140,12 +141,34 @@ class Lxd:
         timeout: float = OPERATION_SECONDS,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        answer = self._send(
-            method.lower(), path, params=_query(project, query or {}), json=dict(body or {})
-        ).json()
+        asked = (method, path, body, _query(project, query or {}), timeout)
+        try:
+            return self._change(*asked)
+        except errors.DaemonError as error:
+            if not self._mended(method, path, error):
+                raise
+        return self._change(*asked)
+
+    def _change(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        params: Mapping[str, str],
+        timeout: float,
+    ) -> Json:
+        answer = self._send(method.lower(), path, params=params, json=dict(body or {})).json()
         if answer.get("type") != "async":
             return answer.get("metadata") or {}
         return self._wait(answer["operation"], f"{method} {path}", timeout)
+
+    def _mended(self, method: str, path: str, error: errors.DaemonError) -> bool:
+        """Mend what a power cut left, where LXD refuses for it; return whether there was any."""
+        said = f"{error.brief} {error.seen}"
+        request = {
+            "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": said,
+        }  # fmt: skip
+        return power_cut.is_told(said) and bool(self._host.call(power_cut.__name__, request))
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:  # noqa: D102
         answer = self._send(

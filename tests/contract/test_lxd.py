@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tarfile
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,6 @@ from providers.lxd.container import model as container_model
 from providers.lxd.image import aliases
 from providers.lxd.image import driver as images
 from providers.lxd.image import model as image_model
-from providers.lxd.network import cut_off
 from providers.lxd.network import driver as networks
 from providers.lxd.network import model as network_model
 from providers.lxd.project import driver as projects
@@ -93,39 +91,6 @@ class TestProjectAndNetwork:
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
 
-    def test_a_bridge_that_a_power_cut_broke_can_be_changed_and_removed(
-        self, world: LxdWorld, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """LXD refuses both for good while its note of the bridge's dnsmasq is empty."""
-        note = tmp_path / "networks" / BRIDGE / "dnsmasq.pid"
-        note.parent.mkdir(parents=True)
-        request = {
-            "name": BRIDGE,
-            "sockets": ["/nowhere/unix.socket", str(tmp_path / "unix.socket")],
-        }
-        change = world.lxd.change
-
-        def refusing(method: str, path: str, *rest: Any, **options: Any) -> Any:
-            if path.startswith("networks/") and note.exists():
-                raise errors.DaemonError("refused", seen=f"Could not kill: os: {cut_off.WORDS}")
-            return change(method, path, *rest, **options)
-
-        monkeypatch.setattr(world.lxd, "change", refusing)
-        mended = networks.NetworkDriver(world.lxd, mend=lambda _name: cut_off.main(request))
-        spec = bridge(world)
-        mended.create(spec)
-        for action in (lambda: mended.update(spec, spec), lambda: mended.delete(spec)):
-            note.write_text("")
-            action()
-            assert not note.exists()
-        mended.create(spec)
-        # A note that says something is LXD's, and the refusal is told.
-        note.write_text("pid: 1")
-        with pytest.raises(errors.DaemonError, match="refused"):
-            mended.delete(spec)
-        note.unlink()
-        mended.delete(spec)
-
     @pytest.mark.parametrize("kind", ["project", "network"])
     def test_what_is_somebody_elses_is_left_alone(self, room: LxdWorld, kind: str) -> None:
         """Every action refuses, and names the owner."""
@@ -195,33 +160,6 @@ class TestContainer:
         driver.delete(spec)
         assert driver.read(spec) is None
         driver.delete(spec)
-
-    def test_one_whose_files_a_power_cut_took_is_made_again(
-        self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """While it was being made; what was told as ready is left to its owner."""
-        driver, spec = container_driver(room), server(room)
-        driver.create(spec)
-        first = room.lxd.get("instances/yuno1", project=PROJECT)
-        change, cut = room.lxd.change, [True]
-
-        def refusing(method: str, path: str, *rest: Any, **options: Any) -> Any:
-            if method == "PUT" and path == "instances/yuno1" and cut:
-                raise errors.DaemonError("failed", seen="backup.yaml: no such file or directory")
-            if method == "DELETE" and path == "instances/yuno1":
-                cut.clear()
-            return change(method, path, *rest, **options)
-
-        monkeypatch.setattr(room.lxd, "change", refusing)
-        wished = server(room, config={"user.note": "hello"})
-        with pytest.raises(errors.DaemonError, match="failed"):
-            driver.create(wished)
-        half = {"config": {daemon.STAGE: daemon.CREATING}}
-        change("PATCH", "instances/yuno1", half, project=PROJECT)
-        driver.create(wished)
-        assert (wished, "") == (driver.read(wished).spec, driver.read(wished).drift)
-        made = room.lxd.get("instances/yuno1", project=PROJECT)
-        assert first["created_at"] != made["created_at"]
 
     def test_drift_is_read_and_mended(self, room: LxdWorld) -> None:
         """Stopped and reconfigured by hand: read says how it is, update brings it back."""

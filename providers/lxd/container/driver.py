@@ -55,7 +55,7 @@ class ContainerDriver:
         except errors.DaemonError as error:
             # A power cut takes the files of one that was being made, and leaves LXD's note of it.
             half = found["config"].get(daemon.STAGE) == daemon.CREATING
-            if not half or "no such file or directory" not in str(error):
+            if not half or "no such file or directory" not in str(error).lower():
                 raise
         self.delete(spec)
         self._make(spec)

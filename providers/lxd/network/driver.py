@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import time
 from collections.abc import Callable
 from typing import Any
 
 from providers import base, errors
 from providers.lxd import daemon, leftovers, ownership
-from providers.lxd.network import cut_off, model
+from providers.lxd.exec import driver as exec_driver
+from providers.lxd.network import model
+
+# What LXD calls a bridge that it could not start. It tries again once a minute.
+UNAVAILABLE = "Unavailable"
+START_SECONDS = 90.0
 
 
 class NetworkDriver:
@@ -18,7 +24,6 @@ class NetworkDriver:
     Args:
         lxd: The daemon.
         has_way_out: Says of a network whether the daemon's masquerade of it is loaded.
-        mend: Mends a bridge, by its name, that a power cut broke; returns whether it was.
 
     """
 
@@ -26,11 +31,9 @@ class NetworkDriver:
         self,
         lxd: daemon.Daemon,
         has_way_out: Callable[[str], bool] = lambda _subnet: True,
-        mend: Callable[[str], bool] = lambda _name: False,
     ) -> None:
         self._lxd = lxd
         self._has_way_out = has_way_out
-        self._mend = mend
 
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
         """Make the bridge, or take up what an interrupted run left."""
@@ -54,7 +57,9 @@ class NetworkDriver:
             for key, value in fixed.items()
             if config.get(key) != value and key != "ipv4.address"
         ]
-        if not changed and not self._has_way_out(_subnet(spec)):
+        if found.get("status") == UNAVAILABLE:
+            changed.append("LXD could not start it: its servers have no network")
+        elif not changed and not self._has_way_out(_subnet(spec)):
             changed.append("LXD's masquerade of it is not loaded: its servers have no way out")
         own = {key: value for key, value in config.items() if key not in fixed}
         actual = dataclasses.replace(
@@ -65,33 +70,43 @@ class NetworkDriver:
     def update(self, old: model.NetworkSpec, new: model.NetworkSpec) -> base.Outputs:
         """Set its configuration."""
         del old
-        body = _body(new)
+        path, body = f"networks/{new.name}", _body(new)
         if not self._has_way_out(_subnet(new)):
             # LXD loads its rules where the setting changes.
             off = {**body, "config": {**body["config"], "ipv4.nat": "false"}}
-            self._change("PUT", new.name, off)
-        self._change("PUT", new.name, body)
+            self._lxd.change("PUT", path, off)
+        self._lxd.change("PUT", path, body)
+        self._wait_until_started(new)
         return {}
 
     def delete(self, spec: model.NetworkSpec) -> None:
         """Remove the bridge."""
         if self._find(spec) is not None:
-            self._change("DELETE", spec.name)
+            self._lxd.change("DELETE", f"networks/{spec.name}")
 
     def empty(self, spec: model.NetworkSpec) -> list[str]:
         """Remove the containers of the lab on the bridge that no state knows."""
         return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 
-    def _change(self, method: str, name: str, body: dict[str, Any] | None = None) -> None:
-        """Change a bridge; once more where a power cut had broken it."""
-        for turn in range(2):
-            try:
-                self._lxd.change(method, f"networks/{name}", body)
-            except errors.DaemonError as error:
-                if turn or cut_off.WORDS not in str(error) or not self._mend(name):
-                    raise
-            else:
-                return
+    def _wait_until_started(self, spec: model.NetworkSpec) -> None:
+        """Wait for LXD, which starts a bridge that failed once more by itself.
+
+        Raises:
+            errors.NotReadyError: LXD does not start it.
+
+        """
+        deadline, told = time.monotonic() + START_SECONDS, False
+        while (self._find(spec) or {}).get("status") == UNAVAILABLE:
+            if time.monotonic() > deadline:
+                raise errors.NotReadyError(
+                    f"LXD does not start the bridge {spec.name}",
+                    seen=f"it is {UNAVAILABLE} since {START_SECONDS:g} s",
+                    do="on the host: journalctl -u lxd says why; then the same again",
+                )
+            if not told:
+                exec_driver.to_terminal(spec.name, "network")("LXD starts it again within a minute")
+                told = True
+            time.sleep(1)
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
         try:

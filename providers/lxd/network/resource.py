@@ -15,9 +15,9 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
     def driver(self, host: gateway.Host) -> base.Driver[model.NetworkSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
-        from providers.lxd.network import cut_off, driver, way_out  # noqa: PLC0415
+        from providers.lxd.network import driver, way_out  # noqa: PLC0415
 
-        return driver.NetworkDriver(daemon.on(host), way_out.of_host(host), cut_off.of_host(host))
+        return driver.NetworkDriver(daemon.on(host), way_out.of_host(host))
 
 
 class Network(base.Resource, module="lxd", name="Network"):

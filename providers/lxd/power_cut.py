@@ -1,0 +1,66 @@
+"""What a power cut leaves of LXD's, and mending it. Runs on the host: standard library alone.
+
+LXD's database is on the disk before its files are. Two kinds of them keep it from going on:
+
+- its note of a bridge's dnsmasq is empty: it neither starts, changes nor removes the bridge;
+- a folder of a container or a volume is no subvolume of btrfs: it does not remove what is in it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import shutil
+import stat
+from typing import Any, Dict, List
+
+# What LXD says then.
+NO_PROCESS = "process not initialized"
+NO_SUBVOLUME = "Could not get subvolume flags"
+# Of btrfs: the inode of each subvolume's root.
+_SUBVOLUME = 256
+_FOLDERS = r'"(/[^"\s]+/storage-pools/[^"\s/]+/(?:containers|containers-snapshots|custom)/[^"\s]+)"'
+
+
+def is_told(said: str) -> bool:
+    """Return whether LXD's refusal may come from a power cut."""
+    return NO_PROCESS in said or NO_SUBVOLUME in said
+
+
+def main(request: Dict[str, Any]) -> bool:
+    """Remove what keeps LXD from a change; return whether something was removed.
+
+    Args:
+        request: `sockets`, where LXD's may be; `path`, what was to be changed, below `/1.0/`;
+            `removes`, whether it was to be removed; `said`, LXD's refusal.
+
+    """
+    kind, _, name = request["path"].partition("/")
+    homes = [pathlib.Path(socket).parent for socket in request["sockets"]]
+    if NO_PROCESS in request["said"] and kind == "networks":
+        return any([_forget_process(home / "networks" / name / "dnsmasq.pid") for home in homes])
+    if NO_SUBVOLUME in request["said"] and request["removes"]:
+        named = set(re.findall(_FOLDERS, request["said"]))
+        return any([_remove_folder(pathlib.Path(path), homes) for path in sorted(named)])
+    return False
+
+
+def _forget_process(note: pathlib.Path) -> bool:
+    if not note.exists() or note.stat().st_size:
+        return False
+    note.unlink()
+    return True
+
+
+def _remove_folder(folder: pathlib.Path, homes: List[pathlib.Path]) -> bool:
+    """Remove a folder of LXD's that is no subvolume; what is one is removed by LXD."""
+    try:
+        found = folder.lstat()
+    except OSError:
+        return False
+    inside = any(home / "storage-pools" in folder.parents for home in homes)
+    plain = stat.S_ISDIR(found.st_mode) and found.st_ino != _SUBVOLUME
+    if not inside or not plain or ".." in folder.parts:
+        return False
+    shutil.rmtree(str(folder))
+    return True

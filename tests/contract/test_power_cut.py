@@ -1,0 +1,162 @@
+"""What a power cut leaves of LXD's, on the real daemon, and what the next run makes of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from typing import Any
+
+import pytest
+
+from providers import errors
+from providers.lxd import daemon, power_cut
+from providers.lxd.network import driver as networks
+from providers.lxd.volume import driver as volumes
+from providers.lxd.volume import model as volume_model
+from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdWorld
+from tests.contract.test_lxd import bridge, container_driver, server
+
+HOME = "/var/lib/lxd"
+POOL = f"{HOME}/storage-pools/default"
+NOTE = f"{HOME}/networks/{BRIDGE}/dnsmasq.pid"
+FORGET = f"kill $(sed -n 's/^pid: //p' {NOTE}); : > {NOTE}"
+real = pytest.mark.parametrize(
+    "world", [pytest.param("real", marks=pytest.mark.sandbox)], indirect=True
+)
+
+
+@real
+class TestOnTheRealDaemon:
+    """LXD refuses for good until what the power cut left is gone."""
+
+    def test_a_bridge_whose_process_was_not_noted(self, world: LxdWorld) -> None:
+        """It can be changed, and removed."""
+        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        changed = dataclasses.replace(spec, address="10.79.159.254/24")
+        driver.create(spec)
+        world.on_host(FORGET)
+        driver.update(spec, changed)
+        assert changed == driver.read(changed).spec
+        world.on_host(FORGET)
+        driver.delete(changed)
+        assert driver.read(changed) is None
+
+    def test_a_bridge_that_lxd_could_not_start(self, world: LxdWorld) -> None:
+        """After the boot it is drift, and an update waits until LXD has started it."""
+        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        driver.create(spec)
+        world.on_host(
+            f"{FORGET}; systemctl stop lxd.socket lxd; ip link del {BRIDGE} || true; : > {NOTE}; "
+            "systemctl start lxd.socket lxd; sleep 3"
+        )
+        assert "LXD could not start it" in driver.read(spec).drift
+        # The rules of a bridge that is not there are not loaded.
+        networks.NetworkDriver(world.lxd, lambda _subnet: False).update(spec, spec)
+        assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
+        driver.delete(spec)
+
+    @pytest.mark.parametrize("left", ["nothing", "a folder", "a part"])
+    def test_a_container_that_was_being_made(self, room: LxdWorld, left: str) -> None:
+        """It is made again where it never was ready; it can always be removed."""
+        driver, spec = container_driver(room), server(room)
+        folder = f"{POOL}/containers/{PROJECT}_yuno1"
+        remake = {"nothing": "", "a folder": f"mkdir {folder}", "a part": f"mkdir -p {folder}/x/y"}
+        lose = f"btrfs subvolume delete {folder} >&2\n{remake[left]}"
+        stopped = dataclasses.replace(spec, state="stopped")
+        driver.create(stopped)
+        first = room.lxd.get("instances/yuno1", project=PROJECT)
+        room.on_host(lose)
+        with pytest.raises(errors.DaemonError):
+            driver.create(spec)
+        half = {"config": {daemon.STAGE: daemon.CREATING}}
+        room.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
+        driver.create(spec)
+        made = room.lxd.get("instances/yuno1", project=PROJECT)
+        assert (first["created_at"] != made["created_at"], "") == (True, driver.read(spec).drift)
+        driver.update(spec, stopped)
+        room.on_host(lose)
+        driver.delete(spec)
+        assert driver.read(spec) is None
+
+    def test_a_volume_whose_files_are_gone(self, room: LxdWorld) -> None:
+        """It can be removed."""
+        spec = volume_model.VolumeSpec(host=room.url, owner=OWNER, name="data", project=PROJECT)
+        driver = volumes.VolumeDriver(room.lxd)
+        driver.create(spec)
+        folder = f"{POOL}/custom/{PROJECT}_data"
+        room.on_host(f"btrfs subvolume delete {folder} >&2; mkdir {folder}")
+        driver.delete(spec)
+        assert driver.read(spec) is None
+
+
+REFUSED = (
+    'Failed setting subvolume writable "{}": Failed to run: btrfs property set -f -ts {} ro false: '
+    "exit status 1 (ERROR: Could not get subvolume flags: Invalid argument)"
+)
+
+
+@dataclasses.dataclass
+class Home:
+    """LXD's folder."""
+
+    path: pathlib.Path
+
+    def mend(self, folder: pathlib.Path, **changes: Any) -> bool:
+        """Tell of a refusal about a folder."""
+        request = {
+            "sockets": ["/nowhere/unix.socket", str(self.path / "unix.socket")],
+            "path": "instances/yuno1", "removes": True, "said": REFUSED.format(folder, folder),
+        }  # fmt: skip
+        return power_cut.main({**request, **changes})
+
+
+@pytest.fixture
+def home(tmp_path: pathlib.Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_a_folder_that_lxd_names_goes_and_its_neighbours_stay(home: Home) -> None:
+    folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
+    (folder / "rootfs").mkdir(parents=True)
+    (folder.parent / "grappe-tara_yuno2").mkdir()
+    assert home.mend(folder)
+    assert ["grappe-tara_yuno2"] == [path.name for path in folder.parent.iterdir()]
+    assert not home.mend(folder)
+
+
+@pytest.mark.parametrize(
+    "place", ["containers", "containers/../../../etc/x", "images/abc", "../../outside/containers/x"]
+)
+def test_a_folder_that_is_none_of_an_instance_stays(home: Home, place: str) -> None:
+    folder = home.path / "storage-pools/default" / place
+    for part in (home.path / "storage-pools/default/containers", folder):
+        part.mkdir(parents=True, exist_ok=True)
+    assert not home.mend(folder)
+    assert folder.exists()
+
+
+def test_a_folder_stays_where_nothing_was_to_be_removed(home: Home) -> None:
+    folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
+    folder.mkdir(parents=True)
+    assert not home.mend(folder, removes=False)
+    assert not home.mend(folder, said="no space left on device")
+    assert folder.exists()
+
+
+def test_a_link_stays_and_so_does_what_it_leads_to(home: Home, tmp_path: pathlib.Path) -> None:
+    folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to(tmp_path)
+    assert not home.mend(folder)
+    assert folder.is_symlink()
+
+
+def test_a_note_that_says_something_stays(home: Home) -> None:
+    note = home.path / "networks/gr-1/dnsmasq.pid"
+    note.parent.mkdir(parents=True)
+    note.write_text("pid: 1")
+    said = f"Could not kill: os: {power_cut.NO_PROCESS}"
+    assert not home.mend(note, path="networks/gr-1", said=said)
+    note.write_text("")
+    assert home.mend(note, path="networks/gr-1", said=said)
+    assert not note.exists()
