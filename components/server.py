@@ -15,7 +15,9 @@ from providers.hosts_file.model import EntrySpec
 from providers.hosts_file.resource import Entry
 from providers.lxd.container.model import ContainerSpec
 from providers.lxd.container.resource import Container
-from providers.lxd.postinstall.model import PostInstallSpec
+from providers.lxd.exec.model import ExecSpec
+from providers.lxd.exec.resource import Exec
+from providers.lxd.postinstall.model import PostInstallSpec, names_script
 from providers.lxd.postinstall.resource import PostInstall
 from providers.lxd.project.resource import Project
 from providers.lxd.published.model import PublishedSpec
@@ -189,6 +191,15 @@ class Server(pulumi.ComponentResource):
                 container_id=container.container_id,
             )  # fmt: skip
             done = [*done, self.published]
+        if not lab.post_install and server.state == "running":
+            # A YunoHost asks a DNS of its own, also before its post-installation.
+            domains = tuple(item.domain for item in lab.servers)
+            Exec(
+                f"{name}-names",
+                ExecSpec(**place, name="names", script=names_script(domains, lab.gateway)),
+                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
+                container_id=container.container_id,
+            )
         if lab.post_install:
             installed = PostInstall(
                 f"{name}-postinstall",

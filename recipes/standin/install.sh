@@ -1,9 +1,15 @@
 # Debian with nginx becomes a stand-in for a YunoHost server.
-systemctl enable standin-first-boot standin-api nginx ssh 2>/dev/null
+systemctl enable standin-first-boot standin-api nginx ssh dnsmasq 2>/dev/null
 # The page is each server's own, made at its first boot.
 rm -f /var/www/html/*
-# The post-installation turns on its own DNS and the jails.
-systemctl disable --now dnsmasq fail2ban 2>/dev/null || true
+# It asks its own DNS from the start, as the real one does. The post-installation turns on the jails.
+systemctl disable --now fail2ban 2>/dev/null || true
+systemctl disable --now systemd-resolved 2>/dev/null || true
+rm -f /etc/resolv.conf
+echo "nameserver 127.0.0.1" > /etc/resolv.conf
+cp /usr/share/yunohost/conf/dnsmasq.conf /etc/dnsmasq.conf
+# An address of documentation: where the real one asks, a lab has often no way to.
+echo "nameserver 192.0.2.53" > /etc/resolv.dnsmasq.conf
 # What YunoHost's installation leaves in an image, and no two servers may share.
 mkdir -p /usr/share/yunohost/ssl/ca /usr/share/yunohost/hooks/conf_regen \
     /etc/yunohost/certs/yunohost.org /etc/fail2ban/jail.d /etc/dnsmasq.d

@@ -73,7 +73,9 @@ def is_apart(box: layout.Layout) -> None:
     before = dropped(box)
     inside(box, f"python3 -c '{SENDS}' 10.64.72.10 10.64.71.1 {host}")
     assert before + 6 == dropped(box)
-    # A domain of the lab leads straight to its server; another student's is not known.
+    # A domain of the lab leads straight to its server; another student's is not known. A YunoHost
+    # asks its own DNS from the start.
+    assert "nameserver 127.0.0.1" == inside(box, "cat /etc/resolv.conf").strip()
     for name, address in (("yuno1", "10.64.71.10"), ("yuno2", "10.64.71.11")):
         assert inside(box, f"getent ahostsv4 {name}.nora.grappe.test").startswith(address)
     assert "" == inside(box, "getent ahostsv4 yuno1.omar.grappe.test")

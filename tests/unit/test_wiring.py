@@ -62,6 +62,12 @@ STACKS: dict[str, dict[str, str]] = {
         "grappe:password": "only-for-this-test",
         "grappe:servers": '[{"name": "yuno1", "names": ["www", "wiki"]}]',
     },
+    "by hand": {
+        **COMMON,
+        "grappe:number": "10",
+        "grappe:student": "carol",
+        "grappe:workstation": "netns:ws",
+    },
     "image": {**COMMON, "grappe:kind": "image", "grappe:recipe": "standin", "grappe:number": "9",
               "grappe:alias": "golden", "grappe:adopt": "true"},
     "host": {**COMMON, "grappe:kind": "host", "grappe:second_disk": "/dev/sdb"},

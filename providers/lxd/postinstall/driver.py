@@ -137,7 +137,7 @@ class PostInstallDriver:
 
     def _write_names(self, spec: model.PostInstallSpec) -> None:
         """Have YunoHost's own DNS ask the bridge's of the lab's other servers."""
-        wanted = model.names_file(spec)
+        wanted = model.names_file(spec.neighbours, spec.resolver)
         there = self._file(spec, model.NAMES_FOLDER)
         if not spec.neighbours or there is None or self._file(spec, model.NAMES) == wanted:
             return

@@ -136,10 +136,26 @@ def jail_file(spec: PostInstallSpec) -> bytes:
     return f"[DEFAULT]\nignoreip = 127.0.0.1/8 ::1 {spec.resolver}\n".encode()
 
 
-def names_file(spec: PostInstallSpec) -> bytes:
-    """Return what YunoHost's dnsmasq reads of the lab's other servers."""
-    lines = [f"server=/{domain}/{spec.resolver}\n" for domain in spec.neighbours if spec.resolver]
-    return "".join(["# Made by Grappe: the lab's other servers.\n", *lines]).encode()
+def names_file(domains: Sequence[str], resolver: str) -> bytes:
+    """Return what a server's own dnsmasq reads of the lab's servers.
+
+    Args:
+        domains: Their domains.
+        resolver: The bridge's address, whose DNS knows them.
+
+    """
+    lines = [f"server=/{domain}/{resolver}\n" for domain in domains if resolver]
+    return "".join(["# Made by Grappe: the lab's servers.\n", *lines]).encode()
+
+
+def names_script(domains: Sequence[str], resolver: str) -> str:
+    """Return the script that writes `names_file` in a server with a dnsmasq of its own."""
+    text = names_file(domains, resolver).decode()
+    return (
+        f"[ -d {NAMES_FOLDER} ] || exit 0\n"
+        f"cat > {NAMES} <<'END'\n{text}END\n"
+        f"systemctl try-restart dnsmasq\n"
+    )
 
 
 def looks_inside(*, start: bool = False) -> list[str]:
