@@ -76,13 +76,11 @@ def _read(area: Area, store: Store, request: Json) -> Json:
 
 
 def _change(area: Area, store: Store, change: Json) -> Json:
-    ticket = store.queue(change)
-    # What is sent at the same moment is taken together: one activation instead of two.
-    time.sleep(GATHER_SECONDS)
+    ticket, gathered = store.queue(change), time.monotonic() + GATHER_SECONDS
     try:
         with store.lock():
             try:
-                return store.result(ticket) or _lead(area, store, change, ticket)
+                return store.result(ticket) or _lead(area, store, change, ticket, gathered)
             finally:
                 if store.is_empty():
                     store.clear()
@@ -92,21 +90,28 @@ def _change(area: Area, store: Store, change: Json) -> Json:
         raise
 
 
-def _lead(area: Area, store: Store, change: Json, ticket: str) -> Json:
-    """Commit our own change and all that wait; leave the others their results."""
+def _lead(area: Area, store: Store, change: Json, ticket: str, gathered: float) -> Json:
+    """Commit our own change and all that wait; leave the others their results.
+
+    What is sent at the same moment is taken together, until the time `gathered`: one activation
+    instead of two. Thousands of fragments are read meanwhile.
+    """
+    old = store.load()
+    time.sleep(max(0.0, gathered - time.monotonic()))
     batch = store.waiting()
     if not any(item["ticket"] == ticket for item in batch):
         batch.append({**change, "ticket": ticket})
-    results = _commit(area, store, batch)
+    results = _commit(area, store, batch, old)
     for other, result in results.items():
         if other != ticket:
             store.answer(other, result)
     return results[ticket]
 
 
-def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:
+def _commit(
+    area: Area, store: Store, batch: List[Json], old: Dict[str, Fragment]
+) -> Dict[str, Json]:
     """Commit the changes that can be, with one activation; return each one's result."""
-    old = store.load()
     results: Dict[str, Json] = {}
     accepted: List[Json] = []
     new = dict(old)
@@ -125,7 +130,7 @@ def _commit(area: Area, store: Store, batch: List[Json]) -> Dict[str, Json]:
         if len(accepted) > 1:
             # One of them is bad: find it by itself, so that the others are not held up.
             for change in accepted:
-                results.update(_commit(area, store, [change]))
+                results.update(_commit(area, store, [change], store.load()))
             return results
         results.update({change["ticket"]: _refusal(error) for change in accepted})
         return results

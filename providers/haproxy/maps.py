@@ -25,7 +25,7 @@ GENERATION_PATH = "/.grappe-generation"
 
 Fragment = Mapping[str, Any]
 Entries = List[Tuple[str, str]]
-_LINE = re.compile(r"[a-z0-9.-]+ [a-z0-9.]+")
+_LINES = re.compile(r"(?:[a-z0-9.-]+ [a-z0-9.]+\n)+")
 
 
 def page(state: str) -> str:
@@ -40,23 +40,26 @@ def render(fragments: Sequence[Fragment]) -> Dict[str, str]:
         ValueError: A line that no map could hold; says which fragment it is from.
 
     """
-    up = {d for f in fragments if _state(f) != INSTALLING for d in f["parts"]["domains"]}
+    stated = [(_state(fragment), fragment["parts"], fragment) for fragment in fragments]
+    up = {d for state, parts, _ in stated if state != INSTALLING for d in parts["domains"]}
     routes, states = [], []
-    for fragment in fragments:
-        state, address = _state(fragment), fragment["spec"]["address"]
-        domains = [d for d in fragment["parts"]["domains"] if state != INSTALLING or d not in up]
+    for state, parts, fragment in stated:
+        domains = parts["domains"]
+        if state == INSTALLING:
+            domains = [domain for domain in domains if domain not in up]
         if not domains:
             continue
-        if fragment["parts"]["default"]:
-            domains.append(DEFAULT)
-        routes.append(f"# {fragment['owner']}: {fragment['spec']['name']}")
-        for domain in domains:
-            if not _LINE.fullmatch(f"{domain} {address}") or not state.isalpha():
-                raise ValueError(str(fragment["id"]))
-            routes.append(f"{domain} {address}")
-            states.append(f"{domain} {state}")
-    texts = {ROUTES: "".join(f"{line}\n" for line in routes)}
-    body = "".join(f"{line}\n" for line in states)
+        if parts["default"]:
+            domains = [*domains, DEFAULT]
+        spec = fragment["spec"]
+        end = f" {spec['address']}\n"
+        lines = "".join([domain + end for domain in domains])
+        whole = _LINES.fullmatch(lines) and lines.count("\n") == len(domains)
+        if not whole or not state.isalpha():
+            raise ValueError(str(fragment["id"]))
+        routes.append(f"# {fragment['owner']}: {spec['name']}\n{lines}")
+        states += [f"{domain} {state}\n" for domain in domains]
+    texts, body = {ROUTES: "".join(routes)}, "".join(states)
     digest = hashlib.sha256((texts[ROUTES] + body).encode()).hexdigest()[:16]
     texts[STATES] = f"# changed by Grappe alone\n{GENERATION} {digest}\n{body}"
     return texts
@@ -101,11 +104,16 @@ def _between(path: str, live: Entries, wanted: Entries) -> Tuple[List[str], List
     """Return the commands that add or change, and those that take away."""
     if live == wanted:
         return [], []
+    # Of thousands of lines a change is about a few.
+    keys = {key for key, _ in set(live) ^ set(wanted)}
     held: Dict[str, List[str]] = {}
     for key, value in live:
-        held.setdefault(key, []).append(value)
+        if key in keys:
+            held.setdefault(key, []).append(value)
     puts = []
     for key, value in wanted:
+        if key not in keys:
+            continue
         there = held.pop(key, [])
         if len(there) > 1:
             # Of several lines the first is taken, and `set map` would change them all.

@@ -160,3 +160,19 @@ def test_a_note_that_says_something_stays(home: Home) -> None:
     note.write_text("")
     assert home.mend(note, path="networks/gr-1", said=said)
     assert not note.exists()
+
+
+def test_a_folder_of_another_daemon_stays(home: Home, tmp_path: pathlib.Path) -> None:
+    folder = tmp_path / "another/storage-pools/default/containers/grappe-tara_yuno1"
+    folder.mkdir(parents=True)
+    assert not home.mend(folder)
+    assert folder.exists()
+
+
+def test_a_subvolume_stays(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """LXD removes it itself, with what it keeps of it."""
+    folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(power_cut, "_SUBVOLUME", folder.stat().st_ino)
+    assert not home.mend(folder)
+    assert folder.exists()

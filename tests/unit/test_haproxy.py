@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from typing import Any
 
 import pytest
 
@@ -131,10 +132,15 @@ def _short(line: str, texts: dict[str, str]) -> str:
     return line.replace(maps.ROUTES, "R").replace(maps.STATES, "S").replace(generation, "G")
 
 
-def test_a_line_that_no_map_could_hold_is_refused() -> None:
-    """A fragment that somebody edited names no file of ours in a command."""
+@pytest.mark.parametrize(
+    "change",
+    [{"address": "1.2.3.4; del map x"}, {"domains": ("a.test 1.2.3.4\nb.test",)}],
+    ids=["a command", "two lines"],
+)
+def test_a_line_that_no_map_could_hold_is_refused(change: dict[str, Any]) -> None:
+    """A fragment that somebody edited names no file of ours in a command, and makes no line more."""
     with pytest.raises(RefusedError, match="grappe/alice/yuno1 was changed by hand"):
-        files(dataclasses.replace(BACKEND, address="1.2.3.4; del map x"))
+        files(dataclasses.replace(BACKEND, **change))
 
 
 @pytest.mark.parametrize(
