@@ -159,6 +159,8 @@ def run(
 
     """
     before = inventory()
+    # What was there before the run is none of the fault's.
+    machine.ssh(trial.box, "sync", timeout=60)
     log = trial.folder / f"{stack}-{fault.replace(' ', '-')}.log"
     engine = trial.start(stack, log)
     scene, kind = Scene(trial, engine), FAULTS[fault]

@@ -97,6 +97,9 @@ class Daemon(Protocol):
     def upload_image(self, metadata: str, rootfs: str, *, properties: Mapping[str, str]) -> str:
         """Send an image's files of this machine; return the fingerprint."""
 
+    def settle(self) -> None:
+        """Have the host write to its disk what LXD has only written to memory."""
+
     def execute(
         self, instance: str, argv: list[str], *, project: str, timeout: float, tell: Tell
     ) -> Executed:
@@ -143,11 +146,15 @@ class Lxd:
     ) -> Json:
         asked = (method, path, body, _query(project, query or {}), timeout)
         try:
-            return self._change(*asked)
+            done = self._change(*asked)
         except errors.DaemonError as error:
-            if not self._mended(method, path, error):
+            said = f"{error.brief} {error.seen}"
+            if not (power_cut.is_told(said) and self._mend(method, path, said)):
                 raise
-        return self._change(*asked)
+            done = self._change(*asked)
+        if method == "DELETE" and path.startswith("networks/"):
+            self._mend(method, path)
+        return done
 
     def _change(
         self,
@@ -162,13 +169,12 @@ class Lxd:
             return answer.get("metadata") or {}
         return self._wait(answer["operation"], f"{method} {path}", timeout)
 
-    def _mended(self, method: str, path: str, error: errors.DaemonError) -> bool:
-        """Mend what a power cut left, where LXD refuses for it; return whether there was any."""
-        said = f"{error.brief} {error.seen}"
+    def _mend(self, method: str, path: str, said: str = "") -> bool:
+        """Mend what a power cut left; return whether there was any."""
         request = {
             "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": said,
         }  # fmt: skip
-        return power_cut.is_told(said) and bool(self._host.call(power_cut.__name__, request))
+        return bool(self._host.call(power_cut.__name__, request))
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:  # noqa: D102
         answer = self._send(
@@ -206,6 +212,11 @@ class Lxd:
             headers = {"Content-Type": body.content_type, **_for_both(own)}
             answer = self._send("post", "images", data=body, headers=headers, timeout=600).json()
         return str(self._wait(answer["operation"], "the image's upload", 600)["fingerprint"])
+
+    def settle(self) -> None:  # noqa: D102
+        # One that fails is no failure of what was done.
+        with contextlib.suppress(errors.GrappeError):
+            self._host.run(["sync"], timeout=OPERATION_SECONDS, root=False)
 
     def execute(  # noqa: D102
         self, instance: str, argv: list[str], *, project: str, timeout: float, tell: Tell

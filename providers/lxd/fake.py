@@ -54,6 +54,7 @@ class FakeLxd:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="grappe-fake-"))
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
         self.argv: list[list[str]] = []
+        self.settled: list[list[str]] = []
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
 
@@ -238,6 +239,10 @@ class FakeLxd:
         fingerprint = hashlib.sha256(content).hexdigest()
         self.images[fingerprint] = {"fingerprint": fingerprint, "properties": dict(properties)}
         return fingerprint
+
+    def settle(self) -> None:
+        """Note which aliases are there now."""
+        self.settled.append(sorted(self.aliases))
 
     def meet(self, request: str) -> None:
         """Fail or hang where it was told to."""

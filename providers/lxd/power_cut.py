@@ -1,17 +1,22 @@
 """What a power cut leaves of LXD's, and mending it. Runs on the host: standard library alone.
 
-LXD's database is on the disk before its files are. Two kinds of them keep it from going on:
+LXD's database is on the disk before its files are. What keeps it from going on:
 
 - its note of a bridge's dnsmasq is empty: it neither starts, changes nor removes the bridge;
-- a folder of a container or a volume is no subvolume of btrfs: it does not remove what is in it.
+- a folder of a container or a volume is no subvolume of btrfs: it does not remove what is in it;
+- a bridge that it was making is pending: it starts it, and leaves it in the kernel when it forgets it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import pathlib
 import re
 import shutil
+import signal
 import stat
+import subprocess
 from typing import Any, Dict, List
 
 # What LXD says then.
@@ -32,10 +37,13 @@ def main(request: Dict[str, Any]) -> bool:
 
     Args:
         request: `sockets`, where LXD's may be; `path`, what was to be changed, below `/1.0/`;
-            `removes`, whether it was to be removed; `said`, LXD's refusal.
+            `removes`, whether it was to be removed; `said`, LXD's refusal; empty where it has done
+            what it was asked.
 
     """
     kind, _, name = request["path"].partition("/")
+    if not request["said"]:
+        return kind == "networks" and request["removes"] and _remove_bridge(name)
     homes = [pathlib.Path(socket).parent for socket in request["sockets"]]
     if NO_PROCESS in request["said"] and kind == "networks":
         return any([_forget_process(home / "networks" / name / "dnsmasq.pid") for home in homes])
@@ -63,4 +71,18 @@ def _remove_folder(folder: pathlib.Path, homes: List[pathlib.Path]) -> bool:
     if not inside or not plain or ".." in folder.parts:
         return False
     shutil.rmtree(str(folder))
+    return True
+
+
+def _remove_bridge(name: str) -> bool:
+    """Remove a bridge without ports that LXD has forgotten, and its dnsmasq."""
+    device = pathlib.Path("/sys/class/net") / name
+    if not (device / "bridge").is_dir() or os.listdir(str(device / "brif")):
+        return False
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            if words[0].endswith(b"dnsmasq") and b"--interface=" + name.encode() in words:
+                os.kill(int(process.name), signal.SIGTERM)
+    subprocess.run(["ip", "link", "delete", name], timeout=10, check=False)
     return True

@@ -34,7 +34,7 @@ class LxdWorld:
         image: The alias of an image that is there.
         hung: While it is entered, the daemon does not answer.
         open_bridges: While it is entered, containers get their addresses.
-        on_host: Runs a script on the host as root; the fake has none.
+        on_host: Runs a script on the host as root, returns its output; the fake has none.
     """
 
     url: str
@@ -43,7 +43,7 @@ class LxdWorld:
     image: str
     hung: Callable[[], contextlib.AbstractContextManager[daemon.Daemon]]
     open_bridges: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
-    on_host: Callable[[str], object] | None = None
+    on_host: Callable[[str], str] | None = None
 
 
 def _fake_world() -> LxdWorld:
@@ -94,7 +94,7 @@ def _real_world(host: gateway.Host) -> LxdWorld:
 
     return LxdWorld(
         host.url, daemon.on(host), dial.from_host(host), "standin", hung, open_bridges,
-        on_host=lambda script: host.run(["sh", "-euc", script]),
+        on_host=lambda script: host.run(["sh", "-euc", script]).stdout,
     )  # fmt: skip
 
 

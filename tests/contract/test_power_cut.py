@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from providers import errors
-from providers.lxd import daemon, power_cut
+from providers import errors, wire
+from providers.lxd import daemon, fake, power_cut
+from providers.lxd.image import aliases
 from providers.lxd.network import driver as networks
 from providers.lxd.volume import driver as volumes
 from providers.lxd.volume import model as volume_model
@@ -55,6 +56,23 @@ class TestOnTheRealDaemon:
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
 
+    def test_a_bridge_that_was_being_made(self, world: LxdWorld) -> None:
+        """LXD starts it after the boot, and neither changes it nor removes it from the kernel."""
+        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        left = f"ip link show {BRIDGE} 2>/dev/null; ps -C dnsmasq -o args= | grep {BRIDGE}; true"
+        pending = "".join(
+            f"""lxd sql global "UPDATE {table} SET state=0 WHERE {column}=
+            (SELECT id FROM networks WHERE name='{BRIDGE}')" >/dev/null\n"""
+            for table, column in (("networks_nodes", "network_id"), ("networks", "id"))
+        )
+        for end in (driver.create, driver.delete):
+            driver.create(spec)
+            world.on_host(f"{pending}systemctl restart lxd; sleep 3")
+            assert "never finished" in driver.read(spec).drift
+            end(spec)
+        assert driver.read(spec) is None
+        assert "" == world.on_host(left)
+
     @pytest.mark.parametrize("left", ["nothing", "a folder", "a part"])
     def test_a_container_that_was_being_made(self, room: LxdWorld, left: str) -> None:
         """It is made again where it never was ready; it can always be removed."""
@@ -87,6 +105,15 @@ class TestOnTheRealDaemon:
         room.on_host(f"btrfs subvolume delete {folder} >&2; mkdir {folder}")
         driver.delete(spec)
         assert driver.read(spec) is None
+
+
+def test_an_image_is_on_the_disk_before_it_has_its_name() -> None:
+    lxd = fake.FakeLxd()
+    fingerprint = lxd.add_image("standin")
+    spec = wire.Spec(host="ssh://fake", owner=OWNER, name="golden")
+    aliases.point(lxd, spec, fingerprint, "made")
+    assert [["standin"]] == lxd.settled
+    assert fingerprint == aliases.target(lxd, "golden")
 
 
 REFUSED = (

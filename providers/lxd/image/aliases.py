@@ -119,6 +119,9 @@ def _held(entry: Mapping[str, Any]) -> dict[str, str]:
 def point(lxd: daemon.Daemon, spec: wire.Spec, fingerprint: str, verb: str) -> None:
     """Make the spec's alias point to an image, whether it exists or not.
 
+    LXD does not wait until an image is on the disk, and a power cut would leave one that is cut off
+    under a name that servers are made from.
+
     Args:
         lxd: The daemon.
         spec: Whose it is, and its name.
@@ -129,6 +132,7 @@ def point(lxd: daemon.Daemon, spec: wire.Spec, fingerprint: str, verb: str) -> N
     alias, whose = spec.name, f"(lab {spec.lab or '-'}, incarnation {spec.incarnation})"
     description = f"{verb} by Grappe for {spec.owner} {whose}"
     body = {"target": fingerprint, "description": description}
+    lxd.settle()
     try:
         lxd.change("PUT", f"images/aliases/{alias}", body)
     except daemon.AbsentError:

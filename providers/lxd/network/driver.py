@@ -16,6 +16,8 @@ from providers.lxd.network import model
 # What LXD calls a bridge that it could not start. It tries again once a minute.
 UNAVAILABLE = "Unavailable"
 START_SECONDS = 90.0
+# And one that it was making when it was stopped, which it neither changes nor finishes.
+UNFINISHED = ("Pending", "Errored")
 
 
 class NetworkDriver:
@@ -38,6 +40,9 @@ class NetworkDriver:
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
         """Make the bridge, or take up what an interrupted run left."""
         found = self._find(spec)
+        if found is not None and found.get("status") in UNFINISHED:
+            self.delete(spec)
+            found = None
         if found is None:
             body = {"name": spec.name, "type": "bridge", **_body(spec)}
             self._lxd.change("POST", "networks", body)
@@ -59,6 +64,8 @@ class NetworkDriver:
         ]
         if found.get("status") == UNAVAILABLE:
             changed.append("LXD could not start it: its servers have no network")
+        elif found.get("status") in UNFINISHED:
+            changed.append("LXD never finished making it")
         elif not changed and not self._has_way_out(_subnet(spec)):
             changed.append("LXD's masquerade of it is not loaded: its servers have no way out")
         own = {key: value for key, value in config.items() if key not in fixed}
