@@ -4,7 +4,7 @@ LXD's database is on the disk before its files are. What keeps it from going on:
 
 - its note of a bridge's dnsmasq is empty: it neither starts, changes nor removes the bridge;
 - a folder of a container or a volume is no subvolume of btrfs: it does not remove what is in it;
-- a bridge that it was making is pending: it starts it, and leaves it in the kernel when it forgets it.
+- a bridge that it was making is pending: it starts it, and forgets it without removing it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _remove_folder(folder: pathlib.Path, homes: List[pathlib.Path]) -> bool:
 def _remove_bridge(name: str) -> bool:
     """Remove a bridge without ports that LXD has forgotten, and its dnsmasq."""
     device = pathlib.Path("/sys/class/net") / name
-    if not (device / "bridge").is_dir() or os.listdir(str(device / "brif")):
+    if not (device / "bridge").is_dir() or any((device / "brif").iterdir()):
         return False
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):

@@ -59,7 +59,7 @@ class TestOnTheRealDaemon:
     def test_a_bridge_that_was_being_made(self, world: LxdWorld) -> None:
         """LXD starts it after the boot, and neither changes it nor removes it from the kernel."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
-        left = f"ip link show {BRIDGE} 2>/dev/null; ps -C dnsmasq -o args= | grep {BRIDGE}; true"
+        left = f"ip link show {BRIDGE} 2>/dev/null || true; ps -C dnsmasq -o args= | grep {BRIDGE} || true"
         pending = "".join(
             f"""lxd sql global "UPDATE {table} SET state=0 WHERE {column}=
             (SELECT id FROM networks WHERE name='{BRIDGE}')" >/dev/null\n"""
