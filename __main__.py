@@ -1,7 +1,7 @@
 """The Pulumi program: one stack, of the kind that its file says."""
 
 from components import program
-from providers import watch
+from core import lifetime
 
-watch.end_with_engine()
+lifetime.end_with_engine()
 program.run()

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 
-from bench import clock
-from bench.arena import Arena, Bystander
+from bench import timing
+from bench.testbed import Arena, Bystander
+from hosts import gateway
 from providers.haproxy import model as backends
 from providers.haproxy.resource import BackendProvider
-from providers.hosts import gateway
 from providers.nat import model as rules
 from providers.nat.resource import RuleProvider
 
@@ -41,13 +41,13 @@ def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
         worker, reloads = _worker(arena), 0
         for turn in range(rounds):
             rule, backend = _rule(host.url, 5000 + turn), _backend(host.url, 5000 + turn)
-            one["rule"].append(clock.seconds(nat.create, rule))
-            one["backend"].append(clock.seconds(haproxy.create, backend))
+            one["rule"].append(timing.seconds(nat.create, rule))
+            one["backend"].append(timing.seconds(haproxy.create, backend))
             nat.delete(rule)
             haproxy.delete(backend)
             reloads += worker != _worker(arena)
             worker = _worker(arena)
-        medians = {kind: clock.median(times) for kind, times in one.items()}
+        medians = {kind: timing.median(times) for kind, times in one.items()}
         with Bystander(arena) as watching:
             nat.create(rule)
             haproxy.create(backend)

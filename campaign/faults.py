@@ -11,9 +11,9 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from providers.hosts import command
+from hosts import command
 from sandbox import layout, machine
-from sandbox.trial import Trial
+from sandbox.project_copy import Trial
 
 # Seconds that a fault lasts whose end is not the run's.
 LASTS = 5.0

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from sandbox.trial import Trial
+from sandbox.project_copy import Trial
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from campaign.bystanders import Bystander
 from sandbox import machine
-from sandbox.trial import Trial
+from sandbox.project_copy import Trial
 
 TOGETHER = 4
 FIRST_NUMBER = 100

@@ -13,7 +13,7 @@ def main() -> int:
     """Run one command; an error is told in words."""
     options = parser.build().parse_args()
     module, _, function = options.run.partition(":")
-    from providers import errors  # noqa: PLC0415 - `--help` needs none of it
+    from core import errors  # noqa: PLC0415 - `--help` needs none of it
 
     try:
         return int(getattr(importlib.import_module(module), function)(options))

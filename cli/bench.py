@@ -11,13 +11,13 @@ import sys
 import tempfile
 from typing import Any
 
-from bench import arena as arenas
-from bench import contest, crowd, fragments, report
+from bench import fragments, many_labs, one_lab, report
+from bench import testbed as arenas
 from cli import environment, progress
 from cli import sandbox as commands
-from providers.hosts import command, gateway
-from sandbox import box as boxes
-from sandbox import layout, trial
+from hosts import command, gateway
+from sandbox import layout, project_copy
+from sandbox import lifecycle as boxes
 
 SANDBOX = "grappe-bench"
 
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         with arenas.room(), tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
             env = environment.prepare(lambda _text: None)
-            arena = arenas.Arena(box, trial.Trial(pathlib.Path(folder), box, env))
+            arena = arenas.Arena(box, project_copy.Trial(pathlib.Path(folder), box, env))
             _measure(arena, ansible, options, results)
     finally:
         gateway.close_all()
@@ -82,8 +82,8 @@ def _measure(
     if "contest" in options.parts:
         with progress.step("one student") as step:
             step.say("an expert's script, Ansible and Grappe, in turns")
-            measured = contest.run(arena, ansible, options.rounds)
-            results |= {**measured, "beside": contest.beside(arena)}
+            measured = one_lab.run(arena, ansible, options.rounds)
+            results |= {**measured, "beside": one_lab.beside(arena)}
     if "fragments" in options.parts:
         with progress.step("one more") as step:
             step.say(f"{', '.join(map(str, options.fragments))} fragments already there")
@@ -91,4 +91,4 @@ def _measure(
     if "crowd" in options.parts:
         with progress.step("many students") as step:
             step.say(f"{', '.join(map(str, options.students))} at the same time")
-            crowd.run(arena, options.students, results.setdefault("crowd", []))
+            many_labs.run(arena, options.students, results.setdefault("crowd", []))

@@ -19,10 +19,10 @@ from typing import Any
 from campaign import faults, kills, many_labs
 from cli import environment, progress
 from cli import sandbox as commands
-from providers import errors
-from providers.hosts import command, gateway
-from sandbox import box as boxes
-from sandbox import layout, trial
+from core import errors
+from hosts import command, gateway
+from sandbox import layout, project_copy
+from sandbox import lifecycle as boxes
 from sandbox.inventory import inventory
 
 SANDBOX = "grappe-campaign"
@@ -75,7 +75,7 @@ def _values() -> str:
 
 
 def _round(
-    options: argparse.Namespace, made: trial.Trial, found: dict[str, list[Any]], seed: int
+    options: argparse.Namespace, made: project_copy.Trial, found: dict[str, list[Any]], seed: int
 ) -> None:
     host, workstation = map(gateway.connect, (made.box.host_url, made.box.workstation_url))
 
@@ -108,7 +108,7 @@ def _round(
 
 
 @contextlib.contextmanager
-def _project() -> Iterator[trial.Trial]:
+def _project() -> Iterator[project_copy.Trial]:
     """Yield a project in a sandbox of its own; nothing of either is left."""
     box = layout.Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
@@ -119,7 +119,7 @@ def _project() -> Iterator[trial.Trial]:
         environment.apply()
         with tempfile.TemporaryDirectory(prefix="grappe-campaign-") as folder:
             env = environment.prepare(lambda _text: None)
-            made = trial.Trial(pathlib.Path(folder), box, env)
+            made = project_copy.Trial(pathlib.Path(folder), box, env)
             made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": box.relay_url}, **STUDENT)
             secret = ("grappe:password", "Only-for-this-1", "-s", "kim")
             made.pulumi("config", "set", "--secret", *secret)

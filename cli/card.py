@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from cli import labs
-from providers.hosts import gateway
+from hosts import gateway
 from providers.lxd import daemon
 from stacks.spec import LabSpec
 from views import card

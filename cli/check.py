@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cli import drift, labs, stack
-from providers import errors
-from providers.hosts import gateway
+from core import errors
+from hosts import gateway
 from providers.lxd import daemon
 from providers.lxd.postinstall import driver as postinstall
 from providers.lxd.postinstall import model
@@ -22,7 +22,6 @@ from views import check
 TOGETHER = 8
 LOOK_SECONDS = 60
 SICK, BLIND = 1, 2
-COUNTS_NEED = ("providers.hosts.plain_http", "providers.fragments.system")
 # Where a server's nginx answers.
 PAGES = 80
 
@@ -88,7 +87,7 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
         found = []
     states = {item["name"]: item["status"] for item in found}
     ways = _ways(lab)
-    asked = host.call("providers.haproxy.counts", {}, needs=COUNTS_NEED)
+    asked = host.call("remote.surveys.requests", {})
     refuses = {
         server.name: _refuses(host, server.address)
         for server in spec.servers
@@ -116,7 +115,7 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
 def _refuses(host: gateway.Host, address: str) -> bool:
     """Whether a server that runs refuses what the lab host itself asks of its pages."""
     request = {"address": address, "port": PAGES, "seconds": 0}
-    return "refused" in str(host.call("providers.lxd.container.dial", request))
+    return "refused" in str(host.call("remote.dial", request))
 
 
 def _demand_same_machine(name: str, host: gateway.Host) -> None:
@@ -150,7 +149,7 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     request = {"address": lab.cards[0]["ssh"]["host"], "seconds": 0,
                "checks": [item for _name, _kind, item in tried]}  # fmt: skip
     workstation = gateway.connect(lab.spec.workstation)
-    seen = workstation.call("providers.hosts.look", request, timeout=LOOK_SECONDS, root=False)
+    seen = workstation.call("remote.reachability", request, timeout=LOOK_SECONDS, root=False)
     found: dict[str, Any] = {}
     for (name, kind, _item), result in zip(tried, seen, strict=True):
         found.setdefault(name, {})[kind] = result

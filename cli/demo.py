@@ -12,11 +12,11 @@ from typing import Any
 
 from cli import demo_host, down, environment, labs, new, progress, stack, up
 from cli import sandbox as commands
+from core import errors
 from engine import engine
-from providers import errors
-from providers.hosts import command
-from sandbox import box as boxes
-from sandbox import desk, layout, systems
+from hosts import command
+from sandbox import layout, systems, workstation
+from sandbox import lifecycle as boxes
 from views import card
 
 NAME, NUMBER = "demo", 1
@@ -118,11 +118,11 @@ def _try(
     name, ssh = server["name"], server["ssh"]
     say(f"ssh {ssh['port']} → {name}")
     command_there = "hostname; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
-    said = desk.login(box, ssh["user"], ssh["port"], password, command_there).splitlines()
+    said = workstation.login(box, ssh["user"], ssh["port"], password, command_there).splitlines()
     answers = {f"ssh port {ssh['port']}": said[0] if said else ""}
     for url in server["urls"]:
         say(url)
-        page = desk.run(box, ["curl", "-sSk", "--max-time", "10", url])
+        page = workstation.run(box, ["curl", "-sSk", "--max-time", "10", url])
         answers[url] = page.partition(":")[0]
     for way, answer in answers.items():
         if answer != name:

@@ -10,7 +10,7 @@ from cli import down, new, progress, stack
 from components.lab_host import scripts
 from engine import plugin
 from engine.stack import Stack
-from providers.hosts import gateway
+from hosts import gateway
 from sandbox import layout, machine
 from stacks.lab_host import LabHostSpec
 

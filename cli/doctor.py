@@ -7,18 +7,13 @@ import dataclasses
 import json
 import sys
 
+from checks import health
 from cli import environment, labs
 from cli import stack as stacks
-from providers.doctor import model
-from providers.hosts import gateway
+from hosts import gateway
 from providers.lxd import daemon
 
 LOOK_SECONDS = 180
-NEEDS = (
-    "providers.fragments.document",
-    "providers.hosts.plain_http",
-    "providers.preflight.survey",
-)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -27,8 +22,8 @@ def run(options: argparse.Namespace) -> int:
     environment.apply()
     host = gateway.connect(url)
     request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": []}
-    facts = host.call("providers.doctor.survey", request, needs=NEEDS, timeout=LOOK_SECONDS)
-    found = model.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
+    facts = host.call("remote.surveys.health", request, timeout=LOOK_SECONDS)
+    found = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
     if options.json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in found]) + "\n")
     else:
@@ -36,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if found else 0
 
 
-def render(url: str, firewall: str, found: list[model.Finding]) -> str:
+def render(url: str, firewall: str, found: list[health.Finding]) -> str:
     """Return the findings as text."""
     lines = []
     for finding in found:

@@ -7,9 +7,9 @@ import sys
 
 from cli import progress, stack
 from components.lab_host import scripts
+from core import errors
 from engine.stack import Stack
-from providers import errors
-from providers.hosts import gateway
+from hosts import gateway
 from providers.leftovers import driver as leftovers
 from stacks import files, kinds, lab_host
 

@@ -8,7 +8,7 @@ import importlib
 from typing import Any
 
 from cli import stack
-from providers import errors
+from core import errors
 
 # The kinds whose driver reads in milliseconds, by the end of their type.
 KINDS = {

@@ -7,8 +7,8 @@ import os
 import sys
 
 from cli import labs
-from providers import errors
-from providers.hosts import url
+from core import errors
+from hosts import url
 
 
 def run(options: argparse.Namespace) -> int:

@@ -10,8 +10,8 @@ import shlex
 import sys
 
 from cli import progress
+from core import errors
 from engine import engine
-from providers import errors
 from sandbox import layout
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 from cli import labs
-from providers import errors
+from core import errors
 from views import topology
 
 

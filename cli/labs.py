@@ -6,8 +6,9 @@ import dataclasses
 from typing import Any
 
 from cli import stack as stacks
+from core import codec, errors
 from engine.stack import Stack
-from providers import base, errors, wire
+from providers import base
 from stacks import files, kinds
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
@@ -73,7 +74,7 @@ def _read(name: str) -> tuple[AnySpec, Stack]:
     secrets = [key for key, (_text, secret) in config.items() if secret]
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
-    except wire.Mistakes as mistakes:
+    except codec.Mistakes as mistakes:
         text = f"stacks/Pulumi.{name}.yaml: {base.tell(mistakes.mistakes)}"
         raise errors.BadInputError(text) from mistakes
     return spec, stack

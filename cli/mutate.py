@@ -17,7 +17,7 @@ import time
 import yaml
 
 from cli import environment, progress
-from providers import errors
+from core import errors
 
 DATA = environment.ROOT / "tests" / "mutations.yaml"
 SKIPPED = shutil.ignore_patterns(

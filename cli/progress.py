@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 
-from providers import errors
+from core import errors
 
 LABEL_WIDTH = 20
 TEXT_WIDTH = 52

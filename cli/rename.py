@@ -7,8 +7,8 @@ import os
 import sys
 
 from cli import environment, new, stack
+from core import errors
 from engine.stack import Stack
-from providers import errors
 from providers import run as run_of
 from stacks import files, settings
 

@@ -9,9 +9,9 @@ import os
 import sys
 
 from cli import progress
-from providers import errors
-from sandbox import box as boxes
-from sandbox import layout, packages, recipe, systems
+from core import errors
+from sandbox import images, layout, packages, systems
+from sandbox import lifecycle as boxes
 
 
 def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
@@ -45,14 +45,14 @@ def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
     with progress.step("lab host") as step:
         step.say(box.system.title + (", UFW and HAProxy" if box.system.program else ""))
         for machine in box.machines:
-            recipe.disk(machine.system)
+            images.disk(machine.system)
         fresh = boxes.up(box, step.say)
         step.detail = boxes.versions(box) if fresh else f"{box.host} is up already"
     if not image:
         return fresh
     with progress.step("image") as step:
         step.say("standin (a stand-in: no YunoHost)")
-        recipe.server_image()
+        images.server_image()
         imported = boxes.import_image(box)
         step.detail += "" if imported else ", there already"
     return fresh

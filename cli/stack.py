@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 from cli import environment
+from core import errors
 from engine.stack import Stack
 from engine.state import State
-from providers import errors
 from stacks import files
 
 PROJECT = "grappe"

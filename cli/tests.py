@@ -8,9 +8,9 @@ import sys
 
 from cli import environment, progress
 from engine import engine
-from providers.hosts import command
-from sandbox import box as boxes
+from hosts import command
 from sandbox import layout
+from sandbox import lifecycle as boxes
 
 SANDBOX = "grappe-test"
 # The others are the second worker's, and tests' own: the lab host that a lab moves to, one with

@@ -8,7 +8,7 @@ import sys
 import time
 
 from cli import environment, labs
-from providers.hosts import gateway
+from hosts import gateway
 from views import top
 
 WATCH_SECONDS = 2
@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     environment.apply()
     host = gateway.connect(url)
     while True:
-        facts = host.call("providers.hosts.crowd", {"seconds": 1.0})
+        facts = host.call("remote.processes", {"seconds": 1.0})
         if options.json:
             sys.stdout.write(json.dumps(facts) + "\n")
         else:

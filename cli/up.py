@@ -7,8 +7,9 @@ import os
 import sys
 
 from cli import new, progress, stack
+from core import errors
 from engine.stack import Stack
-from providers import errors, run
+from providers import run
 from stacks import files, settings
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pulumi
 
+from checks.image import GoldenPreflightSpec
 from components import steps
-from providers.golden_preflight.model import GoldenPreflightSpec
 from providers.golden_preflight.resource import GoldenPreflight
 from providers.lxd.container.model import ContainerSpec
 from providers.lxd.container.resource import Container

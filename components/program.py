@@ -9,8 +9,9 @@ import pulumi
 from pulumi.runtime import config
 
 from components import stack as stacks
-from providers import base, errors, wire
-from providers.hosts import gateway
+from core import codec, errors
+from hosts import gateway
+from providers import base
 from stacks import files, kinds, neighbours
 
 # Where the engine started us: the project's folder.
@@ -43,7 +44,7 @@ def _run() -> None:
     spec = None
     try:
         spec = kinds.parse(given, project=project, stack=stack, secrets=secrets)
-    except wire.Mistakes as found:
+    except codec.Mistakes as found:
         mistakes = [*found.mistakes, *mistakes]
     if mistakes or spec is None:
         raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(mistakes)}")

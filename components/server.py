@@ -8,7 +8,6 @@ from typing import Any
 import pulumi
 
 from components import steps
-from providers.haproxy import maps
 from providers.haproxy.model import PAGE, BackendSpec
 from providers.haproxy.resource import Backend
 from providers.hosts_file.model import EntrySpec
@@ -31,6 +30,7 @@ from providers.nat.resource import Rule
 from providers.preflight.resource import Preflight
 from providers.probe.model import Check, ProbeSpec
 from providers.probe.resource import Probe
+from remote import maps
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
 

@@ -7,8 +7,8 @@ from typing import Any
 import pulumi
 
 from components.student_lab import StudentLab
-from providers import errors
-from providers.hosts import connection, url
+from core import errors
+from hosts import ssh_settings, url
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
@@ -30,9 +30,9 @@ def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
     return {"servers": StudentLab(spec).servers}
 
 
-def _reached(spec: LabHostSpec) -> connection.Connection | None:
+def _reached(spec: LabHostSpec) -> ssh_settings.Connection | None:
     where = url.parse(spec.host)
     try:
-        return None if where.scheme == "local" else connection.resolve(where)
+        return None if where.scheme == "local" else ssh_settings.resolve(where)
     except errors.HostError as error:
         raise pulumi.RunError(str(error)) from None

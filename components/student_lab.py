@@ -6,12 +6,12 @@ from typing import Any
 
 import pulumi
 
+from checks.lab import PlannedServer, PreflightSpec
 from components import server, tunnel
 from providers.lxd.network.model import NetworkSpec
 from providers.lxd.network.resource import Network
 from providers.lxd.project.model import ProjectSpec
 from providers.lxd.project.resource import Project
-from providers.preflight.model import PlannedServer, PreflightSpec
 from providers.preflight.resource import Preflight
 from stacks.spec import LabSpec
 

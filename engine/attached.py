@@ -25,7 +25,7 @@ from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime._serialization import _deserialize
 from pulumi.runtime.proto import language_pb2_grpc, provider_pb2_grpc
 
-from providers import errors
+from core import errors
 
 PROVIDER = "__provider"
 THREADS = 64

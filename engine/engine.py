@@ -16,8 +16,8 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 
-from providers import errors
-from providers.hosts import command
+from core import errors
+from hosts import command
 
 VERSION = "3.250.0"
 # The oldest engine that refreshes inside `up` and hands providers the stack's config.

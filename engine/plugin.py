@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 
+from core import errors
 from engine import engine
-from providers import errors
-from providers.hosts import command
+from hosts import command
 
 
 def ensure(package: str) -> bool:

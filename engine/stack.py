@@ -9,8 +9,8 @@ import pathlib
 import sys
 from typing import Any
 
-from providers import errors
-from providers.hosts import command
+from core import errors
+from hosts import command
 
 SECONDS = 120
 

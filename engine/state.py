@@ -7,7 +7,7 @@ import json
 import pathlib
 from typing import Any
 
-from providers import errors
+from core import errors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,10 +20,11 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 import pulumi
 from pulumi import dynamic
 
-from providers import changes, errors, pool, run, watch, wire
-from providers.hosts import gateway
+from core import codec, errors, lifetime
+from hosts import gateway
+from providers import changes, run, threads
 
-S = TypeVar("S", bound=wire.Spec)
+S = TypeVar("S", bound=codec.Spec)
 T = TypeVar("T")
 Outputs = dict[str, Any]
 
@@ -81,7 +82,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     # Nothing secret is captured in a provider: keep it readable in the state.
     serialize_as_secret_always = False
-    spec: ClassVar[type[wire.Spec]]
+    spec: ClassVar[type[codec.Spec]]
     # What `known` may return.
     OUTPUTS: ClassVar[tuple[str, ...]] = ()
 
@@ -94,8 +95,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         run.note_lab(str(req.config.get("grappe:id") or ""))
         if not _prepared.acquire(blocking=False):
             return
-        watch.end_with_engine()
-        pool.widen()
+        lifetime.end_with_engine()
+        threads.widen()
         student = req.config.get("grappe:kind") in (None, "student")
         for key in ("host", "workstation") if student else ("host",):
             text = req.config.get(f"grappe:{key}")
@@ -103,7 +104,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
                 gateway.prepare(str(text))
         threading.Thread(target=_load, daemon=True).start()
 
-    def examine(self, spec: S, _was: Mapping[str, Any]) -> tuple[S, list[wire.Mistake]]:
+    def examine(self, spec: S, _was: Mapping[str, Any]) -> tuple[S, list[codec.Mistake]]:
         """Look at the host, read only, before anything is planned; most kinds need not.
 
         Args:
@@ -119,21 +120,21 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Refuse what cannot be, all of it at once."""
-        properties, was = wire.clean(news), wire.clean(olds)
+        properties, was = codec.clean(news), codec.clean(olds)
         run.note_check(str(properties.get("owner", "")))
         for output in (DRIFT, INCARNATION, *self.OUTPUTS):
             properties.pop(output, None)
-        if wire.has_unknown(properties):
+        if codec.has_unknown(properties):
             return dynamic.CheckResult({**properties, DRIFT: ""}, [])
         try:
-            spec: Any = wire.decode(self.spec, properties)
+            spec: Any = codec.decode(self.spec, properties)
             mistakes = spec.mistakes()
             if not mistakes:
                 spec, mistakes = _spoken(lambda: self.examine(spec, was))
             properties = _inputs(spec)
             if not mistakes and was:
                 properties |= _spoken(lambda: self.known(spec, was))
-        except wire.Mistakes as found:
+        except codec.Mistakes as found:
             mistakes = found.mistakes
         failures = []
         if mistakes:
@@ -148,12 +149,12 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         the plugin: a plan of what has drifted costs one look. A host under a new URL may still be
         the same host.
         """
-        wanted = wire.clean(news)
+        wanted = codec.clean(news)
         # What an older Grappe wrote lacks the fields that have come since; and where the lab had
         # no id, its parts may carry it by now.
         was = self._decode(olds)
         whose = dataclasses.replace(was, lab=was.lab or str(wanted.get("lab") or ""))
-        recorded = {**wire.clean(olds), **wire.encode(was)}
+        recorded = {**codec.clean(olds), **codec.encode(was)}
         reading: Reading[S] | None = Reading(was, drift=str(recorded.get(DRIFT) or ""))
         if recorded.get(MACHINE):
             reading = self._observe(whose, olds)
@@ -187,7 +188,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             return dynamic.ReadResult("", {})
         # What a look cannot see, as what a program said, is as it was.
         told = _state(reading.spec, host, reading.outputs)
-        state = {**wire.clean(props), **told, DRIFT: reading.drift}
+        state = {**codec.clean(props), **told, DRIFT: reading.drift}
         inputs = {**_inputs(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 
@@ -197,7 +198,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         new = self._decode({**news, INCARNATION: old.incarnation or _new_incarnation()})
         host, outputs = _spoken(lambda: self._act(new, lambda driver: driver.update(old, new)))
         # What an update has nothing new to say of is as it was.
-        return dynamic.UpdateResult({**wire.clean(olds), **_state(new, host, outputs)})
+        return dynamic.UpdateResult({**codec.clean(olds), **_state(new, host, outputs)})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Remove the thing from the host where it was made.
@@ -232,11 +233,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """
         plain = {
             key: "" if key in self.spec.SECRETS else value
-            for key, value in wire.clean(props).items()
+            for key, value in codec.clean(props).items()
         }
         spec = self._recorded(plain)
         _host, reading = self._act(spec, lambda driver: driver.read(spec), props=plain)
-        recorded = {**plain, **wire.encode(spec)}
+        recorded = {**plain, **codec.encode(spec)}
         found = changes.between(self.spec, recorded, reading, recorded, same_machine=True)
         return found.drift
 
@@ -265,8 +266,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def _decode(self, properties: Mapping[str, Any]) -> S:
         known = {field.name for field in dataclasses.fields(self.spec)}
-        ours = {key: value for key, value in wire.clean(properties).items() if key in known}
-        spec: Any = wire.decode(self.spec, ours)
+        ours = {key: value for key, value in codec.clean(properties).items() if key in known}
+        spec: Any = codec.decode(self.spec, ours)
         return spec  # type: ignore[no-any-return]
 
     def _act(
@@ -293,7 +294,7 @@ class Resource(dynamic.Resource):
     def __init__(
         self,
         name: str,
-        spec: wire.Spec,
+        spec: codec.Spec,
         *,
         opts: pulumi.ResourceOptions | None = None,
         **later: pulumi.Input[Any],
@@ -314,7 +315,7 @@ class Resource(dynamic.Resource):
         super().__init__(self.provider(), name, properties, merged)
 
 
-def tell(mistakes: list[wire.Mistake]) -> str:
+def tell(mistakes: list[codec.Mistake]) -> str:
     """Return mistakes as a user reads them, one a line."""
     if mistakes and not any(mistake.key for mistake in mistakes):
         # What has no key of the stack file is a message by itself.
@@ -330,38 +331,38 @@ def stack_of(owner: str) -> str:
     return owner.rpartition("/")[2]
 
 
-def _report(spec: wire.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
+def _report(spec: codec.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
     """Say what a plan found, where the engine shows what a plugin says."""
     say(spec, [f"has drifted: {line}" for line in found.drift])
     if reading is not None and reading.remake:
         say(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
 
 
-def _print_left(spec: wire.Spec, things: list[str]) -> None:
+def _print_left(spec: codec.Spec, things: list[str]) -> None:
     say(spec, [f"an unfinished run left {thing}: gone" for thing in things])
 
 
-def say(spec: wire.Spec, lines: list[str]) -> None:
+def say(spec: codec.Spec, lines: list[str]) -> None:
     """Say something of a thing where the engine shows what a plugin says."""
     for line in lines:
         sys.stdout.write(errors.escape(f"{spec.id} {line}") + "\n")
         sys.stdout.flush()
 
 
-def _inputs(spec: wire.Spec) -> Outputs:
+def _inputs(spec: codec.Spec) -> Outputs:
     """Return a spec as inputs: which of the things in its place it is, only a create can say."""
-    return {key: value for key, value in wire.encode(spec).items() if key != INCARNATION}
+    return {key: value for key, value in codec.encode(spec).items() if key != INCARNATION}
 
 
 def _new_incarnation() -> str:
     return secrets.token_hex(6)
 
 
-def _state(spec: wire.Spec, host: gateway.Host, outputs: Outputs) -> Outputs:
-    return {**wire.encode(spec), **outputs, MACHINE: host.machine_id, DRIFT: ""}
+def _state(spec: codec.Spec, host: gateway.Host, outputs: Outputs) -> Outputs:
+    return {**codec.encode(spec), **outputs, MACHINE: host.machine_id, DRIFT: ""}
 
 
-def _connect(spec: wire.Spec) -> gateway.Host:
+def _connect(spec: codec.Spec) -> gateway.Host:
     try:
         return gateway.connect(spec.host)
     except errors.HostError as error:

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from providers import wire
+from core import codec
 
-S = TypeVar("S", bound=wire.Spec)
+S = TypeVar("S", bound=codec.Spec)
 # What a state says of drift, beside the fields of the spec.
 DRIFT = "drift"
 GONE = "it is gone"
@@ -51,7 +51,7 @@ class Changes:
 
 
 def between(
-    kind: type[wire.Spec],
+    kind: type[codec.Spec],
     recorded: Mapping[str, Any],
     reading: Reading[Any] | None,
     wanted: Mapping[str, Any],
@@ -70,8 +70,8 @@ def between(
     """
     if reading is None:
         return Changes(frozenset({"name"}), frozenset({"name"}), (GONE,))
-    was = {**wire.defaults(kind), **recorded}
-    actual = {**was, **wire.encode(reading.spec)}
+    was = {**codec.defaults(kind), **recorded}
+    actual = {**was, **codec.encode(reading.spec)}
     names = {field.name for field in dataclasses.fields(kind)} - {"incarnation"}
     changed = {name for name in names if actual.get(name) != wanted.get(name)}
     if was.get("lab") != wanted.get("lab"):
@@ -93,13 +93,13 @@ def between(
 
 
 def _drift(
-    kind: type[wire.Spec], was: Mapping[str, Any], actual: Mapping[str, Any], told: str
+    kind: type[codec.Spec], was: Mapping[str, Any], actual: Mapping[str, Any], told: str
 ) -> tuple[str, ...]:
     """Return what is not as it was made, in words; a secret's value is not among them."""
     named = {field.name for field in dataclasses.fields(kind)}
     found = sorted(
         words
-        for name in named - kind.SECRETS - set(wire.MARKS)
+        for name in named - kind.SECRETS - set(codec.MARKS)
         for words in _difference(name, was.get(name), actual.get(name))
     )
     found += sorted(
@@ -124,4 +124,4 @@ def _difference(name: str, was: object, now: object) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    return wire.show("" if value is None else value)
+    return codec.show("" if value is None else value)

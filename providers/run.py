@@ -6,7 +6,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
-from providers import watch
+from core import lifetime
 
 # Flags that stand before a command of the engine and take a value of their own.
 _WITH_VALUE = {"-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--profiling",
@@ -60,7 +60,7 @@ def destroys(owner: str) -> bool:
 
 def command() -> str:
     """Return the engine's command: `up`, `destroy`; nothing where there is no engine."""
-    pid = watch.engine()
+    pid = lifetime.engine()
     if pid is None:
         return ""
     try:

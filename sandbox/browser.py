@@ -5,8 +5,8 @@ from __future__ import annotations
 import pathlib
 import tempfile
 
-from providers import errors
-from providers.hosts import command
+from core import errors
+from hosts import command
 from sandbox import layout
 
 SECONDS = 60

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from providers.hosts import gateway
+from hosts import gateway
 from providers.lxd import daemon
 
 

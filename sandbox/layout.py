@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 
-from providers import errors
+from core import errors
 from sandbox import systems
 
 HOST_ADDRESS = "192.168.8.10"

@@ -10,9 +10,9 @@ import pathlib
 import shutil
 import signal
 
-from providers import errors
-from providers.hosts import command
-from sandbox import layout, recipe
+from core import errors
+from hosts import command
+from sandbox import images, layout
 
 BOOT_SECONDS = 60
 NSPAWN = pathlib.Path("/run/systemd/nspawn")
@@ -24,7 +24,7 @@ def prepare(machine: layout.Machine) -> None:
     """Give a machine a fresh disk from its system's image, with host keys of its own."""
     machine.folder.mkdir(parents=True, exist_ok=True)
     done = command.execute(
-        ["cp", "--sparse=always", str(recipe.disk(machine.system)), str(machine.disk)], timeout=300
+        ["cp", "--sparse=always", str(images.disk(machine.system)), str(machine.disk)], timeout=300
     )
     # Two file systems with one identity cannot be mounted beside each other.
     if done.ok:
@@ -219,4 +219,4 @@ def _seed(machine: layout.Machine) -> None:
     for home in ("root", "home/teacher"):
         folder = seed / home / ".ssh"
         folder.mkdir(parents=True, mode=0o700)
-        (folder / "authorized_keys").write_text(recipe.authorized_key())
+        (folder / "authorized_keys").write_text(images.authorized_key())

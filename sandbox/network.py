@@ -9,8 +9,8 @@ from __future__ import annotations
 import pathlib
 import shutil
 
-from providers import errors
-from providers.hosts import command
+from core import errors
+from hosts import command
 from sandbox import layout
 
 NETNS_ETC = pathlib.Path("/etc/netns")

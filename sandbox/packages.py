@@ -6,8 +6,8 @@ import os
 import shutil
 from collections.abc import Mapping
 
-from providers import errors
-from providers.hosts import command
+from core import errors
+from hosts import command
 
 # The program a package is known by, and the package.
 NEEDED = {

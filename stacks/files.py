@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from providers import errors
+from core import errors
 from stacks import settings
 
 # libyaml's where it is there: a folder may hold the stack files of a class.

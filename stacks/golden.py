@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from providers import rules, wire
-from providers.hosts import url
+from core import codec, validators
+from hosts import url
 from stacks import allocation, recipe, settings
 
 
@@ -44,7 +44,7 @@ def parse(
 
     """
     mistakes = [
-        wire.Mistake(key.partition(":")[2], "is a secret, and an image is for everybody.")
+        codec.Mistake(key.partition(":")[2], "is a secret, and an image is for everybody.")
         for key in secrets
         if key in config
     ]
@@ -54,16 +54,16 @@ def parse(
     noted = {mistake.key for mistake in mistakes}
     mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
     read, wrong = _recipe(given.recipe)
-    named = [wire.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
+    named = [codec.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
     if named or wrong or read is None:
-        raise wire.Mistakes(sorted(named, key=lambda mistake: mistake.key) + wrong)
+        raise codec.Mistakes(sorted(named, key=lambda mistake: mistake.key) + wrong)
     return GoldenSpec(
         owner=f"{project}/{stack}",
         id=given.id,
         host=given.host,
         alias=given.alias or read.alias,
         recipe=read,
-        builder=f"build-{read.name}"[: rules.MAX_LABEL].rstrip("-"),
+        builder=f"build-{read.name}"[: validators.MAX_LABEL].rstrip("-"),
         project=allocation.project(f"image-{stack}"),
         bridge=allocation.builder_bridge(number),
         gateway=allocation.builder_gateway(number),
@@ -73,28 +73,28 @@ def parse(
     )
 
 
-def _check(given: settings.ImageSettings) -> list[wire.Mistake]:
+def _check(given: settings.ImageSettings) -> list[codec.Mistake]:
     checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, rules.lab_id(given.id)),
+        ("id", given.id, validators.lab_id(given.id)),
         ("host", url.without_password(given.host), url.problem(given.host)),
     ]
     if given.alias:
-        checks.append(("alias", given.alias, rules.alias(given.alias)))
+        checks.append(("alias", given.alias, validators.alias(given.alias)))
     if not 0 <= given.number <= allocation.MAX_BUILDERS:
         problem = f"is out of range. 1 to {allocation.MAX_BUILDERS}, one an image stack and host."
         checks.append(("number", given.number, problem))
     known = recipe.names()
     if given.recipe not in known:
-        hint = wire.near(given.recipe, known)
+        hint = codec.near(given.recipe, known)
         problem = f"is not a recipe: {', '.join(known)}.{hint}"
         checks.append(("recipe", given.recipe, problem))
-    return wire.collect(checks)
+    return codec.collect(checks)
 
 
-def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[wire.Mistake]]:
+def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[codec.Mistake]]:
     if name not in recipe.names():
         return None, []
     try:
         return recipe.read(name), []
-    except wire.Mistakes as found:
+    except codec.Mistakes as found:
         return None, found.mistakes

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from providers import wire
+from core import codec
 from stacks import golden, lab_host, settings, spec
 
 
@@ -14,7 +14,7 @@ def parse(
     """Read a stack's configuration by its `grappe:kind`; the arguments are those of `spec.parse`.
 
     Raises:
-        wire.Mistakes: Everything that is wrong with it.
+        codec.Mistakes: Everything that is wrong with it.
 
     """
     kind = config.get(f"{settings.NAMESPACE}:kind", "student")
@@ -24,9 +24,9 @@ def parse(
         return lab_host.parse(config, project=project, stack=stack, secrets=secrets)
     if kind == "student":
         return spec.parse(config, project=project, stack=stack, secrets=secrets)
-    hint = wire.near(kind, settings.KINDS)
-    reason = f"{wire.show(kind)} is not a kind of stack: {', '.join(settings.KINDS)}.{hint}"
-    raise wire.Mistakes([wire.Mistake(f"{settings.NAMESPACE}:kind", reason)])
+    hint = codec.near(kind, settings.KINDS)
+    reason = f"{codec.show(kind)} is not a kind of stack: {', '.join(settings.KINDS)}.{hint}"
+    raise codec.Mistakes([codec.Mistake(f"{settings.NAMESPACE}:kind", reason)])
 
 
 def kind_of(meant: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from providers import wire
+from core import codec
 
 NAMESPACE = "grappe"
 # The one setting that is a secret; the others stand in plain in the host's own files.
@@ -233,7 +233,7 @@ KINDS: dict[str, type[Settings | ImageSettings | HostSettings]] = {
 }  # fmt: skip
 
 
-def load(kind: type[K], config: Mapping[str, str], mistakes: list[wire.Mistake]) -> K:
+def load(kind: type[K], config: Mapping[str, str], mistakes: list[codec.Mistake]) -> K:
     """Read the settings of a stack from the engine's configuration.
 
     Args:
@@ -258,8 +258,8 @@ def load(kind: type[K], config: Mapping[str, str], mistakes: list[wire.Mistake])
             values[key] = value
         elif value not in (_default(key), [{"name": "yuno1"}, {"name": "yuno2"}]):
             reason = f"is a setting of another kind of stack than {kind().kind}."
-            mistakes.append(wire.Mistake(key, reason))
-    return wire.salvage(kind, values, mistakes) or kind()
+            mistakes.append(codec.Mistake(key, reason))
+    return codec.salvage(kind, values, mistakes) or kind()
 
 
 def _with_texts(servers: Any) -> Any:
@@ -297,8 +297,8 @@ def _default(key: str) -> Any:
 def written(value: Any) -> Any:
     """Return a setting as a stack file has it: a group says only what is not left out."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: item for name, item in wire.encode(value).items() if item}
-    return json.loads(json.dumps(wire.encode(value)))
+        return {name: item for name, item in codec.encode(value).items() if item}
+    return json.loads(json.dumps(codec.encode(value)))
 
 
 def _parse(text: str) -> Any:

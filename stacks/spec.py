@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from providers import rules, wire
-from providers.hosts import url
+from core import codec, validators
+from hosts import url
 from providers.lxd import values
 from providers.lxd.postinstall import model as postinstall
 from stacks import allocation, quota, server, settings, tunnel
@@ -57,12 +57,12 @@ def parse(
         secrets: The keys that are secret, whose values are in plain here.
 
     Raises:
-        wire.Mistakes: Everything that is wrong with it, keys as the stack file has them.
+        codec.Mistakes: Everything that is wrong with it, keys as the stack file has them.
 
     """
     password = f"{settings.NAMESPACE}:{settings.PASSWORD}"
     mistakes = [
-        wire.Mistake(
+        codec.Mistake(
             key.partition(":")[2], "is a secret, and would stand in plain in LXD's config."
         )
         for key in secrets
@@ -70,26 +70,26 @@ def parse(
     ]
     plain = {key: text for key, text in config.items() if key not in secrets and key != password}
     if problem := _password_problem(config.get(password, ""), secret=password in secrets):
-        mistakes.append(wire.Mistake(settings.PASSWORD, problem))
+        mistakes.append(codec.Mistake(settings.PASSWORD, problem))
     given = settings.load(settings.Settings, plain, mistakes)
     lab = _resolve(given, f"{project}/{stack}", stack, post_install=bool(config.get(password)))
     if lab.post_install:
         mistakes += [
-            wire.Mistake(f"servers[{place}].domain", f"{wire.show(item.domain)} {problem}")
+            codec.Mistake(f"servers[{place}].domain", f"{codec.show(item.domain)} {problem}")
             for place, item in enumerate(lab.servers)
-            if not rules.domain(item.domain)
+            if not validators.domain(item.domain)
             and (problem := postinstall.domain_problem(item.domain))
         ]
     noted = {mistake.key for mistake in mistakes}
-    follows = not (rules.domain(given.domain) or _student_problem(lab.student))
+    follows = not (validators.domain(given.domain) or _student_problem(lab.student))
     # What has its default only because it was wrong is not told twice.
     checked = [*_check_lab(given, lab), *server.mistakes(given, lab.servers, follows=follows)]
     mistakes += [mistake for mistake in checked if mistake.key not in noted]
     if mistakes:
         mistakes.sort(key=lambda mistake: mistake.key)
         prefix = settings.NAMESPACE
-        named = [wire.Mistake(f"{prefix}:{item.key}", item.reason) for item in mistakes]
-        raise wire.Mistakes(named)
+        named = [codec.Mistake(f"{prefix}:{item.key}", item.reason) for item in mistakes]
+        raise codec.Mistakes(named)
     return lab
 
 
@@ -112,7 +112,7 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         pool=given.pool,
         quota=quota.config(given.quota),
         default=given.default,
-        login=given.login or rules.login_of(student),
+        login=given.login or validators.login_of(student),
         post_install=post_install,
         adopt=given.adopt,
         tunnel=tunnel.meant(given.tunnel),
@@ -120,13 +120,13 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
     )
 
 
-def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
+def _check_lab(given: settings.Settings, lab: LabSpec) -> list[codec.Mistake]:
     names = [asked.name for asked in given.servers]
     checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, rules.lab_id(given.id)),
+        ("id", given.id, validators.lab_id(given.id)),
         ("host", url.without_password(given.host), url.problem(given.host)),
         ("student", lab.student, _student_problem(lab.student)),
-        ("domain", given.domain, rules.domain(given.domain)),
+        ("domain", given.domain, validators.domain(given.domain)),
     ]
     if given.workstation != "none":
         shown = url.without_password(given.workstation)
@@ -143,20 +143,20 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
         problem = f"{wrong}. {limits}, and no other student's on the host."
         checks.append(("number", given.number, problem))
     if given.address:
-        checks.append(("address", given.address, rules.ipv4(given.address)))
+        checks.append(("address", given.address, validators.ipv4(given.address)))
     if given.interface:
-        checks.append(("interface", given.interface, rules.interface(given.interface)))
+        checks.append(("interface", given.interface, validators.interface(given.interface)))
     if not 1 <= len(given.servers) <= allocation.MAX_SERVERS:
         problem = f"servers. 1 to {allocation.MAX_SERVERS}."
         checks.append(("servers", len(given.servers), problem))
     if given.login:
-        checks.append(("login", given.login, rules.login(given.login)))
+        checks.append(("login", given.login, validators.login(given.login)))
     if given.default and given.default not in names:
         problem = f"is not one of the servers: {', '.join(names)}."
         checks.append(("default", given.default, problem))
     if given.disk:
         checks.append(("disk", given.disk, values.problem_of_size(given.disk)))
-    checks.append(("pool", given.pool, rules.name(given.pool)))
+    checks.append(("pool", given.pool, validators.name(given.pool)))
     checks += quota.problems(given.quota, lab.servers)
     checks += tunnel.problems(given.tunnel, names)
     checks += [
@@ -165,13 +165,13 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[wire.Mistake]:
         for key, value in getattr(given, group).items()
         if (problem := server.setting_problem(group, key, value))
     ]
-    return wire.collect(checks)
+    return codec.collect(checks)
 
 
 def _student_problem(student: str) -> str:
-    if len(student) > MAX_STUDENT and not rules.name(student[:MAX_STUDENT]):
+    if len(student) > MAX_STUDENT and not validators.name(student[:MAX_STUDENT]):
         return f"has {len(student)} characters, at most {MAX_STUDENT}."
-    return rules.name(student)
+    return validators.name(student)
 
 
 def _password_problem(value: str, *, secret: bool) -> str:

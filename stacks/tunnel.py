@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from providers import rules
-from providers.hosts import url
+from core import validators
+from hosts import url
 from stacks import settings
 
 # What a relay listens on where nothing is said, and where that leads.
@@ -47,8 +47,8 @@ def problems(
     listens = [forward.listen for forward in given.forwards]
     for place, forward in enumerate(given.forwards):
         where = f"tunnel.forwards[{place}]"
-        yield f"{where}.listen", forward.listen, rules.port(forward.listen)
-        yield f"{where}.port", forward.port, rules.port(forward.port)
+        yield f"{where}.listen", forward.listen, validators.port(forward.listen)
+        yield f"{where}.port", forward.port, validators.port(forward.port)
         if listens.index(forward.listen) != place:
             yield f"{where}.listen", forward.listen, "is another forward's already."
         if forward.server and forward.server not in servers:

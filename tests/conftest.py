@@ -8,7 +8,7 @@ import pytest
 
 from cli import environment
 from cli import sandbox as commands
-from providers.hosts import gateway
+from hosts import gateway
 from sandbox import layout
 
 

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from providers.hosts import url
+from hosts import url
 from stacks.spec import LabSpec
 
 HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
-from providers.haproxy import maps
 from providers.nat import model as nat
+from remote import maps
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from providers import templates
+from core import templates
 from stacks.spec import LabSpec
 
 NAT, HTTP, HTTPS = "UFW / NAT", "HAProxy by Host", "HAProxy by SNI"

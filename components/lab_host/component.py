@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pulumi
 from pulumi_command import local, remote
 
+from checks.lab_host import HostPreflightSpec
 from components.lab_host import scripts
-from providers.host_preflight.model import HostPreflightSpec
+from hosts import ssh_settings
 from providers.host_preflight.resource import HostPreflight
-from providers.hosts import connection
 from stacks.lab_host import LabHostSpec
 
 # What the names of its resources begin with.
@@ -30,7 +30,7 @@ class LabHost(pulumi.ComponentResource):
     def __init__(
         self,
         spec: LabHostSpec,
-        reached: connection.Connection | None,
+        reached: ssh_settings.Connection | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Register the steps.
@@ -75,7 +75,7 @@ def _called(name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOp
     return pulumi.ResourceOptions.merge(opts, older)
 
 
-def _there(name: str, spec: LabHostSpec, reached: connection.Connection) -> Register:
+def _there(name: str, spec: LabHostSpec, reached: ssh_settings.Connection) -> Register:
     def register(step: scripts.Script, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         return remote.Command(
             f"{name}-{step.name}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 
-from providers import templates
+from core import templates
 from stacks.lab_host import LabHostSpec
 
 # In the order of the sheet; the disk only where there is a second one.

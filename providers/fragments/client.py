@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Protocol
 
-from providers import errors, wire
+from core import codec, errors
+from hosts import gateway
 from providers.fragments.fragment import Fragment
-from providers.hosts import gateway
-
-NEEDS = (
-    "providers.hosts.plain_http",
-    "providers.identity",
-    *(f"providers.fragments.{name}" for name in ("document", "system", "area", "index", "store")),
-)
 
 
 class Send(Protocol):
@@ -29,7 +23,7 @@ class Client:
     Args:
         where: The host, as messages name it.
         folder: Where the area's store is on the host.
-        area: The dotted name of the area's class.
+        area: The area, one of `remote.transaction.TARGETS`.
         frame: What surrounds the fragments.
         send: How a request gets there.
 
@@ -46,11 +40,11 @@ class Client:
         """Put a fragment, with whatever else waits; return what is to be told."""
         return list(self._ask({"op": "put", "fragment": fragment.as_json()})["notes"])
 
-    def remove(self, spec: wire.Spec) -> list[str]:
+    def remove(self, spec: codec.Spec) -> list[str]:
         """Remove the fragment of a spec; one that is gone already is well."""
         return list(self._ask({"op": "remove", **_whose(spec)})["notes"])
 
-    def read(self, spec: wire.Spec) -> tuple[dict[str, Any], str] | None:
+    def read(self, spec: codec.Spec) -> tuple[dict[str, Any], str] | None:
         """Return a spec's fragment as it stands on the host and its drift; None when it is gone."""
         answer = self._ask({"op": "read", **_whose(spec)})
         if answer["fragment"] is None:
@@ -66,31 +60,21 @@ class Client:
         )
 
 
-def _whose(spec: wire.Spec) -> dict[str, str]:
+def _whose(spec: codec.Spec) -> dict[str, str]:
     return {"id": spec.id, "owner": spec.owner, "lab": spec.lab}
 
 
-def over(
-    host: gateway.Host,
-    name: str,
-    area: str,
-    frame: Mapping[str, Any],
-    needs: Sequence[str] = (),
-) -> Client:
+def over(host: gateway.Host, area: str, frame: Mapping[str, Any]) -> Client:
     """Return the client of an area on a host.
 
     Args:
         host: The host.
-        name: The area's folder in the store.
-        area: The dotted name of the area's class.
+        area: The area, which is its folder in the store too.
         frame: What surrounds the fragments.
-        needs: Modules of ours that the area's module imports beside those of this package.
 
     """
-    sent = (*NEEDS, *needs, area.rpartition(".")[0])
 
     def send(request: Mapping[str, Any]) -> dict[str, Any]:
-        answer = host.call("providers.fragments.transaction", request, needs=sent)
-        return dict(answer)
+        return dict(host.call("remote.transaction", request))
 
-    return Client(host.url, f"{host.store}/{name}", area, frame, send)
+    return Client(host.url, f"{host.store}/{area}", area, frame, send)

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from providers import base, wire
+from core import codec
+from providers import base
 from providers.fragments import client
 from providers.fragments.fragment import Fragment
 
-S = TypeVar("S", bound=wire.Spec)
+S = TypeVar("S", bound=codec.Spec)
 
 
 class FragmentDriver(Generic[S]):
@@ -44,12 +45,12 @@ class FragmentDriver(Generic[S]):
         known = {field.name for field in dataclasses.fields(self._kind)}
         # An older Grappe wrote fields that are no more; that the rest differs is told below.
         written = {
-            key: value for key, value in wire.clean(fragment["spec"]).items() if key in known
+            key: value for key, value in codec.clean(fragment["spec"]).items() if key in known
         }
         try:
             # The same host may be known under another URL to whoever wrote it.
-            actual = wire.decode(self._kind, {**written, "host": spec.host})
-        except wire.Mistakes as mistakes:
+            actual = codec.decode(self._kind, {**written, "host": spec.host})
+        except codec.Mistakes as mistakes:
             return base.Reading(spec, drift=f"its fragment was changed by hand: {mistakes}")
         if not drift and actual == spec and not _same(fragment, self._render(spec).as_json()):
             drift = "its fragment was changed by hand, or is an older Grappe's"

@@ -12,10 +12,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from providers.fragments import store as stores
-from providers.fragments import transaction
-from providers.fragments.area import Area
-from providers.fragments.system import Result, System
+from remote import store as stores
+from remote import transaction
+from remote.system import Result, System
+from remote.target import Area
 
 OK = Result(0, "", "")
 FAILED = Result(1, "", "")

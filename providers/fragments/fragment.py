@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from providers.fragments import document
+from remote import managed_block
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Fragment:
     keys: tuple[str, ...]
     spec: Mapping[str, Any]
     parts: Mapping[str, Any]
-    format: int = document.FORMAT
+    format: int = managed_block.FORMAT
 
     def as_json(self) -> dict[str, Any]:
         """Return the fragment as it stands in its file."""

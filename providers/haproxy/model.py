@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from providers import rules, templates, wire
+from core import codec, templates, validators
 from providers.fragments.fragment import Fragment
-from providers.haproxy import maps
+from remote import maps
 
 # Seconds an old worker may live on with a connection that stays open.
 HARD_STOP_SECONDS = 3600
@@ -32,7 +32,7 @@ PAGES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BackendSpec(wire.Spec):
+class BackendSpec(codec.Spec):
     """A backend: one server behind the host's shared frontends.
 
     Attributes:
@@ -51,22 +51,22 @@ class BackendSpec(wire.Spec):
     default: bool = False
     adopts: tuple[str, ...] = ()
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         states = (maps.UP, maps.STOPPED, maps.INSTALLING)
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, rules.name(self.name.removesuffix(PAGE))),
-            ("address", self.address, rules.ipv4(self.address)),
+            ("name", self.name, validators.name(self.name.removesuffix(PAGE))),
+            ("address", self.address, validators.ipv4(self.address)),
             ("state", self.state, "" if self.state in states else f"is not one of {states}."),
         ]
         if not self.domains:
             checks.append(("domains", [], "is empty. At least one domain."))
         for place, domain in enumerate(self.domains):
-            problem = rules.domain(domain)
+            problem = validators.domain(domain)
             if not problem and domain != domain.lower():
                 problem = f'has capitals: "{domain.lower()}"?'
             checks.append((f"domains[{place}]", domain, problem))
-        return wire.collect(checks)
+        return codec.collect(checks)
 
 
 def fragment(spec: BackendSpec) -> Fragment:
@@ -80,7 +80,7 @@ def fragment(spec: BackendSpec) -> Fragment:
         owner=spec.owner,
         lab=spec.lab,
         keys=tuple(keys),
-        spec=wire.encode(spec),
+        spec=codec.encode(spec),
         parts={
             "domains": list(spec.domains),
             "state": spec.state,

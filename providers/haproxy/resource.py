@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
 from providers.haproxy import model
-from providers.hosts import gateway
-
-AREA = "providers.haproxy.area.HaproxyArea"
-NEEDS = ("providers.haproxy.by_hand", "providers.haproxy.maps")
 
 
 class BackendProvider(base.Provider[model.BackendSpec]):
@@ -19,7 +16,7 @@ class BackendProvider(base.Provider[model.BackendSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "haproxy", AREA, model.frame(), NEEDS)
+        store = client.over(host, "haproxy", model.frame())
         return driver.FragmentDriver(store, model.BackendSpec, model.fragment)
 
 

@@ -6,41 +6,36 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from providers import base, errors, wire
-from providers.host_preflight import model
-from providers.hosts import gateway
+from checks import lab_host
+from core import codec, errors
+from hosts import gateway
+from providers import base
 from providers.preflight.resource import LookingDriver
 
-NEEDS = (
-    "providers.fragments.document",
-    "providers.hosts.plain_http",
-    "providers.preflight.survey",
-)
 
-
-class HostPreflightProvider(base.Provider[model.HostPreflightSpec]):
+class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
     """Provider of preflights of lab hosts."""
 
-    spec = model.HostPreflightSpec
+    spec = lab_host.HostPreflightSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.HostPreflightSpec]:
+    def driver(self, host: gateway.Host) -> base.Driver[lab_host.HostPreflightSpec]:
         """Return the driver, which needs no host."""
         del host
         return LookingDriver()
 
     def examine(
-        self, spec: model.HostPreflightSpec, _was: Mapping[str, Any]
-    ) -> tuple[model.HostPreflightSpec, list[wire.Mistake]]:
+        self, spec: lab_host.HostPreflightSpec, _was: Mapping[str, Any]
+    ) -> tuple[lab_host.HostPreflightSpec, list[codec.Mistake]]:
         """Look at the server; what the lab can go on with is a warning."""
         try:
             host = gateway.connect(spec.host)
-            facts = host.call("providers.host_preflight.survey", {}, needs=NEEDS)
+            facts = host.call("remote.surveys.lab_host", {})
         except errors.HostError as error:
-            return spec, [wire.Mistake("grappe:host", str(error))]
-        for text in model.warnings(spec, facts):
+            return spec, [codec.Mistake("grappe:host", str(error))]
+        for text in lab_host.warnings(spec, facts):
             sys.stdout.write(errors.escape(f"warning: {spec.host}: {text}") + "\n")
             sys.stdout.flush()
-        return spec, model.judge(spec, facts)
+        return spec, lab_host.judge(spec, facts)
 
 
 class HostPreflight(base.Resource, module="preflight", name="HostPreflight"):

@@ -6,12 +6,12 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from providers import rules, wire
+from core import codec, validators
 from providers.fragments.fragment import Fragment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EntrySpec(wire.Spec):
+class EntrySpec(codec.Spec):
     """A line of a hosts file.
 
     Attributes:
@@ -22,17 +22,17 @@ class EntrySpec(wire.Spec):
     address: str
     domains: tuple[str, ...]
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         found = [
-            wire.Mistake(f"domains[{place}]", f"{wire.show(domain)} {problem}")
+            codec.Mistake(f"domains[{place}]", f"{codec.show(domain)} {problem}")
             for place, domain in enumerate(self.domains)
-            if (problem := rules.domain(domain))
+            if (problem := validators.domain(domain))
         ]
-        if problem := rules.ipv4(self.address):
-            found.append(wire.Mistake("address", f"{wire.show(self.address)} {problem}"))
+        if problem := validators.ipv4(self.address):
+            found.append(codec.Mistake("address", f"{codec.show(self.address)} {problem}"))
         if not self.domains:
-            found.append(wire.Mistake("domains", "is empty. At least one domain."))
+            found.append(codec.Mistake("domains", "is empty. At least one domain."))
         return found
 
 
@@ -43,7 +43,7 @@ def fragment(spec: EntrySpec) -> Fragment:
         owner=spec.owner,
         lab=spec.lab,
         keys=tuple(f"hosts entry {domain}" for domain in spec.domains),
-        spec=wire.encode(spec),
+        spec=codec.encode(spec),
         parts={"line": f"{spec.address}\t{' '.join(spec.domains)}\t# {spec.id}"},
     )
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.hosts_file import model
-
-AREA = "providers.hosts_file.area.HostsArea"
 
 
 class EntryProvider(base.Provider[model.EntrySpec]):
@@ -21,7 +19,7 @@ class EntryProvider(base.Provider[model.EntrySpec]):
 
         if not host.may_be_root:
             return printed.PrintedDriver(host)
-        store = client.over(host, "hosts", AREA, model.frame(host.etc_hosts))
+        store = client.over(host, "hosts", model.frame(host.etc_hosts))
         return driver.FragmentDriver(store, model.EntrySpec, model.fragment)
 
 

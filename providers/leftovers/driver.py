@@ -7,9 +7,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from providers import base, wire
+from core import codec
+from hosts import gateway
+from providers import base
 from providers.haproxy.resource import BackendProvider
-from providers.hosts import gateway
 from providers.hosts_file.resource import EntryProvider
 from providers.lxd import daemon
 from providers.lxd import leftovers as lxd
@@ -17,7 +18,6 @@ from providers.nat.resource import RuleProvider
 from providers.relay.resource import DoorProvider
 from providers.tunnel import host as tunnels
 
-NEEDS = ("providers.identity",)
 # How a person calls what stands in an area of shared files.
 WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "door"}
 PROVIDERS: dict[str, type[base.Provider[Any]]] = {
@@ -70,14 +70,14 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
 def remove(left: Leftover, owner: str, lab: str) -> None:
     """Remove one thing of a lab; what is another lab's by now is left alone."""
     host = gateway.connect(left.url)
-    spec = wire.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
+    spec = codec.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
     if left.thing is not None:
         lxd.remove(daemon.on(host), left.thing)
     elif left.area:
         PROVIDERS[left.area]().driver(host).delete(spec)
     else:
         for operation in ("lower_tunnel", "remove_key"):
-            tunnels.on(host).ask(operation, name=left.name, whose=wire.marks(spec))
+            tunnels.on(host).ask(operation, name=left.name, whose=codec.marks(spec))
 
 
 def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]:
@@ -112,7 +112,7 @@ def _on(url: str, owner: str, lab: str) -> list[Leftover]:
 
 def _listed(host: gateway.Host, owner: str, lab: str) -> Iterator[Leftover]:
     request = {"store": host.store, "owner": owner, "lab": lab}
-    found = host.call("providers.leftovers.survey", request, needs=NEEDS)
+    found = host.call("remote.surveys.leftovers", request)
     for name in found["tunnels"]:
         yield Leftover(host.url, "tunnel", name)
     for item in found["fragments"]:

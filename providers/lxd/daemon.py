@@ -14,9 +14,9 @@ import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from providers import errors
-from providers.hosts import gateway
-from providers.lxd import power_cut
+from core import errors
+from hosts import gateway
+from remote import power_cut
 
 # Where Debian's package, the snap and Incus keep their sockets.
 SOCKETS = (

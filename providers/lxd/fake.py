@@ -20,8 +20,8 @@ import weakref
 from collections.abc import Mapping
 from typing import Any
 
-from providers import errors
-from providers.hosts import command
+from core import errors
+from hosts import command
 from providers.lxd import daemon
 
 Json = dict[str, Any]

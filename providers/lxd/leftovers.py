@@ -11,9 +11,10 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from providers import errors, identity, wire
+from core import codec, errors
 from providers.lxd import daemon
 from providers.lxd.image import aliases
+from remote import identity
 
 # In the order in which they may go.
 REMOVE_SECONDS = 20.0
@@ -39,7 +40,7 @@ class Thing:
 
 def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
     """Return everything of a lab in LXD, in the order in which it may go."""
-    whose = wire.Spec(host="", owner=owner, name="", lab=lab)
+    whose = codec.Spec(host="", owner=owner, name="", lab=lab)
     found: list[Thing] = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
         asked = {
@@ -60,7 +61,7 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
     return sorted(found, key=lambda thing: (KINDS.index(thing.kind), thing))
 
 
-def inside(lxd: daemon.Daemon, project: str, whose: wire.Spec) -> Iterator[Thing]:
+def inside(lxd: daemon.Daemon, project: str, whose: codec.Spec) -> Iterator[Thing]:
     """Yield the containers and volumes of a lab in an LXD project."""
     for item in lxd.get("instances", project=project, recursion="1"):
         if _is(item["config"], whose):
@@ -72,7 +73,7 @@ def inside(lxd: daemon.Daemon, project: str, whose: wire.Spec) -> Iterator[Thing
                 yield Thing("volume", item["name"], project, f"{folder}/{item['name']}")
 
 
-def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: wire.Spec) -> list[str]:
+def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list[str]:
     """Remove the containers of a lab that use something of LXD's; return which they were."""
     removed = []
     for url in used.get("used_by") or ():
@@ -115,5 +116,5 @@ def _remove(lxd: daemon.Daemon, thing: Thing) -> None:
         lxd.change("DELETE", thing.path, project=thing.project)
 
 
-def _is(config: Mapping[str, Any], whose: wire.Spec) -> bool:
+def _is(config: Mapping[str, Any], whose: codec.Spec) -> bool:
     return identity.belongs(identity.held_in_config(config), whose.owner, whose.lab)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from providers import errors, identity, wire
+from core import codec, errors
+from remote import identity
 
-S = TypeVar("S", bound=wire.Spec)
+S = TypeVar("S", bound=codec.Spec)
 
 
-def demand(found: Mapping[str, Any], spec: wire.Spec, what: str) -> None:
+def demand(found: Mapping[str, Any], spec: codec.Spec, what: str) -> None:
     """Raise NotOursError unless the thing found carries the marks of the spec's lab."""
     held = identity.held_in_config(found.get("config", {}))
     if identity.belongs(held, spec.owner, spec.lab):
@@ -21,15 +22,15 @@ def demand(found: Mapping[str, Any], spec: wire.Spec, what: str) -> None:
     )  # fmt: skip
 
 
-def marks(spec: wire.Spec) -> dict[str, str]:
+def marks(spec: codec.Spec) -> dict[str, str]:
     """Return the marks of what a spec makes; one that is empty is left out."""
-    found = {identity.MARKS[field]: text for field, text in wire.marks(spec).items()}
+    found = {identity.MARKS[field]: text for field, text in codec.marks(spec).items()}
     return {mark: text for mark, text in found.items() if text}
 
 
 def marked(spec: S, config: Mapping[str, str]) -> S:
     """Return a spec with the marks that a thing's config really carries."""
-    return wire.marked(spec, identity.held_in_config(config))
+    return codec.marked(spec, identity.held_in_config(config))
 
 
 def identity_of(found: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ import dataclasses
 import secrets
 import time
 
-from providers import errors
+from core import errors
 from providers.lxd import daemon
 from providers.lxd.job import Hider, Job, Lines, Say, render
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from providers import rules, templates, wire
+from core import codec, templates, validators
 from providers.fragments.fragment import Fragment
-from providers.nat.chains import BRIDGES
+from remote.iptables import BRIDGES
 
 PROTOCOLS = ("tcp", "udp")
 # What HAProxy listens on, let through UFW with the rest.
@@ -16,7 +16,7 @@ WEB_PORTS = (80, 443)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RuleSpec(wire.Spec):
+class RuleSpec(codec.Spec):
     """A NAT rule, as the sheet writes it.
 
     Attributes:
@@ -41,29 +41,31 @@ class RuleSpec(wire.Spec):
     adopt: bool = False
     bridge: str = ""
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, rules.comment(self.name)),
-            ("port", self.port, rules.port(self.port)),
-            ("target_port", self.target_port, rules.port(self.target_port)),
-            ("comment", self.comment, rules.comment(self.comment)),
+            ("name", self.name, validators.comment(self.name)),
+            ("port", self.port, validators.port(self.port)),
+            ("target_port", self.target_port, validators.port(self.target_port)),
+            ("comment", self.comment, validators.comment(self.comment)),
         ]
         if not self.target_address:
             problem = "is empty. A rule without a target would lead to the lab host itself."
             checks.append(("target_address", "", problem))
         else:
-            checks.append(("target_address", self.target_address, rules.ipv4(self.target_address)))
+            checks.append(
+                ("target_address", self.target_address, validators.ipv4(self.target_address))
+            )
         if self.protocol not in PROTOCOLS:
             problem = f"is not a protocol: {' or '.join(PROTOCOLS)}."
             checks.append(("protocol", self.protocol, problem))
         if self.address:
-            checks.append(("address", self.address, rules.ipv4(self.address)))
+            checks.append(("address", self.address, validators.ipv4(self.address)))
         if self.bridge:
-            checks.append(("bridge", self.bridge, rules.interface(self.bridge)))
+            checks.append(("bridge", self.bridge, validators.interface(self.bridge)))
         if self.interface:
-            checks.append(("interface", self.interface, rules.interface(self.interface)))
-        return wire.collect(checks)
+            checks.append(("interface", self.interface, validators.interface(self.interface)))
+        return codec.collect(checks)
 
 
 def fragment(spec: RuleSpec) -> Fragment:
@@ -80,7 +82,7 @@ def fragment(spec: RuleSpec) -> Fragment:
         owner=spec.owner,
         lab=spec.lab,
         keys=(f"{spec.protocol}/{spec.port}",),
-        spec=wire.encode(spec),
+        spec=codec.encode(spec),
         parts={
             "rule": line,
             "target": f"{spec.target_address}:{spec.target_port}",

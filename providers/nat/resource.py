@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.nat import model
-
-AREA = "providers.nat.area.NatArea"
-NEEDS = ("providers.nat.by_hand", "providers.nat.chains")
 
 
 class RuleProvider(base.Provider[model.RuleSpec]):
@@ -19,7 +16,7 @@ class RuleProvider(base.Provider[model.RuleSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "nat", AREA, model.frame(), NEEDS)
+        store = client.over(host, "nat", model.frame())
         return driver.FragmentDriver(store, model.RuleSpec, model.fragment)
 
 

@@ -9,18 +9,20 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from providers import base, errors, rules, run, wire
-from providers.hosts import gateway
+from checks import lab, losses
+from core import codec, errors, validators
+from hosts import gateway
+from providers import base, run
 from providers.lxd import daemon
-from providers.preflight import look, losses, model
+from providers.preflight import asking
 
 if TYPE_CHECKING:
     import pulumi
 
 
-S = TypeVar("S", bound=wire.Spec)
+S = TypeVar("S", bound=codec.Spec)
 # What a look has found out, as fields of the spec, and what is wrong.
-Examined = tuple[dict[str, Any], list[wire.Mistake]]
+Examined = tuple[dict[str, Any], list[codec.Mistake]]
 
 # The best host key first.
 HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
@@ -29,7 +31,7 @@ HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>
 class LookingDriver:
     """What only looks, and leaves nothing on the host."""
 
-    def create(self, spec: wire.Spec) -> base.Outputs:
+    def create(self, spec: codec.Spec) -> base.Outputs:
         """Do nothing: the check has looked."""
         del spec
         return {}
@@ -38,19 +40,19 @@ class LookingDriver:
         """Return the spec; what drifts is read by the resource it belongs to."""
         return base.Reading(spec)
 
-    def update(self, old: wire.Spec, new: wire.Spec) -> base.Outputs:
+    def update(self, old: codec.Spec, new: codec.Spec) -> base.Outputs:
         """Do nothing."""
         del old
         return self.create(new)
 
-    def delete(self, spec: wire.Spec) -> None:
+    def delete(self, spec: codec.Spec) -> None:
         """Do nothing."""
 
 
 class PreflightDriver(LookingDriver):
     """The preflight of a lab, whose delete is the last of all."""
 
-    def sweep(self, spec: model.PreflightSpec) -> list[str]:
+    def sweep(self, spec: lab.PreflightSpec) -> list[str]:
         """Remove whatever of the lab is left; of all its resources, this is the last to go."""
         from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
 
@@ -58,19 +60,19 @@ class PreflightDriver(LookingDriver):
         return driver.sweep(urls, spec.host, spec.owner, spec.lab)
 
 
-class PreflightProvider(base.Provider[model.PreflightSpec]):
+class PreflightProvider(base.Provider[lab.PreflightSpec]):
     """Provider of preflights."""
 
-    spec = model.PreflightSpec
+    spec = lab.PreflightSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.PreflightSpec]:
+    def driver(self, host: gateway.Host) -> base.Driver[lab.PreflightSpec]:
         """Return the driver, which needs no host."""
         del host
         return PreflightDriver()
 
     def examine(
-        self, spec: model.PreflightSpec, was: Mapping[str, Any]
-    ) -> tuple[model.PreflightSpec, list[wire.Mistake]]:
+        self, spec: lab.PreflightSpec, was: Mapping[str, Any]
+    ) -> tuple[lab.PreflightSpec, list[codec.Mistake]]:
         """Look at the host; learn from it the address that students dial."""
         # While the hosts are reached and looked at.
         daemon.reach(spec.host)
@@ -83,40 +85,40 @@ class PreflightProvider(base.Provider[model.PreflightSpec]):
         return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
 
 
-def _examine_host(spec: model.PreflightSpec, was: Mapping[str, Any]) -> Examined:
+def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
     try:
         host = gateway.connect(spec.host)
     except errors.HostError as error:
-        return {}, [wire.Mistake("grappe:host", str(error))]
-    facts, mistakes = look.lasting(
-        lambda: look.at(host, [url for _step, url in spec.needs], [spec.project]),
-        lambda facts: model.judge(spec, facts),
+        return {}, [codec.Mistake("grappe:host", str(error))]
+    facts, mistakes = asking.lasting(
+        lambda: asking.at(host, [url for _step, url in spec.needs], [spec.project]),
+        lambda facts: lab.judge(spec, facts),
     )
     try:
         # LXD answers on the host; whether it does by the way that all else goes, this says.
         daemon.on(host).get("")
     except errors.GrappeError as error:
         if not mistakes:
-            mistakes.append(wire.Mistake("grappe:host", str(error)))
-    for note in model.notes(spec, facts):
+            mistakes.append(codec.Mistake("grappe:host", str(error)))
+    for note in lab.notes(spec, facts):
         sys.stdout.write(errors.escape(f"note: {note}\n"))
     if was.get("lab") and was["lab"] != spec.lab:
-        reason = f"{wire.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
-        mistakes.append(wire.Mistake("grappe:id", reason))
-    if spec.login and not was and (problem := rules.new_login(spec.login)):
-        mistakes.append(wire.Mistake("grappe:login", f"{wire.show(spec.login)} {problem}"))
+        reason = f"{codec.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
+        mistakes.append(codec.Mistake("grappe:id", reason))
+    if spec.login and not was and (problem := validators.new_login(spec.login)):
+        mistakes.append(codec.Mistake("grappe:login", f"{codec.show(spec.login)} {problem}"))
     if not mistakes:
         mistakes = _losses(spec, was, facts, host)
     address = spec.address or host.address
     if not address:
         reason = f"is not set, and {spec.host} was reached at no IPv4 address."
-        mistakes.append(wire.Mistake("grappe:address", f"{reason} Which do students dial?"))
+        mistakes.append(codec.Mistake("grappe:address", f"{reason} Which do students dial?"))
     return {"address": address}, mistakes
 
 
 def _losses(
-    spec: model.PreflightSpec, was: Mapping[str, Any], facts: Mapping[str, Any], host: gateway.Host
-) -> list[wire.Mistake]:
+    spec: lab.PreflightSpec, was: Mapping[str, Any], facts: Mapping[str, Any], host: gateway.Host
+) -> list[codec.Mistake]:
     """Refuse, or only tell, what would go that is in servers; who runs us says which."""
     found = losses.of(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
@@ -130,7 +132,7 @@ def _losses(
     sys.stdout.flush()
     if not stopped:
         return []
-    return [wire.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
+    return [codec.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
 
 
 def _is_same(host: gateway.Host, url: str) -> bool:
@@ -143,21 +145,21 @@ def _is_same(host: gateway.Host, url: str) -> bool:
         return False
 
 
-def _examine_relay(spec: model.PreflightSpec) -> Examined:
+def _examine_relay(spec: lab.PreflightSpec) -> Examined:
     """Look at the relay; learn from it where it is and its host key, over a checked connection."""
     try:
         relay = gateway.connect(spec.relay)
         keys = relay.run(["sh", "-c", HOST_KEYS])
     except errors.HostError as error:
-        return {}, [wire.Mistake("grappe:tunnel.relay", str(error))]
-    _facts, mistakes = look.lasting(
-        lambda: look.at(relay), lambda facts: list(model.judge_relay(spec, facts))
+        return {}, [codec.Mistake("grappe:tunnel.relay", str(error))]
+    _facts, mistakes = asking.lasting(
+        lambda: asking.at(relay), lambda facts: list(lab.judge_relay(spec, facts))
     )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:
         reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."
-        mistakes.append(wire.Mistake("grappe:tunnel.relay", reason))
-    port = relay.where.port or model.PreflightSpec.relay_port
+        mistakes.append(codec.Mistake("grappe:tunnel.relay", reason))
+    port = relay.where.port or lab.PreflightSpec.relay_port
     return {"relay_address": relay.address, "relay_port": port, "relay_key": key}, mistakes
 
 

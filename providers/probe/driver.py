@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from providers import base, errors, wire
+from core import codec, errors
+from providers import base
 from providers.probe import model
 
 
@@ -58,4 +59,4 @@ class ProbeDriver:
 
 def request(spec: model.ProbeSpec, seconds: int) -> dict[str, object]:
     """Return what `look.main` takes."""
-    return {"address": spec.address, "checks": wire.encode(spec.checks), "seconds": seconds}
+    return {"address": spec.address, "checks": codec.encode(spec.checks), "seconds": seconds}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 
 KINDS = ("tcp", "ssh", "http", "https")
 
@@ -29,7 +29,7 @@ class Check:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProbeSpec(wire.Spec):
+class ProbeSpec(codec.Spec):
     """Checks of one server, made from the workstation; `host` is the workstation.
 
     Attributes:
@@ -44,15 +44,17 @@ class ProbeSpec(wire.Spec):
     checks: tuple[Check, ...]
     seconds: int = 30
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
-        found: list[tuple[str, Any, str]] = [("address", self.address, rules.ipv4(self.address))]
+        found: list[tuple[str, Any, str]] = [
+            ("address", self.address, validators.ipv4(self.address))
+        ]
         for place, check in enumerate(self.checks):
             where = f"checks[{place}]"
-            found.append((f"{where}.port", check.port, rules.port(check.port)))
+            found.append((f"{where}.port", check.port, validators.port(check.port)))
             if check.kind not in KINDS:
                 problem = f"is not a kind: {', '.join(KINDS)}."
                 found.append((f"{where}.kind", check.kind, problem))
             if check.kind in {"http", "https"}:
-                found.append((f"{where}.domain", check.domain, rules.domain(check.domain)))
-        return wire.collect(found)
+                found.append((f"{where}.domain", check.domain, validators.domain(check.domain)))
+        return codec.collect(found)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.probe import model
 
 
@@ -18,7 +18,7 @@ class ProbeProvider(base.Provider[model.ProbeSpec]):
 
         def look(spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
             answer = host.call(
-                "providers.hosts.look",
+                "remote.reachability",
                 driver.request(spec, seconds),
                 timeout=seconds + 60,
                 root=False,

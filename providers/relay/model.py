@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 from providers.fragments.fragment import Fragment
 
 # The user of the relay that holds tunnels, and may do nothing else.
@@ -16,7 +16,7 @@ _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+=*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DoorSpec(wire.Spec):
+class DoorSpec(codec.Spec):
     """What one tunnel may do on the relay; `host` is the relay.
 
     Attributes:
@@ -29,17 +29,18 @@ class DoorSpec(wire.Spec):
     public_key: str
     listens: tuple[int, ...]
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
-        checks: list[tuple[str, Any, str]] = [("name", self.name, rules.name(self.name))]
+        checks: list[tuple[str, Any, str]] = [("name", self.name, validators.name(self.name))]
         if not _KEY.fullmatch(self.public_key):
             checks.append(("public_key", self.public_key, "is not a public key: type and key."))
         if not self.listens:
             checks.append(("listens", "", "is empty. At least one port."))
         checks += [
-            (f"listens[{place}]", port, rules.port(port)) for place, port in enumerate(self.listens)
+            (f"listens[{place}]", port, validators.port(port))
+            for place, port in enumerate(self.listens)
         ]
-        return wire.collect(checks)
+        return codec.collect(checks)
 
 
 def key(port: int) -> str:
@@ -55,7 +56,7 @@ def fragment(spec: DoorSpec) -> Fragment:
         owner=spec.owner,
         lab=spec.lab,
         keys=tuple(key(port) for port in spec.listens),
-        spec=wire.encode(spec),
+        spec=codec.encode(spec),
         parts={"line": f"restrict,port-forwarding,{allowed} {spec.public_key} {spec.id}"},
     )
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.relay import model
-
-AREA = "providers.relay.area.RelayArea"
 
 
 class DoorProvider(base.Provider[model.DoorSpec]):
@@ -18,7 +16,7 @@ class DoorProvider(base.Provider[model.DoorSpec]):
         """Return the driver for a relay."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "relay", AREA, model.frame())
+        store = client.over(host, "relay", model.frame())
         return driver.FragmentDriver(store, model.DoorSpec, model.fragment)
 
 

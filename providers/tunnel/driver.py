@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from providers import base, wire
+from core import codec
+from providers import base
 from providers.tunnel import host as hosts
 from providers.tunnel import model
 
@@ -23,7 +24,7 @@ class TunnelDriver:
         found = self._tunnels.ask("read_tunnel", **model.request(spec))
         if not found["there"]:
             return None
-        return base.Reading(wire.marked(spec, found), drift=found["drift"])
+        return base.Reading(codec.marked(spec, found), drift=found["drift"])
 
     def update(self, old: model.TunnelSpec, new: model.TunnelSpec) -> base.Outputs:
         """Raise it as it is meant now."""
@@ -32,4 +33,4 @@ class TunnelDriver:
 
     def delete(self, spec: model.TunnelSpec) -> None:
         """Lower it."""
-        self._tunnels.ask("lower_tunnel", name=spec.name, whose=wire.marks(spec))
+        self._tunnels.ask("lower_tunnel", name=spec.name, whose=codec.marks(spec))

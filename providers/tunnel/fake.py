@@ -6,9 +6,9 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from providers.fragments.system import Result, System
 from providers.tunnel import host as hosts
-from providers.tunnel import link
+from remote import tunnels
+from remote.system import Result, System
 
 OK, FAILED = Result(0, "", ""), Result(1, "", "")
 
@@ -80,5 +80,5 @@ class FakeTunnelHost:
 
     def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
         """Do an operation in this process."""
-        worked = link.Link(self.system, self.system.look)
-        return hosts.read("ssh://fake", link.serve(worked, {"operation": operation, **request}))
+        worked = tunnels.Link(self.system, self.system.look)
+        return hosts.read("ssh://fake", tunnels.serve(worked, {"operation": operation, **request}))

@@ -5,15 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from providers import errors
-from providers.hosts import gateway
+from core import errors
+from hosts import gateway
 
-NEEDS = (
-    "providers.identity",
-    "providers.hosts.plain_http",
-    "providers.fragments.system",
-    "providers.hosts.look",
-)
 # A tunnel may take as long as this to stand, on a relay that still holds the ports of an old one.
 STAND_SECONDS = 40
 
@@ -39,7 +33,7 @@ class RealTunnelHost:
     def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
         """Send a request, and read what became of it."""
         answer = self._host.call(
-            "providers.tunnel.link", {"operation": operation, **request}, needs=NEEDS,
+            "remote.tunnels", {"operation": operation, **request},
             timeout=STAND_SECONDS + 60,
         )  # fmt: skip
         return read(self._host.url, answer)

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
-from providers import rules, templates, wire
+from core import codec, templates, validators
 
 USER = "grappe-tunnel"
 HOME = "/var/lib/grappe-tunnel"
@@ -33,7 +33,7 @@ class Forward:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TunnelSpec(wire.Spec):
+class TunnelSpec(codec.Spec):
     """A reverse SSH tunnel from the lab host; `name` is the student.
 
     Attributes:
@@ -52,23 +52,23 @@ class TunnelSpec(wire.Spec):
     public_key: str = ""
     seconds: int = 40
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, rules.name(self.name)),
-            ("relay_address", self.relay_address, rules.ipv4(self.relay_address)),
-            ("relay_port", self.relay_port, rules.port(self.relay_port)),
+            ("name", self.name, validators.name(self.name)),
+            ("relay_address", self.relay_address, validators.ipv4(self.relay_address)),
+            ("relay_port", self.relay_port, validators.port(self.relay_port)),
         ]
         if not _HOST_KEY.fullmatch(self.relay_key):
             checks.append(("relay_key", self.relay_key, "is not a host key: type and key."))
         for place, forward in enumerate(self.forwards):
             where = f"forwards[{place}]"
             checks += [
-                (f"{where}.listen", forward.listen, rules.port(forward.listen)),
-                (f"{where}.address", forward.address, rules.ipv4(forward.address)),
-                (f"{where}.port", forward.port, rules.port(forward.port)),
+                (f"{where}.listen", forward.listen, validators.port(forward.listen)),
+                (f"{where}.address", forward.address, validators.ipv4(forward.address)),
+                (f"{where}.port", forward.port, validators.port(forward.port)),
             ]
-        return wire.collect(checks)
+        return codec.collect(checks)
 
 
 def request(spec: TunnelSpec) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def request(spec: TunnelSpec) -> dict[str, Any]:
     ]
     return {
         "name": spec.name,
-        "whose": wire.marks(spec),
+        "whose": codec.marks(spec),
         "unit": unit,
         "known_hosts": f"{known} {spec.relay_key}\n",
         "checks": {"address": spec.relay_address, "checks": checks},

@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from providers.hosts import gateway
+from hosts import gateway
 from providers.lxd import daemon, fake
-from providers.lxd.container import dial
-from providers.lxd.container.readiness import Dial
+from providers.lxd.container.readiness import Dial, dial_from
 from providers.lxd.network import driver as networks
 from providers.lxd.network import model as network_model
 from providers.lxd.project import driver as projects
@@ -93,7 +92,7 @@ def _real_world(host: gateway.Host) -> LxdWorld:
             driver.delete(rule)
 
     return LxdWorld(
-        host.url, daemon.on(host), dial.from_host(host), "standin", hung, open_bridges,
+        host.url, daemon.on(host), dial_from(host), "standin", hung, open_bridges,
         on_host=lambda script: host.run(["sh", "-euc", script]).stdout,
     )  # fmt: skip
 

@@ -10,18 +10,16 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from hosts import gateway
 from providers.fragments import client, driver, fake
-from providers.fragments.area import Area
-from providers.haproxy import area as haproxy_area
-from providers.haproxy import maps
 from providers.haproxy import model as haproxy
-from providers.haproxy import resource as haproxy_resource
-from providers.hosts import gateway
-from providers.hosts_file import area as hosts_area
 from providers.hosts_file import model as hosts_file
-from providers.nat import area as nat_area
 from providers.nat import model as nat
-from providers.nat import resource as nat_resource
+from remote import maps
+from remote.target import Area
+from remote.targets import haproxy as haproxy_area
+from remote.targets import hosts_file as hosts_area
+from remote.targets import nat as nat_area
 
 OWNER, STRANGER = "grappe/contract", "grappe/stranger"
 SOCKETS = ("/run/haproxy/grappe.sock", "/run/haproxy/admin.sock", "/run/haproxy-master.sock")
@@ -49,10 +47,8 @@ class Kind:
     changed: Mapping[str, Any]
     key: str
     area: type[Area]
-    dotted: str
     render: Callable[[Any], Any]
     frame: Callable[[], Mapping[str, Any]]
-    needs: tuple[str, ...] = ()
     lines: str = ""
 
     def make(self, host: str, name: str = "yuno1", owner: str = OWNER, **changes: Any) -> Any:
@@ -66,21 +62,20 @@ KINDS = {
         sample={"port": 62222, "target_address": "10.79.159.10", "target_port": 22,
                 "comment": "yuno1_ssh"},
         changed={"target_address": "10.79.159.20"}, key="tcp/62222",
-        area=nat_area.NatArea, dotted=nat_resource.AREA, render=nat.fragment, frame=nat.frame,
-        needs=nat_resource.NEEDS,
+        area=nat_area.NatArea, render=nat.fragment, frame=nat.frame,
     ),
     "haproxy": Kind(
         folder="haproxy", file="/etc/haproxy/haproxy.cfg", spec=haproxy.BackendSpec,
         sample={"domains": ("yuno1.contract.test",), "address": "10.79.159.10"},
         changed={"address": "10.79.159.20"}, key="domain yuno1.contract.test",
-        area=haproxy_area.HaproxyArea, dotted=haproxy_resource.AREA, render=haproxy.fragment,
-        frame=haproxy.frame, needs=haproxy_resource.NEEDS, lines=maps.ROUTES,
+        area=haproxy_area.HaproxyArea, render=haproxy.fragment,
+        frame=haproxy.frame, lines=maps.ROUTES,
     ),
     "hosts": Kind(
         folder="hosts", file="/etc/hosts", spec=hosts_file.EntrySpec,
         sample={"domains": ("yuno1.contract.test",), "address": "192.168.8.10"},
         changed={"address": "192.168.8.11"}, key="hosts entry yuno1.contract.test",
-        area=hosts_area.HostsArea, dotted="providers.hosts_file.area.HostsArea",
+        area=hosts_area.HostsArea,
         render=hosts_file.fragment, frame=lambda: hosts_file.frame("/etc/hosts"),
     ),
 }  # fmt: skip
@@ -102,7 +97,7 @@ class FakeWorld:
         """Return the driver of a kind."""
         folder = f"/var/lib/grappe/{kind.folder}"
         send = fake.sender(self.system, kind.area, folder, kind.frame())
-        store = client.Client(self.url, folder, kind.dotted, kind.frame(), send)
+        store = client.Client(self.url, folder, kind.folder, kind.frame(), send)
         return driver.FragmentDriver(store, kind.spec, kind.render)
 
     def read(self, path: str) -> str:
@@ -168,7 +163,7 @@ class RealWorld:
 
     def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
         """Return the driver of a kind."""
-        store = client.over(self._host, kind.folder, kind.dotted, kind.frame(), kind.needs)
+        store = client.over(self._host, kind.folder, kind.frame())
         return driver.FragmentDriver(store, kind.spec, kind.render)
 
     def read(self, path: str) -> str:

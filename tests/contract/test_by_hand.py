@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers import errors
-from providers.haproxy import by_hand as haproxy_by_hand
-from providers.nat import by_hand as nat_by_hand
+from core import errors
+from remote.unmanaged import haproxy as haproxy_by_hand
+from remote.unmanaged import nat as nat_by_hand
 from tests.contract import fragment_world
 from tests.contract.fragment_world import DATA, KINDS, FakeWorld, World
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from providers.fragments import store as stores
+from remote import store as stores
 from tests.contract.fragment_world import KINDS, FakeWorld
 
 NAMES = ("yuno1", "yuno2", "yuno3", "yuno4")
@@ -81,7 +81,7 @@ class Host(RuleBasedStateMachine):
             self._count(program)
         # A process that was cut off is a dead one.
         self.patch.setattr(stores, "_born", lambda pid: f"{POWER.lives}" if pid else "")
-        self.patch.setattr("providers.fragments.transaction.GATHER_SECONDS", 0)
+        self.patch.setattr("remote.transaction.GATHER_SECONDS", 0)
         self.original = self.world.read(self.kind.file)
         self.before = self._everything()
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers import errors
-from providers.fragments import document
-from providers.fragments import store as stores
-from providers.haproxy import area as haproxy_area
-from providers.haproxy import maps
+from core import errors
+from remote import managed_block, maps
+from remote import store as stores
+from remote.targets import haproxy as haproxy_area
 from tests.contract import fragment_world
 from tests.contract.fragment_world import KINDS, OWNER, STRANGER, Kind, World
 
@@ -264,7 +263,7 @@ class TestHaproxy:
     def test_what_haproxy_took_around_us_is_kept(self, world: World) -> None:
         """For the preflight, which asks of nothing else."""
         world.driver(self.kind).create(self.kind.make(world.url))
-        split = document.split(world.read(self.kind.file))
+        split = managed_block.split(world.read(self.kind.file))
         assert split.before + split.after == world.read(haproxy_area.LOADED)
 
     def test_one_default_server_of_a_host(self, world: World) -> None:

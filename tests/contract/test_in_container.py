@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from providers import errors
+from core import errors
 from providers.lxd import daemon, ownership
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from providers import errors
+from core import errors
 from providers.lxd import daemon
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from providers import errors, wire
-from providers.lxd import daemon, fake, power_cut
+from core import codec, errors
+from providers.lxd import daemon, fake
 from providers.lxd.image import aliases
 from providers.lxd.network import driver as networks
 from providers.lxd.volume import driver as volumes
 from providers.lxd.volume import model as volume_model
+from remote import power_cut
 from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdWorld
 from tests.contract.test_lxd import bridge, container_driver, server
 
@@ -110,7 +111,7 @@ class TestOnTheRealDaemon:
 def test_an_image_is_on_the_disk_before_it_has_its_name() -> None:
     lxd = fake.FakeLxd()
     fingerprint = lxd.add_image("standin")
-    spec = wire.Spec(host="ssh://fake", owner=OWNER, name="golden")
+    spec = codec.Spec(host="ssh://fake", owner=OWNER, name="golden")
     aliases.point(lxd, spec, fingerprint, "made")
     assert [["standin"]] == lxd.settled
     assert fingerprint == aliases.target(lxd, "golden")

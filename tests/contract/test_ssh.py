@@ -9,7 +9,7 @@ import tempfile
 
 import pytest
 
-from providers.hosts import command, gateway
+from hosts import command, gateway
 
 pytestmark = pytest.mark.sandbox
 

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from providers import errors
-from providers.hosts import gateway
-from providers.relay import area as relay_area
+from core import errors
+from hosts import gateway
 from providers.relay import model as relay
 from providers.relay import resource as relay_resource
 from providers.tunnel import driver, fake, host, model
 from providers.tunnel.key import driver as keys
 from providers.tunnel.key import model as key_model
+from remote.targets import relay as relay_area
 from sandbox import layout
 from tests.contract.fragment_world import FakeWorld, Kind, RealWorld
 
@@ -27,7 +27,7 @@ PORT = 18022
 DOOR = Kind(
     folder="relay", file=relay_area.KEYS, spec=relay.DoorSpec,
     sample={"public_key": KEY, "listens": (PORT,)}, changed={"listens": (PORT + 1,)},
-    key=relay.key(PORT), area=relay_area.RelayArea, dotted=relay_resource.AREA,
+    key=relay.key(PORT), area=relay_area.RelayArea,
     render=relay.fragment, frame=relay.frame,
 )  # fmt: skip
 

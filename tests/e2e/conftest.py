@@ -10,11 +10,11 @@ import testinfra
 import testinfra.host
 
 from cli import environment
-from providers.hosts import gateway
-from sandbox import desk as desks
+from hosts import gateway
 from sandbox import layout
+from sandbox import workstation as desks
 from sandbox.inventory import inventory
-from sandbox.trial import Trial as Project
+from sandbox.project_copy import Trial as Project
 
 __all__ = ["Project", "inventory"]
 

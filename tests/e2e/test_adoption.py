@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.hosts import gateway
+from hosts import gateway
 from tests.contract.fragment_world import DATA
 from tests.e2e.conftest import Desk, Project
 

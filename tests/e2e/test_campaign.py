@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from campaign import faults
-from providers.hosts import gateway
+from hosts import gateway
 from sandbox import layout
 from tests.e2e.conftest import Project, inventory
 

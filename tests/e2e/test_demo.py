@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import pytest
 
 from cli import environment
-from providers.hosts import command
-from sandbox import box as boxes
+from hosts import command
 from sandbox import layout, machine
-from sandbox.trial import Trial
+from sandbox import lifecycle as boxes
+from sandbox.project_copy import Trial
 
 pytestmark = pytest.mark.sandbox
 

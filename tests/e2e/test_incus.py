@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from cli import sandbox as commands
-from providers.hosts import gateway
-from sandbox import box as boxes
+from hosts import gateway
 from sandbox import layout
+from sandbox import lifecycle as boxes
 from tests.e2e.conftest import Desk, Project, inventory
 
 pytestmark = pytest.mark.sandbox

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from providers.hosts import command, gateway
-from sandbox.trial import UP
+from hosts import command, gateway
+from sandbox.project_copy import UP
 from tests.e2e.conftest import Desk, Project, inventory
 
 pytestmark = pytest.mark.sandbox

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import testinfra.host
 
-from providers.haproxy import maps
-from providers.hosts import gateway
+from hosts import gateway
+from remote import maps
 from sandbox import layout
 from tests.e2e.conftest import Desk, Project, inventory
 

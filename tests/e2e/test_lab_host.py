@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import pytest
 
+from checks.lab_host import HostPreflightSpec
 from cli import sandbox as commands
 from components.lab_host import scripts
 from engine import plugin
-from providers.host_preflight.model import HostPreflightSpec
+from hosts import gateway, ssh_settings, url
 from providers.host_preflight.resource import HostPreflightProvider
-from providers.hosts import connection, gateway, url
-from sandbox import box as boxes
 from sandbox import layout, machine
+from sandbox import lifecycle as boxes
 from stacks.lab_host import LabHostSpec
 from tests.e2e.conftest import Desk, Project
 
@@ -184,9 +184,9 @@ def test_the_host_stack_by_the_real_plugin(
 def test_the_connection_is_ssh_s_own(box: layout.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """ssh_config, keys and known_hosts count for pulumi-command too; a jump host is refused."""
     with pytest.raises(Exception, match="behind another host"):
-        connection.resolve(url.parse(box.host_url))
+        ssh_settings.resolve(url.parse(box.host_url))
     monkeypatch.setenv("GRAPPE_SSH_CONFIG", str(box.workstation_ssh_config))
-    found = connection.resolve(url.parse(box.host_url))
+    found = ssh_settings.resolve(url.parse(box.host_url))
     assert (layout.HOST_ADDRESS, 22, "root") == (found.host, found.port, found.user)
     assert found.host_key.startswith("ssh-ed25519 ")
     assert "PRIVATE KEY" in found.private_key

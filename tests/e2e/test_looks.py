@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers.hosts import command, gateway
+from hosts import command, gateway
 from sandbox import layout
 from tests.e2e.conftest import Project
 

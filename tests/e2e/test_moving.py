@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers.hosts import gateway
-from sandbox import box as boxes
+from hosts import gateway
 from sandbox import layout, machine
+from sandbox import lifecycle as boxes
 from tests.e2e.conftest import Desk, Project
 
 pytestmark = pytest.mark.sandbox

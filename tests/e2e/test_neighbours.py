@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 
-from providers.hosts import gateway
+from hosts import gateway
 from tests.e2e.conftest import Desk, Project, inventory
 
 pytestmark = pytest.mark.sandbox

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers.hosts import gateway
+from hosts import gateway
 from tests.e2e.conftest import Desk, Project
 
 pytestmark = pytest.mark.sandbox

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from providers.hosts import gateway
+from hosts import gateway
 from tests.e2e.conftest import Desk, Project, inventory
 
 pytestmark = pytest.mark.sandbox

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers.haproxy import maps
+from hosts import gateway
 from providers.haproxy.model import BackendSpec
 from providers.haproxy.resource import BackendProvider
-from providers.hosts import gateway
+from remote import maps
 from tests.contract.fragment_world import RealWorld
 from tests.e2e.conftest import Desk, Project
 
@@ -147,8 +147,7 @@ def test_the_counts_of_a_server_outlive_a_reload(
 
 def counts(host: gateway.Host) -> dict[str, int]:
     """Return what HAProxy counts of the first server."""
-    needs = ("providers.hosts.plain_http", "providers.fragments.system")
-    return dict(host.call("providers.haproxy.counts", {}, needs=needs)["10.64.21.10"])
+    return dict(host.call("remote.surveys.requests", {})["10.64.21.10"])
 
 
 def test_what_is_not_up_has_a_page(erin: Project, desk: Desk, lab_host: gateway.Host) -> None:

@@ -11,10 +11,10 @@ from typing import Self
 
 import pytest
 
-from providers.hosts import command, gateway
-from sandbox import desk as desks
+from hosts import command, gateway
 from sandbox import layout
-from sandbox.trial import UP
+from sandbox import workstation as desks
+from sandbox.project_copy import UP
 from tests.e2e.conftest import Desk, Project
 
 pytestmark = pytest.mark.sandbox

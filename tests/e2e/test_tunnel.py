@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers import errors
-from providers.hosts import command, gateway
+from core import errors
+from hosts import command, gateway
 from sandbox import layout
 from tests.e2e.conftest import Project, inventory
 

@@ -14,8 +14,8 @@ import yaml
 from cli import environment
 from components import program
 from engine import attached
-from providers import run
-from providers.hosts import fake, gateway
+from hosts import gateway
+from providers import fake, run
 from providers.lxd import daemon
 from providers.lxd.image import bootstrap
 

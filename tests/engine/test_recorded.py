@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from providers import fake
 from providers.fragments import fake as fragments
-from providers.hosts import fake
 from stacks import recipe
 from tests.engine.conftest import Engine, running
 

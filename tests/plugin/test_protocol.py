@@ -20,7 +20,7 @@ from google.protobuf import struct_pb2
 from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from providers import wire
+from core import codec
 from providers.golden_preflight.resource import GoldenPreflightProvider
 from providers.haproxy.resource import BackendProvider
 from providers.host_preflight.resource import HostPreflightProvider
@@ -157,7 +157,7 @@ def test_check_tells_all_mistakes_on_the_empty_property(plugin: Any) -> None:
 
 def test_a_value_that_is_not_known_yet_passes_check(plugin: Any) -> None:
     """What cannot be known in a preview is not a mistake."""
-    news = struct(RuleProvider, {**RULE, "target_address": wire.UNKNOWN})
+    news = struct(RuleProvider, {**RULE, "target_address": codec.UNKNOWN})
     answer = plugin.Check(provider_pb2.CheckRequest(news=news))
     assert not answer.failures
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from providers import base, changes, errors, run, wire
+from core import codec, errors
+from hosts import gateway
+from providers import base, changes, run
 from providers.changes import Reading
-from providers.hosts import gateway
 from providers.lxd.container.model import ContainerSpec
 from providers.lxd.postinstall.model import PostInstallSpec
 
@@ -28,9 +29,9 @@ def between(
     **reading: Any,
 ) -> changes.Changes:
     """Compare a server with changes of what was recorded, is there and is wished."""
-    recorded = wire.encode(dataclasses.replace(SERVER, **(was or {})))
+    recorded = codec.encode(dataclasses.replace(SERVER, **(was or {})))
     actual = dataclasses.replace(SERVER, **(there or {}))
-    wanted = wire.encode(dataclasses.replace(SERVER, **(wished or {})))
+    wanted = codec.encode(dataclasses.replace(SERVER, **(wished or {})))
     return changes.between(
         ContainerSpec, recorded, Reading(actual, **reading), wanted, same_machine=same_machine
     )
@@ -77,7 +78,7 @@ def test_what_is_changed(
 
 def test_what_is_gone_is_made_anew() -> None:
     """In the words of the plan."""
-    wanted = wire.encode(SERVER)
+    wanted = codec.encode(SERVER)
     found = changes.between(ContainerSpec, wanted, None, wanted, same_machine=True)
     assert ({"name"}, ("it is gone",)) == (set(found.replaces), found.drift)
     assert found
@@ -90,7 +91,7 @@ def test_a_secret_that_drifted_is_not_shown() -> None:
         domain="a.test", login="alice", password="Marked-4711",
     )  # fmt: skip
     reading = Reading(dataclasses.replace(spec, password="Marked-4712"))
-    wanted = wire.encode(spec)
+    wanted = codec.encode(spec)
     found = changes.between(PostInstallSpec, wanted, reading, wanted, same_machine=True)
     assert ("password was changed",) == found.drift
 
@@ -99,11 +100,11 @@ def test_a_state_of_an_older_grappe_has_not_every_field() -> None:
     """What has come since is at its default, and nothing is replaced."""
     recorded = {
         key: value
-        for key, value in wire.encode(dataclasses.replace(SERVER, lab="", incarnation="")).items()
+        for key, value in codec.encode(dataclasses.replace(SERVER, lab="", incarnation="")).items()
         if key not in {"disk", "pool", "adopt", "lab", "incarnation"}
     }
     actual = Reading(dataclasses.replace(SERVER, lab="", incarnation=""))
-    wanted = wire.encode(dataclasses.replace(SERVER, lab="", incarnation=""))
+    wanted = codec.encode(dataclasses.replace(SERVER, lab="", incarnation=""))
     assert not changes.between(ContainerSpec, recorded, actual, wanted, same_machine=True)
 
 
@@ -167,8 +168,8 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Any:
     return Provider()
 
 
-STATE = {**wire.encode(SERVER), "machine_id": "m1", "drift": ""}
-INPUTS = {key: value for key, value in wire.encode(SERVER).items() if key != "incarnation"}
+STATE = {**codec.encode(SERVER), "machine_id": "m1", "drift": ""}
+INPUTS = {key: value for key, value in codec.encode(SERVER).items() if key != "incarnation"}
 
 
 def test_diff_reads_what_is_there(provider: Any, capsys: pytest.CaptureFixture[str]) -> None:

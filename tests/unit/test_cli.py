@@ -15,8 +15,8 @@ import pytest
 
 from cli import environment, new, progress, stack
 from cli import sandbox as sandbox_commands
-from providers import errors
-from sandbox import box, layout
+from core import errors
+from sandbox import layout, lifecycle
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget", "rename", "remove", "card",
@@ -108,7 +108,7 @@ def test_a_sandbox_has_a_plain_name(name: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_sandbox_that_is_not_up_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
     """The way out is in the error."""
     with pytest.raises(errors.HostError, match="./lab sandbox up"):
-        box.enter(layout.Layout("grappe-nowhere"), "host", [])
+        lifecycle.enter(layout.Layout("grappe-nowhere"), "host", [])
 
 
 def test_progress_that_is_piped_is_plain(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
+from checks import health as doctor
+from checks import lab_host as preflight
 from components.lab_host import scripts
-from providers import wire
-from providers.doctor import model as doctor
-from providers.fragments import document
-from providers.host_preflight import model as preflight
-from providers.hosts import connection
-from providers.nat import chains
+from core import codec
+from hosts import ssh_settings
+from remote import iptables, managed_block
 from stacks import lab_host
 
 WELL: dict[str, Any] = {
@@ -27,7 +26,7 @@ WELL: dict[str, Any] = {
 }  # fmt: skip
 RULE = "-A PREROUTING -p tcp -m tcp --dport 22222 -j DNAT --to-destination 10.0.0.1:22"
 
-JUMPS = [f"-A {chain} -j {ours}" for ours, chain in chains.JUMPS.items()]
+JUMPS = [f"-A {chain} -j {ours}" for ours, chain in iptables.JUMPS.items()]
 BRIDGE = {"name": "gr-1", "config": {doctor.OWNER: "grappe/a", "ipv4.address": "10.64.1.1/24"}}
 FILTER = "-A GRAPPE-FORWARD -i gr-+ -o gr-+ -j DROP\n"
 # A host with a lab that is up.
@@ -88,7 +87,7 @@ def test_a_well_host_has_no_findings() -> None:
          "ufw route insert 1 deny proto tcp from any to 10.0.0.1 port 22"),
         ({**UP, "ufw_rules": ["### tuple ### deny any 80 0.0.0.0/0 any 0.0.0.0/0 in comment=61"]},
          "`ufw deny port 80` holds: it keeps people out of 80"),
-        ({**UP, "files": {"/etc/ufw/before.rules": document.put("", FILTER)}},
+        ({**UP, "files": {"/etc/ufw/before.rules": managed_block.put("", FILTER)}},
          "GRAPPE-FORWARD is not what it should be: one student's servers reach another's"),
         ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "masquerades": []},
          "gr-1 have no way out"),
@@ -172,7 +171,7 @@ def test_what_the_sheet_asks_for_is_a_warning() -> None:
 def test_a_host_stack_file_is_checked(changes: dict[str, str], key: str, words: str) -> None:
     """Nothing of a shell's gets into a script."""
     texts = {f"grappe:{k}": v for k, v in {"host": "ssh://lab", **changes}.items()}
-    with pytest.raises(wire.Mistakes) as found:
+    with pytest.raises(codec.Mistakes) as found:
         lab_host.parse(texts, project="grappe", stack="lab")
     assert words in {m.key: m.reason for m in found.value.mistakes}[f"grappe:{key}"]
 
@@ -193,4 +192,4 @@ def test_the_scripts_are_in_the_sheets_order() -> None:
 def test_what_ssh_says_of_a_host_is_read() -> None:
     """Values by keyword, several in their order."""
     text = "hostname 192.0.2.1\nport 22\nidentityfile ~/a\nidentityfile ~/b\n"
-    assert ["~/a", "~/b"] == connection.parse(text)["identityfile"]
+    assert ["~/a", "~/b"] == ssh_settings.parse(text)["identityfile"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.fragments import document
+from remote import managed_block
 
 # Files of people, which do not hold our marks; every kind of line end may be in them.
 files = st.text(alphabet="ab# \t\r\n\x0c\x1c\u2028é", max_size=60)
@@ -18,29 +18,29 @@ bodies = st.lists(st.text(alphabet="xy -:", max_size=10), max_size=5).map(
 @given(files, bodies, st.booleans())
 def test_putting_and_removing_leaves_the_file(text: str, body: str, top: bool) -> None:
     """remove(put(x)) is x, with and without a last line break, at the end and below the top."""
-    assert text == document.remove(document.put(text, body, after_first_line=top))
+    assert text == managed_block.remove(managed_block.put(text, body, after_first_line=top))
 
 
 @given(files, bodies, bodies)
 def test_the_last_body_counts(text: str, first: str, second: str) -> None:
     """put(put(x, a), b) is put(x, b), and putting the same again changes nothing."""
-    once = document.put(text, second)
-    assert once == document.put(document.put(text, first), second)
-    assert once == document.put(once, second)
+    once = managed_block.put(text, second)
+    assert once == managed_block.put(managed_block.put(text, first), second)
+    assert once == managed_block.put(once, second)
 
 
 @given(files, bodies, files)
 def test_what_others_add_later_stays(text: str, body: str, added: str) -> None:
     """Lines below the part survive it."""
-    put = document.put(text, body) + added
-    found = document.split(put)
+    put = managed_block.put(text, body) + added
+    found = managed_block.split(put)
     assert (body, added) == (found.body, found.after)
 
 
 def test_a_file_made_for_the_part_goes_with_it() -> None:
     """Where there was no file there is none after."""
-    assert document.remove(document.put(None, "a\n")) is None
-    assert document.remove(None) is None
+    assert managed_block.remove(managed_block.put(None, "a\n")) is None
+    assert managed_block.remove(None) is None
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,6 @@ def test_a_file_made_for_the_part_goes_with_it() -> None:
 )
 def test_a_damaged_part_is_never_guessed_at(damage: object) -> None:
     """One end lost, twice there, or a changed mark."""
-    text = document.put("before\n", "body\n")
-    with pytest.raises(document.DamagedError):
-        document.split(damage(text))  # type: ignore[operator]
+    text = managed_block.put("before\n", "body\n")
+    with pytest.raises(managed_block.DamagedError):
+        managed_block.split(damage(text))  # type: ignore[operator]

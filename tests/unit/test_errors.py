@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from providers import errors
+from core import errors
 
 
 def test_an_error_says_what_was_seen_and_what_to_do() -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from cli import environment, stack
+from core import errors
 from engine.state import State
-from providers import errors
 from stacks import files, neighbours
 
 ALICE = {"host": "ssh://lab", "number": 20, "id": "alicealice01", "student": "alice"}

@@ -8,9 +8,10 @@ from concurrent import futures
 import pytest
 from pulumi import dynamic
 
-from providers import base, errors
+from core import errors
+from hosts import gateway, url
+from providers import base
 from providers.haproxy.resource import BackendProvider
-from providers.hosts import gateway, url
 
 
 def test_who_waits_for_a_host_is_told_at_once_and_who_comes_later_tries_again(

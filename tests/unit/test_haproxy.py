@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from providers import rules
-from providers.fragments import document
-from providers.fragments.system import File, RefusedError
-from providers.haproxy import area, maps, model
+from core import validators
+from providers.haproxy import model
+from remote import managed_block, maps
+from remote.system import File, RefusedError
+from remote.targets import haproxy
 
 BACKEND = model.BackendSpec(
     host="ssh://lab", owner="grappe/alice", name="yuno1", domains=("a.test",), address="10.64.1.10"
@@ -26,14 +27,14 @@ class Recorder:
 
 
 def files(*specs: model.BackendSpec, config: str = "global\n") -> dict[str, str]:
-    made = area.HaproxyArea(Recorder(), model.frame())  # type: ignore[arg-type]
+    made = haproxy.HaproxyArea(Recorder(), model.frame())  # type: ignore[arg-type]
     fragments = [model.fragment(spec).as_json() for spec in specs]
-    compiled = made.compile(fragments, {area.CONFIG: File(config)})
+    compiled = made.compile(fragments, {haproxy.CONFIG: File(config)})
     return {path: file.content or "" for path, file in compiled.items()}
 
 
 def compiled(*specs: model.BackendSpec, config: str = "global\n") -> str:
-    return files(*specs, config=config)[area.CONFIG]
+    return files(*specs, config=config)[haproxy.CONFIG]
 
 
 def states(*specs: model.BackendSpec) -> dict[str, str]:
@@ -45,9 +46,9 @@ def states(*specs: model.BackendSpec) -> dict[str, str]:
 def test_the_part_is_that_of_the_golden_file() -> None:
     """The same whoever is routed: the sheet's forwardfor and cookie, and two maps."""
     golden = pathlib.Path(__file__).parent / "golden" / "haproxy.cfg"
-    part = document.split(compiled(BACKEND)).body or ""
+    part = managed_block.split(compiled(BACKEND)).body or ""
     assert golden.read_text() == part
-    assert part == document.split(compiled(BACKEND, OTHER)).body
+    assert part == managed_block.split(compiled(BACKEND, OTHER)).body
 
 
 def test_a_domain_is_a_line_of_each_map() -> None:
@@ -72,7 +73,7 @@ def test_the_default_server_is_a_line_too() -> None:
     assert maps.DEFAULT not in dict(maps.entries(files(BACKEND)[maps.ROUTES]))
     chosen = dataclasses.replace(BACKEND, default=True)
     assert BACKEND.address == dict(maps.entries(files(chosen)[maps.ROUTES]))[maps.DEFAULT]
-    assert "is not a domain" in rules.domain(maps.DEFAULT)
+    assert "is not a domain" in validators.domain(maps.DEFAULT)
 
 
 def test_one_that_is_being_installed_gives_way() -> None:
@@ -89,8 +90,8 @@ def test_what_an_older_grappe_wrote_is_routed() -> None:
     old = model.fragment(BACKEND).as_json()
     parts = {"domains": ["a.test"], "label": "grappe.alice.yuno1", "default": False,
              "sections": "backend x\n"}  # fmt: skip
-    made = area.HaproxyArea(Recorder(), model.frame())  # type: ignore[arg-type]
-    there = made.compile([{**old, "parts": parts}], {area.CONFIG: File("global\n")})
+    made = haproxy.HaproxyArea(Recorder(), model.frame())  # type: ignore[arg-type]
+    there = made.compile([{**old, "parts": parts}], {haproxy.CONFIG: File("global\n")})
     assert files(BACKEND)[maps.STATES] == there[maps.STATES].content
 
 
@@ -150,8 +151,8 @@ def test_a_line_that_no_map_could_hold_is_refused(change: dict[str, Any]) -> Non
 )  # fmt: skip
 def test_the_socket_stands_beside_the_hosts_own(outside: str, expected: str) -> None:
     """Where HAProxy may write."""
-    assert f"{expected}/grappe.sock" == area.runtime(outside)
-    assert f"{expected}/grappe.sock" == area.sockets(compiled(BACKEND, config=outside))[0]
+    assert f"{expected}/grappe.sock" == haproxy.runtime(outside)
+    assert f"{expected}/grappe.sock" == haproxy.sockets(compiled(BACKEND, config=outside))[0]
 
 
 def test_the_hosts_own_bound_on_old_workers_wins() -> None:

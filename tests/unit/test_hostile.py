@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from pulumi.runtime import mocks
 
 from components import stack as stacks
-from providers import base, errors, wire
+from core import codec, errors
+from providers import base
 from stacks import kinds, settings
 from tests.unit.test_wiring import Monitor, Recorder
 
@@ -131,7 +132,7 @@ def test_a_hostile_value_is_refused_or_harmless(given: tuple[str, dict[str, Any]
     try:
         meant = kinds.parse(config, project="grappe", stack="alice", secrets=secrets)
         seen = _registered(meant, config, secrets)
-    except wire.Mistakes as refusal:
+    except codec.Mistakes as refusal:
         _demand_readable(base.tell(refusal.mistakes))
         return
     except (errors.GrappeError, pulumi.RunError) as refusal:
@@ -142,7 +143,7 @@ def test_a_hostile_value_is_refused_or_harmless(given: tuple[str, dict[str, Any]
         if spec is None:
             continue
         inputs = {key: _open(value) for key, value in resource["inputs"].items()}
-        assert [] == wire.decode(spec, wire.clean(inputs)).mistakes(), name
+        assert [] == codec.decode(spec, codec.clean(inputs)).mistakes(), name
         for key, value in inputs.items():
             if key not in {"script", "files", "stdin", "password", "config", "environment"}:
                 _demand_one_line(value, f"{name} {key}")

@@ -7,8 +7,8 @@ import tempfile
 
 import pytest
 
-from providers import watch
-from providers.hosts import gateway, ssh, url
+from core import lifetime
+from hosts import gateway, ssh, url
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_run_has_a_folder_of_its_own(
 ) -> None:
     """The same for its processes, another for another host; never one that others may enter."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(watch, "engine", lambda: 1)
+    monkeypatch.setattr(lifetime, "engine", lambda: 1)
     one, other = url.parse("ssh://root@lab"), url.parse("ssh://root@lab2")
     folder = ssh._make_folder(one)
     assert folder == ssh._make_folder(one) != ssh._make_folder(other)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from providers.hosts import command
+from hosts import command
 from providers.hosts_file import model, printed, resource
 
 SPEC = model.EntrySpec(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers import identity
+from remote import identity
 
 
 @pytest.mark.parametrize(

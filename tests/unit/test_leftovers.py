@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from providers.hosts import fake, gateway
+from hosts import gateway
+from providers import fake
 from providers.leftovers import driver
 from providers.lxd import daemon
 

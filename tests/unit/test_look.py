@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from providers.hosts import look
+from remote import reachability
 
 DOMAIN = "yuno1.test"
 
@@ -51,6 +51,6 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 def test_a_strangers_page_is_not_its_servers(port: int, ok: bool, words: str) -> None:
     """Whatever its status: only what Grappe's part of HAProxy led there counts."""
     check = {"kind": "http", "port": port, "domain": DOMAIN, "led": True}
-    (seen,) = look.main({"address": "127.0.0.1", "checks": [check], "seconds": 0})
+    (seen,) = reachability.main({"address": "127.0.0.1", "checks": [check], "seconds": 0})
     assert ok is seen["ok"]
     assert words in seen["seen"]

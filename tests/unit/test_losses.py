@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from providers import wire
-from providers.preflight import losses
-from providers.preflight.model import PlannedServer, PreflightSpec
+from checks import losses
+from checks.lab import PlannedServer, PreflightSpec
+from core import codec
 
 YUNO1 = PlannedServer(name="yuno1", domain="a.b.test", port=22222, address="10.64.1.10",
                       image="yunohost-13", source="yunohost-12", volumes=("default/data",))  # fmt: skip
@@ -27,7 +27,7 @@ def found(
 ) -> list[losses.Loss]:  # fmt: skip
     instance = {"name": "yuno1", "ephemeral": False, "location": "none", **item,
                 "config": {**MARKS, **(config or {})}}  # fmt: skip
-    return losses.of(planned, wire.encode(LAB), [instance], moved=moved)
+    return losses.of(planned, codec.encode(LAB), [instance], moved=moved)
 
 
 def with_server(**changes: Any) -> PreflightSpec:

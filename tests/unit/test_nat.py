@@ -7,9 +7,10 @@ import pathlib
 
 import pytest
 
-from providers.fragments import document, system
 from providers.lxd.network import model as network
-from providers.nat import area, chains, model
+from providers.nat import model
+from remote import iptables, managed_block, system
+from remote.targets import nat
 
 RULE = model.RuleSpec(
     host="ssh://lab", owner="grappe/alice", name="yuno1_ssh", port=22222,
@@ -83,7 +84,7 @@ KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 def test_the_isolation_stands_before_whatever_lets_in(order: tuple[str, ...], well: bool) -> None:
     """One that comes too late lets in what it would drop: a ping as well."""
     lines = [f"-A ufw-before-input {rest}" for rest in order]
-    loaded = chains.Chains("\n".join(["*filter", *lines]))
+    loaded = iptables.Chains("\n".join(["*filter", *lines]))
     assert well is loaded.has_jump("filter", "ufw-before-input", "GRAPPE-INPUT")
 
 
@@ -91,7 +92,7 @@ def test_what_accepts_stands_after_what_people_deny() -> None:
     """So `ufw deny` and `ufw route deny` hold; what drops stands before them."""
     assert {"GRAPPE-INPUT": "ufw-before-input", "GRAPPE-FORWARD": "ufw-before-forward",
             "GRAPPE-LET-IN": "ufw-after-input",
-            "GRAPPE-LET-THROUGH": "ufw-after-forward"} == chains.JUMPS  # fmt: skip
+            "GRAPPE-LET-THROUGH": "ufw-after-forward"} == iptables.JUMPS  # fmt: skip
     for line in model.frame()["filter"]:
         assert line.endswith("-j ACCEPT") is line.startswith("-A GRAPPE-LET")
 
@@ -101,7 +102,7 @@ def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.
     fragment = model.fragment(RULE).as_json()
     fragment["parts"]["target"] = ":22"
     with pytest.raises(system.RefusedError, match="has no target"):
-        area.NatArea(system.System(str(tmp_path)), model.frame()).check(
+        nat.NatArea(system.System(str(tmp_path)), model.frame()).check(
             [fragment], fragment["id"], None
         )
 
@@ -112,17 +113,17 @@ class Recorder:
     root = ""
 
 
-def compiled(*specs: model.RuleSpec) -> area.Files:
-    made = area.NatArea(Recorder(), model.frame())  # type: ignore[arg-type]
+def compiled(*specs: model.RuleSpec) -> nat.Files:
+    made = nat.NatArea(Recorder(), model.frame())  # type: ignore[arg-type]
     none = dict.fromkeys(made.paths(), system.File(None))
-    current = {**none, area.RULES: system.File("*filter\nCOMMIT\n", 0o640)}
+    current = {**none, nat.RULES: system.File("*filter\nCOMMIT\n", 0o640)}
     return made.compile([model.fragment(spec).as_json() for spec in specs], current)
 
 
 def test_what_is_let_through_is_our_own() -> None:
     """A rule's connections to its server and port, each bridge to itself; nothing else's."""
     spec = dataclasses.replace(RULE, bridge="gr-1")
-    part = document.split(compiled(spec)[area.RULES].content or "").body or ""
+    part = managed_block.split(compiled(spec)[nat.RULES].content or "").body or ""
     assert [
         "-A GRAPPE-LET-THROUGH -i gr-+ ! -o gr-+ -j ACCEPT",
         "-A GRAPPE-LET-THROUGH -i gr-1 -o gr-1 -j ACCEPT",
@@ -134,7 +135,7 @@ def test_what_is_let_through_is_our_own() -> None:
 def test_a_start_of_ufw_brings_all_back() -> None:
     """Whatever others flushed by then: the rules themselves, the jump, and the last chains' jumps."""
     golden = pathlib.Path(__file__).parent / "golden" / "after.init"
-    assert golden.read_text() == compiled(RULE)[area.AFTER].content
+    assert golden.read_text() == compiled(RULE)[nat.AFTER].content
 
 
 def test_lxds_own_accept_is_off() -> None:

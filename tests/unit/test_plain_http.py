@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from providers.hosts import plain_http
+from remote import plain_http
 
 BODY = b"x" * 200_000
 

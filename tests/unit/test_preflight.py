@@ -9,17 +9,17 @@ from typing import Any
 
 import pytest
 
-from providers import identity
-from providers.fragments import document
-from providers.haproxy import by_hand as haproxy_by_hand
-from providers.nat import by_hand as nat_by_hand
-from providers.preflight import model, strangers, survey
+from checks import lab, strangers
+from remote import identity, managed_block
+from remote.surveys import lab as surveyed
+from remote.unmanaged import haproxy as haproxy_by_hand
+from remote.unmanaged import nat as nat_by_hand
 
 SURVEY = json.loads((pathlib.Path(__file__).parent / "golden" / "survey.json").read_text())
-LAB = model.PreflightSpec(
+LAB = lab.PreflightSpec(
     host="ssh://lab", owner="grappe/bob", name="preflight", number=8, student="bob",
     project="grappe-bob", bridge="gr-8", subnet="10.64.8.0/24",
-    servers=(model.PlannedServer(name="yuno1", domain="yuno1.bob.grappe.test", port=22292,
+    servers=(lab.PlannedServer(name="yuno1", domain="yuno1.bob.grappe.test", port=22292,
                                  address="10.64.8.10", image="standin"),),
 )  # fmt: skip
 
@@ -37,20 +37,20 @@ def facts(**changes: Any) -> dict[str, Any]:
 
 def test_haproxy_is_asked_of_what_it_did_not_take_already(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what stands around our part; what it took at our last change is well."""
-    config = document.put("global\n", "ours\n")
+    config = managed_block.put("global\n", "ours\n")
     files = {"/etc/haproxy/haproxy.cfg": config, "/store/haproxy/loaded": "global\n"}
-    monkeypatch.setattr(survey, "_text", files.get)
-    monkeypatch.setattr(survey, "run", lambda _argv: (1, "", "[ALERT] unknown keyword"))
-    monkeypatch.setattr(survey.shutil, "which", lambda name, path: f"{path}/{name}")
-    assert "" == survey._haproxy("/store")
+    monkeypatch.setattr(surveyed, "_text", files.get)
+    monkeypatch.setattr(surveyed, "run", lambda _argv: (1, "", "[ALERT] unknown keyword"))
+    monkeypatch.setattr(surveyed.shutil, "which", lambda name, path: f"{path}/{name}")
+    assert "" == surveyed._haproxy("/store")
     for changed in ("global\n  nonsense\n", None):
         files["/store/haproxy/loaded"] = changed
-        assert "[ALERT] unknown keyword" == survey._haproxy("/store")
+        assert "[ALERT] unknown keyword" == surveyed._haproxy("/store")
 
 
 def test_a_host_with_room_has_nothing_against_it() -> None:
     """No mistake, also when another student is there."""
-    assert [] == model.judge(LAB, facts())
+    assert [] == lab.judge(LAB, facts())
 
 
 def test_our_own_things_are_no_obstacle() -> None:
@@ -64,7 +64,7 @@ def test_our_own_things_are_no_obstacle() -> None:
                     "keys": ["domain yuno1.bob.grappe.test"]}],
         subnets=[{"interface": "gr-8", "subnet": "10.64.8.1/24"}],
     )  # fmt: skip
-    assert [] == model.judge(LAB, found)
+    assert [] == lab.judge(LAB, found)
 
 
 THEIRS = {"config": {identity.OWNER: "grappe/alice"}}
@@ -106,7 +106,7 @@ CASES = {
     ),
     "a frontend below our part": (
         {"files": {"/etc/haproxy/haproxy.cfg":
-                   document.put("global\n", "bind *:80\n") + "frontend x\n  bind :80,:8080\n"}},
+                   managed_block.put("global\n", "bind *:80\n") + "frontend x\n  bind :80,:8080\n"}},
         ["/etc/haproxy/haproxy.cfg:6 listens there too: bind :80,:8080"],
     ),
     "the port leads elsewhere": (
@@ -139,7 +139,7 @@ CASES = {
     ),
     "no root disk": ({"lxd__brings": {"default": {}}}, ["none of them brings a root disk"]),
     "a damaged part": (
-        {"files": {"/etc/ufw/before.rules": document.BEGIN + "\n"}},
+        {"files": {"/etc/ufw/before.rules": managed_block.BEGIN + "\n"}},
         ["the managed part of /etc/ufw/before.rules is damaged"],
     ),
     "no such image": ({"lxd__aliases": {"a": "1", "b": "2"}, "lxd__images": {}}, ["Its aliases: a, b."]),
@@ -196,7 +196,7 @@ NOTHING_WRONG = {
 @pytest.mark.parametrize("case", NOTHING_WRONG)
 def test_what_is_in_nobodys_way_is_not_named(case: str) -> None:
     """Nothing is refused that does no harm."""
-    assert [] == model.judge(LAB, facts(**NOTHING_WRONG[case]))
+    assert [] == lab.judge(LAB, facts(**NOTHING_WRONG[case]))
 
 
 DENY_PAGES = "### tuple ### deny tcp 80,443 0.0.0.0/0 any 192.168.8.20 in"
@@ -212,7 +212,7 @@ def test_what_ufw_denies_is_told() -> None:
         "### tuple ### deny any any ::/0 any ::/0 in",
         "### tuple ### deny tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in",
     ])  # fmt: skip
-    notes = model.notes(LAB, found)
+    notes = lab.notes(LAB, found)
     assert [
         "`ufw limit in on eth0 tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: that "
         "port is led on before UFW looks. This does: ufw route insert 1 limit in on eth0 proto tcp "
@@ -221,7 +221,7 @@ def test_what_ufw_denies_is_told() -> None:
         "of 80 and 443",
         "`ufw route reject in on eth0 to 10.64.8.10` holds: it keeps people by eth0 out of 22292",
     ] == notes
-    assert [] == model.notes(LAB, facts())
+    assert [] == lab.notes(LAB, facts())
 
 
 @pytest.mark.parametrize(
@@ -238,10 +238,10 @@ def test_what_ufw_denies_is_told() -> None:
 )
 def test_each_denial_says_what_it_does(rule: str, words: str) -> None:
     """With a comment, logged, for an interface or a network; what concerns no lab is not told."""
-    notes = model.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
+    notes = lab.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
     assert words in " ".join(notes)
     assert bool(words) is bool(notes)
-    assert "ufw allow out to" in " ".join(model.notes(LAB, facts(ufw_output="DROP")))
+    assert "ufw allow out to" in " ".join(lab.notes(LAB, facts(ufw_output="DROP")))
 
 
 OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
@@ -275,8 +275,8 @@ def test_a_lab_that_is_up_is_told_and_not_stopped() -> None:
     rule = "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5:80"
     up = facts(nat=[rule], fragments=[{"id": "grappe/bob/yuno1_ssh", "owner": "grappe/bob",
                                        "keys": ["tcp/22292"]}])  # fmt: skip
-    assert [] == model.judge(LAB, up)
-    assert [f"80 leads elsewhere too: {rule}"] == model.notes(LAB, up)
+    assert [] == lab.judge(LAB, up)
+    assert [f"80 leads elsewhere too: {rule}"] == lab.notes(LAB, up)
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def test_whatever_form_a_listener_has_its_ports_are_known(line: str, ports: set[
 def test_what_is_in_the_way_is_named(case: str) -> None:
     """Each obstacle, with who holds it or how to mend it; nothing beside it."""
     changes, words = CASES[case]
-    found = model.judge(LAB, facts(**changes))
+    found = lab.judge(LAB, facts(**changes))
     assert len(words) == len(found), found
     for expected, mistake in zip(words, found, strict=True):
         assert expected in mistake.reason
@@ -309,7 +309,7 @@ def test_what_is_in_the_way_is_named(case: str) -> None:
 def test_a_server_cannot_take_what_its_neighbour_still_has() -> None:
     """The first of two servers was removed: the second would move to its port and domain."""
     held = {"id": "grappe/bob/yuno0_ssh", "owner": "grappe/bob", "keys": ["tcp/22292"]}
-    (mistake,) = model.judge(LAB, facts(fragments=[held]))
+    (mistake,) = lab.judge(LAB, facts(fragments=[held]))
     assert "22292 is yuno0's, here, until it is gone" in mistake.reason
 
 
@@ -319,5 +319,5 @@ def test_a_second_default_is_refused() -> None:
 
     lab = dataclasses.replace(LAB, default="yuno1")
     held = [{"id": "x", "owner": "grappe/alice", "keys": ["the default backend"]}]
-    (mistake,) = model.judge(lab, facts(fragments=held))
+    (mistake,) = lab.judge(lab, facts(fragments=held))
     assert "grappe:default" == mistake.key

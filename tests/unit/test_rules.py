@@ -8,14 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers import rules
+from core import validators
 
 SAFE = set(string.ascii_letters + string.digits + "-._")
 # Texts that are near to what is accepted, with the syntax of shells and configurations in them.
 texts = st.text(alphabet="aZ09-._ \n\t;|&$`'\"{}()#*!/\\:é\x1b", max_size=70)
 
 
-@given(texts, st.sampled_from([rules.name, rules.domain, rules.comment, rules.alias, rules.ipv4]))
+@given(
+    texts,
+    st.sampled_from(
+        [validators.name, validators.domain, validators.comment, validators.alias, validators.ipv4]
+    ),
+)
 def test_what_is_accepted_holds_no_syntax(text: str, rule: object) -> None:
     """No space, line break, quote or sign of a shell, of HAProxy or of iptables."""
     if rule(text) == "":  # type: ignore[operator]
@@ -26,13 +31,13 @@ def test_what_is_accepted_holds_no_syntax(text: str, rule: object) -> None:
 @given(st.integers())
 def test_ports(value: int) -> None:
     """1 to 65535."""
-    assert (rules.port(value) == "") is (1 <= value <= 65535)
+    assert (validators.port(value) == "") is (1 <= value <= 65535)
 
 
 @pytest.mark.parametrize("good", ["yuno1", "a", "a-b", "a" * 63])
 def test_good_names(good: str) -> None:
     """Letters, digits and dashes."""
-    assert "" == rules.name(good)
+    assert "" == validators.name(good)
 
 
 @pytest.mark.parametrize(
@@ -40,22 +45,22 @@ def test_good_names(good: str) -> None:
 )
 def test_a_bad_name_gets_a_proposal(bad: str, hint: str) -> None:
     """The nearest name that would do."""
-    assert rules.name(bad).endswith(hint)
+    assert validators.name(bad).endswith(hint)
 
 
 @pytest.mark.parametrize("bad", ["", "-a", "a-", "a" * 64, "a.b"])
 def test_bad_names(bad: str) -> None:
     """What LXD and DNS would refuse later."""
-    assert rules.name(bad)
+    assert validators.name(bad)
 
 
 @pytest.mark.parametrize("good", ["a.b", "yuno1.alice.grappe.test", "1a.2b.c3"])
 def test_good_domains(good: str) -> None:
     """At least two labels."""
-    assert "" == rules.domain(good)
+    assert "" == validators.domain(good)
 
 
 @pytest.mark.parametrize("bad", ["a", "a..b", ".a.b", "a.b.", "a.1", "a_b.c", "x" * 250 + ".com"])
 def test_bad_domains(bad: str) -> None:
     """Too short, too long, empty labels."""
-    assert rules.domain(bad)
+    assert validators.domain(bad)

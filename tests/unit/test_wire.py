@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers import wire
+from core import codec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class Inner:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample(wire.Spec):
+class Sample(codec.Spec):
     count: int = 0
     on: bool = False
     note: str | None = None
@@ -53,8 +53,8 @@ def over_the_wire(value: Any) -> Any:
 @given(samples)
 def test_a_spec_survives_the_wire(sample: Sample) -> None:
     """decode(wire(encode(x))) is x, whatever x holds."""
-    properties = {**over_the_wire(wire.encode(sample)), wire.PROVIDER_KEY: "gASV"}
-    assert sample == wire.decode(Sample, wire.clean(properties))
+    properties = {**over_the_wire(codec.encode(sample)), codec.PROVIDER_KEY: "gASV"}
+    assert sample == codec.decode(Sample, codec.clean(properties))
 
 
 def test_all_mistakes_are_found_at_once() -> None:
@@ -63,8 +63,8 @@ def test_all_mistakes_are_found_at_once() -> None:
         "host": 1, "owner": "o", "cuont": 3, "on": "yes", "words": "a", "config": [],
         "parts": [{"port": True}, 5, {"kind": "x", "prot": 1}],
     }  # fmt: skip
-    with pytest.raises(wire.Mistakes) as found:
-        wire.decode(Sample, bad)
+    with pytest.raises(codec.Mistakes) as found:
+        codec.decode(Sample, bad)
     assert [
         ("config", "[] is not a group of settings"),
         ("cuont", "is not a setting. Did you mean count?"),
@@ -81,20 +81,20 @@ def test_all_mistakes_are_found_at_once() -> None:
 
 def test_unknown_is_seen_wherever_it_is() -> None:
     """In lists and groups too."""
-    assert wire.has_unknown({"a": [{"b": wire.UNKNOWN}]})
-    assert not wire.has_unknown({"a": [{"b": "known"}]})
+    assert codec.has_unknown({"a": [{"b": codec.UNKNOWN}]})
+    assert not codec.has_unknown({"a": [{"b": "known"}]})
 
 
 def test_the_sdk_still_uses_this_sentinel() -> None:
     """The constant is the SDK's own."""
     from pulumi.runtime import rpc
 
-    assert rpc.UNKNOWN == wire.UNKNOWN
+    assert rpc.UNKNOWN == codec.UNKNOWN
 
 
 @given(st.text())
 def test_what_is_shown_is_safe_and_short(text: str) -> None:
     """No control character reaches a screen."""
-    shown = wire.show(text)
+    shown = codec.show(text)
     assert shown.isprintable()
     assert len(shown) < 700

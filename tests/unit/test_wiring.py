@@ -15,7 +15,7 @@ import pytest
 from pulumi.runtime import mocks
 
 from components import stack as stacks
-from providers.hosts import connection
+from hosts import ssh_settings
 from stacks import kinds, recipe
 from stacks.lab_host import LabHostSpec
 
@@ -155,12 +155,12 @@ def reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _reach(patch: pytest.MonkeyPatch) -> None:
-    made = connection.Connection(
+    made = ssh_settings.Connection(
         host="192.168.8.10", port=22, user="root", host_key="ssh-ed25519 AAAA", private_key="k",
         agent="",
     )  # fmt: skip
 
-    def reach(_spec: LabHostSpec) -> connection.Connection:
+    def reach(_spec: LabHostSpec) -> ssh_settings.Connection:
         return made
 
     patch.setattr(stacks, "_reached", reach)

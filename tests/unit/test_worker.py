@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import concurrent.futures
+import io
 import os
 import pathlib
 import signal
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from providers import errors
-from providers.hosts import command, gateway, url
+from core import errors
+from hosts import command, gateway, url, worker
 
-ASKED = "tests.unit.asked"
+ASKED = "remote.asked"
 
 
 @pytest.fixture
-def host() -> Iterator[gateway.Host]:
-    """Our own machine."""
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[gateway.Host]:
+    """Our own machine, to which a module of the test's is sent beside ours."""
+    code = io.BytesIO(worker.packed())
+    with zipfile.ZipFile(code, "a") as archive:
+        archive.write(pathlib.Path(__file__).with_name("asked.py"), "remote/asked.py")
+    monkeypatch.setattr(worker, "packed", code.getvalue)
     made = gateway._open(url.parse("local:"))
     yield made
     made.close()
@@ -32,11 +38,11 @@ def ask(host: gateway.Host, *, timeout: float = 20, **request: Any) -> Any:
 
 def test_one_python_answers_again_and_keeps_nothing(host: gateway.Host) -> None:
     """What a request leaves in its process, the next does not find."""
-    worker = host._worker(sudo=False)
+    ours = host._worker(sudo=False)
     first, second = ask(host, text="é" * 100_000), ask(host)
     assert "é" * 100_000 == first["text"]
     assert ["x", "x"] == [first["left"], second["left"]]
-    assert worker is host._worker(sudo=False)
+    assert ours is host._worker(sudo=False)
 
 
 def test_several_at_once(host: gateway.Host, tmp_path: pathlib.Path) -> None:
@@ -71,11 +77,11 @@ def test_what_fails_is_told(host: gateway.Host) -> None:
 
 def test_one_that_has_ended_is_started_anew(host: gateway.Host) -> None:
     """Killed while somebody waits: that one is told, and the next is answered."""
-    worker = host._worker(sudo=False)
+    ours = host._worker(sudo=False)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask, host, sleep=30)
-        command.wait_until(lambda: bool(worker._waiting), what="the request", timeout=10)
-        os.killpg(worker._process.pid, signal.SIGKILL)
+        command.wait_until(lambda: bool(ours._waiting), what="the request", timeout=10)
+        os.killpg(ours._process.pid, signal.SIGKILL)
         with pytest.raises(errors.CommandError, match="ended without an answer"):
             waiting.result(timeout=10)
     assert ask(host, text="again")["text"] == "again"
@@ -83,7 +89,7 @@ def test_one_that_has_ended_is_started_anew(host: gateway.Host) -> None:
 
 def test_it_ends_with_us(host: gateway.Host) -> None:
     """Nothing of it is left when the connection is closed."""
-    worker = host._worker(sudo=False)
+    ours = host._worker(sudo=False)
     ask(host)
     host.close()
-    assert worker._process.returncode is not None
+    assert ours._process.returncode is not None

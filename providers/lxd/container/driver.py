@@ -7,10 +7,12 @@ import re
 import time
 from typing import Any
 
-from providers import base, errors, identity, run
+from core import errors
+from providers import base, run
 from providers.lxd import daemon, ownership
 from providers.lxd.container import model, readiness
 from providers.lxd.image import aliases
+from remote import identity
 
 STOP_SECONDS = 20
 # Between two storage pools or projects, a container's whole content may be copied.

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 from providers.lxd import values
 
 STATES = ("running", "stopped", "any")
@@ -22,7 +22,7 @@ NEEDED_BY_DEVICE = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ContainerSpec(wire.Spec):
+class ContainerSpec(codec.Spec):
     """A system container.
 
     Attributes:
@@ -77,13 +77,13 @@ class ContainerSpec(wire.Spec):
         """The natural id: the student's project and the server."""
         return f"{self.project}/{self.name}"
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, rules.name(self.name)),
-            ("address", self.address, rules.ipv4(self.address)),
-            ("network", self.network, rules.interface(self.network)),
-            ("port", self.port, rules.port(self.port) if self.port else ""),
+            ("name", self.name, validators.name(self.name)),
+            ("address", self.address, validators.ipv4(self.address)),
+            ("network", self.network, validators.interface(self.network)),
+            ("port", self.port, validators.port(self.port) if self.port else ""),
         ]
         if self.state not in STATES:
             checks.append(("state", self.state, f"is not a state: {', '.join(STATES)}."))
@@ -99,7 +99,7 @@ class ContainerSpec(wire.Spec):
             for name, device in self.devices.items()
             for part, value, problem in device_problems(name, device)
         ]
-        return wire.collect(checks)
+        return codec.collect(checks)
 
 
 def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:

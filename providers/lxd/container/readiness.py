@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from providers import errors
+from core import errors
+from hosts import gateway
 from providers.lxd import daemon
 from providers.lxd.container import model
 
@@ -124,3 +125,13 @@ class Readiness:
 def _addresses(state: dict[str, Any]) -> list[str]:
     nic = (state.get("network") or {}).get(model.NIC) or {}
     return [item["address"] for item in nic.get("addresses", []) if item["family"] == "inet"]
+
+
+def dial_from(host: gateway.Host) -> Dial:
+    """Return a function that dials from a host."""
+
+    def dial(address: str, port: int, seconds: int) -> str:
+        request = {"address": address, "port": port, "seconds": seconds}
+        return str(host.call("remote.dial", request, timeout=seconds + 30))
+
+    return dial

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from providers import base, wire
-from providers.hosts import gateway
+from core import codec
+from hosts import gateway
+from providers import base
 from providers.lxd.container import model
 
 if TYPE_CHECKING:
@@ -22,20 +23,20 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
     def driver(self, host: gateway.Host) -> base.Driver[model.ContainerSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
-        from providers.lxd.container import dial, driver  # noqa: PLC0415
+        from providers.lxd.container import driver, readiness  # noqa: PLC0415
 
-        return driver.ContainerDriver(daemon.on(host), dial.from_host(host), host.url)
+        return driver.ContainerDriver(daemon.on(host), readiness.dial_from(host), host.url)
 
     def known(self, spec: model.ContainerSpec, was: Mapping[str, Any]) -> base.Outputs:
         """Return which container it is where it stays: what is in it stays with it."""
-        wished = wire.encode(spec)
+        wished = codec.encode(spec)
         if any(was.get(field) != wished.get(field) for field in ("host", *spec.REPLACES)):
             return {}
         from providers.lxd import daemon  # noqa: PLC0415
-        from providers.lxd.container import dial, driver  # noqa: PLC0415
+        from providers.lxd.container import driver, readiness  # noqa: PLC0415
 
         host = gateway.connect(spec.host)
-        made = driver.ContainerDriver(daemon.on(host), dial.from_host(host), host.url)
+        made = driver.ContainerDriver(daemon.on(host), readiness.dial_from(host), host.url)
         reading = made.glance(spec)
         return {} if reading is None or reading.remake else reading.outputs
 

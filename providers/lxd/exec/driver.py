@@ -7,7 +7,8 @@ import re
 import sys
 from typing import Any
 
-from providers import base, errors
+from core import errors
+from providers import base
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.exec import model
 

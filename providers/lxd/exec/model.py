@@ -8,16 +8,16 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 from providers.lxd.job import Job
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A change of these alone does not run the program again.
-QUIET = frozenset({*wire.MARKS, "host", "timeout", "fatal", "delete", "starts_over"})
+QUIET = frozenset({*codec.MARKS, "host", "timeout", "fatal", "delete", "starts_over"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExecSpec(wire.Spec):
+class ExecSpec(codec.Spec):
     """A program run once in a container, and again when what it is has changed.
 
     Attributes:
@@ -68,25 +68,27 @@ class ExecSpec(wire.Spec):
         """The natural id: where, and what."""
         return f"{self.project}/{self.container}/{self.name}"
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values; a secret's value is not shown."""
         found = []
         if bool(self.argv) == bool(self.script):
-            found.append(wire.Mistake("argv", "is what to run, or script is: one of the two."))
-        if problem := rules.name(self.container):
-            found.append(wire.Mistake("container", f"{wire.show(self.container)} {problem}"))
+            found.append(codec.Mistake("argv", "is what to run, or script is: one of the two."))
+        if problem := validators.name(self.container):
+            found.append(codec.Mistake("container", f"{codec.show(self.container)} {problem}"))
         for group in ("environment", "secrets"):
             found += [
-                wire.Mistake(f"{group}.{key}", "is not the name of a variable.")
+                codec.Mistake(f"{group}.{key}", "is not the name of a variable.")
                 for key in getattr(self, group)
                 if not _VARIABLE.fullmatch(key)
             ]
         for key in ("directory", "creates"):
             path = getattr(self, key)
             if path and not path.startswith("/"):
-                found.append(wire.Mistake(key, f"{wire.show(path)} is not a path from / on."))
+                found.append(codec.Mistake(key, f"{codec.show(path)} is not a path from / on."))
         if self.timeout < 1:
-            found.append(wire.Mistake("timeout", f"{self.timeout} is not a time. Seconds, from 1."))
+            found.append(
+                codec.Mistake("timeout", f"{self.timeout} is not a time. Seconds, from 1.")
+            )
         return found
 
 

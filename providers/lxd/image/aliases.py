@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from providers import errors, identity, wire
+from core import codec, errors
 from providers.lxd import daemon
+from remote import identity
 
 # On the image itself: images have properties, and no config.
 OWNER_PROPERTY = "grappe.owner"
@@ -16,7 +17,7 @@ LAB_PROPERTY = "grappe.lab"
 # The description of an alias ends with whose it is; one that an older Grappe wrote, with the owner.
 _DESCRIPTION = re.compile(r" by Grappe for (\S+)(?: \(lab (\S*), incarnation (\S*)\))?$")
 
-S = TypeVar("S", bound=wire.Spec)
+S = TypeVar("S", bound=codec.Spec)
 # A stopped instance with the image's content, `project/name`, that servers are copied from.
 TEMPLATE_PROPERTY = "grappe.template"
 # On that instance: the image that it stands for.
@@ -69,7 +70,7 @@ def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
     return (project, name) if stands else None
 
 
-def demand(lxd: daemon.Daemon, spec: wire.Spec) -> None:
+def demand(lxd: daemon.Daemon, spec: codec.Spec) -> None:
     """Raise NotOursError when neither the spec's alias nor the image it points to is its lab's."""
     try:
         entry = lxd.get(f"images/aliases/{spec.name}")
@@ -100,7 +101,7 @@ def held(found: Mapping[str, Any] | None) -> dict[str, str]:
     }  # fmt: skip
 
 
-def marks(spec: wire.Spec) -> dict[str, str]:
+def marks(spec: codec.Spec) -> dict[str, str]:
     """Return the properties that say whose an image is."""
     return {OWNER_PROPERTY: spec.owner, **({LAB_PROPERTY: spec.lab} if spec.lab else {})}
 
@@ -116,7 +117,7 @@ def _held(entry: Mapping[str, Any]) -> dict[str, str]:
     return {"owner": owner, "lab": lab.strip("-"), "incarnation": incarnation}
 
 
-def point(lxd: daemon.Daemon, spec: wire.Spec, fingerprint: str, verb: str) -> None:
+def point(lxd: daemon.Daemon, spec: codec.Spec, fingerprint: str, verb: str) -> None:
     """Make the spec's alias point to an image, whether it exists or not.
 
     LXD does not wait until an image is on the disk, and a power cut would leave one that is cut off
@@ -148,7 +149,7 @@ def set_properties(lxd: daemon.Daemon, fingerprint: str, properties: Mapping[str
         lxd.change("PUT", f"images/{fingerprint}", {**body, "properties": merged})
 
 
-def sweep(lxd: daemon.Daemon, spec: wire.Spec, keep: str) -> None:
+def sweep(lxd: daemon.Daemon, spec: codec.Spec, keep: str) -> None:
     """Remove what killed runs of a lab published for its alias, and never pointed it at."""
     for found in lxd.get("images", recursion="1"):
         ours = identity.belongs(held(found), spec.owner, spec.lab)
@@ -157,7 +158,7 @@ def sweep(lxd: daemon.Daemon, spec: wire.Spec, keep: str) -> None:
             remove_image(lxd, found["fingerprint"], spec)
 
 
-def remove_image(lxd: daemon.Daemon, fingerprint: str, spec: wire.Spec) -> None:
+def remove_image(lxd: daemon.Daemon, fingerprint: str, spec: codec.Spec) -> None:
     """Remove an image of the spec's lab; one that is gone or another's is left."""
     found = image(lxd, fingerprint)
     if found and identity.belongs(held(found), spec.owner, spec.lab):

@@ -9,8 +9,8 @@ import shutil
 import tempfile
 import time
 
-from providers import errors
-from providers.hosts import command
+from core import errors
+from hosts import command
 from providers.lxd.image import model
 
 BUILD_SECONDS = 1800

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from providers import base, errors, identity
+from core import errors
+from providers import base
 from providers.lxd import daemon
 from providers.lxd.image import aliases, bootstrap, model
+from remote import identity
 
 FETCH_SECONDS = 1800.0
 DIGEST_PROPERTY = "grappe.digest"

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 
 import yaml
 
-from providers import rules, wire
+from core import codec, validators
 
 PROTOCOLS = ("simplestreams", "lxd")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ImageSpec(wire.Spec):
+class ImageSpec(codec.Spec):
     """An image: from files of this machine, from a remote, or bootstrapped on this machine.
 
     Attributes:
@@ -46,42 +46,42 @@ class ImageSpec(wire.Spec):
     digest: str = ""
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         found = []
-        if problem := rules.alias(self.name):
-            found.append(wire.Mistake("name", f"{wire.show(self.name)} {problem}"))
+        if problem := validators.alias(self.name):
+            found.append(codec.Mistake("name", f"{codec.show(self.name)} {problem}"))
         given = [key for key in ("metadata", "server", "suite") if getattr(self, key)]
         if len(given) != 1:
             shown = " and ".join(given) or "none of them is given"
             reason = f"{shown}: an image is from metadata and rootfs, from a server, or of a suite."
-            found.append(wire.Mistake("metadata", reason))
+            found.append(codec.Mistake("metadata", reason))
         if self.metadata:
             found += self._files_mistakes()
         if self.server:
             found += self._remote_mistakes()
         return found
 
-    def _remote_mistakes(self) -> list[wire.Mistake]:
+    def _remote_mistakes(self) -> list[codec.Mistake]:
         found = []
         if not self.server.startswith(("https://", "http://")):
-            found.append(wire.Mistake("server", f"{wire.show(self.server)} is not a URL."))
+            found.append(codec.Mistake("server", f"{codec.show(self.server)} is not a URL."))
         if not self.remote_alias:
-            found.append(wire.Mistake("remote_alias", "is missing: which image? debian/12"))
+            found.append(codec.Mistake("remote_alias", "is missing: which image? debian/12"))
         if self.protocol not in PROTOCOLS:
-            reason = f"{wire.show(self.protocol)} is not one of {', '.join(PROTOCOLS)}."
-            found.append(wire.Mistake("protocol", reason))
+            reason = f"{codec.show(self.protocol)} is not one of {', '.join(PROTOCOLS)}."
+            found.append(codec.Mistake("protocol", reason))
         return found
 
-    def _files_mistakes(self) -> list[wire.Mistake]:
+    def _files_mistakes(self) -> list[codec.Mistake]:
         found = []
         for key in ("metadata", "rootfs"):
             path = getattr(self, key)
             if not pathlib.Path(path).is_file():
-                found.append(wire.Mistake(key, f"{wire.show(path)} is not a file."))
+                found.append(codec.Mistake(key, f"{codec.show(path)} is not a file."))
             elif key == "metadata" and not _has_properties(path):
-                reason = f"{wire.show(path)} has no metadata.yaml with `properties:` in it."
-                found.append(wire.Mistake(key, reason))
+                reason = f"{codec.show(path)} has no metadata.yaml with `properties:` in it."
+                found.append(codec.Mistake(key, reason))
         return found
 
 
@@ -101,7 +101,7 @@ def digest(spec: ImageSpec) -> str:
     if spec.metadata:
         return fingerprint(spec.metadata, spec.rootfs)
     names = ("server", "remote_alias", "protocol", "suite", "packages", "mirror")
-    parts = {name: wire.encode(getattr(spec, name)) for name in names}
+    parts = {name: codec.encode(getattr(spec, name)) for name in names}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

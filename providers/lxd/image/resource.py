@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from providers import base, wire
-from providers.hosts import gateway
+from core import codec
+from hosts import gateway
+from providers import base
 from providers.lxd.image import model
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ImageProvider(base.Provider[model.ImageSpec]):
 
     def examine(
         self, spec: model.ImageSpec, _was: Mapping[str, Any]
-    ) -> tuple[model.ImageSpec, list[wire.Mistake]]:
+    ) -> tuple[model.ImageSpec, list[codec.Mistake]]:
         """Fill in the digest, so that another source is another image."""
         return dataclasses.replace(spec, digest=model.digest(spec)), []
 

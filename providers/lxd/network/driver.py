@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from providers import base, errors
+from core import errors
+from hosts import gateway
+from providers import base
 from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.exec import driver as exec_driver
 from providers.lxd.network import model
@@ -133,3 +135,8 @@ def _body(spec: model.NetworkSpec) -> dict[str, Any]:
         "description": f"The bridge of {base.stack_of(spec.owner)}, made by Grappe",
         "config": {**model.settings(spec), **ownership.marks(spec)},
     }
+
+
+def masquerade_of(host: gateway.Host) -> Callable[[str], bool]:
+    """Return a function that says of a subnet whether a host's masquerade of it is loaded."""
+    return lambda subnet: bool(host.call("remote.masquerade", {"subnet": subnet}))

@@ -6,11 +6,11 @@ import dataclasses
 import ipaddress
 from collections.abc import Mapping
 
-from providers import rules, wire
+from core import codec, validators
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class NetworkSpec(wire.Spec):
+class NetworkSpec(codec.Spec):
     """A bridge of LXD's.
 
     Attributes:
@@ -23,24 +23,24 @@ class NetworkSpec(wire.Spec):
     hosts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         found = []
-        if problem := rules.interface(self.name):
-            found.append(wire.Mistake("name", f"{wire.show(self.name)} {problem}"))
+        if problem := validators.interface(self.name):
+            found.append(codec.Mistake("name", f"{codec.show(self.name)} {problem}"))
         try:
             ipaddress.IPv4Interface(self.address)
         except ValueError:
-            reason = f"{wire.show(self.address)} is not an address with its prefix: 10.64.1.1/24"
-            found.append(wire.Mistake("address", reason))
+            reason = f"{codec.show(self.address)} is not an address with its prefix: 10.64.1.1/24"
+            found.append(codec.Mistake("address", reason))
         for domain, address in self.hosts.items():
             for value, problem in (
-                (domain, rules.domain(domain)),
-                (address, rules.ipv4(address)),
+                (domain, validators.domain(domain)),
+                (address, validators.ipv4(address)),
             ):
                 if problem:
-                    reason = f"{wire.show(value)} {problem}"
-                    found.append(wire.Mistake(f"hosts.{domain}", reason))
+                    reason = f"{codec.show(value)} {problem}"
+                    found.append(codec.Mistake(f"hosts.{domain}", reason))
         return found
 
 

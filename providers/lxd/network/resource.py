@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.lxd.network import model
 
 
@@ -15,9 +15,9 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
     def driver(self, host: gateway.Host) -> base.Driver[model.NetworkSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
-        from providers.lxd.network import driver, way_out  # noqa: PLC0415
+        from providers.lxd.network import driver  # noqa: PLC0415
 
-        return driver.NetworkDriver(daemon.on(host), way_out.of_host(host))
+        return driver.NetworkDriver(daemon.on(host), driver.masquerade_of(host))
 
 
 class Network(base.Resource, module="lxd", name="Network"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from providers import base, errors
+from core import errors
+from providers import base
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.exec import driver as exec_driver
 from providers.lxd.postinstall import model

@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from typing import ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 from providers.lxd.job import Job
 
 INSTALLED = "/etc/yunohost/installed"
@@ -83,7 +83,7 @@ DRIFTS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PostInstallSpec(wire.Spec):
+class PostInstallSpec(codec.Spec):
     """A post-installation.
 
     Attributes:
@@ -118,16 +118,16 @@ class PostInstallSpec(wire.Spec):
         """The natural id: the server."""
         return f"{self.project}/{self.container}/postinstall"
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values; the password is not shown."""
         checks = [
-            ("container", self.container, rules.name(self.container)),
+            ("container", self.container, validators.name(self.container)),
             ("domain", self.domain, domain_problem(self.domain)),
-            ("login", self.login, rules.login(self.login)),
+            ("login", self.login, validators.login(self.login)),
         ]
-        found = wire.collect(checks)
+        found = codec.collect(checks)
         if not self.password or "\n" in self.password:
-            found.append(wire.Mistake("password", "is empty, or has a line break in it."))
+            found.append(codec.Mistake("password", "is empty, or has a line break in it."))
         return found
 
 
@@ -197,7 +197,7 @@ def domain_problem(domain: str) -> str:
     """Check the main domain of a YunoHost: its certificate's common name has at most 64 bytes."""
     if len(domain) > MAX_DOMAIN:
         return f"has {len(domain)} characters; a certificate takes {MAX_DOMAIN}. A shorter one?"
-    return rules.domain(domain)
+    return validators.domain(domain)
 
 
 def takes_user(help_text: str) -> bool:

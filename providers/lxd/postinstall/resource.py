@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.lxd.postinstall import model
 
 if TYPE_CHECKING:

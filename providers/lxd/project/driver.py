@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from providers import base, errors
+from core import errors
+from providers import base
 from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.project import model
 

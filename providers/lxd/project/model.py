@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from providers import rules, wire
+from core import codec, validators
 
 # Images and profiles are the host's, shared by all; instances are the student's own.
 FEATURES = {
@@ -17,7 +17,7 @@ FEATURES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ProjectSpec(wire.Spec):
+class ProjectSpec(codec.Spec):
     """An LXD project.
 
     Attributes:
@@ -26,13 +26,13 @@ class ProjectSpec(wire.Spec):
 
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         found = []
-        if problem := rules.name(self.name):
-            found.append(wire.Mistake("name", f"{wire.show(self.name)} {problem}"))
+        if problem := validators.name(self.name):
+            found.append(codec.Mistake("name", f"{codec.show(self.name)} {problem}"))
         found += [
-            wire.Mistake(f"config.{key}", "is set by Grappe itself")
+            codec.Mistake(f"config.{key}", "is set by Grappe itself")
             for key in self.config
             if key in FEATURES or key.startswith("user.grappe.")
         ]

@@ -6,10 +6,12 @@ import contextlib
 import dataclasses
 import json
 
-from providers import base, errors, identity
+from core import errors
+from providers import base
 from providers.lxd import daemon, ownership
 from providers.lxd.image import aliases
 from providers.lxd.published import model
+from remote import identity
 
 PUBLISH_SECONDS = 900.0
 STOP_SECONDS = 30

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 
 # What must not be the same in two servers; removed from the copy that is published.
 # A folder's entry is a beginning of file names.
@@ -63,7 +63,7 @@ INSTALLED = "/etc/yunohost/installed"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PublishedSpec(wire.Spec):
+class PublishedSpec(codec.Spec):
     """An image published from a container.
 
     Attributes:
@@ -91,10 +91,10 @@ class PublishedSpec(wire.Spec):
         """The name of the copy that is generalised and published."""
         return f"{self.container[:40]}-published"
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
-        found = [("name", self.name, rules.alias(self.name))]
-        found.append(("container", self.container, rules.name(self.container)))
+        found = [("name", self.name, validators.alias(self.name))]
+        found.append(("container", self.container, validators.name(self.container)))
         if self.running not in RUNNING:
             found.append(("running", self.running, f"is not one of {', '.join(RUNNING)}."))
-        return wire.collect(found)
+        return codec.collect(found)

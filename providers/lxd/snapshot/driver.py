@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from providers import base, errors
+from core import errors
+from providers import base
 from providers.lxd import daemon, ownership
 from providers.lxd.snapshot import model
 

@@ -6,13 +6,13 @@ import dataclasses
 import re
 from typing import ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SnapshotSpec(wire.Spec):
+class SnapshotSpec(codec.Spec):
     """A snapshot of a container as it is when the resource is made.
 
     Attributes:
@@ -34,12 +34,12 @@ class SnapshotSpec(wire.Spec):
         """The natural id: the container and the snapshot."""
         return f"{self.project}/{self.container}/{self.name}"
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         found = []
         if not _NAME.fullmatch(self.name):
             reason = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."
-            found.append(wire.Mistake("name", f"{wire.show(self.name)} {reason}"))
-        if problem := rules.name(self.container):
-            found.append(wire.Mistake("container", f"{wire.show(self.container)} {problem}"))
+            found.append(codec.Mistake("name", f"{codec.show(self.name)} {reason}"))
+        if problem := validators.name(self.container):
+            found.append(codec.Mistake("container", f"{codec.show(self.container)} {problem}"))
         return found

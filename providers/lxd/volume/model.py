@@ -6,13 +6,13 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-from providers import rules, wire
+from core import codec, validators
 
 CONTENTS = ("filesystem", "block")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class VolumeSpec(wire.Spec):
+class VolumeSpec(codec.Spec):
     """A custom volume of a storage pool; a container's `disk` device attaches it.
 
     Attributes:
@@ -34,12 +34,12 @@ class VolumeSpec(wire.Spec):
         """The natural id: the project, the pool and the name."""
         return f"{self.project}/{self.pool}/{self.name}"
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
         checks = [
-            ("name", self.name, rules.name(self.name)),
-            ("pool", self.pool, rules.name(self.pool)),
+            ("name", self.name, validators.name(self.name)),
+            ("pool", self.pool, validators.name(self.pool)),
         ]
         if self.content not in CONTENTS:
             checks.append(("content", self.content, f"is not one of {', '.join(CONTENTS)}."))
-        return wire.collect(checks)
+        return codec.collect(checks)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.lxd.volume import model
 
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 
-from providers import rules, wire
+from core import codec, validators
 from providers.fragments.fragment import Fragment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OpeningSpec(wire.Spec):
+class OpeningSpec(codec.Spec):
     """DHCP, DNS and the way out through UFW, for the bridge of a builder."""
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
-        problem = rules.comment(self.name)
-        return [wire.Mistake("name", f"{wire.show(self.name)} {problem}")] if problem else []
+        problem = validators.comment(self.name)
+        return [codec.Mistake("name", f"{codec.show(self.name)} {problem}")] if problem else []
 
 
 def fragment(spec: OpeningSpec) -> Fragment:
@@ -25,6 +25,6 @@ def fragment(spec: OpeningSpec) -> Fragment:
         owner=spec.owner,
         lab=spec.lab,
         keys=(),
-        spec=wire.encode(spec),
+        spec=codec.encode(spec),
         parts={"opening": True},
     )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+from hosts import gateway
 from providers import base
-from providers.hosts import gateway
 from providers.nat import model as nat
 from providers.nat.opening import model
-from providers.nat.resource import AREA, NEEDS
 
 
 class OpeningProvider(base.Provider[model.OpeningSpec]):
@@ -18,7 +17,7 @@ class OpeningProvider(base.Provider[model.OpeningSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "nat", AREA, nat.frame(), NEEDS)
+        store = client.over(host, "nat", nat.frame())
         return driver.FragmentDriver(store, model.OpeningSpec, model.fragment)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from providers import base, wire
+from core import codec
+from providers import base
 from providers.tunnel import host as hosts
 from providers.tunnel.key import model
 
@@ -15,15 +16,15 @@ class KeyDriver:
 
     def create(self, spec: model.KeySpec) -> base.Outputs:
         """Make the pair, or take up the one that is there."""
-        made = self._tunnels.ask("make_key", name=spec.name, whose=wire.marks(spec))
+        made = self._tunnels.ask("make_key", name=spec.name, whose=codec.marks(spec))
         return {"public_key": made["public_key"]}
 
     def read(self, spec: model.KeySpec) -> base.Reading[model.KeySpec] | None:
         """Return the pair as it is."""
-        found = self._tunnels.ask("read_key", name=spec.name, whose=wire.marks(spec))
+        found = self._tunnels.ask("read_key", name=spec.name, whose=codec.marks(spec))
         if not found["public_key"]:
             return None
-        return base.Reading(wire.marked(spec, found), {"public_key": found["public_key"]})
+        return base.Reading(codec.marked(spec, found), {"public_key": found["public_key"]})
 
     def update(self, old: model.KeySpec, new: model.KeySpec) -> base.Outputs:
         """Do nothing but look: a pair has nothing that could change."""
@@ -32,4 +33,4 @@ class KeyDriver:
 
     def delete(self, spec: model.KeySpec) -> None:
         """Remove the pair, and the user when it was the last."""
-        self._tunnels.ask("remove_key", name=spec.name, whose=wire.marks(spec))
+        self._tunnels.ask("remove_key", name=spec.name, whose=codec.marks(spec))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-from providers import rules, wire
+from core import codec, validators
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class KeySpec(wire.Spec):
+class KeySpec(codec.Spec):
     """A pair of keys on the lab host; `name` is the student."""
 
-    def mistakes(self) -> list[wire.Mistake]:
+    def mistakes(self) -> list[codec.Mistake]:
         """Return what is wrong with the values."""
-        problem = rules.name(self.name)
-        return [wire.Mistake("name", f"{wire.show(self.name)} {problem}")] if problem else []
+        problem = validators.name(self.name)
+        return [codec.Mistake("name", f"{codec.show(self.name)} {problem}")] if problem else []

@@ -1,0 +1,55 @@
+"""Many students on one host at the same time, beside bare launches of the same containers."""
+
+from __future__ import annotations
+
+from bench import timing
+from bench.testbed import IMAGE, Arena, Bystander, together
+
+FIRST = 100
+
+
+def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
+    """Find for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
+    arena.up_bystander()
+    for size in sizes:
+        bare = _bare(arena, 2 * size)
+        students = [(f"s{place}", FIRST + place) for place in range(size)]
+        names = [name for name, _number in students]
+        for name, number in students:
+            arena.project.write(name, number, image=IMAGE)
+        with Bystander(arena) as watching:
+            up = timing.seconds(together, arena.up, names)
+            for name, number in students:
+                arena.wait_for(name, number)
+            down = timing.seconds(together, arena.down, names)
+        found.append(
+            {
+                "students": size, "bare": bare, "grappe": round(up, 2), "down": round(down, 2),
+                **watching.seen,
+            }
+        )  # fmt: skip
+        found.sort(key=lambda row: row["students"])
+    arena.down("bystander")
+
+
+def _bare(arena: Arena, count: int) -> float:
+    """Return how long bare launches take until every container's sshd answers."""
+    script = f"""
+ufw allow in on lxdbr0 >/dev/null
+start=$(date +%s.%N)
+set -e
+seq 1 {count} | xargs -P 4 -I N lxc launch {IMAGE} bareN -q >/dev/null
+for n in $(seq 1 {count}); do
+    for try in $(seq 301); do
+        lxc exec bare$n -- systemctl is-active --quiet ssh </dev/null 2>/dev/null && break
+        test $try -lt 300
+        sleep 0.1
+    done
+done
+end=$(date +%s.%N)
+seq 1 {count} | xargs -P 4 -I N lxc delete --force bareN
+ufw delete allow in on lxdbr0 >/dev/null
+echo "$start $end"
+"""
+    start, end = map(float, arena.host("bash", "-s", stdin=script.encode()).split()[-2:])
+    return round(end - start, 2)

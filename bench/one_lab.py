@@ -1,0 +1,130 @@
+"""One student's lab by an expert's script, by Ansible and by Grappe: up, nothing to do, down."""
+
+from __future__ import annotations
+
+import functools
+import os
+import pathlib
+import subprocess
+from collections.abc import Callable
+from typing import Any
+
+import yaml
+
+from bench import timing
+from bench.testbed import DOWN, IMAGE, UP, Arena, Bystander
+
+HERE = pathlib.Path(__file__).parent
+NUMBER, STUDENT = 9, "bench"
+BRIDGE, PROJECT, NET = f"gr-{NUMBER}", f"grappe-{STUDENT}", f"10.64.{NUMBER}"
+Times = dict[str, dict[str, list[float]]]
+
+
+def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
+    """Return {contest, processor: {way: {up, nothing, down}}, loop: [seconds]}.
+
+    Contest: the medians, in seconds; processor: the medians of what this machine's processors
+    worked in them, the lab host's part included. The ways take turns, so that what slows the
+    machine slows them alike; how long one and the same loop takes tells whether something did.
+    """
+    arena.project.write(STUDENT, NUMBER, image=IMAGE)
+    ways: dict[str, Callable[[str], None]] = {
+        "expert": functools.partial(_expert, arena),
+        "ansible": functools.partial(_ansible, arena, ansible),
+        "grappe": functools.partial(_grappe, arena),
+    }
+    found: Times = {way: {} for way in ways}
+    worked: Times = {way: {} for way in ways}
+    loop = []
+    for _round in range(rounds):
+        for way, act in ways.items():
+            if way != "grappe":
+                # What Grappe does by itself is done beforehand for the others.
+                _open_bridge(arena, "allow")
+            for phase in ("up", "nothing", "down"):
+                action = "down" if phase == "down" else "up"
+                loop.append(timing.loop())
+                before = timing.processor()
+                found[way].setdefault(phase, []).append(timing.seconds(act, action))
+                worked[way].setdefault(phase, []).append(timing.processor() - before)
+            if way != "grappe":
+                _open_bridge(arena, "delete allow")
+    return {
+        "contest": _medians(found), "processor": _medians(worked),
+        "loop": [round(took, 2) for took in loop],
+    }  # fmt: skip
+
+
+def _medians(found: Times) -> dict[str, dict[str, float]]:
+    return {
+        way: {phase: timing.median(times) for phase, times in phases.items()}
+        for way, phases in found.items()
+    }
+
+
+def beside(arena: Arena) -> dict[str, int]:
+    """Return what a bystander saw while Grappe went once through it all, which is not timed.
+
+    The other ways cannot be watched so: their frontends hold the ports of the bystander's.
+    """
+    arena.up_bystander()
+    with Bystander(arena) as watching:
+        for action in ("up", "up", "down"):
+            _grappe(arena, action)
+    arena.down("bystander")
+    return watching.seen
+
+
+def _expert(arena: Arena, action: str) -> None:
+    script = (HERE / "expert.sh").read_bytes()
+    words = (action, str(NUMBER), STUDENT, IMAGE)
+    arena.host("bash", "-s", "--", *words, stdin=script)
+    if action == "up":
+        arena.wait_for(STUDENT, NUMBER)
+
+
+def _ansible(arena: Arena, environment: pathlib.Path, action: str) -> None:
+    folder = arena.project.folder / "ansible"
+    folder.mkdir(exist_ok=True)
+    inventory = folder / "inventory.yml"
+    servers = [
+        {"name": f"yuno{place + 1}", "address": f"{NET}.{10 + place}",
+         "port": 22222 + 10 * (NUMBER - 1) + place,
+         "domain": f"yuno{place + 1}.{STUDENT}.grappe.test"}
+        for place in range(2)
+    ]  # fmt: skip
+    variables = {"project": PROJECT, "bridge": BRIDGE, "net": NET, "image": IMAGE,
+                 "servers": servers}  # fmt: skip
+    host = {arena.box.host: {"ansible_python_interpreter": "/usr/bin/python3"}}
+    inventory.write_text(yaml.safe_dump({"lab": {"hosts": host, "vars": variables}}))
+    options = f"-F {arena.box.ssh_config} -o ControlMaster=auto -o ControlPersist=60s"
+    env = {**os.environ, "ANSIBLE_CONFIG": str(HERE / "ansible" / "ansible.cfg"),
+           "ANSIBLE_SSH_ARGS": options, "ANSIBLE_HOME": str(folder)}  # fmt: skip
+    argv = [str(environment / "bin" / "ansible-playbook"), "-i", str(inventory),
+            str(HERE / "ansible" / f"{action}.yml")]  # fmt: skip
+    done = subprocess.run(argv, env=env, capture_output=True, text=True, timeout=300, check=False)
+    if done.returncode != 0:
+        raise AssertionError(done.stdout + done.stderr)
+    if action == "up":
+        arena.wait_for(STUDENT, NUMBER)
+
+
+def _grappe(arena: Arena, action: str) -> None:
+    arena.pulumi(STUDENT, *(UP if action == "up" else DOWN))
+    if action == "up":
+        arena.wait_for(STUDENT, NUMBER)
+
+
+def _open_bridge(arena: Arena, how: str) -> None:
+    first, _space, rest = how.partition(" ")
+    delete = "delete " if first == "delete" else ""
+    verb = rest or first
+    script = "; ".join(
+        f"ufw {route}{delete}{verb} {where} >/dev/null"
+        for route, where in (
+            ("", f"in on {BRIDGE}"),
+            ("route ", f"in on {BRIDGE}"),
+            ("route ", f"out on {BRIDGE}"),
+        )
+    )
+    arena.host("sh", "-c", f"'{script}'")

@@ -1,0 +1,180 @@
+"""The sandbox that is measured on: its own, with an image, and a copy of the project."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+from collections.abc import Callable, Iterable, Iterator
+from typing import Self, TypeVar
+
+from components.lab_host import scripts
+from core import errors
+from hosts import command
+from sandbox import layout, project_copy
+
+T = TypeVar("T")
+IMAGE = "bench"
+PROC = pathlib.Path("/proc/sys")
+UP = ("up", "--yes", "--skip-preview")
+# Destroying needs no look first: what is gone already is well.
+DOWN = ("destroy", "--yes", "--skip-preview", "--refresh=false")
+ANSWER_SECONDS = 120
+
+
+class Arena:
+    """A lab host, the workstation, and the project that acts on them."""
+
+    def __init__(self, box: layout.Layout, project: project_copy.Trial) -> None:
+        self.box, self.project = box, project
+
+    def host(self, *argv: str, stdin: bytes = b"", timeout: float = 600) -> str:
+        """Run argv on the lab host; it must succeed."""
+        full = ["ssh", "-F", str(self.box.ssh_config), self.box.host, "--", *argv]
+        done = command.execute(full, stdin=stdin, timeout=timeout)
+        if not done.ok:
+            raise errors.CommandError(f"`{' '.join(argv)[:80]}` failed", seen=done.tail())
+        return done.stdout
+
+    def wait_for(self, student: str, number: int, servers: int = 2) -> None:
+        """Return when every way to a student's servers is answered by the server itself."""
+        ways = [
+            (f"yuno{place + 1}", way)
+            for place in range(servers)
+            for way in ("ssh", "http", "https")
+        ]
+        together(lambda way: self._wait_for(student, number, *way), ways)
+
+    def _wait_for(self, student: str, number: int, server: str, way: str) -> None:
+        command.wait_until(
+            lambda: self._answers(student, number, server, way),
+            what=f"an answer of {student}'s {server} by {way}", timeout=ANSWER_SECONDS, pause=0,
+        )  # fmt: skip
+
+    def _answers(self, student: str, number: int, server: str, way: str) -> bool:
+        if way == "ssh":
+            port = 22222 + 10 * (number - 1) + int(server.removeprefix("yuno")) - 1
+            script = f"exec 3<>/dev/tcp/{layout.HOST_ADDRESS}/{port} && head -c 3 <&3"
+            argv = ["bash", "-c", script]
+        else:
+            domain = f"{server}.{student}.grappe.test"
+            address = layout.HOST_ADDRESS
+            argv = ["curl", "-sk", "--max-time", "2", "--resolve", f"{domain}:80:{address}",
+                    "--resolve", f"{domain}:443:{address}", f"{way}://{domain}/"]  # fmt: skip
+        done = command.execute(["ip", "netns", "exec", self.box.workstation, *argv], timeout=10)
+        return done.stdout.startswith("SSH" if way == "ssh" else server)
+
+    def up_bystander(self) -> None:
+        """Bring up the lab of a student whom others must not disturb."""
+        self.project.write("bystander", 99, image=IMAGE, servers=[{"name": "yuno1"}])
+        self.up("bystander")
+
+    def up(self, stack: str) -> None:
+        """Bring a stack up."""
+        self.pulumi(stack, *UP)
+
+    def down(self, stack: str) -> None:
+        """Take a stack down."""
+        self.pulumi(stack, *DOWN)
+
+    def pulumi(self, stack: str, *arguments: str) -> None:
+        """Run pulumi in the project; it must succeed."""
+        self.project.pulumi(*arguments, "-s", stack)
+
+
+# Loads a page again and again until its input ends; then says how often, and how often in vain.
+# One process for all of it: a new curl for each page would compete with what is being measured.
+_VISIT = """
+import http.client, json, select, sys
+address, domain, begins = sys.argv[1:]
+requests = failures = 0
+while not select.select([sys.stdin], [], [], 0.05)[0]:
+    requests += 1
+    connection = http.client.HTTPConnection(address, timeout=10)
+    try:
+        connection.request("GET", "/", headers={"Host": domain})
+        failures += not connection.getresponse().read().startswith(begins.encode())
+    except (OSError, http.client.HTTPException):
+        failures += 1
+    connection.close()
+print(json.dumps({"requests": requests, "failures": failures}))
+"""
+
+
+class Bystander:
+    """Somebody who loads a page of another student's all the while.
+
+    Attributes:
+        seen: How many requests there were, and how many failed; known at the end.
+    """
+
+    def __init__(self, arena: Arena, student: str = "bystander") -> None:
+        self.seen: dict[str, int] = {}
+        self._there = ["ip", "netns", "exec", arena.box.workstation]
+        self._domain = f"yuno1.{student}.grappe.test"
+        self._process: subprocess.Popen[str] | None = None
+
+    def time(self, count: int) -> float:
+        """Return the median time of a request, connection included, in milliseconds."""
+        address = layout.HOST_ADDRESS
+        argv = [*self._there, "curl", "-s", "--max-time", "10", "--resolve",
+                f"{self._domain}:80:{address}", f"http://{self._domain}/",
+                "--write-out", "\n%{time_total}"]  # fmt: skip
+        said = [command.execute(argv, timeout=15).stdout for _turn in range(count)]
+        return round(1000 * statistics.median(float(text.split()[-1]) for text in said), 2)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        argv = [*self._there, "python3", "-I", "-c", _VISIT, layout.HOST_ADDRESS, self._domain]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen([*argv, "yuno1"], stdin=pipe, stdout=pipe, text=True)
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """End."""
+        if self._process:
+            said, _nothing = self._process.communicate(timeout=30)
+            self.seen = json.loads(said)
+
+
+@contextlib.contextmanager
+def room() -> Iterator[None]:
+    """Let this machine's kernel hold the servers of many students, as a lab host's does."""
+    was = {path: path.read_text() for path in (PROC / key for key in scripts.LIMITS)}
+    for path, limit in zip(was, scripts.LIMITS.values(), strict=True):
+        path.write_text(str(max(limit, int(was[path]))))
+    try:
+        yield
+    finally:
+        for path, text in was.items():
+            path.write_text(text)
+
+
+def together(action: Callable[[T], object], things: Iterable[T]) -> None:
+    """Do the same with many things at the same time; return when all are done."""
+    listed = list(things)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(listed)) as pool:
+        for future in [pool.submit(action, thing) for thing in listed]:
+            future.result()
+
+
+def environment_of(folder: pathlib.Path) -> pathlib.Path:
+    """Return a python environment with what is measured beside us; make it at need."""
+    # All that is measured runs on the same Python.
+    ours = os.path.realpath("/proc/self/exe")
+    wanted = (pathlib.Path(__file__).parent / "requirements.txt").read_text() + ours
+    stamp = folder / ".requirements"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        python = str(folder / "bin" / "python")
+        for argv in (
+            [ours, "-m", "venv", "--clear", str(folder)],
+            [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+             "--requirement", str(pathlib.Path(__file__).parent / "requirements.txt")],
+        ):  # fmt: skip
+            subprocess.run(argv, check=True)
+        stamp.write_text(wanted)
+    return folder

@@ -1,0 +1,308 @@
+"""What is wrong with a lab host, by what was read of it; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+
+from checks import strangers
+from core import errors
+from remote import iptables, managed_block
+from remote.unmanaged import haproxy as haproxy_by_hand
+
+OWNER = "user.grappe.owner"
+# A disk or a memory of which less is free is a finding.
+FREE_PART = 0.1
+# How many inotify instances a server has, as counted in a real YunoHost 12.1; room for fewer
+# servers than this is a finding.
+SERVER_INOTIFY, FEW_SERVERS = 25, 2
+DAY = 86400
+CERTIFICATE_DAYS = 14
+DNAT = "GRAPPE-DNAT"
+MEND = "./lab up STACK"
+# What is lost with each way from UFW's chains to ours.
+LOST = {
+    iptables.INPUT: "servers reach the host's own services",
+    iptables.FORWARD: "one student's servers reach another's",
+    iptables.LET_IN: "no page answers, and no server gets an address",
+    iptables.LET_THROUGH: "no port leads to any server, and none has a way out",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        what: What is wrong, in one sentence.
+        do: What mends it, as a command where there is one.
+        seen: What was read.
+    """
+
+    what: str
+    do: str
+    seen: str = ""
+
+
+def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
+    """Return everything that is wrong with a host.
+
+    Args:
+        facts: What `survey.main` returned.
+        owners: The stacks that are known here, as `project/stack`.
+
+    """
+    return [
+        *_programs(facts),
+        *_ufw(facts),
+        *_nat(facts),
+        *_strangers(facts),
+        *_haproxy(facts),
+        *_parts(facts),
+        *_leftovers(facts, owners),
+        *_tunnels(facts),
+        *_room(facts),
+        *_servers(facts),
+    ]
+
+
+def _programs(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    for program in facts["missing"]:
+        yield Finding(f"{program} is not installed", "./lab new HOST --lab-host makes a lab host")
+    if error := facts["lxd"].get("error"):
+        yield Finding("LXD does not work", "systemctl status lxd; journalctl -u lxd", error)
+
+
+def _ufw(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    ufw = facts["ufw"]
+    if not ufw["enabled"]:
+        seen = "its rules are still loaded, until the next boot" if ufw["active"] else ""
+        yield Finding(
+            "UFW is disabled: nothing keeps one student's servers from another's",
+            "ufw allow ssh && ufw enable", seen,
+        )  # fmt: skip
+    elif not ufw["active"]:
+        yield Finding("UFW is enabled, and its rules are not loaded", "ufw reload")
+    for script in facts["switched_off"] if _has_rules(facts) else ():
+        yield Finding(
+            f"{script} is not executable: a restart of UFW loses the way to the rules",
+            f"chmod u+x {script}",
+        )
+    loaded = iptables.Chains(facts["chains"])
+    if ufw["enabled"] and ufw["active"] and _has_rules(facts):
+        for ours, chain in iptables.JUMPS.items():
+            if not loaded.has_jump("filter", chain, ours):
+                yield Finding(f"nothing leads from {chain} to {ours}: {LOST[ours]}", MEND)
+            elif wrong := loaded.compare("filter", ours, _meant(facts, ours), ordered=False):
+                yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
+    if facts["forwarding"] != "1":
+        yield Finding(
+            "the kernel forwards nothing: no port leads to any server",
+            "sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = " + facts["forwarding"],
+        )  # fmt: skip
+
+
+def _has_rules(facts: Mapping[str, Any]) -> bool:
+    """Whether there is a lab whose ports lead to servers."""
+    held = (key for fragment in facts["fragments"] for key in fragment["keys"])
+    return any(key.startswith(("tcp/", "udp/")) for key in held)
+
+
+def _meant(facts: Mapping[str, Any], chain: str) -> list[str]:
+    """Return the rules of one of our chains, as our part of before.rules has them."""
+    try:
+        part = managed_block.split(facts["files"].get("/etc/ufw/before.rules") or "").body or ""
+    except managed_block.DamagedError:
+        return []
+    return [line for line in part.splitlines() if line.startswith(f"-A {chain} ")]
+
+
+def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what others have that takes a lab's ports, pages or network."""
+    if not facts["fragments"]:
+        return
+    for seen in strangers.listeners(facts):
+        yield Finding(
+            "somebody else has what HAProxy needs: a part of the requests is theirs",
+            "take it away, or give it another port; then ./lab up STACK", seen,
+        )  # fmt: skip
+    targets = {item["port"]: (item["address"], item["there"]) for item in facts["targets"]
+               if item.get("port")}  # fmt: skip
+    for ports, line in strangers.leaders(facts, [*targets, *strangers.WEB_PORTS]):
+        told = ", ".join(map(str, ports))
+        yield Finding(f"{told} is led elsewhere too", "take that rule away", line)
+    for line in strangers.void(facts, targets):
+        yield Finding(line, "the rule above")
+    for line in strangers.holding(facts, targets):
+        yield Finding(line, "where that is not meant: ufw status numbered, ufw delete NUMBER")
+    if "error" not in facts["lxd"]:
+        for network in facts["lxd"]["networks"]:
+            subnet = _subnet(network)
+            for line in strangers.routes(facts, subnet, network["name"]) if subnet else ():
+                yield Finding(
+                    f"the servers on {network['name']} are not reached: a route leads elsewhere",
+                    f"ip route del {line}", line,
+                )  # fmt: skip
+            if subnet and not any(subnet in line for line in facts["masquerades"]):
+                yield Finding(
+                    f"the servers on {network['name']} have no way out: LXD's masquerade is gone",
+                    "systemctl restart lxd, which leaves its containers running",
+                )
+
+
+def _subnet(network: Mapping[str, Any]) -> str:
+    """Return the network of a student's bridge; nothing for any other."""
+    address = network["config"].get("ipv4.address", "")
+    if not network["config"].get(OWNER) or "/" not in address:
+        return ""
+    return str(ipaddress.IPv4Interface(address).network)
+
+
+def _nat(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    rules = [line for line in facts["nat"] if line.startswith("-A ")]
+    seen: dict[str, int] = defaultdict(int)
+    for line in rules:
+        if " -j DNAT" in line:
+            seen[line] += 1
+    for line, count in seen.items():
+        if count > 1:
+            yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
+    has_rules = _has_rules(facts)
+    if has_rules and f"-A PREROUTING -j {DNAT}" not in rules:
+        yield Finding(
+            f"nothing leads to the chain {DNAT}: no port leads to any server", "./lab up STACK"
+        )
+    unit = facts["units"]["grappe-nat"]
+    if has_rules and unit.get("UnitFileState") != "enabled":
+        yield Finding(
+            "grappe-nat.service is not enabled: a boot without UFW loses the rules",
+            "systemctl enable grappe-nat", f"it is {unit.get('UnitFileState') or 'not there'}",
+        )  # fmt: skip
+
+
+def _haproxy(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    if facts["loaded"]:
+        yield Finding(
+            "haproxy.cfg is not valid: the next reload or boot fails",
+            "haproxy -c -f /etc/haproxy/haproxy.cfg", _first(facts["loaded"]),
+        )  # fmt: skip
+    routed = any(key.startswith("domain ") for f in facts["fragments"] for key in f["keys"])
+    if routed and facts["units"]["haproxy"].get("ActiveState") != "active":
+        yield Finding("HAProxy does not run: no domain answers", "systemctl start haproxy")
+    text = facts["files"].get("/etc/haproxy/haproxy.cfg") or ""
+    try:
+        strays = haproxy_by_hand.domains(text)
+    except managed_block.DamagedError:
+        return
+    if strays:
+        yield Finding(
+            "domains are routed by hand beside Grappe's part", "grappe:adopt: true takes them over",
+            ", ".join(sorted(strays)),
+        )  # fmt: skip
+
+
+def _parts(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    for path, text in facts["files"].items():
+        try:
+            part = managed_block.split(text or "")
+        except managed_block.DamagedError as error:
+            yield Finding(
+                f"the managed part of {path} is damaged",
+                "put its first and last line back, or remove the rest of it by hand", str(error),
+            )  # fmt: skip
+            continue
+        if part.body is None and _has_rules(facts):
+            yield Finding(f"Grappe's part of {path} is gone: the next reload loses it", MEND)
+
+
+def _leftovers(facts: Mapping[str, Any], owners: Collection[str]) -> Iterator[Finding]:
+    if "error" in facts["lxd"]:
+        return
+    alive = {item["own_address"] for item in facts["instances"]} - {""}
+    for fragment in facts["targets"]:
+        if (
+            fragment["address"]
+            and _is_ours(fragment["address"])
+            and (fragment["address"] not in alive)
+        ):
+            stack = fragment["owner"].rpartition("/")[2]
+            yield Finding(
+                f"{fragment['id']} leads to {fragment['address']}, where no container is",
+                f"./lab up {stack}, or ./lab down {stack}",
+            )
+    for kind, things in (("LXD project", facts["lxd"]["projects"]),
+                         ("network", facts["lxd"]["networks"])):  # fmt: skip
+        for thing in things:
+            owner = thing["config"].get(OWNER, "")
+            if owner and owner not in owners:
+                yield Finding(
+                    f"the {kind} {thing['name']} is of the stack {owner}, which is not here",
+                    "./lab new it again with adopt, then ./lab down; or ask who has its state",
+                )
+
+
+def _tunnels(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    for name, unit in facts["units"].items():
+        if name.startswith("grappe-tunnel-") and unit.get("ActiveState") != "active":
+            yield Finding(
+                f"the tunnel {name.removeprefix('grappe-tunnel-')} does not stand",
+                f"journalctl -u {name}", f"it is {unit.get('ActiveState')}",
+            )  # fmt: skip
+
+
+def _room(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    disk, memory = facts["disk"], facts["memory"]
+    if disk["free"] < FREE_PART * disk["size"]:
+        yield Finding(
+            "the disk is almost full", "lxc image list, lxc list --all-projects: what can go?",
+            f"{disk['free'] / 2**30:.1f} of {disk['size'] / 2**30:.1f} GiB are free",
+        )  # fmt: skip
+    if memory["MemAvailable"] < FREE_PART * memory["MemTotal"]:
+        yield Finding(
+            "memory is almost used up", "./lab top HOST",
+            f"{memory['MemAvailable'] >> 20} of {memory['MemTotal'] >> 20} MiB are free",
+        )  # fmt: skip
+
+    inotify = facts["inotify"]
+    left = max(0, inotify["limit"] - inotify["used"]) // SERVER_INOTIFY
+    if left < FEW_SERVERS:
+        servers = "server" if left == 1 else "servers"
+        yield Finding(
+            f"the kernel has room for {left} more {servers} or so", errors.MORE_ROOM,
+            f"{inotify['used']} of {inotify['limit']} inotify instances are in use",
+        )  # fmt: skip
+
+
+def _servers(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    for item in facts["certificates"]:
+        if item["left"] < CERTIFICATE_DAYS * DAY:
+            days = int(item["left"] // DAY)
+            ends = f"ends in {days} days" if days >= 0 else f"ended {-days} days ago"
+            where = f"{item['project']}/{item['server']}"
+            yield Finding(
+                f"the certificate of {where} {ends}",
+                f"lxc exec {item['server']} --project {item['project']} -- "
+                "yunohost domain cert renew",
+            )
+    holders = defaultdict(list)
+    for item in facts["host_keys"]:
+        holders[item["key"]].append(f"{item['project']}/{item['server']}")
+    for names in holders.values():
+        if len(names) > 1:
+            yield Finding(
+                f"{' and '.join(names)} have the same host key: each can pass for the other",
+                "in all but one: rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart ssh",
+            )
+
+
+def _is_ours(address: str) -> bool:
+    """Whether an address is on a student's bridge: other fragments lead elsewhere."""
+    return ipaddress.ip_address(address) in ipaddress.ip_network("10.64.0.0/12")
+
+
+def _first(text: str) -> str:
+    alerts = [line for line in text.splitlines() if "[ALERT]" in line]
+    return alerts[0] if alerts else text.splitlines()[0]

@@ -1,0 +1,107 @@
+"""What a golden image needs of a host, and what the host's state says against it; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from core import codec
+from remote import identity
+
+RECIPE_PROPERTY = "grappe.recipe"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GoldenPreflightSpec(codec.Spec):
+    """A golden image, as it is planned.
+
+    Attributes:
+        alias: The image's alias.
+        recipe: The recipe's hash.
+        project: The LXD project of the builder.
+        bridge: The builder's bridge.
+        subnet: The bridge's network.
+        adopt: Whether an image that is nobody's may be taken over.
+        needs: URLs that steps cannot do without: `[[step, url], ...]`.
+    """
+
+    MARKED: ClassVar[bool] = False
+
+    alias: str
+    recipe: str
+    project: str
+    bridge: str
+    subnet: str
+    adopt: bool = False
+    needs: tuple[tuple[str, ...], ...] = ()
+
+
+def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[codec.Mistake]:
+    """Return everything on the host that is in the way of the image.
+
+    Args:
+        spec: The image.
+        facts: What the preflight's `survey.main` returned.
+
+    """
+    key, lxd = "grappe:host", facts["lxd"]
+    found = [
+        codec.Mistake(key, f"{spec.host} has no {program}.")
+        for program in facts["missing"]
+        if program.startswith(("iptables", "ufw"))
+    ]
+    if "error" in lxd:
+        return [*found, codec.Mistake(key, f"{spec.host}: {lxd['error']}.")]
+    return [*found, *_taken(spec, facts), *_alias(spec, lxd), *_needs(spec, facts)]
+
+
+def built(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> bool:
+    """Whether the image of this very recipe is there, so that no step will be run."""
+    image = _image(spec, lxd)
+    return image.get(RECIPE_PROPERTY) == spec.recipe
+
+
+def _taken(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    for kind, name in (("networks", spec.bridge), ("projects", spec.project)):
+        for thing in facts["lxd"][kind]:
+            held = identity.held_in_config(thing["config"])
+            if thing["name"] == name and not identity.belongs(held, spec.owner, spec.lab):
+                whose = f"there: {identity.whose(held, spec.owner)}"
+                yield codec.Mistake("grappe:number", f"{name} is {whose}. Choose another number.")
+    wanted = ipaddress.IPv4Network(spec.subnet)
+    for entry in facts["subnets"]:
+        network = ipaddress.IPv4Interface(entry["subnet"]).network
+        if entry["interface"] != spec.bridge and network.overlaps(wanted):
+            reason = f"means {spec.subnet}, which the host has on {entry['interface']}."
+            yield codec.Mistake("grappe:number", reason)
+
+
+def _alias(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    if spec.alias not in lxd["aliases"]:
+        return
+    properties = _image(spec, lxd)
+    held = {field: properties.get(f"grappe.{field}", "") for field in ("owner", "lab")}
+    if identity.belongs(held, spec.owner, spec.lab) or (not held["owner"] and spec.adopt):
+        return
+    whose = "an image that Grappe did not make (grappe:adopt: true?)"
+    if held["owner"]:
+        whose = f"there: {identity.whose(held, spec.owner)}"
+    yield codec.Mistake("grappe:alias", f'"{spec.alias}" is {whose}.')
+
+
+def _needs(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    if built(spec, facts["lxd"]):
+        return
+    for step, url in spec.needs:
+        if problem := facts["reached"].get(url, ""):
+            yield codec.Mistake(
+                "grappe:recipe",
+                f"its step {step} needs {url}, which {spec.host} does not reach: {problem}.",
+            )
+
+
+def _image(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Mapping[str, str]:
+    fingerprint = lxd["aliases"].get(spec.alias, "")
+    return dict(lxd["images"].get(fingerprint, {}))

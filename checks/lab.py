@@ -1,0 +1,424 @@
+"""What a preflight holds, and what a host's state says against it; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
+
+from checks import strangers
+from core import codec
+from remote import identity, managed_block
+from remote.unmanaged import haproxy
+from remote.unmanaged import nat as nat_by_hand
+
+BRIDGE = re.compile(r"gr-(\d+)")
+MAX_NUMBER = 4000
+# Where a server's sshd answers.
+SSH_PORT = 22
+# The network device that a server has of its own.
+NIC = "eth0"
+OWN_PROFILE = (
+    "One of its own: lxc profile create lab; lxc profile device add lab root disk pool=default "
+    "path=/; and grappe:profiles: [lab]"
+)
+_REMEDIES = {
+    "ufw": "apt install ufw", "iptables": "apt install iptables",
+    "iptables-restore": "apt install iptables", "haproxy": "apt install haproxy",
+    "ss": "apt install iproute2", "systemctl": "a host with systemd",
+}  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedServer:
+    """One server of the plan; the names are those of the stack file.
+
+    Attributes:
+        image: The image that the host must have; empty where the lab itself publishes it first.
+        source: The image that it is made from, whoever brings it.
+        volumes: Its volumes, as `pool/name`.
+    """
+
+    name: str
+    domain: str
+    port: int
+    address: str
+    image: str
+    source: str = ""
+    ephemeral: bool = False
+    target: str = ""
+    volumes: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PreflightSpec(codec.Spec):
+    """A whole lab, as it is planned.
+
+    Attributes:
+        number: The student's number.
+        student: The student.
+        project: The LXD project it will be in.
+        bridge: The bridge it will be on.
+        subnet: The bridge's network.
+        address: The address students dial; left out, the one the host was reached at.
+        profiles: The LXD profiles of its servers.
+        default: The server that gets what is for no known domain, where one does.
+        adopt: Whether routing by hand for its domains is to be taken over.
+        servers: Its servers.
+        login: The administrator that a post-installation makes; empty without one.
+        workstation: Where its hosts entries are, or `none`.
+        relay: The relay of its tunnel, where it has one.
+        listens: The ports that the relay is to listen on.
+        relay_address: Where the relay was reached; so `relay_port` and `relay_key`, its host key.
+        needs: What steps of recipes in its servers cannot do without: `(step, url)`.
+    """
+
+    MARKED: ClassVar[bool] = False
+
+    number: int
+    student: str
+    project: str
+    bridge: str
+    subnet: str
+    address: str = ""
+    profiles: tuple[str, ...] = ("default",)
+    default: str = ""
+    adopt: bool = False
+    servers: tuple[PlannedServer, ...] = ()
+    login: str = ""
+    workstation: str = "none"
+    relay: str = ""
+    listens: tuple[int, ...] = ()
+    relay_address: str = ""
+    relay_port: int = 22
+    relay_key: str = ""
+    needs: tuple[tuple[str, str], ...] = ()
+
+
+def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[codec.Mistake]:
+    """Return everything on the host that is in the way of the lab.
+
+    Args:
+        spec: The lab.
+        facts: What `survey.main` returned.
+
+    """
+    found = [
+        *_host(spec, facts),
+        *_files(spec, facts),
+        *_ports(spec, facts),
+        *_domains(spec, facts),
+    ]
+    if "error" not in facts["lxd"]:
+        found += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts), *_needs(spec, facts)]
+    return found
+
+
+def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
+    """Return what is in nobody's way, and what a teacher will want to know."""
+    targets = {server.port: (server.address, SSH_PORT) for server in spec.servers}
+    led = strangers.leaders(facts, [*targets, *strangers.WEB_PORTS])
+    return [
+        *strangers.void(facts, targets),
+        *strangers.holding(facts, targets),
+        *(f"{', '.join(map(str, ports))} leads elsewhere too: {line}" for ports, line in led),
+    ]
+
+
+def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    key = "grappe:host"
+    for program in facts["missing"]:
+        reason = f"{spec.host} has no {program}. On the host: {_REMEDIES[program]}"
+        yield codec.Mistake(key, reason)
+    if "error" in facts["lxd"]:
+        yield codec.Mistake(
+            key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
+        )
+    if facts["haproxy"]:
+        yield codec.Mistake(
+            key,
+            f"{spec.host}: haproxy.cfg is not valid, before Grappe has changed anything: "
+            f"{_first_alert(facts['haproxy'])}",
+        )
+
+
+def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    for path, text in facts["files"].items():
+        try:
+            managed_block.split(text or "")
+        except managed_block.DamagedError as error:
+            yield codec.Mistake(
+                "grappe:host",
+                f"the managed part of {path} is damaged: {error}. Put its first and last line "
+                "back, or remove the rest of it by hand",
+            )
+            continue
+        if path.endswith("haproxy.cfg") and spec.adopt:
+            strays = haproxy.domains(text or "") - {server.domain for server in spec.servers}
+            if strays:
+                yield codec.Mistake(
+                    "grappe:adopt",
+                    f"{path} routes {', '.join(sorted(strays))} by hand, which no server of the "
+                    "lab has. Give a server that domain, or take it out of the file",
+                )
+            for line in haproxy.unaccounted(text or ""):
+                yield codec.Mistake(
+                    "grappe:adopt",
+                    f"{path} has more in its routing by hand than Grappe takes over: {line}. It "
+                    "would go with the rest: take it out of the file, or give it a port of its own",
+                )
+        elif path.endswith("before.rules") and spec.adopt:
+            ports = {f"tcp/{server.port}" for server in spec.servers}
+            for line in (text or "").splitlines():
+                if nat_by_hand.key(line) in ports and nat_by_hand.is_more(line):
+                    yield codec.Mistake(
+                        "grappe:adopt",
+                        f"{path} says more of a port than Grappe takes over: {line.strip()}. It "
+                        "would go: take it out of the file, or say it by `ufw route`",
+                    )
+
+
+def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    holders, own = _holders(spec, facts), _own(spec, facts)
+    listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
+    for place, server in enumerate(spec.servers):
+        key = f"grappe:servers[{place}].port"
+        if holder := holders.get(f"tcp/{server.port}"):
+            yield codec.Mistake(key, f"{server.port} is {holder}.")
+        elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
+            yield codec.Mistake(key, _until_it_leaves(server.port, mine, server.name))
+        elif server.port in listening:
+            reason = f"{server.port} is in use on the host, by {listening[server.port]}."
+            yield codec.Mistake(key, reason)
+    for seen in strangers.listeners(facts):
+        if not (spec.adopt and seen.startswith(strangers.CONFIG)):
+            yield codec.Mistake("grappe:host", f"somebody else has what HAProxy needs: {seen}.")
+    yield from _led_elsewhere(spec, facts, own)
+
+
+def _led_elsewhere(
+    spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
+) -> Iterator[codec.Mistake]:
+    """Refuse ports that a loaded NAT rule leads elsewhere; what adopts takes the sheet's over."""
+    places = {server.port: place for place, server in enumerate(spec.servers)}
+    # What comes after a lab that is up is a note, and doctor's: nothing of the lab is to be made.
+    new = [port for port in places if f"tcp/{port}" not in own]
+    web = strangers.WEB_PORTS if len(new) == len(places) else ()
+    for ports, line in strangers.leaders(facts, [*new, *web]):
+        if spec.adopt and nat_by_hand.key(line) in {f"tcp/{port}" for port in ports}:
+            continue
+        first = next((port for port in ports if port in places), None)
+        key = "grappe:host" if first is None else f"grappe:servers[{places[first]}].port"
+        told = ", ".join(map(str, ports))
+        yield codec.Mistake(key, f"{told} leads elsewhere on the host already: {line}.")
+
+
+def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    holders, own = _holders(spec, facts), _own(spec, facts)
+    for place, server in enumerate(spec.servers):
+        if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
+            key = f"grappe:servers[{place}].domain"
+            yield codec.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
+        key = f"grappe:servers[{place}].domain"
+        if holder := holders.get(f"domain {server.domain}"):
+            yield codec.Mistake(key, f'"{server.domain}" is {holder}.')
+        if f"domain {server.domain}" in own:
+            # It was there before: as it is, it goes on.
+            continue
+        parent = server.domain.partition(".")[2]
+        for other, holder in holders.items():
+            word, _space, name = other.partition(" ")
+            if word == "domain" and (name == parent or name.partition(".")[2] == server.domain):
+                yield codec.Mistake(
+                    key,
+                    f'"{server.domain}" and "{name}" are a domain and its sub-domain, and "{name}" '
+                    f"is {holder}. A sub-domain goes where its parent does: choose another.",
+                )
+    if spec.default and (holder := holders.get("the default backend")):
+        yield codec.Mistake("grappe:default", f"the host's default server is {holder}.")
+
+
+def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    networks = {network["name"]: network for network in lxd["networks"]}
+    projects = {project["name"]: project for project in lxd["projects"]}
+    if (bridge := networks.get(spec.bridge)) and not _is_ours(spec, bridge):
+        yield codec.Mistake(
+            "grappe:number",
+            f"{spec.number} is {_whose(spec, bridge)}, on {spec.host}. Free: {free_numbers(lxd)}."
+            f"{_way_back(spec, bridge)}",
+        )
+    if (project := projects.get(spec.project)) and not _is_ours(spec, project):
+        yield codec.Mistake(
+            "grappe:student", f'"{spec.student}" is {_whose(spec, project)}: the LXD project '
+            f"{spec.project} exists on {spec.host}.",
+        )  # fmt: skip
+    yield from _renamed(spec, lxd)
+    for place, server in enumerate(spec.servers):
+        known = (
+            not server.image
+            or server.image in lxd["aliases"]
+            or any(fingerprint.startswith(server.image) for fingerprint in lxd["images"])
+        )
+        if not known:
+            aliases = ", ".join(sorted(lxd["aliases"])) or "none"
+            yield codec.Mistake(
+                f"grappe:servers[{place}].image",
+                f'"{server.image}" is not an image of the host. Its aliases: {aliases}.',
+            )
+    if spec.project not in projects:
+        for profile, problem in strangers.profiles(lxd, spec.profiles, NIC):
+            yield codec.Mistake(
+                "grappe:profiles", f'"{profile}" cannot be taken: {problem}. {OWN_PROFILE}'
+            )
+    for profile in spec.profiles:
+        if profile not in lxd["profiles"]:
+            own = ", ".join(sorted(lxd["profiles"]))
+            yield codec.Mistake(
+                "grappe:profiles", f'"{profile}" is not a profile of the host. Its own: {own}.'
+            )
+
+
+def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    """Refuse a lab whose parts are there under the name of another student."""
+    for project in lxd["projects"]:
+        held = identity.held_in_config(project["config"])
+        student = project["name"].removeprefix("grappe-")
+        if spec.lab and held["lab"] == spec.lab and student != spec.student:
+            yield codec.Mistake(
+                "grappe:student",
+                f'is missing: this lab is up as "{student}", and goes on when the stack file says '
+                f"grappe:student: {student}. If the stack file is a copy of that lab's, take "
+                "grappe:id out of it instead.",
+            )
+
+
+def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    wanted = ipaddress.IPv4Network(spec.subnet)
+    for entry in facts["subnets"]:
+        network = ipaddress.IPv4Interface(entry["subnet"]).network
+        if entry["interface"] != spec.bridge and network.overlaps(wanted):
+            yield codec.Mistake(
+                "grappe:number",
+                f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
+            )
+    for line in strangers.routes(facts, spec.subnet, spec.bridge):
+        yield codec.Mistake(
+            "grappe:number",
+            f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}.",
+        )
+
+
+def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    if any(project["name"] == spec.project for project in facts["lxd"]["projects"]):
+        # A lab that is there has its steps behind it.
+        return
+    for step, url in spec.needs:
+        if problem := facts["reached"].get(url, ""):
+            yield codec.Mistake(
+                "grappe:servers",
+                f"a recipe's step {step} needs {url}, which {spec.host} does not reach: {problem}.",
+            )
+
+
+def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    """Yield everything on the relay that is in the way of the tunnel; `facts` are its survey's."""
+    holders, own = _holders(spec, facts), _own(spec, facts)
+    listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
+    for place, port in enumerate(spec.listens):
+        where, key = f"grappe:tunnel.forwards[{place}].listen", f"port {port} of the relay"
+        if holder := holders.get(key):
+            yield codec.Mistake(where, f"{port} of the relay is {holder}.")
+        elif port in listening and key not in own:
+            reason = f"{port} is in use on the relay, by {listening[port]}."
+            yield codec.Mistake(where, reason)
+        if port < facts["unprivileged"]:
+            yield codec.Mistake(
+                where,
+                f"{port} is root's alone on the relay, and a tunnel is not root's: from "
+                f"{facts['unprivileged']} on; or there: sysctl -w "
+                f"net.ipv4.ip_unprivileged_port_start={port}",
+            )
+
+
+def free_numbers(lxd: Mapping[str, Any]) -> str:
+    """Return the numbers that no bridge of the host holds, as ranges."""
+    taken = {
+        int(match.group(1))
+        for network in lxd["networks"]
+        if (match := BRIDGE.fullmatch(network["name"]))
+    }
+    ranges, start = [], None
+    for number in range(1, MAX_NUMBER + 2):
+        free = number <= MAX_NUMBER and number not in taken
+        if free and start is None:
+            start = number
+        elif not free and start is not None:
+            ranges.append(f"{start}" if start == number - 1 else f"{start} to {number - 1}")
+            start = None
+    return ", ".join(ranges[:3])
+
+
+def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return who else holds what."""
+    return {
+        key: _whose(spec, fragment)
+        for fragment in facts["fragments"]
+        if not _is_ours(spec, fragment)
+        for key in fragment["keys"]
+    }
+
+
+def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return which server of this very lab holds what, as it is now."""
+    return {
+        key: fragment["id"].rpartition("/")[2].removesuffix("_ssh")
+        for fragment in facts["fragments"]
+        if _is_ours(spec, fragment)
+        for key in fragment["keys"]
+    }
+
+
+def _until_it_leaves(value: object, holder: str, server: str) -> str:
+    return (
+        f"{codec.show(value)} is {holder}'s, here, until it is gone or has another. Say port, "
+        f"address and domain of {server} in the stack file, as they are or new ones."
+    )
+
+
+def _held(thing: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the marks of a thing of LXD's, or of a fragment."""
+    return identity.held_in_config(thing["config"]) if "config" in thing else thing
+
+
+def _is_ours(spec: PreflightSpec, thing: Mapping[str, Any]) -> bool:
+    return identity.belongs(_held(thing), spec.owner, spec.lab)
+
+
+def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
+    held = _held(thing)
+    owner = held.get("owner") or ""
+    if not owner:
+        return "taken by something that Grappe did not make"
+    stack = owner.rpartition("/")[2]
+    if owner == spec.owner:
+        return f"another {stack}'s, of another folder or state"
+    return f"{stack}'s (stack {owner})"
+
+
+def _way_back(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
+    """Return what to do where the holder may be this very lab, renamed before labs had ids."""
+    held = _held(bridge)
+    if held.get("lab") and held["owner"] == spec.owner:
+        return f" Then {identity.way_out(held, spec.owner)}"
+    project, _slash, stack = (held.get("owner") or "").rpartition("/")
+    now = spec.owner.rpartition("/")[2]
+    if held.get("lab") or not stack or stack == now or project != spec.owner.rpartition("/")[0]:
+        return ""
+    return f" If this stack was renamed from {stack}: ./lab rename {stack} {now}"
+
+
+def _first_alert(text: str) -> str:
+    lines = [line for line in text.splitlines() if "[ALERT]" in line] or text.splitlines()
+    return re.sub(r"^\[\w+\]\s*(\(\d+\))?\s*:\s*", "", lines[0]) if lines else text

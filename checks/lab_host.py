@@ -1,0 +1,159 @@
+"""What a preflight of a lab host holds, and what the server's state says against it; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from core import codec
+
+# What the lab sheet asks of the machine.
+MEMORY = 5000 * 10**6
+PROCESSORS = 3
+# What a mirror needs beyond what is used: room to grow.
+ROOM = 1.2
+# Where virtual machines sit behind their host's own address translation.
+_BEHIND = tuple(map(ipaddress.ip_network, ("10.0.2.0/24", "192.168.122.0/24")))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class HostPreflightSpec(codec.Spec):
+    """A lab host, as it is planned; the names are those of the stack file."""
+
+    MARKED: ClassVar[bool] = False
+
+    daemon: str
+    second_disk: str
+    overwrite: bool
+
+
+def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[codec.Mistake]:
+    """Return everything on the server that is in the way.
+
+    Args:
+        spec: The lab host.
+        facts: What `survey.main` returned.
+
+    """
+    return [*_abilities(spec, facts), *_daemons(spec, facts), *_disk(spec, facts)]
+
+
+def warnings(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what the lab can go on with, and is less than the sheet asks for."""
+    if facts["memory"] < MEMORY:
+        yield f"it has {facts['memory'] // 10**6} MB of memory; the sheet asks for 5000"
+    if facts["processors"] < PROCESSORS:
+        yield f"it has {facts['processors']} processors; the sheet asks for {PROCESSORS}"
+    addresses = [ipaddress.ip_address(text) for text in facts["addresses"]]
+    if addresses and all(any(address in net for net in _BEHIND) for address in addresses):
+        yield (
+            f"its address {addresses[0]} is behind its host's own translation: give the machine a "
+            "bridged network, or no student reaches it"
+        )
+    mine = facts["daemons"].get(spec.daemon)
+    if mine and mine.get("strangers"):
+        yield (
+            f"its {spec.daemon} holds {mine['strangers']} instances of somebody's: it is taken as "
+            "it is, and nothing of it is changed"
+        )
+
+
+def _abilities(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    key = "grappe:host"
+    for program in facts["missing"]:
+        yield codec.Mistake(
+            key, f"{spec.host} has no {program}, without which nothing can be done."
+        )
+    if not facts["systemd"]:
+        yield codec.Mistake(key, f"{spec.host} does not run systemd, which holds its services.")
+    if not facts["netfilter"]:
+        yield codec.Mistake(
+            key, f"the kernel of {spec.host} has no netfilter: no port could lead on."
+        )
+
+
+def _daemons(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    for name, found in facts["daemons"].items():
+        if name != spec.daemon and (found.get("instances") or "error" in found):
+            held = f"holds {found.get('instances', 'unknown')} instances"
+            yield codec.Mistake(
+                "grappe:daemon",
+                f'"{spec.daemon}" would stand beside {name}, which {held}. Say {name}, or take it '
+                "off that machine first.",
+            )
+
+
+def _disk(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+    if not spec.second_disk:
+        return
+    root = facts["root"]
+    if root["type"] != "btrfs":
+        reason = f"/ of {spec.host} is {root['type']}: only btrfs takes a mirror."
+        yield codec.Mistake("grappe:second_disk", reason)
+    disk, whole = _find(spec.second_disk, facts["disks"])
+    if disk is None:
+        problems = [f'"{spec.second_disk}" is not there. Free disks: {_free(facts)}.']
+    elif _is_added(disk, root):
+        # By an earlier run.
+        return
+    elif any(part["path"] in root["devices"] for part in [disk, *_parts(disk), *_parts(whole)]):
+        problems = [f'"{spec.second_disk}" is the root disk. Free disks: {_free(facts)}.']
+    else:
+        problems = list(_unfit(spec, disk, root["used"]))
+    for reason in problems:
+        yield codec.Mistake("grappe:second_disk", reason)
+
+
+def _unfit(spec: HostPreflightSpec, disk: Mapping[str, Any], used: int) -> Iterator[str]:
+    parts = [disk, *_parts(disk)]
+    mounted = next((part for part in parts if part["mounted"]), None)
+    held = next((part for part in parts if part["holds"]), None)
+    if mounted:
+        yield f'"{mounted["path"]}" is mounted on {mounted["mounted"]}.'
+    elif held and not spec.overwrite:
+        yield f'"{held["path"]}" holds {held["holds"]}. If that may go: grappe:overwrite: true'
+    if disk["size"] < ROOM * used:
+        yield (
+            f'"{spec.second_disk}" is too small: {_size(disk["size"])}, and / uses {_size(used)}. '
+            f"At least {_size(ROOM * used)}."
+        )
+
+
+def _parts(disk: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    found: Sequence[Mapping[str, Any]] = disk.get("parts", ())
+    return found
+
+
+def _is_added(disk: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
+    """Whether a run before made this disk, or its one partition, a mirror of /."""
+    mine = {part["path"] for part in _parts(disk)} or {disk["path"]}
+    return len(mine) == 1 and mine < set(root["devices"]) and root["devices"][0] not in mine
+
+
+def _find(path: str, disks: list[Mapping[str, Any]]) -> tuple[Any, Any]:
+    """Return a disk or partition, and the disk that it is on."""
+    for disk in disks:
+        for part in (disk, *disk.get("parts", ())):
+            if part["path"] == path:
+                return part, disk
+    return None, None
+
+
+def _free(facts: Mapping[str, Any]) -> str:
+    found = [
+        f"{disk['path']} ({_size(disk['size'])})"
+        for disk in facts["disks"]
+        if disk["type"] in {"disk", "loop"}
+        and not any(
+            part["holds"] or part["mounted"] or part["path"] in facts["root"]["devices"]
+            for part in (disk, *disk["parts"])
+        )
+        and disk["size"]
+    ]
+    return ", ".join(found) or "none"
+
+
+def _size(value: float) -> str:
+    return f"{value / 2**30:.1f} GiB"

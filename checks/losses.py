@@ -1,0 +1,134 @@
+"""Which servers a changed stack file would make anew, and what would go with them; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from checks.lab import PlannedServer, PreflightSpec
+from remote import identity
+
+# What a container carries of how it was made.
+IMAGE, STAGE, ANEW, CREATING = "user.grappe.image", "user.grappe.stage", "anew", "creating"
+
+
+@dataclasses.dataclass(frozen=True)
+class Loss:
+    """A server, or a volume, whose content would go.
+
+    Attributes:
+        name: The server; a volume is `yuno1/data`.
+        reason: What the stack file says, and what is there.
+        keep: The line of the stack file that keeps it; empty where there is none.
+        ordered: Whether the server is marked to be made anew.
+    """
+
+    name: str
+    reason: str
+    keep: str = ""
+    ordered: bool = False
+
+
+def of(
+    spec: PreflightSpec,
+    was: Mapping[str, Any],
+    instances: Sequence[Mapping[str, Any]],
+    *,
+    moved: bool,
+) -> list[Loss]:
+    """Return what would go.
+
+    Args:
+        spec: The lab as it is wished.
+        was: The same at the last `up`, by field; empty before the first.
+        instances: What is in the lab's LXD project now: `name`, `config`, `ephemeral`, `location`.
+        moved: Whether the host is another machine than at the last `up`.
+
+    """
+    ours = {
+        item["name"]: item
+        for item in instances
+        if identity.belongs(identity.held_in_config(item["config"]), spec.owner, spec.lab)
+    }
+    before = {server["name"]: server for server in was.get("servers", ())}
+    if moved:
+        reason = f"grappe:host is {spec.host}, and it was made on {was['host']}"
+        return [Loss(name, reason, f"grappe:host: {was['host']}") for name in before]
+    planned = {server.name: (place, server) for place, server in enumerate(spec.servers)}
+    found = [
+        Loss(name, "is in the stack file no more", f"grappe:servers: a server with name: {name}")
+        for name in before
+        if name in ours and name not in planned
+    ]
+    for name, item in ours.items():
+        if name in planned:
+            found += _remade(*planned[name], item)
+    for name in before.keys() & planned.keys():
+        gone = set(before[name].get("volumes", ())) - set(planned[name][1].volumes)
+        found += [
+            Loss(
+                f"{name}/{volume.rpartition('/')[2]}",
+                "the volume is in the stack file no more",
+                f"grappe:servers[{planned[name][0]}].volumes: one with name: "
+                f"{volume.rpartition('/')[2]} and pool: {volume.partition('/')[0]}",
+            )
+            for volume in sorted(gone)
+        ]
+    return sorted(found, key=lambda loss: loss.name)
+
+
+def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], list[Loss]]:
+    """Split losses into those that stop a run and those that are only told.
+
+    Args:
+        losses: All of them.
+        names: The servers and volumes that may go, with commas between; None where nobody asked
+            for a stop.
+
+    """
+    allowed = set((names or "").split(","))
+    stopped = [
+        loss for loss in losses if names is not None and not {loss.name, _server(loss)} & allowed
+    ]
+    return stopped, [loss for loss in losses if loss not in stopped]
+
+
+def refusal(stack: str, losses: Sequence[Loss]) -> str:
+    """Return what a user reads whose run stops there."""
+    servers = {loss.name for loss in losses if "/" not in loss.name}
+    # A volume goes with its server, or alone.
+    names = [loss.name for loss in losses if "/" not in loss.name or _server(loss) not in servers]
+    count = "1 thing" if len(names) == 1 else f"{len(names)} things"
+    if not any("/" in name for name in names):
+        count = count.replace("thing", "server")
+    width = max(len(loss.name) for loss in losses)
+    lines = [f"{count} would be made anew or go, and all that is in it; nothing was changed"]
+    lines += [f"  {loss.name:<{width}}  {loss.reason}" for loss in losses]
+    lines.append(f"  let it go: ./lab up {stack} --rebuild {' '.join(names)}")
+    lines += [f"  or keep {loss.name}: {loss.keep}" for loss in losses if loss.keep]
+    return "\n".join(lines)
+
+
+def _server(loss: Loss) -> str:
+    return loss.name.partition("/")[0]
+
+
+def _remade(place: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
+    config, key = item["config"], f"grappe:servers[{place}]"
+    if config.get(STAGE) == CREATING:
+        # It never became ready: there is nobody's work in it.
+        return
+    image = config.get(IMAGE, "")
+    if config.get(STAGE) == ANEW:
+        yield Loss(server.name, "is marked to be made anew", ordered=True)
+    elif server.source and image and image != server.source:
+        reason = f"grappe:image is {server.source}, and {server.name} was made from {image}"
+        yield Loss(server.name, reason, f"{key}.image: {image}")
+    elif item.get("ephemeral", False) != server.ephemeral:
+        was = str(item.get("ephemeral", False)).lower()
+        reason = f"ephemeral is {str(server.ephemeral).lower()}, and it was made with {was}"
+        yield Loss(server.name, reason, f"{key}.ephemeral: {was}")
+    elif server.target and item.get("location") not in {server.target, "none", "", None}:
+        reason = f"target is {server.target}, and it is on {item['location']}"
+        yield Loss(server.name, reason, f"{key}.target: {item['location']}")

@@ -1,0 +1,231 @@
+"""What others have on a lab host where a lab would be: who listens, leads, routes and denies. Pure.
+
+Preflight and doctor read the same facts by it: what a preview refuses is a finding where it comes
+later.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from remote import managed_block
+from remote.unmanaged import haproxy
+from remote.unmanaged import nat as nat_by_hand
+
+CONFIG = "/etc/haproxy/haproxy.cfg"
+WEB_PORTS = (80, 443)
+# Where students' bridges are, and routes that are as long as theirs or longer win.
+STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
+_OWN_TABLES = {"", "main", "local", "default"}
+
+
+def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield who else listens on the ports of the web: a line of HAProxy's files, or a program."""
+    texts = {CONFIG: facts["files"].get(CONFIG) or "", **facts.get("configs", {})}
+    for path, text in texts.items():
+        try:
+            outside = managed_block.split(text)
+        except managed_block.DamagedError:
+            continue
+        after = len((outside.before + (outside.body or "")).splitlines()) + 2
+        for first, part in ((0, outside.before), (after if outside.body else 0, outside.after)):
+            for number, ports, line in haproxy.binds(part):
+                if ports & set(WEB_PORTS):
+                    yield f"{path}:{first + number} listens there too: {line}"
+    for entry in facts["listening"]:
+        if entry["port"] in WEB_PORTS and entry["program"] != "haproxy":
+            yield f"port {entry['port']} is {entry['program']}'s; HAProxy needs it"
+
+
+def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
+    """Yield each loaded NAT rule of somebody else's that leads some of these ports elsewhere.
+
+    A rule for an address that the host has not, or for an interface that is not there, leads none.
+    A chain of somebody's own whose rules name no port leads the ports of what leads there.
+    """
+    lines = list(facts.get("nat", ()))
+    chains = {line.split()[1] for line in lines if nat_by_hand.leads_all(line)}
+    for line in lines:
+        taken = nat_by_hand.takes(line, chains)
+        known = [port for port in ports if any(port in part for part in taken)]
+        if known and _concerns(line, facts["subnets"]):
+            yield known, line
+
+
+def _concerns(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a rule is about an address and an interface that the host has."""
+    own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in subnets]
+    interfaces = {entry["interface"] for entry in subnets}
+    to = re.search(r"(?<!! )(?:-d|ip daddr) (\d[\d.]*(?:/\d+)?)", line)
+    by = re.search(r'(?<!! )(?:-i|iif(?:name)?) "?([\w.+-]+)"?', line)
+    if to and own and not any(ip in ipaddress.IPv4Network(to.group(1), strict=False) for ip in own):
+        return False
+    return not (
+        by and interfaces and not by.group(1).endswith("+") and by.group(1) not in interfaces
+    )
+
+
+def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
+    """Yield the routes that lead a student's network elsewhere."""
+    wanted = ipaddress.IPv4Network(subnet)
+    for route in facts.get("routes", ()):
+        network = ipaddress.IPv4Network(route["to"])
+        own = route["table"] in _OWN_TABLES
+        # A shorter one of the main table loses against the bridge's own.
+        wins = network.prefixlen >= wanted.prefixlen if own else network.prefixlen > 0
+        if route["device"] != bridge and network.overlaps(wanted) and wins:
+            yield str(route["line"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Denial:
+    """A rule of UFW's that keeps something out.
+
+    Attributes:
+        action: `deny`, `reject` or `limit`.
+        routed: Whether it is about what the host forwards.
+        protocol: `tcp`, `udp` or `any`.
+        ports: The ports it is about; all where there are none.
+        to: The network it is about.
+        source: From where.
+        interface: The interface it is about; empty for any.
+        words: The rule as a person reads it.
+    """
+
+    action: str
+    routed: bool
+    protocol: str
+    ports: tuple[range, ...]
+    to: ipaddress.IPv4Network
+    source: ipaddress.IPv4Network
+    interface: str
+    words: str
+
+    def is_about(self, port: int, protocol: str = "tcp") -> bool:
+        """Whether it is about a port."""
+        ours = self.protocol in ("any", protocol)
+        return ours and (not self.ports or any(port in part for part in self.ports))
+
+    @property
+    def whom(self) -> str:
+        """Whom it keeps out."""
+        source = f" from {self.source}" if self.source.prefixlen else ""
+        return f"people{source}{f' by {self.interface}' if self.interface else ''}"
+
+
+def denials(facts: Mapping[str, Any]) -> list[Denial]:
+    """Return what UFW's users deny, by the notes that UFW keeps beside its rules."""
+    found = []
+    for line in facts.get("ufw_rules", ()):
+        fields = line.removeprefix("### tuple ### ").split()
+        fields = [field for field in fields if not field.startswith("comment=")]
+        action, protocol, ports, to, _sports, source, *_rest, direction = fields
+        routed = action.startswith("route:")
+        action, _log, _what = action.removeprefix("route:").partition("_")
+        inwards = routed or direction.startswith("in")
+        if action == "allow" or ":" in to or ":" in source or not inwards:
+            continue
+        interface = direction.partition("!")[0].removeprefix("in").removeprefix("_")
+        interface = "" if interface.startswith("out") else interface
+        words = [
+            action,
+            *(["log"] if _log else []),
+            *(["in", "on", interface] if interface else []),
+        ]
+        words += [protocol] if protocol != "any" else []
+        words += [] if source == "0.0.0.0/0" else ["from", source]
+        words += [] if to == "0.0.0.0/0" else ["to", to]
+        words += [] if ports == "any" else ["port", ports]
+        found.append(
+            Denial(
+                action,
+                routed,
+                protocol,
+                nat_by_hand.ports_of(ports) if ports != "any" else (),
+                ipaddress.IPv4Network(to, strict=False),
+                ipaddress.IPv4Network(source, strict=False),
+                interface,
+                " ".join(["ufw", *(["route"] if routed else []), *words]),
+            )
+        )
+    return found
+
+
+def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+    """Yield denials that match nothing, for the port is led on before UFW looks; with what does.
+
+    Args:
+        facts: The host's.
+        targets: By port of the host, the address and the port that it leads to.
+
+    """
+    for denial in denials(facts):
+        for port, (address, there) in sorted(targets.items()):
+            if not denial.routed and denial.ports and denial.is_about(port):
+                source = denial.source if denial.source.prefixlen else "any"
+                on = f" in on {denial.interface}" if denial.interface else ""
+                yield (
+                    f"`{denial.words}` keeps nobody out of {port}: that port is led on before UFW "
+                    f"looks. This does: ufw route insert 1 {denial.action}{on} proto tcp from "
+                    f"{source} to {address} port {there}"
+                )
+
+
+def holding(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+    """Yield denials that keep somebody out of pages or servers, so that nobody searches long."""
+    for denial in denials(facts):
+        pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.is_about(port)]
+        led = [
+            str(port)
+            for port, (address, there) in sorted(targets.items())
+            if denial.routed
+            and denial.is_about(there)
+            and ipaddress.IPv4Address(address) in denial.to
+        ]
+        people = not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS)
+        if (pages or led) and people:
+            what = " and ".join(pages or led)
+            yield f"`{denial.words}` holds: it keeps {denial.whom} out of {what}"
+        servers = denial.interface.startswith("gr-") or not denial.interface
+        names = denial.is_about(53, "udp") or denial.is_about(67, "udp")
+        if not denial.routed and servers and names and denial.source.overlaps(STUDENTS):
+            yield f"`{denial.words}` holds: it keeps servers from DNS and DHCP"
+    if facts.get("ufw_output") in ("DROP", "REJECT"):
+        yield (
+            "UFW lets nothing out of the host by default: HAProxy reaches no server. "
+            "This lets it: ufw allow out to 10.64.0.0/12"
+        )
+
+
+def profiles(lxd: Mapping[str, Any], names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:
+    """Yield what profiles bring that a server may not have: the profile, and what and why.
+
+    Args:
+        lxd: What the survey knows of the daemon.
+        names: The profiles, in order.
+        own: The name of a server's own network device, which takes the place of one named so.
+
+    """
+    brings = lxd.get("brings", {})
+    for name in names:
+        for device, given in sorted(brings.get(name, {}).items()):
+            if given.get("type") != "nic" or device == own:
+                continue
+            network = given.get("network") or given.get("parent") or "?"
+            called = given.get("name", device)
+            why = (
+                f"is called {own} inside, as the server's own" if called == own else
+                "is a second way out of the server, past the isolation of students"
+            )  # fmt: skip
+            yield name, f"its device {device} (network {network}) {why}"
+    rooted = any(
+        given.get("type") == "disk" and given.get("path") == "/"
+        for name in names
+        for given in brings.get(name, {}).values()
+    )
+    if brings and not rooted and set(names) <= brings.keys():
+        yield names[-1] if names else "", "none of them brings a root disk"

@@ -1,0 +1,122 @@
+"""Running argv: the one place that starts a subprocess and waits for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import IO
+
+from core import errors
+
+TAIL_LINES = 15
+
+
+@dataclasses.dataclass(frozen=True)
+class CommandResult:
+    """What a command left: its exit status and its output, decoded."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def ok(self) -> bool:
+        """Whether the command exited with 0."""
+        return self.status == 0
+
+    def tail(self) -> str:
+        """Return the last lines of what the command said."""
+        said = (self.stderr.strip() + "\n" + self.stdout.strip()).strip()
+        return "\n".join(said.splitlines()[-TAIL_LINES:])
+
+
+def execute(
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    timeout: float = 60,
+    env: Mapping[str, str] | None = None,
+) -> CommandResult:
+    """Run argv on this machine and wait for it.
+
+    Args:
+        argv: The program and its arguments; never given to a shell.
+        stdin: What the program reads; nothing by default.
+        timeout: Seconds after which the program is killed.
+        env: The whole environment, or None for our own.
+
+    Raises:
+        errors.CommandError: The program is missing or did not end in time.
+
+    """
+    try:
+        done = subprocess.run(
+            list(argv), input=stdin, capture_output=True, timeout=timeout, env=env, check=False
+        )
+    except FileNotFoundError as error:
+        raise errors.CommandError(f"{argv[0]} is not installed on this machine") from error
+    except subprocess.TimeoutExpired as error:
+        seen = ((error.stderr or b"") + (error.stdout or b"")).decode(errors="replace")
+        raise errors.CommandError(
+            f"`{shlex.join(argv)[:200]}` did not end within {timeout:g} s", seen=seen[-2000:]
+        ) from error
+    return CommandResult(
+        tuple(argv),
+        done.returncode,
+        done.stdout.decode(errors="replace"),
+        done.stderr.decode(errors="replace"),
+    )
+
+
+def start(argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start argv to be talked to: pipes for its input and output, its errors into `log`.
+
+    A Ctrl-C is for the engine, which then ends us in good order: it has a session of its own.
+    """
+    return subprocess.Popen(
+        list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def spawn(
+    argv: Sequence[str], *, log: str, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start argv in a session of its own, its output in the file `log`."""
+    with open(log, "ab") as output:  # noqa: PTH123
+        return subprocess.Popen(
+            list(argv), stdin=stdin, stdout=output, stderr=output, start_new_session=True
+        )
+
+
+def wait_until(
+    condition: Callable[[], bool], *, what: str, timeout: float, pause: float = 0.1
+) -> None:
+    """Call `condition` until it is true; raise NotReadyError naming `what` when it is not."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise errors.NotReadyError(f"waited {timeout:g} s for {what}")
+        time.sleep(pause)
+
+
+def attach(argv: Sequence[str], stdout: IO[str] | None = None) -> int:
+    """Run argv with our own standard streams, or another output; return its exit status.
+
+    A Ctrl-C reaches it too, and is its own to handle: we wait until it has.
+    """
+    child = subprocess.Popen(list(argv), stdout=stdout)
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
+    try:
+        status = child.wait()
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if interrupts and status != 0:
+        raise KeyboardInterrupt
+    return status

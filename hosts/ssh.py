@@ -1,0 +1,305 @@
+"""A host over SSH: one connection, shared by every command and socket.
+
+The first session identifies the host and then holds the connection open for
+as long as our end of its standard input is: when this process ends, however
+it ends, the connection ends with it.
+
+A run has two processes: the program, which says what there is to be, and the plugin, which
+reaches the host. The program connects ahead, while the engine starts the plugin, and the plugin
+goes on with that connection where it stands by then. It ends with the last of the two.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import queue
+import shlex
+import shutil
+import socket
+import stat
+import subprocess
+import tempfile
+import threading
+from collections.abc import Sequence
+from typing import IO
+
+from core import errors, lifetime
+from hosts import command, gateway, url, worker
+
+CONNECT_SECONDS = 15
+# What ssh itself exits with when the connection, not the command, failed.
+CONNECTION_FAILED = 255
+# How long what a forwarded socket leads to may take to say its first byte.
+ANSWER_SECONDS = 5
+_FORBIDS = (
+    'PATH=$PATH:/usr/sbin; who="user=$(id -un),host=x,addr=${SSH_CLIENT%% *}"; '
+    '$(test "$(id -u)" = 0 || echo sudo -n) sshd -T -C "$who" 2>/dev/null | '
+    "grep -E '^(allowstreamlocalforwarding (no|remote)|disableforwarding yes)'; true"
+)
+END_OF_IDENTITY = "grappe-ready"
+# Before the first word of a program: a login may print a greeting of its own.
+BEGIN = "grappe-begins"
+CONTROL = "control"
+# How long a connection that was made ahead stays when nobody uses it any more.
+IDLE_SECONDS = 2
+
+# The words of OpenSSH's client, and what they mean for a user.
+_REASONS = (
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one in known_hosts",
+     "if the host was reinstalled: ssh-keygen -R {name}, then ssh {name} and compare the key"),
+    ("Host key verification failed", "its host key is not in known_hosts",
+     "compare its fingerprint with the host's own: ssh {name}"),
+    ("Permission denied", "it refuses the key",
+     "ssh-copy-id {name}, or load the key: ssh-add"),
+    ("Could not resolve hostname", "the name is not known",
+     "check the name, or add it to ~/.ssh/config"),
+    ("Connection refused", "nothing listens on its ssh port", "is sshd running there?"),
+    ("timed out", "it does not answer", "is it up, and is the address right?"),
+)  # fmt: skip
+
+
+def open_connection(where: url.HostUrl) -> tuple[Ssh, gateway.Identity]:
+    """Connect and identify; raise HostError that says why it cannot be."""
+    connection = Ssh(where)
+    return connection, connection.open()
+
+
+def connect_ahead(where: url.HostUrl) -> None:
+    """Begin to connect for another process of this run; it tells what is wrong, not we."""
+    nothing = subprocess.DEVNULL
+    with contextlib.suppress(OSError):
+        if lifetime.engine() is not None:
+            argv = [*_client(where, _make_folder(where), "auto", persist=f"{IDLE_SECONDS}"), "cat"]
+            held = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
+            )
+            _ahead.append(held)
+
+
+# Sessions that end with this process.
+_ahead: list[subprocess.Popen[bytes]] = []
+
+
+class Ssh:
+    """One multiplexed connection of OpenSSH's own client."""
+
+    def __init__(self, where: url.HostUrl) -> None:
+        self._where = where
+        self._folder = _make_folder(where)
+        self._holder: subprocess.Popen[bytes] | None = None
+        self._proxies: list[subprocess.Popen[bytes]] = []
+
+    def open(self) -> gateway.Identity:
+        """Start the connection and read who is at the other end."""
+        script = f"echo {BEGIN}; {gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
+        log = self._folder / "log"
+        with log.open("wb") as errors_of_ssh:
+            self._holder = command.start(
+                [*self._ssh("auto"), "--", shlex.join(["exec", "sh", "-c", script])], errors_of_ssh
+            )
+        said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
+        if said is None:
+            seen = log.read_text(errors="replace").strip()
+            self.close()
+            raise _unreachable(self._where, seen)
+        return gateway.read_identity(_after_greeting(said))
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
+        """Run argv on the host; a shell over there splits the words we quote here."""
+        done = command.execute([*self._ssh("no"), "--", _begun(argv)], stdin=stdin, timeout=timeout)
+        done = dataclasses.replace(done, stdout=_after_greeting(done.stdout))
+        if done.status == CONNECTION_FAILED and not self.alive:
+            raise errors.HostError(f"the connection to {self._where} was lost", seen=done.tail())
+        return done
+
+    def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start argv on the host."""
+        return command.start([*self._ssh("no"), "--", _begun(argv)], log)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the connection stands."""
+        return self._holder is not None and self._holder.poll() is None
+
+    def socket(self, path: str, *, sudo: bool) -> str:
+        """Forward a socket of the host to one of this machine."""
+        local = str(self._folder / f"socket{len(list(self._folder.iterdir()))}")
+        remote = self._open_to_us(path) if sudo else path
+        done = self._tell("forward", "-L", f"{local}:{remote}")
+        if not done.ok:
+            raise errors.HostError(
+                f"{self._where}: {path} could not be forwarded", seen=done.tail()
+            )
+        if not _answers(local) and (forbids := self._forbids()):
+            raise errors.HostError(
+                f"{self._where}: sshd does not lead on to {path}",
+                seen=forbids,
+                do="in its sshd_config, for this login: AllowStreamLocalForwarding yes, and "
+                "DisableForwarding no; then systemctl reload ssh",
+            )
+        return local
+
+    def _forbids(self) -> str:
+        """Return what sshd is told to forbid; nothing where it does not say, or forbids nothing."""
+        argv = ["sh", "-c", _FORBIDS]
+        return self.run(argv, stdin=b"", timeout=CONNECT_SECONDS).stdout.strip()
+
+    def close(self) -> None:
+        """End the connection and what it left on this machine."""
+        for process in (*self._proxies, *([self._holder] if self._holder else [])):
+            process.terminate()
+            if process.stdin:
+                process.stdin.close()
+            if process.stdout:
+                process.stdout.close()
+            try:
+                process.wait(timeout=2)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._holder, self._proxies = None, []
+        if (self._folder / CONTROL).exists():
+            # A connection that was made ahead ends with who went on with it.
+            self._tell("exit")
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _ssh(self, master: str) -> list[str]:
+        return _client(self._where, self._folder, master)
+
+    def _tell(self, *what: str) -> command.CommandResult:
+        """Tell the connection something itself."""
+        *options, target = self._ssh("no")
+        return command.execute([*options, "-O", *what, target])
+
+    def _open_to_us(self, path: str) -> str:
+        """Have root over there serve `path` on a socket that our login may use."""
+        program = (worker.PACKAGE / "socket_proxy.py").read_text()
+        argv = ["sudo", "-n", "--", "python3", "-I", "-c", program, path]
+        with (self._folder / "proxy").open("wb") as log:
+            process = self.start(argv, log)
+        self._proxies.append(process)
+        said = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
+        if said is None:
+            raise errors.HostError(
+                f"{self._where}: {path} cannot be reached with sudo",
+                do="allow the login `sudo -n`, or add it to the group of the socket",
+            )
+        return _after_greeting(said).strip()
+
+
+def _begun(argv: Sequence[str]) -> str:
+    """Return the words for the shell of the login, whichever it is."""
+    return shlex.join(["exec", "sh", "-c", f'echo {BEGIN}; exec "$@"', "sh", *argv])
+
+
+def _after_greeting(said: str) -> str:
+    """Return what a program said, without what the login's own files printed before."""
+    before, begin, rest = said.partition(f"{BEGIN}\n")
+    return rest if begin else before
+
+
+def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> str | None:
+    """Read a process's output up to the line `last`; None when it ends or hangs before."""
+    lines: queue.Queue[bytes | None] = queue.Queue()
+    output = process.stdout
+    if output is None:
+        return None
+
+    def read() -> None:
+        for line in output:
+            lines.put(line)
+            if line.decode(errors="replace").strip() == last:
+                return
+        lines.put(None)
+
+    threading.Thread(target=read, daemon=True).start()
+    text = ""
+    try:
+        while (line := lines.get(timeout=timeout)) is not None:
+            if line.decode(errors="replace").strip() == last:
+                return text
+            text += line.decode(errors="replace")
+    except queue.Empty:
+        pass
+    process.kill()
+    return None
+
+
+def _answers(local: str) -> bool:
+    """Whether what a forwarded socket leads to says anything; one that is refused is closed."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(ANSWER_SECONDS)
+        try:
+            connection.connect(local)
+            connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            return bool(connection.recv(1))
+        except TimeoutError:
+            # It is slow, which who asks it tells in its own words.
+            return True
+        except OSError:
+            return False
+
+
+def _unreachable(where: url.HostUrl, seen: str) -> errors.HostError:
+    for words, meaning, remedy in _REASONS:
+        if words in seen:
+            return errors.HostError(
+                f"{where} cannot be reached: {meaning}",
+                seen=seen.splitlines()[-1],
+                do=remedy.format(name=where.name),
+            )
+    return errors.HostError(
+        f"{where} cannot be reached",
+        seen=seen.splitlines()[-1] if seen else f"no answer within {CONNECT_SECONDS} s",
+        do=f"ssh {where.name} must work from this machine without a question",
+    )
+
+
+def _client(
+    where: url.HostUrl, folder: pathlib.Path, master: str, *, persist: str = "no"
+) -> list[str]:
+    config = os.environ.get("GRAPPE_SSH_CONFIG", "")
+    return [
+        "ssh", *(["-F", config] if pathlib.Path(config).is_file() else []),
+        "-o", f"ControlMaster={master}", "-o", f"ControlPath={folder / CONTROL}",
+        "-o", f"ControlPersist={persist}", "-o", "BatchMode=yes",
+        "-o", "StrictHostKeyChecking=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}",
+        "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no",
+        "-o", "ClearAllForwardings=no", *(["-p", str(where.port)] if where.port else []),
+        "-T", f"{where.user}@{where.name}" if where.user else where.name,
+    ]  # fmt: skip
+
+
+def _make_folder(where: url.HostUrl) -> pathlib.Path:
+    """Return a private folder: a host's of this run, or a new one where there is no run.
+
+    A control socket's path must be short. Folders of processes that were killed are removed on
+    the way.
+    """
+    root = pathlib.Path(tempfile.gettempdir())
+    for folder in root.glob("grappe-*-*"):
+        pid = folder.name.split("-")[1]
+        if pid.isdigit() and not pathlib.Path("/proc", pid).exists() and _is_ours(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+    run = lifetime.engine()
+    if run is not None:
+        name = hashlib.sha256(str(where).encode()).hexdigest()[:8]
+        folder = root / f"grappe-{run}-{name}"
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        # Somebody else may have been first, in a folder that is everybody's.
+        if _is_ours(folder):
+            return folder
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"grappe-{os.getpid()}-"))
+
+
+def _is_ours(folder: pathlib.Path) -> bool:
+    try:
+        seen = folder.lstat()
+    except FileNotFoundError:
+        return False
+    return seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) == stat.S_IRWXU

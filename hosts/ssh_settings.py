@@ -1,0 +1,113 @@
+"""How a host is reached by a program that does not use OpenSSH's client.
+
+The user's ssh_config, keys and known_hosts are asked by OpenSSH's own tools, so that they count
+there too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+
+from core import errors
+from hosts import command, url
+
+# The host key that is pinned: the first of these that known_hosts has.
+KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """An SSH connection, spelt out.
+
+    Attributes:
+        host: The address or name that is dialled.
+        port: The port of its sshd.
+        user: The login.
+        host_key: Its host key, type and key; no other is trusted.
+        private_key: A private key without a passphrase; empty where an agent has it.
+        agent: The socket of an ssh agent; empty where there is none.
+    """
+
+    host: str
+    port: int
+    user: str
+    host_key: str
+    private_key: str = dataclasses.field(repr=False)
+    agent: str
+
+
+def resolve(where: url.HostUrl) -> Connection:
+    """Return how `ssh` would reach a host.
+
+    Raises:
+        errors.HostError: Its host key is not known, no key opens it, or it is behind another host.
+
+    """
+    config = os.environ.get("GRAPPE_SSH_CONFIG", "")
+    argv = ["ssh", *(["-F", config] if pathlib.Path(config).is_file() else []), "-G"]
+    if where.port:
+        argv += ["-p", str(where.port)]
+    argv.append(f"{where.user}@{where.name}" if where.user else where.name)
+    done = command.execute(argv)
+    if not done.ok:
+        raise errors.HostError(f"ssh does not know {where}", seen=done.tail())
+    said = parse(done.stdout)
+    for key in ("proxycommand", "proxyjump"):
+        if said.get(key, ["none"])[0] != "none":
+            raise errors.HostError(
+                f"{where} is behind another host, which pulumi-command cannot go through",
+                seen=f"{key} {said[key][0]}",
+                do="run this on a machine that reaches it directly",
+            )
+    name, port = said["hostname"][0], int(said["port"][0])
+    alias = said.get("hostkeyalias", [""])[0] or (name if port == 22 else f"[{name}]:{port}")  # noqa: PLR2004
+    agent = os.environ.get("SSH_AUTH_SOCK", "")
+    private = _private_key(said.get("identityfile", []))
+    if not private and not agent:
+        raise errors.HostError(
+            f"no key without a passphrase opens {where}, and there is no agent",
+            do='eval "$(ssh-agent)" && ssh-add',
+        )
+    files = " ".join(said.get("userknownhostsfile", []) + said.get("globalknownhostsfile", []))
+    return Connection(
+        name, port, said["user"][0], _host_key(where, alias, files.split()), private, agent
+    )
+
+
+def parse(text: str) -> dict[str, list[str]]:
+    """Read what `ssh -G` prints: values by their keyword, one that stands twice in order."""
+    found: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(" ")
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def _host_key(where: url.HostUrl, alias: str, files: list[str]) -> str:
+    keys: dict[str, str] = {}
+    for file in files:
+        path = pathlib.Path(file).expanduser()
+        if path.is_file():
+            done = command.execute(["ssh-keygen", "-F", alias, "-f", str(path)])
+            for line in done.stdout.splitlines():
+                words = line.split()
+                if not line.startswith(("#", "@")) and len(words) >= 3:  # noqa: PLR2004
+                    keys.setdefault(words[1], f"{words[1]} {words[2]}")
+    for kind in KEYS:
+        if kind in keys:
+            return keys[kind]
+    raise errors.HostError(
+        f"the host key of {where} is not in known_hosts",
+        do=f"compare its fingerprint with the host's own: ssh {where.name}",
+    )
+
+
+def _private_key(files: list[str]) -> str:
+    for file in files:
+        path = pathlib.Path(file).expanduser()
+        opens = ["ssh-keygen", "-y", "-P", "", "-f", str(path)]
+        if path.is_file() and command.execute(opens).ok:
+            return path.read_text()
+    return ""

@@ -1,0 +1,189 @@
+"""A lab host, a workstation and a relay in a folder, beside the real ones.
+
+What runs on a host runs here, in this process, on the fakes of its daemons and programs; each of
+those passes its own contract suite. A way to a server answers where rule, route and container
+are really there.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core import errors
+from hosts import command, url
+from providers.fragments import fake as fragments
+from providers.lxd import daemon
+from providers.lxd import fake as lxd
+from providers.lxd.postinstall import model as postinstall
+from providers.tunnel import fake as tunnel_fake
+from remote import store as stores
+from remote import transaction, tunnels
+from remote.surveys import lab, leftovers
+
+HELP = "--domain --password --ignore-dyndns --username --fullname --force-diskspace"
+
+
+class FakeYunohost(lxd.FakeLxd):
+    """An LXD whose containers have a `yunohost` and nothing else; no program of ours is run."""
+
+    def execute(
+        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: daemon.Tell
+    ) -> daemon.Executed:
+        """Play what steps and post-installations leave."""
+        del timeout, tell
+        self.meet(f"POST instances/{instance}/exec")
+        self.argv.append(argv)
+        found = self.instances[project, instance]
+        if found["status"] != "Running":
+            raise errors.DaemonError("LXD on fake: refused", seen="Instance is not running")
+        text = self.files.pop((project, instance, argv[-1]), b"").decode()
+        if done := re.search(r'"\$path" tools postinstall .*--domain ([a-z0-9.-]+)', text):
+            for path in (postinstall.INSTALLED, postinstall.DOMAIN_FILE):
+                self.files[project, instance, path] = done.group(1).encode()
+        if made := re.search(r"^\[ -e (\S+) \] && exit 0", text, re.MULTILINE):
+            self.files[project, instance, made.group(1)] = b""
+        # A YunoHost that serves has nothing to say of itself.
+        looks = (postinstall.looks_inside(), postinstall.looks_inside(start=True))
+        return daemon.Executed(0, b"" if argv in looks else HELP.encode(), b"")
+
+
+class FakeHost:
+    """A machine in a folder.
+
+    Attributes:
+        system: Its files and programs.
+        lxd: Its LXD.
+        world: The machines that it reaches, by URL.
+    """
+
+    def __init__(
+        self, text: str, root: pathlib.Path, *, machine_id: str = "", address: str = "192.168.8.10"
+    ) -> None:
+        self.url, self.where = text, url.parse(text)
+        self.machine_id, self.address = machine_id or f"machine-{text}", address
+        self.system, self.lxd = fragments.FakeSystem(root), FakeYunohost()
+        self.tunnels = tunnel_fake.FakeTunnelSystem(root)
+        self.world: dict[str, FakeHost] = {text: self}
+        name = self.where.name if self.where.scheme == "netns" else ""
+        self.store = f"/var/lib/grappe-{name}" if name else "/var/lib/grappe"
+        self.etc_hosts = f"/etc/netns/{name}/hosts" if name else "/etc/hosts"
+        self.root = root
+
+    def run(self, argv: Sequence[str], **_options: Any) -> command.CommandResult:
+        """Answer the few programs that are run by themselves."""
+        said = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFake host\n" if "ssh_host" in argv[-1] else ""
+        return command.CommandResult(tuple(argv), 0, said, "")
+
+    def call(  # noqa: PLR0911 - one case a module
+        self, module: str, request: Mapping[str, Any], **_options: Any
+    ) -> Any:
+        """Run what runs on a host."""
+        match module:
+            case "remote.transaction":
+                area = transaction.TARGETS[request["area"]](self.system, request["frame"])
+                store = stores.Store(self.system, request["folder"])
+                return json.loads(json.dumps(transaction.serve(area, store, dict(request))))
+            case "remote.surveys.lab":
+                return self._survey(request)
+            case "remote.surveys.leftovers":
+                return leftovers.main({**request, "root": str(self.root)})
+            case "remote.dial":
+                return "" if self._running(request["address"]) else "connection refused"
+            case "remote.masquerade":
+                return True
+            case "remote.reachability":
+                return [self._look(check) for check in request["checks"]]
+            case "remote.tunnels":
+                return tunnels.serve(tunnels.Link(self.tunnels, self.tunnels.look), dict(request))
+        raise NotImplementedError(module)
+
+    def prepare(self) -> None:
+        """Nothing to start."""
+
+    @property
+    def may_be_root(self) -> bool:
+        """Everything is root's."""
+        return True
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+    def _survey(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        things = self.lxd
+        marked = [
+            {"name": name, "project": project, "ephemeral": item["ephemeral"],
+             "location": item["location"],
+             "config": {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}}
+            for (project, name), item in things.instances.items()
+            if project in request["projects"]
+        ]  # fmt: skip
+        facts = {
+            "lxd": {
+                "projects": list(things.projects.values()),
+                "networks": [{"managed": True, **item} for item in things.networks.values()],
+                "aliases": things.aliases, "profiles": ["default"],
+                "images": {key: item["properties"] for key, item in things.images.items()},
+            },
+            "instances": marked,
+            "haproxy": "", "listening": [], "subnets": [], "missing": [], "unprivileged": 1024,
+            "fragments": lab.fragments_of(str(self.root) + self.store),
+            "reached": dict.fromkeys(request["urls"], ""),
+            "files": {path: self.system.read(path).content for path in lab.FILES},
+        }  # fmt: skip
+        return dict(json.loads(json.dumps(facts)))
+
+    def _running(self, address: str) -> bool:
+        return any(
+            item["status"] == "Running"
+            and any(device.get("ipv4.address") == address for device in item["devices"].values())
+            for item in self.lxd.instances.values()
+        )
+
+    def _look(self, check: Mapping[str, Any]) -> dict[str, Any]:
+        """Return whether a way leads to a running server of any lab host of the world."""
+        ways = [host.leads_to(check) for host in self.world.values() if host.lxd.instances]
+        answers = any(address and host._running(address) for address, host in ways)  # noqa: SLF001
+        return {"ok": answers, "seen": "200 OK" if answers else "ConnectionRefusedError"}
+
+    def leads_to(self, check: Mapping[str, Any]) -> tuple[str, FakeHost]:
+        """Return the address that a port or a domain of this lab host leads to."""
+        if check["kind"] in {"ssh", "tcp"}:
+            for rule in self.system.chains.get(("nat", "GRAPPE-DNAT"), []):
+                match = re.search(r"--dport (\d+) .*--to-destination ([0-9.]+):", rule)
+                if match and int(match.group(1)) == check["port"]:
+                    return match.group(2), self
+            return "", self
+        for fragment in lab.fragments_of(str(self.root) + self.store):
+            spec = fragment["spec"]
+            if check["domain"] in spec.get("domains", ()) and self.system.running:
+                return spec["address"], self
+        return "", self
+
+
+def world(folder: pathlib.Path, data: pathlib.Path, urls: Sequence[str]) -> dict[str, FakeHost]:
+    """Return machines that reach each other.
+
+    Args:
+        folder: Where their files go.
+        data: A folder with an `etc` that each begins with.
+        urls: Their URLs.
+
+    """
+    made: dict[str, FakeHost] = {}
+    for number, text in enumerate(urls):
+        root = folder / f"host{number}"
+        shutil.copytree(data / "etc", root / "etc")
+        made[text] = FakeHost(text, root, address=f"192.168.8.{10 + number}")
+        hosts = root / made[text].etc_hosts[1:]
+        hosts.parent.mkdir(parents=True, exist_ok=True)
+        if not hosts.exists():
+            shutil.copy(root / "etc" / "hosts", hosts)
+        made[text].lxd.add_image("standin")
+    for host in made.values():
+        host.world = made
+    return made

@@ -1,0 +1,31 @@
+"""Whether LXD's masquerade of a bridge is loaded. Runs on the host: standard library alone."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any, Dict
+
+# LXD writes it by whichever of the two it found when it started.
+LISTINGS = (["nft", "list", "ruleset"], ["iptables-save", "-t", "nat"])
+
+
+def main(request: Dict[str, Any]) -> bool:
+    """Return whether it is there, or cannot be known.
+
+    Args:
+        request: `subnet`, the bridge's network.
+
+    """
+    known = False
+    for argv in LISTINGS:
+        try:
+            done = subprocess.run(
+                argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            continue
+        known = known or done.returncode == 0
+        for line in done.stdout.decode("utf-8", "replace").splitlines():
+            if request["subnet"] in line and "masquerade" in line.lower():
+                return True
+    return not known

@@ -1,0 +1,264 @@
+"""Fragments on a host: one file each, under one lock, with a queue of waiting changes."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import time
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+from remote.index import Index
+from remote.managed_block import NEWEST_FORMAT
+from remote.system import STAGED, File, RefusedError, System
+
+LOCK_SECONDS = 60.0
+
+Fragment = Dict[str, Any]
+
+
+class Store:
+    """The fragments of one area on one host.
+
+    Args:
+        system: The host.
+        folder: Where the area's store is, on the host.
+
+    """
+
+    def __init__(self, system: System, folder: str) -> None:
+        self._system = system
+        self.folder = folder
+        self._real = system.root + folder
+        self._index = Index(f"{self._real}/index", f"{self._real}/fragments")
+        # What `load` read, by the fragment's id.
+        self._texts: Dict[str, bytes] = {}
+
+    def load(self) -> Dict[str, Fragment]:
+        """Return all fragments by id, in the order of their ids."""
+        texts = self._index.load()
+        names: List[str] = []
+        if texts is None:
+            names, texts = self._read()
+        try:
+            # Thousands are parsed in half the time when they are parsed as one.
+            found = json.loads(b"[" + b",".join(texts) + b"]")
+            if len(found) != len(texts):
+                raise ValueError
+        except ValueError:
+            names, texts = self._read()
+            found = [self._parse(name, text) for name, text in zip(names, texts)]
+        fragments = {}
+        for name, fragment, text in zip(names or [""] * len(texts), found, texts):
+            identifier = self._known(name, fragment)
+            fragments[identifier] = fragment
+            self._texts[identifier] = text
+        return dict(sorted(fragments.items()))
+
+    def reread(self, fragments: Dict[str, Fragment], identifier: str) -> Fragment:
+        """Return one fragment as its own file has it, which somebody may have written in place."""
+        name = os.path.basename(self._path(identifier))
+        # It may lie under another name than its own.
+        with contextlib.suppress(FileNotFoundError):
+            fragment = self._parse(name, self._text(name))
+            self._known(name, fragment)
+            fragments[identifier] = fragment
+        return fragments[identifier]
+
+    def _known(self, name: str, fragment: Fragment) -> str:
+        """Return the id of a fragment that we know the format of; refuse any other."""
+        try:
+            known, identifier = fragment["format"] <= NEWEST_FORMAT, str(fragment["id"])
+        except (KeyError, TypeError) as error:
+            raise self._damaged(name, error) from error
+        if not known:
+            raise RefusedError(
+                f"{self.folder} was written by a newer Grappe",
+                f"format {fragment['format']}; this one knows {NEWEST_FORMAT}",
+                "use the newer Grappe for this host",
+            )
+        return identifier
+
+    def _read(self) -> Tuple[List[str], List[bytes]]:
+        """Return the names of the fragments' files, and what is in them."""
+        names = self._names()
+        return names, [self._text(name) for name in names]
+
+    def _text(self, name: str) -> bytes:
+        with open(f"{self._real}/fragments/{name}", "rb", 0) as stream:
+            return stream.read()
+
+    def _parse(self, name: str, text: bytes) -> Fragment:
+        try:
+            return json.loads(text)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> RefusedError:
+        return RefusedError(
+            f"{self.folder}/fragments/{name} is damaged",
+            str(error),
+            "remove the file, then `pulumi up` of the stack it names",
+        )
+
+    def is_empty(self) -> bool:
+        """Whether there is no fragment."""
+        return not self._names()
+
+    def save(self, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
+        """Make the files those of `new`; `old` is what is there."""
+        for identifier in old.keys() - new.keys():
+            self._system.write(self._path(identifier), File(None))
+        for identifier, fragment in new.items():
+            if old.get(identifier) != fragment:
+                content = json.dumps(fragment, indent=1, sort_keys=True) + "\n"
+                self._system.write(self._path(identifier), File(content, 0o600))
+        if new:
+            self._index.save(self._line(old, fragment) for fragment in new.values())
+
+    def _line(self, old: Dict[str, Fragment], fragment: Fragment) -> bytes:
+        """Return a fragment as a line of the index; what was read so is not written anew."""
+        text = self._texts.get(fragment["id"], b"\n")
+        same = old.get(fragment["id"]) is fragment and b"\n" not in text
+        return text if same else json.dumps(fragment).encode()
+
+    def keep(self, path: str, file: File) -> None:
+        """Keep the old generation of a shared file, for a person to look at."""
+        if file.content is not None and not file.link:
+            name = os.path.basename(path)
+            self._system.write(f"{self.folder}/previous/{name}", File(file.content, 0o600))
+
+    def clear(self) -> None:
+        """Remove the store when nothing waits in its queue, and its parent when that is empty."""
+        for name in ("fragments", "previous"):
+            folder = os.path.join(self._real, name)
+            for entry in os.listdir(folder) if os.path.isdir(folder) else []:
+                os.unlink(os.path.join(folder, entry))
+        self._forget_the_dead()
+        with contextlib.suppress(OSError):
+            for name in ("fragments", "previous", "queue"):
+                if os.path.isdir(os.path.join(self._real, name)):
+                    os.rmdir(os.path.join(self._real, name))
+            # What a cut change staged beside a file of the store, among the rest.
+            staged = [name for name in os.listdir(self._real) if STAGED in name]
+            for name in (*staged, "index", "index.new", "lock"):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self._real, name))
+            os.rmdir(self._real)
+            os.rmdir(os.path.dirname(self._real))
+
+    @contextlib.contextmanager
+    def lock(self, *, shared: bool = False) -> Iterator[None]:
+        """Hold the area's lock; a shared one where there is a store, for reading."""
+        path = os.path.join(self._real, "lock")
+        deadline = time.monotonic() + LOCK_SECONDS
+        kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+        while True:
+            try:
+                if not shared:
+                    os.makedirs(self._real, mode=0o755, exist_ok=True)
+                create = 0 if shared else os.O_CREAT
+                descriptor = os.open(path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
+            except FileNotFoundError:
+                if shared:
+                    # There is no store, and so nothing to read.
+                    yield
+                    return
+                # The store went away between the two lines.
+                continue
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                if os.path.exists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                    break
+            except OSError:
+                if time.monotonic() > deadline:
+                    os.close(descriptor)
+                    raise RefusedError(
+                        f"{self.folder}/lock is held for more than {LOCK_SECONDS:g} s",
+                        "another change of the same files does not end",
+                        f"on the host: fuser -v {path}",
+                    ) from None
+                time.sleep(0.01)
+            os.close(descriptor)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
+
+    def queue(self, request: Dict[str, Any]) -> str:
+        """Leave a change for whoever gets the lock next; return its ticket."""
+        me = os.getpid()
+        name = f"{time.time_ns()}-{me}-{_born(me)}-{os.urandom(16).hex()}"
+        ticket = os.path.join(self._real, "queue", name)
+        content = json.dumps(request)
+        while True:
+            try:
+                os.makedirs(os.path.dirname(ticket), exist_ok=True)
+                with open(ticket + ".new", "w", encoding="utf-8") as stream:
+                    stream.write(content)
+                os.rename(ticket + ".new", ticket + ".change")
+            except FileNotFoundError:
+                continue
+            return ticket
+
+    def withdraw(self, ticket: str) -> None:
+        """Take a change back that nobody has taken yet."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ticket + ".change")
+
+    def waiting(self) -> List[Dict[str, Any]]:
+        """Take the changes that wait, in the order they came."""
+        changes = []
+        self._forget_the_dead()
+        folder = os.path.join(self._real, "queue")
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            path = os.path.join(folder, name)
+            if name.endswith(".change"):
+                with open(path, encoding="utf-8") as stream:
+                    changes.append({**json.load(stream), "ticket": path[: -len(".change")]})
+                os.unlink(path)
+        return changes
+
+    def answer(self, ticket: str, result: Dict[str, Any]) -> None:
+        """Leave the result of another process's change."""
+        with open(ticket + ".new", "w", encoding="utf-8") as stream:
+            json.dump(result, stream)
+        os.rename(ticket + ".new", ticket + ".result")
+
+    def result(self, ticket: str) -> Optional[Dict[str, Any]]:
+        """Return the result that another process left for this ticket, if one did."""
+        try:
+            with open(ticket + ".result", encoding="utf-8") as stream:
+                result: Dict[str, Any] = json.load(stream)
+        except FileNotFoundError:
+            return None
+        os.unlink(ticket + ".result")
+        return result
+
+    def _names(self) -> List[str]:
+        """Return the names of the fragments' files; one that was being written is none yet."""
+        folder = os.path.join(self._real, "fragments")
+        names = os.listdir(folder) if os.path.isdir(folder) else []
+        return sorted(name for name in names if name.endswith(".json") and name[0] != ".")
+
+    def _forget_the_dead(self) -> None:
+        """Remove from the queue what processes left that are no more."""
+        folder = os.path.join(self._real, "queue")
+        for name in os.listdir(folder) if os.path.isdir(folder) else []:
+            _when, pid, born, _unique = name.split("-")
+            if _born(int(pid)) != born:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(folder, name))
+
+    def _path(self, identifier: str) -> str:
+        return f"{self.folder}/fragments/{identifier.replace('/', '+')}.json"
+
+
+def _born(pid: int) -> str:
+    """Return when a process was started, or nothing when it is no more."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
+            return stream.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""

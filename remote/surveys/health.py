@@ -1,0 +1,234 @@
+"""What a lab host's health is read from. Runs on the host, read only.
+
+Standard library alone. Every part fails by itself, into a text or nothing.
+"""
+
+from __future__ import annotations
+
+import calendar
+import os
+import re
+import socket
+import ssl
+import subprocess
+import time
+from typing import Any, Dict, List, Optional
+
+from remote.surveys import lab
+
+Json = Dict[str, Any]
+SECONDS = 5
+
+
+def main(request: Json) -> Json:
+    """Look at the host.
+
+    Args:
+        request: That of the preflight's survey.
+
+    """
+    facts = lab.main(request)
+    instances = _instances(request["sockets"])
+    domains = _domains(request["store"])
+    facts.update(
+        {
+            "firewall": _firewall(request["sockets"]),
+            "instances": instances,
+            "ufw": _ufw(),
+            "switched_off": _switched_off(),
+            "masquerades": _masquerades(),
+            "forwarding": _text("/proc/sys/net/ipv4/ip_forward").strip(),
+            "chains": lab.run(["iptables-save"])[1],
+            "loaded": _whole_haproxy(),
+            "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
+            "disk": _disk("/"),
+            "inotify": {
+                "limit": int(_text("/proc/sys/fs/inotify/max_user_instances") or 0),
+                "used": _inotify(),
+            },
+            "memory": _memory(),
+            "targets": _targets(request["store"]),
+            "certificates": [
+                {"server": item["name"], "project": item["project"], "left": left}
+                for item in instances
+                if item["address"]
+                for left in [_certificate(item["address"], domains.get(item["address"]))]
+                if left is not None
+            ],
+            "host_keys": [
+                {"server": item["name"], "project": item["project"], "key": key}
+                for item in instances
+                if item["address"]
+                for key in [_host_key(item["address"])]
+                if key
+            ],
+        }
+    )
+    return facts
+
+
+def _instances(sockets: List[str]) -> List[Json]:
+    """Return every container: name, project, status, owner and static address."""
+    found = _ask(sockets, "instances?recursion=1&all-projects=true") or []
+    return [
+        {
+            "name": item["name"],
+            "project": item["project"],
+            "status": item["status"],
+            "owner": item["config"].get("user.grappe.owner", ""),
+            "address": item["devices"].get("eth0", {}).get("ipv4.address", "")
+            if item["status"] == "Running"
+            else "",
+            "own_address": item["devices"].get("eth0", {}).get("ipv4.address", ""),
+        }
+        for item in found
+    ]
+
+
+def _firewall(sockets: List[str]) -> str:
+    """Return the firewall driver that the daemon uses."""
+    found = _ask(sockets, "") or {}
+    return str(found.get("environment", {}).get("firewall", ""))
+
+
+def _ask(sockets: List[str], path: str) -> Any:
+    place = next((path for path in sockets if os.path.exists(path)), None)
+    if place is None:
+        return None
+    try:
+        return lab.ask(place, path)
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _ufw() -> Json:
+    """Return whether UFW is enabled in its file, and whether its rules are loaded."""
+    match = re.search(r"^ENABLED=(\w+)", _text("/etc/ufw/ufw.conf"), re.MULTILINE)
+    active = any("active" in line.split() for line in _lines(["ufw", "status"])[:1])
+    return {
+        "enabled": bool(match and match.group(1) == "yes"),
+        "active": active,
+    }
+
+
+def _switched_off() -> List[str]:
+    """Return the scripts of UFW's with our part that it would not run."""
+    scripts = ("/etc/ufw/before.init", "/etc/ufw/after.init")
+    return [path for path in scripts if not os.access(path, os.X_OK)]
+
+
+def _masquerades() -> List[str]:
+    """Return the loaded rules by which servers go out under the host's address."""
+    lines = _lines(["nft", "list", "ruleset"]) + _lines(["iptables-save", "-t", "nat"])
+    return [line for line in lines if "masquerade" in line.lower()]
+
+
+def _whole_haproxy() -> str:
+    """Return what HAProxy says of its whole configuration; nothing when it is valid."""
+    status, _out, err = lab.run(["haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg"])
+    return "" if status in (0, 2) else str(err).strip()
+
+
+def _tunnels() -> List[str]:
+    folder = "/etc/systemd/system"
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    return sorted(name[:-8] for name in names if re.match(r"grappe-tunnel-.*\.service$", name))
+
+
+def _unit(name: str) -> Json:
+    words = ["ActiveState", "UnitFileState"]
+    lines = _lines(["systemctl", "show", name, "--property", ",".join(words)])
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def _disk(path: str) -> Json:
+    found = os.statvfs(path)
+    size = found.f_blocks * found.f_frsize
+    return {"size": size, "free": found.f_bavail * found.f_frsize}
+
+
+def _inotify() -> int:
+    """Return how many inotify instances the programs of this host and its containers hold."""
+    found = 0
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            folder = f"/proc/{process}/fd"
+            links = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
+        except OSError:
+            # It has ended meanwhile.
+            continue
+        found += links.count("anon_inode:inotify")
+    return found
+
+
+def _memory() -> Json:
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", _text("/proc/meminfo"), re.MULTILINE))
+    return {name: int(found.get(name, 0)) * 1024 for name in ("MemTotal", "MemAvailable")}
+
+
+def _targets(store: str) -> List[Json]:
+    """Return where each fragment leads: its id, owner, the address behind it, and by what port."""
+    found = []
+    for fragment in lab.fragments_of(store):
+        spec = fragment.get("spec", {})
+        address = spec.get("target_address") or spec.get("address") or ""
+        found.append(
+            {
+                "id": fragment["id"],
+                "owner": fragment["owner"],
+                "address": address,
+                "port": spec.get("port", 0),
+                "there": spec.get("target_port", 0),
+            }
+        )
+    return found
+
+
+def _domains(store: str) -> Dict[str, str]:
+    """Return the domain that is routed to each address."""
+    specs = [fragment.get("spec", {}) for fragment in lab.fragments_of(store)]
+    return {spec["address"]: spec["domains"][0] for spec in specs if spec.get("domains")}
+
+
+def _certificate(address: str, domain: Optional[str]) -> Any:
+    """Return how many seconds the certificate that visitors see is good for; None for none."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        plain = socket.create_connection((address, 443), timeout=SECONDS)
+        with context.wrap_socket(plain, server_hostname=domain) as connection:
+            der = connection.getpeercert(binary_form=True) or b""
+    except OSError:
+        return None
+    argv = ["openssl", "x509", "-inform", "DER", "-noout", "-enddate", "-dateopt", "iso_8601"]
+    try:
+        done = subprocess.run(
+            argv, input=der, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SECONDS,
+            check=False,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = re.search(rb"notAfter=(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)Z", done.stdout)
+    if not match:
+        return None
+    return calendar.timegm((*(int(part) for part in match.groups()), 0, 0, 0)) - time.time()
+
+
+def _host_key(address: str) -> str:
+    """Return a server's host key as the network has it."""
+    lines = _lines(["ssh-keyscan", "-T", "3", "-t", "ed25519", address])
+    return " ".join(lines[0].split()[1:3]) if lines else ""
+
+
+def _lines(argv: List[str]) -> List[str]:
+    _status, out, _err = lab.run(argv)
+    return [line for line in str(out).splitlines() if line.strip() and not line.startswith("#")]
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""

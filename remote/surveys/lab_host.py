@@ -1,0 +1,101 @@
+"""What a bare server is and has. Runs there, read only; standard library alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any, Dict, List
+
+from remote.surveys import lab
+
+Json = Dict[str, Any]
+PROGRAMS = ("systemctl", "apt-get", "lsblk", "wipefs", "findmnt")
+# What wipefs calls a partition table.
+_TABLES = ("gpt", "PMBR", "dos")
+_DAEMONS = {"lxd": ("/var/lib/lxd/unix.socket",), "incus": ("/var/lib/incus/unix.socket",),
+            "lxd-snap": ("/var/snap/lxd/common/lxd/unix.socket",)}  # fmt: skip
+
+
+def main(request: Json) -> Json:
+    """Look at the server; `request` is not used."""
+    del request
+    return {
+        "missing": [name for name in PROGRAMS if not shutil.which(name, path=lab.PATH)],
+        "systemd": os.path.isdir("/run/systemd/system"),
+        "netfilter": os.path.isdir("/proc/sys/net/netfilter"),
+        "root": _root(),
+        "disks": _disks(),
+        "memory": _memory(),
+        "processors": os.cpu_count() or 1,
+        "addresses": _addresses(),
+        "daemons": {name: found for name, paths in _DAEMONS.items()
+                    for found in [_daemon(list(paths))] if found is not None},
+    }  # fmt: skip
+
+
+def _root() -> Json:
+    """Return the file system of /: its type, how much is used, and its devices, the first first."""
+    kind = lab.run(["findmnt", "-n", "-o", "FSTYPE", "/"])[1].strip()
+    found = os.statvfs("/")
+    devices = [lab.run(["findmnt", "-n", "-o", "SOURCE", "/"])[1].strip().split("[")[0]]
+    if kind == "btrfs":
+        shown = lab.run(["btrfs", "filesystem", "show", "/"])[1]
+        devices += [
+            line.split(" path ")[1].strip() for line in shown.splitlines() if " path " in line
+        ]
+    used = (found.f_blocks - found.f_bfree) * found.f_frsize
+    return {"type": kind, "used": used, "devices": list(dict.fromkeys(devices))}
+
+
+def _disks() -> List[Json]:
+    """Return every disk and what is on it: path, type, size, file system, where it is mounted."""
+    argv = ["lsblk", "-J", "-b", "-p", "-o", "PATH,TYPE,SIZE,FSTYPE,MOUNTPOINT"]
+    status, out, _err = lab.run(argv)
+    if status != 0:
+        return []
+    return [
+        {**_plain(disk), "parts": [_plain(part) for part in disk.get("children", [])]}
+        for disk in json.loads(out)["blockdevices"]
+    ]
+
+
+def _plain(entry: Json) -> Json:
+    return {
+        "path": entry["path"],
+        "type": entry["type"],
+        "size": int(entry["size"]),
+        "holds": _held(entry["path"]) or entry.get("fstype") or "",
+        "mounted": entry.get("mountpoint") or "",
+    }
+
+
+def _held(path: str) -> str:
+    """Return what is on a disk, by the disk itself: lsblk asks udev, whose notes may be old."""
+    status, out, _err = lab.run(["wipefs", "--no-act", "--noheadings", "-O", "TYPE", path])
+    found = out.split() if status == 0 else []
+    return next((kind for kind in found if kind not in _TABLES), "partitions" if found else "")
+
+
+def _memory() -> int:
+    with open("/proc/meminfo", encoding="utf-8") as stream:
+        return int(stream.readline().split()[1]) * 1024
+
+
+def _addresses() -> List[str]:
+    lines = lab.run(["ip", "-4", "-o", "address", "show", "scope", "global"])[1].splitlines()
+    return [line.split()[3].split("/")[0] for line in lines if len(line.split()) > 3]
+
+
+def _daemon(paths: List[str]) -> Any:
+    """Return what a daemon holds, by owner; None where there is none."""
+    path = next((path for path in paths if os.path.exists(path)), None)
+    if path is None:
+        return None
+    try:
+        items = lab.ask(path, "instances?recursion=1&all-projects=true") or []
+        pools = lab.ask(path, "storage-pools") or []
+    except (OSError, ValueError, KeyError) as error:
+        return {"error": str(error)}
+    owners = [item["config"].get("user.grappe.owner", "") for item in items]
+    return {"instances": len(items), "strangers": owners.count(""), "pools": len(pools)}

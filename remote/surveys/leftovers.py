@@ -1,0 +1,57 @@
+"""The fragments and tunnels of a lab on one host. Runs there: standard library alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any, Dict, List
+
+from remote import identity
+
+Json = Dict[str, Any]
+AREAS = ("nat", "haproxy", "hosts", "relay")
+TUNNELS = "/var/lib/grappe-tunnel"
+
+
+def main(request: Json) -> Json:
+    """Return what carries a lab's marks.
+
+    Args:
+        request: `store`, Grappe's folder; `owner` and `lab`, whose is looked for; `root`, put
+            before every path, for a host that is a folder.
+
+    """
+    root = request.get("root", "")
+    found: List[Json] = []
+    for area in AREAS:
+        folder = f"{root}{request['store']}/{area}/fragments"
+        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+            if not name.endswith(".json") or name[0] == ".":
+                continue
+            held = _read(f"{folder}/{name}")
+            if "id" in held and identity.belongs(held, request["owner"], request["lab"]):
+                found.append({"area": area, "id": held["id"], "owner": held["owner"]})
+    tunnels: List[str] = []
+    folder = root + TUNNELS
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        held = {"owner": _text(f"{folder}/{name}/owner").strip(), **_read(f"{folder}/{name}/lab")}
+        if identity.belongs(held, request["owner"], request["lab"]):
+            tunnels.append(name)
+    return {"fragments": found, "tunnels": tunnels}
+
+
+def _read(path: str) -> Json:
+    """Return what a file says; a damaged one says nothing, and whoever changes it says so."""
+    try:
+        found = json.loads(_text(path) or "{}")
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""

@@ -1,0 +1,27 @@
+"""The managed part of a hosts file. Runs on the workstation: standard library alone."""
+
+from __future__ import annotations
+
+from typing import List
+
+from remote import managed_block
+from remote.system import File
+from remote.target import Area, Files, Fragment
+
+
+class HostsArea(Area):
+    """The entries of one hosts file; a resolver reads it anew, so nothing is activated."""
+
+    name = "hosts"
+
+    def paths(self) -> List[str]:
+        """Return the hosts file."""
+        return [self.frame["path"]]
+
+    def compile(self, fragments: List[Fragment], current: Files) -> Files:
+        """Return the hosts file with these entries."""
+        path = self.frame["path"]
+        if not fragments:
+            return {path: File(managed_block.remove(current[path].content))}
+        body = "".join(f"{fragment['parts']['line']}\n" for fragment in fragments)
+        return {path: File(managed_block.put(current[path].content, body))}

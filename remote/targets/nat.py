@@ -1,0 +1,373 @@
+"""The managed part of before.rules, and its chains in the kernel.
+
+Runs on the host: standard library alone. The rules are in a chain of
+Grappe's own, which each load flushes and refills; the jump to it goes in
+once. UFW loads before.rules only while it is enabled, so a small unit loads
+the same rules at boot where it is not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+from typing import Any, List, Mapping, Optional, Set, Tuple
+
+from remote import managed_block
+from remote.iptables import BRIDGES, FORWARD, INPUT, JUMPS, LET_IN, LET_THROUGH, NAT, Chains
+from remote.system import File, RefusedError, System
+from remote.target import Area, Files, Fragment
+from remote.unmanaged import nat as unmanaged
+
+RULES = "/etc/ufw/before.rules"
+# UFW runs them at each start, before all its rules and after them.
+BEFORE, AFTER = "/etc/ufw/before.init", "/etc/ufw/after.init"
+UNIT_NAME = "grappe-nat.service"
+UNIT = f"/etc/systemd/system/{UNIT_NAME}"
+# With what it is started: at boot, and after what flushes the tables of everybody.
+WANTED = tuple(
+    f"/etc/systemd/system/{unit}.wants/{UNIT_NAME}"
+    for unit in ("multi-user.target", "nftables.service", "netfilter-persistent.service")
+)
+# What the unit loads: the nat table alone.
+LOAD = "/var/lib/grappe/nat/load.rules"
+# The filter rules, for UFW's last script.
+FILTER = "/var/lib/grappe/nat/filter.rules"
+# The modes that these scripts had, which come back when we leave.
+MODES = {path: f"/var/lib/grappe/nat/{path.rpartition('/')[2]}.mode" for path in (BEFORE, AFTER)}
+# What is noted of one that was not there, and what it is made of.
+ABSENT, NOTHING = "absent", "#!/bin/sh\n"
+# Says that the nat table itself came with us and goes with us.
+MADE_TABLE = "/var/lib/grappe/nat/made-table"
+
+NAT_JUMP = ("nat", "PREROUTING", NAT)
+LOOKED_AT = {"nat": ("PREROUTING", NAT), "filter": (*JUMPS, *JUMPS.values())}
+
+JUMP_SCRIPT = (
+    f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
+    f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
+    f"iptables -w -t nat -I PREROUTING -j {NAT}"
+)
+# By then somebody's own rules may have flushed ours, a reset of UFW's has taken our part of
+# before.rules, and UFW has emptied its last chains. What drops comes first: without it nothing is
+# let in.
+LAST_SCRIPT = (
+    f"iptables-restore -w -n < {LOAD} || true; {JUMP_SCRIPT}; "
+    f"iptables-restore -w -n < {FILTER} && "
+    + " && ".join(
+        f"{{ iptables -w -C {chain} -j {ours} 2>/dev/null || iptables -w -I {chain} -j {ours}; }}"
+        for ours, chain in JUMPS.items()
+    )
+)
+BODIES = {
+    path: f'if [ "$1" = start ]; then\n    {script}\nfi\n'
+    for path, script in ((BEFORE, JUMP_SCRIPT), (AFTER, LAST_SCRIPT))
+}
+UNIT_TEXT = f"""\
+# Made by Grappe: its NAT rules at boot, also where UFW is not enabled.
+[Unit]
+Description=Grappe's NAT rules
+After=ufw.service nftables.service netfilter-persistent.service
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'iptables-restore -w -n < {LOAD} && {{ {JUMP_SCRIPT}; }}'
+
+[Install]
+WantedBy=multi-user.target nftables.service netfilter-persistent.service
+"""
+
+
+class NatArea(Area):
+    """NAT rules of one host."""
+
+    name = "nat"
+    links = WANTED
+
+    def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
+        super().__init__(system, frame)
+        self._adopted: Set[str] = set()
+        self._units_changed = False
+        # What leads from what should be loaded to these files.
+        self._step: Tuple[str, Files] = ("", {})
+
+    def paths(self) -> List[str]:
+        """Return the files that the rules stand in."""
+        return [*MODES.values(), RULES, BEFORE, AFTER, UNIT, *WANTED, LOAD, FILTER]
+
+    def compile(self, fragments: List[Fragment], current: Files) -> Files:
+        """Return the files with these rules, or without any part of ours."""
+        rules = current[RULES]
+        if not fragments:
+            return {
+                RULES: File(managed_block.remove(rules.content)),
+                **{path: _left(current, path) for path in MODES},
+                **{kept: File(None) for kept in MODES.values()},
+                UNIT: File(None),
+                **{link: File(None) for link in WANTED},
+                LOAD: File(None),
+                FILTER: File(None),
+            }
+        if rules.content is None:
+            raise RefusedError("there is no /etc/ufw/before.rules", do="apt install ufw")
+        self._adopted = {key for f in fragments if f["parts"].get("adopt") for key in f["keys"]}
+        jumps = [f"-I {JUMPS[ours]} -j {ours}" for ours in (INPUT, FORWARD)]
+        nat = _table("nat", [NAT], self._rules(fragments))
+        filtered = self._filter(fragments)
+        body = _table("filter", list(JUMPS), filtered + jumps) + nat
+        files = {
+            RULES: File(managed_block.put(unmanaged.without(rules.content, self._adopted), body)),
+            **_scripts(current),
+            UNIT: File(UNIT_TEXT, 0o644),
+            **{link: File("", link=UNIT) for link in WANTED},
+            LOAD: File(nat, 0o600),
+            FILTER: File(_table("filter", list(JUMPS), filtered), 0o600),
+        }
+        self._units_changed = any(
+            (files[path].content, files[path].link) != (current[path].content, current[path].link)
+            for path in (UNIT, *WANTED)
+        )
+        changed = self._adopted or self._units_changed
+        self._step = ("" if changed else _step(current, files), files)
+        return files
+
+    def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
+        """Refuse what the shared check refuses, and a rule that leads nowhere."""
+        super().check(fragments, newest, held)
+        for fragment in fragments:
+            if fragment["id"] != newest or _is_opening(fragment):
+                continue
+            if not _leads_somewhere(fragment):
+                raise RefusedError(
+                    f"{newest} has no target",
+                    "its port would lead to the lab host itself",
+                    "name the server's address and port",
+                    fragment=newest,
+                )
+
+    def validate(self, files: Files, staged: dict) -> None:  # type: ignore[type-arg]
+        """Have iptables-restore parse what would be loaded."""
+        content = files[LOAD].content
+        if not content:
+            return
+        test = ["iptables-restore", "-w", "-n", "--test"]
+        if self._step[0] and self.system.run(test, self._step[0]).status == 0:
+            return
+        # Where the step does not fit what is loaded, all of it will be loaded.
+        self._step = ("", {})
+        whole = _table("filter", list(JUMPS), _filtered(files)) + content
+        self.system.must(test, whole)
+
+    def activate(self, files: Files) -> None:
+        """Load the chains; never by `ufw reload`, which disables UFW when it fails.
+
+        The first time only what differs, for the others should be there; should
+        they not, `verify` says so, and the second time loads all.
+        """
+        content = files[LOAD].content
+        if content is None:
+            self.leave()
+            return
+        (step, target), self._step = self._step, ("", {})
+        load = ["iptables-restore", "-w", "-n"]
+        if step and target is files and self.system.run(load, step).status == 0:
+            return
+        loaded = self._look()
+        if self.system.has("nft") and not (loaded.has_jump(*NAT_JUMP) or self._has_table()):
+            self.system.write(MADE_TABLE, File("", 0o600))
+        filtered = loaded.ufw_is_loaded()
+        chains = _table("filter", list(JUMPS), _filtered(files)) if filtered else ""
+        self.system.must(load, chains + content)
+        self._jump(loaded, *NAT_JUMP)
+        for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
+            self.system.must(["iptables", "-w", "-t", "nat", "-D", *shlex.split(line)[1:]])
+        if filtered:
+            for ours, chain in JUMPS.items():
+                self._jump(loaded, "filter", chain, ours)
+        if self._units_changed:
+            self.system.must(["systemctl", "daemon-reload"])
+
+    def verify(self, files: Files) -> str:
+        """Compare the chains in the kernel with what should be there."""
+        return "" if files[LOAD].content is None else self._wrong(self._look(), files)
+
+    def explain(self, fragment: Fragment, files: Files) -> str:
+        """Say whether this rule is loaded, or else what is wrong with the chains."""
+        loaded = self._look()
+        if not _is_opening(fragment) and fragment["parts"]["rule"] not in loaded.rules("nat", NAT):
+            return "the rule is not loaded in the kernel"
+        return self._wrong(loaded, files)
+
+    def _wrong(self, loaded: Chains, files: Files) -> str:
+        # No two rules hold one port, so those of the nat table may stand in any order.
+        wrong = loaded.compare("nat", NAT, _lines(files[LOAD]), ordered=False)
+        for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
+            wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
+        if not wrong and not loaded.has_jump(*NAT_JUMP):
+            wrong = f"nothing leads to the chain {NAT} of the nat table"
+        if wrong or not loaded.ufw_is_loaded():
+            return wrong
+        for ours, chain in JUMPS.items():
+            own = [line for line in _filtered(files) if line.startswith(f"-A {ours} ")]
+            # Of those that only accept, the order does not matter.
+            ordered = ours not in (LET_IN, LET_THROUGH)
+            wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
+            if not wrong and not loaded.has_jump("filter", chain, ours):
+                wrong = f"nothing leads from {chain} to {ours}"
+        return wrong
+
+    def leave(self) -> None:
+        """Take the jumps and the chains out of the kernel, and the table that came with them."""
+        loaded, script = self._look(), ""
+        for table, jumps in (("nat", {NAT: "PREROUTING"}), ("filter", JUMPS)):
+            lines: List[str] = []
+            for ours, chain in jumps.items():
+                if loaded.has(table, ours):
+                    jump = f"{chain} -j {ours}"
+                    lines += [f"-D {jump}"] * loaded.rules(table, chain).count(f"-A {jump}")
+                    lines += [f"-F {ours}", f"-X {ours}"]
+            script += _table(table, [], lines) if lines else ""
+        if script:
+            self.system.must(["iptables-restore", "-w", "-n"], script)
+        for link in WANTED[1:]:
+            # The folder came with the link, and others may have put theirs into it since.
+            with contextlib.suppress(OSError):
+                os.rmdir(os.path.dirname(self.system.root + link))
+        # One of an older Grappe stays active where it has run.
+        self.system.run(["systemctl", "stop", UNIT_NAME])
+        self.system.run(["systemctl", "daemon-reload"])
+        if self.system.read(MADE_TABLE).content is not None:
+            saved = self.system.run(["iptables-save", "-t", "nat"])
+            lines = saved.out.splitlines()
+            if saved.status == 0 and not any(_belongs_to_somebody(line) for line in lines):
+                self.system.run(["nft", "delete", "table", "ip", "nat"])
+            self.system.write(MADE_TABLE, File(None))
+
+    def _rules(self, fragments: List[Fragment]) -> List[str]:
+        return [fragment["parts"]["rule"] for fragment in fragments if not _is_opening(fragment)]
+
+    def _filter(self, fragments: List[Fragment]) -> List[str]:
+        """Return the filter rules: the frame's, what leads to servers, and each bridge to itself.
+
+        A kernel with br_netfilter asks the filter also of what one server sends its neighbour.
+        """
+        bridges = sorted({f["parts"]["bridge"] for f in fragments if f["parts"].get("bridge")})
+        own = [f"-A {FORWARD} -i {bridge} -o {bridge} -j RETURN" for bridge in bridges]
+        let = [f"-A {LET_THROUGH} -i {bridge} -o {bridge} -j ACCEPT" for bridge in bridges]
+        let += [_let_through(f["spec"]) for f in fragments if not _is_opening(f)]
+        lines = list(self.frame["filter"])
+        drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
+        return lines[:drop] + own + lines[drop:] + list(dict.fromkeys(let))
+
+    def _jump(self, loaded: Chains, table: str, chain: str, ours: str) -> None:
+        if loaded.has_jump(table, chain, ours):
+            return
+        argv = ["iptables", "-w", "-t", table]
+        # One that comes too late is put where it belongs.
+        if loaded.place(table, chain, ours):
+            self.system.run([*argv, "-D", chain, "-j", ours])
+        self.system.must([*argv, "-I", chain, "-j", ours])
+
+    def _look(self) -> Chains:
+        listing = self.system.must(["iptables-save"]).out
+        if "is incompatible" in listing:
+            # One native rule of nftables' hides a whole table there, but no chain without it here.
+            listing = ""
+            for table, chains in LOOKED_AT.items():
+                asked = [["iptables", "-w", "-t", table, "-S", chain] for chain in chains]
+                listing += f"*{table}\n" + "".join(self.system.run(argv).out for argv in asked)
+        return Chains(listing)
+
+    def _has_table(self) -> bool:
+        tables = self.system.run(["nft", "list", "tables"]).out.splitlines()
+        return "table ip nat" in tables
+
+
+def _table(name: str, chains: List[str], lines: List[str]) -> str:
+    declared = [f":{chain} - [0:0]" for chain in chains]
+    return "\n".join([f"*{name}", *declared, *lines, "COMMIT", ""])
+
+
+def _lines(file: File) -> List[str]:
+    return [line for line in (file.content or "").splitlines() if line.startswith("-A ")]
+
+
+def _step(old: Files, new: Files) -> str:
+    """Return what leads from one generation's rules to another's, for iptables-restore.
+
+    Nothing where there was none, or where what drops changes with them: there the order counts.
+    """
+    was, will = _lines(old[LOAD]), _lines(new[LOAD])
+    if not was or was == will:
+        return ""
+    let = (f"-A {LET_IN} ", f"-A {LET_THROUGH} ")
+    drops = [[x for x in _filtered(files) if not x.startswith(let)] for files in (old, new)]
+    if drops[0] != drops[1]:
+        return ""
+    accepts = [[x for x in _filtered(files) if x.startswith(let)] for files in (old, new)]
+    filtered = _table("filter", [], _steps(*accepts)) if accepts[0] != accepts[1] else ""
+    return filtered + _table("nat", [], _steps(was, will))
+
+
+def _steps(was: List[str], will: List[str]) -> List[str]:
+    before, after = set(was), set(will)
+    gone = [f"-D{line[2:]}" for line in was if line not in after]
+    return gone + [line for line in will if line not in before]
+
+
+def _left(current: Files, path: str) -> File:
+    """Return a script of UFW's as it was before us; one that came with us goes."""
+    mode, rest = current[MODES[path]].content, managed_block.remove(current[path].content)
+    if mode == ABSENT:
+        return File(None if (rest or "") in ("", NOTHING) else rest)
+    return File(rest, int(mode, 8) if mode else None)
+
+
+def _scripts(current: Files) -> Files:
+    """Return UFW's scripts with our part in them, and the modes that they had."""
+    files: Files = {}
+    for path, kept in MODES.items():
+        script = current[path]
+        was = ABSENT if script.content is None else f"{script.mode or 0o640:o}"
+        noted = current[kept].content or was
+        mode = "640" if noted == ABSENT else noted
+        # A script that was not executable was switched off: only our part of it may run.
+        body = BODIES[path] + ("exit 0\n" if not int(mode, 8) & 0o111 else "")
+        text = script.content if script.content is not None else NOTHING
+        files[kept] = File(noted, 0o600)
+        files[path] = File(
+            managed_block.put(text, body, after_first_line=True), int(mode, 8) | 0o110
+        )
+    return files
+
+
+def _let_through(spec: Mapping[str, Any]) -> str:
+    """Return what lets a rule's connections, and no other, through to its server."""
+    protocol, port = spec.get("protocol", "tcp"), int(spec["target_port"])
+    return (
+        f"-A {LET_THROUGH} -d {spec['target_address']}/32 ! -i {BRIDGES} -p {protocol} "
+        f"-m conntrack --ctstate DNAT -m {protocol} --dport {port} -j ACCEPT"
+    )
+
+
+def _filtered(files: Files) -> List[str]:
+    """Return the filter rules as they stand in our part of before.rules, without the jumps."""
+    lines = (managed_block.split(files[RULES].content or "").body or "").splitlines()
+    own = tuple(f"-A {chain} " for chain in JUMPS)
+    return [line for line in lines if line.startswith(own)]
+
+
+def _is_opening(fragment: Fragment) -> bool:
+    return bool(fragment["parts"].get("opening"))
+
+
+def _leads_somewhere(fragment: Fragment) -> bool:
+    address, _, port = str(fragment["parts"].get("target", "")).partition(":")
+    rule = str(fragment["parts"].get("rule", ""))
+    return bool(address and port) and rule.endswith(f"--to-destination {address}:{port}")
+
+
+def _belongs_to_somebody(line: str) -> bool:
+    # `incompatible`: there are native nftables rules that iptables cannot show.
+    own_chain = line.startswith(":") and line.split()[1] == "-"
+    return line.startswith("-A ") or own_chain or "incompatible" in line

@@ -1,0 +1,311 @@
+"""Changing shared files: all or nothing, several waiting changes at once.
+
+stage -> compile -> check -> validate -> rename -> activate -> verify; on any
+failure the old generation comes back, and is activated. The fragments are
+the truth: a transaction that was killed half-way leaves at worst files that
+do not agree with them, which the next one mends.
+"""
+
+from __future__ import annotations
+
+import errno
+import gc
+import os
+import time
+from typing import Any, Dict, List, Optional, Type
+
+from remote import identity
+from remote.managed_block import DamagedError
+from remote.store import Store
+from remote.system import RefusedError, System
+from remote.target import Area, Files, Fragment
+from remote.targets import haproxy, hosts_file, nat, relay
+
+Json = Dict[str, Any]
+# By the folder of the store that the area's fragments are in.
+TARGETS: Dict[str, Type[Area]] = {
+    "nat": nat.NatArea, "haproxy": haproxy.HaproxyArea, "hosts": hosts_file.HostsArea,
+    "relay": relay.RelayArea,
+}  # fmt: skip
+# Seconds that a change waits for others before it is taken.
+GATHER_SECONDS = 0.03
+
+
+def main(request: Json) -> Json:
+    """Serve one request of the client, on the host.
+
+    Args:
+        request: `area` (one of `TARGETS`), `folder`, `frame`, and `op`: `put` with a
+            `fragment`, or `remove` or `read` with an `id`, an `owner` and a `lab`.
+
+    """
+    # This process ends with its answer, and thousands of fragments are not looked through.
+    gc.disable()
+    system = System()
+    area = TARGETS[request["area"]](system, request["frame"])
+    return serve(area, Store(system, request["folder"]), request)
+
+
+def serve(area: Area, store: Store, request: Json) -> Json:
+    """Serve a request; a refusal is an answer too."""
+    try:
+        if request["op"] == "read":
+            return _read(area, store, request)
+        return _change(area, store, {key: request[key] for key in request if key != "frame"})
+    except RefusedError as error:
+        return _refusal(error)
+    except DamagedError as error:
+        return _refusal(_damaged(area, error))
+    except OSError as error:
+        return _refusal(_unwritable(area, error))
+
+
+def _read(area: Area, store: Store, request: Json) -> Json:
+    with store.lock(shared=True):
+        fragments = store.load()
+        identifier = _place(fragments, request)
+        if identifier is None:
+            return {"fragment": None}
+        fragment = store.reread(fragments, identifier)
+        if not identity.belongs(fragment, request["owner"], request.get("lab", "")):
+            raise _not_ours(fragment, request)
+        current = _current(area)
+        wanted = area.compile(list(fragments.values()), current)
+        changed = [path for path in wanted if not _same(wanted[path], current.get(path))]
+        if changed:
+            drift = f"the managed part of {', '.join(changed)} was changed by hand"
+        else:
+            drift = area.explain(fragment, wanted)
+        return {"fragment": fragment, "drift": drift}
+
+
+def _change(area: Area, store: Store, change: Json) -> Json:
+    ticket, gathered = store.queue(change), time.monotonic() + GATHER_SECONDS
+    try:
+        with store.lock():
+            try:
+                return store.result(ticket) or _lead(area, store, change, ticket, gathered)
+            finally:
+                if store.is_empty():
+                    store.clear()
+    except RefusedError:
+        # What is told as failed must not be done later by somebody else.
+        store.withdraw(ticket)
+        raise
+
+
+def _lead(area: Area, store: Store, change: Json, ticket: str, gathered: float) -> Json:
+    """Commit our own change and all that wait; leave the others their results.
+
+    What is sent at the same moment is taken together, until the time `gathered`: one activation
+    instead of two. Thousands of fragments are read meanwhile.
+    """
+    old = store.load()
+    time.sleep(max(0.0, gathered - time.monotonic()))
+    batch = store.waiting()
+    if not any(item["ticket"] == ticket for item in batch):
+        batch.append({**change, "ticket": ticket})
+    results = _commit(area, store, batch, old)
+    for other, result in results.items():
+        if other != ticket:
+            store.answer(other, result)
+    return results[ticket]
+
+
+def _commit(
+    area: Area, store: Store, batch: List[Json], old: Dict[str, Fragment]
+) -> Dict[str, Json]:
+    """Commit the changes that can be, with one activation; return each one's result."""
+    results: Dict[str, Json] = {}
+    accepted: List[Json] = []
+    new = dict(old)
+    for change in batch:
+        try:
+            place = _place(old, _asks(change))
+            if place is not None and new.get(place) is old[place]:
+                new[place] = store.reread(old, place)
+            new = _with(area, new, change)
+            accepted.append(change)
+        except RefusedError as error:
+            results[change["ticket"]] = _refusal(error)
+    try:
+        _install(area, store, old, new)
+    except RefusedError as error:
+        if len(accepted) > 1:
+            # One of them is bad: find it by itself, so that the others are not held up.
+            for change in accepted:
+                results.update(_commit(area, store, [change], store.load()))
+            return results
+        results.update({change["ticket"]: _refusal(error) for change in accepted})
+        return results
+    done = {"ok": True, "notes": area.notes}
+    results.update({change["ticket"]: done for change in accepted})
+    return results
+
+
+def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
+    new = dict(fragments)
+    asks = _asks(change)
+    place, held = _place(new, asks), None
+    if place is not None:
+        held = new.pop(place)
+        if not identity.belongs(held, asks["owner"], asks.get("lab", "")):
+            raise _not_ours(held, asks)
+    if change["op"] == "remove":
+        return new
+    fragment = change["fragment"]
+    new[fragment["id"]] = fragment
+    new = dict(sorted(new.items()))
+    area.check(list(new.values()), fragment["id"], held)
+    return new
+
+
+def _asks(change: Json) -> Json:
+    """Return what names the fragment of a change: its `id`, `owner` and `lab`."""
+    asks: Json = change if change["op"] == "remove" else change["fragment"]
+    return asks
+
+
+def _place(fragments: Dict[str, Fragment], asks: Json) -> Optional[str]:
+    """Return the id of a fragment, which a lab that was renamed may have left under its old name.
+
+    Args:
+        fragments: Those of the store.
+        asks: `id`, `owner` and `lab` of the one that is looked for.
+
+    """
+    lab, name = asks.get("lab"), asks["id"].rpartition("/")[2]
+    if asks["id"] in fragments or not lab:
+        return asks["id"] if asks["id"] in fragments else None
+    for identifier, held in fragments.items():
+        if held.get("lab") == lab and identifier.rpartition("/")[2] == name:
+            return identifier
+    return None
+
+
+def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
+    """Make the shared files and what is live those of the new fragments, or leave the old."""
+    for path in area.paths():
+        area.system.sweep(path)
+    current = _current(area)
+    wanted = area.compile(list(new.values()), current)
+    changed = {path: file for path, file in wanted.items() if not _same(file, current.get(path))}
+    if not changed and new and not area.verify(wanted):
+        store.save(old, new)
+        return
+    staged: Dict[str, str] = {}
+    try:
+        _stage(area, changed, staged)
+        area.validate(wanted, {path: staged.get(path, area.system.root + path) for path in wanted})
+        for path, file in changed.items():
+            store.keep(path, current[path])
+            area.system.swap(path, file, staged.get(path, ""))
+        if new:
+            _bring_to_life(area, wanted)
+        else:
+            area.leave()
+    except BaseException:
+        _restore(area, changed, current, bool(old))
+        raise
+    finally:
+        for path in staged.values():
+            if os.path.lexists(path):
+                os.unlink(path)
+    store.save(old, new)
+
+
+def _bring_to_life(area: Area, files: Files) -> None:
+    """Activate and verify; once more where what was there before was not what it should be."""
+    for _turn in range(2):
+        area.activate(files)
+        wrong = area.verify(files)
+        if not wrong:
+            return
+    raise RefusedError(f"{area.name}: the change did not take", wrong)
+
+
+def _stage(area: Area, changed: Files, staged: Dict[str, str]) -> None:
+    """Write each changed file beside its place; note in `staged` where."""
+    for path, file in changed.items():
+        if file.content is not None:
+            staged[path] = area.system.stage(path, file)
+
+
+def _restore(area: Area, changed: Files, current: Files, live: bool) -> None:
+    """Bring the old generation back, and activate it."""
+    touched = False
+    for path in changed:
+        if not _same(current[path], area.system.read(path)):
+            area.system.write(path, current[path])
+            touched = True
+    if touched:
+        try:
+            if live:
+                area.activate(current)
+            else:
+                area.leave()
+        except RefusedError:
+            # The first failure is the one to tell; this one would hide it.
+            pass
+
+
+def _current(area: Area) -> Files:
+    current = {path: area.system.read(path) for path in area.paths()}
+    for path, file in current.items():
+        if file.link and path not in area.links:
+            raise RefusedError(
+                f"{path} is a symbolic link, and was left alone",
+                f"it leads to {file.link}",
+                "make it a real file: a rename would replace the link, not what it leads to",
+            )
+    return current
+
+
+def _same(wanted: Any, found: Any) -> bool:
+    if found is None:
+        return bool(wanted.content is None)
+    same_mode = wanted.mode is None or wanted.mode == found.mode
+    return bool(
+        wanted.content == found.content
+        and wanted.link == found.link
+        and (same_mode or wanted.content is None)
+    )
+
+
+def _not_ours(held: Fragment, asks: Json) -> RefusedError:
+    return RefusedError(
+        f"{held['id']} exists already and was left alone",
+        identity.whose(held, asks["owner"]),
+        identity.way_out(held, asks["owner"]),
+        fragment=held["id"],
+    )
+
+
+def _damaged(area: Area, error: DamagedError) -> RefusedError:
+    return RefusedError(
+        f"the managed part of {' or '.join(area.paths())} is damaged, nothing was changed",
+        str(error),
+        "put its first and last line back, or remove the rest of it by hand; then `pulumi up`",
+    )
+
+
+def _unwritable(area: Area, error: OSError) -> RefusedError:
+    """Return in words what the host's own files would not let us do."""
+    path = str(error.filename2 or error.filename or " or ".join(area.paths()))
+    ways = {
+        errno.ENOSPC: "df -h and df -i say what is full; make room, then run it again",
+        errno.EDQUOT: "its quota is used up; make room, then run it again",
+        errno.EROFS: "mount says why the file system is read-only; then run it again",
+    }
+    usual = (
+        "lsattr %s (an `i` keeps everybody from changing it: chattr -i), ls -ld; then run it again"
+    )
+    return RefusedError(
+        "%s could not be changed, and the rest was left as it was" % path,
+        error.strerror or str(error),
+        ways.get(error.errno or 0, usual % path),
+    )
+
+
+def _refusal(error: RefusedError) -> Json:
+    return {"ok": False, "brief": error.brief, "seen": error.seen, "do": error.do}

@@ -1,0 +1,214 @@
+"""Tunnels on the lab host: the user, the keys, the units. Runs there; standard library alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from typing import Any, Callable, Dict, List
+
+from remote import identity, reachability
+from remote.system import File, RefusedError, System
+
+Json = Dict[str, Any]
+USER = "grappe-tunnel"
+HOME = "/var/lib/grappe-tunnel"
+UNITS = "/etc/systemd/system"
+
+
+class NotOursError(RefusedError):
+    """The tunnel belongs to another stack."""
+
+
+def main(request: Json) -> Json:
+    """Do one operation.
+
+    Args:
+        request: `operation`, the name of one of `Link`'s methods, and what that takes.
+
+    """
+    return serve(Link(System(), reachability.main), request)
+
+
+def serve(link: Link, request: Json) -> Json:
+    """Do one operation; a refusal is an answer too."""
+    request = dict(request)
+    operation = request.pop("operation")
+    try:
+        return {"ok": True, "result": getattr(link, operation)(**request)}
+    except RefusedError as error:
+        return {
+            "ok": False, "brief": error.brief, "seen": error.seen, "do": error.do,
+            "not_ours": isinstance(error, NotOursError),
+        }  # fmt: skip
+
+
+class Link:
+    """The tunnels of one lab host.
+
+    Args:
+        system: The host.
+        seen: Looks at an address from here, as `look.main`.
+
+    """
+
+    def __init__(self, system: System, seen: Callable[[Json], List[Json]]) -> None:
+        self._system = system
+        self._seen = seen
+
+    def make_key(self, name: str, whose: Json) -> Json:
+        """Have a pair of keys for a tunnel."""
+        folder = f"{HOME}/{name}"
+        self._demand(folder, whose)
+        if self._system.run(["id", "-u", USER]).status != 0:
+            self._system.must(
+                ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", HOME,
+                 "--shell", "/usr/sbin/nologin", USER]
+            )  # fmt: skip
+        self._mark(name, "key", whose)
+        public = self._public(name)
+        if not public:
+            path = self._system.root + f"{folder}/key"
+            self._system.must(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path]
+            )
+            public = self._public(name)
+        self._system.must(["chown", "-R", f"{USER}:{USER}", self._system.root + folder])
+        self._system.must(["chmod", "0700", self._system.root + folder])
+        return {"public_key": public}
+
+    def read_key(self, name: str, whose: Json) -> Json:
+        """Return the public key, empty where there is none."""
+        self._demand(f"{HOME}/{name}", whose)
+        return {"public_key": self._public(name), **self._marks(name, "key")}
+
+    def remove_key(self, name: str, whose: Json) -> Json:
+        """Remove a pair, and a tunnel that still logs in with it; the user goes with the last."""
+        folder = f"{HOME}/{name}"
+        self.lower_tunnel(name, whose)
+        for path in ("key", "key.pub", "known_hosts", "owner", "lab"):
+            self._system.write(f"{folder}/{path}", File(None))
+        for place in (folder, HOME):
+            real = self._system.root + place
+            if os.path.isdir(real) and not os.listdir(real):
+                os.rmdir(real)
+        last = not os.path.isdir(self._system.root + HOME)
+        if last and self._system.run(["id", "-u", USER]).status == 0:
+            self._system.must(["userdel", USER])
+        return {}
+
+    def raise_tunnel(
+        self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json, seconds: float
+    ) -> Json:
+        """Have a tunnel that stands and carries something; say why it does not."""
+        folder, service = f"{HOME}/{name}", _service(name)
+        self._demand(folder, whose)
+        if not self._public(name):
+            raise RefusedError(f"the tunnel {name} has no key", do="run it again")
+        self._mark(name, "tunnel", whose)
+        self._system.write(f"{folder}/known_hosts", File(known_hosts, 0o644))
+        self._system.write(f"{UNITS}/{service}", File(unit, 0o644))
+        self._system.must(["systemctl", "daemon-reload"])
+        self._system.must(["systemctl", "enable", "--quiet", service])
+        since = time.time()
+        self._system.must(["systemctl", "restart", service])
+        deadline = time.monotonic() + seconds
+        while True:
+            wrong = self._wrong(name, checks)
+            if not wrong:
+                return {}
+            if time.monotonic() > deadline:
+                break
+            time.sleep(0.3)
+        raise RefusedError(
+            f"the tunnel {name} carries nothing",
+            "\n".join([wrong, *self._said(service, since)]),
+            "mend what ssh says, then run it again",
+        )
+
+    def read_tunnel(
+        self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json
+    ) -> Json:
+        """Return whether there is a tunnel, whose, and what is wrong with it."""
+        self._demand(f"{HOME}/{name}", whose)
+        found = self._system.read(f"{UNITS}/{_service(name)}").content
+        if found is None:
+            return {"there": False, "drift": ""}
+        if found != unit:
+            drift = f"{_service(name)} was changed by hand"
+        elif self._system.read(f"{HOME}/{name}/known_hosts").content != known_hosts:
+            drift = "the relay's pinned host key was changed by hand"
+        else:
+            drift = self._wrong(name, checks)
+        return {"there": True, "drift": drift, **self._marks(name, "tunnel")}
+
+    def lower_tunnel(self, name: str, whose: Json) -> Json:
+        """End a tunnel and remove its unit."""
+        self._demand(f"{HOME}/{name}", whose)
+        service = _service(name)
+        if self._system.read(f"{UNITS}/{service}").content is not None:
+            self._system.run(["systemctl", "disable", "--now", "--quiet", service])
+            self._system.write(f"{UNITS}/{service}", File(None))
+            self._system.must(["systemctl", "daemon-reload"])
+            self._system.run(["systemctl", "reset-failed", service])
+        self._system.write(f"{HOME}/{name}/known_hosts", File(None))
+        return {}
+
+    def _wrong(self, name: str, checks: Json) -> str:
+        """Return what is wrong with a tunnel: a unit that is up may carry nothing."""
+        service = _service(name)
+        for word, meant in (("is-enabled", "enabled"), ("is-active", "active")):
+            if self._system.run(["systemctl", word, "--quiet", service]).status != 0:
+                return f"{service} is not {meant}"
+        results = self._seen({**checks, "seconds": 0})
+        return "; ".join(
+            f"port {check['port']} of the relay carries nothing: {result['seen']}"
+            for check, result in zip(checks["checks"], results)
+            if not result["ok"]
+        )
+
+    def _said(self, service: str, since: float) -> List[str]:
+        """Return the last that ssh said of why."""
+        done = self._system.run(
+            ["journalctl", "-u", service, "--since", f"@{int(since)}", "-n", "40", "-o", "cat"]
+        )
+        lines = [line for line in done.out.splitlines() if line and not _is_systemds(line)]
+        return sorted(set(lines), key=lines.index)[-6:]
+
+    def _public(self, name: str) -> str:
+        text = self._system.read(f"{HOME}/{name}/key.pub").content or ""
+        return " ".join(text.split()[:2])
+
+    def _marks(self, name: str, kind: str) -> Json:
+        """Return whose a tunnel's folder is: `owner`, `lab`, and the incarnation of a kind."""
+        folder = f"{HOME}/{name}"
+        owner = (self._system.read(f"{folder}/owner").content or "").strip()
+        kept = json.loads(self._system.read(f"{folder}/lab").content or "{}")
+        return {"owner": owner, "lab": kept.get("lab", ""), "incarnation": kept.get(kind, "")}
+
+    def _mark(self, name: str, kind: str, whose: Json) -> None:
+        folder = f"{HOME}/{name}"
+        kept = json.loads(self._system.read(f"{folder}/lab").content or "{}")
+        kept.update({"lab": whose["lab"], kind: whose["incarnation"]})
+        self._system.write(f"{folder}/owner", File(whose["owner"] + "\n", 0o644))
+        self._system.write(f"{folder}/lab", File(json.dumps(kept) + "\n", 0o644))
+
+    def _demand(self, folder: str, whose: Json) -> None:
+        name = os.path.basename(folder)
+        held = self._marks(name, "")
+        if held["owner"] and not identity.belongs(held, whose["owner"], whose["lab"]):
+            raise NotOursError(
+                f"the tunnel {name} exists already and was left alone",
+                identity.whose(held, whose["owner"]),
+                identity.way_out(held, whose["owner"]),
+            )
+
+
+def _service(name: str) -> str:
+    return f"grappe-tunnel-{name}.service"
+
+
+def _is_systemds(line: str) -> bool:
+    return (
+        line.startswith(("Started ", "Stopped ", "Stopping ", "Starting ")) or ".service: " in line
+    )

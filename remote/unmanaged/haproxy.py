@@ -1,0 +1,136 @@
+"""Routing as the lab sheet has people write it into haproxy.cfg, found and taken over. Pure.
+
+Runs on the host too: standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import List, Set, Tuple
+
+from remote import managed_block
+
+_SECTION = re.compile(
+    r"(global|defaults|frontend|backend|listen|userlist|peers|resolvers|cache|program|"
+    r"http-errors|ring|mailers|fcgi-app)\b\s*(\S*)"
+)
+_WEB_PORTS = {80, 443}
+_DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
+_LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
+
+# What the sheet has people write into such a section, and what changes nobody's way.
+_SHEET = re.compile(
+    r"$|#|mode (?:http|tcp)$|bind \S+$|log\b|description\b|maxconn\b|timeout\b|balance\b|"
+    r"option (?:httpclose|http-server-close|forwardfor|ssl-hello-chk|httplog|tcplog|dontlognull)$|"
+    r"tcp-request inspect-delay\b|cookie JSESSIONID prefix$|acl\b|"
+    r"tcp-request content accept if \{ req[._]ssl_hello_type 1 \}$|"
+    r"(?:use_backend|use-server|default_backend)\b|"
+    r"server \S+ [0-9.]+:(?:80|443)(?: check| cookie \S+)*$"
+)
+
+Sections = List[Tuple[str, str, str]]
+
+
+def binds(text: str) -> List[Tuple[int, Set[int], str]]:
+    """Return each line that listens: its number, its TCP ports, and the line.
+
+    An address may stand before each port, with `ipv4@` or `ipv6@`, in brackets or not; several are
+    separated by commas, and a port may be a range: `bind :80,[::]:443 ssl`, `bind *:80-90`.
+    """
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split("#", 1)[0].split()
+        if len(words) < 2 or words[0] != "bind":
+            continue
+        ports: Set[int] = set()
+        for address in words[1].split(","):
+            if address.startswith(("unix@", "abns@", "fd@", "/", "quic")):
+                continue
+            first, _dash, last = address.rpartition(":")[2].strip('"').partition("-")
+            if first.isdigit() and (last or first).isdigit():
+                ports |= set(range(int(first), int(last or first) + 1))
+        if ports:
+            found.append((number, ports, line.strip()))
+    return found
+
+
+def domains(text: str) -> Set[str]:
+    """Return the domains that are routed by hand through the web's ports."""
+    mine = _routing(_sections(_outside(text)))
+    return {
+        domain.lower()
+        for _kind, _name, body in mine
+        for listed in _DOMAINS.findall(body)
+        for domain in listed.split()
+    }
+
+
+def unaccounted(text: str) -> List[str]:
+    """Return the lines of routing by hand that are more than the sheet's leading by a domain.
+
+    They would go with the rest: what they lead to would be reached no more, whom they keep out
+    would be let in.
+    """
+    sections = _sections(_outside(text))
+    mine = _routing(sections)
+    by_domain = {name for kind, name, body in sections if _DOMAINS.search(body)}
+    found = []
+    for kind, name, body in mine:
+        if kind == "listen" and not _DOMAINS.search(body):
+            found.append(f"listen {name}")
+        for line in map(str.strip, body.splitlines()[1:]):
+            led_to = _LEADS_TO.match(line)
+            leads = led_to and " if " not in line and led_to.group(1) not in by_domain
+            asks = line.startswith("acl ") or (led_to and "{" in line)
+            if (asks and not _DOMAINS.search(line)) or leads or not _SHEET.match(line):
+                found.append(line)
+    return found
+
+
+def without(text: str) -> str:
+    """Return haproxy.cfg without the routing by hand; our part and all else stay."""
+    found = managed_block.split(text)
+    return managed_block.join(
+        managed_block.Document(_strip(found.before), found.body, _strip(found.after), found.flags)
+    )
+
+
+def _outside(text: str) -> str:
+    found = managed_block.split(text)
+    return found.before + found.after
+
+
+def _strip(text: str) -> str:
+    sections = _sections(text)
+    gone = _routing(sections)
+    return "".join(section[2] for section in sections if section not in gone)
+
+
+def _routing(sections: Sections) -> Sections:
+    """Return the frontends on the web's ports, and the backends that they alone lead to."""
+    gone = [s for s in sections if s[0] in ("frontend", "listen") and _listens(s[2])]
+    while True:
+        led_to = {name for section in gone for name in _LEADS_TO.findall(section[2])}
+        others = [section for section in sections if section not in gone]
+        kept = {name for section in others for name in _LEADS_TO.findall(section[2])}
+        more = [s for s in others if s[0] == "backend" and s[1] in led_to - kept]
+        if not more:
+            return gone
+        gone = gone + more
+
+
+def _listens(body: str) -> bool:
+    return any(ports & _WEB_PORTS for _number, ports, _line in binds(body))
+
+
+def _sections(text: str) -> Sections:
+    """Return the sections in their order: kind, name, and the text with its first line."""
+    found: Sections = [("", "", "")]
+    for line in text.splitlines(True):
+        match = _SECTION.match(line)
+        if match:
+            found.append((match.group(1), match.group(2), line))
+        else:
+            kind, name, body = found[-1]
+            found[-1] = (kind, name, body + line)
+    return found

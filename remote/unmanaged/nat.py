@@ -1,0 +1,123 @@
+"""NAT rules as the lab sheet has people write them, found and taken over. Pure.
+
+Runs on the host too: standard library alone.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import List, Set, Tuple
+
+from remote import managed_block
+
+MAX_PORT = 65535
+_LEADING = ("DNAT", "REDIRECT", "NETMAP")
+# What the sheet's rule says.
+_SHEET = re.compile(
+    r" -A PREROUTING| -d \S+| -i \S+| -p (?:tcp|udp)| -m (?:tcp|udp|comment)| --dport \d+|"
+    r" -j DNAT| --to(?:-destination)? \S+| --comment (?:\"[^\"]*\"|\S+)"
+)
+_DNAT = re.compile(
+    r"-A PREROUTING\b(?=.*\s-j DNAT\b)(?=.*\s-p (tcp|udp)\b).*\s--dport (\d+)(?=\s|$)"
+)
+
+
+def key(line: str) -> str:
+    """Return what a rule by hand holds, as `tcp/22222`; nothing where it is no such rule."""
+    match = _DNAT.match(line.strip())
+    return f"{match.group(1)}/{match.group(2)}" if match else ""
+
+
+def leads_all(line: str) -> bool:
+    """Whether a rule of a chain of somebody's own leads whatever comes there elsewhere."""
+    words = line.split()
+    target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
+    ports = {"--dport", "--dports", "--ports"} & set(words)
+    return words[0] == "-A" and words[1] != "PREROUTING" and target in _LEADING and not ports
+
+
+def takes(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # type: ignore[assignment]
+    """Return the TCP ports that a loaded rule leads elsewhere; none where it leads nothing.
+
+    Args:
+        line: A rule as `iptables -S` prints it: DNAT or REDIRECT, of a port, a list, a range, or
+            of none, which is all; or `nft`, its table and chain, and the rule.
+        chains: Those that lead whatever comes there elsewhere.
+
+    """
+    words = line.split()
+    if words[0] == "nft":
+        return _takes_nft(line)
+    if not line.startswith("-A ") or words[1].startswith("GRAPPE-") or words[1] == "OUTPUT":
+        return ()
+    target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
+    protocol = words[words.index("-p") + 1] if "-p" in words[:-1] else "tcp"
+    if target not in (*_LEADING, *chains) or protocol not in ("tcp", "all"):
+        return ()
+    for option in ("--dport", "--dports", "--ports"):
+        if option in words:
+            place = words.index(option)
+            parts = ports_of(words[place + 1])
+            if words[place - 1] != "!":
+                return parts
+            return tuple(part for part in _all_but(parts) if part)
+    # In a chain of somebody's own, what leads there may have said the port.
+    all_of_it = words[1] == "PREROUTING" and target in _LEADING
+    return (range(1, MAX_PORT + 1),) if all_of_it else ()
+
+
+def ports_of(text: str) -> Tuple[range, ...]:
+    """Return the ports of a list such as `80,443` or `8000:8999,22`."""
+    parts = []
+    for part in text.split(","):
+        first, _colon, last = part.partition(":")
+        parts.append(range(int(first or 1), int(last or first) + 1))
+    return tuple(parts)
+
+
+def _takes_nft(line: str) -> Tuple[range, ...]:
+    where, _colon, rule = line.partition(": ")
+    if " GRAPPE-" in where or re.search(r"\b(udp|output)\b", f"{where.lower()} {rule}"):
+        return ()
+    if "@" in rule:
+        # What a set or a map of that name holds stands elsewhere.
+        return ()
+    match = re.search(r"\b(?:tcp|th) dport (!= )?(\{[^}]*\}|[\d-]+|map \{[^}]*\})", rule)
+    if not match:
+        return (range(1, MAX_PORT + 1),)
+    ports = re.findall(r"(?<![\d.:])(\d+(?:-\d+)?)(?=\s*(?:[,:}]|$))", match.group(2).strip("{} "))
+    parts = ports_of(",".join(ports).replace("-", ":")) if ports else ()
+    return tuple(part for part in _all_but(parts) if part) if match.group(1) else parts
+
+
+def _all_but(parts: Tuple[range, ...]) -> List[range]:
+    edges = [1, *(edge for part in sorted(parts, key=min) for edge in (part.start, part.stop))]
+    edges.append(MAX_PORT + 1)
+    return [range(edges[n], edges[n + 1]) for n in range(0, len(edges), 2)]
+
+
+def is_more(line: str) -> bool:
+    """Whether a rule by hand says more than the sheet's: who may, how often, or from where."""
+    rest = _SHEET.sub("", " ".join(["", *line.split()]))
+    return bool(rest.strip())
+
+
+def without(text: str, keys: Set[str]) -> str:
+    """Return before.rules without the rules by hand for these ports; our part stays."""
+    if not keys:
+        return text
+    found = managed_block.split(text)
+    return managed_block.join(
+        managed_block.Document(
+            _filter(found.before, keys), found.body, _filter(found.after, keys), found.flags
+        )
+    )
+
+
+def among(lines: List[str], keys: Set[str]) -> List[str]:
+    """Return the rules by hand for these ports among those that are loaded."""
+    return [line for line in lines if key(line) in keys]
+
+
+def _filter(text: str, keys: Set[str]) -> str:
+    return "".join(line for line in text.splitlines(True) if key(line) not in keys)

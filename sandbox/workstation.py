@@ -1,0 +1,38 @@
+"""The workstation of a sandbox, as a student sits at it."""
+
+from __future__ import annotations
+
+from core import errors
+from hosts import command
+from sandbox import layout
+
+# ssh asks a program for the password, which finds it in its environment: it is in no argv.
+_LOGIN = """\
+umask 077
+asked=$(mktemp)
+trap 'rm -f "$asked"' EXIT
+printf '#!/bin/sh\\nprintf "%%s\\\\n" "$GRAPPE_ASKED"\\n' > "$asked"
+chmod 700 "$asked"
+read -r GRAPPE_ASKED
+export GRAPPE_ASKED SSH_ASKPASS="$asked" SSH_ASKPASS_REQUIRE=force
+ssh -q -o PubkeyAuthentication=no -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null \
+    -p "$1" "$2" "$3" < /dev/null
+"""
+
+
+def run(box: layout.Layout, argv: list[str], *, stdin: bytes = b"") -> str:
+    """Run a command there; return what it said."""
+    full = ["ip", "netns", "exec", box.workstation, *argv]
+    done = command.execute(full, stdin=stdin, timeout=60)
+    if not done.ok:
+        shown = " ".join(argv) if len(argv[-1]) < 200 else argv[0]  # noqa: PLR2004
+        raise errors.NotReadyError(f"`{shown}` failed on the workstation", seen=done.tail())
+    return done.stdout
+
+
+def login(
+    box: layout.Layout, user: str, port: int, password: str, command_there: str = "hostname"
+) -> str:
+    """Log in through a forward with a password; return what a command says there."""
+    argv = ["sh", "-c", _LOGIN, "sh", str(port), f"{user}@{layout.HOST_ADDRESS}", command_there]
+    return run(box, argv, stdin=f"{password}\n".encode()).strip()
