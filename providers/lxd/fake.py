@@ -25,6 +25,7 @@ from hosts import command
 from providers.lxd import daemon
 
 Json = dict[str, Any]
+POWER = "volatile.last_state.power"
 
 
 class FakeLxd:
@@ -276,6 +277,7 @@ class FakeLxd:
             fresh = {"/etc/ssh/ssh_host_ed25519_key": own, "/etc/machine-id": own}
             for path, text in image.get("files", fresh).items():
                 self.files[(*key, path)] = text
+        content["config"].pop(POWER, None)
         running = content.pop("start", False)
         content["config"]["volatile.base_image"] = base
         self.instances[key] = {
@@ -288,6 +290,8 @@ class FakeLxd:
             "created_at": f"fake {next(self._ids)}",
             **content,
         }
+        if running:
+            content["config"][POWER] = "RUNNING"
 
     def _move(self, project: str, name: str, target: str) -> None:
         found = _find(self.instances, (project, name), f"instances/{name}")
@@ -310,6 +314,7 @@ class FakeLxd:
         after = {"start": "Running", "restart": "Running", "unfreeze": "Running",
                  "stop": "Stopped", "freeze": "Frozen"}  # fmt: skip
         found["status"] = after[content["action"]]
+        found["config"][POWER] = "STOPPED" if found["status"] == "Stopped" else "RUNNING"
 
     def _state(self, found: Json) -> Json:
         addresses = [

@@ -161,6 +161,21 @@ class TestContainer:
         assert driver.read(spec) is None
         driver.delete(spec)
 
+    def test_a_container_that_was_never_started(self, room: LxdWorld) -> None:
+        """What LXD copied may be half of it: it is made again; one that was started is taken up."""
+        driver, spec = container_driver(room), server(room, state="stopped")
+        made = []
+        for start in (False, True):
+            driver.create(spec)
+            made.append(room.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
+            if start:
+                driver.update(spec, server(room))
+            half = {"config": {daemon.STAGE: daemon.CREATING}}
+            room.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
+        driver.create(server(room))
+        made.append(room.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
+        assert made[0] != made[1] == made[2]
+
     def test_drift_is_read_and_mended(self, room: LxdWorld) -> None:
         """Stopped and reconfigured by hand: read says how it is, update brings it back."""
         driver, spec = container_driver(room), server(room)

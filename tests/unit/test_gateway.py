@@ -47,7 +47,7 @@ def test_a_plugin_begins_to_connect_to_the_hosts_of_its_stack(
     seen: list[str] = []
     monkeypatch.setattr(gateway, "prepare", seen.append)
     monkeypatch.setattr(base, "_prepared", threading.Lock())
-    monkeypatch.setattr(base.watch, "end_with_engine", lambda: None)
+    monkeypatch.setattr(base.lifetime, "end_with_engine", lambda: None)
     request = dynamic.ConfigureRequest(config=dynamic.Config(config, "grappe"))
     for provider in (BackendProvider(), BackendProvider()):
         provider.configure(request)

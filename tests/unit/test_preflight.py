@@ -317,7 +317,7 @@ def test_a_second_default_is_refused() -> None:
     """A host has one default server."""
     import dataclasses
 
-    lab = dataclasses.replace(LAB, default="yuno1")
+    planned = dataclasses.replace(LAB, default="yuno1")
     held = [{"id": "x", "owner": "grappe/alice", "keys": ["the default backend"]}]
-    (mistake,) = lab.judge(lab, facts(fragments=held))
+    (mistake,) = lab.judge(planned, facts(fragments=held))
     assert "grappe:default" == mistake.key

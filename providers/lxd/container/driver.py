@@ -25,6 +25,8 @@ _glances: dict[tuple[int, str, str], tuple[float, dict[str, Any]]] = {}
 KEPT_MARKS = "user.grappe.snapshot."
 GENERATION = "user.grappe.generation"
 BASE_IMAGE = "volatile.base_image"
+# Of LXD's, once a start has succeeded.
+LAST_POWER = "volatile.last_state.power"
 # What the stack file called the image.
 IMAGE = "user.grappe.image"
 
@@ -90,6 +92,9 @@ class ContainerDriver:
         """Whether what an earlier run left is to be thrown away; its content never is."""
         stage = found["config"].get(daemon.STAGE)
         if stage == daemon.ANEW or found["config"].get(GENERATION, "") != spec.generation:
+            return True
+        if stage == daemon.CREATING and not found["config"].get(LAST_POWER):
+            # A power cut leaves half of one that was being copied; nobody was ever in it.
             return True
         made_from = found["config"].get(BASE_IMAGE, "")
         # Its image may have moved on since; a server follows only when it is told to.
