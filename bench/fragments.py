@@ -6,7 +6,8 @@ import json
 
 from bench import timing
 from bench.testbed import Arena, Bystander
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from providers.haproxy import model as backends
 from providers.haproxy.resource import BackendProvider
 from providers.nat import model as rules
@@ -31,7 +32,7 @@ def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
     Medians, in seconds, the request in ms; the reloads are those of all the changes measured; what
     the bystander saw is of one change more.
     """
-    host = gateway.connect(arena.box.host_url)
+    host = connections.connect(arena.box.host_url)
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
     found = []
     arena.up_bystander()
@@ -66,7 +67,7 @@ def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
     return found
 
 
-def _fill(arena: Arena, host: gateway.Host, size: int) -> None:
+def _fill(arena: Arena, host: Host, size: int) -> None:
     """Make the host's store hold so many rules and backends of ours, compiled and live."""
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
     script = "rm -f /var/lib/grappe/*/fragments/grappe+many+*.json"

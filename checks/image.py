@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from core import codec
+from core import codec, problems
 from remote import identity
 
 RECIPE_PROPERTY = "grappe.recipe"
@@ -38,7 +38,7 @@ class GoldenPreflightSpec(codec.Spec):
     needs: tuple[tuple[str, ...], ...] = ()
 
 
-def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[codec.Mistake]:
+def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
     """Return everything on the host that is in the way of the image.
 
     Args:
@@ -48,12 +48,12 @@ def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[codec.Mis
     """
     key, lxd = "grappe:host", facts["lxd"]
     found = [
-        codec.Mistake(key, f"{spec.host} has no {program}.")
+        problems.Mistake(key, f"{spec.host} has no {program}.")
         for program in facts["missing"]
         if program.startswith(("iptables", "ufw"))
     ]
     if "error" in lxd:
-        return [*found, codec.Mistake(key, f"{spec.host}: {lxd['error']}.")]
+        return [*found, problems.Mistake(key, f"{spec.host}: {lxd['error']}.")]
     return [*found, *_taken(spec, facts), *_alias(spec, lxd), *_needs(spec, facts)]
 
 
@@ -63,22 +63,24 @@ def built(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> bool:
     return image.get(RECIPE_PROPERTY) == spec.recipe
 
 
-def _taken(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _taken(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     for kind, name in (("networks", spec.bridge), ("projects", spec.project)):
         for thing in facts["lxd"][kind]:
             held = identity.held_in_config(thing["config"])
             if thing["name"] == name and not identity.belongs(held, spec.owner, spec.lab):
                 whose = f"there: {identity.whose(held, spec.owner)}"
-                yield codec.Mistake("grappe:number", f"{name} is {whose}. Choose another number.")
+                yield problems.Mistake(
+                    "grappe:number", f"{name} is {whose}. Choose another number."
+                )
     wanted = ipaddress.IPv4Network(spec.subnet)
     for entry in facts["subnets"]:
         network = ipaddress.IPv4Interface(entry["subnet"]).network
         if entry["interface"] != spec.bridge and network.overlaps(wanted):
             reason = f"means {spec.subnet}, which the host has on {entry['interface']}."
-            yield codec.Mistake("grappe:number", reason)
+            yield problems.Mistake("grappe:number", reason)
 
 
-def _alias(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _alias(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     if spec.alias not in lxd["aliases"]:
         return
     properties = _image(spec, lxd)
@@ -88,15 +90,15 @@ def _alias(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.
     whose = "an image that Grappe did not make (grappe:adopt: true?)"
     if held["owner"]:
         whose = f"there: {identity.whose(held, spec.owner)}"
-    yield codec.Mistake("grappe:alias", f'"{spec.alias}" is {whose}.')
+    yield problems.Mistake("grappe:alias", f'"{spec.alias}" is {whose}.')
 
 
-def _needs(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _needs(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     if built(spec, facts["lxd"]):
         return
     for step, url in spec.needs:
         if problem := facts["reached"].get(url, ""):
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:recipe",
                 f"its step {step} needs {url}, which {spec.host} does not reach: {problem}.",
             )

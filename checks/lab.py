@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from checks import strangers
-from core import codec
+from core import codec, problems
 from remote import identity, managed_block
 from remote.unmanaged import haproxy
 from remote.unmanaged import nat as nat_by_hand
@@ -97,7 +97,7 @@ class PreflightSpec(codec.Spec):
     needs: tuple[tuple[str, str], ...] = ()
 
 
-def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[codec.Mistake]:
+def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
     """Return everything on the host that is in the way of the lab.
 
     Args:
@@ -127,29 +127,29 @@ def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     key = "grappe:host"
     for program in facts["missing"]:
         reason = f"{spec.host} has no {program}. On the host: {_REMEDIES[program]}"
-        yield codec.Mistake(key, reason)
+        yield problems.Mistake(key, reason)
     if "error" in facts["lxd"]:
-        yield codec.Mistake(
+        yield problems.Mistake(
             key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
         )
     if facts["haproxy"]:
-        yield codec.Mistake(
+        yield problems.Mistake(
             key,
             f"{spec.host}: haproxy.cfg is not valid, before Grappe has changed anything: "
             f"{_first_alert(facts['haproxy'])}",
         )
 
 
-def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     for path, text in facts["files"].items():
         try:
             managed_block.split(text or "")
         except managed_block.DamagedError as error:
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:host",
                 f"the managed part of {path} is damaged: {error}. Put its first and last line "
                 "back, or remove the rest of it by hand",
@@ -158,13 +158,13 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mist
         if path.endswith("haproxy.cfg") and spec.adopt:
             strays = haproxy.domains(text or "") - {server.domain for server in spec.servers}
             if strays:
-                yield codec.Mistake(
+                yield problems.Mistake(
                     "grappe:adopt",
                     f"{path} routes {', '.join(sorted(strays))} by hand, which no server of the "
                     "lab has. Give a server that domain, or take it out of the file",
                 )
             for line in haproxy.unaccounted(text or ""):
-                yield codec.Mistake(
+                yield problems.Mistake(
                     "grappe:adopt",
                     f"{path} has more in its routing by hand than Grappe takes over: {line}. It "
                     "would go with the rest: take it out of the file, or give it a port of its own",
@@ -173,34 +173,34 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mist
             ports = {f"tcp/{server.port}" for server in spec.servers}
             for line in (text or "").splitlines():
                 if nat_by_hand.key(line) in ports and nat_by_hand.is_more(line):
-                    yield codec.Mistake(
+                    yield problems.Mistake(
                         "grappe:adopt",
                         f"{path} says more of a port than Grappe takes over: {line.strip()}. It "
                         "would go: take it out of the file, or say it by `ufw route`",
                     )
 
 
-def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
     for place, server in enumerate(spec.servers):
         key = f"grappe:servers[{place}].port"
         if holder := holders.get(f"tcp/{server.port}"):
-            yield codec.Mistake(key, f"{server.port} is {holder}.")
+            yield problems.Mistake(key, f"{server.port} is {holder}.")
         elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
-            yield codec.Mistake(key, _until_it_leaves(server.port, mine, server.name))
+            yield problems.Mistake(key, _until_it_leaves(server.port, mine, server.name))
         elif server.port in listening:
             reason = f"{server.port} is in use on the host, by {listening[server.port]}."
-            yield codec.Mistake(key, reason)
+            yield problems.Mistake(key, reason)
     for seen in strangers.listeners(facts):
         if not (spec.adopt and seen.startswith(strangers.CONFIG)):
-            yield codec.Mistake("grappe:host", f"somebody else has what HAProxy needs: {seen}.")
+            yield problems.Mistake("grappe:host", f"somebody else has what HAProxy needs: {seen}.")
     yield from _led_elsewhere(spec, facts, own)
 
 
 def _led_elsewhere(
     spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
-) -> Iterator[codec.Mistake]:
+) -> Iterator[problems.Mistake]:
     """Refuse ports that a loaded NAT rule leads elsewhere; what adopts takes the sheet's over."""
     places = {server.port: place for place, server in enumerate(spec.servers)}
     # What comes after a lab that is up is a note, and doctor's: nothing of the lab is to be made.
@@ -212,18 +212,18 @@ def _led_elsewhere(
         first = next((port for port in ports if port in places), None)
         key = "grappe:host" if first is None else f"grappe:servers[{places[first]}].port"
         told = ", ".join(map(str, ports))
-        yield codec.Mistake(key, f"{told} leads elsewhere on the host already: {line}.")
+        yield problems.Mistake(key, f"{told} leads elsewhere on the host already: {line}.")
 
 
-def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
     for place, server in enumerate(spec.servers):
         if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
             key = f"grappe:servers[{place}].domain"
-            yield codec.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
+            yield problems.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
         key = f"grappe:servers[{place}].domain"
         if holder := holders.get(f"domain {server.domain}"):
-            yield codec.Mistake(key, f'"{server.domain}" is {holder}.')
+            yield problems.Mistake(key, f'"{server.domain}" is {holder}.')
         if f"domain {server.domain}" in own:
             # It was there before: as it is, it goes on.
             continue
@@ -231,26 +231,26 @@ def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mi
         for other, holder in holders.items():
             word, _space, name = other.partition(" ")
             if word == "domain" and (name == parent or name.partition(".")[2] == server.domain):
-                yield codec.Mistake(
+                yield problems.Mistake(
                     key,
                     f'"{server.domain}" and "{name}" are a domain and its sub-domain, and "{name}" '
                     f"is {holder}. A sub-domain goes where its parent does: choose another.",
                 )
     if spec.default and (holder := holders.get("the default backend")):
-        yield codec.Mistake("grappe:default", f"the host's default server is {holder}.")
+        yield problems.Mistake("grappe:default", f"the host's default server is {holder}.")
 
 
-def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     networks = {network["name"]: network for network in lxd["networks"]}
     projects = {project["name"]: project for project in lxd["projects"]}
     if (bridge := networks.get(spec.bridge)) and not _is_ours(spec, bridge):
-        yield codec.Mistake(
+        yield problems.Mistake(
             "grappe:number",
             f"{spec.number} is {_whose(spec, bridge)}, on {spec.host}. Free: {free_numbers(lxd)}."
             f"{_way_back(spec, bridge)}",
         )
     if (project := projects.get(spec.project)) and not _is_ours(spec, project):
-        yield codec.Mistake(
+        yield problems.Mistake(
             "grappe:student", f'"{spec.student}" is {_whose(spec, project)}: the LXD project '
             f"{spec.project} exists on {spec.host}.",
         )  # fmt: skip
@@ -263,30 +263,30 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mistake]
         )
         if not known:
             aliases = ", ".join(sorted(lxd["aliases"])) or "none"
-            yield codec.Mistake(
+            yield problems.Mistake(
                 f"grappe:servers[{place}].image",
                 f'"{server.image}" is not an image of the host. Its aliases: {aliases}.',
             )
     if spec.project not in projects:
         for profile, problem in strangers.profiles(lxd, spec.profiles, NIC):
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:profiles", f'"{profile}" cannot be taken: {problem}. {OWN_PROFILE}'
             )
     for profile in spec.profiles:
         if profile not in lxd["profiles"]:
             own = ", ".join(sorted(lxd["profiles"]))
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:profiles", f'"{profile}" is not a profile of the host. Its own: {own}.'
             )
 
 
-def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     """Refuse a lab whose parts are there under the name of another student."""
     for project in lxd["projects"]:
         held = identity.held_in_config(project["config"])
         student = project["name"].removeprefix("grappe-")
         if spec.lab and held["lab"] == spec.lab and student != spec.student:
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:student",
                 f'is missing: this lab is up as "{student}", and goes on when the stack file says '
                 f"grappe:student: {student}. If the stack file is a copy of that lab's, take "
@@ -294,47 +294,47 @@ def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[codec.Mist
             )
 
 
-def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     wanted = ipaddress.IPv4Network(spec.subnet)
     for entry in facts["subnets"]:
         network = ipaddress.IPv4Interface(entry["subnet"]).network
         if entry["interface"] != spec.bridge and network.overlaps(wanted):
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:number",
                 f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
             )
     for line in strangers.routes(facts, spec.subnet, spec.bridge):
-        yield codec.Mistake(
+        yield problems.Mistake(
             "grappe:number",
             f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}.",
         )
 
 
-def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     if any(project["name"] == spec.project for project in facts["lxd"]["projects"]):
         # A lab that is there has its steps behind it.
         return
     for step, url in spec.needs:
         if problem := facts["reached"].get(url, ""):
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:servers",
                 f"a recipe's step {step} needs {url}, which {spec.host} does not reach: {problem}.",
             )
 
 
-def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     """Yield everything on the relay that is in the way of the tunnel; `facts` are its survey's."""
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
     for place, port in enumerate(spec.listens):
         where, key = f"grappe:tunnel.forwards[{place}].listen", f"port {port} of the relay"
         if holder := holders.get(key):
-            yield codec.Mistake(where, f"{port} of the relay is {holder}.")
+            yield problems.Mistake(where, f"{port} of the relay is {holder}.")
         elif port in listening and key not in own:
             reason = f"{port} is in use on the relay, by {listening[port]}."
-            yield codec.Mistake(where, reason)
+            yield problems.Mistake(where, reason)
         if port < facts["unprivileged"]:
-            yield codec.Mistake(
+            yield problems.Mistake(
                 where,
                 f"{port} is root's alone on the relay, and a tunnel is not root's: from "
                 f"{facts['unprivileged']} on; or there: sysctl -w "
@@ -382,7 +382,7 @@ def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _until_it_leaves(value: object, holder: str, server: str) -> str:
     return (
-        f"{codec.show(value)} is {holder}'s, here, until it is gone or has another. Say port, "
+        f"{problems.show(value)} is {holder}'s, here, until it is gone or has another. Say port, "
         f"address and domain of {server} in the stack file, as they are or new ones."
     )
 

@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from core import codec
+from core import codec, problems
 
 # What the lab sheet asks of the machine.
 MEMORY = 5000 * 10**6
@@ -29,7 +29,7 @@ class HostPreflightSpec(codec.Spec):
     overwrite: bool
 
 
-def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[codec.Mistake]:
+def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
     """Return everything on the server that is in the way.
 
     Args:
@@ -60,50 +60,50 @@ def warnings(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]
         )
 
 
-def _abilities(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _abilities(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     key = "grappe:host"
     for program in facts["missing"]:
-        yield codec.Mistake(
+        yield problems.Mistake(
             key, f"{spec.host} has no {program}, without which nothing can be done."
         )
     if not facts["systemd"]:
-        yield codec.Mistake(key, f"{spec.host} does not run systemd, which holds its services.")
+        yield problems.Mistake(key, f"{spec.host} does not run systemd, which holds its services.")
     if not facts["netfilter"]:
-        yield codec.Mistake(
+        yield problems.Mistake(
             key, f"the kernel of {spec.host} has no netfilter: no port could lead on."
         )
 
 
-def _daemons(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _daemons(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     for name, found in facts["daemons"].items():
         if name != spec.daemon and (found.get("instances") or "error" in found):
             held = f"holds {found.get('instances', 'unknown')} instances"
-            yield codec.Mistake(
+            yield problems.Mistake(
                 "grappe:daemon",
                 f'"{spec.daemon}" would stand beside {name}, which {held}. Say {name}, or take it '
                 "off that machine first.",
             )
 
 
-def _disk(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[codec.Mistake]:
+def _disk(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     if not spec.second_disk:
         return
     root = facts["root"]
     if root["type"] != "btrfs":
         reason = f"/ of {spec.host} is {root['type']}: only btrfs takes a mirror."
-        yield codec.Mistake("grappe:second_disk", reason)
+        yield problems.Mistake("grappe:second_disk", reason)
     disk, whole = _find(spec.second_disk, facts["disks"])
     if disk is None:
-        problems = [f'"{spec.second_disk}" is not there. Free disks: {_free(facts)}.']
+        reasons = [f'"{spec.second_disk}" is not there. Free disks: {_free(facts)}.']
     elif _is_added(disk, root):
         # By an earlier run.
         return
     elif any(part["path"] in root["devices"] for part in [disk, *_parts(disk), *_parts(whole)]):
-        problems = [f'"{spec.second_disk}" is the root disk. Free disks: {_free(facts)}.']
+        reasons = [f'"{spec.second_disk}" is the root disk. Free disks: {_free(facts)}.']
     else:
-        problems = list(_unfit(spec, disk, root["used"]))
-    for reason in problems:
-        yield codec.Mistake("grappe:second_disk", reason)
+        reasons = list(_unfit(spec, disk, root["used"]))
+    for reason in reasons:
+        yield problems.Mistake("grappe:second_disk", reason)
 
 
 def _unfit(spec: HostPreflightSpec, disk: Mapping[str, Any], used: int) -> Iterator[str]:

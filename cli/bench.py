@@ -15,7 +15,7 @@ from bench import fragments, many_labs, one_lab, report
 from bench import testbed as arenas
 from cli import environment, progress
 from cli import sandbox as commands
-from hosts import command, gateway
+from hosts import command, connections
 from sandbox import layout, project_copy
 from sandbox import lifecycle as boxes
 
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
             arena = arenas.Arena(box, project_copy.Trial(pathlib.Path(folder), box, env))
             _measure(arena, ansible, options, results)
     finally:
-        gateway.close_all()
+        connections.close_all()
         boxes.down(box)
         # What was measured before something failed is kept.
         if results.keys() & {"contest", "crowd", "fragments"}:

@@ -20,7 +20,7 @@ from campaign import faults, kills, many_labs
 from cli import environment, progress
 from cli import sandbox as commands
 from core import errors
-from hosts import command, gateway
+from hosts import command, connections
 from sandbox import layout, project_copy
 from sandbox import lifecycle as boxes
 from sandbox.inventory import inventory
@@ -77,7 +77,7 @@ def _values() -> str:
 def _round(
     options: argparse.Namespace, made: project_copy.Trial, found: dict[str, list[Any]], seed: int
 ) -> None:
-    host, workstation = map(gateway.connect, (made.box.host_url, made.box.workstation_url))
+    host, workstation = map(connections.connect, (made.box.host_url, made.box.workstation_url))
 
     def look() -> dict[str, str]:
         return inventory(host, workstation)
@@ -96,8 +96,10 @@ def _round(
                 found.setdefault("faults", []).append(outcome)
                 step.detail = outcome.lost or f"{outcome.seconds} s in, {outcome.ended}, none lost"
             # The machine may be another process now.
-            gateway.close_all()
-            host, workstation = map(gateway.connect, (made.box.host_url, made.box.workstation_url))
+            connections.close_all()
+            host, workstation = map(
+                connections.connect, (made.box.host_url, made.box.workstation_url)
+            )
     if "labs" in options.parts:
         with progress.step(f"{options.stacks} labs, {options.rounds} rounds") as step:
             result = many_labs.run(
@@ -126,7 +128,7 @@ def _project() -> Iterator[project_copy.Trial]:
             made.image("image", id="imageimage01", recipe="standin", alias="golden")
             yield made
     finally:
-        gateway.close_all()
+        connections.close_all()
         boxes.down(box)
 
 

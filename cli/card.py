@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from cli import labs
-from hosts import gateway
+from hosts import connections
 from providers.lxd import daemon
 from stacks.spec import LabSpec
 from views import card
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
 
 def with_fingerprints(lab: LabSpec, cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the cards with the host keys, read in the containers: no network can lie of them."""
-    lxd = daemon.on(gateway.connect(lab.host))
+    lxd = daemon.on(connections.connect(lab.host))
     return [{**item, "fingerprints": _fingerprints(lxd, lab, item["name"])} for item in cards]
 
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from cli import drift, labs, stack
 from core import errors
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from providers.lxd import daemon
 from providers.lxd.postinstall import driver as postinstall
 from providers.lxd.postinstall import model
@@ -78,7 +79,7 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
     else:
         lab = labs.standing(name)
     spec = lab.spec
-    host = gateway.connect(spec.host)
+    host = connections.connect(spec.host)
     _demand_same_machine(name, host)
     lxd = daemon.on(host)
     try:
@@ -112,13 +113,13 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
     return rows, drift.of(name)
 
 
-def _refuses(host: gateway.Host, address: str) -> bool:
+def _refuses(host: Host, address: str) -> bool:
     """Whether a server that runs refuses what the lab host itself asks of its pages."""
     request = {"address": address, "port": PAGES, "seconds": 0}
     return "refused" in str(host.call("remote.dial", request))
 
 
-def _demand_same_machine(name: str, host: gateway.Host) -> None:
+def _demand_same_machine(name: str, host: Host) -> None:
     """Refuse to look for a lab on another machine than the one that it was made on."""
     recorded = {
         item["outputs"]["machine_id"]
@@ -148,7 +149,7 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     ]
     request = {"address": lab.cards[0]["ssh"]["host"], "seconds": 0,
                "checks": [item for _name, _kind, item in tried]}  # fmt: skip
-    workstation = gateway.connect(lab.spec.workstation)
+    workstation = connections.connect(lab.spec.workstation)
     seen = workstation.call("remote.reachability", request, timeout=LOOK_SECONDS, root=False)
     found: dict[str, Any] = {}
     for (name, kind, _item), result in zip(tried, seen, strict=True):

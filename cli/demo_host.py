@@ -10,7 +10,7 @@ from cli import down, new, progress, stack
 from components.lab_host import scripts
 from engine import plugin
 from engine.stack import Stack
-from hosts import gateway
+from hosts import connections
 from sandbox import layout, machine
 from stacks.lab_host import LabHostSpec
 
@@ -64,7 +64,7 @@ def _run_scripts(box: layout.Layout) -> None:
         if box.made.exists():
             step.detail = "a lab host already"
             return
-        host = gateway.connect(box.host_url)
+        host = connections.connect(box.host_url)
         for script in scripts.of(_spec(box)):
             step.say(script.name)
             host.run(["sh", "-c", script.do], timeout=600)

@@ -10,7 +10,7 @@ import sys
 from checks import health
 from cli import environment, labs
 from cli import stack as stacks
-from hosts import gateway
+from hosts import connections
 from providers.lxd import daemon
 
 LOOK_SECONDS = 180
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     """Say what is wrong with a host, each with what mends it."""
     url = options.host if ":" in options.host else labs.spec_of(options.host).host
     environment.apply()
-    host = gateway.connect(url)
+    host = connections.connect(url)
     request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": []}
     facts = host.call("remote.surveys.health", request, timeout=LOOK_SECONDS)
     found = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})

@@ -9,7 +9,7 @@ from cli import progress, stack
 from components.lab_host import scripts
 from core import errors
 from engine.stack import Stack
-from hosts import gateway
+from hosts import connections
 from providers.leftovers import driver as leftovers
 from stacks import files, kinds, lab_host
 
@@ -171,7 +171,7 @@ def _undo_steps(made: Stack) -> None:
     config = files.read(stack.folder(), made.name)
     if config.get("kind") != "host":
         return
-    host = gateway.connect(str(config["host"]))
+    host = connections.connect(str(config["host"]))
     if not host.run(["test", "-e", NOTES], check=False).ok:
         return
     texts = {key: text for key, (text, _secret) in made.config().items()}

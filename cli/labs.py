@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from cli import stack as stacks
-from core import codec, errors
+from core import errors, problems
 from engine.stack import Stack
 from providers import base
 from stacks import files, kinds
@@ -74,7 +74,7 @@ def _read(name: str) -> tuple[AnySpec, Stack]:
     secrets = [key for key, (_text, secret) in config.items() if secret]
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
-    except codec.Mistakes as mistakes:
+    except problems.Mistakes as mistakes:
         text = f"stacks/Pulumi.{name}.yaml: {base.tell(mistakes.mistakes)}"
         raise errors.BadInputError(text) from mistakes
     return spec, stack

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from cli import environment, stack
-from core import codec, errors, validators
+from core import errors, problems, validators
 from providers import base
 from stacks import files, golden, kinds, lab_host, neighbours, settings, spec
 
@@ -39,12 +39,12 @@ def new(options: argparse.Namespace) -> int:
     }
     try:
         planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
-    except codec.Mistakes as mistakes:
+    except problems.Mistakes as mistakes:
         raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
-    found = neighbours.problems(options.name, values, others)
-    if options.login and (problem := validators.new_login(options.login)):
+    found = neighbours.conflicts(options.name, values, others)
+    if options.login and (problem := validators.problem_of_new_login(options.login)):
         key = f"{settings.NAMESPACE}:login"
-        found.append(codec.Mistake(key, f"{codec.show(options.login)} {problem}"))
+        found.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
     if found:
         raise errors.BadInputError(base.tell(found))
     path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))

@@ -8,7 +8,7 @@ import sys
 import time
 
 from cli import environment, labs
-from hosts import gateway
+from hosts import connections
 from views import top
 
 WATCH_SECONDS = 2
@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     if ":" not in url:
         url = labs.spec_of(url).host
     environment.apply()
-    host = gateway.connect(url)
+    host = connections.connect(url)
     while True:
         facts = host.call("remote.processes", {"seconds": 1.0})
         if options.json:

@@ -9,8 +9,8 @@ import pulumi
 from pulumi.runtime import config
 
 from components import stack as stacks
-from core import codec, errors
-from hosts import gateway
+from core import errors, problems
+from hosts import connections
 from providers import base
 from stacks import files, kinds, neighbours
 
@@ -38,16 +38,16 @@ def run() -> None:
 def _run() -> None:
     project, stack = pulumi.get_project(), pulumi.get_stack()
     own = files.read(FOLDER, stack) if files.path_of(FOLDER, stack).exists() else {}
-    mistakes = neighbours.problems(stack, own, files.others(FOLDER, stack))
+    mistakes = neighbours.conflicts(stack, own, files.others(FOLDER, stack))
     given = config.CONFIG.get()
     secrets = [key for key in given if config.is_config_secret(key)]
     spec = None
     try:
         spec = kinds.parse(given, project=project, stack=stack, secrets=secrets)
-    except codec.Mistakes as found:
+    except problems.Mistakes as found:
         mistakes = [*found.mistakes, *mistakes]
     if mistakes or spec is None:
         raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(mistakes)}")
-    gateway.connect_ahead(spec.host)
+    connections.connect_ahead(spec.host)
     for name, value in stacks.build(spec).items():
         pulumi.export(name, value)

@@ -9,28 +9,16 @@ the other.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
+
+from core import problems
 
 # What the SDK puts in place of a value that a preview cannot know
 # (pulumi.runtime.rpc.UNKNOWN, part of the protocol).
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 PROVIDER_KEY = "__provider"
-
-
-@dataclasses.dataclass(frozen=True)
-class Mistake:
-    """One thing that is wrong in what the user wrote.
-
-    Attributes:
-        key: The setting, as the user writes it.
-        reason: The value, what is wrong with it, and what would be right.
-    """
-
-    key: str
-    reason: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,7 +52,7 @@ class Spec:
         """The natural id: who, and what."""
         return f"{self.owner}/{self.name}"
 
-    def mistakes(self) -> list[Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values, all of it."""
         return []
 
@@ -131,18 +119,18 @@ def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
     """Turn properties into a frozen dataclass.
 
     Raises:
-        Mistakes: Keys that are unknown or missing and values of a wrong type, all of them.
+        problems.Mistakes: Keys that are unknown or missing and values of a wrong type, all of them.
 
     """
-    mistakes: list[Mistake] = []
+    mistakes: list[problems.Mistake] = []
     decoded = salvage(kind, properties, mistakes)
     if mistakes or decoded is None:
-        raise Mistakes(sorted(mistakes, key=lambda mistake: mistake.key))
+        raise problems.Mistakes(sorted(mistakes, key=lambda mistake: mistake.key))
     return decoded
 
 
 def salvage(
-    kind: type[S], properties: Mapping[str, Any], mistakes: list[Mistake], where: str = ""
+    kind: type[S], properties: Mapping[str, Any], mistakes: list[problems.Mistake], where: str = ""
 ) -> S | None:
     """Turn what is right of some properties into a dataclass, and note what is wrong.
 
@@ -161,7 +149,7 @@ def salvage(
     values: dict[str, Any] = {}
     whole = True
     mistakes += [
-        Mistake(_join(where, key), f"is not a setting.{near(key, known)}")
+        problems.Mistake(_join(where, key), f"is not a setting.{problems.near(key, known)}")
         for key in properties.keys() - known.keys()
     ]
     for key, field in known.items():
@@ -171,36 +159,9 @@ def salvage(
                 values[key] = found
                 continue
         elif not _has_default(field):
-            mistakes.append(Mistake(_join(where, key), "is missing"))
+            mistakes.append(problems.Mistake(_join(where, key), "is missing"))
         whole = whole and _has_default(field)
     return kind(**values) if whole else None
-
-
-class Mistakes(ValueError):  # noqa: N818 - it is what it holds
-    """Several mistakes at once."""
-
-    def __init__(self, mistakes: list[Mistake]) -> None:
-        super().__init__("; ".join(f"{m.key} {m.reason}" for m in mistakes))
-        self.mistakes = mistakes
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """Return a hint at the known word that was meant, or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1)
-    return f" Did you mean {close[0]}?" if close else ""
-
-
-def collect(checks: Iterable[tuple[str, Any, str]]) -> list[Mistake]:
-    """Return the mistakes among checks, each a key, its value, and the problem or nothing."""
-    return [Mistake(key, f"{show(value)} {problem}") for key, value, problem in checks if problem]
-
-
-def show(value: object) -> str:
-    """Return a value as it may stand in a message: quoted, short, printable."""
-    text = str(value)
-    short = text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
-    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
-    return f'"{safe}"' if isinstance(value, str) else safe
 
 
 def _plain(value: Any) -> Any:
@@ -228,12 +189,14 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
 
 
 def _decode_value(  # noqa: PLR0911 - one for each kind of value
-    hint: Any, value: Any, where: str, mistakes: list[Mistake]
+    hint: Any, value: Any, where: str, mistakes: list[problems.Mistake]
 ) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) or (origin and issubclass(origin, Mapping)):
         if not isinstance(value, Mapping):
-            mistakes.append(Mistake(where, f"{show(value)} is not a group of settings"))
+            mistakes.append(
+                problems.Mistake(where, f"{problems.show(value)} is not a group of settings")
+            )
             return _WRONG
         if origin is None:
             found = salvage(typing.cast("type[Any]", hint), value, mistakes, where)
@@ -245,7 +208,7 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
         return {key: item for key, item in items.items() if item is not _WRONG}
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            mistakes.append(Mistake(where, f"{show(value)} is not a list"))
+            mistakes.append(problems.Mistake(where, f"{problems.show(value)} is not a list"))
             return _WRONG
         listed = [
             _decode_value(arguments[0], item, f"{where}[{place}]", mistakes)
@@ -254,6 +217,6 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
         return tuple(item for item in listed if item is not _WRONG)
     wrong = isinstance(value, bool) and hint is not bool
     if hint in _NAMES and (wrong or not isinstance(value, hint)):
-        mistakes.append(Mistake(where, f"{show(value)} is not {_NAMES[hint]}"))
+        mistakes.append(problems.Mistake(where, f"{problems.show(value)} is not {_NAMES[hint]}"))
         return _WRONG
     return value

@@ -19,7 +19,7 @@ MAX_DOMAIN = 253
 MAX_PORT = 65535
 
 
-def name(value: str) -> str:
+def problem_of_name(value: str) -> str:
     """Check the name of a student, server or instance."""
     if _LABEL.fullmatch(value):
         return ""
@@ -33,7 +33,7 @@ def name(value: str) -> str:
     return f"is not a name. {rule}{hint}"
 
 
-def domain(value: str) -> str:
+def problem_of_domain(value: str) -> str:
     """Check a domain: at least two labels, as DNS and certificates take them."""
     labels = value.split(".")
     wrong = len(value) > MAX_DOMAIN or len(labels) < 2  # noqa: PLR2004
@@ -42,12 +42,12 @@ def domain(value: str) -> str:
     return ""
 
 
-def port(value: int) -> str:
+def problem_of_port(value: int) -> str:
     """Check a TCP or UDP port."""
     return "" if 1 <= value <= MAX_PORT else f"is not a port. 1 to {MAX_PORT}."
 
 
-def ipv4(value: str) -> str:
+def problem_of_ipv4(value: str) -> str:
     """Check an IPv4 address of one machine."""
     try:
         address = ipaddress.IPv4Address(value)
@@ -62,14 +62,14 @@ def ipv4(value: str) -> str:
     return ""
 
 
-def comment(value: str) -> str:
+def problem_of_comment(value: str) -> str:
     """Check a comment that goes into files of the host."""
     if _COMMENT.fullmatch(value):
         return ""
     return f"is not a comment. Letters, digits, _ and -, at most {MAX_LABEL}."
 
 
-def interface(value: str) -> str:
+def problem_of_interface(value: str) -> str:
     """Check the name of a network interface (IFNAMSIZ: 15 characters)."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,14}", value):
         return ""
@@ -90,7 +90,7 @@ RESERVED_LOGINS = frozenset(
 )
 
 
-def login(value: str) -> str:
+def problem_of_login(value: str) -> str:
     """Check the name of a user, as YunoHost and Debian both take it.
 
     YunoHost takes small letters, digits, _ and dots; Debian's names have at most 32 characters.
@@ -100,9 +100,9 @@ def login(value: str) -> str:
     return ""
 
 
-def new_login(value: str) -> str:
+def problem_of_new_login(value: str) -> str:
     """Check the name of a user that YunoHost is yet to make; a lab that is up has what it has."""
-    if problem := login(value):
+    if problem := problem_of_login(value):
         return problem
     if value in RESERVED_LOGINS:
         return f"is a name that YunoHost keeps for itself or the system. {value}_user?"
@@ -116,21 +116,21 @@ def login_of(name: str) -> str:
     return f"{plain[:27]}_user" if plain in RESERVED_LOGINS else plain
 
 
-def path(value: str) -> str:
+def problem_of_path(value: str) -> str:
     """Check an absolute path in a container."""
     if value.startswith("/") and value.isprintable() and ".." not in value.split("/"):
         return ""
     return "is not a path from / on, as /srv/data."
 
 
-def lab_id(value: str) -> str:
+def problem_of_lab_id(value: str) -> str:
     """Check the id of a lab; none is allowed, for labs that are older than ids."""
     if re.fullmatch(r"([a-z0-9]{8,32})?", value):
         return ""
     return "is not the id of a lab. 8 to 32 small letters and digits; left out, `lab up` makes one."
 
 
-def alias(value: str) -> str:
+def problem_of_alias(value: str) -> str:
     """Check the alias of an image."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
         return ""

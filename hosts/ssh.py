@@ -28,7 +28,7 @@ from collections.abc import Sequence
 from typing import IO
 
 from core import errors, lifetime
-from hosts import command, gateway, url, worker
+from hosts import command, identity, url, worker
 
 CONNECT_SECONDS = 15
 # What ssh itself exits with when the connection, not the command, failed.
@@ -62,7 +62,7 @@ _REASONS = (
 )  # fmt: skip
 
 
-def open_connection(where: url.HostUrl) -> tuple[Ssh, gateway.Identity]:
+def open_connection(where: url.HostUrl) -> tuple[Ssh, identity.Identity]:
     """Connect and identify; raise HostError that says why it cannot be."""
     connection = Ssh(where)
     return connection, connection.open()
@@ -93,9 +93,9 @@ class Ssh:
         self._holder: subprocess.Popen[bytes] | None = None
         self._proxies: list[subprocess.Popen[bytes]] = []
 
-    def open(self) -> gateway.Identity:
+    def open(self) -> identity.Identity:
         """Start the connection and read who is at the other end."""
-        script = f"echo {BEGIN}; {gateway.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
+        script = f"echo {BEGIN}; {identity.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
         log = self._folder / "log"
         with log.open("wb") as errors_of_ssh:
             self._holder = command.start(
@@ -106,7 +106,7 @@ class Ssh:
             seen = log.read_text(errors="replace").strip()
             self.close()
             raise _unreachable(self._where, seen)
-        return gateway.read_identity(_after_greeting(said))
+        return identity.read_identity(_after_greeting(said))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
         """Run argv on the host; a shell over there splits the words we quote here."""

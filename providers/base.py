@@ -20,8 +20,9 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 import pulumi
 from pulumi import dynamic
 
-from core import codec, errors, lifetime
-from hosts import gateway
+from core import codec, errors, lifetime, problems
+from hosts import connections
+from hosts.host import Host
 from providers import changes, run, threads
 
 S = TypeVar("S", bound=codec.Spec)
@@ -86,7 +87,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     # What `known` may return.
     OUTPUTS: ClassVar[tuple[str, ...]] = ()
 
-    def driver(self, host: gateway.Host) -> Driver[S]:
+    def driver(self, host: Host) -> Driver[S]:
         """Return the driver for a host."""
         raise NotImplementedError
 
@@ -101,10 +102,10 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         for key in ("host", "workstation") if student else ("host",):
             text = req.config.get(f"grappe:{key}")
             if text and text != "none":
-                gateway.prepare(str(text))
+                connections.prepare(str(text))
         threading.Thread(target=_load, daemon=True).start()
 
-    def examine(self, spec: S, _was: Mapping[str, Any]) -> tuple[S, list[codec.Mistake]]:
+    def examine(self, spec: S, _was: Mapping[str, Any]) -> tuple[S, list[problems.Mistake]]:
         """Look at the host, read only, before anything is planned; most kinds need not.
 
         Args:
@@ -134,7 +135,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             properties = _inputs(spec)
             if not mistakes and was:
                 properties |= _spoken(lambda: self.known(spec, was))
-        except codec.Mistakes as found:
+        except problems.Mistakes as found:
             mistakes = found.mistakes
         failures = []
         if mistakes:
@@ -272,7 +273,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def _act(
         self, spec: S, action: Callable[[Driver[S]], T], *, props: Mapping[str, Any] | None = None
-    ) -> tuple[gateway.Host, T]:
+    ) -> tuple[Host, T]:
         host = _connect(spec)
         recorded = (props or {}).get(MACHINE)
         if recorded and recorded != host.machine_id:
@@ -315,7 +316,7 @@ class Resource(dynamic.Resource):
         super().__init__(self.provider(), name, properties, merged)
 
 
-def tell(mistakes: list[codec.Mistake]) -> str:
+def tell(mistakes: list[problems.Mistake]) -> str:
     """Return mistakes as a user reads them, one a line."""
     if mistakes and not any(mistake.key for mistake in mistakes):
         # What has no key of the stack file is a message by itself.
@@ -358,13 +359,13 @@ def _new_incarnation() -> str:
     return secrets.token_hex(6)
 
 
-def _state(spec: codec.Spec, host: gateway.Host, outputs: Outputs) -> Outputs:
+def _state(spec: codec.Spec, host: Host, outputs: Outputs) -> Outputs:
     return {**codec.encode(spec), **outputs, MACHINE: host.machine_id, DRIFT: ""}
 
 
-def _connect(spec: codec.Spec) -> gateway.Host:
+def _connect(spec: codec.Spec) -> Host:
     try:
-        return gateway.connect(spec.host)
+        return connections.connect(spec.host)
     except errors.HostError as error:
         stack = stack_of(spec.owner)
         configured = _configured_host(stack)
@@ -391,7 +392,7 @@ def _configured_host(stack: str) -> str:
 
 
 def _same_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return bool(_spoken(lambda: gateway.connect(new["host"]).machine_id == old.get(MACHINE)))
+    return bool(_spoken(lambda: connections.connect(new["host"]).machine_id == old.get(MACHINE)))
 
 
 def _spoken(action: Callable[[], T]) -> T:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
-from core import codec
+from core import codec, problems
 
 S = TypeVar("S", bound=codec.Spec)
 # What a state says of drift, beside the fields of the spec.
@@ -124,4 +124,4 @@ def _difference(name: str, was: object, now: object) -> Iterator[str]:
 
 
 def _shown(value: object) -> str:
-    return codec.show("" if value is None else value)
+    return problems.show("" if value is None else value)

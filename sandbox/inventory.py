@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pathlib
 
-from hosts import gateway
+from hosts.host import Host
 from providers.lxd import daemon
 
 
-def inventory(lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, str]:
+def inventory(lab_host: Host, workstation: Host) -> dict[str, str]:
     """Return everything on the host that destroying the last student must leave as it was."""
     program = daemon.on(lab_host).program
     lxc = program + " {} list --format csv"

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from core import codec, validators
+from core import problems, validators
 from hosts import url
 from stacks import allocation, recipe, settings
 
@@ -44,7 +44,7 @@ def parse(
 
     """
     mistakes = [
-        codec.Mistake(key.partition(":")[2], "is a secret, and an image is for everybody.")
+        problems.Mistake(key.partition(":")[2], "is a secret, and an image is for everybody.")
         for key in secrets
         if key in config
     ]
@@ -54,9 +54,9 @@ def parse(
     noted = {mistake.key for mistake in mistakes}
     mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
     read, wrong = _recipe(given.recipe)
-    named = [codec.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
+    named = [problems.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
     if named or wrong or read is None:
-        raise codec.Mistakes(sorted(named, key=lambda mistake: mistake.key) + wrong)
+        raise problems.Mistakes(sorted(named, key=lambda mistake: mistake.key) + wrong)
     return GoldenSpec(
         owner=f"{project}/{stack}",
         id=given.id,
@@ -73,28 +73,28 @@ def parse(
     )
 
 
-def _check(given: settings.ImageSettings) -> list[codec.Mistake]:
+def _check(given: settings.ImageSettings) -> list[problems.Mistake]:
     checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, validators.lab_id(given.id)),
+        ("id", given.id, validators.problem_of_lab_id(given.id)),
         ("host", url.without_password(given.host), url.problem(given.host)),
     ]
     if given.alias:
-        checks.append(("alias", given.alias, validators.alias(given.alias)))
+        checks.append(("alias", given.alias, validators.problem_of_alias(given.alias)))
     if not 0 <= given.number <= allocation.MAX_BUILDERS:
         problem = f"is out of range. 1 to {allocation.MAX_BUILDERS}, one an image stack and host."
         checks.append(("number", given.number, problem))
     known = recipe.names()
     if given.recipe not in known:
-        hint = codec.near(given.recipe, known)
+        hint = problems.near(given.recipe, known)
         problem = f"is not a recipe: {', '.join(known)}.{hint}"
         checks.append(("recipe", given.recipe, problem))
-    return codec.collect(checks)
+    return problems.collect(checks)
 
 
-def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[codec.Mistake]]:
+def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[problems.Mistake]]:
     if name not in recipe.names():
         return None, []
     try:
         return recipe.read(name), []
-    except codec.Mistakes as found:
+    except problems.Mistakes as found:
         return None, found.mistakes

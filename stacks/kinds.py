@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from core import codec
+from core import problems
 from stacks import golden, lab_host, settings, spec
 
 
@@ -24,9 +24,9 @@ def parse(
         return lab_host.parse(config, project=project, stack=stack, secrets=secrets)
     if kind == "student":
         return spec.parse(config, project=project, stack=stack, secrets=secrets)
-    hint = codec.near(kind, settings.KINDS)
-    reason = f"{codec.show(kind)} is not a kind of stack: {', '.join(settings.KINDS)}.{hint}"
-    raise codec.Mistakes([codec.Mistake(f"{settings.NAMESPACE}:kind", reason)])
+    hint = problems.near(kind, settings.KINDS)
+    reason = f"{problems.show(kind)} is not a kind of stack: {', '.join(settings.KINDS)}.{hint}"
+    raise problems.Mistakes([problems.Mistake(f"{settings.NAMESPACE}:kind", reason)])
 
 
 def kind_of(meant: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from core import codec, validators
+from core import problems, validators
 from hosts import url
 from stacks import settings
 
@@ -38,7 +38,7 @@ def parse(
 
     """
     mistakes = [
-        codec.Mistake(key.partition(":")[2], "is a secret, and would stand in a script.")
+        problems.Mistake(key.partition(":")[2], "is a secret, and would stand in a script.")
         for key in secrets
         if key in config
     ]
@@ -47,8 +47,8 @@ def parse(
     noted = {mistake.key for mistake in mistakes}
     mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
     if mistakes:
-        named = [codec.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
-        raise codec.Mistakes(sorted(named, key=lambda mistake: mistake.key))
+        named = [problems.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
+        raise problems.Mistakes(sorted(named, key=lambda mistake: mistake.key))
     return LabHostSpec(
         owner=f"{project}/{stack}",
         id=given.id,
@@ -60,15 +60,15 @@ def parse(
     )
 
 
-def _check(given: settings.HostSettings) -> list[codec.Mistake]:
+def _check(given: settings.HostSettings) -> list[problems.Mistake]:
     checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, validators.lab_id(given.id)),
+        ("id", given.id, validators.problem_of_lab_id(given.id)),
         ("host", url.without_password(given.host), url.problem(given.host)),
     ]
     if given.host.startswith("netns:"):
         checks.append(("host", given.host, "is a namespace, and no server: local: or ssh://..."))
     if given.daemon not in DAEMONS:
-        hint = codec.near(given.daemon, DAEMONS)
+        hint = problems.near(given.daemon, DAEMONS)
         checks.append(("daemon", given.daemon, f"is not one of {', '.join(DAEMONS)}.{hint}"))
     if given.second_disk and not _DISK.fullmatch(given.second_disk):
         checks.append(
@@ -76,4 +76,4 @@ def _check(given: settings.HostSettings) -> list[codec.Mistake]:
         )
     if given.overwrite and not given.second_disk:
         checks.append(("overwrite", given.overwrite, "of what? There is no second_disk."))
-    return codec.collect(checks)
+    return problems.collect(checks)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core import codec
+from core import problems
 from stacks import settings
 
 # Keys of a stack file: what each is called when two say the same, and on one host alone.
 SHARED = {"number": "number", "student": "student"}
 
 
-def problems(
+def conflicts(
     name: str, config: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
-) -> list[codec.Mistake]:
+) -> list[problems.Mistake]:
     """Return what a stack file says that another of its folder says already.
 
     Args:
@@ -33,10 +33,12 @@ def problems(
 
 def _against(
     name: str, config: Mapping[str, Any], other: str, theirs: Mapping[str, Any], free: int
-) -> Iterator[codec.Mistake]:
+) -> Iterator[problems.Mistake]:
     if config.get("id") and config["id"] == theirs.get("id"):
-        reason = f"{codec.show(config['id'])} is {other}'s too: each lab has its own. Take it out."
-        yield codec.Mistake(f"{settings.NAMESPACE}:id", reason)
+        reason = (
+            f"{problems.show(config['id'])} is {other}'s too: each lab has its own. Take it out."
+        )
+        yield problems.Mistake(f"{settings.NAMESPACE}:id", reason)
     same_host = config.get("host") == theirs.get("host")
     same_kind = (config.get("kind") or "student") == (theirs.get("kind") or "student")
     if not same_host or not same_kind:
@@ -44,13 +46,13 @@ def _against(
     number = _text(config.get("number"))
     if number and number == _text(theirs.get("number")):
         reason = f"{number} is {other}'s, by stacks/Pulumi.{other}.yaml. Free: {free}, and others."
-        yield codec.Mistake(f"{settings.NAMESPACE}:number", reason)
+        yield problems.Mistake(f"{settings.NAMESPACE}:number", reason)
     if (config.get("kind") or "student") != "student":
         return
     student = config.get("student") or name
     if student == (theirs.get("student") or other):
-        reason = f"{codec.show(student)} is {other}'s, by stacks/Pulumi.{other}.yaml."
-        yield codec.Mistake(f"{settings.NAMESPACE}:student", reason)
+        reason = f"{problems.show(student)} is {other}'s, by stacks/Pulumi.{other}.yaml."
+        yield problems.Mistake(f"{settings.NAMESPACE}:student", reason)
 
 
 def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:

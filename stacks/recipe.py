@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from core import codec, validators
+from core import codec, problems, validators
 
 FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
 ON_FAILURE = ("go on", "start over")
@@ -165,13 +165,13 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
         wire.Mistakes: Everything that is wrong with it, and recipes that share its alias.
 
     """
-    mistakes: list[codec.Mistake] = []
+    mistakes: list[problems.Mistake] = []
     found = _load(name, folder, mistakes)
     if found is not None:
         mistakes += _check(name, found, folder)
     if mistakes or found is None:
         where = f"recipes/{name}/recipe.yaml"
-        raise codec.Mistakes([codec.Mistake(f"{where}: {m.key}", m.reason) for m in mistakes])
+        raise problems.Mistakes([problems.Mistake(f"{where}: {m.key}", m.reason) for m in mistakes])
     environment = found.environment
     steps = tuple(_read_step(step, environment, folder / name) for step in found.steps)
     made_of = {
@@ -192,15 +192,15 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
     )
 
 
-def _load(name: str, folder: pathlib.Path, mistakes: list[codec.Mistake]) -> Recipe | None:
+def _load(name: str, folder: pathlib.Path, mistakes: list[problems.Mistake]) -> Recipe | None:
     path = folder / name / "recipe.yaml"
     try:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        mistakes.append(codec.Mistake("line", f"it is not YAML: {error}"))
+        mistakes.append(problems.Mistake("line", f"it is not YAML: {error}"))
         return None
     if not isinstance(content, dict):
-        mistakes.append(codec.Mistake("recipe", "is not a group of settings."))
+        mistakes.append(problems.Mistake("recipe", "is not a group of settings."))
         return None
     return codec.salvage(Recipe, _renamed(content), mistakes)
 
@@ -212,9 +212,11 @@ def _renamed(content: Any) -> Any:
     return [_renamed(item) for item in content] if isinstance(content, list) else content
 
 
-def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[codec.Mistake]:
+def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[problems.Mistake]:
     home = folder / name
-    checks: list[tuple[str, Any, str]] = [("alias", found.alias, validators.alias(found.alias))]
+    checks: list[tuple[str, Any, str]] = [
+        ("alias", found.alias, validators.problem_of_alias(found.alias))
+    ]
     if found.on_failure not in ON_FAILURE:
         checks.append(("on_failure", found.on_failure, f"is not one of {', '.join(ON_FAILURE)}."))
     for other in names(folder):
@@ -227,7 +229,7 @@ def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[codec.Mistake
         if step.name in {other.name for other in found.steps[:place]}:
             checks.append((f"steps[{place}].name", step.name, "is another step's already."))
     checks += _check_variables("environment", found.environment)
-    return codec.collect(checks)
+    return problems.collect(checks)
 
 
 def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
@@ -243,12 +245,12 @@ def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]
 
 
 def _check_step(step: Step, where: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
-    yield f"{where}.name", step.name, validators.comment(step.name)
+    yield f"{where}.name", step.name, validators.problem_of_comment(step.name)
     if step.timeout < 1:
         yield f"{where}.timeout", step.timeout, "is not a time. Seconds, from 1."
     for key in ("directory", "creates"):
         if path := getattr(step, key):
-            yield f"{where}.{key}", path, validators.path(path)
+            yield f"{where}.{key}", path, validators.problem_of_path(path)
     yield from _check_variables(f"{where}.environment", step.environment)
     if bool(step.script) == bool(step.run):
         yield f"{where}.script", step.script, "or run: one of the two is to be done."

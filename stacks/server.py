@@ -7,7 +7,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from core import codec, validators
+from core import problems, validators
 from providers.lxd import values
 from providers.lxd.container import model as container
 from stacks import allocation, recipe, settings
@@ -78,7 +78,7 @@ def _present(settings_of: Mapping[str, str]) -> dict[str, str]:
 
 def mistakes(
     given: settings.Settings, servers: Sequence[ServerSpec], *, follows: bool
-) -> list[codec.Mistake]:
+) -> list[problems.Mistake]:
     """Return what is wrong with the servers.
 
     Args:
@@ -93,9 +93,9 @@ def mistakes(
     subnet = allocation.subnet(number) if numbered else ""
     for place, server in enumerate(servers):
         where, asked = f"servers[{place}]", given.servers[place]
-        checks.append((f"{where}.name", server.name, validators.name(server.name)))
-        if asked.domain or not validators.name(server.name):
-            problem = validators.domain(server.domain)
+        checks.append((f"{where}.name", server.name, validators.problem_of_name(server.name)))
+        if asked.domain or not validators.problem_of_name(server.name):
+            problem = validators.problem_of_domain(server.domain)
             if not problem and server.domain != server.domain.lower():
                 problem = f'has capitals: "{server.domain.lower()}"?'
             if asked.domain or follows:
@@ -119,7 +119,7 @@ def mistakes(
             if (problem := setting_problem("limits", key, value))
         ]
         checks += _server_extras(where, asked)
-    found = codec.collect(checks)
+    found = problems.collect(checks)
     for field in ("name", "domain", "port", "address"):
         found += _twice(field, [getattr(server, field) for server in servers])
     return found + _names_of_others(servers) + _shared_volumes(servers)
@@ -139,24 +139,24 @@ def setting_problem(group: str, key: str, value: str) -> str:
     return judge(key, value)
 
 
-def _twice(field: str, values: list[Any]) -> list[codec.Mistake]:
+def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
     return [
-        codec.Mistake(
+        problems.Mistake(
             f"servers[{place}].{field}",
-            f"{codec.show(value)} is servers[{values.index(value)}]'s already.",
+            f"{problems.show(value)} is servers[{values.index(value)}]'s already.",
         )
         for place, value in enumerate(values)
         if values.index(value) != place
     ]
 
 
-def _names_of_others(servers: Sequence[ServerSpec]) -> list[codec.Mistake]:
+def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
     """Note names below a domain that are another server's domain."""
     domains = [server.domain for server in servers]
     return [
-        codec.Mistake(
+        problems.Mistake(
             f"servers[{place}].names[{number}]",
-            f"{codec.show(label)} means {name}, which is servers[{domains.index(name)}]'s domain.",
+            f"{problems.show(label)} means {name}, the domain of servers[{domains.index(name)}].",
         )
         for place, server in enumerate(servers)
         for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True))
@@ -167,12 +167,12 @@ def _names_of_others(servers: Sequence[ServerSpec]) -> list[codec.Mistake]:
 def _label_problem(label: str, before: tuple[str, ...]) -> str:
     if label in before:
         return "is there twice."
-    if "." in label or validators.domain(f"{label}.test") or label != label.lower():
+    if "." in label or validators.problem_of_domain(f"{label}.test") or label != label.lower():
         return "is not a name below the domain. Small letters, digits and dashes: www, wiki."
     return ""
 
 
-def _shared_volumes(servers: Iterable[ServerSpec]) -> list[codec.Mistake]:
+def _shared_volumes(servers: Iterable[ServerSpec]) -> list[problems.Mistake]:
     """Note volumes of one name in one pool: two servers would write into the same."""
     holders: dict[tuple[str, str], str] = {}
     found = []
@@ -181,19 +181,19 @@ def _shared_volumes(servers: Iterable[ServerSpec]) -> list[codec.Mistake]:
             where = f"servers[{place}].volumes[{number}]"
             first = holders.setdefault((volume.pool, volume.name), where)
             if first != where:
-                reason = f"{codec.show(volume.name)} is {first}'s already."
-                found.append(codec.Mistake(f"{where}.name", reason))
+                reason = f"{problems.show(volume.name)} is {first}'s already."
+                found.append(problems.Mistake(f"{where}.name", reason))
     return found
 
 
 def _port_problem(port: int) -> str:
     if port in HOST_PORTS:
         return "is the lab host's own (ssh, http or https). From 1024 up is safe."
-    return validators.port(port)
+    return validators.problem_of_port(port)
 
 
 def _address_problem(address: str, subnet: str, gateway: str) -> str:
-    if problem := validators.ipv4(address):
+    if problem := validators.problem_of_ipv4(address):
         return problem
     if subnet:
         network = ipaddress.IPv4Network(subnet)
@@ -214,7 +214,7 @@ def _read_recipe(name: str) -> recipe.ReadRecipe | None:
     """Return a server's recipe; what is wrong with it is told by the checks."""
     try:
         return recipe.read(name) if name in recipe.names() else None
-    except codec.Mistakes:
+    except problems.Mistakes:
         return None
 
 
@@ -232,20 +232,22 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
     ]
     for place, volume in enumerate(asked.volumes):
         key = f"{where}.volumes[{place}]"
-        checks.append((f"{key}.name", volume.name, validators.name(volume.name)))
-        problem = validators.path(volume.path)
+        checks.append((f"{key}.name", volume.name, validators.problem_of_name(volume.name)))
+        problem = validators.problem_of_path(volume.path)
         if volume.path in [other.path for other in asked.volumes[:place]]:
             problem = problem or "is another volume's already, of this server."
         checks.append((f"{key}.path", volume.path, problem))
-        checks.append((f"{key}.pool", volume.pool, validators.name(volume.pool)))
+        checks.append((f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)))
         if volume.size:
             checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))
     if asked.target:
-        checks.append((f"{where}.target", asked.target, validators.name(asked.target)))
+        checks.append((f"{where}.target", asked.target, validators.problem_of_name(asked.target)))
     if asked.disk:
         checks.append((f"{where}.disk", asked.disk, values.problem_of_size(asked.disk)))
     if asked.publish:
-        checks.append((f"{where}.publish", asked.publish, validators.alias(asked.publish)))
+        checks.append(
+            (f"{where}.publish", asked.publish, validators.problem_of_alias(asked.publish))
+        )
     if asked.ephemeral and asked.publish:
         problem = "stops the server, and an ephemeral one is gone then."
         checks.append((f"{where}.publish", asked.publish, problem))
@@ -263,16 +265,16 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
 
 
 def _snapshot_problem(name: str, before: tuple[str, ...]) -> str:
-    return "is there twice." if name in before else validators.alias(name)
+    return "is there twice." if name in before else validators.problem_of_alias(name)
 
 
 def _recipe_problem(name: str) -> str:
     known = recipe.names()
     if name not in known:
-        return f"is not a recipe: {', '.join(known)}.{codec.near(name, known)}"
+        return f"is not a recipe: {', '.join(known)}.{problems.near(name, known)}"
     try:
         recipe.read(name)
-    except codec.Mistakes as found:
+    except problems.Mistakes as found:
         return f"is not well: {found}"
     return ""
 

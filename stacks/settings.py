@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from core import codec
+from core import codec, problems
 
 NAMESPACE = "grappe"
 # The one setting that is a secret; the others stand in plain in the host's own files.
@@ -233,7 +233,7 @@ KINDS: dict[str, type[Settings | ImageSettings | HostSettings]] = {
 }  # fmt: skip
 
 
-def load(kind: type[K], config: Mapping[str, str], mistakes: list[codec.Mistake]) -> K:
+def load(kind: type[K], config: Mapping[str, str], mistakes: list[problems.Mistake]) -> K:
     """Read the settings of a stack from the engine's configuration.
 
     Args:
@@ -258,7 +258,7 @@ def load(kind: type[K], config: Mapping[str, str], mistakes: list[codec.Mistake]
             values[key] = value
         elif value not in (_default(key), [{"name": "yuno1"}, {"name": "yuno2"}]):
             reason = f"is a setting of another kind of stack than {kind().kind}."
-            mistakes.append(codec.Mistake(key, reason))
+            mistakes.append(problems.Mistake(key, reason))
     return codec.salvage(kind, values, mistakes) or kind()
 
 

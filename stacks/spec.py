@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from core import codec, validators
+from core import problems, validators
 from hosts import url
 from providers.lxd import values
 from providers.lxd.postinstall import model as postinstall
@@ -62,7 +62,7 @@ def parse(
     """
     password = f"{settings.NAMESPACE}:{settings.PASSWORD}"
     mistakes = [
-        codec.Mistake(
+        problems.Mistake(
             key.partition(":")[2], "is a secret, and would stand in plain in LXD's config."
         )
         for key in secrets
@@ -70,26 +70,26 @@ def parse(
     ]
     plain = {key: text for key, text in config.items() if key not in secrets and key != password}
     if problem := _password_problem(config.get(password, ""), secret=password in secrets):
-        mistakes.append(codec.Mistake(settings.PASSWORD, problem))
+        mistakes.append(problems.Mistake(settings.PASSWORD, problem))
     given = settings.load(settings.Settings, plain, mistakes)
     lab = _resolve(given, f"{project}/{stack}", stack, post_install=bool(config.get(password)))
     if lab.post_install:
         mistakes += [
-            codec.Mistake(f"servers[{place}].domain", f"{codec.show(item.domain)} {problem}")
+            problems.Mistake(f"servers[{place}].domain", f"{problems.show(item.domain)} {problem}")
             for place, item in enumerate(lab.servers)
-            if not validators.domain(item.domain)
+            if not validators.problem_of_domain(item.domain)
             and (problem := postinstall.domain_problem(item.domain))
         ]
     noted = {mistake.key for mistake in mistakes}
-    follows = not (validators.domain(given.domain) or _student_problem(lab.student))
+    follows = not (validators.problem_of_domain(given.domain) or _student_problem(lab.student))
     # What has its default only because it was wrong is not told twice.
     checked = [*_check_lab(given, lab), *server.mistakes(given, lab.servers, follows=follows)]
     mistakes += [mistake for mistake in checked if mistake.key not in noted]
     if mistakes:
         mistakes.sort(key=lambda mistake: mistake.key)
         prefix = settings.NAMESPACE
-        named = [codec.Mistake(f"{prefix}:{item.key}", item.reason) for item in mistakes]
-        raise codec.Mistakes(named)
+        named = [problems.Mistake(f"{prefix}:{item.key}", item.reason) for item in mistakes]
+        raise problems.Mistakes(named)
     return lab
 
 
@@ -120,13 +120,13 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
     )
 
 
-def _check_lab(given: settings.Settings, lab: LabSpec) -> list[codec.Mistake]:
+def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]:
     names = [asked.name for asked in given.servers]
     checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, validators.lab_id(given.id)),
+        ("id", given.id, validators.problem_of_lab_id(given.id)),
         ("host", url.without_password(given.host), url.problem(given.host)),
         ("student", lab.student, _student_problem(lab.student)),
-        ("domain", given.domain, validators.domain(given.domain)),
+        ("domain", given.domain, validators.problem_of_domain(given.domain)),
     ]
     if given.workstation != "none":
         shown = url.without_password(given.workstation)
@@ -143,20 +143,22 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[codec.Mistake]:
         problem = f"{wrong}. {limits}, and no other student's on the host."
         checks.append(("number", given.number, problem))
     if given.address:
-        checks.append(("address", given.address, validators.ipv4(given.address)))
+        checks.append(("address", given.address, validators.problem_of_ipv4(given.address)))
     if given.interface:
-        checks.append(("interface", given.interface, validators.interface(given.interface)))
+        checks.append(
+            ("interface", given.interface, validators.problem_of_interface(given.interface))
+        )
     if not 1 <= len(given.servers) <= allocation.MAX_SERVERS:
         problem = f"servers. 1 to {allocation.MAX_SERVERS}."
         checks.append(("servers", len(given.servers), problem))
     if given.login:
-        checks.append(("login", given.login, validators.login(given.login)))
+        checks.append(("login", given.login, validators.problem_of_login(given.login)))
     if given.default and given.default not in names:
         problem = f"is not one of the servers: {', '.join(names)}."
         checks.append(("default", given.default, problem))
     if given.disk:
         checks.append(("disk", given.disk, values.problem_of_size(given.disk)))
-    checks.append(("pool", given.pool, validators.name(given.pool)))
+    checks.append(("pool", given.pool, validators.problem_of_name(given.pool)))
     checks += quota.problems(given.quota, lab.servers)
     checks += tunnel.problems(given.tunnel, names)
     checks += [
@@ -165,13 +167,13 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[codec.Mistake]:
         for key, value in getattr(given, group).items()
         if (problem := server.setting_problem(group, key, value))
     ]
-    return codec.collect(checks)
+    return problems.collect(checks)
 
 
 def _student_problem(student: str) -> str:
-    if len(student) > MAX_STUDENT and not validators.name(student[:MAX_STUDENT]):
+    if len(student) > MAX_STUDENT and not validators.problem_of_name(student[:MAX_STUDENT]):
         return f"has {len(student)} characters, at most {MAX_STUDENT}."
-    return validators.name(student)
+    return validators.problem_of_name(student)
 
 
 def _password_problem(value: str, *, secret: bool) -> str:

@@ -47,8 +47,8 @@ def problems(
     listens = [forward.listen for forward in given.forwards]
     for place, forward in enumerate(given.forwards):
         where = f"tunnel.forwards[{place}]"
-        yield f"{where}.listen", forward.listen, validators.port(forward.listen)
-        yield f"{where}.port", forward.port, validators.port(forward.port)
+        yield f"{where}.listen", forward.listen, validators.problem_of_port(forward.listen)
+        yield f"{where}.port", forward.port, validators.problem_of_port(forward.port)
         if listens.index(forward.listen) != place:
             yield f"{where}.listen", forward.listen, "is another forward's already."
         if forward.server and forward.server not in servers:

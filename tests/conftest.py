@@ -8,7 +8,8 @@ import pytest
 
 from cli import environment
 from cli import sandbox as commands
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from sandbox import layout
 
 
@@ -28,12 +29,12 @@ def box() -> layout.Layout:
 
 
 @pytest.fixture
-def lab_host(box: layout.Layout) -> gateway.Host:
+def lab_host(box: layout.Layout) -> Host:
     """The sandbox's lab host; connected anew after a test that rebooted it."""
-    return gateway.connect(box.host_url)
+    return connections.connect(box.host_url)
 
 
 @pytest.fixture
-def workstation(box: layout.Layout) -> gateway.Host:
+def workstation(box: layout.Layout) -> Host:
     """The sandbox's workstation."""
-    return gateway.connect(box.workstation_url)
+    return connections.connect(box.workstation_url)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from core import codec, errors
-from hosts import gateway
+from hosts.host import Host
 from providers.fragments.fragment import Fragment
 
 
@@ -64,7 +64,7 @@ def _whose(spec: codec.Spec) -> dict[str, str]:
     return {"id": spec.id, "owner": spec.owner, "lab": spec.lab}
 
 
-def over(host: gateway.Host, area: str, frame: Mapping[str, Any]) -> Client:
+def over(host: Host, area: str, frame: Mapping[str, Any]) -> Client:
     """Return the client of an area on a host.
 
     Args:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from core import codec
+from core import codec, problems
 from providers import base
 from providers.fragments import client
 from providers.fragments.fragment import Fragment
@@ -50,7 +50,7 @@ class FragmentDriver(Generic[S]):
         try:
             # The same host may be known under another URL to whoever wrote it.
             actual = codec.decode(self._kind, {**written, "host": spec.host})
-        except codec.Mistakes as mistakes:
+        except problems.Mistakes as mistakes:
             return base.Reading(spec, drift=f"its fragment was changed by hand: {mistakes}")
         if not drift and actual == spec and not _same(fragment, self._render(spec).as_json()):
             drift = "its fragment was changed by hand, or is an older Grappe's"

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from checks import image
-from core import codec, errors
-from hosts import gateway
+from core import errors, problems
+from hosts import connections
+from hosts.host import Host
 from providers import base
 from providers.preflight import asking
 from providers.preflight.resource import LookingDriver
@@ -28,19 +29,19 @@ class GoldenPreflightProvider(base.Provider[image.GoldenPreflightSpec]):
 
     spec = image.GoldenPreflightSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[image.GoldenPreflightSpec]:
+    def driver(self, host: Host) -> base.Driver[image.GoldenPreflightSpec]:
         """Return the driver, which needs no host."""
         del host
         return GoldenPreflightDriver()
 
     def examine(
         self, spec: image.GoldenPreflightSpec, _was: Mapping[str, Any]
-    ) -> tuple[image.GoldenPreflightSpec, list[codec.Mistake]]:
+    ) -> tuple[image.GoldenPreflightSpec, list[problems.Mistake]]:
         """Look at the host, and from it at what the steps need."""
         try:
-            host = gateway.connect(spec.host)
+            host = connections.connect(spec.host)
         except errors.HostError as error:
-            return spec, [codec.Mistake("grappe:host", str(error))]
+            return spec, [problems.Mistake("grappe:host", str(error))]
         _facts, mistakes = asking.lasting(
             lambda: asking.at(host, [url for _step, url in spec.needs]),
             lambda facts: image.judge(spec, facts),

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from core import codec, templates, validators
+from core import codec, problems, templates, validators
 from providers.fragments.fragment import Fragment
 from remote import maps
 
@@ -51,22 +51,22 @@ class BackendSpec(codec.Spec):
     default: bool = False
     adopts: tuple[str, ...] = ()
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         states = (maps.UP, maps.STOPPED, maps.INSTALLING)
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.name(self.name.removesuffix(PAGE))),
-            ("address", self.address, validators.ipv4(self.address)),
+            ("name", self.name, validators.problem_of_name(self.name.removesuffix(PAGE))),
+            ("address", self.address, validators.problem_of_ipv4(self.address)),
             ("state", self.state, "" if self.state in states else f"is not one of {states}."),
         ]
         if not self.domains:
             checks.append(("domains", [], "is empty. At least one domain."))
         for place, domain in enumerate(self.domains):
-            problem = validators.domain(domain)
+            problem = validators.problem_of_domain(domain)
             if not problem and domain != domain.lower():
                 problem = f'has capitals: "{domain.lower()}"?'
             checks.append((f"domains[{place}]", domain, problem))
-        return codec.collect(checks)
+        return problems.collect(checks)
 
 
 def fragment(spec: BackendSpec) -> Fragment:

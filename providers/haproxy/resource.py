@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.haproxy import model
 
@@ -12,7 +12,7 @@ class BackendProvider(base.Provider[model.BackendSpec]):
 
     spec = model.BackendSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.BackendSpec]:
+    def driver(self, host: Host) -> base.Driver[model.BackendSpec]:
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from checks import lab_host
-from core import codec, errors
-from hosts import gateway
+from core import errors, problems
+from hosts import connections
+from hosts.host import Host
 from providers import base
 from providers.preflight.resource import LookingDriver
 
@@ -18,20 +19,20 @@ class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
 
     spec = lab_host.HostPreflightSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[lab_host.HostPreflightSpec]:
+    def driver(self, host: Host) -> base.Driver[lab_host.HostPreflightSpec]:
         """Return the driver, which needs no host."""
         del host
         return LookingDriver()
 
     def examine(
         self, spec: lab_host.HostPreflightSpec, _was: Mapping[str, Any]
-    ) -> tuple[lab_host.HostPreflightSpec, list[codec.Mistake]]:
+    ) -> tuple[lab_host.HostPreflightSpec, list[problems.Mistake]]:
         """Look at the server; what the lab can go on with is a warning."""
         try:
-            host = gateway.connect(spec.host)
+            host = connections.connect(spec.host)
             facts = host.call("remote.surveys.lab_host", {})
         except errors.HostError as error:
-            return spec, [codec.Mistake("grappe:host", str(error))]
+            return spec, [problems.Mistake("grappe:host", str(error))]
         for text in lab_host.warnings(spec, facts):
             sys.stdout.write(errors.escape(f"warning: {spec.host}: {text}") + "\n")
             sys.stdout.flush()

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from core import codec, validators
+from core import codec, problems, validators
 from providers.fragments.fragment import Fragment
 
 
@@ -22,17 +22,17 @@ class EntrySpec(codec.Spec):
     address: str
     domains: tuple[str, ...]
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         found = [
-            codec.Mistake(f"domains[{place}]", f"{codec.show(domain)} {problem}")
+            problems.Mistake(f"domains[{place}]", f"{problems.show(domain)} {problem}")
             for place, domain in enumerate(self.domains)
-            if (problem := validators.domain(domain))
+            if (problem := validators.problem_of_domain(domain))
         ]
-        if problem := validators.ipv4(self.address):
-            found.append(codec.Mistake("address", f"{codec.show(self.address)} {problem}"))
+        if problem := validators.problem_of_ipv4(self.address):
+            found.append(problems.Mistake("address", f"{problems.show(self.address)} {problem}"))
         if not self.domains:
-            found.append(codec.Mistake("domains", "is empty. At least one domain."))
+            found.append(problems.Mistake("domains", "is empty. At least one domain."))
         return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.hosts_file import model
 
@@ -10,7 +10,7 @@ from providers.hosts_file import model
 class PrintedDriver:
     """Entries of one workstation whose login may not become root."""
 
-    def __init__(self, host: gateway.Host) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
 
     def create(self, spec: model.EntrySpec) -> base.Outputs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.hosts_file import model
 
@@ -12,7 +12,7 @@ class EntryProvider(base.Provider[model.EntrySpec]):
 
     spec = model.EntrySpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.EntrySpec]:
+    def driver(self, host: Host) -> base.Driver[model.EntrySpec]:
         """Return the driver for a workstation."""
         from providers.fragments import client, driver  # noqa: PLC0415
         from providers.hosts_file import printed  # noqa: PLC0415

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from core import codec
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from providers import base
 from providers.haproxy.resource import BackendProvider
 from providers.hosts_file.resource import EntryProvider
@@ -69,7 +70,7 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
 
 def remove(left: Leftover, owner: str, lab: str) -> None:
     """Remove one thing of a lab; what is another lab's by now is left alone."""
-    host = gateway.connect(left.url)
+    host = connections.connect(left.url)
     spec = codec.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
     if left.thing is not None:
         lxd.remove(daemon.on(host), left.thing)
@@ -100,17 +101,17 @@ def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]
 def _in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
     return [
         Leftover(url, item.kind, item.name, item.project, thing=item)
-        for item in lxd.find(daemon.on(gateway.connect(url)), owner, lab)
+        for item in lxd.find(daemon.on(connections.connect(url)), owner, lab)
     ]
 
 
 def _on(url: str, owner: str, lab: str) -> list[Leftover]:
-    host = gateway.connect(url)
+    host = connections.connect(url)
     # A login that may not be root has made nothing there.
     return list(_listed(host, owner, lab)) if host.may_be_root else []
 
 
-def _listed(host: gateway.Host, owner: str, lab: str) -> Iterator[Leftover]:
+def _listed(host: Host, owner: str, lab: str) -> Iterator[Leftover]:
     request = {"store": host.store, "owner": owner, "lab": lab}
     found = host.call("remote.surveys.leftovers", request)
     for name in found["tunnels"]:

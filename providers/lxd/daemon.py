@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from core import errors
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from remote import power_cut
 
 # Where Debian's package, the snap and Incus keep their sockets.
@@ -107,7 +108,7 @@ class Daemon(Protocol):
 
 
 @functools.cache
-def on(host: gateway.Host) -> Daemon:
+def on(host: Host) -> Daemon:
     """Return the daemon of a host; one for a process."""
     return Lxd(host)
 
@@ -121,7 +122,7 @@ class Lxd:
 
     """
 
-    def __init__(self, host: gateway.Host, seconds: float = REQUEST_SECONDS) -> None:
+    def __init__(self, host: Host, seconds: float = REQUEST_SECONDS) -> None:
         self._host = host
         self._seconds = seconds
         # Those that nobody uses now.
@@ -350,13 +351,13 @@ def reach(url: str) -> None:
     def act() -> None:
         # Whatever is wrong is told by who asks.
         with contextlib.suppress(Exception):
-            on(gateway.connect(url)).get("")
+            on(connections.connect(url)).get("")
 
     threading.Thread(target=act, daemon=True).start()
 
 
 @functools.cache
-def find_socket(host: gateway.Host) -> str:
+def find_socket(host: Host) -> str:
     """Return where the daemon's socket is on a host."""
     script = f'for path in {" ".join(SOCKETS)}; do test -S "$path" && echo "$path"; done; true'
     found = host.run(["sh", "-c", script]).stdout.split()

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from core import codec, templates, validators
+from core import codec, problems, templates, validators
 from providers.fragments.fragment import Fragment
 from remote.iptables import BRIDGES
 
@@ -41,31 +41,37 @@ class RuleSpec(codec.Spec):
     adopt: bool = False
     bridge: str = ""
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.comment(self.name)),
-            ("port", self.port, validators.port(self.port)),
-            ("target_port", self.target_port, validators.port(self.target_port)),
-            ("comment", self.comment, validators.comment(self.comment)),
+            ("name", self.name, validators.problem_of_comment(self.name)),
+            ("port", self.port, validators.problem_of_port(self.port)),
+            ("target_port", self.target_port, validators.problem_of_port(self.target_port)),
+            ("comment", self.comment, validators.problem_of_comment(self.comment)),
         ]
         if not self.target_address:
             problem = "is empty. A rule without a target would lead to the lab host itself."
             checks.append(("target_address", "", problem))
         else:
             checks.append(
-                ("target_address", self.target_address, validators.ipv4(self.target_address))
+                (
+                    "target_address",
+                    self.target_address,
+                    validators.problem_of_ipv4(self.target_address),
+                )
             )
         if self.protocol not in PROTOCOLS:
             problem = f"is not a protocol: {' or '.join(PROTOCOLS)}."
             checks.append(("protocol", self.protocol, problem))
         if self.address:
-            checks.append(("address", self.address, validators.ipv4(self.address)))
+            checks.append(("address", self.address, validators.problem_of_ipv4(self.address)))
         if self.bridge:
-            checks.append(("bridge", self.bridge, validators.interface(self.bridge)))
+            checks.append(("bridge", self.bridge, validators.problem_of_interface(self.bridge)))
         if self.interface:
-            checks.append(("interface", self.interface, validators.interface(self.interface)))
-        return codec.collect(checks)
+            checks.append(
+                ("interface", self.interface, validators.problem_of_interface(self.interface))
+            )
+        return problems.collect(checks)
 
 
 def fragment(spec: RuleSpec) -> Fragment:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core import codec
-from hosts import gateway
+from core import problems
+from hosts.host import Host
 from providers.lxd import daemon
 
 # Seconds before a second look, and a third.
@@ -15,8 +15,8 @@ PAUSES = (0.4, 1.2)
 
 
 def lasting(
-    look: Callable[[], dict[str, Any]], judge: Callable[[dict[str, Any]], list[codec.Mistake]]
-) -> tuple[dict[str, Any], list[codec.Mistake]]:
+    look: Callable[[], dict[str, Any]], judge: Callable[[dict[str, Any]], list[problems.Mistake]]
+) -> tuple[dict[str, Any], list[problems.Mistake]]:
     """Look and judge; return what was seen last and the mistakes that every look found.
 
     A look may fall into the middle of somebody else's change: what is only passing is no mistake.
@@ -33,9 +33,7 @@ def lasting(
     return facts, mistakes
 
 
-def at(
-    host: gateway.Host, urls: Sequence[str] = (), projects: Sequence[str] = ()
-) -> dict[str, Any]:
+def at(host: Host, urls: Sequence[str] = (), projects: Sequence[str] = ()) -> dict[str, Any]:
     """Return what `survey.main` found on a host.
 
     Args:

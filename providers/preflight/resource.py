@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from checks import lab, losses
-from core import codec, errors, validators
-from hosts import gateway
+from core import codec, errors, problems, validators
+from hosts import connections
+from hosts.host import Host
 from providers import base, run
 from providers.lxd import daemon
 from providers.preflight import asking
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound=codec.Spec)
 # What a look has found out, as fields of the spec, and what is wrong.
-Examined = tuple[dict[str, Any], list[codec.Mistake]]
+Examined = tuple[dict[str, Any], list[problems.Mistake]]
 
 # The best host key first.
 HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
@@ -65,14 +66,14 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
 
     spec = lab.PreflightSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[lab.PreflightSpec]:
+    def driver(self, host: Host) -> base.Driver[lab.PreflightSpec]:
         """Return the driver, which needs no host."""
         del host
         return PreflightDriver()
 
     def examine(
         self, spec: lab.PreflightSpec, was: Mapping[str, Any]
-    ) -> tuple[lab.PreflightSpec, list[codec.Mistake]]:
+    ) -> tuple[lab.PreflightSpec, list[problems.Mistake]]:
         """Look at the host; learn from it the address that students dial."""
         # While the hosts are reached and looked at.
         daemon.reach(spec.host)
@@ -87,9 +88,9 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
 
 def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
     try:
-        host = gateway.connect(spec.host)
+        host = connections.connect(spec.host)
     except errors.HostError as error:
-        return {}, [codec.Mistake("grappe:host", str(error))]
+        return {}, [problems.Mistake("grappe:host", str(error))]
     facts, mistakes = asking.lasting(
         lambda: asking.at(host, [url for _step, url in spec.needs], [spec.project]),
         lambda facts: lab.judge(spec, facts),
@@ -99,26 +100,28 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
         daemon.on(host).get("")
     except errors.GrappeError as error:
         if not mistakes:
-            mistakes.append(codec.Mistake("grappe:host", str(error)))
+            mistakes.append(problems.Mistake("grappe:host", str(error)))
     for note in lab.notes(spec, facts):
         sys.stdout.write(errors.escape(f"note: {note}\n"))
     if was.get("lab") and was["lab"] != spec.lab:
-        reason = f"{codec.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
-        mistakes.append(codec.Mistake("grappe:id", reason))
-    if spec.login and not was and (problem := validators.new_login(spec.login)):
-        mistakes.append(codec.Mistake("grappe:login", f"{codec.show(spec.login)} {problem}"))
+        reason = (
+            f"{problems.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
+        )
+        mistakes.append(problems.Mistake("grappe:id", reason))
+    if spec.login and not was and (problem := validators.problem_of_new_login(spec.login)):
+        mistakes.append(problems.Mistake("grappe:login", f"{problems.show(spec.login)} {problem}"))
     if not mistakes:
         mistakes = _losses(spec, was, facts, host)
     address = spec.address or host.address
     if not address:
         reason = f"is not set, and {spec.host} was reached at no IPv4 address."
-        mistakes.append(codec.Mistake("grappe:address", f"{reason} Which do students dial?"))
+        mistakes.append(problems.Mistake("grappe:address", f"{reason} Which do students dial?"))
     return {"address": address}, mistakes
 
 
 def _losses(
-    spec: lab.PreflightSpec, was: Mapping[str, Any], facts: Mapping[str, Any], host: gateway.Host
-) -> list[codec.Mistake]:
+    spec: lab.PreflightSpec, was: Mapping[str, Any], facts: Mapping[str, Any], host: Host
+) -> list[problems.Mistake]:
     """Refuse, or only tell, what would go that is in servers; who runs us says which."""
     found = losses.of(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
@@ -132,15 +135,15 @@ def _losses(
     sys.stdout.flush()
     if not stopped:
         return []
-    return [codec.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
+    return [problems.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
 
 
-def _is_same(host: gateway.Host, url: str) -> bool:
+def _is_same(host: Host, url: str) -> bool:
     """Whether another URL is that of the same machine; one that does not answer is not."""
     if url == host.url:
         return True
     try:
-        return gateway.connect(url).machine_id == host.machine_id
+        return connections.connect(url).machine_id == host.machine_id
     except errors.HostError:
         return False
 
@@ -148,17 +151,17 @@ def _is_same(host: gateway.Host, url: str) -> bool:
 def _examine_relay(spec: lab.PreflightSpec) -> Examined:
     """Look at the relay; learn from it where it is and its host key, over a checked connection."""
     try:
-        relay = gateway.connect(spec.relay)
+        relay = connections.connect(spec.relay)
         keys = relay.run(["sh", "-c", HOST_KEYS])
     except errors.HostError as error:
-        return {}, [codec.Mistake("grappe:tunnel.relay", str(error))]
+        return {}, [problems.Mistake("grappe:tunnel.relay", str(error))]
     _facts, mistakes = asking.lasting(
         lambda: asking.at(relay), lambda facts: list(lab.judge_relay(spec, facts))
     )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:
         reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."
-        mistakes.append(codec.Mistake("grappe:tunnel.relay", reason))
+        mistakes.append(problems.Mistake("grappe:tunnel.relay", reason))
     port = relay.where.port or lab.PreflightSpec.relay_port
     return {"relay_address": relay.address, "relay_port": port, "relay_key": key}, mistakes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 
 KINDS = ("tcp", "ssh", "http", "https")
 
@@ -44,17 +44,19 @@ class ProbeSpec(codec.Spec):
     checks: tuple[Check, ...]
     seconds: int = 30
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         found: list[tuple[str, Any, str]] = [
-            ("address", self.address, validators.ipv4(self.address))
+            ("address", self.address, validators.problem_of_ipv4(self.address))
         ]
         for place, check in enumerate(self.checks):
             where = f"checks[{place}]"
-            found.append((f"{where}.port", check.port, validators.port(check.port)))
+            found.append((f"{where}.port", check.port, validators.problem_of_port(check.port)))
             if check.kind not in KINDS:
                 problem = f"is not a kind: {', '.join(KINDS)}."
                 found.append((f"{where}.kind", check.kind, problem))
             if check.kind in {"http", "https"}:
-                found.append((f"{where}.domain", check.domain, validators.domain(check.domain)))
-        return codec.collect(found)
+                found.append(
+                    (f"{where}.domain", check.domain, validators.problem_of_domain(check.domain))
+                )
+        return problems.collect(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.probe import model
 
@@ -12,7 +12,7 @@ class ProbeProvider(base.Provider[model.ProbeSpec]):
 
     spec = model.ProbeSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.ProbeSpec]:
+    def driver(self, host: Host) -> base.Driver[model.ProbeSpec]:
         """Return the driver for a workstation."""
         from providers.probe import driver  # noqa: PLC0415
 

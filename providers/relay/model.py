@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 from providers.fragments.fragment import Fragment
 
 # The user of the relay that holds tunnels, and may do nothing else.
@@ -29,18 +29,20 @@ class DoorSpec(codec.Spec):
     public_key: str
     listens: tuple[int, ...]
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
-        checks: list[tuple[str, Any, str]] = [("name", self.name, validators.name(self.name))]
+        checks: list[tuple[str, Any, str]] = [
+            ("name", self.name, validators.problem_of_name(self.name))
+        ]
         if not _KEY.fullmatch(self.public_key):
             checks.append(("public_key", self.public_key, "is not a public key: type and key."))
         if not self.listens:
             checks.append(("listens", "", "is empty. At least one port."))
         checks += [
-            (f"listens[{place}]", port, validators.port(port))
+            (f"listens[{place}]", port, validators.problem_of_port(port))
             for place, port in enumerate(self.listens)
         ]
-        return codec.collect(checks)
+        return problems.collect(checks)
 
 
 def key(port: int) -> str:

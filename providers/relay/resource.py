@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.relay import model
 
@@ -12,7 +12,7 @@ class DoorProvider(base.Provider[model.DoorSpec]):
 
     spec = model.DoorSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.DoorSpec]:
+    def driver(self, host: Host) -> base.Driver[model.DoorSpec]:
         """Return the driver for a relay."""
         from providers.fragments import client, driver  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from core import errors
-from hosts import gateway
+from hosts.host import Host
 
 # A tunnel may take as long as this to stand, on a relay that still holds the ports of an old one.
 STAND_SECONDS = 40
@@ -27,7 +27,7 @@ class TunnelHost(Protocol):
 class RealTunnelHost:
     """A real lab host."""
 
-    def __init__(self, host: gateway.Host) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
 
     def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
@@ -39,7 +39,7 @@ class RealTunnelHost:
         return read(self._host.url, answer)
 
 
-def on(host: gateway.Host) -> TunnelHost:
+def on(host: Host) -> TunnelHost:
     """Return a host as tunnels see it."""
     return RealTunnelHost(host)
 

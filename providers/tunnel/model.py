@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
-from core import codec, templates, validators
+from core import codec, problems, templates, validators
 
 USER = "grappe-tunnel"
 HOME = "/var/lib/grappe-tunnel"
@@ -52,23 +52,23 @@ class TunnelSpec(codec.Spec):
     public_key: str = ""
     seconds: int = 40
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.name(self.name)),
-            ("relay_address", self.relay_address, validators.ipv4(self.relay_address)),
-            ("relay_port", self.relay_port, validators.port(self.relay_port)),
+            ("name", self.name, validators.problem_of_name(self.name)),
+            ("relay_address", self.relay_address, validators.problem_of_ipv4(self.relay_address)),
+            ("relay_port", self.relay_port, validators.problem_of_port(self.relay_port)),
         ]
         if not _HOST_KEY.fullmatch(self.relay_key):
             checks.append(("relay_key", self.relay_key, "is not a host key: type and key."))
         for place, forward in enumerate(self.forwards):
             where = f"forwards[{place}]"
             checks += [
-                (f"{where}.listen", forward.listen, validators.port(forward.listen)),
-                (f"{where}.address", forward.address, validators.ipv4(forward.address)),
-                (f"{where}.port", forward.port, validators.port(forward.port)),
+                (f"{where}.listen", forward.listen, validators.problem_of_port(forward.listen)),
+                (f"{where}.address", forward.address, validators.problem_of_ipv4(forward.address)),
+                (f"{where}.port", forward.port, validators.problem_of_port(forward.port)),
             ]
-        return codec.collect(checks)
+        return problems.collect(checks)
 
 
 def request(spec: TunnelSpec) -> dict[str, Any]:

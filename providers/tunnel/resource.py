@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.tunnel import model
 
@@ -12,7 +12,7 @@ class TunnelProvider(base.Provider[model.TunnelSpec]):
 
     spec = model.TunnelSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.TunnelSpec]:
+    def driver(self, host: Host) -> base.Driver[model.TunnelSpec]:
         """Return the driver for a host."""
         from providers.tunnel import driver  # noqa: PLC0415
         from providers.tunnel import host as hosts  # noqa: PLC0415

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from providers.lxd import daemon, fake
 from providers.lxd.container.readiness import Dial, dial_from
 from providers.lxd.network import driver as networks
@@ -63,7 +64,7 @@ def _fake_world() -> LxdWorld:
     return LxdWorld("ssh://fake", lxd, answer, "standin", hung)
 
 
-def _real_world(host: gateway.Host) -> LxdWorld:
+def _real_world(host: Host) -> LxdWorld:
     unit = {"lxc": "lxd", "incus": "incus"}[daemon.on(host).program]
 
     @contextlib.contextmanager
@@ -103,7 +104,7 @@ def world(request: pytest.FixtureRequest) -> Iterator[LxdWorld]:
     if request.param == "fake":
         yield _fake_world()
         return
-    made = _real_world(gateway.connect(request.getfixturevalue("box").host_url))
+    made = _real_world(connections.connect(request.getfixturevalue("box").host_url))
     _purge(made)
     yield made
     _purge(made)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from hosts import gateway
+from hosts.host import Host
 from providers.fragments import client, driver, fake
 from providers.haproxy import model as haproxy
 from providers.hosts_file import model as hosts_file
@@ -157,7 +157,7 @@ class FakeWorld:
 class RealWorld:
     """The sandbox's lab host."""
 
-    def __init__(self, host: gateway.Host) -> None:
+    def __init__(self, host: Host) -> None:
         self._host = host
         self.url = host.url
 

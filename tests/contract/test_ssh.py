@@ -9,7 +9,8 @@ import tempfile
 
 import pytest
 
-from hosts import command, gateway
+from hosts import command
+from hosts.host import Host
 
 pytestmark = pytest.mark.sandbox
 
@@ -33,13 +34,13 @@ print(watch.engine(), gateway.connect(sys.argv[1]).run(["hostname"]).stdout, end
 """
 
 
-def logins(host: gateway.Host) -> int:
+def logins(host: Host) -> int:
     """Return how many logins the host's sshd has seen."""
     return host.run(["journalctl", "-u", "ssh", "-o", "cat"]).stdout.count("Accepted publickey")
 
 
 def test_the_plugin_goes_on_with_the_programs_connection(
-    lab_host: gateway.Host, tmp_path: pathlib.Path
+    lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """One login for both, and nothing is left of it when they have ended."""
     engine = tmp_path / "pulumi"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from core import errors
-from hosts import gateway
+from hosts import connections
 from providers.relay import model as relay
 from providers.relay import resource as relay_resource
 from providers.tunnel import driver, fake, host, model
@@ -58,7 +58,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
         yield _fake(tmp_path)
         return
     box: layout.Layout = request.getfixturevalue("box")
-    lab_host, relay_host = gateway.connect(box.host_url), gateway.connect(box.relay_url)
+    lab_host, relay_host = connections.connect(box.host_url), connections.connect(box.relay_url)
     door = relay_resource.DoorProvider().driver(relay_host)
 
     def spec(public_key: str) -> relay.DoorSpec:
@@ -211,7 +211,7 @@ def relay_world(
     if request.param == "fake":
         yield FakeWorld(tmp_path / "host")
         return
-    made = RealWorld(gateway.connect(request.getfixturevalue("box").relay_url))
+    made = RealWorld(connections.connect(request.getfixturevalue("box").relay_url))
     yield made
     for owner in (OWNER, STRANGER):
         with contextlib.suppress(errors.DaemonError):

@@ -10,7 +10,7 @@ import testinfra
 import testinfra.host
 
 from cli import environment
-from hosts import gateway
+from hosts.host import Host
 from sandbox import layout
 from sandbox import workstation as desks
 from sandbox.inventory import inventory
@@ -37,7 +37,7 @@ def host(box: layout.Layout) -> testinfra.host.Host:
 class Desk:
     """The workstation, as a student sits at it."""
 
-    def __init__(self, workstation: gateway.Host, box: layout.Layout) -> None:
+    def __init__(self, workstation: Host, box: layout.Layout) -> None:
         self._host, self._box = workstation, box
 
     def run(self, *argv: str) -> str:
@@ -69,6 +69,6 @@ class Desk:
 
 
 @pytest.fixture
-def desk(workstation: gateway.Host, box: layout.Layout) -> Desk:
+def desk(workstation: Host, box: layout.Layout) -> Desk:
     """The workstation."""
     return Desk(workstation, box)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hosts import gateway
+from hosts.host import Host
 from tests.contract.fragment_world import DATA
 from tests.e2e.conftest import Desk, Project
 
@@ -23,7 +23,7 @@ LINES = [
 
 
 @pytest.fixture
-def by_hand(lab_host: gateway.Host) -> gateway.Host:
+def by_hand(lab_host: Host) -> Host:
     """The host after the sheet: two containers, rules loaded twice, routing by acls."""
     table = "\n".join(["*nat", ":PREROUTING ACCEPT [0:0]", *LINES, "COMMIT", ""])
     lab_host.run(["sh", "-ec", f"cp -p {RULES} /root/rules; cp -p {CONFIG} /root/config; "
@@ -37,9 +37,7 @@ def by_hand(lab_host: gateway.Host) -> gateway.Host:
     return lab_host
 
 
-def test_a_host_where_the_sheet_was_done(
-    project: Project, by_hand: gateway.Host, desk: Desk
-) -> None:
+def test_a_host_where_the_sheet_was_done(project: Project, by_hand: Host, desk: Desk) -> None:
     """Refused as it is; with `adopt` all of it is Grappe's, and nothing in the servers is lost."""
     project.write("karl", 61, servers=SERVERS)
     said = project.pulumi("preview", "-s", "karl", ok=False)

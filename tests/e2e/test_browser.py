@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hosts import gateway
+from hosts import connections
 from sandbox import browser, layout
 from tests.e2e.conftest import Project
 
@@ -59,4 +59,4 @@ def test_the_topology_as_a_picture(
         assert words in shown
     assert "error" not in shown.lower()
     assert picture.read_bytes().startswith(PNG)
-    gateway.close_all()
+    connections.close_all()

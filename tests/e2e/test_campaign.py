@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from campaign import faults
-from hosts import gateway
+from hosts import connections
 from sandbox import layout
 from tests.e2e.conftest import Project, inventory
 
@@ -24,7 +24,9 @@ def test_nothing_is_lost_by(
 
     def look() -> dict[str, str]:
         # After a power cut the machine is another process.
-        gateway.close_all()
-        return inventory(gateway.connect(box.host_url), gateway.connect(box.workstation_url))
+        connections.close_all()
+        return inventory(
+            connections.connect(box.host_url), connections.connect(box.workstation_url)
+        )
 
     assert "" == faults.run(project, "karl", fault, seconds, look).lost

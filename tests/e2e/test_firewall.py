@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hosts import command, gateway
+from hosts import command, connections
+from hosts.host import Host
 from sandbox import layout
 from sandbox import lifecycle as boxes
 from tests.e2e.conftest import Desk, Project
@@ -27,7 +28,7 @@ def erin(project: Project) -> Iterator[str]:
 
 def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.Layout) -> None:
     """It hides its whole table from iptables-save; the last rule of ours leaves all the same."""
-    host = gateway.connect(box.host_url)
+    host = connections.connect(box.host_url)
     project.write("gina", 23, servers=[{"name": "yuno1"}])
     project.up("gina")
     host.run(["nft", "add chain ip nat STRANGER; "
@@ -57,7 +58,7 @@ def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.
     ],
 )
 def test_everything_answers_after(
-    project: Project, desk: Desk, lab_host: gateway.Host, erin: str, action: str
+    project: Project, desk: Desk, lab_host: Host, erin: str, action: str
 ) -> None:
     """The rules are there once, and every way leads to its server."""
     lab_host.run(["sh", "-ec", action])
@@ -67,7 +68,7 @@ def test_everything_answers_after(
 
 
 def test_what_flushes_the_tables_of_everybody(
-    project: Project, desk: Desk, lab_host: gateway.Host, erin: str
+    project: Project, desk: Desk, lab_host: Host, erin: str
 ) -> None:
     """nftables' own start: NAT comes back with it, UFW's by its reload, LXD's masquerade by `up`."""
     lab_host.run(["systemctl", "restart", "nftables"])
@@ -90,7 +91,7 @@ def test_what_flushes_the_tables_of_everybody(
      "ufw reload"],
 )  # fmt: skip
 def test_nothing_is_let_in_that_is_not_kept_apart(
-    project: Project, lab_host: gateway.Host, erin: str, fault: str
+    project: Project, lab_host: Host, erin: str, fault: str
 ) -> None:
     """Whatever was taken away of ours: a start of UFW brings what drops back before what accepts."""
     rules = "/etc/ufw/before.rules"
@@ -118,7 +119,7 @@ FROM = f"proto tcp from {WORKSTATION} to any port"
      (f"route insert 1 reject proto tcp from {WORKSTATION} to 10.64.21.10", {22})],
 )  # fmt: skip
 def test_what_a_teacher_denies_is_denied(
-    project: Project, desk: Desk, lab_host: gateway.Host, erin: str, rule: str, closed: set[int]
+    project: Project, desk: Desk, lab_host: Host, erin: str, rule: str, closed: set[int]
 ) -> None:
     """UFW's word holds for pages and for SSH; taken back, all is open again."""
     server = project.outputs(erin)["servers"][0]
@@ -144,7 +145,7 @@ def test_what_a_teacher_denies_is_denied(
 
 @pytest.mark.parametrize("target", ["10.64.21.10:80", f"{layout.RELAY_ADDRESS}:22"])
 def test_what_others_forward_is_not_opened(
-    desk: Desk, lab_host: gateway.Host, erin: str, target: str
+    desk: Desk, lab_host: Host, erin: str, target: str
 ) -> None:
     """A DNAT of somebody else's goes where UFW lets it: by default nowhere."""
     del erin
@@ -159,12 +160,12 @@ def test_what_others_forward_is_not_opened(
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["ufw enabled", "ufw disabled"])
 def test_everything_answers_after_a_reboot(
-    project: Project, desk: Desk, box: layout.Layout, lab_host: gateway.Host, erin: str,
+    project: Project, desk: Desk, box: layout.Layout, lab_host: Host, erin: str,
     enabled: bool,
 ) -> None:  # fmt: skip
     """Rules and backends come back by themselves, with UFW and without."""
     lab_host.run(["ufw", "--force", "enable" if enabled else "disable"])
-    gateway.close_all()
+    connections.close_all()
     boxes.restart(box)
     servers = project.outputs(erin)["servers"]
 
@@ -182,7 +183,7 @@ def test_a_lab_made_while_ufw_is_not_enabled(
     project: Project, desk: Desk, box: layout.Layout
 ) -> None:
     """It works before UFW is enabled, and after."""
-    host = gateway.connect(box.host_url)
+    host = connections.connect(box.host_url)
     host.run(["ufw", "disable"])
     project.write("frank", 22)
     project.up("frank")

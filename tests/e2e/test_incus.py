@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cli import sandbox as commands
-from hosts import gateway
+from hosts.host import Host
 from sandbox import layout
 from sandbox import lifecycle as boxes
 from tests.e2e.conftest import Desk, Project, inventory
@@ -30,7 +30,7 @@ def box() -> Iterator[layout.Layout]:
 
 
 def test_a_lab_lives_on_incus(
-    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host
+    project: Project, desk: Desk, lab_host: Host, workstation: Host
 ) -> None:
     """A golden image, a student from it, post-installed; drift mended; and nothing is left."""
     before = inventory(lab_host, workstation)

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from hosts import command, gateway
+from hosts import command
+from hosts.host import Host
 from sandbox.project_copy import UP
 from tests.e2e.conftest import Desk, Project, inventory
 
@@ -54,7 +55,7 @@ def kill_when(project: Project, moment: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture
-def fresh(project: Project, lab_host: gateway.Host, workstation: gateway.Host) -> dict[str, str]:
+def fresh(project: Project, lab_host: Host, workstation: Host) -> dict[str, str]:
     """A stack that has nothing yet, and the host before it."""
     before = inventory(lab_host, workstation)
     project.write("bob", 8)
@@ -62,7 +63,7 @@ def fresh(project: Project, lab_host: gateway.Host, workstation: gateway.Host) -
 
 
 def finish(
-    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host,
+    project: Project, desk: Desk, lab_host: Host, workstation: Host,
     before: dict[str, str],
 ) -> None:  # fmt: skip
     """`./lab up` converges; after `down` no orphan is left."""
@@ -74,7 +75,7 @@ def finish(
 
 
 def test_before_the_first_resource(
-    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host,
+    project: Project, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """The lock of the dead run is cleared."""
@@ -85,7 +86,7 @@ def test_before_the_first_resource(
 
 
 def test_in_the_middle_of_a_containers_create(
-    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host,
+    project: Project, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """The container that is there is taken up."""
@@ -99,7 +100,7 @@ def test_in_the_middle_of_a_containers_create(
 
 
 def test_between_two_resources(
-    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host,
+    project: Project, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """What the dead run made and did not record is found again."""
@@ -111,7 +112,7 @@ def test_between_two_resources(
 
 
 def test_inside_a_fragments_transaction(
-    project: Project, desk: Desk, lab_host: gateway.Host, workstation: gateway.Host,
+    project: Project, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """Killed on both sides after the rename and before the reload: the next run mends it."""

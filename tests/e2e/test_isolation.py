@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hosts import command, gateway
+from hosts import command, connections
 from sandbox import layout
 from sandbox import lifecycle as boxes
 from tests.e2e.conftest import Project
@@ -42,7 +42,7 @@ def class_of_two(project: Project) -> Iterator[Project]:
 
 def inside(box: layout.Layout, script: str, server: str = "yuno1") -> str:
     argv = ["lxc", "exec", server, "--project", "grappe-nora", "--", "sh", "-c", script]
-    return gateway.connect(box.host_url).run(argv, check=False).stdout.strip()
+    return connections.connect(box.host_url).run(argv, check=False).stdout.strip()
 
 
 def reached(box: layout.Layout, *ways: tuple[str, int]) -> list[tuple[str, int]]:
@@ -81,13 +81,13 @@ def is_apart(box: layout.Layout) -> None:
     assert "" == inside(box, "getent ahostsv4 yuno1.omar.grappe.test")
     # No way round by IPv6: the host has no address of it on the bridge.
     addresses = "ip -6 -o address show dev gr-71"
-    assert "" == gateway.connect(box.host_url).run(["sh", "-c", addresses]).stdout
+    assert "" == connections.connect(box.host_url).run(["sh", "-c", addresses]).stdout
 
 
 def dropped(box: layout.Layout) -> int:
     """Return how many packets the isolation has dropped."""
     script = "iptables -w -nvxL GRAPPE-INPUT; iptables -w -nvxL GRAPPE-FORWARD"
-    listed = gateway.connect(box.host_url).run(["sh", "-c", script]).stdout
+    listed = connections.connect(box.host_url).run(["sh", "-c", script]).stdout
     lines = [line.split() for line in listed.splitlines()]
     return sum(int(line[0]) for line in lines if line[2:3] == ["DROP"])
 
@@ -107,14 +107,14 @@ def settled(box: layout.Layout) -> None:
 @pytest.fixture(params=["xtables", "nftables"])
 def driver(request: pytest.FixtureRequest, box: layout.Layout) -> Iterator[str]:
     """LXD with each of its firewall drivers: where there is no nft, it takes the other."""
-    host = gateway.connect(box.host_url)
+    host = connections.connect(box.host_url)
     if request.param == "xtables":
         host.run(["sh", "-c", "mv /usr/sbin/nft /usr/sbin/nft.away; systemctl restart lxd"])
     else:
         # The rules of iptables make LXD choose xtables, which is older: it starts before them.
         host.run(["sh", "-c", "systemctl stop lxd lxd.socket; systemctl start lxd.socket lxd"])
     yield request.param
-    host = gateway.connect(box.host_url)
+    host = connections.connect(box.host_url)
     host.run(["sh", "-c", "test ! -e /usr/sbin/nft.away || mv /usr/sbin/nft.away /usr/sbin/nft"])
     host.run(["systemctl", "restart", "lxd"])
     settled(box)
@@ -122,7 +122,7 @@ def driver(request: pytest.FixtureRequest, box: layout.Layout) -> Iterator[str]:
 
 def test_students_are_apart(class_of_two: Project, box: layout.Layout, driver: str) -> None:
     """As it stands, after a restart of LXD alone, and after a reboot of the host."""
-    host = gateway.connect(box.host_url)
+    host = connections.connect(box.host_url)
     host.run(["lxd", "waitready", "--timeout=60"])
     assert f"firewall: {driver}" in host.run(["lxc", "info"]).stdout
     settled(box)
@@ -130,10 +130,10 @@ def test_students_are_apart(class_of_two: Project, box: layout.Layout, driver: s
     host.run(["systemctl", "restart", "lxd"])
     settled(box)
     is_apart(box)
-    gateway.close_all()
+    connections.close_all()
     boxes.restart(box)
     settled(box)
-    host = gateway.connect(box.host_url)
+    host = connections.connect(box.host_url)
     assert f"firewall: {driver}" in host.run(["lxc", "info"]).stdout
     is_apart(box)
     class_of_two.up("nora", "--expect-no-changes")
@@ -141,7 +141,7 @@ def test_students_are_apart(class_of_two: Project, box: layout.Layout, driver: s
 
 def test_a_quota_holds(class_of_two: Project, box: layout.Layout) -> None:
     """LXD gives a student no more than it; a disk with a size is full when it is full."""
-    host = gateway.connect(box.host_url)
+    host = connections.connect(box.host_url)
     shown = host.run(["lxc", "project", "show", "grappe-nora"]).stdout
     for line in ('limits.containers: "2"', "limits.memory: 1GiB", "limits.disk: 2GiB"):
         assert line in shown

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import testinfra.host
 
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from remote import maps
 from sandbox import layout
 from tests.e2e.conftest import Desk, Project, inventory
@@ -16,11 +17,11 @@ pytestmark = pytest.mark.sandbox
 @pytest.fixture(scope="module")
 def before(box: layout.Layout) -> dict[str, str]:
     """The host before the first student."""
-    return inventory(gateway.connect(box.host_url), gateway.connect(box.workstation_url))
+    return inventory(connections.connect(box.host_url), connections.connect(box.workstation_url))
 
 
 def test_preview_on_an_empty_host(
-    project: Project, before: dict[str, str], lab_host: gateway.Host, workstation: gateway.Host
+    project: Project, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """It changes nothing, and shows every name, address, port and domain."""
     project.write("alice", 7)
@@ -88,7 +89,7 @@ DRIFTS = {
 
 
 @pytest.mark.parametrize("drift", DRIFTS)
-def test_up_mends(project: Project, desk: Desk, lab_host: gateway.Host, drift: str) -> None:
+def test_up_mends(project: Project, desk: Desk, lab_host: Host, drift: str) -> None:
     """What was broken by hand is seen by preview, mended by a plain up, and then all is well."""
     lab_host.run(["sh", "-ec", DRIFTS[drift]])
     seen = project.pulumi("preview", "--expect-no-changes", "-s", "alice", ok=False)
@@ -103,10 +104,10 @@ def test_after_all_mending_nothing_is_left_to_do(project: Project) -> None:
     project.up("alice", "--expect-no-changes")
 
 
-def test_up_mends_the_workstation(project: Project, desk: Desk, workstation: gateway.Host) -> None:
+def test_up_mends_the_workstation(project: Project, desk: Desk, workstation: Host) -> None:
     """A hosts entry that was changed comes back."""
     path = workstation.etc_hosts
-    gateway.connect("local:").run(
+    connections.connect("local:").run(
         ["sed", "-i", "s/^192.168.8.10\tyuno1/192.168.8.99\tyuno1/", path]
     )
     assert "192.168.8.99" in desk.run("getent", "hosts", "yuno1.alice.grappe.test")
@@ -114,7 +115,7 @@ def test_up_mends_the_workstation(project: Project, desk: Desk, workstation: gat
     assert desk.answers(project.outputs("alice")["servers"])
 
 
-def test_live_changes_keep_the_container(project: Project, lab_host: gateway.Host) -> None:
+def test_live_changes_keep_the_container(project: Project, lab_host: Host) -> None:
     """Limits change in place: the same container goes on."""
     look = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-alice"]
     created = lab_host.run(["sh", "-c", " ".join(look[:2]) + f" '{look[2]}' | grep created_at"])
@@ -130,7 +131,7 @@ def test_live_changes_keep_the_container(project: Project, lab_host: gateway.Hos
 
 
 def test_a_server_that_is_away_is_told_of_soon_and_is_there_again_at_once(
-    project: Project, desk: Desk, lab_host: gateway.Host
+    project: Project, desk: Desk, lab_host: Host
 ) -> None:
     """A page says 503 before a browser gives up, and nobody at a terminal of the host is told."""
     page = project.outputs("alice")["servers"][0]["urls"][0]
@@ -147,7 +148,7 @@ def test_a_server_that_is_away_is_told_of_soon_and_is_there_again_at_once(
 
 
 def test_destroy_leaves_the_host_as_it_was(
-    project: Project, before: dict[str, str], lab_host: gateway.Host, workstation: gateway.Host
+    project: Project, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """Files byte for byte with mode and owner, rules, LXD's inventories, units and ports."""
     project.destroy("alice")

@@ -12,7 +12,8 @@ from checks.lab_host import HostPreflightSpec
 from cli import sandbox as commands
 from components.lab_host import scripts
 from engine import plugin
-from hosts import gateway, ssh_settings, url
+from hosts import connections, ssh_settings, url
+from hosts.host import Host
 from providers.host_preflight.resource import HostPreflightProvider
 from sandbox import layout, machine
 from sandbox import lifecycle as boxes
@@ -44,7 +45,7 @@ def spec(box: layout.Layout) -> LabHostSpec:
     )  # fmt: skip
 
 
-def run(host: gateway.Host, script: str) -> str:
+def run(host: Host, script: str) -> str:
     return host.run(["sh", "-c", script], timeout=600).stdout
 
 
@@ -59,7 +60,7 @@ def refusals(spec: LabHostSpec, **changes: object) -> str:
     return "; ".join(f"{mistake.key} {mistake.reason}" for mistake in mistakes)
 
 
-def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: gateway.Host) -> None:
+def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
     """The root disk, one that is not there, one that holds something or is mounted, a small one."""
     assert "" == refusals(spec)
     run(lab_host, "apt-get -q update && apt-get -q -y install btrfs-progs")
@@ -89,7 +90,7 @@ def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: gateway.Host) ->
         run(lab_host, f"umount /mnt; wipefs -qa {spec.second_disk}")
 
 
-def test_each_step_twice(spec: LabHostSpec, lab_host: gateway.Host, box: layout.Layout) -> None:
+def test_each_step_twice(spec: LabHostSpec, lab_host: Host, box: layout.Layout) -> None:
     """In order; then all of it is there, and nobody is locked out."""
     for step in scripts.of(spec):
         run(lab_host, step.do)
@@ -105,8 +106,8 @@ def test_each_step_twice(spec: LabHostSpec, lab_host: gateway.Host, box: layout.
     assert "btrfs" in run(lab_host, "lxc storage list -f csv")
     assert "Status: active" in before
     assert "22/tcp" in before
-    gateway.close_all()
-    assert gateway.connect(box.host_url).machine_id
+    connections.close_all()
+    assert connections.connect(box.host_url).machine_id
     assert "" == refusals(spec)
 
 
@@ -120,7 +121,7 @@ def test_a_students_lab_stands_on_it(project: Project, desk: Desk, box: layout.L
 
 
 def test_it_is_not_left_while_a_lab_stands(
-    project: Project, spec: LabHostSpec, lab_host: gateway.Host
+    project: Project, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """The undoing refuses, and says what to do first."""
     last = scripts.of(spec)[-1]
@@ -132,7 +133,7 @@ def test_it_is_not_left_while_a_lab_stands(
     project.destroy("rosa")
 
 
-def test_somebodys_instances_are_left_alone(spec: LabHostSpec, lab_host: gateway.Host) -> None:
+def test_somebodys_instances_are_left_alone(spec: LabHostSpec, lab_host: Host) -> None:
     """A daemon in use is taken as it is, when the host is made and when it is left."""
     run(lab_host, "lxc init standin theirs </dev/null; lxc profile set default user.mine yes")
     (step,) = [step for step in scripts.of(spec) if step.name == "daemon"]
@@ -142,7 +143,7 @@ def test_somebodys_instances_are_left_alone(spec: LabHostSpec, lab_host: gateway
     run(lab_host, "lxc delete theirs; lxc profile unset default user.mine")
 
 
-def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: gateway.Host) -> None:
+def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: Host) -> None:
     """What was not so before is undone; packages and the disk stay, and that is said."""
     said = "".join(run(lab_host, step.undo) for step in reversed(scripts.of(spec)))
     for words in ("left: the package haproxy", "left: the package ufw", "mirrors /",
@@ -155,7 +156,7 @@ def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: gateway.Host)
 
 
 def test_the_host_stack_by_the_real_plugin(
-    project: Project, box: layout.Layout, spec: LabHostSpec, lab_host: gateway.Host
+    project: Project, box: layout.Layout, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """Previewed, brought up, nothing to do, and taken down; run on the workstation."""
     if not plugin.ensure("pulumi_command"):

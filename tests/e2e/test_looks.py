@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from hosts import command, gateway
+from hosts import command
+from hosts.host import Host
 from sandbox import layout
 from tests.e2e.conftest import Project
 
@@ -34,7 +35,7 @@ def lab(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_card(tara: Project, lab_host: gateway.Host) -> None:
+def test_the_card(tara: Project, lab_host: Host) -> None:
     """What to type, to click, to paste; the fingerprints are the servers' own."""
     told = lab(tara, "card", "tara").stdout
     for line in ("ssh -p 23042 tara@192.168.8.10", "https://yuno2.tara.grappe.test/",
@@ -71,9 +72,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("damage", BREAKS)
-def test_check_from_green_to_red_and_back(
-    tara: Project, lab_host: gateway.Host, damage: str
-) -> None:
+def test_check_from_green_to_red_and_back(tara: Project, lab_host: Host, damage: str) -> None:
     """Exit 0, then 1 with the reason, then, after what it says to do, 0 again."""
     assert 0 == lab(tara, "check", "tara").returncode
     lab_host.run(["sh", "-c", damage])
@@ -92,9 +91,7 @@ def test_check_from_green_to_red_and_back(
     assert (0, True) == (done.returncode, "1 of 1 students well." in done.stdout)
 
 
-def test_check_counts_what_drifted_where_all_ways_answer(
-    tara: Project, lab_host: gateway.Host
-) -> None:
+def test_check_counts_what_drifted_where_all_ways_answer(tara: Project, lab_host: Host) -> None:
     """A line that is gone from the file alone, and a limit; none before and after."""
     assert "drift" not in lab(tara, "check", "tara").stdout
     by_hand = (
@@ -121,7 +118,7 @@ def test_a_check_that_cannot_look(tara: Project) -> None:
     assert 2 == lab(tara, "doctor", "ssh://root@no-such-host.test").returncode
 
 
-def test_top_answers_the_sheets_question(tara: Project, lab_host: gateway.Host) -> None:
+def test_top_answers_the_sheets_question(tara: Project, lab_host: Host) -> None:
     """The host sees every container's processes; a container its own alone."""
     told = lab(tara, "top", "tara").stdout
     assert "grappe-tara/yuno1" in told
@@ -191,7 +188,7 @@ MEND = (
 )
 
 
-def test_the_doctor_finds_what_is_planted(tara: Project, lab_host: gateway.Host) -> None:
+def test_the_doctor_finds_what_is_planted(tara: Project, lab_host: Host) -> None:
     """Nothing on a well host; each of the faults by itself, with what mends it; and changes none."""
     done = lab(tara, "doctor", "tara")
     assert (0, True) == (done.returncode, "nothing is wrong" in done.stdout), done.stdout
@@ -216,9 +213,7 @@ def test_the_doctor_finds_what_is_planted(tara: Project, lab_host: gateway.Host)
     )  # fmt: skip
 
 
-def test_the_doctor_sees_two_servers_with_one_host_key(
-    tara: Project, lab_host: gateway.Host
-) -> None:
+def test_the_doctor_sees_two_servers_with_one_host_key(tara: Project, lab_host: Host) -> None:
     """Each could pass for the other."""
     there = "--project grappe-tara"
     copy = (

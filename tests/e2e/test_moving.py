@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hosts import gateway
+from hosts.host import Host
 from sandbox import layout, machine
 from sandbox import lifecycle as boxes
 from tests.e2e.conftest import Desk, Project
@@ -30,7 +30,7 @@ def other(project: Project) -> Iterator[layout.Layout]:
 
 
 def test_the_same_machine_under_another_url_is_an_update(
-    project: Project, desk: Desk, lab_host: gateway.Host
+    project: Project, desk: Desk, lab_host: Host
 ) -> None:
     """As another user, who works through sudo: nothing is replaced."""
     project.write("gina", 31, servers=[{"name": "yuno1"}])
@@ -49,7 +49,7 @@ def test_the_same_machine_under_another_url_is_an_update(
 
 
 def test_another_machine_is_a_replacement(
-    project: Project, lab_host: gateway.Host, other: layout.Layout
+    project: Project, lab_host: Host, other: layout.Layout
 ) -> None:
     """Deleted on the old one, made on the new one."""
     servers = [{"name": "yuno1"}]

@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 
-from hosts import gateway
+from hosts.host import Host
 from tests.e2e.conftest import Desk, Project, inventory
 
 pytestmark = pytest.mark.sandbox
@@ -45,8 +45,8 @@ print(json.dumps({"done": done, "failed": failed, "told": os.path.exists(stop)})
 def test_two_at_the_same_time_and_one_leaves(
     project: Project,
     desk: Desk,
-    lab_host: gateway.Host,
-    workstation: gateway.Host,
+    lab_host: Host,
+    workstation: Host,
     tmp_path: pathlib.Path,
 ) -> None:
     """Applied at once both answer; while one is destroyed the other misses no request."""

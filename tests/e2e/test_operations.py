@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hosts import gateway
+from hosts.host import Host
 from tests.e2e.conftest import Desk, Project
 
 pytestmark = pytest.mark.sandbox
@@ -41,7 +41,7 @@ def urn(project: Project, name: str) -> str:
     return str(found)
 
 
-def born(lab_host: gateway.Host) -> str:
+def born(lab_host: Host) -> str:
     argv = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-olga"]
     return str(json.loads(lab_host.run(argv).stdout)["config"]["volatile.uuid"])
 
@@ -49,7 +49,7 @@ def born(lab_host: gateway.Host) -> str:
 @pytest.mark.parametrize("operation", ["--replace", "taint"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_forced_replacement_loses_nothing(
-    olga: Project, lab_host: gateway.Host, desk: Desk, name: str, operation: str
+    olga: Project, lab_host: Host, desk: Desk, name: str, operation: str
 ) -> None:
     """Every way answers, and the next `up` has nothing to do."""
     before = born(lab_host)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from hosts import gateway
+from hosts.host import Host
 from providers.haproxy.model import BackendSpec
 from providers.haproxy.resource import BackendProvider
 from remote import maps
@@ -63,13 +63,13 @@ def erin(project: Project) -> Iterator[Project]:
     return project
 
 
-def backend(host: gateway.Host, name: str, **changes: object) -> BackendSpec:
+def backend(host: Host, name: str, **changes: object) -> BackendSpec:
     known = {"domains": (f"{name}.come.test",), "address": NOWHERE, **changes}
     return BackendSpec(host=host.url, owner="grappe/come", name=name, **known)  # type: ignore[arg-type]
 
 
 def test_a_connection_lives_while_ten_labs_come_and_go(
-    erin: Project, lab_host: gateway.Host, workstation: gateway.Host, tmp_path: pathlib.Path
+    erin: Project, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
     """Two minutes, http and https: nothing is reloaded, so nobody's connection is closed."""
     world, driver, stop = RealWorld(lab_host), BackendProvider().driver(lab_host), tmp_path / "stop"
@@ -93,14 +93,14 @@ def test_a_connection_lives_while_ten_labs_come_and_go(
     assert worker == world.worker()
 
 
-def test_a_connection_never_crosses(erin: Project, workstation: gateway.Host) -> None:
+def test_a_connection_never_crosses(erin: Project, workstation: Host) -> None:
     """Kept by HAProxy or by the client, each request goes where its own Host says."""
     del erin
     said = workstation.run(["python3", "-c", CROSS, DOMAIN, f"yuno1.{DOMAIN}"]).stdout
     assert "True 60" == said.strip()
 
 
-def test_a_teachers_reload_in_the_middle_of_changes(erin: Project, lab_host: gateway.Host) -> None:
+def test_a_teachers_reload_in_the_middle_of_changes(erin: Project, lab_host: Host) -> None:
     """Whichever worker was told, the one that serves in the end has it all."""
     del erin
     driver = BackendProvider().driver(lab_host)
@@ -118,7 +118,7 @@ def test_a_teachers_reload_in_the_middle_of_changes(erin: Project, lab_host: gat
 
 
 def test_a_name_below_a_domain_leads_to_its_server(
-    erin: Project, desk: Desk, lab_host: gateway.Host
+    erin: Project, desk: Desk, lab_host: Host
 ) -> None:
     """Known at the workstation and inside; one that nobody named is routed all the same."""
     assert "yuno1" == desk.get(f"http://www.yuno1.{DOMAIN}/")
@@ -131,9 +131,7 @@ def test_a_name_below_a_domain_leads_to_its_server(
     erin.up("erin", "--expect-no-changes")
 
 
-def test_the_counts_of_a_server_outlive_a_reload(
-    erin: Project, desk: Desk, lab_host: gateway.Host
-) -> None:
+def test_the_counts_of_a_server_outlive_a_reload(erin: Project, desk: Desk, lab_host: Host) -> None:
     """A worker that has lived for some seconds hands them on to the next."""
     time.sleep(8)
     desk.get(f"http://yuno1.{DOMAIN}/")
@@ -145,12 +143,12 @@ def test_the_counts_of_a_server_outlive_a_reload(
     assert ", 0 open" in erin.lab("check", "erin")
 
 
-def counts(host: gateway.Host) -> dict[str, int]:
+def counts(host: Host) -> dict[str, int]:
     """Return what HAProxy counts of the first server."""
     return dict(host.call("remote.surveys.requests", {})["10.64.21.10"])
 
 
-def test_what_is_not_up_has_a_page(erin: Project, desk: Desk, lab_host: gateway.Host) -> None:
+def test_what_is_not_up_has_a_page(erin: Project, desk: Desk, lab_host: Host) -> None:
     """In both languages, with 503; over https the connection is closed; it keeps its line."""
     erin.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]},
                                     {"name": "yuno2", "state": "stopped"}])  # fmt: skip

@@ -11,7 +11,8 @@ from typing import Self
 
 import pytest
 
-from hosts import command, gateway
+from hosts import command, connections
+from hosts.host import Host
 from sandbox import layout
 from sandbox import workstation as desks
 from sandbox.project_copy import UP
@@ -36,7 +37,7 @@ OWN = "cat /etc/machine-id; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | c
 class Watch:
     """What the host's process list and LXD's operations showed while something ran."""
 
-    def __init__(self, host: gateway.Host) -> None:
+    def __init__(self, host: Host) -> None:
         self._host, self._end = host, threading.Event()
         self._thread = threading.Thread(target=self._look)
         self.seen: list[str] = []
@@ -60,19 +61,19 @@ def hanna(project: Project) -> Iterator[tuple[Project, Watch]]:
     """Her lab, up, and what could be seen on the host meanwhile."""
     project.write("hanna", 41, servers=SERVERS)
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "hanna")
-    with Watch(gateway.connect(project.box.host_url)) as watch:
+    with Watch(connections.connect(project.box.host_url)) as watch:
         project.up("hanna")
     yield project, watch
     project.destroy("hanna")
 
 
-def inside(lab_host: gateway.Host, server: str, script: str, student: str = "hanna") -> str:
+def inside(lab_host: Host, server: str, script: str, student: str = "hanna") -> str:
     argv = ["lxc", "exec", server, "--project", f"grappe-{student}", "--", "sh", "-c", script]
     return lab_host.run(argv).stdout
 
 
 def test_the_second_server_is_from_the_first(
-    hanna: tuple[Project, Watch], lab_host: gateway.Host, desk: Desk
+    hanna: tuple[Project, Watch], lab_host: Host, desk: Desk
 ) -> None:
     """The first keeps what is its own; every way leads to its own server."""
     servers = hanna[0].outputs("hanna")["servers"]
@@ -87,7 +88,7 @@ def test_the_second_server_is_from_the_first(
 
 
 def test_the_first_keeps_its_identity_when_it_is_published_again(
-    project: Project, lab_host: gateway.Host
+    project: Project, lab_host: Host
 ) -> None:
     """Publishing takes a copy: keys and machine-id are as before; a post-installed one is none."""
     servers = [{"name": "yuno1", "publish": "yuno-again"}]
@@ -115,7 +116,7 @@ def test_ssh_with_the_password(hanna: tuple[Project, Watch], desk: Desk) -> None
 
 
 def test_the_password_is_nowhere(
-    hanna: tuple[Project, Watch], lab_host: gateway.Host, tmp_path: pathlib.Path
+    hanna: tuple[Project, Watch], lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """In no argv, no operation, no log, no file of the host, no plain state, no preview."""
     project, watch = hanna
@@ -138,7 +139,7 @@ def test_the_password_is_nowhere(
     assert MARKED not in project.pulumi("stack", "export", "-s", "hanna")
 
 
-def test_what_few_labs_have(hanna: tuple[Project, Watch], lab_host: gateway.Host) -> None:
+def test_what_few_labs_have(hanna: tuple[Project, Watch], lab_host: Host) -> None:
     """A volume that outlives its server, a device, a snapshot, a start order."""
     project, _watch = hanna
     inside(lab_host, "yuno1", "echo kept > /srv/data/note")
@@ -153,7 +154,7 @@ def test_what_few_labs_have(hanna: tuple[Project, Watch], lab_host: gateway.Host
 
 
 def test_a_lost_post_installation_is_seen_and_mended(
-    hanna: tuple[Project, Watch], lab_host: gateway.Host
+    hanna: tuple[Project, Watch], lab_host: Host
 ) -> None:
     """By read, and a plain up."""
     project, _watch = hanna
@@ -164,9 +165,7 @@ def test_a_lost_post_installation_is_seen_and_mended(
     project.up("hanna", "--expect-no-changes")
 
 
-def test_an_interrupted_post_installation_is_finished(
-    project: Project, lab_host: gateway.Host
-) -> None:
+def test_an_interrupted_post_installation_is_finished(project: Project, lab_host: Host) -> None:
     """YunoHost's sign stands there in the middle; the next `up` does the rest, and says so."""
     project.write("ines", 46, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ines")
@@ -194,7 +193,7 @@ def test_an_interrupted_post_installation_is_finished(
     project.lab("down", "ines", "--yes")
 
 
-def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: gateway.Host) -> None:
+def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: Host) -> None:
     """Its user is there and nothing else: only a new server helps; so with a stranger's."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ivo")
@@ -208,7 +207,7 @@ def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: gat
     project.lab("down", "ivo", "--yes")
 
 
-def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: gateway.Host) -> None:
+def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: Host) -> None:
     """Before it is post-installed, whoever opens the page may be its master."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
@@ -227,9 +226,7 @@ def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: gate
 SSHD = "/etc/ssh/sshd_config.d/yunohost.conf"
 
 
-def test_what_a_student_changes_in_yunohost_is_told(
-    project: Project, lab_host: gateway.Host
-) -> None:
+def test_what_a_student_changes_in_yunohost_is_told(project: Project, lab_host: Host) -> None:
     """Another main domain is nobody's fault; a stack file that says the same goes on, else it is told."""
     project.write("iris", 48, servers=[{"name": "yuno1"}])
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "iris")
@@ -254,7 +251,7 @@ def test_what_a_student_changes_in_yunohost_is_told(
     assert "yuno1" == desks.login(project.box, "iris", server["ssh"]["port"], other)
 
 
-def test_what_does_not_serve_is_found_by_check(project: Project, lab_host: gateway.Host) -> None:
+def test_what_does_not_serve_is_found_by_check(project: Project, lab_host: Host) -> None:
     """A dead service of YunoHost's, and a page that nginx lost; each with what mends it."""
     for harm, words in (
         ("systemctl stop fail2ban", "fail2ban does not run"),
@@ -290,7 +287,7 @@ print(tries, won)
 
 
 def test_nobody_in_the_room_is_faster(
-    project: Project, lab_host: gateway.Host, workstation: gateway.Host, tmp_path: pathlib.Path
+    project: Project, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
     """The page of a server leads to it once it is post-installed; before, the door is open to all."""
     domain, stop = "yuno1.ivo.grappe.test", tmp_path / "stop"
@@ -327,7 +324,7 @@ def test_nobody_in_the_room_is_faster(
     project.lab("down", "ivo", "--yes")
 
 
-def guess(host: gateway.Host, address: str, domain: str, times: int) -> list[str]:
+def guess(host: Host, address: str, domain: str, times: int) -> list[str]:
     """Try wrong passwords at a server's login; return what each try met."""
     one = (
         "curl -sk -o /dev/null -w '%{http_code} ' --max-time 5 -H 'X-Requested-With: x' "
@@ -338,7 +335,7 @@ def guess(host: gateway.Host, address: str, domain: str, times: int) -> list[str
 
 
 def test_a_ban_shuts_out_one_person(
-    hanna: tuple[Project, Watch], lab_host: gateway.Host, workstation: gateway.Host, desk: Desk
+    hanna: tuple[Project, Watch], lab_host: Host, workstation: Host, desk: Desk
 ) -> None:
     """Not the lab host, from which all pages come; once it is banned, check has the way out."""
     project, _watch = hanna
@@ -375,7 +372,7 @@ def test_a_ban_shuts_out_one_person(
 
 
 @pytest.mark.usefixtures("hanna")
-def test_a_neighbour_is_known_by_yunohosts_own_dns(lab_host: gateway.Host) -> None:
+def test_a_neighbour_is_known_by_yunohosts_own_dns(lab_host: Host) -> None:
     """It asks resolvers in the internet, and of the lab's domains the bridge's; regen-conf too."""
     assert "nameserver 127.0.0.1\n" == inside(lab_host, "yuno2", "cat /etc/resolv.conf")
     look = "getent ahostsv4 yuno1.hanna.grappe.test | head -n 1"
@@ -383,7 +380,7 @@ def test_a_neighbour_is_known_by_yunohosts_own_dns(lab_host: gateway.Host) -> No
     assert "10.64.41.10" in inside(lab_host, "yuno2", look)
 
 
-def test_two_clones_share_no_secret(hanna: tuple[Project, Watch], lab_host: gateway.Host) -> None:
+def test_two_clones_share_no_secret(hanna: tuple[Project, Watch], lab_host: Host) -> None:
     """Nothing that only root may read, or a group beside it, is the same in both."""
     look = (
         "find / -xdev -type f -size +0 \\( -perm 0600 -o -perm 0400 -o -perm 0640 -o -perm 0440 \\) "
@@ -413,7 +410,7 @@ def test_a_password_that_yunohost_refuses(project: Project) -> None:
 
 
 def test_a_student_whose_state_was_lost(
-    hanna: tuple[Project, Watch], lab_host: gateway.Host, desk: Desk
+    hanna: tuple[Project, Watch], lab_host: Host, desk: Desk
 ) -> None:
     """All of it is taken up where it is: no container is made anew."""
     project, _watch = hanna

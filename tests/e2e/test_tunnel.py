@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors
-from hosts import command, gateway
+from hosts import command, connections
+from hosts.host import Host
 from sandbox import layout
 from tests.e2e.conftest import Project, inventory
 
@@ -18,9 +19,9 @@ UNIT = "grappe-tunnel-paul"
 
 
 @pytest.fixture
-def relay(box: layout.Layout) -> gateway.Host:
+def relay(box: layout.Layout) -> Host:
     """The server on the internet."""
-    return gateway.connect(box.relay_url)
+    return connections.connect(box.relay_url)
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def paul(project: Project) -> Iterator[Project]:
     project.destroy("paul")
 
 
-def answer(relay: gateway.Host, port: int, server: str = "yuno1") -> str:
+def answer(relay: Host, port: int, server: str = "yuno1") -> str:
     """Load a page as somebody on the internet does; return which server answered."""
     domain, scheme = f"{server}.paul.grappe.test", "https" if port == HTTPS else "http"
     where = f"{domain}:{port}:{layout.RELAY_ADDRESS}"
@@ -41,13 +42,11 @@ def answer(relay: gateway.Host, port: int, server: str = "yuno1") -> str:
     return command.execute(full, timeout=10).stdout.partition(":")[0]
 
 
-def every(relay: gateway.Host) -> list[str]:
+def every(relay: Host) -> list[str]:
     return [answer(relay, port, name) for port in (HTTP, HTTPS) for name in ("yuno1", "yuno2")]
 
 
-def test_the_domains_answer_on_the_relay(
-    paul: Project, relay: gateway.Host, lab_host: gateway.Host
-) -> None:
+def test_the_domains_answer_on_the_relay(paul: Project, relay: Host, lab_host: Host) -> None:
     """Each its own server, by http and https; and a second run has nothing to do."""
     assert ["yuno1", "yuno2"] * 2 == every(relay)
     paul.up("paul", "--expect-no-changes")
@@ -55,7 +54,7 @@ def test_the_domains_answer_on_the_relay(
     assert ["Restart=always", "User=grappe-tunnel"] == sorted(shown.split())
 
 
-def test_ports_80_and_443_carry_what_redirects(paul: Project, relay: gateway.Host) -> None:
+def test_ports_80_and_443_carry_what_redirects(paul: Project, relay: Host) -> None:
     """Where the relay lets a tunnel have them; refused in words where it does not."""
     follow = ["-L", "-o", "/dev/null", "-w", "%{http_code}"]
     domain = "yuno1.paul.grappe.test"
@@ -89,9 +88,7 @@ def test_ports_80_and_443_carry_what_redirects(paul: Project, relay: gateway.Hos
         relay.run(["sysctl", "-qw", f"{key}=1024"])
 
 
-def test_only_the_forwards_that_were_asked_for(
-    paul: Project, relay: gateway.Host, lab_host: gateway.Host
-) -> None:
+def test_only_the_forwards_that_were_asked_for(paul: Project, relay: Host, lab_host: Host) -> None:
     """The key opens no shell, no other port, and nothing behind the relay."""
     home = "/var/lib/grappe-tunnel/paul"
     ssh = (f"timeout 5 ssh -F none -i {home}/key -o BatchMode=yes -o UserKnownHostsFile="
@@ -106,9 +103,7 @@ def test_only_the_forwards_that_were_asked_for(
     assert "9999" not in relay.run(["ss", "-Hltn"]).stdout
 
 
-def test_the_link_is_cut_and_restored(
-    paul: Project, relay: gateway.Host, box: layout.Layout
-) -> None:
+def test_the_link_is_cut_and_restored(paul: Project, relay: Host, box: layout.Layout) -> None:
     """A unit that is up and carries nothing is drift; the tunnel heals by itself."""
     link = ["ip", "-n", box.host, "link", "set", "eth1"]
     command.execute([*link, "down"])
@@ -135,7 +130,7 @@ def test_the_link_is_cut_and_restored(
     ],
 )
 def test_what_is_broken_by_hand_is_mended(
-    paul: Project, relay: gateway.Host, lab_host: gateway.Host, damage: str, words: str
+    paul: Project, relay: Host, lab_host: Host, damage: str, words: str
 ) -> None:
     """A preview says what it sees; `up` mends it."""
     lab_host.run(["sh", "-c", damage])
@@ -144,9 +139,7 @@ def test_what_is_broken_by_hand_is_mended(
     assert ["yuno1", "yuno2"] * 2 == every(relay)
 
 
-def test_a_door_that_was_shut_on_the_relay_is_opened_again(
-    paul: Project, relay: gateway.Host
-) -> None:
+def test_a_door_that_was_shut_on_the_relay_is_opened_again(paul: Project, relay: Host) -> None:
     """The relay refuses the forward; the next run sees it."""
     relay.run(["sh", "-c", ": > /etc/ssh/grappe-tunnel.keys; pkill -u grappe-tunnel"])
     said = paul.pulumi("preview", "--expect-no-changes", "-s", "paul", ok=False)
@@ -156,7 +149,7 @@ def test_a_door_that_was_shut_on_the_relay_is_opened_again(
 
 
 def test_a_relay_whose_host_key_changed(
-    paul: Project, relay: gateway.Host, lab_host: gateway.Host, box: layout.Layout
+    paul: Project, relay: Host, lab_host: Host, box: layout.Layout
 ) -> None:
     """The tunnel does not stand, and says why; Grappe itself refuses the relay too."""
     key = "/etc/ssh/ssh_host_ed25519_key"
@@ -171,7 +164,7 @@ def test_a_relay_whose_host_key_changed(
 
         command.wait_until(told, what="ssh to refuse the key", timeout=30)
         assert "" == answer(relay, HTTP)
-        gateway.close_all()
+        connections.close_all()
         said = " ".join(paul.pulumi("preview", "-s", "paul", ok=False).split())
         assert "its host key is not the one in known_hosts" in said
     finally:
@@ -180,12 +173,12 @@ def test_a_relay_whose_host_key_changed(
         argv = ["ssh", "-F", str(box.ssh_config), "-o", "StrictHostKeyChecking=no", "-o",
                 "UserKnownHostsFile=/dev/null", box.relay, back]  # fmt: skip
         assert command.execute(argv, timeout=30).ok
-    gateway.close_all()
+    connections.close_all()
     paul.up("paul")
-    assert ["yuno1", "yuno2"] * 2 == every(gateway.connect(box.relay_url))
+    assert ["yuno1", "yuno2"] * 2 == every(connections.connect(box.relay_url))
 
 
-def test_what_is_refused_at_preview(paul: Project, relay: gateway.Host, box: layout.Layout) -> None:
+def test_what_is_refused_at_preview(paul: Project, relay: Host, box: layout.Layout) -> None:
     """Ports that another student holds, that a program holds, that are root's; no relay at all."""
     forwards = [
         {"listen": HTTP, "port": 80},
@@ -203,7 +196,7 @@ def test_what_is_refused_at_preview(paul: Project, relay: gateway.Host, box: lay
     assert "the name is not known" in said
 
 
-def test_a_relay_that_refuses_the_forward(paul: Project, relay: gateway.Host) -> None:
+def test_a_relay_that_refuses_the_forward(paul: Project, relay: Host) -> None:
     """`up` fails with ssh's own words."""
     conf = "/etc/ssh/sshd_config.d/00-no.conf"
     deny = "DisableForwarding yes\\nMatch all\\n"
@@ -219,9 +212,7 @@ def test_a_relay_that_refuses_the_forward(paul: Project, relay: gateway.Host) ->
     paul.up("paul")
 
 
-def test_nothing_is_left(
-    paul: Project, lab_host: gateway.Host, workstation: gateway.Host, relay: gateway.Host
-) -> None:
+def test_nothing_is_left(paul: Project, lab_host: Host, workstation: Host, relay: Host) -> None:
     """Neither on the lab host nor on the relay."""
     looks = ("ls /etc/ssh/sshd_config.d; ls -d /etc/ssh/grappe* /var/lib/grappe* 2>&1; "
              "id grappe-tunnel 2>&1; ss -Hltn | awk '{print $4}' | sort")  # fmt: skip

@@ -14,7 +14,7 @@ import yaml
 from cli import environment
 from components import program
 from engine import attached
-from hosts import gateway
+from hosts import connections
 from providers import fake, run
 from providers.lxd import daemon
 from providers.lxd.image import bootstrap
@@ -156,9 +156,9 @@ def running(
     environment.apply()
     with pytest.MonkeyPatch.context() as patch, attached.serve(program.run, "grappe") as server:
         made = Engine(folder, server, hosts, passphrase)
-        patch.setattr(gateway, "connect", lambda text: made.hosts[text])
-        patch.setattr(gateway, "prepare", lambda _text: None)
-        patch.setattr(gateway, "connect_ahead", lambda _text: None)
+        patch.setattr(connections, "connect", lambda text: made.hosts[text])
+        patch.setattr(connections, "prepare", lambda _text: None)
+        patch.setattr(connections, "connect_ahead", lambda _text: None)
         patch.setattr(daemon, "on", lambda host: host.lxd)
         patch.setattr(daemon, "reach", lambda _url: None)
         patch.setattr(program, "FOLDER", made.project / "stacks")

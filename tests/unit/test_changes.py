@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from core import codec, errors
-from hosts import gateway
+from hosts import connections
 from providers import base, changes, run
 from providers.changes import Reading
 from providers.lxd.container.model import ContainerSpec
@@ -154,7 +154,7 @@ def provider(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A provider whose driver keeps what it was asked for; hosts are `ssh://lab` and others."""
     run.begin()
     monkeypatch.setattr(
-        gateway, "connect", lambda text: Machine("m1" if text != "ssh://other" else "m2")
+        connections, "connect", lambda text: Machine("m1" if text != "ssh://other" else "m2")
     )
 
     class Provider(base.Provider[ContainerSpec]):

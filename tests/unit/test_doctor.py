@@ -9,7 +9,7 @@ import pytest
 from checks import health as doctor
 from checks import lab_host as preflight
 from components.lab_host import scripts
-from core import codec
+from core import problems
 from hosts import ssh_settings
 from remote import iptables, managed_block
 from stacks import lab_host
@@ -171,7 +171,7 @@ def test_what_the_sheet_asks_for_is_a_warning() -> None:
 def test_a_host_stack_file_is_checked(changes: dict[str, str], key: str, words: str) -> None:
     """Nothing of a shell's gets into a script."""
     texts = {f"grappe:{k}": v for k, v in {"host": "ssh://lab", **changes}.items()}
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         lab_host.parse(texts, project="grappe", stack="lab")
     assert words in {m.key: m.reason for m in found.value.mistakes}[f"grappe:{key}"]
 

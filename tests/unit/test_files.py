@@ -30,7 +30,7 @@ ALICE = {"host": "ssh://lab", "number": 20, "id": "alicealice01", "student": "al
 )
 def test_two_files_that_say_one_thing(changes: dict[str, Any], keys: list[str]) -> None:
     """Number and name on one host; the id anywhere; each names whose it is."""
-    found = neighbours.problems("bob", {**ALICE, **changes}, {"alice": ALICE})
+    found = neighbours.conflicts("bob", {**ALICE, **changes}, {"alice": ALICE})
     assert keys == [mistake.key for mistake in found]
     assert all("alice" in mistake.reason for mistake in found)
 
@@ -38,7 +38,7 @@ def test_two_files_that_say_one_thing(changes: dict[str, Any], keys: list[str]) 
 def test_without_a_student_the_stack_is_it() -> None:
     """As the program has it."""
     other = {"host": "ssh://lab", "number": 1}
-    (found,) = neighbours.problems(
+    (found,) = neighbours.conflicts(
         "bob", {"host": "ssh://lab", "student": "alice"}, {"alice": other}
     )
     assert "grappe:student" == found.key

@@ -9,7 +9,8 @@ import pytest
 from pulumi import dynamic
 
 from core import errors
-from hosts import gateway, url
+from hosts import connections, url
+from hosts.host import Host
 from providers import base
 from providers.haproxy.resource import BackendProvider
 
@@ -17,16 +18,16 @@ from providers.haproxy.resource import BackendProvider
 def test_who_waits_for_a_host_is_told_at_once_and_who_comes_later_tries_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    waiting: list[futures.Future[gateway.Host]] = []
+    waiting: list[futures.Future[Host]] = []
 
-    def refuse(where: url.HostUrl) -> gateway.Host:
-        waiting.append(gateway._hosts[str(where)])
+    def refuse(where: url.HostUrl) -> Host:
+        waiting.append(connections._hosts[str(where)])
         raise errors.HostError("it does not answer")
 
-    monkeypatch.setattr(gateway, "_open", refuse)
+    monkeypatch.setattr(connections, "_open", refuse)
     for turn in range(2):
         with pytest.raises(errors.HostError):
-            gateway.connect("netns:nobody")
+            connections.connect("netns:nobody")
         assert "it does not answer" == str(waiting[turn].exception(timeout=0))
     assert waiting[0] is not waiting[1]
 
@@ -45,7 +46,7 @@ def test_a_plugin_begins_to_connect_to_the_hosts_of_its_stack(
     config: dict[str, str], begun: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []
-    monkeypatch.setattr(gateway, "prepare", seen.append)
+    monkeypatch.setattr(connections, "prepare", seen.append)
     monkeypatch.setattr(base, "_prepared", threading.Lock())
     monkeypatch.setattr(base.lifetime, "end_with_engine", lambda: None)
     request = dynamic.ConfigureRequest(config=dynamic.Config(config, "grappe"))

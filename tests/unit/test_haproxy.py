@@ -73,7 +73,7 @@ def test_the_default_server_is_a_line_too() -> None:
     assert maps.DEFAULT not in dict(maps.entries(files(BACKEND)[maps.ROUTES]))
     chosen = dataclasses.replace(BACKEND, default=True)
     assert BACKEND.address == dict(maps.entries(files(chosen)[maps.ROUTES]))[maps.DEFAULT]
-    assert "is not a domain" in validators.domain(maps.DEFAULT)
+    assert "is not a domain" in validators.problem_of_domain(maps.DEFAULT)
 
 
 def test_one_that_is_being_installed_gives_way() -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from pulumi.runtime import mocks
 
 from components import stack as stacks
-from core import codec, errors
+from core import codec, errors, problems
 from providers import base
 from stacks import kinds, settings
 from tests.unit.test_wiring import Monitor, Recorder
@@ -132,7 +132,7 @@ def test_a_hostile_value_is_refused_or_harmless(given: tuple[str, dict[str, Any]
     try:
         meant = kinds.parse(config, project="grappe", stack="alice", secrets=secrets)
         seen = _registered(meant, config, secrets)
-    except codec.Mistakes as refusal:
+    except problems.Mistakes as refusal:
         _demand_readable(base.tell(refusal.mistakes))
         return
     except (errors.GrappeError, pulumi.RunError) as refusal:

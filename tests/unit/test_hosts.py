@@ -8,7 +8,7 @@ import tempfile
 import pytest
 
 from core import lifetime
-from hosts import gateway, ssh, url
+from hosts import identity, ssh, url
 
 
 @pytest.mark.parametrize(
@@ -23,17 +23,17 @@ def test_a_url_comes_back_as_it_was(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("0\nabc\n10.0.0.9 50000 192.168.8.10 22\n\n", gateway.Identity(0, "abc", "192.168.8.10")),
+        ("0\nabc\n10.0.0.9 50000 192.168.8.10 22\n\n", identity.Identity(0, "abc", "192.168.8.10")),
         (
             "1000\nabc\n\n2: eth0    inet 192.0.2.2/24 brd 192.0.2.255 scope global eth0\n",
-            gateway.Identity(1000, "abc", "192.0.2.2"),
+            identity.Identity(1000, "abc", "192.0.2.2"),
         ),
-        ("0\nabc\n\n", gateway.Identity(0, "abc", "")),
+        ("0\nabc\n\n", identity.Identity(0, "abc", "")),
     ],
 )
-def test_identity(text: str, expected: gateway.Identity) -> None:
+def test_identity(text: str, expected: identity.Identity) -> None:
     """Who we are there, which machine it is, and at which address it was reached."""
-    assert expected == gateway.read_identity(text)
+    assert expected == identity.read_identity(text)
 
 
 @pytest.mark.parametrize(

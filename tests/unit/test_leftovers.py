@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hosts import gateway
+from hosts import connections
 from providers import fake
 from providers.leftovers import driver
 from providers.lxd import daemon
@@ -22,7 +22,7 @@ MINE, THEIRS = {"user.grappe.owner": "grappe/a", "user.grappe.lab": "alicealice0
 def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> fake.FakeHost:
     """A host with things of three labs, one of them older than ids."""
     (made,) = fake.world(tmp_path, DATA, ["ssh://lab"]).values()
-    monkeypatch.setattr(gateway, "connect", lambda _text: made)
+    monkeypatch.setattr(connections, "connect", lambda _text: made)
     monkeypatch.setattr(daemon, "on", lambda _host: made.lxd)
     for name, marks in (
         ("mine", MINE),

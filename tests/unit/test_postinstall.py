@@ -87,7 +87,7 @@ def test_a_name_that_yunohost_takes_follows_from_any_students(
 ) -> None:
     """The patterns are YunoHost's own (share/actionsmap.yml of 12.1)."""
     assert login == validators.login_of(student)
-    assert "" == validators.new_login(login)
+    assert "" == validators.problem_of_new_login(login)
     assert full_name == model.full_name(login)
     assert re.fullmatch(r"[a-z0-9_\.]+", login)
     assert re.fullmatch(r"([^\W_]{1,30}[ ,.'-]{0,3})+", full_name)
@@ -100,7 +100,7 @@ def test_a_name_that_yunohost_takes_follows_from_any_students(
 )  # fmt: skip
 def test_a_login_that_yunohost_refuses_is_refused(value: str, words: str) -> None:
     """At preview, with what would be right."""
-    assert words in validators.new_login(value)
+    assert words in validators.problem_of_new_login(value)
 
 
 def test_a_domain_that_its_certificate_cannot_hold_is_refused() -> None:

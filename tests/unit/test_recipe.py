@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from core import codec
+from core import problems
 from stacks import recipe
 
 GOOD = """\
@@ -74,7 +74,7 @@ def test_its_hash_is_that_of_all_that_makes_the_image(folder: pathlib.Path) -> N
 def test_what_is_refused(folder: pathlib.Path, change: tuple[str, str], words: str) -> None:
     """With the file, the key, the value and what would be right."""
     (folder / "test" / "recipe.yaml").write_text(GOOD.replace(*change))
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         recipe.read("test", folder)
     assert words in str(found.value)
     assert "recipes/test/recipe.yaml: " in str(found.value)
@@ -86,7 +86,7 @@ def test_two_recipes_with_one_alias(folder: pathlib.Path) -> None:
     other.mkdir()
     (other / "recipe.yaml").write_text("description: x\nalias: test\nbase: {suite: s}\nsteps: []\n")
     for name, rival in (("test", "other"), ("other", "test")):
-        with pytest.raises(codec.Mistakes, match=f"is the alias of recipes/{rival} too"):
+        with pytest.raises(problems.Mistakes, match=f"is the alias of recipes/{rival} too"):
             recipe.read(name, folder)
 
 

@@ -18,7 +18,13 @@ texts = st.text(alphabet="aZ09-._ \n\t;|&$`'\"{}()#*!/\\:é\x1b", max_size=70)
 @given(
     texts,
     st.sampled_from(
-        [validators.name, validators.domain, validators.comment, validators.alias, validators.ipv4]
+        [
+            validators.problem_of_name,
+            validators.problem_of_domain,
+            validators.problem_of_comment,
+            validators.problem_of_alias,
+            validators.problem_of_ipv4,
+        ]
     ),
 )
 def test_what_is_accepted_holds_no_syntax(text: str, rule: object) -> None:
@@ -31,13 +37,13 @@ def test_what_is_accepted_holds_no_syntax(text: str, rule: object) -> None:
 @given(st.integers())
 def test_ports(value: int) -> None:
     """1 to 65535."""
-    assert (validators.port(value) == "") is (1 <= value <= 65535)
+    assert (validators.problem_of_port(value) == "") is (1 <= value <= 65535)
 
 
 @pytest.mark.parametrize("good", ["yuno1", "a", "a-b", "a" * 63])
 def test_good_names(good: str) -> None:
     """Letters, digits and dashes."""
-    assert "" == validators.name(good)
+    assert "" == validators.problem_of_name(good)
 
 
 @pytest.mark.parametrize(
@@ -45,22 +51,22 @@ def test_good_names(good: str) -> None:
 )
 def test_a_bad_name_gets_a_proposal(bad: str, hint: str) -> None:
     """The nearest name that would do."""
-    assert validators.name(bad).endswith(hint)
+    assert validators.problem_of_name(bad).endswith(hint)
 
 
 @pytest.mark.parametrize("bad", ["", "-a", "a-", "a" * 64, "a.b"])
 def test_bad_names(bad: str) -> None:
     """What LXD and DNS would refuse later."""
-    assert validators.name(bad)
+    assert validators.problem_of_name(bad)
 
 
 @pytest.mark.parametrize("good", ["a.b", "yuno1.alice.grappe.test", "1a.2b.c3"])
 def test_good_domains(good: str) -> None:
     """At least two labels."""
-    assert "" == validators.domain(good)
+    assert "" == validators.problem_of_domain(good)
 
 
 @pytest.mark.parametrize("bad", ["a", "a..b", ".a.b", "a.b.", "a.1", "a_b.c", "x" * 250 + ".com"])
 def test_bad_domains(bad: str) -> None:
     """Too short, too long, empty labels."""
-    assert validators.domain(bad)
+    assert validators.problem_of_domain(bad)

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import codec
+from core import problems
 from stacks import allocation, golden, kinds, settings, spec
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -107,14 +107,14 @@ def test_what_few_servers_have() -> None:
 def test_the_password_is_a_secret_or_nothing() -> None:
     """In plain it is refused, and not shown; so is one that YunoHost would refuse."""
     config = {**GOOD, "grappe:password": "correct horse"}
-    with pytest.raises(codec.Mistakes, match="grappe:password is in plain") as found:
+    with pytest.raises(problems.Mistakes, match="grappe:password is in plain") as found:
         spec.parse(config, project="grappe", stack="alice")
     assert "correct horse" not in str(found.value)
     lab = spec.parse(config, project="grappe", stack="alice", secrets=["grappe:password"])
     assert lab.post_install
     assert "correct horse" not in repr(lab)
     config["grappe:password"] = "short"
-    with pytest.raises(codec.Mistakes, match="8 to 126 printable"):
+    with pytest.raises(problems.Mistakes, match="8 to 126 printable"):
         spec.parse(config, project="grappe", stack="alice", secrets=["grappe:password"])
 
 
@@ -125,9 +125,9 @@ def test_each_kind_has_its_own_settings() -> None:
     made = kinds.parse(given_texts, project="grappe", stack="golden")
     assert isinstance(made, golden.GoldenSpec)
     assert ("standin", "gr-i1", "10.80.1.10") == (made.alias, made.bridge, made.address)
-    with pytest.raises(codec.Mistakes, match="another kind of stack than image"):
+    with pytest.raises(problems.Mistakes, match="another kind of stack than image"):
         kinds.parse({**given_texts, "grappe:domain": "x.test"}, project="grappe", stack="golden")
-    with pytest.raises(codec.Mistakes, match="Did you mean image"):
+    with pytest.raises(problems.Mistakes, match="Did you mean image"):
         kinds.parse({"grappe:kind": "imgae"}, project="grappe", stack="golden")
 
 
@@ -176,7 +176,7 @@ MISTAKES = {
 )
 def test_what_is_refused(key: str, value: Any, words: str) -> None:
     """Each mistake has its key and says what would be right."""
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         parse(**{key: value})
     (mistake, *_more) = found.value.mistakes
     assert mistake.key.startswith(f"grappe:{key}")
@@ -191,7 +191,7 @@ def test_what_a_user_reads_is_that_of_the_golden_file() -> None:
         f"grappe:{key}": value if isinstance(value, str) else json.dumps(value)
         for key, value in written.items()
     }
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         spec.parse(texts, project="grappe", stack="bob")
     told = "\n".join(f"{m.key} {m.reason}" for m in found.value.mistakes)
     expected = (golden / "mistakes.txt").read_text().splitlines()[1:]
@@ -203,7 +203,7 @@ def test_what_a_user_reads_is_that_of_the_golden_file() -> None:
 def test_a_secret_is_refused_and_not_shown() -> None:
     """What would stand in plain elsewhere is no setting for a secret."""
     config = {**GOOD, "grappe:config": '{"user.x": "hunter2"}'}
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         spec.parse(config, project="grappe", stack="alice", secrets=["grappe:config"])
     assert "grappe:config is a secret" in str(found.value)
     assert "hunter2" not in str(found.value)
@@ -211,14 +211,14 @@ def test_a_secret_is_refused_and_not_shown() -> None:
 
 def test_the_lab_host_is_no_workstation_of_its_own() -> None:
     """Its own connections would pass no NAT rule, and every probe would fail."""
-    with pytest.raises(codec.Mistakes, match="whose own connections pass no NAT rule"):
+    with pytest.raises(problems.Mistakes, match="whose own connections pass no NAT rule"):
         parse(host="local:")
     assert parse(host="local:", workstation="none").host == "local:"
 
 
 def test_a_mistake_does_not_hide_another() -> None:
     """Wrong types, unknown keys and wrong values are told together, sorted by key."""
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         parse(number="x", imgae="y", domain="z", servers=[{"nmae": "a"}, {"name": "b", "port": 22}])
     assert ["grappe:domain", "grappe:imgae", "grappe:number", "grappe:servers[0].name",
             "grappe:servers[0].nmae", "grappe:servers[1].port"] == [
@@ -274,7 +274,7 @@ def test_a_quota_below_what_the_servers_ask_for(
     changes: dict[str, Any], key: str, words: str
 ) -> None:
     """Told with the sum, before LXD is asked."""
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         parse(**changes)
     reasons = {mistake.key: mistake.reason for mistake in found.value.mistakes}
     assert words in reasons[f"grappe:{key}"]
@@ -297,7 +297,7 @@ def test_a_quota_below_what_the_servers_ask_for(
 )  # fmt: skip
 def test_a_tunnel_that_cannot_be(tunnel: dict[str, Any], key: str, words: str) -> None:
     """Told before any host is asked."""
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         parse(tunnel=tunnel)
     assert words in {m.key: m.reason for m in found.value.mistakes}[f"grappe:{key}"]
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import codec
+from core import codec, problems
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def test_all_mistakes_are_found_at_once() -> None:
         "host": 1, "owner": "o", "cuont": 3, "on": "yes", "words": "a", "config": [],
         "parts": [{"port": True}, 5, {"kind": "x", "prot": 1}],
     }  # fmt: skip
-    with pytest.raises(codec.Mistakes) as found:
+    with pytest.raises(problems.Mistakes) as found:
         codec.decode(Sample, bad)
     assert [
         ("config", "[] is not a group of settings"),
@@ -95,6 +95,6 @@ def test_the_sdk_still_uses_this_sentinel() -> None:
 @given(st.text())
 def test_what_is_shown_is_safe_and_short(text: str) -> None:
     """No control character reaches a screen."""
-    shown = codec.show(text)
+    shown = problems.show(text)
     assert shown.isprintable()
     assert len(shown) < 700

@@ -14,29 +14,30 @@ from typing import Any
 import pytest
 
 from core import errors
-from hosts import command, gateway, url, worker
+from hosts import command, connections, url, worker
+from hosts.host import Host
 
 ASKED = "remote.asked"
 
 
 @pytest.fixture
-def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[gateway.Host]:
+def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """Our own machine, to which a module of the test's is sent beside ours."""
     code = io.BytesIO(worker.packed())
     with zipfile.ZipFile(code, "a") as archive:
         archive.write(pathlib.Path(__file__).with_name("asked.py"), "remote/asked.py")
     monkeypatch.setattr(worker, "packed", code.getvalue)
-    made = gateway._open(url.parse("local:"))
+    made = connections._open(url.parse("local:"))
     yield made
     made.close()
 
 
-def ask(host: gateway.Host, *, timeout: float = 20, **request: Any) -> Any:
+def ask(host: Host, *, timeout: float = 20, **request: Any) -> Any:
     """Ask as the login itself, so that the test needs no root."""
     return host.call(ASKED, {"text": "", **request}, timeout=timeout, root=False)
 
 
-def test_one_python_answers_again_and_keeps_nothing(host: gateway.Host) -> None:
+def test_one_python_answers_again_and_keeps_nothing(host: Host) -> None:
     """What a request leaves in its process, the next does not find."""
     ours = host._worker(sudo=False)
     first, second = ask(host, text="é" * 100_000), ask(host)
@@ -45,7 +46,7 @@ def test_one_python_answers_again_and_keeps_nothing(host: gateway.Host) -> None:
     assert ours is host._worker(sudo=False)
 
 
-def test_several_at_once(host: gateway.Host, tmp_path: pathlib.Path) -> None:
+def test_several_at_once(host: Host, tmp_path: pathlib.Path) -> None:
     """Each gets its own answer, long ones too; two that need each other meet."""
     os.mkfifo(tmp_path / "fifo")
     texts = [str(number) * 50_000 for number in range(8)]
@@ -59,12 +60,12 @@ def test_several_at_once(host: gateway.Host, tmp_path: pathlib.Path) -> None:
         assert ["x", "x"] == [end.result()["left"] for end in ends]
 
 
-def test_what_a_program_says_is_no_answer(host: gateway.Host) -> None:
+def test_what_a_program_says_is_no_answer(host: Host) -> None:
     """Programs that are started speak elsewhere, and read nothing."""
     assert ask(host, speak=True, text="mine")["text"] == "mine"
 
 
-def test_what_fails_is_told(host: gateway.Host) -> None:
+def test_what_fails_is_told(host: Host) -> None:
     """The error itself, and the next request is answered."""
     with pytest.raises(errors.CommandError, match="KeyError: 'text'"):
         host.call(ASKED, {}, root=False)
@@ -75,7 +76,7 @@ def test_what_fails_is_told(host: gateway.Host) -> None:
     assert ask(host, text="still here")["text"] == "still here"
 
 
-def test_one_that_has_ended_is_started_anew(host: gateway.Host) -> None:
+def test_one_that_has_ended_is_started_anew(host: Host) -> None:
     """Killed while somebody waits: that one is told, and the next is answered."""
     ours = host._worker(sudo=False)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -87,7 +88,7 @@ def test_one_that_has_ended_is_started_anew(host: gateway.Host) -> None:
     assert ask(host, text="again")["text"] == "again"
 
 
-def test_it_ends_with_us(host: gateway.Host) -> None:
+def test_it_ends_with_us(host: Host) -> None:
     """Nothing of it is left when the connection is closed."""
     ours = host._worker(sudo=False)
     ask(host)

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 from providers.lxd import values
 
 STATES = ("running", "stopped", "any")
@@ -77,13 +77,13 @@ class ContainerSpec(codec.Spec):
         """The natural id: the student's project and the server."""
         return f"{self.project}/{self.name}"
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.name(self.name)),
-            ("address", self.address, validators.ipv4(self.address)),
-            ("network", self.network, validators.interface(self.network)),
-            ("port", self.port, validators.port(self.port) if self.port else ""),
+            ("name", self.name, validators.problem_of_name(self.name)),
+            ("address", self.address, validators.problem_of_ipv4(self.address)),
+            ("network", self.network, validators.problem_of_interface(self.network)),
+            ("port", self.port, validators.problem_of_port(self.port) if self.port else ""),
         ]
         if self.state not in STATES:
             checks.append(("state", self.state, f"is not a state: {', '.join(STATES)}."))
@@ -99,7 +99,7 @@ class ContainerSpec(codec.Spec):
             for name, device in self.devices.items()
             for part, value, problem in device_problems(name, device)
         ]
-        return codec.collect(checks)
+        return problems.collect(checks)
 
 
 def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:

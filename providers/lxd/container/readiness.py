@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core import errors
-from hosts import gateway
+from hosts.host import Host
 from providers.lxd import daemon
 from providers.lxd.container import model
 
@@ -127,7 +127,7 @@ def _addresses(state: dict[str, Any]) -> list[str]:
     return [item["address"] for item in nic.get("addresses", []) if item["family"] == "inet"]
 
 
-def dial_from(host: gateway.Host) -> Dial:
+def dial_from(host: Host) -> Dial:
     """Return a function that dials from a host."""
 
     def dial(address: str, port: int, seconds: int) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from core import codec
-from hosts import gateway
+from hosts import connections
+from hosts.host import Host
 from providers import base
 from providers.lxd.container import model
 
@@ -20,7 +21,7 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
     spec = model.ContainerSpec
     OUTPUTS = ("fingerprint", "container_id")
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.ContainerSpec]:
+    def driver(self, host: Host) -> base.Driver[model.ContainerSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
         from providers.lxd.container import driver, readiness  # noqa: PLC0415
@@ -35,7 +36,7 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
         from providers.lxd import daemon  # noqa: PLC0415
         from providers.lxd.container import driver, readiness  # noqa: PLC0415
 
-        host = gateway.connect(spec.host)
+        host = connections.connect(spec.host)
         made = driver.ContainerDriver(daemon.on(host), readiness.dial_from(host), host.url)
         reading = made.glance(spec)
         return {} if reading is None or reading.remake else reading.outputs

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 from providers.lxd.job import Job
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -68,26 +68,30 @@ class ExecSpec(codec.Spec):
         """The natural id: where, and what."""
         return f"{self.project}/{self.container}/{self.name}"
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values; a secret's value is not shown."""
         found = []
         if bool(self.argv) == bool(self.script):
-            found.append(codec.Mistake("argv", "is what to run, or script is: one of the two."))
-        if problem := validators.name(self.container):
-            found.append(codec.Mistake("container", f"{codec.show(self.container)} {problem}"))
+            found.append(problems.Mistake("argv", "is what to run, or script is: one of the two."))
+        if problem := validators.problem_of_name(self.container):
+            found.append(
+                problems.Mistake("container", f"{problems.show(self.container)} {problem}")
+            )
         for group in ("environment", "secrets"):
             found += [
-                codec.Mistake(f"{group}.{key}", "is not the name of a variable.")
+                problems.Mistake(f"{group}.{key}", "is not the name of a variable.")
                 for key in getattr(self, group)
                 if not _VARIABLE.fullmatch(key)
             ]
         for key in ("directory", "creates"):
             path = getattr(self, key)
             if path and not path.startswith("/"):
-                found.append(codec.Mistake(key, f"{codec.show(path)} is not a path from / on."))
+                found.append(
+                    problems.Mistake(key, f"{problems.show(path)} is not a path from / on.")
+                )
         if self.timeout < 1:
             found.append(
-                codec.Mistake("timeout", f"{self.timeout} is not a time. Seconds, from 1.")
+                problems.Mistake("timeout", f"{self.timeout} is not a time. Seconds, from 1.")
             )
         return found
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import yaml
 
-from core import codec, validators
+from core import codec, problems, validators
 
 PROTOCOLS = ("simplestreams", "lxd")
 
@@ -46,42 +46,42 @@ class ImageSpec(codec.Spec):
     digest: str = ""
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         found = []
-        if problem := validators.alias(self.name):
-            found.append(codec.Mistake("name", f"{codec.show(self.name)} {problem}"))
+        if problem := validators.problem_of_alias(self.name):
+            found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
         given = [key for key in ("metadata", "server", "suite") if getattr(self, key)]
         if len(given) != 1:
             shown = " and ".join(given) or "none of them is given"
             reason = f"{shown}: an image is from metadata and rootfs, from a server, or of a suite."
-            found.append(codec.Mistake("metadata", reason))
+            found.append(problems.Mistake("metadata", reason))
         if self.metadata:
             found += self._files_mistakes()
         if self.server:
             found += self._remote_mistakes()
         return found
 
-    def _remote_mistakes(self) -> list[codec.Mistake]:
+    def _remote_mistakes(self) -> list[problems.Mistake]:
         found = []
         if not self.server.startswith(("https://", "http://")):
-            found.append(codec.Mistake("server", f"{codec.show(self.server)} is not a URL."))
+            found.append(problems.Mistake("server", f"{problems.show(self.server)} is not a URL."))
         if not self.remote_alias:
-            found.append(codec.Mistake("remote_alias", "is missing: which image? debian/12"))
+            found.append(problems.Mistake("remote_alias", "is missing: which image? debian/12"))
         if self.protocol not in PROTOCOLS:
-            reason = f"{codec.show(self.protocol)} is not one of {', '.join(PROTOCOLS)}."
-            found.append(codec.Mistake("protocol", reason))
+            reason = f"{problems.show(self.protocol)} is not one of {', '.join(PROTOCOLS)}."
+            found.append(problems.Mistake("protocol", reason))
         return found
 
-    def _files_mistakes(self) -> list[codec.Mistake]:
+    def _files_mistakes(self) -> list[problems.Mistake]:
         found = []
         for key in ("metadata", "rootfs"):
             path = getattr(self, key)
             if not pathlib.Path(path).is_file():
-                found.append(codec.Mistake(key, f"{codec.show(path)} is not a file."))
+                found.append(problems.Mistake(key, f"{problems.show(path)} is not a file."))
             elif key == "metadata" and not _has_properties(path):
-                reason = f"{codec.show(path)} has no metadata.yaml with `properties:` in it."
-                found.append(codec.Mistake(key, reason))
+                reason = f"{problems.show(path)} has no metadata.yaml with `properties:` in it."
+                found.append(problems.Mistake(key, reason))
         return found
 
 

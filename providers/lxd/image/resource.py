@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from core import codec
-from hosts import gateway
+from core import problems
+from hosts.host import Host
 from providers import base
 from providers.lxd.image import model
 
@@ -20,7 +20,7 @@ class ImageProvider(base.Provider[model.ImageSpec]):
 
     spec = model.ImageSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.ImageSpec]:
+    def driver(self, host: Host) -> base.Driver[model.ImageSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
         from providers.lxd.image import driver  # noqa: PLC0415
@@ -29,7 +29,7 @@ class ImageProvider(base.Provider[model.ImageSpec]):
 
     def examine(
         self, spec: model.ImageSpec, _was: Mapping[str, Any]
-    ) -> tuple[model.ImageSpec, list[codec.Mistake]]:
+    ) -> tuple[model.ImageSpec, list[problems.Mistake]]:
         """Fill in the digest, so that another source is another image."""
         return dataclasses.replace(spec, digest=model.digest(spec)), []
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from core import errors
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.exec import driver as exec_driver
@@ -137,6 +137,6 @@ def _body(spec: model.NetworkSpec) -> dict[str, Any]:
     }
 
 
-def masquerade_of(host: gateway.Host) -> Callable[[str], bool]:
+def masquerade_of(host: Host) -> Callable[[str], bool]:
     """Return a function that says of a subnet whether a host's masquerade of it is loaded."""
     return lambda subnet: bool(host.call("remote.masquerade", {"subnet": subnet}))

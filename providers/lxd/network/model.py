@@ -6,7 +6,7 @@ import dataclasses
 import ipaddress
 from collections.abc import Mapping
 
-from core import codec, validators
+from core import codec, problems, validators
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,24 +23,26 @@ class NetworkSpec(codec.Spec):
     hosts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         found = []
-        if problem := validators.interface(self.name):
-            found.append(codec.Mistake("name", f"{codec.show(self.name)} {problem}"))
+        if problem := validators.problem_of_interface(self.name):
+            found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
         try:
             ipaddress.IPv4Interface(self.address)
         except ValueError:
-            reason = f"{codec.show(self.address)} is not an address with its prefix: 10.64.1.1/24"
-            found.append(codec.Mistake("address", reason))
+            reason = (
+                f"{problems.show(self.address)} is not an address with its prefix: 10.64.1.1/24"
+            )
+            found.append(problems.Mistake("address", reason))
         for domain, address in self.hosts.items():
             for value, problem in (
-                (domain, validators.domain(domain)),
-                (address, validators.ipv4(address)),
+                (domain, validators.problem_of_domain(domain)),
+                (address, validators.problem_of_ipv4(address)),
             ):
                 if problem:
-                    reason = f"{codec.show(value)} {problem}"
-                    found.append(codec.Mistake(f"hosts.{domain}", reason))
+                    reason = f"{problems.show(value)} {problem}"
+                    found.append(problems.Mistake(f"hosts.{domain}", reason))
         return found
 
 

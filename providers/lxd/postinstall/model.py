@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Sequence
 from typing import ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 from providers.lxd.job import Job
 
 INSTALLED = "/etc/yunohost/installed"
@@ -118,16 +118,16 @@ class PostInstallSpec(codec.Spec):
         """The natural id: the server."""
         return f"{self.project}/{self.container}/postinstall"
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values; the password is not shown."""
         checks = [
-            ("container", self.container, validators.name(self.container)),
+            ("container", self.container, validators.problem_of_name(self.container)),
             ("domain", self.domain, domain_problem(self.domain)),
-            ("login", self.login, validators.login(self.login)),
+            ("login", self.login, validators.problem_of_login(self.login)),
         ]
-        found = codec.collect(checks)
+        found = problems.collect(checks)
         if not self.password or "\n" in self.password:
-            found.append(codec.Mistake("password", "is empty, or has a line break in it."))
+            found.append(problems.Mistake("password", "is empty, or has a line break in it."))
         return found
 
 
@@ -197,7 +197,7 @@ def domain_problem(domain: str) -> str:
     """Check the main domain of a YunoHost: its certificate's common name has at most 64 bytes."""
     if len(domain) > MAX_DOMAIN:
         return f"has {len(domain)} characters; a certificate takes {MAX_DOMAIN}. A shorter one?"
-    return validators.domain(domain)
+    return validators.problem_of_domain(domain)
 
 
 def takes_user(help_text: str) -> bool:

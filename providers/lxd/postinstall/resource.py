@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.lxd.postinstall import model
 
@@ -17,7 +17,7 @@ class PostInstallProvider(base.Provider[model.PostInstallSpec]):
 
     spec = model.PostInstallSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.PostInstallSpec]:
+    def driver(self, host: Host) -> base.Driver[model.PostInstallSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
         from providers.lxd.postinstall import driver  # noqa: PLC0415

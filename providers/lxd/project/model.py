@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 
-from core import codec, validators
+from core import codec, problems, validators
 
 # Images and profiles are the host's, shared by all; instances are the student's own.
 FEATURES = {
@@ -26,13 +26,13 @@ class ProjectSpec(codec.Spec):
 
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         found = []
-        if problem := validators.name(self.name):
-            found.append(codec.Mistake("name", f"{codec.show(self.name)} {problem}"))
+        if problem := validators.problem_of_name(self.name):
+            found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
         found += [
-            codec.Mistake(f"config.{key}", "is set by Grappe itself")
+            problems.Mistake(f"config.{key}", "is set by Grappe itself")
             for key in self.config
             if key in FEATURES or key.startswith("user.grappe.")
         ]

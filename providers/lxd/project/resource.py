@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.lxd.project import model
 
@@ -12,7 +12,7 @@ class ProjectProvider(base.Provider[model.ProjectSpec]):
 
     spec = model.ProjectSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.ProjectSpec]:
+    def driver(self, host: Host) -> base.Driver[model.ProjectSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415 - the program itself needs no driver
         from providers.lxd.project import driver  # noqa: PLC0415

@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 
 # What must not be the same in two servers; removed from the copy that is published.
 # A folder's entry is a beginning of file names.
@@ -91,10 +91,10 @@ class PublishedSpec(codec.Spec):
         """The name of the copy that is generalised and published."""
         return f"{self.container[:40]}-published"
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
-        found = [("name", self.name, validators.alias(self.name))]
-        found.append(("container", self.container, validators.name(self.container)))
+        found = [("name", self.name, validators.problem_of_alias(self.name))]
+        found.append(("container", self.container, validators.problem_of_name(self.container)))
         if self.running not in RUNNING:
             found.append(("running", self.running, f"is not one of {', '.join(RUNNING)}."))
-        return codec.collect(found)
+        return problems.collect(found)

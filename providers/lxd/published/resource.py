@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.lxd.published import model
 
@@ -17,7 +17,7 @@ class PublishedProvider(base.Provider[model.PublishedSpec]):
 
     spec = model.PublishedSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.PublishedSpec]:
+    def driver(self, host: Host) -> base.Driver[model.PublishedSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
         from providers.lxd.published import driver  # noqa: PLC0415

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
@@ -34,12 +34,14 @@ class SnapshotSpec(codec.Spec):
         """The natural id: the container and the snapshot."""
         return f"{self.project}/{self.container}/{self.name}"
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         found = []
         if not _NAME.fullmatch(self.name):
             reason = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."
-            found.append(codec.Mistake("name", f"{codec.show(self.name)} {reason}"))
-        if problem := validators.name(self.container):
-            found.append(codec.Mistake("container", f"{codec.show(self.container)} {problem}"))
+            found.append(problems.Mistake("name", f"{problems.show(self.name)} {reason}"))
+        if problem := validators.problem_of_name(self.container):
+            found.append(
+                problems.Mistake("container", f"{problems.show(self.container)} {problem}")
+            )
         return found

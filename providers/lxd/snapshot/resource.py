@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.lxd.snapshot import model
 
@@ -12,7 +12,7 @@ class SnapshotProvider(base.Provider[model.SnapshotSpec]):
 
     spec = model.SnapshotSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.SnapshotSpec]:
+    def driver(self, host: Host) -> base.Driver[model.SnapshotSpec]:
         """Return the driver for a host."""
         from providers.lxd import daemon  # noqa: PLC0415
         from providers.lxd.snapshot import driver  # noqa: PLC0415

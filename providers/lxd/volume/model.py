@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import ClassVar
 
-from core import codec, validators
+from core import codec, problems, validators
 
 CONTENTS = ("filesystem", "block")
 
@@ -34,12 +34,12 @@ class VolumeSpec(codec.Spec):
         """The natural id: the project, the pool and the name."""
         return f"{self.project}/{self.pool}/{self.name}"
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
         checks = [
-            ("name", self.name, validators.name(self.name)),
-            ("pool", self.pool, validators.name(self.pool)),
+            ("name", self.name, validators.problem_of_name(self.name)),
+            ("pool", self.pool, validators.problem_of_name(self.pool)),
         ]
         if self.content not in CONTENTS:
             checks.append(("content", self.content, f"is not one of {', '.join(CONTENTS)}."))
-        return codec.collect(checks)
+        return problems.collect(checks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from core import codec, validators
+from core import codec, problems, validators
 from providers.fragments.fragment import Fragment
 
 
@@ -12,10 +12,12 @@ from providers.fragments.fragment import Fragment
 class OpeningSpec(codec.Spec):
     """DHCP, DNS and the way out through UFW, for the bridge of a builder."""
 
-    def mistakes(self) -> list[codec.Mistake]:
+    def mistakes(self) -> list[problems.Mistake]:
         """Return what is wrong with the values."""
-        problem = validators.comment(self.name)
-        return [codec.Mistake("name", f"{codec.show(self.name)} {problem}")] if problem else []
+        problem = validators.problem_of_comment(self.name)
+        return (
+            [problems.Mistake("name", f"{problems.show(self.name)} {problem}")] if problem else []
+        )
 
 
 def fragment(spec: OpeningSpec) -> Fragment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.nat import model as nat
 from providers.nat.opening import model
@@ -13,7 +13,7 @@ class OpeningProvider(base.Provider[model.OpeningSpec]):
 
     spec = model.OpeningSpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.OpeningSpec]:
+    def driver(self, host: Host) -> base.Driver[model.OpeningSpec]:
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 

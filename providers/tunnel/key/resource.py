@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hosts import gateway
+from hosts.host import Host
 from providers import base
 from providers.tunnel.key import model
 
@@ -17,7 +17,7 @@ class KeyProvider(base.Provider[model.KeySpec]):
 
     spec = model.KeySpec
 
-    def driver(self, host: gateway.Host) -> base.Driver[model.KeySpec]:
+    def driver(self, host: Host) -> base.Driver[model.KeySpec]:
         """Return the driver for a host."""
         from providers.tunnel import host as hosts  # noqa: PLC0415
         from providers.tunnel.key import driver  # noqa: PLC0415

@@ -1,24 +1,19 @@
-"""The gateway to a host: run argv there, reach a socket there.
+"""A host that answered: run argv there, ask our own modules there, reach a socket there.
 
-One `Host` serves a whole process. Everything that Grappe does on a machine
-goes through `Host.run`, as root: a user who is not root works through
-`sudo -n`.
+Everything that Grappe does on a machine goes through `Host`, as root: a user who is not root works
+through `sudo -n`.
 """
 
 from __future__ import annotations
 
-import atexit
-import contextlib
-import dataclasses
 import re
 import subprocess
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent import futures
 from typing import IO, Any, Protocol
 
 from core import errors
-from hosts import command, url, worker
+from hosts import command, identity, url, worker
 
 
 class Transport(Protocol):
@@ -41,30 +36,15 @@ class Transport(Protocol):
         """End what belongs to this connection."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Identity:
-    """What a login tells of a machine, in one round trip.
-
-    Attributes:
-        uid: The user id of the login.
-        machine_id: The content of /etc/machine-id.
-        address: The address at which the machine was reached, or its own choice.
-    """
-
-    uid: int
-    machine_id: str
-    address: str
-
-
 class Host:
     """A machine that answered."""
 
-    def __init__(self, where: url.HostUrl, transport: Transport, identity: Identity) -> None:
+    def __init__(self, where: url.HostUrl, transport: Transport, which: identity.Identity) -> None:
         self.url = str(where)
         self.where = where
-        self.machine_id = identity.machine_id
-        self.address = identity.address
-        self._sudo = identity.uid != 0
+        self.machine_id = which.machine_id
+        self.address = which.address
+        self._sudo = which.uid != 0
         self._transport = transport
         self._sockets: dict[str, str] = {}
         self._workers: dict[bool, worker.Worker] = {}
@@ -201,133 +181,3 @@ class Host:
                 ours.close()
             self._workers.clear()
         self._transport.close()
-
-
-class Local:
-    """Our own machine, or one of its network namespaces."""
-
-    def __init__(self, namespace: str = "") -> None:
-        self._prefix = ["ip", "netns", "exec", namespace] if namespace else []
-
-    def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
-        """Run argv here."""
-        return command.execute([*self._prefix, *argv], stdin=stdin, timeout=timeout)
-
-    def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-        """Start argv here."""
-        return command.start([*self._prefix, *argv], log)
-
-    @property
-    def alive(self) -> bool:
-        """Always: it is this machine."""
-        return True
-
-    def socket(self, path: str, *, sudo: bool) -> str:
-        """Return the path itself; it is this machine's."""
-        del sudo
-        return path
-
-    def close(self) -> None:
-        """Nothing to end."""
-
-
-# A host that is being connected to has an outcome to come, for all who ask for it.
-_hosts: dict[str, futures.Future[Host]] = {}
-_guard = threading.Lock()
-
-
-def connect(text: str) -> Host:
-    """Return the host at a URL, connected once in a process.
-
-    Raises:
-        errors.HostError: It does not answer, or refuses us; says which and what to do.
-
-    """
-    with _guard:
-        first = text not in _hosts
-        outcome = _hosts.setdefault(text, futures.Future())
-    if first:
-        try:
-            outcome.set_result(_open(url.parse(text)))
-        except BaseException as error:  # noqa: BLE001 - told to all who wait, now
-            # Who comes later tries again.
-            with _guard:
-                if _hosts.get(text) is outcome:
-                    del _hosts[text]
-            outcome.set_exception(error)
-    return outcome.result()
-
-
-def prepare(text: str) -> None:
-    """Begin to connect, and have a python there, while this process has other things to do."""
-
-    def act() -> None:
-        # Whatever is wrong is told by who connects.
-        with contextlib.suppress(Exception):
-            connect(text).prepare()
-
-    threading.Thread(target=act, daemon=True).start()
-
-
-def connect_ahead(text: str) -> None:
-    """Begin to connect to a host that another process of this run is to use."""
-    where = url.parse(text)
-    if where.scheme == "ssh":
-        from hosts import ssh  # noqa: PLC0415 - only where it is used
-
-        ssh.connect_ahead(where)
-
-
-@atexit.register
-def close_all() -> None:
-    """End every connection of this process."""
-    with _guard:
-        for outcome in _hosts.values():
-            if outcome.done():
-                outcome.result().close()
-        _hosts.clear()
-
-
-def _open(where: url.HostUrl) -> Host:
-    if where.scheme == "ssh":
-        from hosts import ssh  # noqa: PLC0415 - only where it is used
-
-        transport, identity = ssh.open_connection(where)
-        return Host(where, transport, identity)
-    local = Local(where.name if where.scheme == "netns" else "")
-    return Host(where, local, _identify_locally(where, local))
-
-
-def _identify_locally(where: url.HostUrl, local: Local) -> Identity:
-    done = local.run(["sh", "-c", IDENTIFY], stdin=b"", timeout=10)
-    if not done.ok:
-        raise errors.HostError(
-            f"{where} does not answer",
-            seen=done.tail(),
-            do="./lab sandbox up" if where.scheme == "netns" else "",
-        )
-    identity = read_identity(done.stdout)
-    if where.scheme == "netns":
-        return dataclasses.replace(identity, machine_id=f"{identity.machine_id}/{where.name}")
-    return identity
-
-
-# One line each: user id, machine-id, the address of this end of an ssh login,
-# and the address this machine would use to go out.
-IDENTIFY = (
-    "id -u; cat /etc/machine-id 2>/dev/null || hostname; "
-    'echo "${SSH_CONNECTION:-}"; '
-    "ip -4 -o address show scope global 2>/dev/null | head -n 1"
-)
-
-
-def read_identity(text: str) -> Identity:
-    """Parse what IDENTIFY printed."""
-    uid, machine_id, connection, own, *_rest = [*text.splitlines(), "", "", "", ""]
-    words = connection.split()
-    # SSH_CONNECTION: client address, client port, server address, server port.
-    address = words[2] if len(words) == 4 and ":" not in words[2] else ""  # noqa: PLR2004
-    if not address and "inet" in own.split():
-        fields = own.split()
-        address = fields[fields.index("inet") + 1].split("/")[0]
-    return Identity(int(uid), machine_id.strip(), address)

@@ -1,0 +1,48 @@
+"""Mistakes in what the user wrote: each has its key, its value, and what would be right."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Mistake:
+    """One thing that is wrong in what the user wrote.
+
+    Attributes:
+        key: The setting, as the user writes it.
+        reason: The value, what is wrong with it, and what would be right.
+    """
+
+    key: str
+    reason: str
+
+
+class Mistakes(ValueError):  # noqa: N818 - it is what it holds
+    """Several mistakes at once."""
+
+    def __init__(self, mistakes: list[Mistake]) -> None:
+        super().__init__("; ".join(f"{m.key} {m.reason}" for m in mistakes))
+        self.mistakes = mistakes
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """Return a hint at the known word that was meant, or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1)
+    return f" Did you mean {close[0]}?" if close else ""
+
+
+def collect(checks: Iterable[tuple[str, Any, str]]) -> list[Mistake]:
+    """Return the mistakes among checks, each a key, its value, and the problem or nothing."""
+    return [Mistake(key, f"{show(value)} {problem}") for key, value, problem in checks if problem]
+
+
+def show(value: object) -> str:
+    """Return a value as it may stand in a message: quoted, short, printable."""
+    text = str(value)
+    short = text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
+    safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
+    return f'"{safe}"' if isinstance(value, str) else safe

@@ -1,0 +1,41 @@
+"""What a login tells of a machine: our user there, the machine itself, and its address."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What a login tells of a machine, in one round trip.
+
+    Attributes:
+        uid: The user id of the login.
+        machine_id: The content of /etc/machine-id.
+        address: The address at which the machine was reached, or its own choice.
+    """
+
+    uid: int
+    machine_id: str
+    address: str
+
+
+# One line each: user id, machine-id, the address of this end of an ssh login,
+# and the address this machine would use to go out.
+IDENTIFY = (
+    "id -u; cat /etc/machine-id 2>/dev/null || hostname; "
+    'echo "${SSH_CONNECTION:-}"; '
+    "ip -4 -o address show scope global 2>/dev/null | head -n 1"
+)
+
+
+def read_identity(text: str) -> Identity:
+    """Parse what IDENTIFY printed."""
+    uid, machine_id, connection, own, *_rest = [*text.splitlines(), "", "", "", ""]
+    words = connection.split()
+    # SSH_CONNECTION: client address, client port, server address, server port.
+    address = words[2] if len(words) == 4 and ":" not in words[2] else ""  # noqa: PLR2004
+    if not address and "inet" in own.split():
+        fields = own.split()
+        address = fields[fields.index("inet") + 1].split("/")[0]
+    return Identity(int(uid), machine_id.strip(), address)

@@ -1,0 +1,54 @@
+"""Our own machine, and its network namespaces."""
+
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from collections.abc import Sequence
+from typing import IO
+
+from core import errors
+from hosts import command, identity, url
+
+
+class Local:
+    """Our own machine, or one of its network namespaces."""
+
+    def __init__(self, namespace: str = "") -> None:
+        self._prefix = ["ip", "netns", "exec", namespace] if namespace else []
+
+    def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
+        """Run argv here."""
+        return command.execute([*self._prefix, *argv], stdin=stdin, timeout=timeout)
+
+    def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
+        """Start argv here."""
+        return command.start([*self._prefix, *argv], log)
+
+    @property
+    def alive(self) -> bool:
+        """Always: it is this machine."""
+        return True
+
+    def socket(self, path: str, *, sudo: bool) -> str:
+        """Return the path itself; it is this machine's."""
+        del sudo
+        return path
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+def identify(where: url.HostUrl, local: Local) -> identity.Identity:
+    """Return which machine answers at a local URL; a namespace is one of its own."""
+    done = local.run(["sh", "-c", identity.IDENTIFY], stdin=b"", timeout=10)
+    if not done.ok:
+        raise errors.HostError(
+            f"{where} does not answer",
+            seen=done.tail(),
+            do="./lab sandbox up" if where.scheme == "netns" else "",
+        )
+    told = identity.read_identity(done.stdout)
+    if where.scheme == "netns":
+        return dataclasses.replace(told, machine_id=f"{told.machine_id}/{where.name}")
+    return told
