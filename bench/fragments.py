@@ -74,12 +74,12 @@ def _fill(arena: Arena, host: Host, size: int) -> None:
     arena.host("sh", "-c", f"'{script}'")
     files = []
     for number in range(1, size):
-        for area, fragment in (
+        for target, fragment in (
             ("nat", rules.fragment(_rule(host.url, number))),
             ("haproxy", backends.fragment(_backend(host.url, number))),
         ):
             name = fragment.id.replace("/", "+") + ".json"
-            files.append([f"/var/lib/grappe/{area}/fragments", name, fragment.as_json()])
+            files.append([f"/var/lib/grappe/{target}/fragments", name, fragment.as_json()])
     arena.host("python3", "-c", f"'{_FILL}'", stdin=json.dumps(files).encode())
     # One change more compiles them all; where none are left, it takes the last ones away.
     rule, backend = _rule(host.url, 4999), _backend(host.url, 4999)

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What every room may use: errors, mistakes, values, names."""

@@ -1,6 +1,6 @@
 """The one adapter between Pulumi's dynamic protocol and a kind of resource.
 
-A kind says what it is (a `wire.Spec`) and how it is done (a `Driver`); this
+A kind says what it is (a `codec.Spec`) and how it is done (a `Driver`); this
 module does everything that the protocol asks: check, diff, create, read,
 update, delete. A provider is pickled by its import path into every state, so
 the module and class names of providers must not change.

@@ -19,11 +19,11 @@ Fragment = Dict[str, Any]
 
 
 class Store:
-    """The fragments of one area on one host.
+    """The fragments of one target on one host.
 
     Args:
         system: The host.
-        folder: Where the area's store is, on the host.
+        folder: Where the target's store is, on the host.
 
     """
 
@@ -150,7 +150,7 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the area's lock; a shared one where there is a store, for reading."""
+        """Hold the target's lock; a shared one where there is a store, for reading."""
         path = os.path.join(self._real, "lock")
         deadline = time.monotonic() + LOCK_SECONDS
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX

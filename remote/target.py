@@ -10,7 +10,7 @@ Fragment = Dict[str, Any]
 Files = Dict[str, File]
 
 
-class Area:
+class Target:
     """One kind of shared configuration; each kind has its own.
 
     Args:
@@ -30,7 +30,7 @@ class Area:
         self.notes: List[str] = []
 
     def paths(self) -> List[str]:
-        """Return the shared files that this area has a part in."""
+        """Return the shared files that this target has a part in."""
         raise NotImplementedError
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:

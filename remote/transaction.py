@@ -18,14 +18,14 @@ from remote import identity
 from remote.managed_block import DamagedError
 from remote.store import Store
 from remote.system import RefusedError, System
-from remote.target import Area, Files, Fragment
+from remote.target import Files, Fragment, Target
 from remote.targets import haproxy, hosts_file, nat, relay
 
 Json = Dict[str, Any]
-# By the folder of the store that the area's fragments are in.
-TARGETS: Dict[str, Type[Area]] = {
-    "nat": nat.NatArea, "haproxy": haproxy.HaproxyArea, "hosts": hosts_file.HostsArea,
-    "relay": relay.RelayArea,
+# By the folder of the store that the target's fragments are in.
+TARGETS: Dict[str, Type[Target]] = {
+    "nat": nat.NatTarget, "haproxy": haproxy.HaproxyTarget, "hosts": hosts_file.HostsTarget,
+    "relay": relay.RelayTarget,
 }  # fmt: skip
 # Seconds that a change waits for others before it is taken.
 GATHER_SECONDS = 0.03
@@ -35,32 +35,32 @@ def main(request: Json) -> Json:
     """Serve one request of the client, on the host.
 
     Args:
-        request: `area` (one of `TARGETS`), `folder`, `frame`, and `op`: `put` with a
+        request: `target` (one of `TARGETS`), `folder`, `frame`, and `op`: `put` with a
             `fragment`, or `remove` or `read` with an `id`, an `owner` and a `lab`.
 
     """
     # This process ends with its answer, and thousands of fragments are not looked through.
     gc.disable()
     system = System()
-    area = TARGETS[request["area"]](system, request["frame"])
-    return serve(area, Store(system, request["folder"]), request)
+    target = TARGETS[request["target"]](system, request["frame"])
+    return serve(target, Store(system, request["folder"]), request)
 
 
-def serve(area: Area, store: Store, request: Json) -> Json:
+def serve(target: Target, store: Store, request: Json) -> Json:
     """Serve a request; a refusal is an answer too."""
     try:
         if request["op"] == "read":
-            return _read(area, store, request)
-        return _change(area, store, {key: request[key] for key in request if key != "frame"})
+            return _read(target, store, request)
+        return _change(target, store, {key: request[key] for key in request if key != "frame"})
     except RefusedError as error:
         return _refusal(error)
     except DamagedError as error:
-        return _refusal(_damaged(area, error))
+        return _refusal(_damaged(target, error))
     except OSError as error:
-        return _refusal(_unwritable(area, error))
+        return _refusal(_unwritable(target, error))
 
 
-def _read(area: Area, store: Store, request: Json) -> Json:
+def _read(target: Target, store: Store, request: Json) -> Json:
     with store.lock(shared=True):
         fragments = store.load()
         identifier = _place(fragments, request)
@@ -69,22 +69,22 @@ def _read(area: Area, store: Store, request: Json) -> Json:
         fragment = store.reread(fragments, identifier)
         if not identity.belongs(fragment, request["owner"], request.get("lab", "")):
             raise _not_ours(fragment, request)
-        current = _current(area)
-        wanted = area.compile(list(fragments.values()), current)
+        current = _current(target)
+        wanted = target.compile(list(fragments.values()), current)
         changed = [path for path in wanted if not _same(wanted[path], current.get(path))]
         if changed:
             drift = f"the managed part of {', '.join(changed)} was changed by hand"
         else:
-            drift = area.explain(fragment, wanted)
+            drift = target.explain(fragment, wanted)
         return {"fragment": fragment, "drift": drift}
 
 
-def _change(area: Area, store: Store, change: Json) -> Json:
+def _change(target: Target, store: Store, change: Json) -> Json:
     ticket, gathered = store.queue(change), time.monotonic() + GATHER_SECONDS
     try:
         with store.lock():
             try:
-                return store.result(ticket) or _lead(area, store, change, ticket, gathered)
+                return store.result(ticket) or _lead(target, store, change, ticket, gathered)
             finally:
                 if store.is_empty():
                     store.clear()
@@ -94,7 +94,7 @@ def _change(area: Area, store: Store, change: Json) -> Json:
         raise
 
 
-def _lead(area: Area, store: Store, change: Json, ticket: str, gathered: float) -> Json:
+def _lead(target: Target, store: Store, change: Json, ticket: str, gathered: float) -> Json:
     """Commit our own change and all that wait; leave the others their results.
 
     What is sent at the same moment is taken together, until the time `gathered`: one activation
@@ -105,7 +105,7 @@ def _lead(area: Area, store: Store, change: Json, ticket: str, gathered: float) 
     batch = store.waiting()
     if not any(item["ticket"] == ticket for item in batch):
         batch.append({**change, "ticket": ticket})
-    results = _commit(area, store, batch, old)
+    results = _commit(target, store, batch, old)
     for other, result in results.items():
         if other != ticket:
             store.answer(other, result)
@@ -113,7 +113,7 @@ def _lead(area: Area, store: Store, change: Json, ticket: str, gathered: float) 
 
 
 def _commit(
-    area: Area, store: Store, batch: List[Json], old: Dict[str, Fragment]
+    target: Target, store: Store, batch: List[Json], old: Dict[str, Fragment]
 ) -> Dict[str, Json]:
     """Commit the changes that can be, with one activation; return each one's result."""
     results: Dict[str, Json] = {}
@@ -124,26 +124,26 @@ def _commit(
             place = _place(old, _asks(change))
             if place is not None and new.get(place) is old[place]:
                 new[place] = store.reread(old, place)
-            new = _with(area, new, change)
+            new = _with(target, new, change)
             accepted.append(change)
         except RefusedError as error:
             results[change["ticket"]] = _refusal(error)
     try:
-        _install(area, store, old, new)
+        _install(target, store, old, new)
     except RefusedError as error:
         if len(accepted) > 1:
             # One of them is bad: find it by itself, so that the others are not held up.
             for change in accepted:
-                results.update(_commit(area, store, [change], store.load()))
+                results.update(_commit(target, store, [change], store.load()))
             return results
         results.update({change["ticket"]: _refusal(error) for change in accepted})
         return results
-    done = {"ok": True, "notes": area.notes}
+    done = {"ok": True, "notes": target.notes}
     results.update({change["ticket"]: done for change in accepted})
     return results
 
 
-def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
+def _with(target: Target, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
     new = dict(fragments)
     asks = _asks(change)
     place, held = _place(new, asks), None
@@ -156,7 +156,7 @@ def _with(area: Area, fragments: Dict[str, Fragment], change: Json) -> Dict[str,
     fragment = change["fragment"]
     new[fragment["id"]] = fragment
     new = dict(sorted(new.items()))
-    area.check(list(new.values()), fragment["id"], held)
+    target.check(list(new.values()), fragment["id"], held)
     return new
 
 
@@ -183,29 +183,33 @@ def _place(fragments: Dict[str, Fragment], asks: Json) -> Optional[str]:
     return None
 
 
-def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
+def _install(
+    target: Target, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]
+) -> None:
     """Make the shared files and what is live those of the new fragments, or leave the old."""
-    for path in area.paths():
-        area.system.sweep(path)
-    current = _current(area)
-    wanted = area.compile(list(new.values()), current)
+    for path in target.paths():
+        target.system.sweep(path)
+    current = _current(target)
+    wanted = target.compile(list(new.values()), current)
     changed = {path: file for path, file in wanted.items() if not _same(file, current.get(path))}
-    if not changed and new and not area.verify(wanted):
+    if not changed and new and not target.verify(wanted):
         store.save(old, new)
         return
     staged: Dict[str, str] = {}
     try:
-        _stage(area, changed, staged)
-        area.validate(wanted, {path: staged.get(path, area.system.root + path) for path in wanted})
+        _stage(target, changed, staged)
+        target.validate(
+            wanted, {path: staged.get(path, target.system.root + path) for path in wanted}
+        )
         for path, file in changed.items():
             store.keep(path, current[path])
-            area.system.swap(path, file, staged.get(path, ""))
+            target.system.swap(path, file, staged.get(path, ""))
         if new:
-            _bring_to_life(area, wanted)
+            _bring_to_life(target, wanted)
         else:
-            area.leave()
+            target.leave()
     except BaseException:
-        _restore(area, changed, current, bool(old))
+        _restore(target, changed, current, bool(old))
         raise
     finally:
         for path in staged.values():
@@ -214,45 +218,45 @@ def _install(area: Area, store: Store, old: Dict[str, Fragment], new: Dict[str, 
     store.save(old, new)
 
 
-def _bring_to_life(area: Area, files: Files) -> None:
+def _bring_to_life(target: Target, files: Files) -> None:
     """Activate and verify; once more where what was there before was not what it should be."""
     for _turn in range(2):
-        area.activate(files)
-        wrong = area.verify(files)
+        target.activate(files)
+        wrong = target.verify(files)
         if not wrong:
             return
-    raise RefusedError(f"{area.name}: the change did not take", wrong)
+    raise RefusedError(f"{target.name}: the change did not take", wrong)
 
 
-def _stage(area: Area, changed: Files, staged: Dict[str, str]) -> None:
+def _stage(target: Target, changed: Files, staged: Dict[str, str]) -> None:
     """Write each changed file beside its place; note in `staged` where."""
     for path, file in changed.items():
         if file.content is not None:
-            staged[path] = area.system.stage(path, file)
+            staged[path] = target.system.stage(path, file)
 
 
-def _restore(area: Area, changed: Files, current: Files, live: bool) -> None:
+def _restore(target: Target, changed: Files, current: Files, live: bool) -> None:
     """Bring the old generation back, and activate it."""
     touched = False
     for path in changed:
-        if not _same(current[path], area.system.read(path)):
-            area.system.write(path, current[path])
+        if not _same(current[path], target.system.read(path)):
+            target.system.write(path, current[path])
             touched = True
     if touched:
         try:
             if live:
-                area.activate(current)
+                target.activate(current)
             else:
-                area.leave()
+                target.leave()
         except RefusedError:
             # The first failure is the one to tell; this one would hide it.
             pass
 
 
-def _current(area: Area) -> Files:
-    current = {path: area.system.read(path) for path in area.paths()}
+def _current(target: Target) -> Files:
+    current = {path: target.system.read(path) for path in target.paths()}
     for path, file in current.items():
-        if file.link and path not in area.links:
+        if file.link and path not in target.links:
             raise RefusedError(
                 f"{path} is a symbolic link, and was left alone",
                 f"it leads to {file.link}",
@@ -281,17 +285,17 @@ def _not_ours(held: Fragment, asks: Json) -> RefusedError:
     )
 
 
-def _damaged(area: Area, error: DamagedError) -> RefusedError:
+def _damaged(target: Target, error: DamagedError) -> RefusedError:
     return RefusedError(
-        f"the managed part of {' or '.join(area.paths())} is damaged, nothing was changed",
+        f"the managed part of {' or '.join(target.paths())} is damaged, nothing was changed",
         str(error),
         "put its first and last line back, or remove the rest of it by hand; then `pulumi up`",
     )
 
 
-def _unwritable(area: Area, error: OSError) -> RefusedError:
+def _unwritable(target: Target, error: OSError) -> RefusedError:
     """Return in words what the host's own files would not let us do."""
-    path = str(error.filename2 or error.filename or " or ".join(area.paths()))
+    path = str(error.filename2 or error.filename or " or ".join(target.paths()))
     ways = {
         errno.ENOSPC: "df -h and df -i say what is full; make room, then run it again",
         errno.EDQUOT: "its quota is used up; make room, then run it again",

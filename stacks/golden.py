@@ -40,7 +40,7 @@ def parse(
     """Read the configuration of an image stack; the arguments are those of `spec.parse`.
 
     Raises:
-        wire.Mistakes: Everything that is wrong with it and with its recipe.
+        problems.Mistakes: Everything that is wrong with it and with its recipe.
 
     """
     mistakes = [

@@ -34,7 +34,7 @@ def parse(
     """Read the configuration of a host stack; the arguments are those of `spec.parse`.
 
     Raises:
-        wire.Mistakes: Everything that is wrong with it.
+        problems.Mistakes: Everything that is wrong with it.
 
     """
     mistakes = [

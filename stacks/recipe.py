@@ -162,7 +162,7 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
     """Read a recipe.
 
     Raises:
-        wire.Mistakes: Everything that is wrong with it, and recipes that share its alias.
+        problems.Mistakes: Everything that is wrong with it, and recipes that share its alias.
 
     """
     mistakes: list[problems.Mistake] = []

@@ -1,7 +1,5 @@
-"""Files that many stacks share, changed in transactions.
+"""What the kinds have in common that stand in files which many stacks share.
 
-A resource contributes a fragment; from all fragments the managed parts of the
-shared files are compiled. `document`, `store`, `system`, `area` and
-`transaction` run on the host, sent over the connection: they use the standard
-library alone. `client` sends them.
+A resource contributes a fragment. `remote.transaction` compiles the shared files from all of them;
+`client` sends it changes.
 """

@@ -18,22 +18,22 @@ class Send(Protocol):
 
 
 class Client:
-    """The fragment store of one area on a host.
+    """The fragment store of one target on a host.
 
     Args:
         where: The host, as messages name it.
-        folder: Where the area's store is on the host.
-        area: The area, one of `remote.transaction.TARGETS`.
+        folder: Where the target's store is on the host.
+        target: The target, one of `remote.transaction.TARGETS`.
         frame: What surrounds the fragments.
         send: How a request gets there.
 
     """
 
     def __init__(
-        self, where: str, folder: str, area: str, frame: Mapping[str, Any], send: Send
+        self, where: str, folder: str, target: str, frame: Mapping[str, Any], send: Send
     ) -> None:
         self._where = where
-        self._common = {"area": area, "frame": dict(frame), "folder": folder}
+        self._common = {"target": target, "frame": dict(frame), "folder": folder}
         self._send = send
 
     def put(self, fragment: Fragment) -> list[str]:
@@ -64,12 +64,12 @@ def _whose(spec: codec.Spec) -> dict[str, str]:
     return {"id": spec.id, "owner": spec.owner, "lab": spec.lab}
 
 
-def over(host: Host, area: str, frame: Mapping[str, Any]) -> Client:
-    """Return the client of an area on a host.
+def over(host: Host, target: str, frame: Mapping[str, Any]) -> Client:
+    """Return the client of an target on a host.
 
     Args:
         host: The host.
-        area: The area, which is its folder in the store too.
+        target: The target, which is its folder in the store too.
         frame: What surrounds the fragments.
 
     """
@@ -77,4 +77,4 @@ def over(host: Host, area: str, frame: Mapping[str, Any]) -> Client:
     def send(request: Mapping[str, Any]) -> dict[str, Any]:
         return dict(host.call("remote.transaction", request))
 
-    return Client(host.url, f"{host.store}/{area}", area, frame, send)
+    return Client(host.url, f"{host.store}/{target}", target, frame, send)

@@ -1,7 +1,7 @@
 """A host in a folder, beside the real one: it passes the same contract suite.
 
 Its files are real files below the folder; iptables, nft, HAProxy and systemd
-are played in memory, as far as the areas use them.
+are played in memory, as far as the targets use them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from remote import store as stores
 from remote import transaction
 from remote.system import Result, System
-from remote.target import Area
+from remote.target import Target
 
 OK = Result(0, "", "")
 FAILED = Result(1, "", "")
@@ -203,7 +203,7 @@ def _restore(chains: dict[tuple[str, str], list[str]], table: str, line: str) ->
 
 
 def sender(
-    system: System, kind: type[Area], folder: str, frame: Mapping[str, Any]
+    system: System, kind: type[Target], folder: str, frame: Mapping[str, Any]
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Return what carries requests to a fake host: a call, in this process."""
 

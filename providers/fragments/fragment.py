@@ -19,7 +19,7 @@ class Fragment:
         lab: The id of that lab.
         keys: What only one fragment may hold, as a user reads it: `tcp/22222`.
         spec: The resource's spec as it goes on the wire.
-        parts: What the area compiles.
+        parts: What the target compiles.
         format: The oldest format of the store that knows its parts.
     """
 

@@ -10,7 +10,7 @@ from core import errors, problems
 from hosts import connections
 from hosts.host import Host
 from providers import base
-from providers.preflight import asking
+from providers.preflight import surveying
 from providers.preflight.resource import LookingDriver
 
 
@@ -42,8 +42,8 @@ class GoldenPreflightProvider(base.Provider[image.GoldenPreflightSpec]):
             host = connections.connect(spec.host)
         except errors.HostError as error:
             return spec, [problems.Mistake("grappe:host", str(error))]
-        _facts, mistakes = asking.lasting(
-            lambda: asking.at(host, [url for _step, url in spec.needs]),
+        _facts, mistakes = surveying.lasting(
+            lambda: surveying.at(host, [url for _step, url in spec.needs]),
             lambda facts: image.judge(spec, facts),
         )
         return spec, mistakes

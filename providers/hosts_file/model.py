@@ -49,5 +49,5 @@ def fragment(spec: EntrySpec) -> Fragment:
 
 
 def frame(path: str) -> Mapping[str, Any]:
-    """Return what the area needs to know: where the hosts file is."""
+    """Return what the target needs to know: where the hosts file is."""
     return {"path": path}

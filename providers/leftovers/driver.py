@@ -19,7 +19,7 @@ from providers.nat.resource import RuleProvider
 from providers.relay.resource import DoorProvider
 from providers.tunnel import host as tunnels
 
-# How a person calls what stands in an area of shared files.
+# How a person calls what stands in an target of shared files.
 WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "door"}
 PROVIDERS: dict[str, type[base.Provider[Any]]] = {
     "nat": RuleProvider, "haproxy": BackendProvider, "hosts": EntryProvider, "relay": DoorProvider,
@@ -35,7 +35,7 @@ class Leftover:
         kind: `container`, `NAT rule` and the like.
         name: Its name, as a person knows it.
         project: The LXD project that it is in, where it is in one.
-        area: The area of shared files that it stands in, where it is a fragment.
+        target: The target of shared files that it stands in, where it is a fragment.
         thing: What LXD knows of it, where it is LXD's.
     """
 
@@ -43,7 +43,7 @@ class Leftover:
     kind: str
     name: str
     project: str = ""
-    area: str = ""
+    target: str = ""
     thing: lxd.Thing | None = None
 
     def __str__(self) -> str:
@@ -74,8 +74,8 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
     spec = codec.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
     if left.thing is not None:
         lxd.remove(daemon.on(host), left.thing)
-    elif left.area:
-        PROVIDERS[left.area]().driver(host).delete(spec)
+    elif left.target:
+        PROVIDERS[left.target]().driver(host).delete(spec)
     else:
         for operation in ("lower_tunnel", "remove_key"):
             tunnels.on(host).ask(operation, name=left.name, whose=codec.marks(spec))
@@ -118,4 +118,4 @@ def _listed(host: Host, owner: str, lab: str) -> Iterator[Leftover]:
         yield Leftover(host.url, "tunnel", name)
     for item in found["fragments"]:
         name = item["id"].rpartition("/")[2]
-        yield Leftover(host.url, WORDS[item["area"]], name, area=item["area"])
+        yield Leftover(host.url, WORDS[item["target"]], name, target=item["target"])

@@ -15,7 +15,7 @@ from hosts import connections
 from hosts.host import Host
 from providers import base, run
 from providers.lxd import daemon
-from providers.preflight import asking
+from providers.preflight import surveying
 
 if TYPE_CHECKING:
     import pulumi
@@ -91,8 +91,8 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
         host = connections.connect(spec.host)
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:host", str(error))]
-    facts, mistakes = asking.lasting(
-        lambda: asking.at(host, [url for _step, url in spec.needs], [spec.project]),
+    facts, mistakes = surveying.lasting(
+        lambda: surveying.at(host, [url for _step, url in spec.needs], [spec.project]),
         lambda facts: lab.judge(spec, facts),
     )
     try:
@@ -155,8 +155,8 @@ def _examine_relay(spec: lab.PreflightSpec) -> Examined:
         keys = relay.run(["sh", "-c", HOST_KEYS])
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:tunnel.relay", str(error))]
-    _facts, mistakes = asking.lasting(
-        lambda: asking.at(relay), lambda facts: list(lab.judge_relay(spec, facts))
+    _facts, mistakes = surveying.lasting(
+        lambda: surveying.at(relay), lambda facts: list(lab.judge_relay(spec, facts))
     )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:

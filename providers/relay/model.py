@@ -64,5 +64,5 @@ def fragment(spec: DoorSpec) -> Fragment:
 
 
 def frame() -> Mapping[str, Any]:
-    """Return what the area needs to know."""
+    """Return what the target needs to know."""
     return {"user": USER}

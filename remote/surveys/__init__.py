@@ -1,1 +1,1 @@
-"""TODO."""
+"""Looks at a host, read only, one module a question."""

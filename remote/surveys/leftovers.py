@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 from remote import identity
 
 Json = Dict[str, Any]
-AREAS = ("nat", "haproxy", "hosts", "relay")
+TARGETS = ("nat", "haproxy", "hosts", "relay")
 TUNNELS = "/var/lib/grappe-tunnel"
 
 
@@ -23,14 +23,14 @@ def main(request: Json) -> Json:
     """
     root = request.get("root", "")
     found: List[Json] = []
-    for area in AREAS:
-        folder = f"{root}{request['store']}/{area}/fragments"
+    for target in TARGETS:
+        folder = f"{root}{request['store']}/{target}/fragments"
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
             if not name.endswith(".json") or name[0] == ".":
                 continue
             held = _read(f"{folder}/{name}")
             if "id" in held and identity.belongs(held, request["owner"], request["lab"]):
-                found.append({"area": area, "id": held["id"], "owner": held["owner"]})
+                found.append({"target": target, "id": held["id"], "owner": held["owner"]})
     tunnels: List[str] = []
     folder = root + TUNNELS
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:

@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 from remote import managed_block, maps
 from remote.system import File, RefusedError, Result, System
-from remote.target import Area, Files, Fragment
+from remote.target import Files, Fragment, Target
 from remote.unmanaged import haproxy
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
@@ -44,7 +44,7 @@ _GENERATION = re.compile(r'string "([0-9a-f]{16}) ')
 _SOCKET = re.compile(r"^\s*stats\s+socket\s+(?:unix@)?(/\S+)", re.MULTILINE)
 
 
-class HaproxyArea(Area):
+class HaproxyTarget(Target):
     """The backends of one host."""
 
     name = "haproxy"

@@ -6,10 +6,10 @@ from typing import List
 
 from remote import managed_block
 from remote.system import File
-from remote.target import Area, Files, Fragment
+from remote.target import Files, Fragment, Target
 
 
-class HostsArea(Area):
+class HostsTarget(Target):
     """The entries of one hosts file; a resolver reads it anew, so nothing is activated."""
 
     name = "hosts"

@@ -16,7 +16,7 @@ from typing import Any, List, Mapping, Optional, Set, Tuple
 from remote import managed_block
 from remote.iptables import BRIDGES, FORWARD, INPUT, JUMPS, LET_IN, LET_THROUGH, NAT, Chains
 from remote.system import File, RefusedError, System
-from remote.target import Area, Files, Fragment
+from remote.target import Files, Fragment, Target
 from remote.unmanaged import nat as unmanaged
 
 RULES = "/etc/ufw/before.rules"
@@ -78,7 +78,7 @@ WantedBy=multi-user.target nftables.service netfilter-persistent.service
 """
 
 
-class NatArea(Area):
+class NatTarget(Target):
     """NAT rules of one host."""
 
     name = "nat"

@@ -10,7 +10,7 @@ import time
 from typing import Dict, List
 
 from remote.system import File, RefusedError
-from remote.target import Area, Files, Fragment
+from remote.target import Files, Fragment, Target
 
 DROP_IN = "/etc/ssh/sshd_config.d/grappe-tunnel.conf"
 KEYS = "/etc/ssh/grappe-tunnel.keys"
@@ -34,7 +34,7 @@ Match User {user}
 """
 
 
-class RelayArea(Area):
+class RelayTarget(Target):
     """Doors of one relay."""
 
     name = "relay"

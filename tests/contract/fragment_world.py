@@ -16,10 +16,10 @@ from providers.haproxy import model as haproxy
 from providers.hosts_file import model as hosts_file
 from providers.nat import model as nat
 from remote import maps
-from remote.target import Area
-from remote.targets import haproxy as haproxy_area
-from remote.targets import hosts_file as hosts_area
-from remote.targets import nat as nat_area
+from remote.target import Target
+from remote.targets import haproxy as haproxy_target
+from remote.targets import hosts_file as hosts_target
+from remote.targets import nat as nat_target
 
 OWNER, STRANGER = "grappe/contract", "grappe/stranger"
 SOCKETS = ("/run/haproxy/grappe.sock", "/run/haproxy/admin.sock", "/run/haproxy-master.sock")
@@ -46,7 +46,7 @@ class Kind:
     sample: Mapping[str, Any]
     changed: Mapping[str, Any]
     key: str
-    area: type[Area]
+    target: type[Target]
     render: Callable[[Any], Any]
     frame: Callable[[], Mapping[str, Any]]
     lines: str = ""
@@ -62,20 +62,20 @@ KINDS = {
         sample={"port": 62222, "target_address": "10.79.159.10", "target_port": 22,
                 "comment": "yuno1_ssh"},
         changed={"target_address": "10.79.159.20"}, key="tcp/62222",
-        area=nat_area.NatArea, render=nat.fragment, frame=nat.frame,
+        target=nat_target.NatTarget, render=nat.fragment, frame=nat.frame,
     ),
     "haproxy": Kind(
         folder="haproxy", file="/etc/haproxy/haproxy.cfg", spec=haproxy.BackendSpec,
         sample={"domains": ("yuno1.contract.test",), "address": "10.79.159.10"},
         changed={"address": "10.79.159.20"}, key="domain yuno1.contract.test",
-        area=haproxy_area.HaproxyArea, render=haproxy.fragment,
+        target=haproxy_target.HaproxyTarget, render=haproxy.fragment,
         frame=haproxy.frame, lines=maps.ROUTES,
     ),
     "hosts": Kind(
         folder="hosts", file="/etc/hosts", spec=hosts_file.EntrySpec,
         sample={"domains": ("yuno1.contract.test",), "address": "192.168.8.10"},
         changed={"address": "192.168.8.11"}, key="hosts entry yuno1.contract.test",
-        area=hosts_area.HostsArea,
+        target=hosts_target.HostsTarget,
         render=hosts_file.fragment, frame=lambda: hosts_file.frame("/etc/hosts"),
     ),
 }  # fmt: skip
@@ -96,7 +96,7 @@ class FakeWorld:
     def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
         """Return the driver of a kind."""
         folder = f"/var/lib/grappe/{kind.folder}"
-        send = fake.sender(self.system, kind.area, folder, kind.frame())
+        send = fake.sender(self.system, kind.target, folder, kind.frame())
         store = client.Client(self.url, folder, kind.folder, kind.frame(), send)
         return driver.FragmentDriver(store, kind.spec, kind.render)
 

@@ -13,7 +13,7 @@ import pytest
 from core import errors
 from remote import managed_block, maps
 from remote import store as stores
-from remote.targets import haproxy as haproxy_area
+from remote.targets import haproxy as haproxy_target
 from tests.contract import fragment_world
 from tests.contract.fragment_world import KINDS, OWNER, STRANGER, Kind, World
 
@@ -264,7 +264,7 @@ class TestHaproxy:
         """For the preflight, which asks of nothing else."""
         world.driver(self.kind).create(self.kind.make(world.url))
         split = managed_block.split(world.read(self.kind.file))
-        assert split.before + split.after == world.read(haproxy_area.LOADED)
+        assert split.before + split.after == world.read(haproxy_target.LOADED)
 
     def test_one_default_server_of_a_host(self, world: World) -> None:
         """A second default is refused, with the first one's owner."""
@@ -352,7 +352,7 @@ class TestHaproxy:
         self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The old files come back when the new ones are not what is loaded."""
-        monkeypatch.setattr(haproxy_area, "RELOAD_SECONDS", 0.1)
+        monkeypatch.setattr(haproxy_target, "RELOAD_SECONDS", 0.1)
         world = fragment_world.FakeWorld(tmp_path / "host")
         driver, original = world.driver(self.kind), world.read(self.kind.file)
         world.system.stuck = True

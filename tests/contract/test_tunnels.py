@@ -16,7 +16,7 @@ from providers.relay import resource as relay_resource
 from providers.tunnel import driver, fake, host, model
 from providers.tunnel.key import driver as keys
 from providers.tunnel.key import model as key_model
-from remote.targets import relay as relay_area
+from remote.targets import relay as relay_target
 from sandbox import layout
 from tests.contract.fragment_world import FakeWorld, Kind, RealWorld
 
@@ -25,9 +25,9 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp
 PORT = 18022
 
 DOOR = Kind(
-    folder="relay", file=relay_area.KEYS, spec=relay.DoorSpec,
+    folder="relay", file=relay_target.KEYS, spec=relay.DoorSpec,
     sample={"public_key": KEY, "listens": (PORT,)}, changed={"listens": (PORT + 1,)},
-    key=relay.key(PORT), area=relay_area.RelayArea,
+    key=relay.key(PORT), target=relay_target.RelayTarget,
     render=relay.fragment, frame=relay.frame,
 )  # fmt: skip
 
@@ -227,20 +227,20 @@ def test_life_of_a_door(relay_world: FakeWorld | RealWorld) -> None:
     reading = driven.read(spec)
     assert reading is not None
     assert (spec, "") == (reading.spec, reading.drift)
-    line = relay_world.read(relay_area.KEYS)
+    line = relay_world.read(relay_target.KEYS)
     assert line.startswith(f'restrict,port-forwarding,permitlisten="*:{PORT}" ssh-ed25519 ')
 
-    relay_world.write(relay_area.KEYS, "")
+    relay_world.write(relay_target.KEYS, "")
     reading = driven.read(spec)
     assert reading is not None
     assert "was changed by hand" in reading.drift
     changed = DOOR.make(relay_world.url, **DOOR.changed)
     driven.update(spec, changed)
-    assert f"*:{PORT + 1}" in relay_world.read(relay_area.KEYS)
+    assert f"*:{PORT + 1}" in relay_world.read(relay_target.KEYS)
 
     driven.delete(changed)
     driven.delete(changed)
-    for path in (relay_area.KEYS, relay_area.DROP_IN, "/var/lib/grappe"):
+    for path in (relay_target.KEYS, relay_target.DROP_IN, "/var/lib/grappe"):
         assert not relay_world.exists(path)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from providers import fake
 from providers.fragments import fake as fragments
 from stacks import recipe
+from tests import fake_hosts as fake
 from tests.engine.conftest import Engine, running
 
 RECORDED = pathlib.Path(__file__).parent.parent / "recorded"

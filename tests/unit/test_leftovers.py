@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from hosts import connections
-from providers import fake
 from providers.leftovers import driver
 from providers.lxd import daemon
+from tests import fake_hosts as fake
 
 DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
 MINE, THEIRS = {"user.grappe.owner": "grappe/a", "user.grappe.lab": "alicealice01"}, {

@@ -102,7 +102,7 @@ def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.
     fragment = model.fragment(RULE).as_json()
     fragment["parts"]["target"] = ":22"
     with pytest.raises(system.RefusedError, match="has no target"):
-        nat.NatArea(system.System(str(tmp_path)), model.frame()).check(
+        nat.NatTarget(system.System(str(tmp_path)), model.frame()).check(
             [fragment], fragment["id"], None
         )
 
@@ -114,7 +114,7 @@ class Recorder:
 
 
 def compiled(*specs: model.RuleSpec) -> nat.Files:
-    made = nat.NatArea(Recorder(), model.frame())  # type: ignore[arg-type]
+    made = nat.NatTarget(Recorder(), model.frame())  # type: ignore[arg-type]
     none = dict.fromkeys(made.paths(), system.File(None))
     current = {**none, nat.RULES: system.File("*filter\nCOMMIT\n", 0o640)}
     return made.compile([model.fragment(spec).as_json() for spec in specs], current)

@@ -85,9 +85,9 @@ class FakeHost:
         """Run what runs on a host."""
         match module:
             case "remote.transaction":
-                area = transaction.TARGETS[request["area"]](self.system, request["frame"])
+                target = transaction.TARGETS[request["target"]](self.system, request["frame"])
                 store = stores.Store(self.system, request["folder"])
-                return json.loads(json.dumps(transaction.serve(area, store, dict(request))))
+                return json.loads(json.dumps(transaction.serve(target, store, dict(request))))
             case "remote.surveys.lab":
                 return self._survey(request)
             case "remote.surveys.leftovers":

@@ -1,1 +1,0 @@
-"""Looking a lab host over: what is wrong with it, and what mends it."""
