@@ -147,7 +147,7 @@ class FakeHost:
     def _look(self, check: Mapping[str, Any]) -> dict[str, Any]:
         """Return whether a way leads to a running server of any lab host of the world."""
         ways = [host.leads_to(check) for host in self.world.values() if host.lxd.instances]
-        answers = any(address and host._running(address) for address, host in ways)  # noqa: SLF001
+        answers = any(address and host._running(address) for address, host in ways)
         return {"ok": answers, "seen": "200 OK" if answers else "ConnectionRefusedError"}
 
     def leads_to(self, check: Mapping[str, Any]) -> tuple[str, FakeHost]:

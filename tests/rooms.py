@@ -33,7 +33,7 @@ def rooms(folder: pathlib.Path) -> tuple[set[str], set[tuple[str, str]], set[tup
 
 def _room(module: str) -> str:
     parts = module.split(".")
-    return ".".join(parts[:2]) if parts[0] == "providers" and len(parts) > 2 else parts[0]  # noqa: PLR2004
+    return ".".join(parts[:2]) if parts[0] == "providers" and len(parts) > 2 else parts[0]
 
 
 def _leads(start: str, end: str, arrows: set[tuple[str, str]]) -> bool:

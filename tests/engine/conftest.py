@@ -15,9 +15,10 @@ from cli import environment
 from components import program
 from engine import attached
 from hosts import connections
-from providers import fake, run
+from providers import run
 from providers.lxd import daemon
 from providers.lxd.image import bootstrap
+from tests import fake_hosts as fake
 
 DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
 LAB, OTHER, WORKSTATION, RELAY = "ssh://lab", "ssh://other", "netns:ws", "ssh://relay"
