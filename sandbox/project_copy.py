@@ -15,8 +15,7 @@ import yaml
 from sandbox import layout
 
 ROOT = pathlib.Path(__file__).parent.parent
-PARTS = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "campaign", "cli", "components",
-         "engine", "providers", "recipes", "sandbox", "stacks", "views")  # fmt: skip
+FILES = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "recipes")
 UP = ("up", "--yes", "--skip-preview")
 
 
@@ -32,7 +31,8 @@ class Trial:
 
     def __init__(self, folder: pathlib.Path, box: layout.Layout, env: Mapping[str, str]) -> None:
         self.folder, self.box = folder, box
-        for part in PARTS:
+        packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
+        for part in (*FILES, *sorted(packages)):
             source = ROOT / part
             if source.is_dir():
                 ignore = shutil.ignore_patterns("__pycache__", "Pulumi.*.yaml")

@@ -19,6 +19,8 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
         ["ruff", "format", "--check", "."],
         ["mypy"],
         ["lint-imports"],
+        # The lowest Python that a host may have.
+        ["vermin", "--quiet", "--no-tips", "--target=3.8-", "remote"],
     ],
     ids=" ".join,
 )
