@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from cli import version
+
 EPILOG = """\
 A golden image and a first student on a host of your own:
   ./lab new image --recipe yunohost-12 --host ssh://root@lab.example
@@ -35,6 +37,8 @@ def build() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    text = "Grappe's version and commit, and those of what it runs on"
+    parser.add_argument("--version", nargs=0, action=version.Version, help=text)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _project(commands)
     _sandbox(commands)

@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from cli import environment
-from core import errors
+from core import errors, lifetime
 from engine.stack import Stack
 from engine.state import State
 from stacks import files
@@ -75,8 +75,8 @@ def ready(stack: Stack) -> None:
     """
     for path in state_of(stack.name).locks:
         held = _lock(path, stack.name)
-        here = held.get("hostname") == socket.gethostname()
-        if here and pathlib.Path("/proc", str(held.get("pid"))).exists():
+        here, pid = held.get("hostname") == socket.gethostname(), held.get("pid")
+        if here and isinstance(pid, int) and lifetime.is_alive(pid):
             raise errors.GrappeError(
                 f"a run of {stack.name} is under way (process {held['pid']})",
                 do="wait for its end, or end it where it was started: Ctrl-C; if that process "

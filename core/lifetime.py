@@ -30,11 +30,27 @@ def end_with_engine() -> None:
 
 
 def _watch(pid: int) -> None:
-    descriptor = os.pidfd_open(pid)
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        # It has ended already.
+        os._exit(1)
     select.select([descriptor], [], [])
     # Give a run that ends in good order the time to end us itself.
     time.sleep(1)
     os._exit(1)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine runs, on systems without /proc too."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        # Somebody else's; or no number of a process, which nobody may clear away.
+        return True
+    return True
 
 
 def engine() -> int | None:

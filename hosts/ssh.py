@@ -283,7 +283,7 @@ def _make_folder(where: url.HostUrl) -> pathlib.Path:
     root = pathlib.Path(tempfile.gettempdir())
     for folder in root.glob("grappe-*-*"):
         pid = folder.name.split("-")[1]
-        if pid.isdigit() and not pathlib.Path("/proc", pid).exists() and _is_ours(folder):
+        if pid.isdigit() and not lifetime.is_alive(int(pid)) and _is_ours(folder):
             shutil.rmtree(folder, ignore_errors=True)
     run = lifetime.engine()
     if run is not None:

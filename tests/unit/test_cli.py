@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -34,6 +35,15 @@ def test_help_is_everywhere(command: list[str]) -> None:
     done = lab(*command, "--help")
     assert (0, "") == (done.returncode, done.stderr)
     assert "usage: ./lab" in done.stdout
+
+
+def test_version_says_what_a_report_needs() -> None:
+    """Ours with its commit, and those of what it runs on."""
+    done = lab("--version")
+    assert 0 == done.returncode
+    assert re.fullmatch(
+        r"grappe \d+\.\d+\.\d+ \(\S+\), Python 3\S+, pulumi 3\S+, .+\n", done.stdout
+    )
 
 
 def test_a_wrong_command_line_is_exit_2() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
+import subprocess
 import tempfile
 
 import pytest
@@ -66,3 +68,10 @@ def test_a_run_has_a_folder_of_its_own(
     assert oct(folder.stat().st_mode).endswith("700")
     folder.chmod(0o755)
     assert folder != ssh._make_folder(one)
+
+
+def test_a_process_is_known_without_proc() -> None:
+    """Ours runs; one that has ended does not; somebody else's does."""
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    assert [True, False, True] == [lifetime.is_alive(pid) for pid in (os.getpid(), ended.pid, 1)]

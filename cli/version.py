@@ -1,0 +1,41 @@
+"""`./lab --version`: what a report of a fault needs to say."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import pathlib
+import platform
+import subprocess
+import sys
+import tomllib
+from typing import Any
+
+ROOT = pathlib.Path(__file__).parent.parent
+
+
+class Version(argparse.Action):
+    """Prints the version and exits; reads nothing before it is asked to."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_options: Any, **_more: Any) -> None:
+        """Print, and exit with 0."""
+        sys.stdout.write(describe() + "\n")
+        parser.exit()
+
+
+def describe() -> str:
+    """Return Grappe's version and commit, and those of what it runs on, in one line."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return (
+        f"grappe {project['version']} ({_commit()}), Python {platform.python_version()}, "
+        f"pulumi {importlib.metadata.version('pulumi')}, {platform.system()} {platform.machine()}"
+    )
+
+
+def _commit() -> str:
+    argv = ["git", "describe", "--always", "--dirty"]
+    try:
+        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return "no git"
+    return done.stdout.strip() or "no git"
