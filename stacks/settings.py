@@ -1,7 +1,6 @@
-"""A stack file as it is written: every setting, its type and its default.
+"""A stack file as it is written: every setting, its type, its default and what it is for.
 
-`Pulumi.yaml` declares the same settings to the engine; a test holds the two
-together.
+What Pulumi.yaml declares to the engine is made of it: `python -m stacks.declaration`.
 """
 
 from __future__ import annotations
@@ -18,6 +17,14 @@ NAMESPACE = "grappe"
 # Groups of settings that LXD takes as texts, however YAML writes them.
 LXDS = ("limits", "config", "devices")
 PASSWORD = "password"  # noqa: S105 - its name
+
+
+def setting(default: Any, text: str) -> Any:
+    """Return a field of a stack file: what it is where it is left out, and what it is for."""
+    metadata = {"text": text}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,103 +134,108 @@ class ServerSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The stack file of a student.
+    """The stack file of a student."""
 
-    Attributes:
-        kind: `student`.
-        id: The lab's own id, made once by `lab new`; what the lab makes carries it.
-        host: The lab host.
-        workstation: Where hosts entries and probes act, or `none`.
-        student: Whose lab it is; the stack's name where it is left out.
-        number: The student's number.
-        image: The image the servers start from.
-        servers: The servers, in their places.
-        domain: The parent of the servers' domains.
-        address: The address of the lab host that students dial; left out, any of its own.
-        interface: The interface of the lab host that students come in by; left out, any.
-        profiles: LXD profiles of every server.
-        config: LXD configuration of every server.
-        limits: Limits of every server.
-        disk: How large the disk of every server may grow.
-        pool: The storage pool that these disks are in.
-        quota: What all servers together may have.
-        tunnel: The way in from the internet, through a relay.
-        default: The server that gets what is for no known domain; one of a host may.
-        login: The administrator that the post-installation makes; left out, the student.
-        adopt: Whether what exists already and is nobody's is taken over: containers, images, rules
-            in before.rules and routing in haproxy.cfg, as the lab sheet has people make them.
-    """
-
-    kind: str = "student"
-    id: str = ""
-    host: str = ""
-    workstation: str = "local:"
-    student: str = ""
-    number: int = 0
-    image: str = "yunohost-12"
-    servers: tuple[ServerSettings, ...] = (
-        ServerSettings(name="yuno1"),
-        ServerSettings(name="yuno2"),
+    kind: str = setting(
+        "student",
+        "What the stack is: student, a lab of servers; image, a golden image that "
+        "servers start from; or host, a bare server made a lab host",
     )
-    domain: str = "grappe.test"
-    address: str = ""
-    interface: str = ""
-    profiles: tuple[str, ...] = ("default",)
-    config: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    limits: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    disk: str = ""
-    pool: str = "default"
-    quota: QuotaSettings = QuotaSettings()
-    tunnel: TunnelSettings = TunnelSettings()
-    default: str = ""
-    login: str = ""
-    adopt: bool = False
+    id: str = setting(
+        "",
+        "The lab's own id, made once by `lab new`: what the lab makes carries it, "
+        "whatever the stack is called",
+    )
+    host: str = setting(
+        "",
+        "The lab host: local:, or ssh://[user@]host[:port] with your own ssh_config, "
+        "agent and known_hosts",
+    )
+    workstation: str = setting(
+        "local:",
+        "Where hosts entries and probes act: local:, ssh://[user@]host[:port], netns:NAME, or none",
+    )
+    student: str = setting("", "Whose lab it is; left out, the stack's name")
+    number: int = setting(
+        0, "The student's number, 1 to 4000; ports, addresses and the bridge's name follow from it"
+    )
+    image: str = setting(
+        "yunohost-12",
+        "The image the servers start from, an alias or a fingerprint of the lab host's LXD",
+    )
+    servers: tuple[ServerSettings, ...] = setting(
+        (ServerSettings(name="yuno1"), ServerSettings(name="yuno2")),
+        f"The servers: {{{', '.join(field.name for field in dataclasses.fields(ServerSettings))}}}",
+    )
+    domain: str = setting(
+        "grappe.test", "The parent of the servers' domains, <server>.<student>.<domain>"
+    )
+    address: str = setting(
+        "", "The address of the lab host that students dial; left out, the one it was reached at"
+    )
+    interface: str = setting(
+        "",
+        "The interface of the lab host that students come in by, with grappe:address;"
+        " left out, any",
+    )
+    profiles: tuple[str, ...] = setting(("default",), "LXD profiles of every server, in order")
+    config: Mapping[str, str] = setting({}, "LXD configuration of every server")
+    limits: Mapping[str, str] = setting(
+        {}, "Limits of every server, as LXD names them: {memory: 2GiB, cpu: '2'}"
+    )
+    disk: str = setting("", "How large the disk of every server may grow, as LXD writes it: 5GiB")
+    pool: str = setting("default", "The storage pool of the lab host that disks with a size are in")
+    quota: QuotaSettings = setting(
+        QuotaSettings(),
+        "What all servers of the student may have together: {containers: 3, cpu: 4, "
+        "memory: 4GiB, disk: 20GiB}",
+    )
+    tunnel: TunnelSettings = setting(
+        TunnelSettings(),
+        "The way in from the internet: {relay: 'ssh://root@relay', forwards: "
+        "[{listen: 8080, port: 80}, {listen: 8443, port: 443}]}",
+    )
+    default: str = setting(
+        "", "The server that gets what is for no known domain; one of a lab host may"
+    )
+    login: str = setting(
+        "", "The administrator that the post-installation makes; left out, the student"
+    )
+    adopt: bool = setting(
+        False,
+        "Take over containers, images, rules and routing by hand that exist already "
+        "and are nobody's",
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ImageSettings:
-    """The stack file of a golden image.
-
-    Attributes:
-        kind: `image`.
-        id: The stack's own id, as a student's.
-        host: The lab host that gets the image.
-        recipe: The recipe, a folder of recipes/.
-        alias: The image's alias; left out, the recipe's.
-        number: Which bridge the builder is on, 1 to 250, one an image stack and host; left out, 1.
-        adopt: Whether an image that has the alias already is taken over as it is.
-    """
+    """The stack file of a golden image."""
 
     kind: str = "image"
     id: str = ""
     host: str = ""
-    recipe: str = ""
-    alias: str = ""
+    recipe: str = setting("", "Of an image: its recipe, a folder of recipes/")
+    alias: str = setting("", "Of an image: its alias; left out, the recipe's")
     number: int = 0
     adopt: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostSettings:
-    """The stack file of a lab host, made out of a bare server.
-
-    Attributes:
-        kind: `host`.
-        id: The stack's own id, as a student's.
-        host: The server.
-        daemon: `lxd`, `lxd-snap` or `incus`.
-        upgrade: Whether its packages are brought up to date.
-        second_disk: The disk, or partition, that is to mirror its root; left out, none.
-        overwrite: Whether what that disk holds may go.
-    """
+    """The stack file of a lab host, made out of a bare server."""
 
     kind: str = "host"
     id: str = ""
     host: str = ""
-    daemon: str = "lxd"
-    upgrade: bool = True
-    second_disk: str = ""
-    overwrite: bool = False
+    daemon: str = setting("lxd", "Of a host: lxd (Debian's package), lxd-snap, or incus")
+    upgrade: bool = setting(True, "Of a host: whether its packages are brought up to date")
+    second_disk: str = setting(
+        "",
+        "Of a host: the disk or partition that is to mirror its btrfs root, as "
+        "/dev/sdb; left out, none",
+    )
+    overwrite: bool = setting(False, "Of a host: whether what the second disk holds may go")
 
 
 K = TypeVar("K", Settings, ImageSettings, HostSettings)
@@ -256,7 +268,7 @@ def load(kind: type[K], config: Mapping[str, str], mistakes: list[problems.Mista
         )
         if key in own or key not in hints:
             values[key] = value
-        elif value not in (_default(key), [{"name": "yuno1"}, {"name": "yuno2"}]):
+        elif value != _default(key):
             reason = f"is a setting of another kind of stack than {kind().kind}."
             mistakes.append(problems.Mistake(key, reason))
     return codec.salvage(kind, values, mistakes) or kind()
@@ -287,18 +299,17 @@ def _as_texts(value: Any) -> Any:
 
 def _default(key: str) -> Any:
     """Return what a setting is where it is left out: the engine says so of every kind."""
-    for kind in KINDS.values():
-        for field in dataclasses.fields(kind):
-            if field.name == key:
-                return written(getattr(kind(), key))
-    return None
+    return next(written(getattr(kind(), key)) for kind in KINDS.values() if hasattr(kind, key))
 
 
 def written(value: Any) -> Any:
     """Return a setting as a stack file has it: a group says only what is not left out."""
+    if isinstance(value, tuple):
+        return [written(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: item for name, item in codec.encode(value).items() if item}
-    return json.loads(json.dumps(codec.encode(value)))
+        bare = codec.defaults(type(value))
+        return {key: item for key, item in codec.encode(value).items() if item != bare.get(key)}
+    return codec.encode(value)
 
 
 def _parse(text: str) -> Any:

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import problems
-from stacks import allocation, golden, kinds, settings, spec
+from stacks import allocation, declaration, golden, kinds, settings, spec
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 GOOD = {"grappe:host": "ssh://lab", "grappe:number": "7"}
@@ -226,20 +226,15 @@ def test_a_mistake_does_not_hide_another() -> None:
     ]  # fmt: skip
 
 
-def test_the_engine_knows_the_same_settings() -> None:
-    """Pulumi.yaml declares each setting, its default and a description."""
-    declared = yaml.safe_load((ROOT / "Pulumi.yaml").read_text())["config"]
-    defaults = {"grappe:password": ""}
-    for kind in (settings.HostSettings(), settings.ImageSettings(), settings.Settings()):
-        for field in dataclasses.fields(kind):
-            defaults[f"grappe:{field.name}"] = settings.written(getattr(kind, field.name))
-    assert defaults.keys() == declared.keys()
-    for key, entry in declared.items():
-        assert entry["description"]
-        default = defaults[key]
-        if key == "grappe:servers":
-            default = [{"name": server["name"]} for server in default]
-        assert default == entry["default"]
+def test_pulumi_yaml_is_made_of_the_settings() -> None:
+    """`python -m stacks.declaration` would write what is there, and each setting says what for."""
+    text = declaration.PATH.read_text()
+    assert text == declaration.render(text)
+    declared = yaml.safe_load(text)["config"]
+    kinds = settings.KINDS.values()
+    named = {f"grappe:{field.name}" for kind in kinds for field in dataclasses.fields(kind)}
+    assert {*named, "grappe:password"} == declared.keys()
+    assert [{"name": "yuno1"}, {"name": "yuno2"}] == declared["grappe:servers"]["default"]
 
 
 QUOTA = {"containers": 2, "cpu": 4, "memory": "2GiB", "disk": "10GiB"}
