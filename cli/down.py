@@ -42,7 +42,7 @@ def down(options: argparse.Namespace) -> int:
         # What stands in the way of what the state knows.
         if item.kind == "container":
             leftovers.remove(item, owner, lab)
-    made.run(*stack.DOWN)
+    stack.run(made, *stack.DOWN)
     for item in left:
         leftovers.remove(item, owner, lab)
     _undo_steps(made)

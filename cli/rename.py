@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from cli import environment, new, stack
 from core import errors
 from engine.stack import Stack
-from providers import run as run_of
 from stacks import files, settings
 
 
@@ -87,10 +85,9 @@ def _mark_by_name(made: Stack, old: str, *, done: bool) -> None:
     if done:
         made.rename(old)
         under = Stack(old, environment.ROOT)
-    # Nothing may go by the way.
-    os.environ[run_of.REBUILD] = ""
     try:
-        under.run(*stack.UP)
+        # Nothing may go by the way.
+        stack.run(under, *stack.UP, rebuild="")
     finally:
         if done:
             under.rename(made.name)

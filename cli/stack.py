@@ -97,6 +97,31 @@ def ready(stack: Stack) -> None:
         stack.replace(state)
 
 
+def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
+    """Run a command of the engine on a stack, with this process as its program and its plugin.
+
+    Args:
+        stack: The stack.
+        arguments: The command and what it takes.
+        rebuild: What may go that is in servers, with commas between.
+
+    Raises:
+        errors.CommandError: It failed, and has said why.
+
+    """
+    if stack.through:
+        # In another network namespace the engine would not find us.
+        stack.run(*arguments)
+        return
+    from components import program  # noqa: PLC0415 - most commands need no engine
+    from engine import attached  # noqa: PLC0415
+
+    os.chdir(environment.ROOT)
+    with attached.serve(program.run, PROJECT) as server:
+        attach = server.begin(arguments[0], rebuild)
+        stack.run(*arguments, *attach, env=server.environment)
+
+
 def resources(stack: Stack) -> list[dict[str, Any]]:
     """Return the resources of a stack's state."""
     if "PULUMI_BACKEND_URL" in os.environ:

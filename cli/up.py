@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from cli import new, progress, stack
 from core import errors
 from engine.stack import Stack
-from providers import run
 from stacks import files, settings
 
 
@@ -30,8 +28,7 @@ def up(options: argparse.Namespace) -> int:
             return 1
     _have_id(made)
     # The preflight stops the run before the content of anything else would go.
-    os.environ[run.REBUILD] = ",".join(names)
-    made.run(*stack.UP)
+    stack.run(made, *stack.UP, rebuild=",".join(names))
     return 0
 
 
@@ -39,7 +36,7 @@ def preview(options: argparse.Namespace) -> int:
     """Show what `up` would do."""
     made = stack.select(options.name)
     stack.ready(made)
-    made.run("preview")
+    stack.run(made, "preview")
     return 0
 
 

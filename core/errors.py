@@ -62,6 +62,10 @@ class NotOursError(GrappeError):
     """The thing exists and belongs to somebody else; it was left alone."""
 
 
+class CancelledError(GrappeError):
+    """Nobody waits for what was under way any more; it ended at a safe point."""
+
+
 class NotReadyError(GrappeError):
     """A thing was made and did not become ready before its deadline."""
 

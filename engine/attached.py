@@ -11,6 +11,7 @@ import contextlib
 import os
 import pathlib
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
 from typing import Any
@@ -23,9 +24,9 @@ from pulumi.dynamic.dynamic import ResourceProvider
 from pulumi.runtime import proto, rpc
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime._serialization import _deserialize
-from pulumi.runtime.proto import language_pb2_grpc, provider_pb2_grpc
+from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, language_pb2_grpc, provider_pb2_grpc
 
-from core import errors
+from core import errors, run
 
 PROVIDER = "__provider"
 THREADS = 64
@@ -38,7 +39,7 @@ WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
 
 
 class Plugin(proto.ResourceProviderServicer):
-    """Dynamic providers, as the SDK's own plugin serves them, without its four threads.
+    """Dynamic providers, as the SDK's own plugin serves them, for one run of the engine at a time.
 
     Args:
         project: The Pulumi project, whose configuration the providers read.
@@ -49,9 +50,53 @@ class Plugin(proto.ResourceProviderServicer):
         self._project = project
         self._config: dict[str, Any] = {}
         self._providers: dict[str, ResourceProvider] = {}
+        self._run = run.Run(command="")
+        self._calls = 0
+        self._lock = threading.Lock()
+        self._engine: grpc.Channel | None = None
 
-    def Attach(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
+    def begin(self, command: str, rebuild: str | None) -> None:
+        """Serve another run of the engine from now on."""
+        self._run = run.Run(command=command, rebuild=rebuild, show=self._show)
+
+    def close(self) -> None:
+        """End what belongs to the last run; its calls have nobody any more."""
+        self._run.cancelled.set()
+        if self._engine:
+            self._engine.close()
+
+    def Attach(self, request: Any, _context: Any) -> Any:  # noqa: N802, D102
+        self._engine = grpc.insecure_channel(request.address, options=_GRPC_CHANNEL_OPTIONS)
         return empty_pb2.Empty()
+
+    def _show(self, text: str) -> None:
+        """Show a line where the engine shows what a plugin says."""
+        if self._engine is None:
+            return
+        said = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text)
+        # An engine that has ended shows nothing.
+        with contextlib.suppress(grpc.RpcError):
+            engine_pb2_grpc.EngineStub(self._engine).Log(said)
+
+    @contextlib.contextmanager
+    def _serving(self, context: Any) -> Iterator[None]:
+        """Serve a call of the run; where the engine does not wait for its end, the run is over."""
+        this, ended = self._run, threading.Event()
+
+        def end() -> None:
+            if not ended.is_set():
+                this.cancelled.set()
+
+        context.add_callback(end)
+        with self._lock:
+            self._calls += 1
+        try:
+            with run.entered(this):
+                yield
+        finally:
+            ended.set()
+            with self._lock:
+                self._calls -= 1
 
     def Handshake(self, _request: Any, context: Any) -> Any:  # noqa: N802, D102
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -66,6 +111,10 @@ class Plugin(proto.ResourceProviderServicer):
         return proto.DiffResponse()
 
     def Cancel(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
+        # It comes at the end of every run too: only where calls are under way is it an interrupt.
+        with self._lock:
+            if self._calls:
+                self._run.cancelled.set()
         return empty_pb2.Empty()
 
     def GetPluginInfo(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
@@ -78,50 +127,58 @@ class Plugin(proto.ResourceProviderServicer):
         return proto.ConfigureResponse(acceptSecrets=False)
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        olds, news = (
-            rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
-        )
-        provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
-        result = _told(context, lambda: provider.check(olds, news))
-        failures = [
-            proto.CheckFailure(property=item.property, reason=item.reason)
-            for item in result.failures
-        ]
-        return proto.CheckResponse(inputs=_sent(result.inputs, news), failures=failures)
+        with self._serving(context):
+            olds, news = (
+                rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
+            )
+            provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+            result = _told(context, lambda: provider.check(olds, news))
+            failures = [
+                proto.CheckFailure(property=item.property, reason=item.reason)
+                for item in result.failures
+            ]
+            return proto.CheckResponse(inputs=_sent(result.inputs, news), failures=failures)
 
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        olds, news = (
-            rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
-        )
-        provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
-        found = _told(context, lambda: provider.diff(request.id, olds, news))
-        some, none = proto.DiffResponse.DIFF_SOME, proto.DiffResponse.DIFF_NONE
-        return proto.DiffResponse(
-            changes=some if found.changes else none,
-            replaces=found.replaces or [],
-            deleteBeforeReplace=bool(found.delete_before_replace),
-        )
+        with self._serving(context):
+            olds, news = (
+                rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
+            )
+            provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+            found = _told(context, lambda: provider.diff(request.id, olds, news))
+            some, none = proto.DiffResponse.DIFF_SOME, proto.DiffResponse.DIFF_NONE
+            return proto.DiffResponse(
+                changes=some if found.changes else none,
+                replaces=found.replaces or [],
+                deleteBeforeReplace=bool(found.delete_before_replace),
+            )
 
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        props = rpc.deserialize_properties(request.properties)
-        made = _told(context, lambda: self._provider(props).create(props))
-        return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
+        with self._serving(context):
+            props = rpc.deserialize_properties(request.properties)
+            made = _told(context, lambda: self._provider(props).create(props))
+            return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        props = rpc.deserialize_properties(request.properties)
-        found = _told(context, lambda: self._provider(props).read(request.id, props))
-        inputs = None if found.inputs is None else _sent(found.inputs, props)
-        return proto.ReadResponse(id=found.id, properties=_sent(found.outs, props), inputs=inputs)
+        with self._serving(context):
+            props = rpc.deserialize_properties(request.properties)
+            found = _told(context, lambda: self._provider(props).read(request.id, props))
+            inputs = None if found.inputs is None else _sent(found.inputs, props)
+            return proto.ReadResponse(
+                id=found.id, properties=_sent(found.outs, props), inputs=inputs
+            )
 
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
-        done = _told(context, lambda: self._provider(news).update(request.id, olds, news))
-        return proto.UpdateResponse(properties=_sent(done.outs, news))
+        with self._serving(context):
+            olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
+            done = _told(context, lambda: self._provider(news).update(request.id, olds, news))
+            return proto.UpdateResponse(properties=_sent(done.outs, news))
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
-        props = rpc.deserialize_properties(request.properties)
-        _told(context, lambda: self._provider(props).delete(request.id, props))
-        return empty_pb2.Empty()
+        with self._serving(context):
+            props = rpc.deserialize_properties(request.properties)
+            _told(context, lambda: self._provider(props).delete(request.id, props))
+            return empty_pb2.Empty()
 
     def _provider(self, props: Mapping[str, Any]) -> ResourceProvider:
         import base64  # noqa: PLC0415
@@ -158,22 +215,28 @@ def _told(context: Any, action: Callable[[], Any]) -> Any:
 
 
 class Attached:
-    """The program and the plugin, listening.
+    """The program and the plugin, listening for one engine after the other.
 
     Attributes:
         arguments: What the engine's commands take.
         environment: What the engine's environment needs.
     """
 
-    def __init__(self, language: int, plugin: int) -> None:
+    def __init__(self, language: int, port: int, plugin: Plugin) -> None:
         self.arguments = (f"--client=127.0.0.1:{language}", *INLINE)
-        self.environment = {"PULUMI_DEBUG_PROVIDERS": f"pulumi-python:{plugin}"}
+        self.environment = {"PULUMI_DEBUG_PROVIDERS": f"pulumi-python:{port}"}
+        self._plugin = plugin
+
+    def begin(self, command: str, rebuild: str | None = None) -> tuple[str, ...]:
+        """Get ready for a command of the engine; return what it takes beside its own arguments."""
+        self._plugin.begin(command, rebuild)
+        return self.arguments if command in WITH_PROGRAM else ()
 
     def run(
         self, folder: pathlib.Path, *arguments: str, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """Run a command of the engine with this process behind it; return all it said."""
-        attach = self.arguments if arguments[0] in WITH_PROGRAM else ()
+        attach = self.begin(arguments[0])
         return subprocess.run(
             ["pulumi", "-C", str(folder), *arguments, *attach], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
@@ -191,14 +254,16 @@ def serve(program: Callable[[], None], project: str) -> Iterator[Attached]:
 
     """
     server = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
-    plugin = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
+    listener = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
+    plugin = Plugin(project)
     language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(Plugin(project), plugin)
-    ports = [each.add_insecure_port("127.0.0.1:0") for each in (server, plugin)]
-    for each in (server, plugin):
+    provider_pb2_grpc.add_ResourceProviderServicer_to_server(plugin, listener)
+    language, port = (each.add_insecure_port("127.0.0.1:0") for each in (server, listener))
+    for each in (server, listener):
         each.start()
     try:
-        yield Attached(*ports)
+        yield Attached(language, port, plugin)
     finally:
-        for each in (server, plugin):
+        plugin.close()
+        for each in (server, listener):
             each.stop(0).wait()

@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from core import errors
@@ -29,8 +30,12 @@ class Stack:
     folder: pathlib.Path
     through: tuple[str, ...] = ()
 
-    def run(self, *arguments: str) -> None:
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
         """Run a command of the engine with our own streams: on a terminal, its live tree.
+
+        Args:
+            arguments: The command and what it takes.
+            env: Variables beside those of this process.
 
         Raises:
             errors.CommandError: It failed, and has said why.
@@ -39,7 +44,7 @@ class Stack:
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         argv = self._argv(*arguments, "--color", "always" if coloured else "never")
         sys.stdout.flush()
-        if command.attach(argv, stdout=sys.stdout) != 0:
+        if command.attach(argv, sys.stdout, {**os.environ, **(env or {})}) != 0:
             raise errors.CommandError(f"`pulumi {arguments[0]} -s {self.name}` failed, as it says")
 
     def make(self) -> None:

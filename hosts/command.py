@@ -105,12 +105,14 @@ def wait_until(
         time.sleep(pause)
 
 
-def attach(argv: Sequence[str], stdout: IO[str] | None = None) -> int:
+def attach(
+    argv: Sequence[str], stdout: IO[str] | None = None, env: Mapping[str, str] | None = None
+) -> int:
     """Run argv with our own standard streams, or another output; return its exit status.
 
     A Ctrl-C reaches it too, and is its own to handle: we wait until it has.
     """
-    child = subprocess.Popen(list(argv), stdout=stdout)
+    child = subprocess.Popen(list(argv), stdout=stdout, env=env)
     interrupts: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
     try:

@@ -18,15 +18,19 @@ import signal
 import subprocess
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any
 
 import remote
+from core import run
 
 PACKAGE = pathlib.Path(remote.__file__).parent
 ARGV = ("python3", "-I", "-c", (PACKAGE / "worker_main.py").read_text())
 TAIL_LINES = 15
+# Between two looks at whether anybody waits for an answer.
+WAIT_SECONDS = 1.0
 
 Start = Callable[[Sequence[str], IO[bytes]], "subprocess.Popen[bytes]"]
 
@@ -84,9 +88,7 @@ class Worker:
             asked = {"id": number, "module": module, "request": request}
             self._write(json.dumps(asked).encode() + b"\n")
         try:
-            answer = answers.get(timeout=timeout)
-        except queue.Empty:
-            raise TimeoutError from None
+            answer = _wait(answers, time.monotonic() + timeout)
         finally:
             del self._waiting[number]
         if "answer" not in answer:
@@ -137,6 +139,16 @@ class Worker:
         self._log.seek(0)
         said = self._log.read().decode(errors="replace").strip().splitlines()
         return "\n".join(said[-TAIL_LINES:]) or f"exit {self._process.returncode}"
+
+
+def _wait(answers: queue.Queue[dict[str, Any]], deadline: float) -> dict[str, Any]:
+    """Return the first answer; end where nobody waits for the run any more."""
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            return answers.get(timeout=min(left, WAIT_SECONDS))
+        except queue.Empty:
+            run.demand_wanted()
+    raise TimeoutError
 
 
 @functools.cache

@@ -12,7 +12,6 @@ import dataclasses
 import importlib
 import pathlib
 import secrets
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
@@ -20,10 +19,10 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 import pulumi
 from pulumi import dynamic
 
-from core import codec, errors, lifetime, problems
+from core import codec, errors, lifetime, problems, run
 from hosts import connections
 from hosts.host import Host
-from providers import changes, run, threads
+from providers import changes, threads
 
 S = TypeVar("S", bound=codec.Spec)
 T = TypeVar("T")
@@ -93,11 +92,13 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def configure(self, req: dynamic.ConfigureRequest) -> None:
         """Prepare the process that serves this provider, and those after it."""
-        run.note_lab(str(req.config.get("grappe:id") or ""))
+        this = run.current()
+        this.lab = str(req.config.get("grappe:id") or "")
         if not _prepared.acquire(blocking=False):
             return
-        lifetime.end_with_engine()
-        threads.widen()
+        if not this.is_attached:
+            lifetime.end_with_engine()
+            threads.widen()
         student = req.config.get("grappe:kind") in (None, "student")
         for key in ("host", "workstation") if student else ("host",):
             text = req.config.get(f"grappe:{key}")
@@ -122,7 +123,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Refuse what cannot be, all of it at once."""
         properties, was = codec.clean(news), codec.clean(olds)
-        run.note_check(str(properties.get("owner", "")))
+        run.current().checked.add(str(properties.get("owner", "")))
         for output in (DRIFT, INCARNATION, *self.OUTPUTS):
             properties.pop(output, None)
         if codec.has_unknown(properties):
@@ -263,7 +264,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def _recorded(self, properties: Mapping[str, Any]) -> S:
         """Return what a state has; one that is older than the lab's id is that lab's."""
         spec = self._decode(properties)
-        return spec if spec.lab else dataclasses.replace(spec, lab=run.lab())
+        return spec if spec.lab else dataclasses.replace(spec, lab=run.current().lab)
 
     def _decode(self, properties: Mapping[str, Any]) -> S:
         known = {field.name for field in dataclasses.fields(self.spec)}
@@ -346,8 +347,7 @@ def _print_left(spec: codec.Spec, things: list[str]) -> None:
 def say(spec: codec.Spec, lines: list[str]) -> None:
     """Say something of a thing where the engine shows what a plugin says."""
     for line in lines:
-        sys.stdout.write(errors.escape(f"{spec.id} {line}") + "\n")
-        sys.stdout.flush()
+        run.tell(f"{spec.id} {line}")
 
 
 def _inputs(spec: codec.Spec) -> Outputs:

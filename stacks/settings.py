@@ -299,7 +299,7 @@ def _as_texts(value: Any) -> Any:
 
 def _default(key: str) -> Any:
     """Return what a setting is where it is left out: the engine says so of every kind."""
-    return next(written(getattr(kind(), key)) for kind in KINDS.values() if hasattr(kind, key))
+    return next(written(getattr(kind(), key)) for kind in KINDS.values() if hasattr(kind(), key))
 
 
 def written(value: Any) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from checks import lab_host
-from core import errors, problems
+from core import errors, problems, run
 from hosts import connections
 from hosts.host import Host
 from providers import base
@@ -34,8 +33,7 @@ class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
         except errors.HostError as error:
             return spec, [problems.Mistake("grappe:host", str(error))]
         for text in lab_host.warnings(spec, facts):
-            sys.stdout.write(errors.escape(f"warning: {spec.host}: {text}") + "\n")
-            sys.stdout.flush()
+            run.tell(f"warning: {spec.host}: {text}")
         return spec, lab_host.judge(spec, facts)
 
 

@@ -10,11 +10,12 @@ import contextlib
 import dataclasses
 import functools
 import threading
+import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from core import errors
+from core import errors, run
 from hosts import connections
 from hosts.host import Host
 from remote import power_cut
@@ -35,6 +36,8 @@ CREATING, READY, ANEW = "creating", "ready", "anew"
 
 # Seconds between two looks at what a program in an instance has said.
 LOOK_SECONDS = 1
+# And between two looks at whether anybody waits for an operation.
+WAIT_SECONDS = 2
 
 Json = dict[str, Any]
 # Called with what a program says, as it says it.
@@ -245,6 +248,7 @@ class Lxd:
             waited, done = 0.0, self._look(operation, LOOK_SECONDS)
             while done["status_code"] < 200 and waited < timeout:  # noqa: PLR2004
                 listen()
+                run.demand_wanted()
                 waited += LOOK_SECONDS
                 done = self._look(operation, LOOK_SECONDS)
             result = self._judge(done, f"the program in {instance}", timeout)
@@ -284,7 +288,13 @@ class Lxd:
         return dict(answer.json()["metadata"])
 
     def _wait(self, operation: str, what: str, timeout: float) -> Json:
-        return self._judge(self._look(_identifier(operation), int(timeout)), what, timeout)
+        """Wait until LXD is done, or nobody waits for the run any more."""
+        identifier, deadline = _identifier(operation), time.monotonic() + timeout
+        done = self._look(identifier, min(WAIT_SECONDS, int(timeout)))
+        while done["status_code"] < 200 and time.monotonic() < deadline:  # noqa: PLR2004
+            run.demand_wanted()
+            done = self._look(identifier, WAIT_SECONDS)
+        return self._judge(done, what, timeout)
 
     def _judge(self, answer: Json, what: str, timeout: float) -> Json:
         if answer["status_code"] < 200:  # noqa: PLR2004 - LXD: 1xx is under way

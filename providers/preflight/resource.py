@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import os
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from checks import lab, losses
-from core import codec, errors, problems, validators
+from core import codec, errors, problems, run, validators
 from hosts import connections
 from hosts.host import Host
-from providers import base, run
+from providers import base
 from providers.lxd import daemon
 from providers.preflight import surveying
 
@@ -102,7 +100,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
         if not mistakes:
             mistakes.append(problems.Mistake("grappe:host", str(error)))
     for note in lab.notes(spec, facts):
-        sys.stdout.write(errors.escape(f"note: {note}\n"))
+        run.tell(f"note: {note}")
     if was.get("lab") and was["lab"] != spec.lab:
         reason = (
             f"{problems.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
@@ -126,13 +124,10 @@ def _losses(
     found = losses.of(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
     )
-    stopped, told = losses.permitted(found, os.environ.get(run.REBUILD))
+    stopped, told = losses.permitted(found, run.rebuild())
     for loss in told:
         if not loss.ordered:
-            sys.stdout.write(
-                errors.escape(f"warning: what is in {loss.name} goes: {loss.reason}\n")
-            )
-    sys.stdout.flush()
+            run.tell(f"warning: what is in {loss.name} goes: {loss.reason}")
     if not stopped:
         return []
     return [problems.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]

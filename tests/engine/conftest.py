@@ -15,7 +15,6 @@ from cli import environment
 from components import program
 from engine import attached
 from hosts import connections
-from providers import run
 from providers.lxd import daemon
 from providers.lxd.image import bootstrap
 from tests import fake_hosts as fake
@@ -78,8 +77,6 @@ class Engine:
         self, *arguments: str, ok: bool | None = True, env: dict[str, str] | None = None
     ) -> str:
         """Run a command of the engine; it must succeed, or fail, as told; None is either."""
-        run.begin()
-        self.command = arguments[0]
         done = self._server.run(self.project, *arguments, env={**self.env, **(env or {})})
         self.said = done.stdout
         assert ok is None or (done.returncode == 0) is ok, (
@@ -163,7 +160,6 @@ def running(
         patch.setattr(daemon, "on", lambda host: host.lxd)
         patch.setattr(daemon, "reach", lambda _url: None)
         patch.setattr(program, "FOLDER", made.project / "stacks")
-        patch.setattr(run, "command", lambda: made.command)
         image = folder / "image"
         image.mkdir()
         for name in ("metadata", "rootfs"):

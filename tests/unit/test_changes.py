@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from core import codec, errors
+from core import codec, errors, run
 from hosts import connections
-from providers import base, changes, run
+from providers import base, changes
 from providers.changes import Reading
 from providers.lxd.container.model import ContainerSpec
 from providers.lxd.postinstall.model import PostInstallSpec
@@ -152,7 +152,7 @@ class Machine:
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A provider whose driver keeps what it was asked for; hosts are `ssh://lab` and others."""
-    run.begin()
+    monkeypatch.setattr(run, "_own", run.Run())
     monkeypatch.setattr(
         connections, "connect", lambda text: Machine("m1" if text != "ssh://other" else "m2")
     )
@@ -294,7 +294,7 @@ def test_a_state_that_is_older_than_the_id_is_that_labs(
 ) -> None:
     """What it has is read and removed by the id that the stack's configuration gives."""
     monkeypatch.setattr(run, "command", lambda: "destroy")
-    run.note_lab("alicealice01")
+    run.current().lab = "alicealice01"
     provider.delete("x", {**STATE, "lab": ""})
     assert ["sweep", "delete"] == provider.fake.done
     assert "alicealice01" == provider.read("x", {**STATE, "lab": ""}).outs["lab"]

@@ -237,6 +237,18 @@ def test_pulumi_yaml_is_made_of_the_settings() -> None:
     assert [{"name": "yuno1"}, {"name": "yuno2"}] == declared["grappe:servers"]["default"]
 
 
+@pytest.mark.parametrize("kind", settings.KINDS)
+def test_what_the_engine_says_of_every_kind_is_no_mistake(kind: str) -> None:
+    """It hands each stack the defaults of all settings."""
+    entries = yaml.safe_load(declaration.PATH.read_text())["config"].items()
+    defaults = {key: entry["default"] for key, entry in entries}
+    texts = {key: value if isinstance(value, str) else json.dumps(value)
+             for key, value in defaults.items()}  # fmt: skip
+    mistakes: list[problems.Mistake] = []
+    settings.load(settings.KINDS[kind], {**texts, "grappe:kind": kind}, mistakes)
+    assert [] == mistakes
+
+
 QUOTA = {"containers": 2, "cpu": 4, "memory": "2GiB", "disk": "10GiB"}
 
 

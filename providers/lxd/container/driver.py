@@ -7,8 +7,8 @@ import re
 import time
 from typing import Any
 
-from core import errors
-from providers import base, run
+from core import errors, run
+from providers import base
 from providers.lxd import daemon, ownership
 from providers.lxd.container import model, readiness
 from providers.lxd.image import aliases

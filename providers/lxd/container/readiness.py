@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core import errors
+from core import errors, run
 from hosts.host import Host
 from providers.lxd import daemon
 from providers.lxd.container import model
@@ -77,6 +77,7 @@ class Readiness:
                     f"is a firewall in the way of DHCP on {spec.network}? ufw status; "
                     f"lxc network show {spec.network}; ",
                 )
+            run.demand_wanted()
             time.sleep(POLL_SECONDS)
 
     def _wait_for_system(self, spec: model.ContainerSpec) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import sys
 from typing import Any
 
-from core import errors
+from core import errors, run
 from providers import base
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.exec import model
@@ -126,9 +125,6 @@ def to_terminal(container: str, name: str) -> job.Say:
     """Return what writes the lines of a program to where the engine shows them."""
 
     def say(line: str) -> None:
-        # The engine shows what a plugin writes while it is written.
-        plain = _COLOURS.sub("", line)
-        sys.stdout.write(errors.escape(f"{container} {name} | {plain}") + "\n")
-        sys.stdout.flush()
+        run.tell(f"{container} {name} | {_COLOURS.sub('', line)}")
 
     return say

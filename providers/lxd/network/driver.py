@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core import errors
+from core import errors, run
 from hosts.host import Host
 from providers import base
 from providers.lxd import daemon, leftovers, ownership
@@ -115,6 +115,7 @@ class NetworkDriver:
             if not told:
                 exec_driver.to_terminal(spec.name, "network")("LXD starts it again within a minute")
                 told = True
+            run.demand_wanted()
             time.sleep(1)
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
