@@ -42,7 +42,26 @@ def run(options: argparse.Namespace) -> int:
             rows += found
         except errors.GrappeError as error:
             blind.append(f"{name}: {error}")
-    if options.json:
+    return told(rows, drifts, blind, as_json=options.json)
+
+
+def told(
+    rows: list[check.Row],
+    drifts: Mapping[str, list[drift.Drift]],
+    blind: list[str],
+    *,
+    as_json: bool,
+) -> int:
+    """Print what was found; return the exit status.
+
+    Args:
+        rows: A server each.
+        drifts: What is there otherwise than it was made, by stack.
+        blind: The stacks that could not be looked at, each with why.
+        as_json: Whether a program reads it.
+
+    """
+    if as_json:
         said = {
             "servers": [dataclasses.asdict(row) for row in rows], "not_looked": blind,
             "drift": {name: [dataclasses.asdict(each) for each in found]
@@ -63,6 +82,11 @@ def run(options: argparse.Namespace) -> int:
 
 def _names(options: argparse.Namespace) -> list[str]:
     return labs.names() if options.all else [options.name]
+
+
+def look_at(name: str) -> tuple[list[check.Row], list[drift.Drift]]:
+    """Look at one lab that is up: its servers, and its drift."""
+    return _look(name, some=False)
 
 
 def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]:

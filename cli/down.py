@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 
 from cli import progress, stack
 from components.lab_host import scripts
@@ -37,18 +38,35 @@ def down(options: argparse.Namespace) -> int:
             f"{options.name}: {count} resources of the state, and {things} that an unfinished run "
             f"left ({', '.join(map(str, left))})\n"
         )
+    _take_down(made, left, lambda: stack.run(made, *stack.DOWN))
+    if left:
+        sys.stderr.write("✓ all gone\n")
+    return 0
+
+
+def take_down(made: Stack, destroy: Callable[[], object]) -> int:
+    """Take a stack down with what unfinished runs left; return how many things those were.
+
+    Args:
+        made: The stack.
+        destroy: Runs the engine's destroy.
+
+    """
+    left = _unknown(made)
+    _take_down(made, left, destroy)
+    return len(left)
+
+
+def _take_down(made: Stack, left: list[leftovers.Leftover], destroy: Callable[[], object]) -> None:
     owner, lab = _identity(made)
     for item in left:
         # What stands in the way of what the state knows.
         if item.kind == "container":
             leftovers.remove(item, owner, lab)
-    stack.run(made, *stack.DOWN)
+    destroy()
     for item in left:
         leftovers.remove(item, owner, lab)
     _undo_steps(made)
-    if left:
-        sys.stderr.write("✓ all gone\n")
-    return 0
 
 
 def forget(options: argparse.Namespace) -> int:

@@ -17,6 +17,7 @@ A golden image and a first student on a host of your own:
   ./lab card alice             what she types and clicks
   ./lab check --all            does all of it answer?
   ./lab down alice             take it down
+  ./lab class --help           thirty of them by one command
 
 After `eval "$(./lab env)"` a plain `pulumi preview|up|refresh|destroy -s alice` does the same.
 Exit status: 0 well, 1 it failed or the answer is no, 2 the command line is wrong, or `check` and
@@ -26,6 +27,8 @@ SYSTEMS = ("debian12-lxd", "debian13-incus", "debian12-bare")
 DAEMONS = ("lxd", "lxd-snap", "incus")
 STACK = "the stack"
 DO_NOT_ASK = "do not ask"
+# Students of a class at once.
+JOBS = 4
 Commands = Any
 
 
@@ -43,6 +46,7 @@ def build() -> argparse.ArgumentParser:
     _project(commands)
     _sandbox(commands)
     _stacks(commands)
+    _class(commands)
     _looks(commands)
     return parser
 
@@ -168,6 +172,59 @@ def _stacks(commands: Commands) -> None:
     rename = _add(commands, "rename", "cli.rename:run", text)
     rename.add_argument("old", help=STACK)
     rename.add_argument("name", help="its new name")
+
+
+CLASS_EPILOG = """\
+  ./lab class new tp1 --roster export.csv --host ssh://root@lab.example --post-install
+  ./lab class preview tp1      what it would do, a line a student
+  ./lab class up tp1           do it; run again it goes on, and mends what has drifted
+  ./lab class check tp1        does all of it answer?
+  ./lab class up tp1 adele zoe     only these two
+  ./lab class down tp1
+
+The roster is what Moodle, Pronote or a spreadsheet exports as CSV: a column with the name, or one
+each for first and last name; e-mail, id, group and key where they are. Run again with a newer
+roster, `new` adds who has come, says who has left, and takes nobody down. What each run says stands
+in .state/logs/CLASS/STUDENT.log. Exit status: 0 all well, 1 some failed or do not answer, 2 the
+command line is wrong, or `check` could not look.
+"""
+
+
+def _class(commands: Commands) -> None:
+    """Add what does something with all students of a class."""
+    text = "one command for all students of a class"
+    group = commands.add_parser(
+        "class", help=text, description=text, epilog=CLASS_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parts = group.add_subparsers(metavar="ACTION", required=True)
+    made = _add(parts, "new", "cli.classroom:create", "read a roster; write class and stack files")
+    made.add_argument("name", metavar="CLASS", help="the class: small letters, digits, dashes")
+    made.add_argument("--roster", required=True, metavar="FILE", help="a CSV export")
+    made.add_argument("--host", default="", help="the lab host, when the class is new")
+    made.add_argument("--image", default="", help="of each server (default yunohost-12)")
+    made.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
+    made.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
+    made.add_argument("--relay", default="", help="a server on the internet: ssh://[user@]relay")
+    text = "post-install YunoHost on each server, with a password made for each student"
+    made.add_argument("--post-install", action="store_true", help=text)
+    for name, function, text in (
+        ("preview", "preview", "show what `up` would do, a line a student"),
+        ("up", "up", "bring the class up, mend it, or go on after a failure"),
+        ("down", "down", "take the class down; its files stay"),
+        ("status", "status", "say what is recorded of each student; no host is asked"),
+        ("check", "look", "try every way to every server; exit 0 well, 1 not, 2 could not look"),
+    ):
+        part = _add(parts, name, f"cli.classroom:{function}", text)
+        part.add_argument("name", metavar="CLASS", help="the class")
+        part.add_argument(
+            "students", nargs="*", metavar="STUDENT", help="only these, by their labels"
+        )
+        part.add_argument("--json", action="store_true", help="the same facts as JSON")
+        if name in {"preview", "up", "down"}:
+            part.add_argument("--jobs", type=int, default=JOBS, help=f"how many at once ({JOBS})")
+        if name == "down":
+            part.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
 
 
 def _looks(commands: Commands) -> None:

@@ -26,7 +26,7 @@ def up(options: argparse.Namespace) -> int:
         names = _chosen(made, options.rebuild)
         if names and not progress.confirm(_question(names), yes=options.yes):
             return 1
-    _have_id(made)
+    have_id(made)
     # The preflight stops the run before the content of anything else would go.
     stack.run(made, *stack.UP, rebuild=",".join(names))
     return 0
@@ -44,7 +44,7 @@ def _question(names: list[str]) -> str:
     return f"Let {', '.join(names)} go? What is in them goes with them."
 
 
-def _have_id(made: Stack) -> None:
+def have_id(made: Stack) -> None:
     """Give a lab that is older than ids its own; the run then marks what it has made."""
     config = files.read(stack.folder(), made.name)
     if config.get("id") or not config.get("host"):

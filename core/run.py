@@ -39,6 +39,7 @@ class Run:
         command: The engine's command; None where it is to be read from the engine's process.
         rebuild: The value of `REBUILD`; None where the environment has it.
         show: Shows a line to whoever watches the run.
+        changes: Told of each change that begins: what is done, and the resource's URN.
         lab: The id that the stack's configuration gives the lab; empty where it has none.
         checked: The owners whose resources this run has checked. A destroy checks none.
         cancelled: Set when nobody waits for the run's calls any more.
@@ -47,6 +48,7 @@ class Run:
     command: str | None = None
     rebuild: str | None = None
     show: Callable[[str], None] = _print
+    changes: Callable[[str, str], None] = lambda _what, _urn: None
     lab: str = ""
     checked: set[str] = dataclasses.field(default_factory=set)
     cancelled: threading.Event = dataclasses.field(default_factory=threading.Event)

@@ -34,6 +34,13 @@ THREADS = 64
 INLINE = ("--exec-kind=auto.inline",)
 
 
+Changes = Callable[[str, str], None]
+
+
+def _nobody(_what: str, _urn: str) -> None:
+    """Tell nobody."""
+
+
 # The commands that run a program or ask its providers.
 WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
 
@@ -55,9 +62,9 @@ class Plugin(proto.ResourceProviderServicer):
         self._lock = threading.Lock()
         self._engine: grpc.Channel | None = None
 
-    def begin(self, command: str, rebuild: str | None) -> None:
+    def begin(self, command: str, rebuild: str | None, changes: Changes) -> None:
         """Serve another run of the engine from now on."""
-        self._run = run.Run(command=command, rebuild=rebuild, show=self._show)
+        self._run = run.Run(command=command, rebuild=rebuild, show=self._show, changes=changes)
 
     def close(self) -> None:
         """End what belongs to the last run; its calls have nobody any more."""
@@ -155,6 +162,7 @@ class Plugin(proto.ResourceProviderServicer):
 
     def Create(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
+            self._run.changes("creating", request.urn)
             props = rpc.deserialize_properties(request.properties)
             made = _told(context, lambda: self._provider(props).create(props))
             return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
@@ -170,12 +178,14 @@ class Plugin(proto.ResourceProviderServicer):
 
     def Update(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
+            self._run.changes("updating", request.urn)
             olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
             done = _told(context, lambda: self._provider(news).update(request.id, olds, news))
             return proto.UpdateResponse(properties=_sent(done.outs, news))
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
+            self._run.changes("deleting", request.urn)
             props = rpc.deserialize_properties(request.properties)
             _told(context, lambda: self._provider(props).delete(request.id, props))
             return empty_pb2.Empty()
@@ -227,9 +237,18 @@ class Attached:
         self.environment = {"PULUMI_DEBUG_PROVIDERS": f"pulumi-python:{port}"}
         self._plugin = plugin
 
-    def begin(self, command: str, rebuild: str | None = None) -> tuple[str, ...]:
-        """Get ready for a command of the engine; return what it takes beside its own arguments."""
-        self._plugin.begin(command, rebuild)
+    def begin(
+        self, command: str, rebuild: str | None = None, changes: Changes = _nobody
+    ) -> tuple[str, ...]:
+        """Get ready for a command of the engine; return what it takes beside its own arguments.
+
+        Args:
+            command: The command.
+            rebuild: What may go that is in servers, with commas between; None as the environment.
+            changes: Told of each change that begins: what is done, and the resource's URN.
+
+        """
+        self._plugin.begin(command, rebuild, changes)
         return self.arguments if command in WITH_PROGRAM else ()
 
     def run(

@@ -6,9 +6,10 @@ import dataclasses
 import json
 import os
 import pathlib
+import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
 from core import errors
 from hosts import command
@@ -46,6 +47,21 @@ class Stack:
         sys.stdout.flush()
         if command.attach(argv, sys.stdout, {**os.environ, **(env or {})}) != 0:
             raise errors.CommandError(f"`pulumi {arguments[0]} -s {self.name}` failed, as it says")
+
+    def start(self, *arguments: str, log: IO[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Start a command of the engine by itself: a Ctrl-C is for who started it to hand on.
+
+        Args:
+            arguments: The command and what it takes.
+            log: Where what it says goes.
+            env: Variables beside those of this process.
+
+        """
+        argv = self._argv(*arguments, "--color", "never")
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, text=True,
+            env={**os.environ, **env}, start_new_session=True,
+        )  # fmt: skip
 
     def make(self) -> None:
         """Make the stack where there is none yet."""

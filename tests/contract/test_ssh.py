@@ -18,19 +18,19 @@ pytestmark = pytest.mark.sandbox
 # what is called as the engine is.
 PROGRAM = """
 import pathlib, subprocess, sys, tempfile, time
-from providers import watch
-from providers.hosts import gateway
+from core import lifetime
+from hosts import connections
 host, plugin = sys.argv[1:]
-gateway.connect_ahead(host)
-while not list(pathlib.Path(tempfile.gettempdir()).glob(f"grappe-{watch.engine()}-*/control")):
+connections.connect_ahead(host)
+while not list(pathlib.Path(tempfile.gettempdir()).glob(f"grappe-{lifetime.engine()}-*/control")):
     time.sleep(0.02)
 sys.exit(subprocess.run([sys.executable, "-c", plugin, host]).returncode)
 """
 PLUGIN = """
 import sys
-from providers import watch
-from providers.hosts import gateway
-print(watch.engine(), gateway.connect(sys.argv[1]).run(["hostname"]).stdout, end="")
+from core import lifetime
+from hosts import connections
+print(lifetime.engine(), connections.connect(sys.argv[1]).run(["hostname"]).stdout, end="")
 """
 
 

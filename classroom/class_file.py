@@ -1,0 +1,182 @@
+"""The file of a class: `classes/NAME.yaml`, written by `lab class new` and edited by people."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import pathlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from core import codec, errors, problems, validators
+from hosts import url
+from stacks import settings
+
+HEAD = """\
+# The class {name}. Add a comment where you like; `lab class new {name} --roster FILE` keeps it.
+# What stands in `settings` goes into the stack file of whoever comes: a grappe: setting each.
+"""
+# What each student has of their own.
+OWN = ("id", "host", "student", "number", "kind")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Student:
+    """A student of a class.
+
+    Attributes:
+        name: The name, as people write it.
+        label: What stands for it in stack names and domains.
+        number: The student's number on the class's lab host; never another's.
+        email: An address.
+        id: The number that the school gives.
+        group: The group.
+        key: A public SSH key.
+    """
+
+    name: str
+    label: str
+    number: int
+    email: str = ""
+    id: str = ""
+    group: str = ""
+    key: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClassFile:
+    """A class.
+
+    Attributes:
+        host: The lab host.
+        settings: Settings of every student's stack file, by key without the namespace.
+        students: The students.
+    """
+
+    host: str
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    students: tuple[Student, ...] = ()
+
+
+def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
+    """Return where a class's file is, below the project's folder."""
+    return folder / "classes" / f"{name}.yaml"
+
+
+def names(folder: pathlib.Path) -> list[str]:
+    """Return the classes that have a file."""
+    return sorted(path.stem for path in (folder / "classes").glob("*.yaml"))
+
+
+def stack_of(name: str, student: Student) -> str:
+    """Return the name of a student's stack."""
+    return f"{name}-{student.label}"
+
+
+def read(folder: pathlib.Path, name: str) -> ClassFile:
+    """Return a class.
+
+    Raises:
+        errors.BadInputError: It has no file, or what it says cannot be; says all of it.
+
+    """
+    path = path_of(folder, name)
+    if not path.exists():
+        known = ", ".join(names(folder)) or "none"
+        raise errors.BadInputError(
+            f"there is no class {name}: classes/{name}.yaml is missing",
+            seen=f"classes: {known}",
+            do=f"./lab class new {name} --roster FILE --host URL",
+        )
+    try:
+        content = YAML(typ="safe").load(path.read_text())
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise errors.BadInputError(
+            f"classes/{name}.yaml cannot be read", seen=str(error), do="mend that line"
+        ) from error
+    found: list[problems.Mistake] = []
+    if not isinstance(content, dict):
+        raise errors.BadInputError(f"classes/{name}.yaml is no class file: no host, no students")
+    made = codec.salvage(ClassFile, _plain(content), found)
+    found += _mistakes(made) if made else []
+    if found or made is None:
+        lines = "\n".join(f"{each.key}  {each.reason}" for each in found)
+        count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+        raise errors.BadInputError(f"classes/{name}.yaml: {count}", seen=lines)
+    return made
+
+
+def write(folder: pathlib.Path, name: str, made: ClassFile) -> None:
+    """Write a class; comments and order of a file that is there stay."""
+    path, yaml = path_of(folder, name), YAML()
+    yaml.width, yaml.allow_unicode = 1000, True
+    path.parent.mkdir(exist_ok=True)
+    if path.exists():
+        content = yaml.load(path.read_text())
+        known = {str(each.get("label")) for each in content.get("students") or []}
+        come = [_written(each) for each in made.students if each.label not in known]
+        if content.get("students"):
+            content["students"].extend(come)
+        else:
+            content["students"] = come
+    else:
+        content = {
+            "host": made.host, "settings": dict(made.settings),
+            "students": [_written(each) for each in made.students],
+        }  # fmt: skip
+    text = io.StringIO()
+    yaml.dump(content, text)
+    head = "" if path.exists() else HEAD.format(name=name)
+    staged = path.with_suffix(".new")
+    staged.write_text(head + text.getvalue())
+    staged.replace(path)
+
+
+def _written(student: Student) -> dict[str, Any]:
+    return {key: value for key, value in dataclasses.asdict(student).items() if value}
+
+
+def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return what a person wrote, with texts where they are meant: 007 is an id, and a number."""
+    found = {str(key): value for key, value in content.items() if value is not None}
+    if isinstance(found.get("students"), list):
+        found["students"] = [
+            {
+                str(key): value if key == "number" else str(value)
+                for key, value in each.items()
+                if value is not None
+            }
+            if isinstance(each, dict)
+            else each
+            for each in found["students"]
+        ]
+    return found
+
+
+def _mistakes(made: ClassFile) -> Iterable[problems.Mistake]:
+    try:
+        url.parse(made.host)
+    except errors.GrappeError as error:
+        yield problems.Mistake("host", str(error))
+    known = {field.name for field in dataclasses.fields(settings.Settings)}
+    for key in made.settings:
+        if key in OWN:
+            yield problems.Mistake(f"settings.{key}", "is each student's own. Take it out.")
+        elif key not in known:
+            reason = f"is not a setting.{problems.near(key, known)}"
+            yield problems.Mistake(f"settings.{key}", reason)
+    seen: dict[tuple[str, str], int] = {}
+    for place, student in enumerate(made.students):
+        if problem := validators.problem_of_name(student.label):
+            yield problems.Mistake(
+                f"students[{place}].label", f"{problems.show(student.label)} {problem}"
+            )
+        for key in ("label", "number"):
+            text = str(getattr(student, key))
+            if (key, text) in seen:
+                reason = f"{text} is that of students[{seen[key, text]}] too."
+                yield problems.Mistake(f"students[{place}].{key}", reason)
+            seen.setdefault((key, text), place)

@@ -1,0 +1,164 @@
+"""A roster: what Moodle, Pronote or a spreadsheet exports, as students; pure.
+
+Comma, semicolon or tab; UTF-8 with or without a BOM, UTF-16, or what Windows writes; headings in
+French or English.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import unicodedata
+from collections.abc import Iterator
+
+from core import problems
+
+MOST = 4000
+# Headings by what they head, as their exports write them, without accents and case.
+HEADINGS = {
+    "first": ("prenom", "first name", "firstname", "given name", "prenoms"),
+    "last": ("nom", "nom de famille", "last name", "lastname", "surname", "family name"),
+    "name": ("nom complet", "full name", "fullname", "name", "eleve", "etudiant", "student",
+             "nom et prenom", "nom prenom", "eleves", "etudiants"),
+    "email": ("adresse de courriel", "courriel", "email", "e-mail", "email address", "mail",
+              "adresse e-mail", "adresse mail"),
+    "id": ("numero d'identification", "id number", "id", "identifiant", "numero", "ine",
+           "numero etudiant", "student id"),
+    "group": ("groupe", "group", "groupes", "groups", "classe", "class"),
+    "key": ("cle publique", "public key", "cle ssh", "ssh key", "key", "cle"),
+}  # fmt: skip
+_KEY_KINDS = ("ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A line of a roster.
+
+    Attributes:
+        line: Its number in the file.
+        first: The first name; or the whole name, where the roster has one column for it.
+        last: The last name, where it has a column of its own.
+        email: An address, or nothing.
+        id: The number that the school gives, or nothing.
+        group: The group, or nothing.
+        key: A public SSH key, or nothing.
+    """
+
+    line: int
+    first: str
+    last: str = ""
+    email: str = ""
+    id: str = ""
+    group: str = ""
+    key: str = ""
+
+    @property
+    def name(self) -> str:
+        """The whole name, as people write it."""
+        return f"{self.first} {self.last}".strip()
+
+
+def decode(content: bytes) -> str:
+    """Return the text of an export.
+
+    Raises:
+        problems.Mistakes: It is no text.
+
+    """
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return content.decode("utf-16", "replace")
+    if b"\0" in content:
+        raise problems.Mistakes(
+            [problems.Mistake("roster", "is no text: export it as CSV, not as a spreadsheet.")]
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return content.decode("cp1252", "replace")
+
+
+def parse(text: str) -> list[Entry]:
+    """Return the students of a roster.
+
+    Raises:
+        problems.Mistakes: Everything that is wrong with it, by line.
+
+    """
+    rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
+    filled = [
+        (number, row) for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)
+    ]
+    if not filled:
+        raise problems.Mistakes([problems.Mistake("roster", "is empty.")])
+    (start, heads), *lines = filled
+    columns = _columns(heads)
+    if not columns.keys() & {"first", "last", "name"}:
+        reason = f"has no column with a name. Its headings: {', '.join(heads)[:80]}. Known: "
+        reason += "Nom, Prénom, Nom complet, First name, Last name, Full name."
+        raise problems.Mistakes([problems.Mistake(f"line {start}", reason)])
+    entries = [_entry(number, row, columns) for number, row in lines]
+    mistakes = [*_mistakes(entries)]
+    if not entries:
+        mistakes.append(problems.Mistake("roster", "has headings and no student."))
+    if len(entries) > MOST:
+        reason = f"has {len(entries)} students: a lab host has numbers for {MOST}."
+        mistakes.append(problems.Mistake("roster", reason))
+    if mistakes:
+        raise problems.Mistakes(mistakes)
+    return entries
+
+
+def _delimiter(text: str) -> str:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+    return max(",;\t", key=first.count)
+
+
+def _columns(heads: list[str]) -> dict[str, int]:
+    """Return which column has what; the first one where several have."""
+    found: dict[str, int] = {}
+    for place, head in enumerate(heads):
+        plain = unicodedata.normalize("NFKD", head.strip().casefold())
+        plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
+        plain = plain.replace("\u2019", "'").rstrip(" .:")
+        for field, known in HEADINGS.items():
+            if plain in known:
+                found.setdefault(field, place)
+    return found
+
+
+def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
+    cells = {
+        field: " ".join(row[place].split()) if place < len(row) else ""
+        for field, place in columns.items()
+    }
+    whole = cells.pop("name", "")
+    if not cells.get("first") and not cells.get("last"):
+        # Pronote and others write the family's name in capitals, before the given one.
+        cells["first"] = whole
+    elif not cells.get("first"):
+        cells["first"], cells["last"] = cells["last"], ""
+    return Entry(line=number, **cells)
+
+
+def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
+    """Yield what is wrong with lines: no name, somebody twice, a key that is none."""
+    seen: dict[tuple[str, str], int] = {}
+    for entry in entries:
+        key = f"line {entry.line}"
+        if not entry.name:
+            yield problems.Mistake(key, "has no name.")
+            continue
+        whom = {"id": entry.id, "email": entry.email.casefold()}
+        if not entry.id and not entry.email:
+            whom["name"] = entry.name.casefold()
+        for field, text in whom.items():
+            if not text:
+                continue
+            if first := seen.get((field, text)):
+                reason = f"{problems.show(entry.name)} has the {field} of line {first}."
+                yield problems.Mistake(key, f"{reason} Is it the same person?")
+            seen.setdefault((field, text), entry.line)
+        if entry.key and not entry.key.startswith(_KEY_KINDS):
+            reason = f"{problems.show(entry.key)} is no public SSH key. It begins with ssh-ed25519."
+            yield problems.Mistake(key, reason)

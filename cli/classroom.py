@@ -1,0 +1,472 @@
+"""`./lab class`: one command for all students of a class."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from classroom import class_file, labels, roster, runner
+from classroom.class_file import ClassFile, Student
+from cli import check as looks
+from cli import down as downs
+from cli import environment, new, progress, stack
+from cli import up as ups
+from core import errors, problems
+from engine.stack import Stack
+from providers import base
+from stacks import files, kinds, neighbours, settings
+from views import check, classroom
+
+# An engine that was interrupted ends what is under way; one that does not is ended.
+PATIENCE_SECONDS = 60.0
+# Passwords that are read from paper: no l, I, 0 or O.
+LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+# A line of what the engine sums up: `+-1 to replace`.
+_PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
+
+
+def create(options: argparse.Namespace) -> int:
+    """Read a roster; write the class's file, and a stack file for each student who is new.
+
+    Raises:
+        errors.BadInputError: What is wrong with roster, class file or settings, all of it.
+
+    """
+    root, name = environment.ROOT, options.name
+    entries = _entries(pathlib.Path(options.roster))
+    before = _before(options)
+    come, left = _compare(before, entries)
+    others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
+    students = _numbered(name, before, come, others)
+    planned = {
+        class_file.stack_of(name, each): _values(before, each) for each in students
+    }  # fmt: skip
+    _demand_sound(planned, others)
+    made = dataclasses.replace(before, students=(*before.students, *students))
+    for each, values in planned.items():
+        config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
+        stack.file_of(each).write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+    class_file.write(root, name, made)
+    if options.post_install and planned:
+        with progress.step("passwords") as step:
+            _each(list(planned), _have_password)
+            step.detail = f"{len(planned)}, one a student"
+    sys.stdout.write(classroom.created(name, made, students))
+    if left:
+        sys.stderr.write(
+            f"{len(left)} of the class are not in this roster, and stay: "
+            f"{', '.join(each.name for each in left)}\n"
+            f"To take them down: ./lab class down {name} {' '.join(each.label for each in left)}\n"
+        )
+    sys.stderr.write(
+        f"See the plan: ./lab class preview {name}    Bring it up: ./lab class up {name}\n"
+    )
+    return 0
+
+
+def up(options: argparse.Namespace) -> int:
+    """Bring the class up; run again it goes on, and mends what has drifted."""
+    _made, students = _chosen(options)
+    return _run_all(options, students, _up)
+
+
+def preview(options: argparse.Namespace) -> int:
+    """Show what `up` would do, a row each."""
+    _made, students = _chosen(options)
+    return _run_all(options, students, _preview)
+
+
+def down(options: argparse.Namespace) -> int:
+    """Take the class down; its files stay."""
+    _made, students = _chosen(options)
+    standing = [
+        each for each in students if stack.recorded(class_file.stack_of(options.name, each))
+    ]
+    names = ", ".join(each.label for each in standing) or "nobody is up"
+    question = f"Take {len(standing)} labs of {options.name} down? What is in them goes: {names}."
+    if standing and not progress.confirm(question, yes=options.yes):
+        return 1
+    return _run_all(options, students, _down)
+
+
+def status(options: argparse.Namespace) -> int:
+    """Say of each student what is recorded here; no host is asked."""
+    made, students = _chosen(options)
+    rows = []
+    for student in students:
+        name = class_file.stack_of(options.name, student)
+        recorded = stack.recorded(name)
+        servers = [item for item in recorded if item["type"].endswith("/lxd:Container")]
+        state = "no stack file" if not stack.file_of(name).exists() else "down"
+        if servers:
+            whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
+            state = "up" if whole else "its `up` did not end"
+        rows.append({"student": student.label, "name": student.name, "stack": name,
+                     "number": student.number, "state": state,
+                     "servers": len(servers)})  # fmt: skip
+    if options.json:
+        sys.stdout.write(
+            json.dumps({"class": options.name, "host": made.host, "students": rows}) + "\n"
+        )
+    else:
+        sys.stdout.write(classroom.status(rows))
+    return 0
+
+
+def look(options: argparse.Namespace) -> int:
+    """Try every way to every server of the class; exit 0 well, 1 not, 2 could not look."""
+    _made, students = _chosen(options)
+    rows: list[check.Row] = []
+    drifts: dict[str, Any] = {}
+    blind: list[str] = []
+    lock = threading.Lock()
+
+    def one(name: str) -> None:
+        try:
+            found, drift = looks.look_at(name)
+        except errors.GrappeError as error:
+            with lock:
+                blind.append(f"{name}: {error}")
+            return
+        with lock:
+            rows.extend(found)
+            drifts[name] = drift
+
+    names = [class_file.stack_of(options.name, each) for each in students]
+    _each([name for name in names if stack.recorded(name)], one, at_once=looks.TOGETHER)
+    blind += [f"{name}: is down" for name in names if not stack.recorded(name)]
+    order = [each.label for each in students]
+    rows.sort(key=lambda row: (order.index(row.student), row.server))
+    return looks.told(rows, drifts, blind, as_json=options.json)
+
+
+# What each command does with one student.
+
+
+def _up(row: runner.Row, engine: Engine) -> str:
+    made = stack.select(row.stack)
+    stack.ready(made)
+    ups.have_id(made)
+    counts = engine.run(made, *stack.UP)
+    return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
+
+
+def _preview(row: runner.Row, engine: Engine) -> str:
+    made = stack.select(row.stack)
+    stack.ready(made)
+    engine.run(made, "preview")
+    return _planned(pathlib.Path(row.log).read_text())
+
+
+def _down(row: runner.Row, engine: Engine) -> str:
+    if not stack.file_of(row.stack).exists() or not stack.state_of(row.stack).path.exists():
+        return "was down"
+    made = stack.select(row.stack)
+    stack.ready(made)
+    left = downs.take_down(made, lambda: engine.run(made, *stack.DOWN))
+    return "down" if not left else f"down, and {left} that unfinished runs left"
+
+
+@dataclasses.dataclass
+class Engine:
+    """The engine's runs of one student's stack, in this process; what they say goes into a log."""
+
+    row: runner.Row
+    changed: Callable[[runner.Row], None]
+    started: dict[str, subprocess.Popen[str]]
+
+    def run(self, made: Stack, *arguments: str) -> dict[str, int]:
+        """Run a command of the engine; return how many resources were created, updated, deleted.
+
+        Raises:
+            errors.CommandError: It failed; says what the log says of it.
+
+        """
+        from components import program  # noqa: PLC0415 - most commands need no engine
+        from engine import attached  # noqa: PLC0415
+
+        counts: collections.Counter[str] = collections.Counter()
+
+        def note(what: str, urn: str) -> None:
+            counts[what] += 1
+            kind, _, name = urn.rpartition("::")
+            self.row.text = f"{what} {kind.rpartition(':')[2]} {name}"
+            self.changed(self.row)
+
+        with attached.serve(program.run, stack.PROJECT) as server, open(self.row.log, "a") as log:  # noqa: PTH123
+            extra = server.begin(arguments[0], "", note)
+            process = made.start(*arguments, *extra, log=log, env=server.environment)
+            self.started[self.row.stack] = process
+            process.wait()
+            del self.started[self.row.stack]
+        if process.returncode:
+            text = pathlib.Path(self.row.log).read_text(errors="replace")
+            raise errors.CommandError(_reason(text))
+        return dict(counts)
+
+
+def _run_all(
+    options: argparse.Namespace, students: Sequence[Student],
+    act: Callable[[runner.Row, Engine], str],
+) -> int:  # fmt: skip
+    """Do something with every student's stack; show a row each, and sum up."""
+    environment.apply()
+    os.chdir(environment.ROOT)
+    folder = environment.STATE / "logs" / options.name
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for student in students:
+        log = folder / f"{student.label}.log"
+        log.write_text("")
+        rows.append(
+            runner.Row(student.label, class_file.stack_of(options.name, student), log=str(log))
+        )
+    started: dict[str, subprocess.Popen[str]] = {}
+    began = time.monotonic()
+    with classroom.showing(rows, as_json=options.json) as show:
+        made = runner.Runner(
+            rows, lambda row: act(row, Engine(row, show.changed, started)), show.changed
+        )
+        with _interruptible(made, started):
+            well = made.run(options.jobs, show.wait)
+    sys.stderr.write(classroom.summed_up(options.name, rows, time.monotonic() - began))
+    return 0 if well else 1
+
+
+@contextlib.contextmanager
+def _interruptible(
+    made: runner.Runner, started: dict[str, subprocess.Popen[str]]
+) -> Iterator[None]:
+    """Have a Ctrl-C begin no other run and end those under way; the second ends them at once."""
+    turns: list[float] = []
+
+    def interrupt(_number: int, _frame: object) -> None:
+        turns.append(time.monotonic())
+        made.stop()
+        sys.stderr.write("interrupted: what is under way ends at a safe point; again, at once\n")
+        for process in list(started.values()):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT if len(turns) == 1 else signal.SIGKILL)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if turns:
+        raise KeyboardInterrupt
+
+
+def _reason(text: str) -> str:
+    """Return what a log says failed: the last error with what was seen, else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for place in range(len(lines) - 1, -1, -1):
+        words = lines[place].partition("error: ")[2].removeprefix("Exception calling application: ")
+        if words and words != "update failed" and not words.startswith("Resource monitor"):
+            more = [
+                line
+                for line in lines[place + 1 : place + 4]
+                if line.startswith(("seen:", "grappe:"))
+            ]
+            return " ".join([words, *more])
+    return lines[-1] if lines else "the engine said nothing"
+
+
+def _planned(text: str) -> str:
+    """Return what a preview counts, in one line."""
+    _, _, resources = text.rpartition("\nResources:\n")
+    found = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
+    if (
+        drifted := len({line.strip() for line in text.splitlines() if " has drifted: " in line})
+        // 2
+    ):
+        found.append(f"{drifted} drifted")
+    return ", ".join(found) or "nothing to do"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    names = {"creating": "created", "updating": "updated", "deleting": "deleted"}
+    return ", ".join(f"{count} {names[what]}" for what, count in sorted(counts.items()))
+
+
+# Students, and their stack files.
+
+
+def _chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
+    """Return the class and the students that are named; all where none is.
+
+    Raises:
+        errors.BadInputError: A name is none of the class.
+
+    """
+    made = class_file.read(environment.ROOT, options.name)
+    known = {each.label: each for each in made.students}
+    names = list(dict.fromkeys(options.students))
+    if wrong := [name for name in names if name not in known]:
+        near = "".join(problems.near(name, known) for name in wrong)
+        raise errors.BadInputError(
+            f"{', '.join(wrong)} is no student of {options.name}.{near}",
+            do=f"./lab class status {options.name} lists them",
+        )
+    return made, [known[name] for name in names] or list(made.students)
+
+
+def _entries(path: pathlib.Path) -> list[roster.Entry]:
+    try:
+        return roster.parse(roster.decode(path.read_bytes()))
+    except FileNotFoundError:
+        raise errors.BadInputError(f"there is no roster {path}") from None
+    except problems.Mistakes as mistakes:
+        raise errors.BadInputError(f"{path}: {base.tell(mistakes.mistakes)}") from mistakes
+
+
+def _before(options: argparse.Namespace) -> ClassFile:
+    """Return the class as it is, or a new one of what the command line says."""
+    path = class_file.path_of(environment.ROOT, options.name)
+    given = {key: getattr(options, key) for key in ("image", "domain", "workstation")
+             if getattr(options, key)}  # fmt: skip
+    if options.relay:
+        given["tunnel"] = {"relay": options.relay}
+    if path.exists():
+        made = class_file.read(environment.ROOT, options.name)
+        if (options.host and options.host != made.host) or given:
+            raise errors.BadInputError(
+                f"classes/{options.name}.yaml is there already, with its host and settings",
+                do="change them there; who comes gets them, who is there keeps theirs",
+            )
+        return made
+    if not options.host:
+        raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
+    if not labels.label(options.name) == options.name:
+        raise errors.BadInputError(
+            f"{problems.show(options.name)} is no name of a class: small letters, digits, dashes",
+            do=f"as {labels.label(options.name) or 'tp1'}",
+        )
+    return ClassFile(host=options.host, settings=given)
+
+
+def _compare(
+    before: ClassFile, entries: Sequence[roster.Entry]
+) -> tuple[list[roster.Entry], list[Student]]:
+    """Return who of a roster is new in a class, and who of the class is not in the roster."""
+    keys: dict[tuple[str, str], Student] = {}
+    for student in before.students:
+        for field in ("id", "email", "name"):
+            if text := getattr(student, field).casefold():
+                keys.setdefault((field, text), student)
+    come, met = [], set()
+    for entry in entries:
+        known = [
+            keys[field, getattr(entry, field).casefold()]
+            for field in ("id", "email", "name")
+            if (field, getattr(entry, field).casefold()) in keys
+        ]
+        if known:
+            met.add(known[0].label)
+        else:
+            come.append(entry)
+    return come, [student for student in before.students if student.label not in met]
+
+
+def _numbered(
+    name: str,
+    before: ClassFile,
+    come: Sequence[roster.Entry],
+    others: Mapping[str, Mapping[str, Any]],
+) -> list[Student]:
+    """Return students with labels and numbers that nobody of this folder has.
+
+    Raises:
+        errors.BadInputError: A name has no letter that a label could have.
+
+    """
+    taken = {each.label for each in before.students}
+    taken |= {str(values.get("student") or stack_name) for stack_name, values in others.items()}
+    made = labels.unique([(entry.first, entry.last) for entry in come], taken)
+    if wrong := [entry for entry, label in zip(come, made, strict=True) if not label]:
+        lines = "\n".join(f"line {entry.line}  {problems.show(entry.name)}" for entry in wrong)
+        raise errors.BadInputError(
+            f"{len(wrong)} names have no letter of a to z for a label", seen=lines,
+            do=f"write them into classes/{name}.yaml with a label of your own",
+        )  # fmt: skip
+    held = dict(others)
+    for student in before.students:
+        held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
+    students = []
+    for entry, label in zip(come, made, strict=True):
+        number = neighbours.free_number(before.host, held)
+        held[f"{name}-{label}"] = {"host": before.host, "number": number}
+        students.append(
+            Student(name=entry.name, label=label, number=number, email=entry.email, id=entry.id,
+                    group=entry.group, key=entry.key)
+        )  # fmt: skip
+    return students
+
+
+def _values(made: ClassFile, student: Student) -> dict[str, Any]:
+    return {
+        "student": student.label, "id": new.new_id(), "host": made.host, "number": student.number,
+        **made.settings,
+    }  # fmt: skip
+
+
+def _demand_sound(
+    planned: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse stack files that cannot be, all of them at once."""
+    found: list[str] = []
+    for name, values in planned.items():
+        if stack.file_of(name).exists():
+            found.append(f"stacks/Pulumi.{name}.yaml is there already")
+            continue
+        texts = {
+            f"{settings.NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in values.items()
+        }
+        mistakes = neighbours.conflicts(name, values, {**others, **planned, name: {}})
+        try:
+            kinds.parse(texts, project=stack.PROJECT, stack=name)
+        except problems.Mistakes as wrong:
+            mistakes += wrong.mistakes
+        found += [f"{name}: {each.key} {each.reason}" for each in mistakes]
+    if found:
+        many = found if len(found) < 12 else [*found[:12], f"and {len(found) - 12} more"]  # noqa: PLR2004
+        raise errors.BadInputError("nothing was written", seen="\n".join(many))
+
+
+def _have_password(name: str) -> None:
+    made = stack.select(name)
+    key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
+    made.set_secret(
+        key, "-".join("".join(secrets.choice(LETTERS) for _ in range(5)) for _ in range(3))
+    )
+
+
+def _each(names: Sequence[str], act: Callable[[str], None], at_once: int = 4) -> None:
+    environment.apply()
+    rows = [runner.Row(name, name) for name in names]
+
+    def one(row: runner.Row) -> str:
+        act(row.stack)
+        return ""
+
+    if not runner.Runner(rows, one).run(at_once, lambda: time.sleep(0.05)):
+        wrong = next(row for row in rows if row.state != runner.DONE)
+        raise errors.CommandError(f"{wrong.stack}: {wrong.text}")

@@ -1,0 +1,220 @@
+"""A class as its teacher sees it: who was made, who is up, and a row each while runs go on."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self
+
+from views import table
+
+MARKS = {"waiting": " ", "running": "…", "done": "✓", "failed": "✗", "skipped": "-"}
+REFRESHES = 4
+TEXT = 64
+
+
+class Run(Protocol):
+    """One student's run, as `classroom.runner` has it."""
+
+    name: str
+    stack: str
+    state: str
+    text: str
+    log: str
+
+    @property
+    def took(self) -> float:
+        """Seconds that it has gone on."""
+
+
+class Student(Protocol):
+    """A student of a class, as `classroom.class_file` has it."""
+
+    @property
+    def name(self) -> str:
+        """The name, as people write it."""
+
+    @property
+    def label(self) -> str:
+        """What stands for it."""
+
+    @property
+    def number(self) -> int:
+        """The number on the lab host."""
+
+
+class Made(Protocol):
+    """A class file."""
+
+    @property
+    def students(self) -> Sequence[Student]:
+        """All of them."""
+
+
+class Show(Protocol):
+    """What shows runs while they go on."""
+
+    def changed(self, row: Run) -> None:
+        """Take note of a row."""
+
+    def wait(self) -> None:
+        """Let some time pass."""
+
+
+def created(name: str, made: Made, come: Sequence[Student]) -> str:
+    """Return what `class new` did."""
+    lines = [f"classes/{name}.yaml: {_students(len(made.students))}, {len(come)} of them new"]
+    if come:
+        numbers = [student.number for student in come]
+        lines.append(
+            f"  numbers {min(numbers)} to {max(numbers)}, stacks {name}-{come[0].label} to "
+            f"{name}-{come[-1].label}"
+        )
+    renamed = [each for each in come if each.label != each.name.split()[0].lower()]
+    if renamed:
+        shown = ", ".join(f"{each.name} -> {each.label}" for each in renamed[:6])
+        more = f", and {len(renamed) - 6} more" if len(renamed) > 6 else ""  # noqa: PLR2004
+        lines.append(f"  {len(renamed)} names became labels: {shown}{more}")
+    return "\n".join(lines) + "\n"
+
+
+def status(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return what is recorded of each student."""
+    heads = ("student", "name", "number", "stack", "servers", "state")
+    cells = [
+        (row["student"], row["name"], str(row["number"]), row["stack"], str(row["servers"]),
+         row["state"])
+        for row in rows
+    ]  # fmt: skip
+    return "\n".join(table.render(heads, cells)) + "\n"
+
+
+def summed_up(name: str, rows: Sequence[Run], seconds: float) -> str:
+    """Return what came of all runs, and the command that goes on with those that failed."""
+    states = [row.state for row in rows]
+    words = [
+        f"{states.count(state)} {word}"
+        for state, word in (("done", "done"), ("failed", "failed"), ("skipped", "not begun"))
+        if state in states
+    ]
+    lines = [f"{', '.join(words) or 'nobody'} · {duration(seconds)}"]
+    if again := [row.name for row in rows if row.state in {"failed", "skipped"}]:
+        few = " ".join(again) if len(again) < 12 else ""  # noqa: PLR2004
+        lines.append(f"Again, for those: the same command with {few or 'their names'}".rstrip())
+        lines += [f"  {row.name:<16} log: {row.log}" for row in rows if row.state == "failed"][:12]
+    del name
+    return "\n".join(lines) + "\n"
+
+
+@contextlib.contextmanager
+def showing(rows: Sequence[Run], *, as_json: bool) -> Iterator[Show]:
+    """Show rows while they change: live on a terminal, else one line an event."""
+    if as_json:
+        yield _Lines(as_json=True)
+    elif sys.stderr.isatty():
+        with _Live(rows) as live:
+            yield live
+    else:
+        yield _Lines(as_json=False)
+
+
+class _Lines:
+    """One line an event: when a run begins and when it ends."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._lock = threading.Lock()
+        self._told: dict[str, str] = {}
+
+    def changed(self, row: Run) -> None:
+        """Print a row whose state is another than it was."""
+        with self._lock:
+            if self._told.get(row.name) == row.state:
+                return
+            self._told[row.name] = row.state
+            if self._as_json:
+                said = {"student": row.name, "stack": row.stack, "state": row.state,
+                        "text": row.text, "seconds": round(row.took, 1),
+                        "log": row.log}  # fmt: skip
+                sys.stdout.write(json.dumps(said) + "\n")
+                sys.stdout.flush()
+            elif row.state != "running":
+                sys.stdout.write(line(row) + "\n")
+                sys.stdout.flush()
+            else:
+                sys.stderr.write(f"… {row.name}\n")
+
+    def wait(self) -> None:
+        """Let some time pass."""
+        time.sleep(0.1)
+
+
+class _Live:
+    """A row a student, as it is now."""
+
+    def __init__(self, rows: Sequence[Run]) -> None:
+        # Loaded where it is used: it takes as long as half of a command.
+        from rich import console, live  # noqa: PLC0415
+
+        self._rows = rows
+        screen = console.Console(stderr=True, highlight=False)
+        self._live = live.Live(console=screen, refresh_per_second=REFRESHES, transient=True)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._live.stop()
+        for row in self._rows:
+            sys.stdout.write(line(row) + "\n")
+        sys.stdout.flush()
+
+    def changed(self, row: Run) -> None:
+        """Nothing: `wait` shows all rows as they are."""
+
+    def wait(self) -> None:
+        """Show the rows, and let some time pass."""
+        from rich.text import Text  # noqa: PLC0415
+
+        # What is over needs no room where there is more than the screen holds.
+        height = max(4, self._live.console.height - 3)
+        going = [row for row in self._rows if row.state == "running"]
+        others = [row for row in self._rows if row.state != "running"]
+        shown = (
+            going + others[-max(0, height - len(going)) :]
+            if len(self._rows) > height
+            else self._rows
+        )
+        states = [row.state for row in self._rows]
+        foot = ", ".join(
+            f"{states.count(state)} {word}"
+            for state, word in (("done", "done"), ("failed", "failed"), ("running", "under way"),
+                                ("waiting", "to go"))
+            if state in states
+        )  # fmt: skip
+        self._live.update(Text("\n".join([*map(line, shown), foot])))
+        time.sleep(1 / REFRESHES)
+
+
+def line(row: Run) -> str:
+    """Return a row in one line: mark, student, what goes on or came of it, how long it took."""
+    text = " ".join(row.text.split())
+    short = text if len(text) <= TEXT or row.state == "failed" else text[: TEXT - 1] + "…"
+    took = duration(row.took) if row.state in {"running", "done", "failed"} else ""
+    return f"{MARKS[row.state]} {row.name:<16} {short:<{TEXT}} {took:>9}".rstrip()
+
+
+def duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    if seconds < 60:  # noqa: PLR2004
+        return f"{seconds:.0f} s"
+    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+
+
+def _students(count: int) -> str:
+    return "1 student" if count == 1 else f"{count} students"
