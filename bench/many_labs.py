@@ -12,7 +12,7 @@ def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
     """Find for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
     arena.up_bystander()
     for size in sizes:
-        bare = _bare(arena, 2 * size)
+        launched = bare(arena, 2 * size)
         students = [(f"s{place}", FIRST + place) for place in range(size)]
         names = [name for name, _number in students]
         for name, number in students:
@@ -24,7 +24,7 @@ def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
             down = timing.seconds(together, arena.down, names)
         found.append(
             {
-                "students": size, "bare": bare, "grappe": round(up, 2), "down": round(down, 2),
+                "students": size, "bare": launched, "grappe": round(up, 2), "down": round(down, 2),
                 **watching.seen,
             }
         )  # fmt: skip
@@ -32,7 +32,7 @@ def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
     arena.down("bystander")
 
 
-def _bare(arena: Arena, count: int) -> float:
+def bare(arena: Arena, count: int) -> float:
     """Return how long bare launches take until every container's sshd answers."""
     script = f"""
 ufw allow in on lxdbr0 >/dev/null

@@ -37,7 +37,30 @@ def tables(results: dict[str, Any]) -> str:
         parts.append(_crowd(rows))
     if rows := results.get("fragments"):
         parts.append(_fragments(rows))
+    if rows := results.get("class"):
+        parts.append(_class(rows))
     return "\n\n".join(parts) + "\n"
+
+
+def _class(rows: list[dict[str, float]]) -> str:
+    heads = ("a class of", "bare launches", "up, new", "up, nothing to do", "plain runs, the same",
+             "down", "plain runs, the same", "check", "memory")  # fmt: skip
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    told = []
+    for row in rows:
+        lines.append(
+            f"| {row['students']}, {row['jobs']} at once | {row['bare']} s | {row['up']} s "
+            f"| {row['nothing']} s | {row['plain_nothing']} s | {row['down']} s "
+            f"| {row['plain_down']} s | {row['check']} s | {row['memory']} MB |"
+        )
+        for words, ratio, goal in (
+            ("up, of the bare launches", row["up"] / row["bare"], 0.85),
+            ("nothing to do, of plain runs", row["nothing"] / row["plain_nothing"], 0.45),
+            ("down, of plain runs", row["down"] / row["plain_down"], 0.45),
+        ):
+            met = "met" if ratio <= goal else "missed"
+            told.append(f"{row['students']} students, {words}: {ratio:.2f}, goal {goal}: {met}.")
+    return "\n".join([*lines, "", *told])
 
 
 def _contest(contest: dict[str, dict[str, float]]) -> str:

@@ -159,8 +159,8 @@ def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
 def _mistakes(made: ClassFile) -> Iterable[problems.Mistake]:
     try:
         url.parse(made.host)
-    except errors.GrappeError as error:
-        yield problems.Mistake("host", str(error))
+    except ValueError as error:
+        yield problems.Mistake("host", f"{problems.show(made.host)} {error}")
     known = {field.name for field in dataclasses.fields(settings.Settings)}
     for key in made.settings:
         if key in OWN:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import Any
 
-from bench import fragments, many_labs, one_lab, report
+from bench import classroom, fragments, many_labs, one_lab, report
 from bench import testbed as arenas
 from cli import environment, progress
 from cli import sandbox as commands
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         connections.close_all()
         boxes.down(box)
         # What was measured before something failed is kept.
-        if results.keys() & {"contest", "crowd", "fragments"}:
+        if results.keys() & {"contest", "crowd", "fragments", "class"}:
             _keep(results, ansible, options)
     return 0
 
@@ -88,6 +88,10 @@ def _measure(
         with progress.step("one more") as step:
             step.say(f"{', '.join(map(str, options.fragments))} fragments already there")
             results["fragments"] = fragments.run(arena, options.fragments, options.rounds)
+    if "class" in options.parts:
+        with progress.step("a class") as step:
+            step.say(f"{', '.join(map(str, options.classes))} students")
+            results["class"] = classroom.run(arena, options.classes)
     if "crowd" in options.parts:
         with progress.step("many students") as step:
             step.say(f"{', '.join(map(str, options.students))} at the same time")

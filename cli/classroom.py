@@ -293,10 +293,8 @@ def _planned(text: str) -> str:
     """Return what a preview counts, in one line."""
     _, _, resources = text.rpartition("\nResources:\n")
     found = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
-    if (
-        drifted := len({line.strip() for line in text.splitlines() if " has drifted: " in line})
-        // 2
-    ):
+    told = text.rpartition("\nDiagnostics:\n")[2]
+    if drifted := sum(" has drifted: " in line for line in told.splitlines()):
         found.append(f"{drifted} drifted")
     return ", ".join(found) or "nothing to do"
 

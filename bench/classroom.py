@@ -1,0 +1,99 @@
+"""A class by one command, beside a plain `pulumi` for each student, so many at once."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pathlib
+import subprocess
+import threading
+from typing import Any
+
+from bench import many_labs, timing
+from bench.testbed import DOWN, IMAGE, UP, Arena
+
+NAME = "bench"
+JOBS = 8
+PAUSE_SECONDS = 0.2
+
+
+def run(arena: Arena, sizes: list[int]) -> list[dict[str, Any]]:
+    """Return for each size the seconds of both ways, and the memory of the class's own, in MB."""
+    return [_measure(arena, size) for size in sizes]
+
+
+def _measure(arena: Arena, size: int) -> dict[str, Any]:
+    bare = many_labs.bare(arena, 2 * size)
+    names = [f"s{place:03}" for place in range(size)]
+    roster = arena.project.folder / "roster.csv"
+    roster.write_text("\n".join(["Nom", *names]))
+    arena.project.lab(
+        "class", "new", NAME, "--roster", str(roster), "--host", arena.box.host_url,
+        "--image", IMAGE, "--workstation", arena.box.workstation_url,
+    )  # fmt: skip
+    stacks = [f"{NAME}-{name}" for name in names]
+    up, memory = _class(arena, "up")
+    nothing, _ = _class(arena, "up")
+    plain_nothing = timing.seconds(_plain, arena, stacks, UP)
+    check, _ = _class(arena, "check", jobs=False)
+    down, _ = _class(arena, "down", "--yes")
+    _class(arena, "up")
+    plain_down = timing.seconds(_plain, arena, stacks, DOWN)
+    for name in stacks:
+        (arena.project.folder / "stacks" / f"Pulumi.{name}.yaml").unlink()
+    (arena.project.folder / "classes" / f"{NAME}.yaml").unlink()
+    return {
+        "students": size, "jobs": JOBS, "bare": bare, "up": round(up, 2),
+        "nothing": round(nothing, 2),
+        "plain_nothing": round(plain_nothing, 2), "check": round(check, 2), "down": round(down, 2),
+        "plain_down": round(plain_down, 2), "memory": round(memory),
+    }  # fmt: skip
+
+
+def _class(arena: Arena, action: str, *options: str, jobs: bool = True) -> tuple[float, float]:
+    """Run a command on the class; return its seconds, and the most memory that it took, in MB."""
+    argv = ["./lab", "class", action, NAME, *options, *(["--jobs", str(JOBS)] if jobs else [])]
+    most, ended = [0.0], threading.Event()
+
+    def act() -> None:
+        going = subprocess.Popen(
+            argv, cwd=arena.project.folder, env=arena.project.env, stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        watcher = threading.Thread(target=_watch, args=(going.pid, most, ended))
+        watcher.start()
+        _out, said = going.communicate(timeout=1800)
+        ended.set()
+        watcher.join()
+        if going.returncode:
+            raise AssertionError(said)
+
+    return timing.seconds(act), most[0]
+
+
+def _watch(pid: int, most: list[float], ended: threading.Event) -> None:
+    while not ended.wait(PAUSE_SECONDS):
+        most[0] = max(most[0], _memory(pid))
+
+
+def _memory(pid: int) -> float:
+    """Return the memory of a process and of all below it, shared pages by their share, in MB."""
+    total = 0.0
+    try:
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (OSError, StopIteration):
+        return total / 1024
+    # A thread of the process may have started it.
+    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children += task.read_text().split()
+        except OSError:
+            continue
+    return total / 1024 + sum(_memory(int(child)) for child in set(children))
+
+
+def _plain(arena: Arena, stacks: list[str], words: tuple[str, ...]) -> None:
+    """Run a plain `pulumi` for each stack, as many at once."""
+    with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
+        list(pool.map(lambda name: arena.project.pulumi(*words, "-s", name), stacks))

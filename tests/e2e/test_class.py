@@ -1,0 +1,143 @@
+"""A class of six by one command: up, broken by hand, mended, taken down, the host as before."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import signal
+import subprocess
+from typing import Any
+
+import pytest
+
+from hosts import command, connections
+from hosts.host import Host
+from sandbox import layout
+from tests.e2e.conftest import Desk, Project, inventory
+
+pytestmark = pytest.mark.sandbox
+
+ROSTER = """\
+Nom;Prénom;Adresse de courriel
+Dupont;Adèle;adele@example.org
+Müller;Zoé;zoe@example.org
+Martin;D'Artagnan;dart@example.org
+Le Gall;Noé;noe@example.org
+Petit;Jean-Pierre;jp@example.org
+Roux;Zoé;zoe2@example.org
+"""
+LABELS = ["adele", "zoe-muller", "d-artagnan", "noe", "jean-pierre", "zoe-roux"]
+
+
+@pytest.fixture(scope="module")
+def before(box: layout.Layout) -> dict[str, str]:
+    """The host before the class."""
+    return inventory(*map(connections.connect, (box.host_url, box.workstation_url)))
+
+
+@pytest.fixture(scope="module")
+def class_of_six(project: Project, before: dict[str, str]) -> Project:
+    """A class that is up; nobody of it is at the end."""
+    (project.folder / "roster.csv").write_bytes(ROSTER.encode("cp1252"))
+    said = project.lab(
+        "class", "new", "tp1", "--roster", "roster.csv", "--host", project.box.host_url,
+        "--image", "standin", "--workstation", project.box.workstation_url,
+    )  # fmt: skip
+    assert "6 students, 6 of them new" in said
+    assert "D'Artagnan Martin -> d-artagnan" in said
+    project.stacks += [f"tp1-{label}" for label in LABELS]
+    project.lab("class", "up", "tp1", "--jobs", "3")
+    return project
+
+
+def facts(text: str) -> list[dict[str, Any]]:
+    """Return what a command printed as JSON, a line each."""
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def rows(project: Project, *arguments: str) -> dict[str, dict[str, object]]:
+    """Run a class command with --json; return the last line of each student."""
+    text = project.lab("class", *arguments, "--json")
+    return {each["student"]: each for each in facts(text)}
+
+
+def test_all_of_it_answers(class_of_six: Project, desk: Desk) -> None:
+    """Each by domain and by port; up again has nothing to do, also by a plain pulumi."""
+    (found,) = facts(class_of_six.lab("class", "check", "tp1", "--json"))
+    assert (12, []) == (len(found["servers"]), found["not_looked"])
+    assert all(server["well"] for server in found["servers"])
+    assert "yuno2" == desk.get("https://yuno2.zoe-roux.grappe.test/")
+    again = rows(class_of_six, "up", "tp1")
+    assert {"up, nothing to do"} == {str(row["text"]) for row in again.values()}
+    class_of_six.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "-s", "tp1-noe")
+
+
+def test_three_broken_by_hand_are_found_and_mended(class_of_six: Project, lab_host: Host) -> None:
+    """The others are not touched."""
+    for argv in (
+        ("delete", "--force", "yuno1", "--project", "grappe-adele"),
+        ("stop", "--force", "yuno2", "--project", "grappe-noe"),
+        ("config", "set", "yuno1", "limits.memory=300MiB", "--project", "grappe-jean-pierre"),
+    ):
+        lab_host.run(["lxc", *argv])
+    class_of_six.lab("class", "check", "tp1", ok=False)
+    planned = rows(class_of_six, "preview", "tp1")
+    assert {"adele", "noe", "jean-pierre"} == {
+        name for name, row in planned.items() if row["text"] != "nothing to do"
+    }
+    mended = rows(class_of_six, "up", "tp1")
+    assert {"done"} == {str(row["state"]) for row in mended.values()}
+    assert 3 == sum(row["text"] == "up, nothing to do" for row in mended.values())
+    class_of_six.lab("class", "check", "tp1")
+
+
+def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: Project) -> None:
+    """The others go on, and the exit status says so."""
+    path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"
+    kept = path.read_text()
+    path.write_text("config: [")
+    try:
+        text = class_of_six.lab("class", "up", "tp1", "noe", "adele", "--json", ok=False)
+    finally:
+        path.write_text(kept)
+    said = [each for each in facts(text) if each["state"] != "running"]
+    assert {"noe": "failed", "adele": "done"} == {each["student"]: each["state"] for each in said}
+    assert "cannot be read" in next(each["text"] for each in said if each["state"] == "failed")
+
+
+@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+def test_one_that_is_ended_in_the_middle_goes_on(
+    class_of_six: Project, kill: signal.Signals, tmp_path: pathlib.Path
+) -> None:
+    """Ctrl-C, or the one process killed: the same command again brings all up."""
+    class_of_six.lab("class", "down", "tp1", "noe", "zoe-roux", "--yes")
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        going = subprocess.Popen(
+            ["./lab", "class", "up", "tp1", "noe", "zoe-roux", "--jobs", "2"],
+            cwd=class_of_six.folder, env=class_of_six.env, stdout=output, stderr=output,
+        )  # fmt: skip
+    logs = class_of_six.folder / ".state" / "logs" / "tp1"
+    command.wait_until(
+        lambda: all("Container" in (logs / f"{name}.log").read_text() for name in ("noe", "zoe-roux")),
+        what="both runs", timeout=60,
+    )  # fmt: skip
+    going.send_signal(kill)
+    going.wait(timeout=60)
+    assert going.returncode != 0
+    assert "Traceback" not in log.read_text()
+    again = rows(class_of_six, "up", "tp1")
+    assert {"done"} == {str(row["state"]) for row in again.values()}, again
+    class_of_six.lab("class", "check", "tp1")
+
+
+def test_the_host_is_as_before(
+    class_of_six: Project, before: dict[str, str], lab_host: Host, workstation: Host
+) -> None:
+    """Who is named first, then all."""
+    class_of_six.lab("class", "down", "tp1", "adele", "--yes")
+    (said,) = facts(class_of_six.lab("class", "status", "tp1", "--json"))
+    states = {each["student"]: each["state"] for each in said["students"]}
+    assert {"adele": "down", "noe": "up"} == {name: states[name] for name in ("adele", "noe")}
+    class_of_six.lab("class", "down", "tp1", "--yes")
+    assert before == inventory(lab_host, workstation)

@@ -1,0 +1,253 @@
+"""A class: rosters as schools export them, labels, the class's file, and many runs at once."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import threading
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from classroom import class_file, labels, roster, runner
+from cli import classroom as commands
+from cli import environment
+from core import errors, problems, validators
+
+MOODLE = (
+    "Prénom,Nom,Numéro d'identification,Adresse de courriel,Groupe\nAdèle,Dupont,17,a@x.fr,TP1\n"
+)
+PRONOTE = "Élève;Classe\nDUPONT Adèle;TP1\n"
+ENGLISH = "First name\tSurname\tEmail address\nAdèle\tDupont\ta@x.fr\n"
+SPACES = "\n;\nNom ; Prénom ;Mail\n  Dupont ;  Adèle ;a@x.fr\n;;\n"
+
+
+@pytest.mark.parametrize("text", [MOODLE, PRONOTE, ENGLISH, SPACES])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_roster_as_schools_export_it(text: str, encoding: str) -> None:
+    """Comma, semicolon or tab, French or English headings, whichever way letters are written."""
+    (entry,) = roster.parse(roster.decode(text.encode(encoding)))
+    assert {"adele", "dupont"} == set(labels.label(entry.name).split("-"))
+    assert "TP1" == entry.group or "a@x.fr" == entry.email
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["is empty"]),
+        ("\n \n", ["is empty"]),
+        ("Nom,Prénom\n", ["has headings and no student"]),
+        ("Note,Date\n12,1 mai\n", ["line 1 has no column with a name", "Note, Date"]),
+        ("Nom,Mail\nA,x@y\n,z@y\nB,X@Y\n", ["line 3 has no name", 'line 4 "B" has the email of line 2']),
+        ("Nom,Prénom\nA,B\nA,B\n", ['line 3 "B A" has the name of line 2']),
+        ("Nom,Key\nA,hello\n", ['line 2 "hello" is no public SSH key']),
+        ("Nom\n" + "".join(f"s{number}\n" for number in range(4001)), ["has 4001 students"]),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_roster_is_told_at_once(text: str, words: list[str]) -> None:
+    """Each with its line."""
+    with pytest.raises(problems.Mistakes) as found:
+        roster.parse(text)
+    for each in words:
+        assert each in str(found.value)
+
+
+def test_a_spreadsheet_is_no_roster() -> None:
+    """It is a zip, and the way out is to export it."""
+    with pytest.raises(problems.Mistakes, match="export it as CSV"):
+        roster.decode(b"PK\3\4\0\0\0")
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("Adèle", "adele"), ("D'Artagnan", "d-artagnan"), ("Jean-Pierre", "jean-pierre"), ("Noé", "noe"),
+     ("Łukasz Straße", "lukasz-strasse"), ("  x  ", "x"), ("3 Musketeers", "musketeers"), ("王", ""),
+     ("a" * 80, "a" * 40)],
+)  # fmt: skip
+def test_a_name_becomes_a_label(name: str, expected: str) -> None:
+    """What DNS, LXD and a stack take."""
+    assert expected == labels.label(name)
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=60), st.text(max_size=60)), max_size=30), st.sets(st.text())
+)
+def test_labels_are_names_and_never_twice(names: list[tuple[str, str]], taken: set[str]) -> None:
+    """Whatever people are called, and whoever is there already."""
+    found = [each for each in labels.unique(names, taken) if each]
+    assert len(set(found)) == len(found)
+    assert not set(found) & taken
+    assert all("" == validators.problem_of_name(each) for each in found)
+
+
+def test_a_first_name_is_enough_where_it_is_alone() -> None:
+    """Two Zoés have their last names, and a label that is taken is left to its owner."""
+    names = [("Zoé", "Martin"), ("Adèle", "Dupont"), ("Zoé", "Petit"), ("Noé", "")]
+    assert ["zoe-martin", "adele-dupont", "zoe-petit", "noe-2"] == labels.unique(
+        names, {"adele", "noe"}
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
+    """An empty project."""
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    return tmp_path
+
+
+def create(folder: pathlib.Path, text: str, **given: Any) -> int:
+    """Run `class new tp1`."""
+    (folder / "roster.csv").write_text(text)
+    options = {"name": "tp1", "roster": str(folder / "roster.csv"), "host": "ssh://lab", "image": "",
+               "domain": "", "workstation": "none", "relay": "", "post_install": False, **given}  # fmt: skip
+    return commands.create(argparse.Namespace(**options))
+
+
+def stack_of(folder: pathlib.Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((folder / f"stacks/Pulumi.{name}.yaml").read_text())
+    return found["config"]
+
+
+def test_new_gives_labels_and_numbers_once(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newer roster adds who has come, says who has left, and changes nobody; comments stay."""
+    alone = {"grappe:host": "ssh://lab", "grappe:number": 2, "grappe:student": "zoe"}
+    (folder / "stacks/Pulumi.zoe.yaml").write_text(yaml.safe_dump({"config": alone}))
+    create(folder, "Nom,Prénom,Mail\nDupont,Adèle,a@x\nPetit,Zoé,z@x\n")
+    assert 1 == stack_of(folder, "tp1-adele")["grappe:number"]
+    zoe = stack_of(folder, "tp1-zoe-petit")
+    assert (3, "zoe-petit") == (zoe["grappe:number"], zoe["grappe:student"])
+    path = folder / "classes/tp1.yaml"
+    path.write_text(path.read_text().replace("number: 1\n", "number: 1  # by the window\n"))
+    capsys.readouterr()
+    create(folder, "Nom,Prénom,Mail\nPetit,Zoé,Z@x\nMartin,Léo,l@x\n", host="", workstation="")
+    said = capsys.readouterr()
+    assert "1 of the class are not in this roster, and stay: Adèle Dupont" in said.err
+    assert "3 students, 1 of them new" in said.out
+    assert "# by the window" in path.read_text()
+    assert 4 == stack_of(folder, "tp1-leo")["grappe:number"]
+    assert zoe == stack_of(folder, "tp1-zoe-petit")
+    assert ["adele", "zoe-petit", "leo"] == [
+        each.label for each in class_file.read(folder, "tp1").students
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"host": "nowhere"}, "nowhere"),
+        ({"host": ""}, "on which lab host?"),
+        ({"domain": "x y"}, "grappe:domain"),
+        ({"name": "TP 1"}, "as tp-1"),
+        ({"roster": "/nowhere.csv"}, "there is no roster"),
+    ],
+)
+def test_new_refuses_before_it_writes(
+    folder: pathlib.Path, changes: dict[str, str], words: str
+) -> None:
+    with pytest.raises(errors.BadInputError) as found:
+        create(folder, "Nom\nA\nB\n", **changes)
+    assert words in str(found.value)
+    assert not list((folder / "stacks").iterdir())
+    assert not (folder / "classes").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("host: [", ["cannot be read"]),
+        ("- a", ["is no class file"]),
+        ("host: ssh://lab\nstudents:\n- {name: A, label: a, number: 1}\n- {name: B, label: a, number: 1}\n",
+         ["students[1].label  a is that of students[0] too", "students[1].number  1"]),
+        ("host: lab\nstudnets: []\nsettings: {imgae: x, number: 3}\n",
+         ["studnets  is not a setting. Did you mean students?", "settings.imgae  is not a setting",
+          "settings.number  is each student's own"]),
+        ("host: ssh://lab\nstudents:\n- {name: A, number: x, label: 'a b'}\n",
+         ["students[0].number"]),
+    ],
+)  # fmt: skip
+def test_a_class_file_that_was_edited_by_hand(
+    folder: pathlib.Path, text: str, words: list[str]
+) -> None:
+    """Everything that is wrong with it, at once."""
+    (folder / "classes").mkdir()
+    (folder / "classes/tp1.yaml").write_text(text)
+    with pytest.raises(errors.BadInputError) as found:
+        class_file.read(folder, "tp1")
+    for each in words:
+        assert each in str(found.value)
+
+
+def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
+    create(folder, "Nom\nAdele\nZoe\n")
+    options = argparse.Namespace(name="tp1", students=["adel", "zoe"], json=False)
+    with pytest.raises(
+        errors.BadInputError, match="adel is no student of tp1. Did you mean adele?"
+    ):
+        commands.status(options)
+    with pytest.raises(errors.BadInputError, match="there is no class tp2"):
+        commands.status(argparse.Namespace(name="tp2", students=[], json=False))
+
+
+def test_one_that_fails_stops_no_other() -> None:
+    """So many at once, each told when it begins and when it ends."""
+    rows = [runner.Row(name, f"tp1-{name}") for name in "abcdef"]
+    most, now, lock = [0], [0], threading.Lock()
+
+    def act(row: runner.Row) -> str:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        try:
+            if row.name == "b":
+                raise errors.CommandError("no room")
+            if row.name == "c":
+                raise KeyError("x")
+        finally:
+            with lock:
+                now[0] -= 1
+        return "up"
+
+    told: list[tuple[str, str]] = []
+    made = runner.Runner(rows, act, lambda row: told.append((row.name, row.state)))
+    assert not made.run(2, lambda: None)
+    assert ["done", "failed", "failed", "done", "done", "done"] == [row.state for row in rows]
+    assert "no room" == rows[1].text
+    assert "this is a fault in Grappe" in rows[2].text
+    assert most[0] <= 2
+    assert {(row.name, "running") for row in rows} <= set(told)
+
+
+def test_an_interrupt_begins_no_other() -> None:
+    """What is under way ends, and the rest is said to be not begun."""
+    rows = [runner.Row(name, name) for name in "abc"]
+    made = runner.Runner(rows, lambda _row: made.stop() or "up")  # type: ignore[func-returns-value]
+    assert not made.run(1, lambda: None)
+    assert ["done", "skipped", "skipped"] == [row.state for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x\nResources:\n    + 13 to create\n    17 unchanged\n", "13 to create"),
+        ("Diagnostics:\n  a has drifted: it is gone\nResources:\n    ~ 1 to update\n    +-1 to replace\n",
+         "1 to update, 1 to replace, 1 drifted"),
+        ("Resources:\n    30 unchanged\n", "nothing to do"),
+    ],
+)  # fmt: skip
+def test_a_preview_in_one_line(text: str, expected: str) -> None:
+    assert expected == commands._planned(f"\n{text}")
+
+
+def test_the_reason_of_a_failure_is_the_last_error() -> None:
+    """Not what the engine says of it all, and with what was seen."""
+    text = (
+        "  error: Exception calling application: LXD failed: POST instances\n      seen: no room\n"
+        "  pulumi:pulumi:Stack (x):\n    error: update failed\n\nDuration: 1s\n"
+    )
+    assert "LXD failed: POST instances seen: no room" == commands._reason(text)
