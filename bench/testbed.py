@@ -21,7 +21,7 @@ T = TypeVar("T")
 IMAGE = "bench"
 PROC = pathlib.Path("/proc/sys")
 UP = ("up", "--yes", "--skip-preview")
-# Destroying needs no look first: what is gone already is well.
+# A destroy reads nothing first.
 DOWN = ("destroy", "--yes", "--skip-preview", "--refresh=false")
 ANSWER_SECONDS = 120
 

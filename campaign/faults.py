@@ -101,7 +101,7 @@ FAULTS = {
     "engine killed": Fault(_kill_engine),
     "plugin killed": Fault(_kill_below("pulumi-resource-pulumi-python", "pulumi.dynamic")),
     "program killed": Fault(_kill_below("pulumi-language-python")),
-    "worker killed": _script("pkill -9 -f exec.compile.source"),
+    "worker killed": _script("pkill -9 -f 'python that [a]nswers on a host'"),
     "SSH cut": _script("pkill -9 -f '^sshd: .*@notty'"),
     "LXD stopped": _script(
         "systemctl stop lxd.socket lxd", "systemctl start lxd.socket lxd", LASTS

@@ -382,8 +382,8 @@ def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
 
 def _until_it_leaves(value: object, holder: str, server: str) -> str:
     return (
-        f"{problems.show(value)} is {holder}'s, here, until it is gone or has another. Say port, "
-        f"address and domain of {server} in the stack file, as they are or new ones."
+        f"{problems.show(value)} still belongs to {holder}. Set port, address and domain of "
+        f"{server}, or remove {holder} in a run of its own first."
     )
 
 

@@ -32,7 +32,7 @@ def main() -> int:
         if os.environ.get("GRAPPE_DEBUG"):
             raise
         sys.stderr.write(f"error: {errors.unexpected(error)}\n")
-    # Of what only looks, 1 is an answer, and this is none.
+    # For check and doctor, exit status 1 means findings; an error is 2.
     return 2 if options.run in {"cli.check:run", "cli.doctor:run", "cli.classroom:look"} else 1
 
 

@@ -69,7 +69,7 @@ def open_connection(where: url.HostUrl) -> tuple[Ssh, identity.Identity]:
 
 
 def connect_ahead(where: url.HostUrl) -> None:
-    """Begin to connect for another process of this run; it tells what is wrong, not we."""
+    """Begin to connect for another process of this run; that process reports errors."""
     nothing = subprocess.DEVNULL
     with contextlib.suppress(OSError):
         if lifetime.engine() is not None:

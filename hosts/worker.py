@@ -112,7 +112,7 @@ class Worker:
     def _write(self, data: bytes) -> None:
         stream = self._process.stdin
         if stream:
-            # One that has ended is told of by who listens.
+            # `_listen` reports a worker that exited.
             with contextlib.suppress(OSError):
                 stream.write(data)
                 stream.flush()

@@ -48,7 +48,7 @@ class Driver(Protocol[S]):
         """Change it in place, also where only drift is to be mended."""
 
     def delete(self, spec: S) -> None:
-        """Remove it; what is gone already is well."""
+        """Remove it; deleting what is already gone succeeds."""
 
 
 @runtime_checkable

@@ -41,7 +41,7 @@ class Client:
         return list(self._ask({"op": "put", "fragment": fragment.as_json()})["notes"])
 
     def remove(self, spec: codec.Spec) -> list[str]:
-        """Remove the fragment of a spec; one that is gone already is well."""
+        """Remove the fragment of a spec; deleting one that is already gone succeeds."""
         return list(self._ask({"op": "remove", **_whose(spec)})["notes"])
 
     def read(self, spec: codec.Spec) -> tuple[dict[str, Any], str] | None:

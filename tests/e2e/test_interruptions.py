@@ -126,7 +126,7 @@ def test_inside_a_fragments_transaction(
             return lab_host.run(["sh", "-c", asks], check=False).ok
 
         kill_when(project, swapped, "the new haproxy.cfg")
-        lab_host.run(["pkill", "-9", "-f", "exec.compile.source"], check=False)
+        lab_host.run(["pkill", "-9", "-f", "python that [a]nswers on a host"])
     finally:
         undo = f"rm -r $(dirname {SLOW_RELOAD}); systemctl daemon-reload; systemctl start haproxy"
         lab_host.run(["sh", "-c", undo])

@@ -310,7 +310,7 @@ def test_a_server_cannot_take_what_its_neighbour_still_has() -> None:
     """The first of two servers was removed: the second would move to its port and domain."""
     held = {"id": "grappe/bob/yuno0_ssh", "owner": "grappe/bob", "keys": ["tcp/22292"]}
     (mistake,) = lab.judge(LAB, facts(fragments=[held]))
-    assert "22292 is yuno0's, here, until it is gone" in mistake.reason
+    assert "22292 still belongs to yuno0" in mistake.reason
 
 
 def test_a_second_default_is_refused() -> None:

@@ -17,7 +17,7 @@ from providers.lxd.container import model
 
 CONSOLE_LINES = 12
 POLL_SECONDS = 0.1
-# As long a container that boots well may take to answer.
+# Seconds that a normally booting container needs to answer.
 DIAL_SECONDS = 10
 # Called with an address, a port and seconds; returns what was seen instead of an answer.
 Dial = Callable[[str, int, int], str]
