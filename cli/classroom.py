@@ -21,6 +21,7 @@ from typing import Any
 
 import yaml
 
+from checks import room
 from classroom import class_file, labels, roster, runner
 from classroom.class_file import ClassFile, Student
 from cli import check as looks
@@ -29,7 +30,9 @@ from cli import environment, new, progress, stack
 from cli import up as ups
 from core import errors, problems
 from engine.stack import Stack
+from hosts import connections
 from providers import base
+from providers.lxd import daemon
 from stacks import files, kinds, neighbours, settings
 from views import check, classroom
 
@@ -83,7 +86,8 @@ def create(options: argparse.Namespace) -> int:
 
 def up(options: argparse.Namespace) -> int:
     """Bring the class up; run again it goes on, and mends what has drifted."""
-    _made, students = _chosen(options)
+    made, students = _chosen(options)
+    _demand_room(options, made, students)
     return _run_all(options, students, _up)
 
 
@@ -113,7 +117,7 @@ def status(options: argparse.Namespace) -> int:
     for student in students:
         name = class_file.stack_of(options.name, student)
         recorded = stack.recorded(name)
-        servers = [item for item in recorded if item["type"].endswith("/lxd:Container")]
+        servers = _servers(recorded)
         state = "no stack file" if not stack.file_of(name).exists() else "down"
         if servers:
             whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
@@ -324,6 +328,49 @@ def _chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
             do=f"./lab class status {options.name} lists them",
         )
     return made, [known[name] for name in names] or list(made.students)
+
+
+def _demand_room(options: argparse.Namespace, made: ClassFile, students: Sequence[Student]) -> None:
+    """Say what the lab host has left; refuse where the servers that are to come do not fit.
+
+    Raises:
+        errors.BadInputError: They do not, and nobody said `--anyway`.
+
+    """
+    down = [
+        class_file.stack_of(options.name, each) for each in students
+        if not _servers(stack.recorded(class_file.stack_of(options.name, each)))
+    ]  # fmt: skip
+    if not down:
+        return
+    environment.apply()
+    host = connections.connect(made.host)
+    seen, above = (
+        host.call("remote.surveys.room", {}),
+        host.call("remote.processes", {"seconds": 0.1}),
+    )
+    lxd = daemon.on(host)
+    space = lxd.get(f"storage-pools/{made.settings.get('pool') or 'default'}/resources")["space"]
+    here = room.Room(
+        memory=seen["memory"], inotify=seen["inotify"],
+        disk=max(0, int(space["total"]) - int(space["used"])), servers=len(above["containers"]),
+        used=sum(each["memory"] for each in above["containers"]),
+    )  # fmt: skip
+    each = len(made.settings.get("servers") or settings.Settings().servers)
+    wanted = len(down) * each
+    found = list(room.findings(here, wanted))
+    sys.stderr.write(f"{made.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
+    if found and not options.anyway:
+        raise errors.BadInputError(
+            f"{made.host} has room for {room.fits(here) // each} of the {len(down)} labs that are "
+            "down; nothing was begun",
+            seen="\n".join(what for what, _mends in found),
+            do="\n".join([*(mends for _what, mends in found), "or all the same: --anyway"]),
+        )
+
+
+def _servers(recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [item for item in recorded if item["type"].endswith("/lxd:Container")]
 
 
 def _entries(path: pathlib.Path) -> list[roster.Entry]:

@@ -224,6 +224,10 @@ def _class(commands: Commands) -> None:
         part.add_argument("--json", action="store_true", help="the same facts as JSON")
         if name in {"preview", "up", "down"}:
             part.add_argument("--jobs", type=int, default=JOBS, help=f"how many at once ({JOBS})")
+        if name == "up":
+            part.add_argument(
+                "--anyway", action="store_true", help="also where the lab host has too little room"
+            )
         if name == "down":
             part.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
 

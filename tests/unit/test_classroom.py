@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 import threading
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from checks import room
 from classroom import class_file, labels, roster, runner
 from cli import classroom as commands
 from cli import environment
@@ -251,3 +253,30 @@ def test_the_reason_of_a_failure_is_the_last_error() -> None:
         "  pulumi:pulumi:Stack (x):\n    error: update failed\n\nDuration: 1s\n"
     )
     assert "LXD failed: POST instances seen: no room" == commands._reason(text)
+
+
+ROOM = room.Room(memory=10 * 2**30, disk=50 * 10**9, inotify=128)
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "expected", "words"),
+    [
+        ({}, 4, 5, []),
+        ({}, 6, 5, ["128 inotify instances, and 6 servers take 150"]),
+        ({"inotify": 10**6}, 51, 50, ["memory for 50 more servers, and 51 are wanted"]),
+        ({"inotify": 10**6, "servers": 2, "used": 2 * 2**30}, 10, 10, []),
+        ({"inotify": 10**6, "disk": 10**8}, 3, 2, ["disk for 2 more servers, and 3 are wanted"]),
+        ({"inotify": 10**6, "memory": 0, "disk": 0}, 1, 0, ["memory for 0", "disk for 0"]),
+        ({"inotify": 50, "servers": 9}, 0, 0, ["9 servers take 225"]),
+    ],
+)  # fmt: skip
+def test_whether_a_class_fits(
+    changes: dict[str, int], wanted: int, expected: int, words: list[str]
+) -> None:
+    """By what the servers that are there take, else by what a real one was seen to take."""
+    made = dataclasses.replace(ROOM, **changes)
+    assert expected == room.fits(made)
+    found = [what for what, _mends in room.findings(made, wanted)]
+    assert len(words) == len(found)
+    for word, what in zip(words, found, strict=True):
+        assert word in what

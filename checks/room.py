@@ -1,0 +1,69 @@
+"""Whether a class fits on its lab host: from what the host has left to what is in the way; pure."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+# Measured with a real YunoHost 12.1.25: what a server takes of memory while it is awake (211 MB),
+# and of disk as a copy of a golden image (35 MB). docs/design.md has the inotify instances.
+MEMORY, DISK, INOTIFY = 211 * 10**6, 35 * 10**6, 25
+GIB = 2**30
+SETTING = "fs.inotify.max_user_instances=1048576"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Room:
+    """What a lab host has left.
+
+    Attributes:
+        memory: Bytes that are available.
+        disk: Free bytes of the storage pool.
+        inotify: How many inotify instances a user may have.
+        servers: How many servers run there already.
+        used: The memory that these take together, in bytes; 0 where it is not known.
+    """
+
+    memory: int
+    disk: int
+    inotify: int
+    servers: int = 0
+    used: int = 0
+
+    @property
+    def each(self) -> int:
+        """What one more server will take of memory: as those that are there, else as measured."""
+        return self.used // self.servers if self.servers and self.used else MEMORY
+
+
+def fits(room: Room) -> int:
+    """Return how many more servers fit."""
+    left = room.inotify // INOTIFY - room.servers
+    return max(0, min(room.memory // room.each, room.disk // DISK, left))
+
+
+def summary(room: Room, wanted: int) -> str:
+    """Return in a line what a host has left, and what so many more servers take."""
+    takes = f"{wanted * room.each / GIB:.1f} GiB" if wanted else "nothing"
+    return (
+        f"{room.memory / GIB:.1f} GiB of memory and {room.disk / GIB:.1f} GiB of disk are free; "
+        f"{wanted} more servers take {takes} of memory when all are awake."
+    )
+
+
+def findings(room: Room, wanted: int) -> Iterator[tuple[str, str]]:
+    """Yield what is in the way of so many more servers, and what mends it."""
+    servers = room.servers + wanted
+    if wanted * room.each > room.memory:
+        what = f"memory for {room.memory // room.each} more servers, and {wanted} are wanted"
+        yield (
+            what,
+            "bring fewer up at a time, or set `limits: {memory: ...}`, or take a larger host",
+        )
+    if wanted * DISK > room.disk:
+        what = f"disk for {room.disk // DISK} more servers, and {wanted} are wanted"
+        yield what, "make room in the storage pool, or give it a larger disk"
+    if servers * INOTIFY > room.inotify:
+        takes = f"{servers} servers take {servers * INOTIFY}"
+        what = f"the kernel allows {room.inotify} inotify instances, and {takes}"
+        yield what, f"on the host: sysctl -w {SETTING} (the step `limits` of a host stack)"
