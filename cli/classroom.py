@@ -24,9 +24,10 @@ import yaml
 from checks import room
 from classroom import class_file, labels, roster, runner
 from classroom.class_file import ClassFile, Student
+from cli import card as single
 from cli import check as looks
 from cli import down as downs
-from cli import environment, new, progress, stack
+from cli import environment, labs, new, progress, stack
 from cli import up as ups
 from core import errors, problems
 from engine.stack import Stack
@@ -34,7 +35,7 @@ from hosts import connections
 from providers import base
 from providers.lxd import daemon
 from stacks import files, kinds, neighbours, settings
-from views import check, classroom
+from views import cards, check, classroom
 
 # An engine that was interrupted ends what is under way; one that does not is ended.
 PATIENCE_SECONDS = 60.0
@@ -159,6 +160,44 @@ def look(options: argparse.Namespace) -> int:
     order = [each.label for each in students]
     rows.sort(key=lambda row: (order.index(row.student), row.server))
     return looks.told(rows, drifts, blind, as_json=options.json)
+
+
+def card(options: argparse.Namespace) -> int:
+    """Write a page a student to print, and a table of the same facts; both hold passwords."""
+    _made, students = _chosen(options)
+    found: dict[str, dict[str, Any]] = {}
+    lock = threading.Lock()
+    named = {class_file.stack_of(options.name, each): each for each in students}
+
+    def one(name: str) -> None:
+        lab = labs.standing(name)
+        shown = cards.student(
+            lab.spec, single.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
+            password=lab.password,
+        )  # fmt: skip
+        with lock:
+            found[name] = shown
+
+    standing = [name for name in named if _servers(stack.recorded(name))]
+    if not standing:
+        raise errors.BadInputError(
+            f"nobody of {options.name} is up", do=f"./lab class up {options.name}"
+        )
+    _each(standing, one)
+    ordered = [found[name] for name in standing]
+    folder = class_file.path_of(environment.ROOT, options.name).parent
+    for suffix, text in (
+        ("html", cards.page(options.name, ordered)),
+        ("csv", cards.table(ordered)),
+    ):
+        path = folder / f"{options.name}-cards.{suffix}"
+        path.touch(mode=0o600)
+        path.write_text(text)
+        sys.stdout.write(f"classes/{path.name}\n")
+    missing = [each.label for name, each in named.items() if name not in found]
+    if missing:
+        sys.stderr.write(f"not up, and without a card: {', '.join(missing)}\n")
+    return 0 if not missing else 1
 
 
 # What each command does with one student.

@@ -9,7 +9,7 @@ from cli import stack as stacks
 from core import errors, problems
 from engine.stack import Stack
 from providers import base
-from stacks import files, kinds
+from stacks import files, kinds, settings
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
@@ -25,11 +25,13 @@ class Lab:
         stack: Its stack's name.
         spec: What its stack file means.
         cards: Its servers, as the stack's output says; empty where it is down.
+        password: The administrator's; empty where there is none.
     """
 
     stack: str
     spec: LabSpec
     cards: list[dict[str, Any]]
+    password: str = ""
 
 
 def spec_of(name: str) -> AnySpec:
@@ -39,12 +41,13 @@ def spec_of(name: str) -> AnySpec:
 
 def load(name: str) -> Lab:
     """Return a student's lab, up or not."""
-    spec, stack = _read(name)
+    spec, stack, config = _read(name)
     if not isinstance(spec, LabSpec):
         raise errors.BadInputError(
             f"{name} is no student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
         )
-    return Lab(name, spec, list(stack.outputs().get("servers", [])))
+    password, _secret = config.get(f"{settings.NAMESPACE}:{settings.PASSWORD}", ("", True))
+    return Lab(name, spec, list(stack.outputs().get("servers", [])), password)
 
 
 def standing(name: str) -> Lab:
@@ -67,7 +70,7 @@ def names() -> list[str]:
     return files.names(stacks.folder())
 
 
-def _read(name: str) -> tuple[AnySpec, Stack]:
+def _read(name: str) -> tuple[AnySpec, Stack, dict[str, tuple[str, bool]]]:
     stack = stacks.select(name)
     config = stack.config()
     texts = {key: text for key, (text, _secret) in config.items()}
@@ -77,4 +80,4 @@ def _read(name: str) -> tuple[AnySpec, Stack]:
     except problems.Mistakes as mistakes:
         text = f"stacks/Pulumi.{name}.yaml: {base.tell(mistakes.mistakes)}"
         raise errors.BadInputError(text) from mistakes
-    return spec, stack
+    return spec, stack, config

@@ -214,6 +214,7 @@ def _class(commands: Commands) -> None:
         ("up", "up", "bring the class up, mend it, or go on after a failure"),
         ("down", "down", "take the class down; its files stay"),
         ("status", "status", "say what is recorded of each student; no host is asked"),
+        ("card", "card", "write a page a student to print, and a table, with their passwords"),
         ("check", "look", "try every way to every server; exit 0 well, 1 not, 2 could not look"),
     ):
         part = _add(parts, name, f"cli.classroom:{function}", text)

@@ -9,13 +9,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import jinja2
 
+# What holds names that people chose, in markup.
+ESCAPED = (".svg.j2", "cards.html.j2")
+
 
 def render(beside: str, name: str, **values: Any) -> str:
     """Fill in a template; what it asks for and is not given is an error.
 
     Args:
         beside: `__file__` of the code that it belongs to.
-        name: Its file's name; `.svg.j2` is escaped, all else was checked against patterns.
+        name: Its file; `.svg.j2` and `cards.html.j2` are escaped, the rest was checked by patterns.
         values: What it is filled in with.
 
     """
@@ -34,5 +37,5 @@ def _environment(folder: pathlib.Path) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
-        autoescape=jinja2.select_autoescape(["svg.j2"], default=False),
+        autoescape=lambda name: bool(name) and name.endswith(ESCAPED),
     )

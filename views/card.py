@@ -91,7 +91,7 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
     else:
         pages = "   ".join(f"https://{card['domain']}/yunohost/admin" for card in cards)
         lines += ["", *NOT_INSTALLED, f"  {pages}"]
-    lines += _from_outside(lab, cards)
+    lines += from_outside(lab, cards)
     lines += ["", *FIRST_TIME]
     lines += [f"  ssh-keygen -R '{known_hosts_name(card)}'" for card in cards]
     lines += ["", "For a browser, in the hosts file of your own machine", f"({HOSTS_FILES}):"]
@@ -99,7 +99,7 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
+def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
     """Return what works through the tunnel; nothing where there is none."""
     led = lab.tunnel.forwards if lab.tunnel else ()
     schemes = [

@@ -18,6 +18,8 @@ from classroom import class_file, labels, roster, runner
 from cli import classroom as commands
 from cli import environment
 from core import errors, problems, validators
+from stacks import kinds
+from views import cards
 
 MOODLE = (
     "Prénom,Nom,Numéro d'identification,Adresse de courriel,Groupe\nAdèle,Dupont,17,a@x.fr,TP1\n"
@@ -280,3 +282,38 @@ def test_whether_a_class_fits(
     assert len(words) == len(found)
     for word, what in zip(words, found, strict=True):
         assert word in what
+
+
+CARD = {
+    "name": "yuno1", "domain": "yuno1.zoe.grappe.test", "address": "10.64.1.10",
+    "ssh": {"host": "192.168.8.10", "port": 22222, "user": "zoe"},
+    "urls": ["http://yuno1.zoe.grappe.test/"], "fingerprints": ["ED25519 SHA256:x"],
+}  # fmt: skip
+
+
+def test_a_page_and_a_table_of_cards() -> None:
+    """One page a student, names as they are written, and what a name may hold is no markup."""
+    lab = kinds.parse(
+        {"grappe:host": "ssh://lab", "grappe:number": "1", "grappe:student": "zoe",
+         "grappe:password": "abcde-fghjk"}, project="grappe", stack="tp1-zoe",
+        secrets=["grappe:password"],
+    )  # fmt: skip
+    made = cards.student(lab, [CARD], name="Zoé <b>", password="abcde-fghjk")
+    page = cards.page("tp1", [made, made])
+    assert 2 == page.count("<section>")
+    assert "Zoé &lt;b&gt;" in page
+    for text in (
+        "ssh -p 22222 zoe@192.168.8.10",
+        "abcde-fghjk",
+        "192.168.8.10\tyuno1.zoe.grappe.test",
+    ):
+        assert text in page
+    assert cards.table([made]).splitlines() == [
+        "student,name,server,domain,host,port,user,password",
+        "zoe,Zoé <b>,yuno1,yuno1.zoe.grappe.test,192.168.8.10,22222,zoe,abcde-fghjk",
+    ]
+
+
+def test_passwords_can_be_read_from_paper() -> None:
+    """No letter is taken for another."""
+    assert not set("lI0O") & set(commands.LETTERS)

@@ -1,0 +1,58 @@
+"""The cards of a class: a page to print for each student, and the same facts for a spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from core import templates
+from stacks.spec import LabSpec
+from views import card
+
+HEADS = ("student", "name", "server", "domain", "host", "port", "user", "password")
+
+
+def student(
+    lab: LabSpec, cards: Sequence[Mapping[str, Any]], *, name: str, password: str
+) -> dict[str, Any]:
+    """Return what stands on a student's page.
+
+    Args:
+        lab: The lab.
+        cards: The stack's output, each with `fingerprints`.
+        name: The student's name, as people write it.
+        password: The administrator's; empty where nothing was post-installed.
+
+    """
+    return {
+        "name": name,
+        "label": lab.student,
+        "number": lab.number,
+        "user": cards[0]["ssh"]["user"] if lab.post_install else card.ITS_USER,
+        "password": password,
+        "cards": list(cards),
+        "hosts": card.hosts_lines(cards),
+        "outside": [line for line in card.from_outside(lab, cards) if line],
+    }
+
+
+def page(name: str, students: Sequence[Mapping[str, Any]]) -> str:
+    """Return the pages of a class as HTML: one sheet of A4 each."""
+    return templates.render(__file__, "cards.html.j2", title=name, students=students)
+
+
+def table(students: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line a server, as CSV."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(HEADS)
+    for each in students:
+        for one in each["cards"]:
+            ssh = one["ssh"]
+            writer.writerow(
+                [each["label"], each["name"], one["name"], one["domain"], ssh["host"], ssh["port"],
+                 each["user"], each["password"]]
+            )  # fmt: skip
+    return text.getvalue()
