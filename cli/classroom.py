@@ -173,7 +173,7 @@ def card(options: argparse.Namespace) -> int:
         lab = labs.standing(name)
         shown = cards.student(
             lab.spec, single.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
-            password=lab.password,
+            password=labs.password(name) if lab.spec.post_install else "",
         )  # fmt: skip
         with lock:
             found[name] = shown

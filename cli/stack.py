@@ -134,6 +134,11 @@ def engine_home() -> pathlib.Path:
     return pathlib.Path(os.environ.get("PULUMI_HOME") or pathlib.Path.home() / ".pulumi")
 
 
+def is_here() -> bool:
+    """Return whether the states are kept in this folder."""
+    return "PULUMI_BACKEND_URL" not in os.environ
+
+
 def recorded(name: str) -> list[dict[str, Any]]:
     """Return the resources of a state that is kept here; none of one that is elsewhere."""
     return [] if "PULUMI_BACKEND_URL" in os.environ else state_of(name).resources()

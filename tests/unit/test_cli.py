@@ -14,7 +14,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from cli import environment, new, progress, stack
+from cli import environment, labs, new, progress, stack
 from cli import sandbox as sandbox_commands
 from core import errors
 from sandbox import layout, lifecycle
@@ -134,3 +134,21 @@ def test_progress_that_is_piped_is_plain(capsys: pytest.CaptureFixture[str]) -> 
     assert first.startswith("… image")
     assert second.startswith("✓ image")
     assert third.startswith("✗ engine")
+
+
+def test_a_configuration_is_read_without_the_engine(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the engine would give it: defaults, texts, and of a secret that there is one."""
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "stacks/Pulumi.zoe.yaml").write_text(
+        "config:\n  grappe:number: 7\n  grappe:adopt: true\n  grappe:login:\n"
+        "  grappe:servers: [{name: a}]\n  grappe:password: {secure: v1:x}\n"
+    )
+    found = labs._config("zoe")
+    assert {
+        "grappe:number": ("7", False), "grappe:adopt": ("true", False), "grappe:login": ("", False),
+        "grappe:servers": ('[{"name": "a"}]', False), "grappe:password": (labs.SECRET, True),
+        "grappe:domain": ("grappe.test", False),
+    }.items() <= found.items()  # fmt: skip
