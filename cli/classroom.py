@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import re
-import secrets
 import signal
 import subprocess
 import sys
@@ -19,70 +18,26 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from checks import room
-from classroom import class_file, labels, roster, runner
+from classroom import class_file, runner
 from classroom.class_file import ClassFile, Student
 from cli import card as single
 from cli import check as looks
 from cli import down as downs
-from cli import environment, labs, new, progress, stack
+from cli import environment, labs, progress, stack
 from cli import up as ups
 from core import errors, problems
 from engine.stack import Stack
 from hosts import connections
-from providers import base
 from providers.lxd import daemon
-from stacks import files, kinds, neighbours, settings
+from stacks import settings
 from views import cards, check, classroom
 
 # An engine that was interrupted ends what is under way; one that does not is ended.
 PATIENCE_SECONDS = 60.0
-# Passwords that are read from paper: no l, I, 0 or O.
-LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 # A line of what the engine sums up: `+-1 to replace`.
 _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
-
-
-def create(options: argparse.Namespace) -> int:
-    """Read a roster; write the class's file, and a stack file for each student who is new.
-
-    Raises:
-        errors.BadInputError: What is wrong with roster, class file or settings, all of it.
-
-    """
-    root, name = environment.ROOT, options.name
-    entries = _entries(pathlib.Path(options.roster))
-    before = _before(options)
-    come, left = _compare(before, entries)
-    others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
-    students = _numbered(name, before, come, others)
-    planned = {
-        class_file.stack_of(name, each): _values(before, each) for each in students
-    }  # fmt: skip
-    _demand_sound(planned, others)
-    made = dataclasses.replace(before, students=(*before.students, *students))
-    for each, values in planned.items():
-        config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
-        stack.file_of(each).write_text(yaml.safe_dump({"config": config}, sort_keys=False))
-    class_file.write(root, name, made)
-    if options.post_install and planned:
-        with progress.step("passwords") as step:
-            _each(list(planned), _have_password)
-            step.detail = f"{len(planned)}, one a student"
-    sys.stdout.write(classroom.created(name, made, students))
-    if left:
-        sys.stderr.write(
-            f"{len(left)} of the class are not in this roster, and stay: "
-            f"{', '.join(each.name for each in left)}\n"
-            f"To take them down: ./lab class down {name} {' '.join(each.label for each in left)}\n"
-        )
-    sys.stderr.write(
-        f"See the plan: ./lab class preview {name}    Bring it up: ./lab class up {name}\n"
-    )
-    return 0
 
 
 def up(options: argparse.Namespace) -> int:
@@ -155,7 +110,7 @@ def look(options: argparse.Namespace) -> int:
             drifts[name] = drift
 
     names = [class_file.stack_of(options.name, each) for each in students]
-    _each([name for name in names if stack.recorded(name)], one, at_once=looks.TOGETHER)
+    each([name for name in names if stack.recorded(name)], one, at_once=looks.TOGETHER)
     blind += [f"{name}: is down" for name in names if not stack.recorded(name)]
     order = [each.label for each in students]
     rows.sort(key=lambda row: (order.index(row.student), row.server))
@@ -183,7 +138,7 @@ def card(options: argparse.Namespace) -> int:
         raise errors.BadInputError(
             f"nobody of {options.name} is up", do=f"./lab class up {options.name}"
         )
-    _each(standing, one)
+    each(standing, one)
     ordered = [found[name] for name in standing]
     folder = class_file.path_of(environment.ROOT, options.name).parent
     for suffix, text in (
@@ -347,9 +302,6 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {names[what]}" for what, count in sorted(counts.items()))
 
 
-# Students, and their stack files.
-
-
 def _chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
     """Return the class and the students that are named; all where none is.
 
@@ -412,138 +364,8 @@ def _servers(recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [item for item in recorded if item["type"].endswith("/lxd:Container")]
 
 
-def _entries(path: pathlib.Path) -> list[roster.Entry]:
-    try:
-        return roster.parse(roster.decode(path.read_bytes()))
-    except FileNotFoundError:
-        raise errors.BadInputError(f"there is no roster {path}") from None
-    except problems.Mistakes as mistakes:
-        raise errors.BadInputError(f"{path}: {base.tell(mistakes.mistakes)}") from mistakes
-
-
-def _before(options: argparse.Namespace) -> ClassFile:
-    """Return the class as it is, or a new one of what the command line says."""
-    path = class_file.path_of(environment.ROOT, options.name)
-    given = {key: getattr(options, key) for key in ("image", "domain", "workstation")
-             if getattr(options, key)}  # fmt: skip
-    if options.relay:
-        given["tunnel"] = {"relay": options.relay}
-    if path.exists():
-        made = class_file.read(environment.ROOT, options.name)
-        if (options.host and options.host != made.host) or given:
-            raise errors.BadInputError(
-                f"classes/{options.name}.yaml is there already, with its host and settings",
-                do="change them there; who comes gets them, who is there keeps theirs",
-            )
-        return made
-    if not options.host:
-        raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
-    if not labels.label(options.name) == options.name:
-        raise errors.BadInputError(
-            f"{problems.show(options.name)} is no name of a class: small letters, digits, dashes",
-            do=f"as {labels.label(options.name) or 'tp1'}",
-        )
-    return ClassFile(host=options.host, settings=given)
-
-
-def _compare(
-    before: ClassFile, entries: Sequence[roster.Entry]
-) -> tuple[list[roster.Entry], list[Student]]:
-    """Return who of a roster is new in a class, and who of the class is not in the roster."""
-    keys: dict[tuple[str, str], Student] = {}
-    for student in before.students:
-        for field in ("id", "email", "name"):
-            if text := getattr(student, field).casefold():
-                keys.setdefault((field, text), student)
-    come, met = [], set()
-    for entry in entries:
-        known = [
-            keys[field, getattr(entry, field).casefold()]
-            for field in ("id", "email", "name")
-            if (field, getattr(entry, field).casefold()) in keys
-        ]
-        if known:
-            met.add(known[0].label)
-        else:
-            come.append(entry)
-    return come, [student for student in before.students if student.label not in met]
-
-
-def _numbered(
-    name: str,
-    before: ClassFile,
-    come: Sequence[roster.Entry],
-    others: Mapping[str, Mapping[str, Any]],
-) -> list[Student]:
-    """Return students with labels and numbers that nobody of this folder has.
-
-    Raises:
-        errors.BadInputError: A name has no letter that a label could have.
-
-    """
-    taken = {each.label for each in before.students}
-    taken |= {str(values.get("student") or stack_name) for stack_name, values in others.items()}
-    made = labels.unique([(entry.first, entry.last) for entry in come], taken)
-    if wrong := [entry for entry, label in zip(come, made, strict=True) if not label]:
-        lines = "\n".join(f"line {entry.line}  {problems.show(entry.name)}" for entry in wrong)
-        raise errors.BadInputError(
-            f"{len(wrong)} names have no letter of a to z for a label", seen=lines,
-            do=f"write them into classes/{name}.yaml with a label of your own",
-        )  # fmt: skip
-    held = dict(others)
-    for student in before.students:
-        held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
-    students = []
-    for entry, label in zip(come, made, strict=True):
-        number = neighbours.free_number(before.host, held)
-        held[f"{name}-{label}"] = {"host": before.host, "number": number}
-        students.append(
-            Student(name=entry.name, label=label, number=number, email=entry.email, id=entry.id,
-                    group=entry.group, key=entry.key)
-        )  # fmt: skip
-    return students
-
-
-def _values(made: ClassFile, student: Student) -> dict[str, Any]:
-    return {
-        "student": student.label, "id": new.new_id(), "host": made.host, "number": student.number,
-        **made.settings,
-    }  # fmt: skip
-
-
-def _demand_sound(
-    planned: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Refuse stack files that cannot be, all of them at once."""
-    found: list[str] = []
-    for name, values in planned.items():
-        if stack.file_of(name).exists():
-            found.append(f"stacks/Pulumi.{name}.yaml is there already")
-            continue
-        texts = {
-            f"{settings.NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value)
-            for key, value in values.items()
-        }
-        mistakes = neighbours.conflicts(name, values, {**others, **planned, name: {}})
-        try:
-            kinds.parse(texts, project=stack.PROJECT, stack=name)
-        except problems.Mistakes as wrong:
-            mistakes += wrong.mistakes
-        found += [f"{name}: {each.key} {each.reason}" for each in mistakes]
-    if found:
-        many = found if len(found) < 12 else [*found[:12], f"and {len(found) - 12} more"]  # noqa: PLR2004
-        raise errors.BadInputError("nothing was written", seen="\n".join(many))
-
-
-def _have_password(name: str) -> None:
-    made = stack.select(name)
-    key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
-    made.set_secret(
-        key, "-".join("".join(secrets.choice(LETTERS) for _ in range(5)) for _ in range(3))
-    )
-
-
-def _each(names: Sequence[str], act: Callable[[str], None], at_once: int = 4) -> None:
+def each(names: Sequence[str], act: Callable[[str], None], at_once: int = 4) -> None:
+    """Do something with each stack, several at once; the first that fails is told."""
     environment.apply()
     rows = [runner.Row(name, name) for name in names]
 

@@ -199,7 +199,7 @@ def _class(commands: Commands) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parts = group.add_subparsers(metavar="ACTION", required=True)
-    made = _add(parts, "new", "cli.classroom:create", "read a roster; write class and stack files")
+    made = _add(parts, "new", "cli.class_new:create", "read a roster; write class and stack files")
     made.add_argument("name", metavar="CLASS", help="the class: small letters, digits, dashes")
     made.add_argument("--roster", required=True, metavar="FILE", help="a CSV export")
     made.add_argument("--host", default="", help="the lab host, when the class is new")

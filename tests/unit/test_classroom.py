@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from checks import room
 from classroom import class_file, labels, roster, runner
+from cli import class_new, environment
 from cli import classroom as commands
-from cli import environment
 from core import errors, problems, validators
 from stacks import kinds
 from views import cards
@@ -108,7 +108,7 @@ def create(folder: pathlib.Path, text: str, **given: Any) -> int:
     (folder / "roster.csv").write_text(text)
     options = {"name": "tp1", "roster": str(folder / "roster.csv"), "host": "ssh://lab", "image": "",
                "domain": "", "workstation": "none", "relay": "", "post_install": False, **given}  # fmt: skip
-    return commands.create(argparse.Namespace(**options))
+    return class_new.create(argparse.Namespace(**options))
 
 
 def stack_of(folder: pathlib.Path, name: str) -> dict[str, Any]:
@@ -138,6 +138,17 @@ def test_new_gives_labels_and_numbers_once(
     assert zoe == stack_of(folder, "tp1-zoe-petit")
     assert ["adele", "zoe-petit", "leo"] == [
         each.label for each in class_file.read(folder, "tp1").students
+    ]
+
+
+def test_new_goes_on_where_it_was_ended(folder: pathlib.Path) -> None:
+    """Whose stack file is missing gets it, with the number that the class file has."""
+    create(folder, "Nom\nAdele\nZoe\n")
+    path = folder / "stacks/Pulumi.tp1-zoe.yaml"
+    path.unlink()
+    create(folder, "Nom\nAdele\nZoe\nNoe\n", host="", workstation="")
+    assert [1, 2, 3] == [
+        stack_of(folder, f"tp1-{name}")["grappe:number"] for name in ("adele", "zoe", "noe")
     ]
 
 
@@ -316,4 +327,4 @@ def test_a_page_and_a_table_of_cards() -> None:
 
 def test_passwords_can_be_read_from_paper() -> None:
     """No letter is taken for another."""
-    assert not set("lI0O") & set(commands.LETTERS)
+    assert not set("lI0O") & set(class_new.LETTERS)

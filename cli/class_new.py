@@ -1,0 +1,205 @@
+"""`./lab class new`: a roster becomes a class file, and a stack file for each student."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import yaml
+
+from classroom import class_file, labels, roster
+from classroom.class_file import ClassFile, Student
+from cli import classroom as classes
+from cli import environment, new, progress, stack
+from core import errors, problems
+from providers import base
+from stacks import files, kinds, neighbours, settings
+from views import classroom
+
+# Passwords that are read from paper: no l, I, 0 or O.
+LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+
+
+def create(options: argparse.Namespace) -> int:
+    """Read a roster; write the class's file, and a stack file for each student who is new.
+
+    Raises:
+        errors.BadInputError: What is wrong with roster, class file or settings, all of it.
+
+    """
+    root, name = environment.ROOT, options.name
+    entries = _entries(pathlib.Path(options.roster))
+    before = _before(options)
+    come, left = _compare(before, entries)
+    others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
+    students = _numbered(name, before, come, others)
+    made = dataclasses.replace(before, students=(*before.students, *students))
+    # Whose stack file was lost, or was not yet written when an earlier run ended, gets it too.
+    lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
+    planned = {
+        class_file.stack_of(name, each): _values(before, each) for each in (*lost, *students)
+    }  # fmt: skip
+    _demand_sound(planned, others)
+    # Numbers and labels first: who ends in the middle goes on with them.
+    class_file.write(root, name, made)
+    for each, values in planned.items():
+        config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
+        stack.file_of(each).write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+    if options.post_install:
+        names = [class_file.stack_of(name, each) for each in made.students]
+        without = [
+            each for each in names
+            if settings.PASSWORD not in files.read(stack.folder(), each) and not stack.recorded(each)
+        ]  # fmt: skip
+        if without:
+            with progress.step("passwords") as step:
+                classes.each(without, _have_password)
+                step.detail = f"{len(without)}, one a student"
+    sys.stdout.write(classroom.created(name, made, students))
+    if left:
+        sys.stderr.write(
+            f"{len(left)} of the class are not in this roster, and stay: "
+            f"{', '.join(each.name for each in left)}\n"
+            f"Take them down: ./lab class down {name} {' '.join(each.label for each in left)}\n"
+        )
+    sys.stderr.write(
+        f"See the plan: ./lab class preview {name}    Bring it up: ./lab class up {name}\n"
+    )
+    return 0
+
+
+def _entries(path: pathlib.Path) -> list[roster.Entry]:
+    try:
+        return roster.parse(roster.decode(path.read_bytes()))
+    except FileNotFoundError:
+        raise errors.BadInputError(f"there is no roster {path}") from None
+    except problems.Mistakes as mistakes:
+        raise errors.BadInputError(f"{path}: {base.tell(mistakes.mistakes)}") from mistakes
+
+
+def _before(options: argparse.Namespace) -> ClassFile:
+    """Return the class as it is, or a new one of what the command line says."""
+    path = class_file.path_of(environment.ROOT, options.name)
+    given = {key: getattr(options, key) for key in ("image", "domain", "workstation")
+             if getattr(options, key)}  # fmt: skip
+    if options.relay:
+        given["tunnel"] = {"relay": options.relay}
+    if path.exists():
+        made = class_file.read(environment.ROOT, options.name)
+        if (options.host and options.host != made.host) or given:
+            raise errors.BadInputError(
+                f"classes/{options.name}.yaml is there already, with its host and settings",
+                do="change them there; who comes gets them, who is there keeps theirs",
+            )
+        return made
+    if not options.host:
+        raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
+    if not labels.label(options.name) == options.name:
+        raise errors.BadInputError(
+            f"{problems.show(options.name)} is no name of a class: small letters, digits, dashes",
+            do=f"as {labels.label(options.name) or 'tp1'}",
+        )
+    return ClassFile(host=options.host, settings=given)
+
+
+def _compare(
+    before: ClassFile, entries: Sequence[roster.Entry]
+) -> tuple[list[roster.Entry], list[Student]]:
+    """Return who of a roster is new in a class, and who of the class is not in the roster."""
+    keys: dict[tuple[str, str], Student] = {}
+    for student in before.students:
+        for field in ("id", "email", "name"):
+            if text := getattr(student, field).casefold():
+                keys.setdefault((field, text), student)
+    come, met = [], set()
+    for entry in entries:
+        known = [
+            keys[field, getattr(entry, field).casefold()]
+            for field in ("id", "email", "name")
+            if (field, getattr(entry, field).casefold()) in keys
+        ]
+        if known:
+            met.add(known[0].label)
+        else:
+            come.append(entry)
+    return come, [student for student in before.students if student.label not in met]
+
+
+def _numbered(
+    name: str,
+    before: ClassFile,
+    come: Sequence[roster.Entry],
+    others: Mapping[str, Mapping[str, Any]],
+) -> list[Student]:
+    """Return students with labels and numbers that nobody of this folder has.
+
+    Raises:
+        errors.BadInputError: A name has no letter that a label could have.
+
+    """
+    taken = {each.label for each in before.students}
+    taken |= {str(values.get("student") or stack_name) for stack_name, values in others.items()}
+    made = labels.unique([(entry.first, entry.last) for entry in come], taken)
+    if wrong := [entry for entry, label in zip(come, made, strict=True) if not label]:
+        lines = "\n".join(f"line {entry.line}  {problems.show(entry.name)}" for entry in wrong)
+        raise errors.BadInputError(
+            f"{len(wrong)} names have no letter of a to z for a label", seen=lines,
+            do=f"write them into classes/{name}.yaml with a label of your own",
+        )  # fmt: skip
+    held = dict(others)
+    for student in before.students:
+        held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
+    students = []
+    for entry, label in zip(come, made, strict=True):
+        number = neighbours.free_number(before.host, held)
+        held[f"{name}-{label}"] = {"host": before.host, "number": number}
+        students.append(
+            Student(name=entry.name, label=label, number=number, email=entry.email, id=entry.id,
+                    group=entry.group, key=entry.key)
+        )  # fmt: skip
+    return students
+
+
+def _values(made: ClassFile, student: Student) -> dict[str, Any]:
+    return {
+        "student": student.label, "id": new.new_id(), "host": made.host, "number": student.number,
+        **made.settings,
+    }  # fmt: skip
+
+
+def _demand_sound(
+    planned: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse stack files that cannot be, all of them at once."""
+    found: list[str] = []
+    for name, values in planned.items():
+        if stack.file_of(name).exists():
+            found.append(f"stacks/Pulumi.{name}.yaml is there already")
+            continue
+        texts = {
+            f"{settings.NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value)
+            for key, value in values.items()
+        }
+        mistakes = neighbours.conflicts(name, values, {**others, **planned, name: {}})
+        try:
+            kinds.parse(texts, project=stack.PROJECT, stack=name)
+        except problems.Mistakes as wrong:
+            mistakes += wrong.mistakes
+        found += [f"{name}: {each.key} {each.reason}" for each in mistakes]
+    if found:
+        many = found if len(found) < 12 else [*found[:12], f"and {len(found) - 12} more"]  # noqa: PLR2004
+        raise errors.BadInputError("nothing was written", seen="\n".join(many))
+
+
+def _have_password(name: str) -> None:
+    made = stack.select(name)
+    key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
+    made.set_secret(
+        key, "-".join("".join(secrets.choice(LETTERS) for _ in range(5)) for _ in range(3))
+    )
