@@ -55,7 +55,8 @@ def create(options: argparse.Namespace) -> int:
         names = [class_file.stack_of(name, each) for each in made.students]
         without = [
             each for each in names
-            if settings.PASSWORD not in files.read(stack.folder(), each) and not stack.recorded(each)
+            if not stack.recorded(each)
+            and settings.PASSWORD not in files.read(stack.folder(), each)
         ]  # fmt: skip
         if without:
             with progress.step("passwords") as step:

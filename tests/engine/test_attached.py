@@ -1,0 +1,93 @@
+"""One process behind several engines at once: each run is by itself."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import signal
+import subprocess
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from components import program
+from core import errors, run
+from engine import attached
+from hosts import command
+from tests.engine.conftest import LAB, Engine
+
+UP = ("up", "--yes", "--skip-preview")
+
+
+def test_two_runs_at_once_are_apart(engine: Engine) -> None:
+    """Both come up with their own configuration; what is told of one is not told of the other."""
+    for number, name in ((31, "ada"), (32, "bea")):
+        engine.write(name, number=number, id=f"{name}{name}{name}")
+
+    def both(*arguments: str) -> dict[str, subprocess.CompletedProcess[str]]:
+        with (
+            concurrent.futures.ThreadPoolExecutor(2) as pool,
+            attached.serve(program.run, "grappe") as one,
+            attached.serve(program.run, "grappe") as two,
+        ):
+            asked = {
+                name: pool.submit(
+                    server.run, engine.project, *arguments, "-s", name, env=engine.env
+                )
+                for name, server in (("ada", one), ("bea", two))
+            }
+            return {name: each.result() for name, each in asked.items()}
+
+    for name, done in both(*UP).items():
+        assert 0 == done.returncode, done.stdout
+        assert f"yuno1.{name}.grappe.test" in done.stdout
+    del engine.hosts[LAB].lxd.instances["grappe-ada", "yuno1"]
+    said = both("preview")
+    assert "grappe-ada/yuno1 has drifted: it is gone" in said["ada"].stdout
+    assert "has drifted" not in said["bea"].stdout
+    for done in both("destroy", "--yes", "--skip-preview").values():
+        assert 0 == done.returncode, done.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_engine_that_ends_ends_its_own_waits(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Within seconds, and no other's; its next run goes on."""
+    engine.write("cleo", number=33, id="cleocleocleo")
+    lxd, ended, waiting = engine.hosts[LAB].lxd, threading.Event(), threading.Event()
+    other = run.Run(command="up")
+    change = lxd.change
+
+    def slow(method: str, path: str, *rest: Any, **options: Any) -> Any:
+        if (method, path) == ("POST", "instances"):
+            waiting.set()
+            deadline = time.monotonic() + 30
+            try:
+                while time.monotonic() < deadline:
+                    run.demand_wanted()
+                    time.sleep(0.02)
+            except errors.CancelledError:
+                ended.set()
+                raise
+        return change(method, path, *rest, **options)
+
+    monkeypatch.setattr(lxd, "change", slow)
+    with attached.serve(program.run, "grappe") as server:
+        argv = ["pulumi", "-C", str(engine.project), *UP, "-s", "cleo", *server.begin("up")]
+        going = subprocess.Popen(
+            argv, env={**os.environ, **engine.env, **server.environment},
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        command.wait_until(waiting.is_set, what="the create", timeout=30)
+        going.send_signal(number)
+        command.wait_until(ended.is_set, what="the end of its wait", timeout=10)
+        assert 0 != going.wait(timeout=30)
+    with run.entered(other):
+        run.demand_wanted()
+    monkeypatch.undo()
+    engine.pulumi("cancel", "--yes", "-s", "cleo", ok=None)
+    engine.up("cleo")
+    engine.destroy("cleo")
