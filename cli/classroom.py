@@ -341,10 +341,10 @@ def _demand_room(options: argparse.Namespace, made: ClassFile, students: Sequenc
         host.call("remote.processes", {"seconds": 0.1}),
     )
     lxd = daemon.on(host)
-    space = lxd.get(f"storage-pools/{made.settings.get('pool') or 'default'}/resources")["space"]
     here = room.Room(
         memory=seen["memory"], inotify=seen["inotify"],
-        disk=max(0, int(space["total"]) - int(space["used"])), servers=len(above["containers"]),
+        disk=_free_disk(lxd, str(made.settings.get("pool") or "default")),
+        servers=len(above["containers"]),
         used=sum(each["memory"] for each in above["containers"]),
     )  # fmt: skip
     each = len(made.settings.get("servers") or settings.Settings().servers)
@@ -358,6 +358,15 @@ def _demand_room(options: argparse.Namespace, made: ClassFile, students: Sequenc
             seen="\n".join(what for what, _mends in found),
             do="\n".join([*(mends for _what, mends in found), "or all the same: --anyway"]),
         )
+
+
+def _free_disk(lxd: daemon.Daemon, pool: str) -> int:
+    """Return the free bytes of a storage pool, or of the first where there is none of its name."""
+    names = [url.rpartition("/")[2] for url in lxd.get("storage-pools")]
+    if not names:
+        return 0
+    space = lxd.get(f"storage-pools/{pool if pool in names else names[0]}/resources")["space"]
+    return max(0, int(space.get("total", 0)) - int(space.get("used", 0)))
 
 
 def _servers(recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -14,16 +14,28 @@ import signal
 import sys
 import tempfile
 import traceback
-from typing import Any, Dict
+from typing import Any, BinaryIO, Dict
 
 asked, told = os.fdopen(os.dup(0), "rb"), os.dup(1)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 # What a program says is no answer.
 os.dup2(2, 1)
-turn = tempfile.TemporaryFile()
+
+
+def unnamed() -> BinaryIO:
+    """Return a file without a name: nothing is left where this ends by a signal.
+
+    In memory where the system can: a host whose disk is full is asked what is wrong with it.
+    """
+    try:
+        return os.fdopen(os.memfd_create("grappe"), "w+b")
+    except (AttributeError, OSError):
+        return tempfile.TemporaryFile()
+
+
+turn = unnamed()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-# A file without a name: nothing is left where this ends by a signal.
-package = tempfile.TemporaryFile()
+package = unnamed()
 package.write(asked.read(int(asked.readline())))
 package.flush()
 sys.path.insert(0, "/dev/fd/%d" % package.fileno())
