@@ -244,7 +244,7 @@ def _run_all(
         )
         with _interruptible(made, started):
             well = made.run(options.jobs, show.wait)
-    sys.stderr.write(classroom.summed_up(options.name, rows, time.monotonic() - began))
+    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
     return 0 if well else 1
 
 

@@ -209,6 +209,7 @@ def _class(commands: Commands) -> None:
     made.add_argument("--relay", default="", help="a server on the internet: ssh://[user@]relay")
     text = "post-install YunoHost on each server, with a password made for each student"
     made.add_argument("--post-install", action="store_true", help=text)
+    _class_exec(parts)
     for name, function, text in (
         ("preview", "preview", "show what `up` would do, a line a student"),
         ("up", "up", "bring the class up, mend it, or go on after a failure"),
@@ -231,6 +232,19 @@ def _class(commands: Commands) -> None:
             )
         if name == "down":
             part.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
+
+
+def _class_exec(parts: Commands) -> None:
+    text = "run a command as root in every server of the class that is up, a row each"
+    part = _add(parts, "exec", "cli.class_exec:run", text)
+    part.add_argument("name", metavar="CLASS", help="the class")
+    text = "only these students, or servers of theirs: adele zoe:yuno2"
+    part.add_argument("--only", nargs="+", metavar="STUDENT[:SERVER]", help=text)
+    part.add_argument("--jobs", type=int, default=4 * JOBS, help=f"how many at once ({4 * JOBS})")
+    part.add_argument("--timeout", type=int, default=60, help="seconds for each (60)")
+    part.add_argument("--json", action="store_true", help="the same facts as JSON, a line a server")
+    text = "-- COMMAND...; one word is a line for sh; whoever is root on the host can read it"
+    part.add_argument("command", nargs=argparse.REMAINDER, help=text)
 
 
 def _looks(commands: Commands) -> None:

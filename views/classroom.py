@@ -93,7 +93,7 @@ def status(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(table.render(heads, cells)) + "\n"
 
 
-def summed_up(name: str, rows: Sequence[Run], seconds: float) -> str:
+def summed_up(rows: Sequence[Run], seconds: float) -> str:
     """Return what came of all runs, and the command that goes on with those that failed."""
     states = [row.state for row in rows]
     words = [
@@ -106,7 +106,6 @@ def summed_up(name: str, rows: Sequence[Run], seconds: float) -> str:
         few = " ".join(again) if len(again) < 12 else ""  # noqa: PLR2004
         lines.append(f"Again, for those: the same command with {few or 'their names'}".rstrip())
         lines += [f"  {row.name:<16} log: {row.log}" for row in rows if row.state == "failed"][:12]
-    del name
     return "\n".join(lines) + "\n"
 
 

@@ -91,6 +91,20 @@ def test_three_broken_by_hand_are_found_and_mended(class_of_six: Project, lab_ho
     class_of_six.lab("class", "check", "tp1")
 
 
+def test_a_command_in_all_servers(class_of_six: Project) -> None:
+    """A row a server; where one says no, the others are run all the same."""
+    said = facts(class_of_six.lab("class", "exec", "tp1", "--json", "--", "hostname"))
+    ended = [each for each in said if each["state"] == "done"]
+    assert 12 == len(ended)
+    assert all(each["student"].endswith(f":{each['text']}") for each in ended)
+    argv = ("--only", "noe", "adele:yuno2", "--", "test $(hostname) = yuno2")
+    text = class_of_six.lab("class", "exec", "tp1", *argv, ok=False)
+    assert "✓ adele:yuno2" in text
+    assert "✓ noe:yuno2" in text
+    assert "✗ noe:yuno1" in text
+    assert "adele:yuno1" not in text
+
+
 def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: Project) -> None:
     """The others go on, and the exit status says so."""
     path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"

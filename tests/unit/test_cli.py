@@ -21,7 +21,7 @@ from sandbox import layout, lifecycle
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 COMMANDS = ["demo", "test", "sandbox", "env", "new", "up", "down", "preview", "forget", "rename", "remove", "card",
-            "check", "top", "graph", "explain", "ssh", "doctor", "bench", "mutate", "campaign"]  # fmt: skip
+            "check", "top", "graph", "explain", "ssh", "doctor", "bench", "mutate", "campaign", "class"]  # fmt: skip
 
 
 def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
