@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from checks import room
-from classroom import class_file, runner
+from classroom import class_file, runner, sleep
 from classroom.class_file import ClassFile, Student
 from cli import card as single
 from cli import check as looks
@@ -30,7 +30,7 @@ from core import errors, problems
 from engine.stack import Stack
 from hosts import connections
 from providers.lxd import daemon
-from stacks import settings
+from stacks import files, settings
 from views import cards, check, classroom
 
 # An engine that was interrupted ends what is under way; one that does not is ended.
@@ -45,6 +45,18 @@ def up(options: argparse.Namespace) -> int:
     made, students = _chosen(options)
     _demand_room(options, made, students)
     return _run_all(options, students, _up)
+
+
+def doze(options: argparse.Namespace) -> int:
+    """Stop the class's servers; they keep all they have, and the next `up` leaves them asleep."""
+    _made, students = _chosen(options)
+    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=True))
+
+
+def wake(options: argparse.Namespace) -> int:
+    """Start servers that `sleep` stopped, or whoever wrote `state: stopped`."""
+    _made, students = _chosen(options)
+    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=False))
 
 
 def preview(options: argparse.Namespace) -> int:
@@ -164,6 +176,15 @@ def _up(row: runner.Row, engine: Engine) -> str:
     ups.have_id(made)
     counts = engine.run(made, *stack.UP)
     return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
+
+
+def _lie(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
+    if not _servers(stack.recorded(row.stack)):
+        return "is down"
+    files.read(stack.folder(), row.stack)
+    sleep.put(stack.file_of(row.stack), asleep=asleep)
+    _up(row, engine)
+    return "asleep" if asleep else "awake"
 
 
 def _preview(row: runner.Row, engine: Engine) -> str:

@@ -214,6 +214,8 @@ def _class(commands: Commands) -> None:
         ("preview", "preview", "show what `up` would do, a line a student"),
         ("up", "up", "bring the class up, mend it, or go on after a failure"),
         ("down", "down", "take the class down; its files stay"),
+        ("sleep", "doze", "stop all servers; what is in them stays, and `up` leaves them asleep"),
+        ("wake", "wake", "start the servers again"),
         ("status", "status", "say what is recorded of each student; no host is asked"),
         ("card", "card", "write a page a student to print, and a table, with their passwords"),
         ("check", "look", "try every way to every server; exit 0 well, 1 not, 2 could not look"),
@@ -224,7 +226,7 @@ def _class(commands: Commands) -> None:
             "students", nargs="*", metavar="STUDENT", help="only these, by their labels"
         )
         part.add_argument("--json", action="store_true", help="the same facts as JSON")
-        if name in {"preview", "up", "down"}:
+        if name in {"preview", "up", "down", "sleep", "wake"}:
             part.add_argument("--jobs", type=int, default=JOBS, help=f"how many at once ({JOBS})")
         if name == "up":
             part.add_argument(

@@ -105,6 +105,22 @@ def test_a_command_in_all_servers(class_of_six: Project) -> None:
     assert "adele:yuno1" not in text
 
 
+def test_asleep_and_awake(class_of_six: Project, lab_host: Host, desk: Desk) -> None:
+    """What is in a server stays; an `up` wakes nobody, and her page says what it is."""
+    lab_host.run(["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "touch", "/srv/hers"])
+    class_of_six.lab("class", "sleep", "tp1", "noe")
+    states = ["lxc", "list", "--project", "grappe-noe", "--format", "csv", "--columns", "s"]
+    assert {"STOPPED"} == set(lab_host.run(states).stdout.split())
+    assert "up, nothing to do" == rows(class_of_six, "up", "tp1", "noe")["noe"]["text"]
+    assert "503" in desk.run("curl", "-s", "--max-time", "5", "-o", "/dev/null", "-w",
+                             "%{http_code}", "http://yuno1.noe.grappe.test/")  # fmt: skip
+    class_of_six.lab("class", "wake", "tp1", "noe")
+    lab_host.run(
+        ["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "test", "-e", "/srv/hers"]
+    )
+    class_of_six.lab("class", "check", "tp1")
+
+
 def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: Project) -> None:
     """The others go on, and the exit status says so."""
     path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import room
-from classroom import class_file, labels, roster, runner
+from classroom import class_file, labels, roster, runner, sleep
 from cli import class_new, environment
 from cli import classroom as commands
 from core import errors, problems, validators
@@ -328,3 +328,18 @@ def test_a_page_and_a_table_of_cards() -> None:
 def test_passwords_can_be_read_from_paper() -> None:
     """No letter is taken for another."""
     assert not set("lI0O") & set(class_new.LETTERS)
+
+
+@pytest.mark.parametrize("servers", ["", "  grappe:servers:\n  - name: a  # hers\n    image: x\n"])
+def test_asleep_and_awake_in_the_stack_file(tmp_path: pathlib.Path, servers: str) -> None:
+    """The file is as it was when she is awake again, comments too; twice is once."""
+    path = tmp_path / "Pulumi.x.yaml"
+    text = f"config:\n  grappe:number: 7  # by the window\n{servers}"
+    path.write_text(text)
+    assert [True, False] == [sleep.put(path, asleep=True) for _ in range(2)]
+    states = [
+        each["state"] for each in yaml.safe_load(path.read_text())["config"]["grappe:servers"]
+    ]
+    assert {"stopped"} == set(states)
+    assert [True, False] == [sleep.put(path, asleep=False) for _ in range(2)]
+    assert text == path.read_text()

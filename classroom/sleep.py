@@ -1,0 +1,52 @@
+"""A student's servers asleep, and awake again: what the stack file says of them."""
+
+from __future__ import annotations
+
+import io
+import pathlib
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from stacks import settings
+
+KEY = f"{settings.NAMESPACE}:servers"
+STOPPED = "stopped"
+
+
+def put(path: pathlib.Path, *, asleep: bool) -> bool:
+    """Have a stack file say that its servers are stopped, or that they run; comments stay.
+
+    Args:
+        path: The stack file; it is one that can be read.
+        asleep: Whether its servers are to be stopped.
+
+    Returns:
+        Whether that changed the file.
+
+    """
+    yaml = YAML()
+    yaml.width, yaml.allow_unicode = 1000, True
+    content = yaml.load(path.read_text())
+    config = content["config"]
+    default = settings.written(settings.Settings().servers)
+    servers: list[Any] = config.get(KEY) or [dict(each) for each in default]
+    changed = False
+    for server in servers:
+        if asleep and server.get("state") != STOPPED:
+            server["state"], changed = STOPPED, True
+        elif not asleep and server.get("state") == STOPPED:
+            del server["state"]
+            changed = True
+    if not changed:
+        return False
+    if [dict(each) for each in servers] == default:
+        del config[KEY]
+    else:
+        config[KEY] = servers
+    text = io.StringIO()
+    yaml.dump(content, text)
+    staged = path.with_suffix(".new")
+    staged.write_text(text.getvalue())
+    staged.replace(path)
+    return True
