@@ -11,7 +11,7 @@ from cli import parser
 
 def main() -> int:
     """Run one command; an error is told in words."""
-    options = parser.build().parse_args()
+    options = parser.parse(sys.argv[1:])
     module, _, function = options.run.partition(":")
     from core import errors  # noqa: PLC0415 - `--help` needs none of it
 

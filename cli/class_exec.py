@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
         errors.BadInputError: There is no command, or nobody to run it for.
 
     """
-    words = options.command[1:] if options.command[:1] == ["--"] else options.command
+    words = options.command
     if not words:
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
     made = class_file.read(environment.ROOT, options.name)

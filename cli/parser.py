@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from cli import version
@@ -49,6 +50,17 @@ def build() -> argparse.ArgumentParser:
     _class(commands)
     _looks(commands)
     return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Return what a command line says; what `class exec` is to run stands after the first `--`."""
+    words = list(argv)
+    if words[:2] != ["class", "exec"] or "--" not in words:
+        return build().parse_args(words)
+    place = words.index("--")
+    options = build().parse_args(words[:place])
+    options.command = words[place + 1 :]
+    return options
 
 
 def _add(commands: Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:
@@ -245,8 +257,12 @@ def _class_exec(parts: Commands) -> None:
     part.add_argument("--jobs", type=int, default=4 * JOBS, help=f"how many at once ({4 * JOBS})")
     part.add_argument("--timeout", type=int, default=60, help="seconds for each (60)")
     part.add_argument("--json", action="store_true", help="the same facts as JSON, a line a server")
-    text = "-- COMMAND...; one word is a line for sh; whoever is root on the host can read it"
-    part.add_argument("command", nargs=argparse.REMAINDER, help=text)
+    part.usage = f"{part.prog} [options] CLASS -- COMMAND..."
+    part.epilog = (
+        "After -- stands the command; one word is a line for sh. Whoever is root on the lab host "
+        "can read it there."
+    )
+    part.set_defaults(command=[])
 
 
 def _looks(commands: Commands) -> None:

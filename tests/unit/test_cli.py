@@ -14,7 +14,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from cli import environment, labs, new, progress, stack
+from cli import environment, labs, new, parser, progress, stack
 from cli import sandbox as sandbox_commands
 from core import errors
 from sandbox import layout, lifecycle
@@ -44,6 +44,15 @@ def test_version_says_what_a_report_needs() -> None:
     assert re.fullmatch(
         r"grappe \d+\.\d+\.\d+ \(\S+\), Python 3\S+, pulumi 3\S+, .+\n", done.stdout
     )
+
+
+def test_what_class_exec_is_to_run_stands_after_two_dashes() -> None:
+    """Its own options are not ours, whatever they are."""
+    argv = ["class", "exec", "tp1", "--json", "--only", "a", "b:yuno1", "--", "ls", "--", "--json"]
+    options = parser.parse(argv)
+    assert (["a", "b:yuno1"], True, "tp1") == (options.only, options.json, options.name)
+    assert ["ls", "--", "--json"] == options.command
+    assert [] == parser.parse(["class", "exec", "tp1"]).command
 
 
 def test_a_wrong_command_line_is_exit_2() -> None:
