@@ -84,10 +84,10 @@ def test_three_broken_by_hand_are_found_and_mended(class_of_six: Project, lab_ho
     planned = rows(class_of_six, "preview", "tp1")
     assert {"adele", "noe", "jean-pierre"} == {
         name for name, row in planned.items() if row["text"] != "nothing to do"
-    }
+    }, planned
     mended = rows(class_of_six, "up", "tp1")
-    assert {"done"} == {str(row["state"]) for row in mended.values()}
-    assert 3 == sum(row["text"] == "up, nothing to do" for row in mended.values())
+    assert {"done"} == {str(row["state"]) for row in mended.values()}, mended
+    assert 3 == sum(row["text"] == "up, nothing to do" for row in mended.values()), mended
     class_of_six.lab("class", "check", "tp1")
 
 
