@@ -16,7 +16,7 @@ from providers.lxd.container.model import ContainerSpec
 from providers.lxd.container.resource import Container
 from providers.lxd.exec.model import ExecSpec
 from providers.lxd.exec.resource import Exec
-from providers.lxd.postinstall.model import PostInstallSpec, names_mark, names_script
+from providers.lxd.postinstall.model import PostInstallSpec, names_script
 from providers.lxd.postinstall.resource import PostInstall
 from providers.lxd.project.resource import Project
 from providers.lxd.published.model import PublishedSpec
@@ -196,13 +196,10 @@ class Server(pulumi.ComponentResource):
             domains = tuple(item.domain for item in lab.servers)
             Exec(
                 f"{name}-names",
-                # By a mark in it, not by its id: a plan knows all of what it will do.
-                ExecSpec(
-                    **place, name="names", script=names_script(domains, lab.gateway),
-                    creates=names_mark(domains, lab.gateway),
-                ),
+                ExecSpec(**place, name="names", script=names_script(domains, lab.gateway)),
                 opts=pulumi.ResourceOptions(parent=self, depends_on=done),
-            )  # fmt: skip
+                container_id=container.container_id,
+            )
         if lab.post_install:
             installed = PostInstall(
                 f"{name}-postinstall",

@@ -126,7 +126,13 @@ def test_inside_a_fragments_transaction(
             return lab_host.run(["sh", "-c", asks], check=False).ok
 
         kill_when(project, swapped, "the new haproxy.cfg")
-        lab_host.run(["pkill", "-9", "-f", "python that [a]nswers on a host"])
+        # None of those may go on, whether it ended with the engine or has to be killed.
+        pattern = "The program of the python that [a]nswers"
+        lab_host.run(["pkill", "-9", "-f", pattern], check=False)
+        command.wait_until(
+            lambda: not lab_host.run(["pgrep", "-f", pattern], check=False).ok,
+            what="the end of what ran on the host", timeout=10,
+        )  # fmt: skip
     finally:
         undo = f"rm -r $(dirname {SLOW_RELOAD}); systemctl daemon-reload; systemctl start haproxy"
         lab_host.run(["sh", "-c", undo])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import hashlib
 import re
 import shlex
 from collections.abc import Sequence
@@ -21,7 +20,6 @@ MARK = "/etc/yunohost/.grappe-postinstalled"
 # Without a dot in its name, which dnsmasq's default leaves out; `regen-conf` leaves it alone.
 NAMES = "/etc/dnsmasq.d/grappe"
 NAMES_FOLDER = "/etc/dnsmasq.d"
-NAMES_MARKS = "/var/lib/grappe"
 # Everybody's page comes from the bridge's own address: who bans that bans everybody. An image that
 # Grappe publishes writes it at its servers' first boot (`published/gateway.sh`); others do not.
 JAIL = "/etc/fail2ban/jail.d/grappe.conf"
@@ -150,20 +148,13 @@ def names_file(domains: Sequence[str], resolver: str) -> bytes:
     return "".join(["# Made by Grappe: the lab's servers.\n", *lines]).encode()
 
 
-def names_mark(domains: Sequence[str], resolver: str) -> str:
-    """Return the path that says in a server that `names_script` was run there, with these names."""
-    digest = hashlib.sha256(names_file(domains, resolver)).hexdigest()[:12]
-    return f"{NAMES_MARKS}/names-{digest}"
-
-
 def names_script(domains: Sequence[str], resolver: str) -> str:
     """Return the script that writes `names_file` in a server with a dnsmasq of its own."""
-    text, mark = names_file(domains, resolver).decode(), names_mark(domains, resolver)
+    text = names_file(domains, resolver).decode()
     return (
-        f"mkdir -p {NAMES_MARKS}\nrm -f {NAMES_MARKS}/names-*\n"
-        f"if [ -d {NAMES_FOLDER} ]; then\n"
+        f"[ -d {NAMES_FOLDER} ] || exit 0\n"
         f"cat > {NAMES} <<'END'\n{text}END\n"
-        f"systemctl try-restart dnsmasq\nfi\ntouch {mark}\n"
+        f"systemctl try-restart dnsmasq\n"
     )
 
 
