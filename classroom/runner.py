@@ -52,6 +52,9 @@ class Runner:
         act: Does one, and returns what came of it; raises GrappeError where it fails.
         changed: Called with a row after each change of its state.
 
+    Attributes:
+        stopped: Set when no other is to begin.
+
     """
 
     def __init__(
@@ -60,11 +63,11 @@ class Runner:
         self.rows = rows
         self._act = act
         self._changed = changed
-        self._stopped = threading.Event()
+        self.stopped = threading.Event()
 
     def stop(self) -> None:
         """Begin no other; those under way are ended by who began them."""
-        self._stopped.set()
+        self.stopped.set()
 
     def run(self, jobs: int, wait: Callable[[], None] = lambda: time.sleep(0.2)) -> bool:
         """Do them all, so many at once; return whether all went well.
@@ -76,14 +79,19 @@ class Runner:
         """
         with concurrent.futures.ThreadPoolExecutor(max(1, jobs)) as pool:
             asked = [pool.submit(self._one, row) for row in self.rows]
-            while not all(each.done() for each in asked):
-                wait()
+            try:
+                while not all(each.done() for each in asked):
+                    wait()
+            except BaseException:
+                # Those that have not begun are not begun any more.
+                self.stop()
+                raise
             for each in asked:
                 each.result()
         return all(row.state == DONE for row in self.rows)
 
     def _one(self, row: Row) -> None:
-        if self._stopped.is_set():
+        if self.stopped.is_set():
             row.state, row.text = SKIPPED, "not begun: interrupted"
             self._changed(row)
             return

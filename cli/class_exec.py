@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from classroom import class_file, runner
 from classroom.class_file import ClassFile
+from cli import classroom as classes
 from cli import environment, stack
 from core import errors
 from hosts import connections
@@ -29,6 +30,7 @@ def run(options: argparse.Namespace) -> int:
     if not words:
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
     made = class_file.read(environment.ROOT, options.name)
+    classes.demand_states_here()
     chosen = _servers(options.name, made, options.only or [])
     environment.apply()
     lxd = daemon.on(connections.connect(made.host))

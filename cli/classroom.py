@@ -33,9 +33,6 @@ from providers.lxd import daemon
 from stacks import files, settings
 from views import cards, check, classroom
 
-# An engine that was interrupted ends what is under way; one that does not is ended.
-PATIENCE_SECONDS = 60.0
-
 # A line of what the engine sums up: `+-1 to replace`.
 _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
 
@@ -210,12 +207,14 @@ class Engine:
     row: runner.Row
     changed: Callable[[runner.Row], None]
     started: dict[str, subprocess.Popen[str]]
+    stopped: threading.Event
 
     def run(self, made: Stack, *arguments: str) -> dict[str, int]:
         """Run a command of the engine; return how many resources were created, updated, deleted.
 
         Raises:
             errors.CommandError: It failed; says what the log says of it.
+            errors.CancelledError: It was interrupted before it began.
 
         """
         from components import program  # noqa: PLC0415 - most commands need no engine
@@ -231,8 +230,13 @@ class Engine:
 
         with attached.serve(program.run, stack.PROJECT) as server, open(self.row.log, "a") as log:  # noqa: PTH123
             extra = server.begin(arguments[0], "", note)
+            if self.stopped.is_set():
+                raise errors.CancelledError("interrupted before the engine began")
             process = made.start(*arguments, *extra, log=log, env=server.environment)
             self.started[self.row.stack] = process
+            if self.stopped.is_set():
+                # The interrupt came while it was started, and did not find it.
+                process.send_signal(signal.SIGINT)
             process.wait()
             del self.started[self.row.stack]
         if process.returncode:
@@ -261,8 +265,9 @@ def _run_all(
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
         made = runner.Runner(
-            rows, lambda row: act(row, Engine(row, show.changed, started)), show.changed
-        )
+            rows, lambda row: act(row, Engine(row, show.changed, started, made.stopped)),
+            show.changed,
+        )  # fmt: skip
         with _interruptible(made, started):
             well = made.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
@@ -331,6 +336,7 @@ def _chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
 
     """
     made = class_file.read(environment.ROOT, options.name)
+    demand_states_here()
     known = {each.label: each for each in made.students}
     names = list(dict.fromkeys(options.students))
     if wrong := [name for name in names if name not in known]:
@@ -340,6 +346,21 @@ def _chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
             do=f"./lab class status {options.name} lists them",
         )
     return made, [known[name] for name in names] or list(made.students)
+
+
+def demand_states_here() -> None:
+    """Refuse where states are kept elsewhere: what is up is read in this folder.
+
+    Raises:
+        errors.BadInputError: PULUMI_BACKEND_URL says where else.
+
+    """
+    if not stack.is_here():
+        raise errors.BadInputError(
+            "`lab class` reads which labs are up in .state/, and PULUMI_BACKEND_URL keeps states "
+            "elsewhere; nothing was done",
+            do="unset PULUMI_BACKEND_URL, or use ./lab up STACK for each",
+        )
 
 
 def _demand_room(options: argparse.Namespace, made: ClassFile, students: Sequence[Student]) -> None:
@@ -368,13 +389,13 @@ def _demand_room(options: argparse.Namespace, made: ClassFile, students: Sequenc
         servers=len(above["containers"]),
         used=sum(each["memory"] for each in above["containers"]),
     )  # fmt: skip
-    each = len(made.settings.get("servers") or settings.Settings().servers)
-    wanted = len(down) * each
+    of_one = len(made.settings.get("servers") or settings.Settings().servers)
+    wanted = len(down) * of_one
     found = list(room.findings(here, wanted))
     sys.stderr.write(f"{made.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
     if found and not options.anyway:
         raise errors.BadInputError(
-            f"{made.host} has room for {room.fits(here) // each} of the {len(down)} labs that are "
+            f"{made.host} has room for {room.fits(here) // of_one} of the {len(down)} labs that are "
             "down; nothing was begun",
             seen="\n".join(what for what, _mends in found),
             do="\n".join([*(mends for _what, mends in found), "or all the same: --anyway"]),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from typing import Any
 
+from cli import environment
 from cli import stack as stacks
 from core import errors, problems
 from engine.stack import Stack
 from providers import base
-from stacks import declaration, files, kinds, settings
+from stacks import files, kinds, settings
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
@@ -98,12 +100,18 @@ def _config(name: str) -> dict[str, tuple[str, bool]]:
     """
     start = settings.NAMESPACE
     found = {
-        f"{start}:{key}": (_text(entry["default"]), False)
-        for key, entry in declaration.entries().items()
+        key: (_text(entry.get("default")), False) for key, entry in _declared()["config"].items()
     }
     for key, value in files.read(stacks.folder(), name).items():
         secret = isinstance(value, dict) and set(value) == {"secure"}
         found[f"{start}:{key}"] = (SECRET, True) if secret else (_text(value), False)
+    return found
+
+
+@functools.cache
+def _declared() -> dict[str, Any]:
+    """Return Pulumi.yaml, where a teacher may have changed a default."""
+    found: dict[str, Any] = files.load((environment.ROOT / "Pulumi.yaml").read_text())
     return found
 
 

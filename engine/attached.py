@@ -94,7 +94,9 @@ class Plugin(proto.ResourceProviderServicer):
             if not ended.is_set():
                 this.cancelled.set()
 
-        context.add_callback(end)
+        if not context.add_callback(end):
+            # The engine has gone already.
+            this.cancelled.set()
         with self._lock:
             self._calls += 1
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import pathlib
 from typing import Any
 
@@ -23,15 +22,14 @@ _TYPES = {"str": "string", "int": "integer", "bool": "boolean"}
 def render(text: str) -> str:
     """Return a Pulumi.yaml with our settings as its last part."""
     head, _, _ = text.partition("\nconfig:\n")
-    config = {f"{settings.NAMESPACE}:{key}": entry for key, entry in entries().items()}
+    config = {f"{settings.NAMESPACE}:{key}": entry for key, entry in _entries().items()}
     body = yaml.safe_dump(
         {"config": config}, sort_keys=False, default_flow_style=None, width=1000, allow_unicode=True
     )
     return f"{head}\n{body}"
 
 
-@functools.cache
-def entries() -> dict[str, Any]:
+def _entries() -> dict[str, Any]:
     """Return what the engine is told of each setting: type, default and description."""
     found: dict[str, Any] = {}
     for kind in settings.KINDS.values():

@@ -14,6 +14,11 @@ from stacks import settings
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+def load(text: str) -> Any:
+    """Return what a YAML text says; raise yaml.YAMLError where it is none."""
+    return yaml.load(text, LOADER)  # noqa: S506 - both are safe ones
+
+
 def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
     """Return where a stack's file is."""
     return folder / f"Pulumi.{name}.yaml"
@@ -34,7 +39,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     """
     path = path_of(folder, name)
     try:
-        content = yaml.load(path.read_text(), LOADER)  # noqa: S506 - both are safe ones
+        content = load(path.read_text())
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise errors.BadInputError(
             f"{path.parent.name}/{path.name} cannot be read",

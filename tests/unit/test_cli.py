@@ -151,6 +151,10 @@ def test_a_configuration_is_read_without_the_engine(
     """As the engine would give it: defaults, texts, and of a secret that there is one."""
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     (tmp_path / "stacks").mkdir()
+    declared = (ROOT / "Pulumi.yaml").read_text()
+    # A teacher's own default for all.
+    (tmp_path / "Pulumi.yaml").write_text(declared.replace("default: grappe.test", "default: a.b"))
+    monkeypatch.setattr(labs, "_declared", labs._declared.__wrapped__)
     (tmp_path / "stacks/Pulumi.zoe.yaml").write_text(
         "config:\n  grappe:number: 7\n  grappe:adopt: true\n  grappe:login:\n"
         "  grappe:servers: [{name: a}]\n  grappe:password: {secure: v1:x}\n"
@@ -159,5 +163,5 @@ def test_a_configuration_is_read_without_the_engine(
     assert {
         "grappe:number": ("7", False), "grappe:adopt": ("true", False), "grappe:login": ("", False),
         "grappe:servers": ('[{"name": "a"}]', False), "grappe:password": (labs.SECRET, True),
-        "grappe:domain": ("grappe.test", False),
+        "grappe:domain": ("a.b", False),
     }.items() <= found.items()  # fmt: skip
