@@ -357,8 +357,8 @@ def demand_states_here() -> None:
     """
     if not stack.is_here():
         raise errors.BadInputError(
-            "`lab class` reads which labs are up in .state/, and PULUMI_BACKEND_URL keeps states "
-            "elsewhere; nothing was done",
+            "`lab class` reads in .state/ which labs are up, and PULUMI_BACKEND_URL keeps "
+            "states elsewhere; nothing was done",
             do="unset PULUMI_BACKEND_URL, or use ./lab up STACK for each",
         )
 
@@ -384,7 +384,7 @@ def _demand_room(options: argparse.Namespace, made: ClassFile, students: Sequenc
     )
     lxd = daemon.on(host)
     here = room.Room(
-        memory=seen["memory"], inotify=seen["inotify"],
+        memory=above["available"], inotify=seen["inotify"],
         disk=_free_disk(lxd, str(made.settings.get("pool") or "default")),
         servers=len(above["containers"]),
         used=sum(each["memory"] for each in above["containers"]),
@@ -395,8 +395,8 @@ def _demand_room(options: argparse.Namespace, made: ClassFile, students: Sequenc
     sys.stderr.write(f"{made.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
     if found and not options.anyway:
         raise errors.BadInputError(
-            f"{made.host} has room for {room.fits(here) // of_one} of the {len(down)} labs that are "
-            "down; nothing was begun",
+            f"{made.host} has room for {room.fits(here) // of_one} of the {len(down)} labs "
+            "that are down; nothing was begun",
             seen="\n".join(what for what, _mends in found),
             do="\n".join([*(mends for _what, mends in found), "or all the same: --anyway"]),
         )

@@ -11,6 +11,8 @@ import re
 import time
 from typing import Any, Dict
 
+from remote.system import read_text
+
 Json = Dict[str, Any]
 _PAYLOAD = re.compile(r"/lxc\.payload\.([^/\n]+)")
 
@@ -64,7 +66,7 @@ def _ticks() -> Dict[int, int]:
     found = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
-            fields = _text(f"/proc/{name}/stat").rpartition(")")[2].split()
+            fields = read_text(f"/proc/{name}/stat").rpartition(")")[2].split()
             if fields:
                 found[int(name)] = int(fields[11]) + int(fields[12])
     return found
@@ -72,7 +74,7 @@ def _ticks() -> Dict[int, int]:
 
 def _container(pid: int) -> Any:
     """Return the container that a process is in, nothing for the host, None when it has ended."""
-    text = _text(f"/proc/{pid}/cgroup")
+    text = read_text(f"/proc/{pid}/cgroup")
     if not text:
         return None
     match = _PAYLOAD.search(text)
@@ -80,14 +82,14 @@ def _container(pid: int) -> Any:
 
 
 def _memory(pid: int) -> int:
-    match = re.search(r"^Pss:\s+(\d+) kB", _text(f"/proc/{pid}/smaps_rollup"), re.MULTILINE)
+    match = re.search(r"^Pss:\s+(\d+) kB", read_text(f"/proc/{pid}/smaps_rollup"), re.MULTILINE)
     return int(match.group(1)) * 1024 if match else 0
 
 
 def _better(example: Any, pid: int, container: str) -> Any:
     """Return a process as an example: a web server is one that people know."""
-    name = _text(f"/proc/{pid}/comm").strip()
-    numbers = re.search(r"^NSpid:\s+(.+)$", _text(f"/proc/{pid}/status"), re.MULTILINE)
+    name = read_text(f"/proc/{pid}/comm").strip()
+    numbers = re.search(r"^NSpid:\s+(.+)$", read_text(f"/proc/{pid}/status"), re.MULTILINE)
     if not numbers or (example is not None and name != "nginx"):
         return example
     inside = numbers.group(1).split()[-1]
@@ -95,13 +97,5 @@ def _better(example: Any, pid: int, container: str) -> Any:
 
 
 def _memory_of_host() -> Any:
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", _text("/proc/meminfo"), re.MULTILINE))
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE))
     return int(found["MemTotal"]) * 1024, int(found["MemAvailable"]) * 1024
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""

@@ -175,3 +175,12 @@ class System:
 
 def _text(output: bytes) -> str:
     return output.decode("utf-8", "replace")
+
+
+def read_text(path: str) -> str:
+    """Return what a file says; nothing where it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except OSError:
+        return ""

@@ -15,6 +15,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from remote.surveys import lab
+from remote.system import read_text
 
 Json = Dict[str, Any]
 SECONDS = 5
@@ -37,13 +38,13 @@ def main(request: Json) -> Json:
             "ufw": _ufw(),
             "switched_off": _switched_off(),
             "masquerades": _masquerades(),
-            "forwarding": _text("/proc/sys/net/ipv4/ip_forward").strip(),
+            "forwarding": read_text("/proc/sys/net/ipv4/ip_forward").strip(),
             "chains": lab.run(["iptables-save"])[1],
             "loaded": _whole_haproxy(),
             "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
             "disk": _disk("/"),
             "inotify": {
-                "limit": int(_text("/proc/sys/fs/inotify/max_user_instances") or 0),
+                "limit": int(read_text("/proc/sys/fs/inotify/max_user_instances") or 0),
                 "used": _inotify(),
             },
             "memory": _memory(),
@@ -103,7 +104,7 @@ def _ask(sockets: List[str], path: str) -> Any:
 
 def _ufw() -> Json:
     """Return whether UFW is enabled in its file, and whether its rules are loaded."""
-    match = re.search(r"^ENABLED=(\w+)", _text("/etc/ufw/ufw.conf"), re.MULTILINE)
+    match = re.search(r"^ENABLED=(\w+)", read_text("/etc/ufw/ufw.conf"), re.MULTILINE)
     active = any("active" in line.split() for line in _lines(["ufw", "status"])[:1])
     return {
         "enabled": bool(match and match.group(1) == "yes"),
@@ -162,7 +163,7 @@ def _inotify() -> int:
 
 
 def _memory() -> Json:
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", _text("/proc/meminfo"), re.MULTILINE))
+    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE))
     return {name: int(found.get(name, 0)) * 1024 for name in ("MemTotal", "MemAvailable")}
 
 
@@ -224,11 +225,3 @@ def _host_key(address: str) -> str:
 def _lines(argv: List[str]) -> List[str]:
     _status, out, _err = lab.run(argv)
     return [line for line in str(out).splitlines() if line.strip() and not line.startswith("#")]
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""

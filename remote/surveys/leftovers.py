@@ -7,6 +7,7 @@ import os
 from typing import Any, Dict, List
 
 from remote import identity
+from remote.system import read_text
 
 Json = Dict[str, Any]
 TARGETS = ("nat", "haproxy", "hosts", "relay")
@@ -34,7 +35,10 @@ def main(request: Json) -> Json:
     tunnels: List[str] = []
     folder = root + TUNNELS
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-        held = {"owner": _text(f"{folder}/{name}/owner").strip(), **_read(f"{folder}/{name}/lab")}
+        held = {
+            "owner": read_text(f"{folder}/{name}/owner").strip(),
+            **_read(f"{folder}/{name}/lab"),
+        }
         if identity.belongs(held, request["owner"], request["lab"]):
             tunnels.append(name)
     return {"fragments": found, "tunnels": tunnels}
@@ -43,15 +47,7 @@ def main(request: Json) -> Json:
 def _read(path: str) -> Json:
     """Return what a file says; a damaged one says nothing, and whoever changes it says so."""
     try:
-        found = json.loads(_text(path) or "{}")
+        found = json.loads(read_text(path) or "{}")
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as stream:
-            return stream.read()
-    except OSError:
-        return ""
