@@ -52,11 +52,13 @@ class ClassFile:
 
     Attributes:
         host: The lab host.
+        post_install: Whether each student's servers are post-installed, with a password of theirs.
         settings: Settings of every student's stack file, by key without the namespace.
         students: The students.
     """
 
     host: str
+    post_install: bool = False
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     students: tuple[Student, ...] = ()
 
@@ -122,9 +124,11 @@ def write(folder: pathlib.Path, name: str, made: ClassFile) -> None:
             content["students"].extend(come)
         else:
             content["students"] = come
+        if made.post_install:
+            content["post_install"] = True
     else:
         content = {
-            "host": made.host, "settings": dict(made.settings),
+            "host": made.host, "post_install": made.post_install, "settings": dict(made.settings),
             "students": [_written(each) for each in made.students],
         }  # fmt: skip
     text = io.StringIO()

@@ -51,7 +51,7 @@ def create(options: argparse.Namespace) -> int:
     for each, values in planned.items():
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
         stack.file_of(each).write_text(yaml.safe_dump({"config": config}, sort_keys=False))
-    if options.post_install:
+    if made.post_install:
         names = [class_file.stack_of(name, each) for each in made.students]
         without = [
             each for each in names
@@ -98,7 +98,7 @@ def _before(options: argparse.Namespace) -> ClassFile:
                 f"classes/{options.name}.yaml is there already, with its host and settings",
                 do="change them there; who comes gets them, who is there keeps theirs",
             )
-        return made
+        return dataclasses.replace(made, post_install=made.post_install or options.post_install)
     if not options.host:
         raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
     if not labels.label(options.name) == options.name:
@@ -106,7 +106,7 @@ def _before(options: argparse.Namespace) -> ClassFile:
             f"{problems.show(options.name)} is no name of a class: small letters, digits, dashes",
             do=f"as {labels.label(options.name) or 'tp1'}",
         )
-    return ClassFile(host=options.host, settings=given)
+    return ClassFile(host=options.host, post_install=options.post_install, settings=given)
 
 
 def _compare(

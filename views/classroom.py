@@ -70,15 +70,14 @@ def created(name: str, made: Made, come: Sequence[Student]) -> str:
     lines = [f"classes/{name}.yaml: {_students(len(made.students))}, {len(come)} of them new"]
     if come:
         numbers = [student.number for student in come]
-        lines.append(
-            f"  numbers {min(numbers)} to {max(numbers)}, stacks {name}-{come[0].label} to "
-            f"{name}-{come[-1].label}"
-        )
+        last = f" to {name}-{come[-1].label}" if len(come) > 1 else ""
+        upper = f" to {max(numbers)}" if len(come) > 1 else ""
+        lines.append(f"  number {min(numbers)}{upper}, stack {name}-{come[0].label}{last}")
     renamed = [each for each in come if each.label != each.name.split()[0].lower()]
     if renamed:
         shown = ", ".join(f"{each.name} -> {each.label}" for each in renamed[:6])
         more = f", and {len(renamed) - 6} more" if len(renamed) > 6 else ""  # noqa: PLR2004
-        lines.append(f"  {len(renamed)} names became labels: {shown}{more}")
+        lines.append(f"  labels: {shown}{more}")
     return "\n".join(lines) + "\n"
 
 

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import pathlib
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -139,6 +140,19 @@ def test_new_gives_labels_and_numbers_once(
     assert ["adele", "zoe-petit", "leo"] == [
         each.label for each in class_file.read(folder, "tp1").students
     ]
+
+
+def test_who_comes_later_has_a_password_too(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The class file remembers that its servers are post-installed: else anybody is root there."""
+    given: list[str] = []
+    monkeypatch.setattr(class_new, "_have_password", given.append)
+    monkeypatch.setattr(commands, "environment", SimpleNamespace(apply=lambda: None))
+    create(folder, "Nom\nAdele\n", post_install=True)
+    create(folder, "Nom\nAdele\nLeo\n", host="", workstation="")
+    assert ["tp1-adele", "tp1-adele", "tp1-leo"] == given
+    assert class_file.read(folder, "tp1").post_install
 
 
 def test_new_goes_on_where_it_was_ended(folder: pathlib.Path) -> None:
