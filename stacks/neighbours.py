@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core import problems
+from hosts import url
 from stacks import settings
 
-# Keys of a stack file: what each is called when two say the same, and on one host alone.
-SHARED = {"number": "number", "student": "student"}
+# What a host's URL means that names no port.
+SSH_PORT = 22
 
 
 def conflicts(
@@ -39,7 +40,7 @@ def _against(
             f"{problems.show(config['id'])} is {other}'s too: each lab has its own. Take it out."
         )
         yield problems.Mistake(f"{settings.NAMESPACE}:id", reason)
-    same_host = config.get("host") == theirs.get("host")
+    same_host = _machine(config.get("host")) == _machine(theirs.get("host"))
     same_kind = (config.get("kind") or "student") == (theirs.get("kind") or "student")
     if not same_host or not same_kind:
         return
@@ -60,9 +61,19 @@ def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:
     taken = {
         _text(theirs.get("number"))
         for theirs in others.values()
-        if theirs.get("host") == host and (theirs.get("kind") or "student") == "student"
+        if _machine(theirs.get("host")) == _machine(host)
+        and (theirs.get("kind") or "student") == "student"
     }
     return next(number for number in range(1, len(taken) + 2) if str(number) not in taken)
+
+
+def _machine(host: object) -> object:
+    """Return what a host's URL says of the machine, whoever logs in there."""
+    try:
+        where = url.parse(str(host))
+    except ValueError:
+        return host
+    return (where.scheme, where.name.lower(), where.port or SSH_PORT)
 
 
 def _text(value: object) -> str:

@@ -150,3 +150,21 @@ def test_what_stands_beside_a_state_and_is_cut_off(
     with pytest.raises(errors.GrappeError) as found:
         state.demand_whole(history=history)
     assert words in found.value.do
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("ssh://sam@lab", 2),
+        ("ssh://LAB:22", 2),
+        ("ssh://lab:2222", 1),
+        ("ssh://other", 1),
+        ("x", 1),
+    ],
+)
+def test_a_number_is_the_machines_whoever_logs_in(host: str, expected: int) -> None:
+    """Two labs of one number on one host are refused, by whichever login."""
+    others = {"alice": {"host": "ssh://root@lab", "number": 1, "student": "alice"}}
+    assert expected == neighbours.free_number(host, others)
+    found = neighbours.conflicts("bob", {"host": host, "number": 1, "student": "bob"}, others)
+    assert (expected == 2) is any(each.key == "grappe:number" for each in found)
