@@ -33,6 +33,7 @@ def create(options: argparse.Namespace) -> int:
         errors.BadInputError: What is wrong with roster, class file or settings, all of it.
 
     """
+    classes.demand_states_here()
     root, name = environment.ROOT, options.name
     entries = _entries(pathlib.Path(options.roster))
     before = _before(options)

@@ -223,16 +223,28 @@ def _class(commands: Commands) -> None:
     made.add_argument("--post-install", action="store_true", help=text)
     _class_exec(parts)
     for name, function, text in (
-        ("preview", "preview", "show what `up` would do, a line a student"),
-        ("up", "up", "bring the class up, mend it, or go on after a failure"),
-        ("down", "down", "take the class down; its files stay"),
-        ("sleep", "doze", "stop all servers; what is in them stays, and `up` leaves them asleep"),
-        ("wake", "wake", "start the servers again"),
-        ("status", "status", "say what is recorded of each student; no host is asked"),
-        ("card", "card", "write a page a student to print, and a table, with their passwords"),
-        ("check", "look", "try every way to every server; exit 0 well, 1 not, 2 could not look"),
+        ("preview", "class_runs:preview", "show what `up` would do, a line a student"),
+        ("up", "class_runs:up", "bring the class up, mend it, or go on after a failure"),
+        ("down", "class_runs:down", "take the class down; its files stay"),
+        (
+            "sleep",
+            "class_runs:doze",
+            "stop all servers; what is in them stays, and `up` leaves them asleep",
+        ),
+        ("wake", "class_runs:wake", "start the servers again"),
+        ("status", "class_looks:status", "say what is recorded of each student; no host is asked"),
+        (
+            "card",
+            "class_looks:card",
+            "write a page a student to print, and a table, with their passwords",
+        ),
+        (
+            "check",
+            "class_looks:look",
+            "try every way to every server; exit 0 well, 1 not, 2 could not look",
+        ),
     ):
-        part = _add(parts, name, f"cli.classroom:{function}", text)
+        part = _add(parts, name, f"cli.{function}", text)
         part.add_argument("name", metavar="CLASS", help="the class")
         part.add_argument(
             "students", nargs="*", metavar="STUDENT", help="only these, by their labels"

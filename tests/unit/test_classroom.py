@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from checks import room
 from classroom import class_file, labels, roster, runner, sleep
-from cli import class_new, environment
+from cli import class_looks, class_new, class_runs, environment
 from cli import classroom as commands
 from core import errors, problems, validators
 from stacks import kinds
@@ -218,9 +218,9 @@ def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
     with pytest.raises(
         errors.BadInputError, match="adel is no student of tp1. Did you mean adele?"
     ):
-        commands.status(options)
+        class_looks.status(options)
     with pytest.raises(errors.BadInputError, match="there is no class tp2"):
-        commands.status(argparse.Namespace(name="tp2", students=[], json=False))
+        class_looks.status(argparse.Namespace(name="tp2", students=[], json=False))
 
 
 def test_one_that_fails_stops_no_other() -> None:
@@ -270,7 +270,7 @@ def test_an_interrupt_begins_no_other() -> None:
     ],
 )  # fmt: skip
 def test_a_preview_in_one_line(text: str, expected: str) -> None:
-    assert expected == commands._planned(f"\n{text}")
+    assert expected == class_runs._planned(f"\n{text}")
 
 
 def test_the_reason_of_a_failure_is_the_last_error() -> None:
@@ -279,7 +279,7 @@ def test_the_reason_of_a_failure_is_the_last_error() -> None:
         "  error: Exception calling application: LXD failed: POST instances\n      seen: no room\n"
         "  pulumi:pulumi:Stack (x):\n    error: update failed\n\nDuration: 1s\n"
     )
-    assert "LXD failed: POST instances seen: no room" == commands._reason(text)
+    assert "LXD failed: POST instances seen: no room" == class_runs._reason(text)
 
 
 ROOM = room.Room(memory=10 * 2**30, disk=50 * 10**9, inotify=128)

@@ -1,0 +1,106 @@
+"""`./lab class status|check|card`: what is known of a class, and what its servers answer."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import threading
+from typing import Any
+
+from classroom import class_file
+from cli import card as single
+from cli import check as checks_of
+from cli import classroom as classes
+from cli import environment, labs, stack
+from core import errors
+from views import cards, check, classroom
+
+
+def status(options: argparse.Namespace) -> int:
+    """Say of each student what is recorded here; no host is asked."""
+    made, students = classes.chosen(options)
+    rows = []
+    for student in students:
+        name = class_file.stack_of(options.name, student)
+        recorded = stack.recorded(name)
+        servers = classes.servers(recorded)
+        state = "no stack file" if not stack.file_of(name).exists() else "down"
+        if servers:
+            whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
+            state = "up" if whole else "its `up` did not end"
+        rows.append({"student": student.label, "name": student.name, "stack": name,
+                     "number": student.number, "state": state,
+                     "servers": len(servers)})  # fmt: skip
+    if options.json:
+        sys.stdout.write(
+            json.dumps({"class": options.name, "host": made.host, "students": rows}) + "\n"
+        )
+    else:
+        sys.stdout.write(classroom.status(rows))
+    return 0
+
+
+def look(options: argparse.Namespace) -> int:
+    """Try every way to every server of the class; exit 0 well, 1 not, 2 could not look."""
+    _made, students = classes.chosen(options)
+    rows: list[check.Row] = []
+    drifts: dict[str, Any] = {}
+    blind: list[str] = []
+    lock = threading.Lock()
+
+    def one(name: str) -> None:
+        try:
+            found, drift = checks_of.look_at(name)
+        except errors.GrappeError as error:
+            with lock:
+                blind.append(f"{name}: {error}")
+            return
+        with lock:
+            rows.extend(found)
+            drifts[name] = drift
+
+    names = [class_file.stack_of(options.name, each) for each in students]
+    classes.each([name for name in names if stack.recorded(name)], one, at_once=checks_of.TOGETHER)
+    blind += [f"{name}: is down" for name in names if not stack.recorded(name)]
+    order = [each.label for each in students]
+    rows.sort(key=lambda row: (order.index(row.student), row.server))
+    return checks_of.told(rows, drifts, blind, as_json=options.json)
+
+
+def card(options: argparse.Namespace) -> int:
+    """Write a page a student to print, and a table of the same facts; both hold passwords."""
+    _made, students = classes.chosen(options)
+    found: dict[str, dict[str, Any]] = {}
+    lock = threading.Lock()
+    named = {class_file.stack_of(options.name, each): each for each in students}
+
+    def one(name: str) -> None:
+        lab = labs.standing(name)
+        shown = cards.student(
+            lab.spec, single.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
+            password=labs.password(name) if lab.spec.post_install else "",
+        )  # fmt: skip
+        with lock:
+            found[name] = shown
+
+    standing = [name for name in named if classes.servers(stack.recorded(name))]
+    if not standing:
+        raise errors.BadInputError(
+            f"nobody of {options.name} is up", do=f"./lab class up {options.name}"
+        )
+    classes.each(standing, one)
+    ordered = [found[name] for name in standing]
+    folder = class_file.path_of(environment.ROOT, options.name).parent
+    for suffix, text in (
+        ("html", cards.page(options.name, ordered)),
+        ("csv", cards.table(ordered)),
+    ):
+        path = folder / f"{options.name}-cards.{suffix}"
+        path.touch(mode=0o600)
+        path.write_text(text)
+        sys.stdout.write(f"classes/{path.name}\n")
+    missing = [each.label for name, each in named.items() if name not in found]
+    if missing:
+        sys.stderr.write(f"not up, and without a card: {', '.join(missing)}\n")
+    return 0 if not missing else 1

@@ -1,0 +1,65 @@
+"""Whether a class fits on its lab host, before anything begins."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from checks import room
+from classroom import class_file
+from classroom.class_file import ClassFile, Student
+from cli import classroom as classes
+from cli import environment, stack
+from core import errors
+from hosts import connections
+from providers.lxd import daemon
+from stacks import settings
+
+
+def demand(options: argparse.Namespace, made: ClassFile, students: Sequence[Student]) -> None:
+    """Say what the lab host has left; refuse where the servers that are to come do not fit.
+
+    Raises:
+        errors.BadInputError: They do not, and nobody said `--anyway`.
+
+    """
+    down = [
+        class_file.stack_of(options.name, each) for each in students
+        if not classes.servers(stack.recorded(class_file.stack_of(options.name, each)))
+    ]  # fmt: skip
+    if not down:
+        return
+    environment.apply()
+    host = connections.connect(made.host)
+    seen, above = (
+        host.call("remote.surveys.room", {}),
+        host.call("remote.processes", {"seconds": 0.1}),
+    )
+    lxd = daemon.on(host)
+    here = room.Room(
+        memory=above["available"], inotify=seen["inotify"],
+        disk=_free_disk(lxd, str(made.settings.get("pool") or "default")),
+        servers=len(above["containers"]),
+        used=sum(each["memory"] for each in above["containers"]),
+    )  # fmt: skip
+    of_one = len(made.settings.get("servers") or settings.Settings().servers)
+    wanted = len(down) * of_one
+    found = list(room.findings(here, wanted))
+    sys.stderr.write(f"{made.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
+    if found and not options.anyway:
+        raise errors.BadInputError(
+            f"{made.host} has room for {room.fits(here) // of_one} of the {len(down)} labs "
+            "that are down; nothing was begun",
+            seen="\n".join(what for what, _mends in found),
+            do="\n".join([*(mends for _what, mends in found), "or all the same: --anyway"]),
+        )
+
+
+def _free_disk(lxd: daemon.Daemon, pool: str) -> int:
+    """Return the free bytes of a storage pool, or of the first where there is none of its name."""
+    names = [url.rpartition("/")[2] for url in lxd.get("storage-pools")]
+    if not names:
+        return 0
+    space = lxd.get(f"storage-pools/{pool if pool in names else names[0]}/resources")["space"]
+    return max(0, int(space.get("total", 0)) - int(space.get("used", 0)))

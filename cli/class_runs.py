@@ -1,0 +1,230 @@
+"""`./lab class up|preview|down|sleep|wake`: runs of the engine for all students, a row each."""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import dataclasses
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from classroom import class_file, runner, sleep
+from classroom.class_file import Student
+from cli import class_room, environment, progress, stack
+from cli import classroom as classes
+from cli import down as downs
+from cli import up as ups
+from core import errors
+from engine.stack import Stack
+from stacks import files
+from views import classroom
+
+# A line of what the engine sums up: `+-1 to replace`.
+_PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
+
+
+def up(options: argparse.Namespace) -> int:
+    """Bring the class up; run again it goes on, and mends what has drifted."""
+    made, students = classes.chosen(options)
+    class_room.demand(options, made, students)
+    return _run_all(options, students, _up)
+
+
+def doze(options: argparse.Namespace) -> int:
+    """Stop the class's servers; they keep all they have, and the next `up` leaves them asleep."""
+    _made, students = classes.chosen(options)
+    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=True))
+
+
+def wake(options: argparse.Namespace) -> int:
+    """Start servers that `sleep` stopped, or whoever wrote `state: stopped`."""
+    _made, students = classes.chosen(options)
+    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=False))
+
+
+def preview(options: argparse.Namespace) -> int:
+    """Show what `up` would do, a row each."""
+    _made, students = classes.chosen(options)
+    return _run_all(options, students, _preview)
+
+
+def down(options: argparse.Namespace) -> int:
+    """Take the class down; its files stay."""
+    _made, students = classes.chosen(options)
+    standing = [
+        each for each in students if stack.recorded(class_file.stack_of(options.name, each))
+    ]
+    names = ", ".join(each.label for each in standing) or "nobody is up"
+    question = f"Take {len(standing)} labs of {options.name} down? What is in them goes: {names}."
+    if standing and not progress.confirm(question, yes=options.yes):
+        return 1
+    return _run_all(options, students, _down)
+
+
+def _up(row: runner.Row, engine: Engine) -> str:
+    made = stack.select(row.stack)
+    stack.ready(made)
+    ups.have_id(made)
+    counts = engine.run(made, *stack.UP)
+    return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
+
+
+def _lie(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
+    if not classes.servers(stack.recorded(row.stack)):
+        return "is down"
+    files.read(stack.folder(), row.stack)
+    sleep.put(stack.file_of(row.stack), asleep=asleep)
+    _up(row, engine)
+    return "asleep" if asleep else "awake"
+
+
+def _preview(row: runner.Row, engine: Engine) -> str:
+    made = stack.select(row.stack)
+    stack.ready(made)
+    engine.run(made, "preview")
+    return _planned(pathlib.Path(row.log).read_text())
+
+
+def _down(row: runner.Row, engine: Engine) -> str:
+    if not stack.file_of(row.stack).exists() or not stack.state_of(row.stack).path.exists():
+        return "was down"
+    made = stack.select(row.stack)
+    stack.ready(made)
+    left = downs.take_down(made, lambda: engine.run(made, *stack.DOWN))
+    return "down" if not left else f"down, and {left} that unfinished runs left"
+
+
+@dataclasses.dataclass
+class Engine:
+    """The engine's runs of one student's stack, in this process; what they say goes into a log."""
+
+    row: runner.Row
+    changed: Callable[[runner.Row], None]
+    started: dict[str, subprocess.Popen[str]]
+    stopped: threading.Event
+
+    def run(self, made: Stack, *arguments: str) -> dict[str, int]:
+        """Run a command of the engine; return how many resources were created, updated, deleted.
+
+        Raises:
+            errors.CommandError: It failed; says what the log says of it.
+            errors.CancelledError: It was interrupted before it began.
+
+        """
+        from components import program  # noqa: PLC0415 - most commands need no engine
+        from engine import attached  # noqa: PLC0415
+
+        counts: collections.Counter[str] = collections.Counter()
+
+        def note(what: str, urn: str) -> None:
+            counts[what] += 1
+            kind, _, name = urn.rpartition("::")
+            self.row.text = f"{what} {kind.rpartition(':')[2]} {name}"
+            self.changed(self.row)
+
+        with attached.serve(program.run, stack.PROJECT) as server, open(self.row.log, "a") as log:  # noqa: PTH123
+            extra = server.begin(arguments[0], "", note)
+            if self.stopped.is_set():
+                raise errors.CancelledError("interrupted before the engine began")
+            process = made.start(*arguments, *extra, log=log, env=server.environment)
+            self.started[self.row.stack] = process
+            if self.stopped.is_set():
+                # The interrupt came while it was started, and did not find it.
+                process.send_signal(signal.SIGINT)
+            process.wait()
+            del self.started[self.row.stack]
+        if process.returncode:
+            text = pathlib.Path(self.row.log).read_text(errors="replace")
+            raise errors.CommandError(_reason(text))
+        return dict(counts)
+
+
+def _run_all(
+    options: argparse.Namespace, students: Sequence[Student],
+    act: Callable[[runner.Row, Engine], str],
+) -> int:  # fmt: skip
+    """Do something with every student's stack; show a row each, and sum up."""
+    environment.apply()
+    os.chdir(environment.ROOT)
+    folder = environment.STATE / "logs" / options.name
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for student in students:
+        log = folder / f"{student.label}.log"
+        log.write_text("")
+        rows.append(
+            runner.Row(student.label, class_file.stack_of(options.name, student), log=str(log))
+        )
+    started: dict[str, subprocess.Popen[str]] = {}
+    began = time.monotonic()
+    with classroom.showing(rows, as_json=options.json) as show:
+        made = runner.Runner(
+            rows, lambda row: act(row, Engine(row, show.changed, started, made.stopped)),
+            show.changed,
+        )  # fmt: skip
+        with _interruptible(made, started):
+            well = made.run(options.jobs, show.wait)
+    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
+    return 0 if well else 1
+
+
+@contextlib.contextmanager
+def _interruptible(
+    made: runner.Runner, started: dict[str, subprocess.Popen[str]]
+) -> Iterator[None]:
+    """Have a Ctrl-C begin no other run and end those under way; the second ends them at once."""
+    turns: list[float] = []
+
+    def interrupt(_number: int, _frame: object) -> None:
+        turns.append(time.monotonic())
+        made.stop()
+        sys.stderr.write("interrupted: what is under way ends at a safe point; again, at once\n")
+        for process in list(started.values()):
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT if len(turns) == 1 else signal.SIGKILL)
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if turns:
+        raise KeyboardInterrupt
+
+
+def _reason(text: str) -> str:
+    """Return what a log says failed: the last error with what was seen, else its last line."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    for place in range(len(lines) - 1, -1, -1):
+        words = lines[place].partition("error: ")[2].removeprefix("Exception calling application: ")
+        if words and words != "update failed" and not words.startswith("Resource monitor"):
+            more = [
+                line
+                for line in lines[place + 1 : place + 4]
+                if line.startswith(("seen:", "grappe:"))
+            ]
+            return " ".join([words, *more])
+    return lines[-1] if lines else "the engine said nothing"
+
+
+def _planned(text: str) -> str:
+    """Return what a preview counts, in one line."""
+    _, _, resources = text.rpartition("\nResources:\n")
+    found = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
+    told = text.rpartition("\nDiagnostics:\n")[2]
+    if drifted := sum(" has drifted: " in line for line in told.splitlines()):
+        found.append(f"{drifted} drifted")
+    return ", ".join(found) or "nothing to do"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    names = {"creating": "created", "updating": "updated", "deleting": "deleted"}
+    return ", ".join(f"{count} {names[what]}" for what, count in sorted(counts.items()))
