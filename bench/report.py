@@ -39,6 +39,12 @@ def tables(results: dict[str, Any]) -> str:
         parts.append(_fragments(rows))
     if rows := results.get("class"):
         parts.append(_class(rows))
+    if seen := results.get("connection"):
+        parts.append(
+            f"Two kept connections lived {seen['minutes']} minutes while {seen['labs']} labs came "
+            f"and went: {seen['failed']} of {seen['requests']} requests failed, "
+            f"{seen['connections'] - 2} connections more were opened."
+        )
     return "\n\n".join(parts) + "\n"
 
 

@@ -64,7 +64,8 @@ class Arena:
             domain = f"{server}.{student}.grappe.test"
             address = layout.HOST_ADDRESS
             argv = ["curl", "-sk", "--max-time", "2", "--resolve", f"{domain}:80:{address}",
-                    "--resolve", f"{domain}:443:{address}", f"{way}://{domain}/"]  # fmt: skip
+                    "--resolve", f"{domain}:443:{address}", "-o", "/dev/null",
+                    "-w", "%header{x-served-by}", f"{way}://{domain}/"]  # fmt: skip
         done = command.execute(["ip", "netns", "exec", self.box.workstation, *argv], timeout=10)
         return done.stdout.startswith("SSH" if way == "ssh" else server)
 
@@ -90,14 +91,14 @@ class Arena:
 # One process for all of it: a new curl for each page would compete with what is being measured.
 _VISIT = """
 import http.client, json, select, sys
-address, domain, begins = sys.argv[1:]
+address, domain, name = sys.argv[1:]
 requests = failures = 0
 while not select.select([sys.stdin], [], [], 0.05)[0]:
     requests += 1
     connection = http.client.HTTPConnection(address, timeout=10)
     try:
         connection.request("GET", "/", headers={"Host": domain})
-        failures += not connection.getresponse().read().startswith(begins.encode())
+        failures += connection.getresponse().getheader("x-served-by") != name
     except (OSError, http.client.HTTPException):
         failures += 1
     connection.close()

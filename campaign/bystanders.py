@@ -19,7 +19,7 @@ def ask(way):
     answer = way.getresponse()
     answer.read()
     found["worst"] = max(found["worst"], round(time.monotonic() - began, 2))
-    return answer.status == 200
+    return answer.getheader("x-served-by") == domain.partition(".")[0]
 def fresh():
     return http.client.HTTPConnection(address, timeout=15)
 kept = fresh()

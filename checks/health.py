@@ -59,6 +59,7 @@ def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
         *_programs(facts),
         *_ufw(facts),
         *_nat(facts),
+        *_in_the_way(facts),
         *_strangers(facts),
         *_haproxy(facts),
         *_parts(facts),
@@ -118,6 +119,13 @@ def _meant(facts: Mapping[str, Any], chain: str) -> list[str]:
     except managed_block.DamagedError:
         return []
     return [line for line in part.splitlines() if line.startswith(f"-A {chain} ")]
+
+
+def _in_the_way(facts: Mapping[str, Any]) -> Iterator[Finding]:
+    """Yield what keeps a lab's parts from being changed, loaded or reached."""
+    if facts["fragments"]:
+        for problem, do in (*strangers.untouchable(facts), *strangers.shut(facts)):
+            yield Finding(problem, do)
 
 
 def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:

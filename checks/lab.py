@@ -136,6 +136,8 @@ def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mi
         yield problems.Mistake(
             key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
         )
+    for problem, do in (*strangers.untouchable(facts), *strangers.shut(facts)):
+        yield problems.Mistake(key, f"{spec.host}: {problem}. On the host: {do}")
     if facts["haproxy"]:
         yield problems.Mistake(
             key,
@@ -306,7 +308,8 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.
     for line in strangers.routes(facts, spec.subnet, spec.bridge):
         yield problems.Mistake(
             "grappe:number",
-            f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}.",
+            f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}. Choose "
+            "another number, or on the host: ip route del that route",
         )
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from remote import managed_block
-from remote.unmanaged import haproxy
+from remote.unmanaged import haproxy, nft
 from remote.unmanaged import nat as nat_by_hand
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
@@ -33,12 +33,36 @@ def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
             continue
         after = len((outside.before + (outside.body or "")).splitlines()) + 2
         for first, part in ((0, outside.before), (after if outside.body else 0, outside.after)):
-            for number, ports, line in haproxy.binds(part):
+            for number, ports, line in haproxy.binds(part, facts.get("variables")):
                 if ports & set(WEB_PORTS):
                     yield f"{path}:{first + number} listens there too: {line}"
     for entry in facts["listening"]:
         if entry["port"] in WEB_PORTS and entry["program"] != "haproxy":
-            yield f"port {entry['port']} is {entry['program']}'s; HAProxy needs it"
+            yield f"port {entry['port']} is taken by {entry['program']}; HAProxy needs it"
+
+
+def untouchable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield why a file that labs share cannot be changed or is not loaded; and what to do."""
+    for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
+        yield f"{path} {reason}", do
+    loads = facts.get("haproxy_loads", [CONFIG])
+    if CONFIG not in loads:
+        yield (
+            f"HAProxy loads {', '.join(loads)}, and not {CONFIG}, where Grappe's part goes",
+            f'set CONFIG="{CONFIG}" in /etc/default/haproxy, and more files by EXTRAOPTS="-f FILE"',
+        )
+
+
+def shut(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each chain of somebody's own nftables that cuts labs off; and what lets them in."""
+    for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
+        if missing := list(nft.shut(chain)):
+            into = f"{chain.table} {chain.name}"
+            yield (
+                f"the chain {chain.name} of nft's table {chain.table} drops what labs need",
+                "; ".join(f"nft insert rule {into} {rule}" for rule in missing)
+                + "; and in the file that makes the table, often /etc/nftables.conf",
+            )
 
 
 def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 from typing import Any
 
-from bench import classroom, fragments, many_labs, one_lab, report
+from bench import classroom, fragments, long_connection, many_labs, one_lab, report
 from bench import testbed as arenas
 from cli import environment, progress
 from cli import sandbox as commands
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         connections.close_all()
         boxes.down(box)
         # What was measured before something failed is kept.
-        if results.keys() & {"contest", "crowd", "fragments", "class"}:
+        if results.keys() & {"contest", "crowd", "fragments", "class", "connection"}:
             _keep(results, ansible, options)
     return 0
 
@@ -92,6 +92,10 @@ def _measure(
         with progress.step("a class") as step:
             step.say(f"{', '.join(map(str, options.classes))} students")
             results["class"] = classroom.run(arena, options.classes)
+    if "connection" in options.parts:
+        with progress.step("a long connection") as step:
+            step.say(f"{options.minutes:g} minutes, ten labs come and go")
+            results["connection"] = long_connection.run(arena, options.minutes)
     if "crowd" in options.parts:
         with progress.step("many students") as step:
             step.say(f"{', '.join(map(str, options.students))} at the same time")

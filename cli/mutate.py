@@ -46,6 +46,10 @@ class Mutation:
     new: str
 
 
+# Nothing changed: where the tests fail then, they would fail for every bug.
+UNCHANGED = Mutation("no bug", "core/errors.py", "", "")
+
+
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """What became of a mutation: the test that saw it, or nothing."""
@@ -65,6 +69,9 @@ def run(options: argparse.Namespace) -> int:
         progress.step("mutations") as step,
         concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool,
     ):
+        step.say("the tree as it is")
+        if failed := _try(UNCHANGED).killed_by:
+            raise errors.BadInputError("the fast tests fail without any bug", seen=failed)
         for outcome in pool.map(_try, mutations):
             outcomes.append(outcome)
             step.say(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")

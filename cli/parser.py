@@ -107,13 +107,14 @@ def _project(commands: Commands) -> None:
     text = "measure Grappe beside an expert's script and Ansible"
     bench = _add(commands, "bench", "cli.bench:run", text)
     bench.add_argument(
-        "parts", nargs="*", default=["contest", "crowd", "fragments", "class"], metavar="PART",
-        help="contest, crowd, fragments, class (default: all)",
+        "parts", nargs="*", default=["contest", "crowd", "fragments", "class", "connection"],
+        metavar="PART", help="contest, crowd, fragments, class, connection (default: all)",
     )  # fmt: skip
     bench.add_argument("--rounds", type=int, default=5, help="how often each is measured")
     bench.add_argument("--students", type=int, nargs="+", default=[1, 5, 10, 20])
     bench.add_argument("--classes", type=int, nargs="+", default=[20])
     bench.add_argument("--fragments", type=int, nargs="+", default=[1, 100, 1000, 4000])
+    bench.add_argument("--minutes", type=float, default=15, help="how long a connection is kept")
     bench.add_argument("--to", default="docs/benchmarks", help="where results and picture go")
     bench.add_argument("--json", action="store_true", help="print the results as JSON")
 

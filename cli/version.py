@@ -37,5 +37,5 @@ def _commit() -> str:
     try:
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        return "no git"
-    return done.stdout.strip() or "no git"
+        return "no-git"
+    return done.stdout.strip() or "no-git"

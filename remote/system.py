@@ -7,7 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
-from typing import NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence
 
 from remote import plain_http
 
@@ -53,8 +53,15 @@ class System:
     def __init__(self, root: str = "") -> None:
         self.root = root
 
-    def run(self, argv: Sequence[str], stdin: str = "") -> Result:
-        """Run a program; one that is missing or hangs raises RefusedError."""
+    def run(
+        self, argv: Sequence[str], stdin: str = "", environment: Optional[Dict[str, str]] = None
+    ) -> Result:
+        """Run a program, with more variables where some are given.
+
+        Raises:
+            RefusedError: It is not installed, or hangs.
+
+        """
         try:
             done = subprocess.run(
                 list(argv),
@@ -62,7 +69,12 @@ class System:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 timeout=COMMAND_SECONDS,
-                env={**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+                env={
+                    **os.environ,
+                    **(environment or {}),
+                    "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+                    "LC_ALL": "C",
+                },
                 check=False,
             )
         except FileNotFoundError as error:

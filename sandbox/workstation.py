@@ -31,7 +31,7 @@ def run(box: layout.Layout, argv: list[str], *, stdin: bytes = b"") -> str:
 
 
 def login(
-    box: layout.Layout, user: str, port: int, password: str, command_there: str = "hostname"
+    box: layout.Layout, user: str, port: int, password: str, command_there: str = "hostname -s"
 ) -> str:
     """Log in through a forward with a password; return what a command says there."""
     argv = ["sh", "-c", _LOGIN, "sh", str(port), f"{user}@{layout.HOST_ADDRESS}", command_there]

@@ -52,8 +52,11 @@ class FakeSystem(System):
         self.users: set[str] = set()
         self.pause = 0.0
 
-    def run(self, argv: Sequence[str], stdin: str = "") -> Result:
-        """Play a program."""
+    def run(
+        self, argv: Sequence[str], stdin: str = "", environment: dict[str, str] | None = None
+    ) -> Result:
+        """Play a program; none of those here looks at its environment."""
+        del environment
         play: Callable[..., Result] = getattr(self, f"_{argv[0].replace('-', '_')}")
         return play([word for word in argv[1:] if word != "-w"], stdin)
 

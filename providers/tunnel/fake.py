@@ -31,9 +31,11 @@ class FakeTunnelSystem(System):
         self.active: set[str] = set()
         self.carries, self.said = True, ""
 
-    def run(self, argv: Sequence[str], stdin: str = "") -> Result:
+    def run(
+        self, argv: Sequence[str], stdin: str = "", environment: dict[str, str] | None = None
+    ) -> Result:
         """Play a program."""
-        del stdin
+        del stdin, environment
         program, last = argv[0], argv[-1]
         match program:
             case "id":

@@ -14,6 +14,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional
 
+from remote import haproxy_unit
 from remote.surveys import lab
 from remote.system import read_text
 
@@ -126,7 +127,8 @@ def _masquerades() -> List[str]:
 
 def _whole_haproxy() -> str:
     """Return what HAProxy says of its whole configuration; nothing when it is valid."""
-    status, _out, err = lab.run(["haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg"])
+    unit = haproxy_unit.parse(lab.run(haproxy_unit.SHOW)[1], read_text)
+    status, _out, err = lab.run(unit.check(haproxy_unit.CONFIG), unit.environment)
     return "" if status in (0, 2) else str(err).strip()
 
 

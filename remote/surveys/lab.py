@@ -14,9 +14,10 @@ import socket
 import subprocess
 import tempfile
 import urllib.parse
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set
 
-from remote import managed_block, plain_http
+from remote import haproxy_unit, managed_block, plain_http
+from remote.unmanaged import nft
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
@@ -41,21 +42,28 @@ def main(request: Json) -> Json:
             host is to reach; `projects`, whose instances are looked at.
 
     """
+    unit = haproxy_unit.parse(run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
+    # Without their rules: those of a filter table take forty times as long.
+    chains = nft.chains(run(["nft", "list", "chains"])[1])
     parts: Dict[str, Callable[[], Any]] = {
         "lxd": lambda: _lxd(request["sockets"]),
         "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
-        "haproxy": lambda: _haproxy(request["store"]),
-        "listening": _listening,
+        "haproxy": lambda: _haproxy(request["store"], unit),
+        "haproxy_loads": lambda: unit.files,
+        "variables": lambda: _variables(unit),
+        "listening": lambda: _listening(unit),
         "subnets": _subnets,
         "routes": _routes,
-        "nat": _nat,
-        "configs": _configs,
+        "nat": lambda: _nat(chains),
+        "filters": lambda: _filters(chains),
+        "configs": lambda: _configs(unit),
         "ufw_rules": _ufw_rules,
         "ufw_output": _ufw_output,
         "fragments": lambda: fragments_of(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
         "files": lambda: {path: _text(path) for path in FILES},
+        "fixed": _fixed,
         "unprivileged": lambda: int(_text(UNPRIVILEGED) or 1024),
     }
     # Most of them wait for somebody else.
@@ -155,68 +163,92 @@ def fragments_of(store: str) -> List[Json]:
     return found
 
 
-def _listening() -> List[Json]:
-    """Return the TCP ports on which the host itself listens for others, and the program."""
+def _listening(unit: haproxy_unit.Unit) -> List[Json]:
+    """Return the TCP ports on which the host itself listens for others, and the program.
+
+    An HAProxy that the unit did not start says so.
+    """
     done = run(["ss", "-H", "-l", "-t", "-n", "-p"])
     found = set()
     for line in done[1].splitlines():
         fields = line.split()
         if len(fields) > 3:
             address, _, port = fields[3].rpartition(":")
-            program = re.search(r'users:\(\("([^"]+)"', line)
+            users = re.findall(r'\("([^"]+)",pid=(\d+)', line)
             # HAProxy takes all addresses of its ports, that of the host itself too.
             own = address.startswith(("127.", "[::1]")) and port not in ("80", "443")
             if port.isdigit() and not own:
-                found.add((int(port), program.group(1) if program else "a program"))
+                found |= {(int(port), _called(name, int(pid), unit)) for name, pid in users} or {
+                    (int(port), "a program")
+                }
     return [{"port": port, "program": program} for port, program in sorted(found)]
 
 
-def _configs() -> Json:
-    """Return the other files that HAProxy's unit loads, by path, as its EXTRAOPTS says them."""
-    text = _text("/etc/default/haproxy") or ""
-    pid = run(["systemctl", "show", "haproxy", "-p", "MainPID", "--value"])[1].strip()
-    words = (_text("/proc/%s/cmdline" % pid) or "").split("\0") if pid not in ("", "0") else []
-    for line in text.splitlines():
-        match = re.match(r"""\s*(?:export\s+)?EXTRAOPTS=["']?([^"']*)""", line)
-        words += match.group(1).split() if match else []
+def _called(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
+    """Return a program's name; for an HAProxy that is not the unit's, with its process."""
+    parent = re.search(r"^PPid:\s+(\d+)", _text("/proc/%d/status" % pid) or "", re.MULTILINE)
+    own = unit.pid and unit.pid in (pid, int(parent.group(1)) if parent else 0)
+    return name if name != "haproxy" or own else "an haproxy (process %d) of another unit" % pid
+
+
+def _configs(unit: haproxy_unit.Unit) -> Json:
+    """Return the other files that HAProxy loads, by path: the unit's, and the running one's."""
+    words = (_text("/proc/%d/cmdline" % unit.pid) or "").split("\0") if unit.pid else []
+    given = [place for number, place in enumerate(words) if number and words[number - 1] == "-f"]
+    paths = [*unit.files, *(path for place in given for path in haproxy_unit.listed(place))]
+    return {path: _text(path) or "" for path in paths if path != haproxy_unit.CONFIG}
+
+
+def _variables(unit: haproxy_unit.Unit) -> Dict[str, str]:
+    """Return the variables by which HAProxy's files say where they listen; no others."""
+    texts = [_text(path) or "" for path in {*unit.files, haproxy_unit.CONFIG}]
+    lines = [line for text in texts for line in text.splitlines() if line.split()[:1] == ["bind"]]
+    named = set(re.findall(r"\$\{?(\w+)", "\n".join(lines)))
+    return {name: value for name, value in unit.environment.items() if name in named}
+
+
+def _fixed() -> Dict[str, List[str]]:
+    """Return why shared files cannot be changed and what to do, by path; root's view."""
     found = {}
-    for number, place in enumerate(words):
-        if number == 0 or words[number - 1] != "-f" or place == "/etc/haproxy/haproxy.cfg":
-            continue
-        inside = os.listdir(place) if os.path.isdir(place) else []
-        names = sorted(name for name in inside if name.endswith(".cfg") and name[0] != ".")
-        for path in [os.path.join(place, name) for name in names] if inside else [place]:
-            found[path] = _text(path) or ""
+    for path in FILES:
+        folder = os.path.dirname(path)
+        if os.path.islink(path):
+            found[path] = ["is a symbolic link to %s" % os.readlink(path), "make it a real file"]
+        elif os.path.isdir(folder):
+            # Root is refused where the file system is read-only, and where chattr +i was.
+            held = [p for p in (path, folder) if os.path.exists(p) and not os.access(p, os.W_OK)]
+            if held and os.geteuid() == 0:
+                found[path] = [
+                    "cannot be changed: %s is immutable, or on a read-only file system" % held[0],
+                    "chattr -i %s, or remount it read-write" % held[0],
+                ]
     return found
 
 
-def _nat() -> List[str]:
+def _nat(chains: List[nft.Chain]) -> List[str]:
     """Return the loaded rules of the nat table, as iptables and as nftables itself have them."""
     saved = run(["iptables-save", "-t", "nat"])[1].splitlines()
     found, table, chain = [line for line in saved if line.startswith("-A ")], "", ""
-    for line in _nat_tables(iptables=bool(found)).splitlines():
+    own = {c.table for c in chains if c.kind == "nat"} - ({"ip nat"} if found else set())
+    for line in _tables(own).splitlines():
         words = line.split()
         if words[:1] == ["table"]:
             table = " ".join(words[1:3])
         elif words[:1] == ["chain"]:
             chain = words[1]
-        elif ("dnat" in words or "redirect" in words) and not (table == "ip nat" and found):
+        elif "dnat" in words or "redirect" in words:
             found.append("nft %s %s: %s" % (table, chain, line.strip()))
     return found
 
 
-def _nat_tables(iptables: bool) -> str:
-    """Return nftables' tables with a chain of NAT; that of iptables where it was not read."""
-    tables, table = [], ""
-    # Without their rules: those of a filter table take forty times as long.
-    for line in run(["nft", "list", "chains"])[1].splitlines():
-        words = line.split()
-        if words[:1] == ["table"]:
-            table = " ".join(words[1:3])
-        elif words[:2] == ["type", "nat"] and not (iptables and table == "ip nat"):
-            tables.append(table)
-    names = sorted(set(tables))
-    return "".join(run(["nft", "list", "table", *name.split()])[1] for name in names)
+def _filters(chains: List[nft.Chain]) -> List[Json]:
+    """Return the base chains of somebody else's that filter, with their rules."""
+    listed = nft.chains(_tables(nft.strangers(chains)))
+    return [chain._asdict() for chain in listed if chain.kind == "filter"]
+
+
+def _tables(names: Iterable[str]) -> str:
+    return "".join(run(["nft", "list", "table", *name.split()])[1] for name in sorted(names))
 
 
 def _ufw_rules() -> List[str]:
@@ -234,16 +266,16 @@ def _ufw_output() -> str:
 
 
 def _routes() -> List[Json]:
-    """Return the IPv4 routes of all tables; those to the host itself are none."""
-    found = []
+    """Return the IPv4 routes of all tables that are asked; those to the host itself are none."""
+    found, asked = [], _asked_tables()
     for line in run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
         words = line.split()
         kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
         kind = words.pop(0) if words[0] in (*kinds, "local", "broadcast", "multicast") else ""
-        if kind in ("local", "broadcast", "multicast"):
-            continue
         to = "0.0.0.0/0" if words[0] == "default" else words[0]
         named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+        if kind in ("local", "broadcast", "multicast") or named.get("table", "main") not in asked:
+            continue
         found.append(
             {
                 "to": to if "/" in to else to + "/32",
@@ -255,16 +287,31 @@ def _routes() -> List[Json]:
     return found
 
 
-def _haproxy(store: str) -> str:
+def _asked_tables() -> Set[str]:
+    """Return the routing tables that a visitor's packets may be led by, or a server's.
+
+    A rule for marked packets, for one user or for one source address is about somebody else.
+    """
+    asked = {"main", "local", "default"}
+    for line in run(["ip", "-4", "rule", "show"])[1].splitlines():
+        words = line.split()
+        named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+        one = named.get("from", "all") != "all" and "/" not in named["from"]
+        marked = "fwmark" in named and "not" not in words
+        if not one and not marked and "uidrange" not in named:
+            asked.add(named.get("lookup", ""))
+    return asked
+
+
+def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
     """Return what HAProxy says of what stands around our part; nothing when it is valid.
 
     It is not asked of what it took already, at our last change.
     """
-    config = "/etc/haproxy/haproxy.cfg"
     if not shutil.which("haproxy", path=PATH):
         return ""
     try:
-        outside = managed_block.split(_text(config) or "")
+        outside = managed_block.split(_text(haproxy_unit.CONFIG) or "")
     except managed_block.DamagedError:
         return ""
     around = outside.before + outside.after
@@ -273,9 +320,10 @@ def _haproxy(store: str) -> str:
     with tempfile.NamedTemporaryFile("w", prefix="grappe-", suffix=".cfg") as copy:
         copy.write(around)
         copy.flush()
-        status, _out, err = run(["haproxy", "-c", "-f", copy.name])
+        status, _out, err = run(unit.check(copy.name), unit.environment)
     # Status 2: valid, and without a listener, as a file is before its first frontend.
-    return "" if status in (0, 2) else err.strip().replace(copy.name, config) or f"exit {status}"
+    words = str(err).strip().replace(copy.name, haproxy_unit.CONFIG)
+    return "" if status in (0, 2) else words or f"exit {status}"
 
 
 def _subnets() -> List[Json]:
@@ -295,7 +343,7 @@ def _text(path: str) -> Any:
         return None
 
 
-def run(argv: List[str]) -> Any:
+def run(argv: List[str], environment: Optional[Dict[str, str]] = None) -> Any:
     """Run a program; return its exit status, its output and what it said of errors."""
     try:
         done = subprocess.run(
@@ -303,7 +351,7 @@ def run(argv: List[str]) -> Any:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=20,
-            env={**os.environ, "PATH": PATH, "LC_ALL": "C"},
+            env={**os.environ, **(environment or {}), "PATH": PATH, "LC_ALL": "C"},
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:

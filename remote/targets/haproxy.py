@@ -15,7 +15,7 @@ import shutil
 import time
 from typing import Any, Dict, List, Mapping, Optional
 
-from remote import managed_block, maps
+from remote import haproxy_unit, managed_block, maps
 from remote.system import File, RefusedError, Result, System
 from remote.target import Files, Fragment, Target
 from remote.unmanaged import haproxy
@@ -220,8 +220,12 @@ class HaproxyTarget(Target):
     def _try(self, path: str, content: str) -> Result:
         """Have HAProxy check a configuration; its words name the file that it is to be."""
         self.system.write(path, File(content, 0o600))
+        shown = self.system.run(haproxy_unit.SHOW).out
+        unit = haproxy_unit.parse(shown, lambda place: self.system.read(place).content or "")
         try:
-            done = self.system.run(["haproxy", "-c", "-f", self.system.root + path])
+            done = self.system.run(
+                unit.check(self.system.root + path), environment=unit.environment
+            )
         finally:
             self.system.write(path, File(None))
         return done._replace(err=done.err.replace(self.system.root + path, CONFIG))
@@ -312,10 +316,11 @@ class HaproxyTarget(Target):
 
 
 def _last_defaults(config: str) -> str:
-    """Return the last `defaults` section of a configuration, without its name; or an empty one.
+    """Return the last `defaults` section of a configuration, or an empty one.
 
     A section without a `from` takes the last `defaults` above it: what stands below ours is to
-    take the same as without us.
+    take the same as without us. A named one gets another name, since a name is there once, and only
+    a named one may hold rules of http or tcp.
     """
     found, inside = ["defaults"], False
     for line in config.splitlines():
@@ -325,7 +330,7 @@ def _last_defaults(config: str) -> str:
         if not line[0].isspace():
             inside = words[0] == "defaults"
             if inside:
-                found = [re.sub(r"^defaults\s+(?!from\b)\S+", "defaults", line)]
+                found = [re.sub(r"^defaults\s+(?!from\b)(\S+)", r"defaults \1-below-grappe", line)]
         elif inside:
             found.append(line)
     return "\n".join(found) + "\n"

@@ -6,7 +6,8 @@ Runs on the host too: standard library alone.
 from __future__ import annotations
 
 import re
-from typing import List, Set, Tuple
+import shlex
+from typing import List, Mapping, Optional, Set, Tuple
 
 from remote import managed_block
 
@@ -31,27 +32,41 @@ _SHEET = re.compile(
 Sections = List[Tuple[str, str, str]]
 
 
-def binds(text: str) -> List[Tuple[int, Set[int], str]]:
+def binds(
+    text: str, variables: Optional[Mapping[str, str]] = None
+) -> List[Tuple[int, Set[int], str]]:
     """Return each line that listens: its number, its TCP ports, and the line.
+
+    Words may be quoted, and name variables of the environment as `${NAME}`.
 
     An address may stand before each port, with `ipv4@` or `ipv6@`, in brackets or not; several are
     separated by commas, and a port may be a range: `bind :80,[::]:443 ssl`, `bind *:80-90`.
     """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
-        words = line.split("#", 1)[0].split()
+        words = _words(line, variables or {})
         if len(words) < 2 or words[0] != "bind":
             continue
         ports: Set[int] = set()
         for address in words[1].split(","):
             if address.startswith(("unix@", "abns@", "fd@", "/", "quic")):
                 continue
-            first, _dash, last = address.rpartition(":")[2].strip('"').partition("-")
+            first, _dash, last = address.rpartition(":")[2].partition("-")
             if first.isdigit() and (last or first).isdigit():
                 ports |= set(range(int(first), int(last or first) + 1))
         if ports:
             found.append((number, ports, line.strip()))
     return found
+
+
+def _words(line: str, variables: Mapping[str, str]) -> List[str]:
+    full = re.sub(r"\$\{(\w+)(?:-[^}]*)?\}|\$(\w+)",
+                  lambda m: variables.get(m.group(1) or m.group(2), ""), line)  # fmt: skip
+    try:
+        return shlex.split(full, comments=True)
+    except ValueError:
+        # HAProxy refuses a quote without its end, and says so itself.
+        return full.split("#", 1)[0].split()
 
 
 def domains(text: str) -> Set[str]:

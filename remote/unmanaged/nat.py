@@ -77,7 +77,9 @@ def ports_of(text: str) -> Tuple[range, ...]:
 
 def _takes_nft(line: str) -> Tuple[range, ...]:
     where, _colon, rule = line.partition(": ")
-    if " GRAPPE-" in where or re.search(r"\b(udp|output)\b", f"{where.lower()} {rule}"):
+    if " GRAPPE-" in where or re.search(r"\boutput\b", where.lower()):
+        return ()
+    if re.search(r"\budp\b", rule) and not re.search(r"\btcp\b", rule):
         return ()
     if "@" in rule:
         # What a set or a map of that name holds stands elsewhere.

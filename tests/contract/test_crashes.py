@@ -88,9 +88,9 @@ class Host(RuleBasedStateMachine):
     def _count(self, program: str) -> None:
         real = getattr(self.world.system, program)
 
-        def counted(*arguments: Any) -> Any:
+        def counted(*arguments: Any, **more: Any) -> Any:
             sys.audit("grappe.program", program)
-            return real(*arguments)
+            return real(*arguments, **more)
 
         self.patch.setattr(self.world.system, program, counted)
 

@@ -45,15 +45,16 @@ class Desk:
         return self._host.run(list(argv), timeout=60).stdout
 
     def get(self, url: str) -> str:
-        """Load a page; return which server answered."""
-        return self.run("curl", "-sSk", "--max-time", "10", url).partition(":")[0]
+        """Ask for a page; return which server answered, were it by leading on."""
+        who = ["-o", "/dev/null", "-w", "%header{x-served-by}"]
+        return self.run("curl", "-sSk", "--max-time", "10", *who, url).partition(".")[0]
 
     def ssh(self, port: int) -> str:
         """Log in through a forward; return which server answered."""
         address = f"admin@{layout.HOST_ADDRESS}"
         options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
         argv = ("ssh", "-q", *options, "-p", str(port), address, "hostname")
-        return self.run(*argv).strip()
+        return self.run(*argv).strip().partition(".")[0]
 
     def login(self, user: str, port: int, password: str) -> str:
         """Log in through a forward with a password; return which server answered."""

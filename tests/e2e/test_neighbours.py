@@ -25,7 +25,7 @@ def ask(connection):
     connection.request("GET", "/")
     answer = connection.getresponse()
     answer.read()
-    if answer.status != 200: raise OSError(answer.status)
+    if answer.getheader("x-served-by") != domain.partition(".")[0]: raise OSError(answer.status)
 while not os.path.exists(stop) and time.monotonic() < limit:
     for port in (80, 443):
         fresh = (http.client.HTTPConnection(domain, timeout=5) if port == 80

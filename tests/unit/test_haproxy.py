@@ -166,9 +166,9 @@ HOSTS = "global\n\ndefaults web from base\n\tmode http\n\ttimeout connect 5000\n
 
 @pytest.mark.parametrize(
     ("config", "expected"),
-    [(HOSTS, "defaults from base\n\tmode http\n\ttimeout connect 5000\n"),
+    [(HOSTS, "defaults web-below-grappe from base\n\tmode http\n\ttimeout connect 5000\n"),
      ("global\n  daemon\n", "defaults\n"),
-     ("defaults\n  mode tcp\n# a note\ndefaults b\n  mode http\n", "defaults\n  mode http\n")],
+     ("defaults\n  mode tcp\n# a note\ndefaults b\n  mode http\n", "defaults b-below-grappe\n  mode http\n")],
 )  # fmt: skip
 def test_what_stands_below_takes_the_hosts_own_defaults(config: str, expected: str) -> None:
     """As it does where Grappe is not there."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from checks import lab, strangers
-from remote import identity, managed_block
+from remote import haproxy_unit, identity, managed_block
 from remote.surveys import lab as surveyed
 from remote.unmanaged import haproxy as haproxy_by_hand
 from remote.unmanaged import nat as nat_by_hand
@@ -40,12 +40,14 @@ def test_haproxy_is_asked_of_what_it_did_not_take_already(monkeypatch: pytest.Mo
     config = managed_block.put("global\n", "ours\n")
     files = {"/etc/haproxy/haproxy.cfg": config, "/store/haproxy/loaded": "global\n"}
     monkeypatch.setattr(surveyed, "_text", files.get)
-    monkeypatch.setattr(surveyed, "run", lambda _argv: (1, "", "[ALERT] unknown keyword"))
+    monkeypatch.setattr(
+        surveyed, "run", lambda _argv, _environment: (1, "", "[ALERT] unknown keyword")
+    )
     monkeypatch.setattr(surveyed.shutil, "which", lambda name, path: f"{path}/{name}")
-    assert "" == surveyed._haproxy("/store")
+    assert "" == surveyed._haproxy("/store", haproxy_unit.parse("", str))
     for changed in ("global\n  nonsense\n", None):
         files["/store/haproxy/loaded"] = changed
-        assert "[ALERT] unknown keyword" == surveyed._haproxy("/store")
+        assert "[ALERT] unknown keyword" == surveyed._haproxy("/store", haproxy_unit.parse("", str))
 
 
 def test_a_host_with_room_has_nothing_against_it() -> None:
@@ -94,7 +96,7 @@ CASES = {
         ["22292 is in use on the host, by nginx."],
     ),
     "somebody has the web ports": (
-        {"listening": [{"port": 80, "program": "nginx"}]}, ["port 80 is nginx's; HAProxy needs it"],
+        {"listening": [{"port": 80, "program": "nginx"}]}, ["port 80 is taken by nginx; HAProxy needs it"],
     ),
     "another frontend has the web ports": (
         {"files": {"/etc/haproxy/haproxy.cfg": "frontend x\n    bind *:443\n"}},
@@ -103,6 +105,20 @@ CASES = {
     "a frontend in another file of HAProxy's": (
         {"configs": {"/etc/haproxy/conf.d/b.cfg": "listen b\n  bind 127.0.0.1:79-81\n"}},
         ["/etc/haproxy/conf.d/b.cfg:2 listens there too: bind 127.0.0.1:79-81"],
+    ),
+    "HAProxy loads another file": (
+        {"haproxy_loads": ["/etc/haproxy/site.cfg"]},
+        ["HAProxy loads /etc/haproxy/site.cfg, and not /etc/haproxy/haproxy.cfg, where Grappe's part "
+         'goes. On the host: set CONFIG="/etc/haproxy/haproxy.cfg" in /etc/default/haproxy'],
+    ),
+    "a shared file is a link": (
+        {"fixed": {"/etc/haproxy/haproxy.cfg": ["is a symbolic link to /srv/x", "make it a real file"]}},
+        ["haproxy.cfg is a symbolic link to /srv/x. On the host: make it a real file"],
+    ),
+    "a table of nft's drops": (
+        {"filters": [{"table": "inet mine", "name": "in", "kind": "filter", "hook": "input",
+                      "policy": "drop", "rules": ["tcp dport { 80, 443 } accept"]}]},
+        ['nft insert rule inet mine in iifname "gr-*" accept'],
     ),
     "a frontend below our part": (
         {"files": {"/etc/haproxy/haproxy.cfg":

@@ -1,0 +1,40 @@
+"""Connections that live while labs come and go around theirs."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+import time
+
+from bench.testbed import Arena
+from hosts import connections
+from sandbox import stayer
+
+LABS, FIRST = 10, 100
+
+
+def run(arena: Arena, minutes: float) -> dict[str, float]:
+    """Bring ten labs up and down, spread over the time, while one client keeps its connections.
+
+    Returns:
+        `minutes` that the connections lived, `requests` and `failed` ones, how many `connections`
+        it took (two, one by http and one by https, where none was cut), and `labs`.
+
+    """
+    arena.up_bystander()
+    workstation = connections.connect(arena.box.workstation_url)
+    seconds = 60 * minutes
+    with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
+        stop = pathlib.Path(folder) / "stop"
+        with stayer.Stayer(workstation, "yuno1.bystander.grappe.test", stop, seconds) as stays:
+            begun = time.monotonic()
+            for place in range(LABS):
+                name = f"s{place}"
+                arena.project.write(name, FIRST + place)
+                arena.up(name)
+                arena.down(name)
+                time.sleep(max(0.0, begun + seconds * (place + 1) / LABS - time.monotonic()))
+            seen = stays.end()
+    arena.down("bystander")
+    return {"minutes": round(seen.lived / 60, 1), "requests": seen.asked, "failed": seen.failed,
+            "connections": seen.connections, "labs": LABS}  # fmt: skip

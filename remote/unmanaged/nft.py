@@ -1,0 +1,107 @@
+"""Tables of nftables that people keep beside UFW's, and what they keep out. Pure.
+
+Runs on the host too: standard library alone. The kernel asks every base chain of a hook: what one
+of them drops is gone, whatever the others accept.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Dict, Iterator, List, NamedTuple, Sequence
+
+from remote.unmanaged.nat import ports_of
+
+# What iptables, and so UFW, keeps there, and what LXD does.
+_KNOWN = {
+    "ip filter",
+    "ip6 filter",
+    "ip nat",
+    "ip6 nat",
+    "ip mangle",
+    "ip raw",
+    "ip security",
+    "inet lxd",
+}
+_BASE = re.compile(r"type (\w+) hook (\w+) .*?(?:policy (\w+);)?\s*$")
+# A verdict without a condition, whatever is counted or logged before it.
+_ALWAYS = re.compile(
+    r"(?:counter(?: packets \d+ bytes \d+)? |log(?: prefix \"[^\"]*\")? )*(?:drop|reject)\b"
+)
+_PAGES = (80, 443)
+
+
+class Chain(NamedTuple):
+    """A base chain.
+
+    Attributes:
+        table: Its family and table, as `inet mine`.
+        name: Its name.
+        kind: `filter`, `nat` or `route`.
+        hook: `input`, `forward`, `output`, ...
+        policy: `accept` or `drop`.
+        rules: Its rules, as `nft list` prints them.
+    """
+
+    table: str
+    name: str
+    kind: str
+    hook: str
+    policy: str
+    rules: Sequence[str] = ()
+
+
+def chains(listed: str) -> List[Chain]:
+    """Return the base chains of what `nft list chains` or `nft list table` printed."""
+    found: List[Chain] = []
+    table = name = ""
+    rules: Dict[int, List[str]] = {}
+    for line in listed.splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            table = " ".join(words[1:3])
+        elif words[:1] == ["chain"]:
+            name = words[1]
+        elif match := _BASE.match(line.strip()):
+            kind, hook, policy = match.groups()
+            found.append(Chain(table, name, kind, hook, policy or "accept"))
+            rules[len(found) - 1] = []
+        elif found and (table, name) == found[-1][:2] and words and words != ["}"]:
+            rules[len(found) - 1].append(" ".join(words))
+    return [chain._replace(rules=rules[number]) for number, chain in enumerate(found)]
+
+
+def strangers(found: Sequence[Chain]) -> List[str]:
+    """Return the tables of somebody else's that filter what a lab host takes or leads on."""
+    hooks = ("input", "forward", "output")
+    own = {c.table for c in found if c.kind == "filter" and c.hook in hooks} - _KNOWN
+    return sorted(table for table in own if table.split()[0] in ("ip", "inet"))
+
+
+def shut(chain: Chain) -> Iterator[str]:
+    """Yield the rules that a chain lacks, without which it cuts labs off."""
+    ends = chain.policy == "drop" or any(_ALWAYS.match(rule) for rule in chain.rules)
+    if not ends or chain.kind != "filter":
+        return
+    accepted = [rule for rule in chain.rules if re.search(r"\baccept\b", rule)]
+    leaves = any(re.search(r'oif(?:name)? (?:\{[^}]*)?"gr-', rule) for rule in accepted)
+    enters = any(re.search(r'iif(?:name)? (?:\{[^}]*)?"gr-', rule) for rule in accepted)
+    if chain.hook == "input":
+        listed = (re.search(r"tcp dport (\{[^}]*\}|[\d-]+)", rule) for rule in accepted)
+        parts = [
+            match.group(1).strip("{} ").replace(" ", "").replace("-", ":")
+            for match in listed
+            if match
+        ]
+        ports = [
+            part for text in parts if re.fullmatch(r"[\d:,]+", text) for part in ports_of(text)
+        ]
+        if not all(any(port in part for part in ports) for port in _PAGES):
+            yield "tcp dport { 80, 443 } accept"
+    if chain.hook in ("input", "forward") and not enters:
+        yield 'iifname "gr-*" accept'
+    if chain.hook == "forward" and not (
+        leaves or any("ct status dnat" in rule for rule in accepted)
+    ):
+        yield 'oifname "gr-*" accept'
+    if chain.hook == "output" and not leaves:
+        yield 'oifname "gr-*" accept'

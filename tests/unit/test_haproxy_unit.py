@@ -1,0 +1,71 @@
+"""What HAProxy's unit loads, from what systemd says of it."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from remote import haproxy_unit
+from remote.unmanaged import haproxy
+
+DEBIAN = (
+    "MainPID=311\n"
+    "ExecStart={ path=/usr/sbin/haproxy ; argv[]=/usr/sbin/haproxy -Ws -f $CONFIG -p $PIDFILE "
+    "$EXTRAOPTS ; ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; "
+    "status=0/0 }\n"
+    'Environment=CONFIG=/etc/haproxy/haproxy.cfg PIDFILE=/run/haproxy.pid "EXTRAOPTS=-S /run/m.sock"\n'
+    "EnvironmentFiles=/etc/default/haproxy (ignore_errors=yes)\n"
+)
+MAIN = haproxy_unit.CONFIG
+
+
+@pytest.mark.parametrize(
+    ("default", "files"),
+    [
+        ("", [MAIN]),
+        ('# Add extra flags here\n#EXTRAOPTS="-de -m 16"\n', [MAIN]),
+        ('CONFIG="/etc/haproxy/site.cfg"\n', ["/etc/haproxy/site.cfg"]),
+        ("CONFIG=/srv/a.cfg\nEXTRAOPTS='-S /run/m.sock -f /etc/haproxy/haproxy.cfg'\n",
+         ["/srv/a.cfg", MAIN]),
+        ('EXTRAOPTS="-f /srv/b.cfg -S /run/m.sock"\n', [MAIN, "/srv/b.cfg"]),
+        ('export EXTRAOPTS="-f /srv/b.cfg', [MAIN, "/srv/b.cfg"]),
+    ],
+)  # fmt: skip
+def test_the_files_that_a_unit_loads(default: str, files: list[str]) -> None:
+    """In their order, by the unit's own words and by those of its file of variables."""
+    unit = haproxy_unit.parse(DEBIAN, {"/etc/default/haproxy": default}.get)  # type: ignore[arg-type]
+    assert files == unit.files
+    assert unit.pid == 311
+
+
+def test_a_folder_is_its_files_by_name(tmp_path: pathlib.Path) -> None:
+    """As HAProxy takes them: those that end in .cfg, none that begins with a dot."""
+    for name in ("20-b.cfg", "10-a.cfg", ".hidden.cfg", "notes.txt"):
+        (tmp_path / name).touch()
+    default = f'EXTRAOPTS="-f {tmp_path}"'
+    unit = haproxy_unit.parse(DEBIAN, {"/etc/default/haproxy": default}.get)  # type: ignore[arg-type]
+    assert [MAIN, f"{tmp_path}/10-a.cfg", f"{tmp_path}/20-b.cfg"] == unit.files
+    assert unit.check("/x.cfg")[:4] == ["haproxy", "-c", "-f", "/x.cfg"]
+    assert unit.check("/x.cfg")[-1] == f"{tmp_path}/20-b.cfg"
+
+
+def test_a_host_without_the_unit_has_debians_file() -> None:
+    """Nothing is known of it: the file is the one that Grappe writes to."""
+    unit = haproxy_unit.parse("", lambda _path: "")
+    assert ([MAIN], 0) == (unit.files, unit.pid)
+    assert unit.check("/x.cfg") == ["haproxy", "-c", "-f", "/x.cfg"]
+
+
+@pytest.mark.parametrize(
+    ("line", "ports"),
+    [
+        ('bind "*:${WEB_PORT}"', {80}), ("bind ':80'", {80}), ('bind ":$WEB_PORT"', {80}),
+        ("bind :${NONE-}80", {80}), ("bind :8080 # :80", {8080}), ("bind '", set()),
+        (r"bind \:443 ssl crt /x", {443}),
+    ],
+)  # fmt: skip
+def test_the_ports_of_a_bind_line(line: str, ports: set[int]) -> None:
+    """Quoted in any way that HAProxy takes, and by variables."""
+    found = haproxy.binds(line, {"WEB_PORT": "80"})
+    assert ports == {port for _number, listed, _line in found for port in listed}

@@ -1,0 +1,68 @@
+"""Tables of nftables that people keep beside UFW's."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote.unmanaged import nat, nft
+
+TABLE = """table inet mine {
+	chain input {
+		type filter hook input priority filter; policy drop;
+		iif "lo" accept
+		ct state established,related accept
+		tcp dport 22 accept%s
+	}
+
+	chain forward {
+		type filter hook forward priority filter; policy drop;%s
+	}
+}
+"""
+PAGES, ENTERS, LEAVES = (
+    "tcp dport { 80, 443 } accept",
+    'iifname "gr-*" accept',
+    'oifname "gr-*" accept',
+)
+
+
+@pytest.mark.parametrize(
+    ("listed", "missing"),
+    [
+        (TABLE % ("", ""), [PAGES, ENTERS, ENTERS, LEAVES]),
+        (TABLE % (f"\n\t\t{PAGES}\n\t\t{ENTERS}", f"\n\t\t{ENTERS}\n\t\t{LEAVES}"), []),
+        (TABLE % ('\n\t\ttcp dport 22-8000 accept\n\t\tiifname "gr-7" accept',
+                  '\n\t\tiifname { "gr-*" } accept\n\t\tct status dnat accept'), []),
+        (TABLE.replace("policy drop", "policy accept") % ("", ""), []),
+        (TABLE.replace("policy drop", "policy accept")
+         % ("\n\t\tcounter packets 1 bytes 2 reject with icmpx admin-prohibited", ""), [PAGES, ENTERS]),
+        (TABLE.replace("policy drop", "policy accept") % ("\n\t\ttcp dport 25 drop", ""), []),
+    ],
+)  # fmt: skip
+def test_what_a_table_lacks_for_labs(listed: str, missing: list[str]) -> None:
+    """The pages, the bridges and what is led on; nothing where its policy lets all in."""
+    found = nft.chains(listed)
+    assert [("input", "inet mine"), ("forward", "inet mine")] == [(c.hook, c.table) for c in found]
+    assert missing == [rule for chain in found for rule in nft.shut(chain)]
+
+
+def test_tables_of_ufw_and_lxd_are_no_strangers() -> None:
+    """Nor one that only does NAT, or is of IPv6 alone."""
+    names = ("ip filter", "ip6 filter", "inet lxd", "ip6 theirs", "inet mine", "ip also")
+    found = [nft.Chain(name, "c", "filter", "input", "accept") for name in names]
+    found.append(nft.Chain("ip translate", "c", "nat", "prerouting", "accept"))
+    assert ["inet mine", "ip also"] == nft.strangers(found)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ports"),
+    [
+        ("meta l4proto { tcp, udp } th dport { 80, 22352 } redirect to :9", (80, 22352)),
+        ("udp dport 80 redirect to :9", ()),
+        ("meta l4proto udp th dport 80 redirect to :9", ()),
+    ],
+)
+def test_the_ports_of_an_nft_rule_of_two_protocols(rule: str, ports: tuple[int, ...]) -> None:
+    """One for udp alone leads none of a lab's."""
+    taken = nat.takes(f"nft inet mine pre: {rule}")
+    assert list(ports) == [port for part in taken for port in part]
