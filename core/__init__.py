@@ -1,1 +1,1 @@
-"""What every room may use: errors, mistakes, values, names."""
+"""Shared by every package: errors, mistakes, values, names."""

@@ -1,9 +1,8 @@
-"""What Pulumi's dynamic protocol does to values, undone in one place.
+"""Convert values between Pulumi's dynamic protocol and Grappe's dataclasses.
 
-On the wire whole numbers come back as floats, keys whose value is None
-vanish, `__provider` is among the properties, and a preview carries Unknown.
-Inside Grappe there are frozen dataclasses; this module turns the one into
-the other.
+The protocol returns whole numbers as floats, drops keys whose value is None,
+adds `__provider` to the properties, and carries Unknown in a preview. Inside,
+Grappe uses frozen dataclasses.
 """
 
 from __future__ import annotations
@@ -23,22 +22,22 @@ PROVIDER_KEY = "__provider"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Spec:
-    """What every resource says of itself; each kind adds its own fields.
+    """The fields of every resource; each kind adds its own.
 
     Attributes:
-        host: Where it is, as a host URL.
-        owner: Whose it is, as `project/stack`.
+        host: The URL of its host.
+        owner: The stack that owns it, as `project/stack`.
         name: Its name, unique among its kind within the owner.
-        lab: The id of the lab that it is a part of; empty where the stack file has none.
-        incarnation: Which of the things that had its place it is: made anew by each create, and
-            carried by the thing. It is an output, never an input.
+        lab: The id of its lab; empty where the stack file has none.
+        incarnation: A random id that each create draws and marks the thing with; it tells the
+            thing from others that had its name. An output, never an input.
     """
 
-    # Fields whose change means another thing, not a changed one.
+    # A change of one of these fields replaces the resource.
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
-    # Fields that the state keeps encrypted, and no message shows.
+    # The state encrypts these fields, and no message shows them.
     SECRETS: ClassVar[frozenset[str]] = frozenset()
-    # Whether there is a thing on the host that carries the spec's marks.
+    # Whether a thing on the host carries the spec's marks.
     MARKED: ClassVar[bool] = True
 
     host: str
@@ -49,27 +48,27 @@ class Spec:
 
     @property
     def id(self) -> str:
-        """The natural id: who, and what."""
+        """The natural id: owner and name."""
         return f"{self.owner}/{self.name}"
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values, all of it."""
+        """Return all mistakes in the values."""
         return []
 
 
 S = TypeVar("S")
 M = TypeVar("M", bound=Spec)
-# The fields of a spec that say whose a thing is, and which.
+# The fields of a spec that identify a thing.
 MARKS = ("owner", "lab", "incarnation")
 
 
 def marks(spec: Spec) -> dict[str, str]:
-    """Return the marks that what a spec makes carries, by field."""
+    """Return the marks that a spec's thing carries, by field."""
     return {field: getattr(spec, field) for field in MARKS}
 
 
 def marked(spec: M, held: Mapping[str, Any]) -> M:
-    """Return a spec with the marks that a thing really carries."""
+    """Return a spec with the marks that its thing really carries."""
     found = {field: held.get(field) or "" for field in MARKS}
     return dataclasses.replace(typing.cast("Any", spec), **found)  # type: ignore[no-any-return]
 
@@ -93,7 +92,7 @@ def has_unknown(value: object) -> bool:
 
 
 def encode(value: Any) -> Any:
-    """Turn a spec into what goes on the wire; None is left out."""
+    """Encode a spec for the protocol, without None."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         pairs = ((f.name, getattr(value, f.name)) for f in dataclasses.fields(value))
         return {name: encode(item) for name, item in pairs if item is not None}
@@ -105,7 +104,7 @@ def encode(value: Any) -> Any:
 
 
 def defaults(kind: type[Any]) -> dict[str, Any]:
-    """Return what the fields of a dataclass are where they are left out, as they go on the wire."""
+    """Return the defaults of a dataclass's fields, encoded for the protocol."""
     found = {}
     for field in dataclasses.fields(kind):
         if field.default is not dataclasses.MISSING:
@@ -119,7 +118,7 @@ def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
     """Turn properties into a frozen dataclass.
 
     Raises:
-        problems.Mistakes: Keys that are unknown or missing and values of a wrong type, all of them.
+        problems.Mistakes: All keys that are unknown or missing, and all values of a wrong type.
 
     """
     mistakes: list[problems.Mistake] = []
@@ -132,12 +131,12 @@ def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
 def salvage(
     kind: type[S], properties: Mapping[str, Any], mistakes: list[problems.Mistake], where: str = ""
 ) -> S | None:
-    """Turn what is right of some properties into a dataclass, and note what is wrong.
+    """Decode the valid properties into a dataclass, and collect the mistakes.
 
     Args:
         kind: The dataclass.
         properties: Its fields, nested.
-        mistakes: Where what is wrong is added; the field then has its default.
+        mistakes: The list that mistakes are added to; a wrong field gets its default.
         where: The key of the properties themselves.
 
     Returns:
@@ -179,7 +178,7 @@ def _join(where: str, key: str) -> str:
 
 
 _NAMES = {str: "a text", int: "a whole number", bool: "true or false", float: "a number"}
-# Stands for a value that was wrong, and was noted as a mistake.
+# Replaces a wrong value, which is already among the mistakes.
 _WRONG = object()
 
 

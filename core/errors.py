@@ -15,7 +15,7 @@ class GrappeError(Exception):
 
     Attributes:
         brief: One sentence: what failed, on which host and resource.
-        seen: What was observed: a log's last lines, a tool's own words.
+        seen: What Grappe observed: a log's last lines, a tool's own words.
         do: The way out, as a command where there is one.
     """
 
@@ -34,7 +34,7 @@ class GrappeError(Exception):
 
 
 def unexpected(error: Exception) -> GrappeError:
-    """Return what a user reads of an error that nobody expected."""
+    """Wrap an unexpected error for the user."""
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
@@ -47,7 +47,7 @@ def unexpected(error: Exception) -> GrappeError:
 
 
 class BadInputError(GrappeError):
-    """What the user wrote cannot be; nothing was changed."""
+    """The user's input is invalid; nothing was changed."""
 
 
 class HostError(GrappeError):
@@ -59,11 +59,11 @@ class CommandError(GrappeError):
 
 
 class NotOursError(GrappeError):
-    """The thing exists and belongs to somebody else; it was left alone."""
+    """The thing belongs to somebody else; Grappe left it alone."""
 
 
 class CancelledError(GrappeError):
-    """Nobody waits for what was under way any more; it ended at a safe point."""
+    """The run was interrupted; the work ended at a safe point."""
 
 
 class NotReadyError(GrappeError):
@@ -96,5 +96,5 @@ MORE_ROOM = (
 
 
 def room(seen: str) -> str:
-    """Return the way out where what was seen is the kernel's limit of inotify; else nothing."""
+    """Return the way out if `seen` shows the kernel's inotify limit; else nothing."""
     return MORE_ROOM if "inotify" in seen or "Too many open files" in seen else ""

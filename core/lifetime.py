@@ -1,4 +1,4 @@
-"""Ending with the engine: a killed engine leaves its plugins running."""
+"""End this process with its engine: a killed engine leaves its plugins running."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _watching = threading.Event()
 
 
 def end_with_engine() -> None:
-    """End this process soon after the engine that started it has ended.
+    """End this process soon after the engine that started it ends.
 
     A killed engine leaves its plugins running; they must not go on changing
     the host while a new run begins.
@@ -22,7 +22,7 @@ def end_with_engine() -> None:
     if _watching.is_set():
         return
     _watching.set()
-    # Looking once more through all that was loaded, at the end, takes 0.12 s; nothing comes of it.
+    # The last garbage collection at exit would take 0.12 s and free nothing.
     atexit.register(gc.freeze)
     ours = engine()
     if ours is not None:
@@ -33,10 +33,10 @@ def _watch(pid: int) -> None:
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
-        # It has ended already.
+        # The engine has already ended.
         os._exit(1)
     select.select([descriptor], [], [])
-    # Give a run that ends in good order the time to end us itself.
+    # An engine that exits in good order ends us itself: give it the time.
     time.sleep(1)
     os._exit(1)
 
@@ -48,13 +48,13 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        # Somebody else's; or no number of a process, which nobody may clear away.
+        # Another user's process; or no valid process id, and then nobody may clear it away.
         return True
     return True
 
 
 def engine() -> int | None:
-    """Return the process id of the nearest ancestor that is the engine, of `up` or `destroy`."""
+    """Return the process id of the nearest ancestor that is the engine (of `up` or `destroy`)."""
     pid = os.getppid()
     while pid > 1:
         try:

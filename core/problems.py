@@ -1,4 +1,4 @@
-"""Mistakes in what the user wrote: each has its key, its value, and what would be right."""
+"""Mistakes in the user's input: each has its key, its value, and what would be right."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
-    """One thing that is wrong in what the user wrote.
+    """One mistake in the user's input.
 
     Attributes:
         key: The setting, as the user writes it.
@@ -30,7 +30,7 @@ class Mistakes(ValueError):  # noqa: N818 - it is what it holds
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """Return a hint at the known word that was meant, or nothing."""
+    """Return a hint at the closest known word, or nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)
     return f" Did you mean {close[0]}?" if close else ""
 
@@ -41,7 +41,7 @@ def collect(checks: Iterable[tuple[str, Any, str]]) -> list[Mistake]:
 
 
 def show(value: object) -> str:
-    """Return a value as it may stand in a message: quoted, short, printable."""
+    """Return a value for a message: quoted, short, printable."""
     text = str(value)
     short = text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)

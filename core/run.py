@@ -1,4 +1,4 @@
-"""What the engine's run is that a provider serves: its command, what it may remake, who it tells.
+"""The engine's run that a provider serves: its command, what it may recreate, where it reports.
 
 A plugin that the engine starts serves one run; a process that serves many enters that of each call.
 """
@@ -16,17 +16,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 from core import errors, lifetime
 
-# Flags that stand before a command of the engine and take a value of their own.
+# The engine's flags that may precede the command and take a value.
 _WITH_VALUE = {"-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--profiling",
                "--memprofilerate", "--otel-traces"}  # fmt: skip
 
-# By it `lab up` names what may go, with commas between: servers, which are made anew, and volumes
-# (`yuno1/data`). Where it is set, whatever else would go stops the run.
+# In it `lab up` names what the run may delete, separated by commas: servers, which it recreates,
+# and volumes (`yuno1/data`). Where it is set, any other loss stops the run.
 REBUILD = "GRAPPE_REBUILD"
 
 
 def _print(text: str) -> None:
-    # The engine shows what a plugin writes while it is written.
+    # The engine shows a plugin's output as it comes.
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
@@ -36,13 +36,13 @@ class Run:
     """One run of the engine.
 
     Attributes:
-        command: The engine's command; None where it is to be read from the engine's process.
-        rebuild: The value of `REBUILD`; None where the environment has it.
-        show: Shows a line to whoever watches the run.
-        changes: Told of each change that begins: what is done, and the resource's URN.
-        lab: The id that the stack's configuration gives the lab; empty where it has none.
+        command: The engine's command; None to read it from the engine's process.
+        rebuild: The value of `REBUILD`; None to read it from the environment.
+        show: Shows the user a line.
+        changes: Called as each change begins, with the operation and the resource's URN.
+        lab: The lab's id in the stack's configuration; empty where it has none.
         checked: The owners whose resources this run has checked. A destroy checks none.
-        cancelled: Set when nobody waits for the run's calls any more.
+        cancelled: Set when the engine no longer waits for the run's calls.
     """
 
     command: str | None = None
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def is_attached(self) -> bool:
-        """Whether the process that serves it is not the engine's own."""
+        """Whether a process of ours serves the run, not one that the engine started."""
         return self.command is not None
 
 
@@ -70,7 +70,7 @@ def current() -> Run:
 
 @contextlib.contextmanager
 def entered(run: Run) -> Iterator[None]:
-    """Serve a run while this is entered."""
+    """Serve a run within this context."""
     token = _entered.set(run)
     try:
         yield
@@ -79,12 +79,12 @@ def entered(run: Run) -> Iterator[None]:
 
 
 def tell(text: str) -> None:
-    """Show whoever watches the run a line, or several."""
+    """Show the user of the run one or more lines."""
     current().show(errors.escape(text))
 
 
 def demand_wanted() -> None:
-    """Raise CancelledError where nobody waits for the run any more: a wait ends here."""
+    """Raise CancelledError if the run was interrupted; every wait calls this."""
     if current().cancelled.is_set():
         raise errors.CancelledError(
             "the run was interrupted while it waited", do="running it again goes on from there"
@@ -92,21 +92,20 @@ def demand_wanted() -> None:
 
 
 def rebuilds(server: str) -> bool:
-    """Return whether a server is to be made anew by this run."""
+    """Return whether this run recreates a server."""
     return server in (rebuild() or "").split(",")
 
 
 def rebuild() -> str | None:
-    """Return what may go in this run, with commas between; None where nobody has said."""
+    """Return what this run may delete, separated by commas; None where nothing limits it."""
     chosen = current().rebuild
     return os.environ.get(REBUILD) if chosen is None else chosen
 
 
 def destroys(owner: str) -> bool:
-    """Return whether this run takes all of an owner's down.
+    """Return whether this run destroys everything of an owner.
 
-    Both signs must be there: a replacement deletes too, and what it deletes stands in the
-    middle of a lab.
+    Both signs must hold: a replacement deletes too, in the middle of a lab that goes on.
     """
     return owner not in current().checked and command() == "destroy"
 
@@ -127,7 +126,7 @@ def command() -> str:
 
 
 def parse(argv: Sequence[str]) -> str:
-    """Return the command among the engine's words, by its full name."""
+    """Return the command in the engine's argv, by its full name."""
     words = iter(argv[1:])
     for word in words:
         if word in _WITH_VALUE:

@@ -1,4 +1,4 @@
-"""The jinja2 templates that stand beside the code that fills them in."""
+"""Render the jinja2 templates that lie beside the code that uses them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import jinja2
 
-# What holds names that people chose, in markup.
+# Templates that put names chosen by people into markup.
 ESCAPED = (".svg.j2", "cards.html.j2")
 
 
 def render(beside: str, name: str, **values: Any) -> str:
-    """Fill in a template; what it asks for and is not given is an error.
+    """Fill in a template; a missing value is an error.
 
     Args:
-        beside: `__file__` of the code that it belongs to.
-        name: Its file; `.svg.j2` and `cards.html.j2` are escaped, the rest was checked by patterns.
-        values: What it is filled in with.
+        beside: `__file__` of the code that uses it.
+        name: Its file; `.svg.j2` and `cards.html.j2` are escaped, patterns have checked the rest.
+        values: The values to fill in.
 
     """
     return _environment(pathlib.Path(beside).parent).get_template(name).render(values)
@@ -32,7 +32,7 @@ def _environment(folder: pathlib.Path) -> jinja2.Environment:
 
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
-        # HAProxy refuses a file whose last line does not end.
+        # HAProxy refuses a file whose last line has no line break.
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,

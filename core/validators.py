@@ -1,4 +1,4 @@
-"""What names, domains, ports and addresses can be; pure.
+"""Validate names, domains, ports and addresses; pure.
 
 Each function returns what is wrong with a value, or an empty text. The words
 follow "<value> ".
@@ -12,7 +12,7 @@ import re
 # RFC 1123 host labels; LXD takes the same for instances.
 _LABEL = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LABEL_ANY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-# iptables prints any other character in quotes, and what is loaded is compared as text.
+# iptables quotes any other character, and Grappe compares the loaded rules as text.
 _COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 MAX_LABEL = 63
 MAX_DOMAIN = 253
@@ -34,7 +34,7 @@ def problem_of_name(value: str) -> str:
 
 
 def problem_of_domain(value: str) -> str:
-    """Check a domain: at least two labels, as DNS and certificates take them."""
+    """Check a domain: at least two labels that DNS and certificates accept."""
     labels = value.split(".")
     wrong = len(value) > MAX_DOMAIN or len(labels) < 2  # noqa: PLR2004
     if wrong or not all(_LABEL_ANY.fullmatch(label) for label in labels) or labels[-1].isdigit():
@@ -63,7 +63,7 @@ def problem_of_ipv4(value: str) -> str:
 
 
 def problem_of_comment(value: str) -> str:
-    """Check a comment that goes into files of the host."""
+    """Check a comment for the host's files."""
     if _COMMENT.fullmatch(value):
         return ""
     return f"is not a comment. Letters, digits, _ and -, at most {MAX_LABEL}."
@@ -76,8 +76,8 @@ def problem_of_interface(value: str) -> str:
     return "is not the name of an interface. At most 15 letters, digits, _ . and -."
 
 
-# Names that YunoHost gives to the administrators' mail, and those of users that Debian and
-# YunoHost's own packages make: `yunohost tools postinstall` refuses them.
+# `yunohost tools postinstall` refuses the aliases of the administrators' mail, and the users that
+# Debian and YunoHost's own packages make.
 RESERVED_LOGINS = frozenset(
     """
     admin admins root webmaster postmaster abuse
@@ -91,9 +91,9 @@ RESERVED_LOGINS = frozenset(
 
 
 def problem_of_login(value: str) -> str:
-    """Check the name of a user, as YunoHost and Debian both take it.
+    """Check a login that both YunoHost and Debian must accept.
 
-    YunoHost takes small letters, digits, _ and dots; Debian's names have at most 32 characters.
+    YunoHost accepts small letters, digits, _ and dots; Debian's names have at most 32 characters.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_.]{0,31}", value):
         return "is not the name of a user. Small letters, digits, _ and ., at most 32."
@@ -101,7 +101,7 @@ def problem_of_login(value: str) -> str:
 
 
 def problem_of_new_login(value: str) -> str:
-    """Check the name of a user that YunoHost is yet to make; a lab that is up has what it has."""
+    """Check a login that YunoHost has not yet created."""
     if problem := problem_of_login(value):
         return problem
     if value in RESERVED_LOGINS:
@@ -110,7 +110,7 @@ def problem_of_new_login(value: str) -> str:
 
 
 def login_of(name: str) -> str:
-    """Return a login that YunoHost takes, from the name of a student."""
+    """Derive a login that YunoHost accepts from a student's name."""
     plain = re.sub("[^a-z0-9]+", "_", name.lower()).strip("_")[:32].strip("_") or "student"
     plain = plain if plain[0].isalpha() else f"u_{plain}"[:32]
     return f"{plain[:27]}_user" if plain in RESERVED_LOGINS else plain
@@ -124,7 +124,7 @@ def problem_of_path(value: str) -> str:
 
 
 def problem_of_lab_id(value: str) -> str:
-    """Check the id of a lab; none is allowed, for labs that are older than ids."""
+    """Check the id of a lab; labs that are older than ids have none."""
     if re.fullmatch(r"([a-z0-9]{8,32})?", value):
         return ""
     return "is not the id of a lab. 8 to 32 small letters and digits; left out, `lab up` makes one."
