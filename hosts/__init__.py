@@ -1,1 +1,1 @@
-"""Reaching a host: where it is, how we get there, and running things on it."""
+"""Hosts: their URLs, the connections to them, and running programs on them."""

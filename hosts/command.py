@@ -1,4 +1,4 @@
-"""Running argv: the one place that starts a subprocess and waits for it."""
+"""Run argv: the one module that starts subprocesses and waits for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TAIL_LINES = 15
 
 @dataclasses.dataclass(frozen=True)
 class CommandResult:
-    """What a command left: its exit status and its output, decoded."""
+    """A command's exit status and its decoded output."""
 
     argv: tuple[str, ...]
     status: int
@@ -30,7 +30,7 @@ class CommandResult:
         return self.status == 0
 
     def tail(self) -> str:
-        """Return the last lines of what the command said."""
+        """Return the last lines of the command's output."""
         said = (self.stderr.strip() + "\n" + self.stdout.strip()).strip()
         return "\n".join(said.splitlines()[-TAIL_LINES:])
 
@@ -45,8 +45,8 @@ def execute(
     """Run argv on this machine and wait for it.
 
     Args:
-        argv: The program and its arguments; never given to a shell.
-        stdin: What the program reads; nothing by default.
+        argv: The program and its arguments; no shell reads them.
+        stdin: The program's input; empty by default.
         timeout: Seconds after which the program is killed.
         env: The whole environment, or None for our own.
 
@@ -74,9 +74,9 @@ def execute(
 
 
 def start(argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    """Start argv to be talked to: pipes for its input and output, its errors into `log`.
+    """Start argv with pipes for its input and output, its errors into `log`.
 
-    A Ctrl-C is for the engine, which then ends us in good order: it has a session of its own.
+    It gets a session of its own: a Ctrl-C is for the engine, which then ends us in good order.
     """
     return subprocess.Popen(
         list(argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
@@ -97,7 +97,7 @@ def spawn(
 def wait_until(
     condition: Callable[[], bool], *, what: str, timeout: float, pause: float = 0.1
 ) -> None:
-    """Call `condition` until it is true; raise NotReadyError naming `what` when it is not."""
+    """Call `condition` until it is true; raise NotReadyError naming `what` after `timeout`."""
     deadline = time.monotonic() + timeout
     while not condition():
         if time.monotonic() > deadline:
@@ -110,7 +110,7 @@ def attach(
 ) -> int:
     """Run argv with our own standard streams, or another output; return its exit status.
 
-    A Ctrl-C reaches it too, and is its own to handle: we wait until it has.
+    A Ctrl-C reaches it too; we wait until it has handled it.
     """
     child = subprocess.Popen(list(argv), stdout=stdout, env=env)
     interrupts: list[int] = []

@@ -1,4 +1,4 @@
-"""The hosts that this process is connected to, each once."""
+"""The connections of this process, one a host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from concurrent import futures
 from hosts import local, url
 from hosts.host import Host
 
-# A host that is being connected to has an outcome to come, for all who ask for it.
+# All threads that ask for a host share the future of its one connection.
 _hosts: dict[str, futures.Future[Host]] = {}
 _guard = threading.Lock()
 
@@ -19,7 +19,7 @@ def connect(text: str) -> Host:
     """Return the host at a URL, connected once in a process.
 
     Raises:
-        errors.HostError: It does not answer, or refuses us; says which and what to do.
+        errors.HostError: The host does not answer, or refuses us; says which and what to do.
 
     """
     with _guard:
@@ -28,8 +28,8 @@ def connect(text: str) -> Host:
     if first:
         try:
             outcome.set_result(_open(url.parse(text)))
-        except BaseException as error:  # noqa: BLE001 - told to all who wait, now
-            # Who comes later tries again.
+        except BaseException as error:  # noqa: BLE001 - every waiting thread gets it
+            # A later caller tries again.
             with _guard:
                 if _hosts.get(text) is outcome:
                     del _hosts[text]
@@ -38,10 +38,10 @@ def connect(text: str) -> Host:
 
 
 def prepare(text: str) -> None:
-    """Begin to connect, and have a python there, while this process has other things to do."""
+    """Connect and start a worker there in the background."""
 
     def act() -> None:
-        # Whatever is wrong is told by who connects.
+        # `connect` reports any error.
         with contextlib.suppress(Exception):
             connect(text).prepare()
 
@@ -49,7 +49,7 @@ def prepare(text: str) -> None:
 
 
 def connect_ahead(text: str) -> None:
-    """Begin to connect to a host that another process of this run is to use."""
+    """Begin a connection that another process of this run will use."""
     where = url.parse(text)
     if where.scheme == "ssh":
         from hosts import ssh  # noqa: PLC0415 - only where it is used

@@ -1,7 +1,7 @@
-"""A host that answered: run argv there, ask our own modules there, reach a socket there.
+"""A connected host: run argv there, call our own modules there, reach a socket there.
 
-Everything that Grappe does on a machine goes through `Host`, as root: a user who is not root works
-through `sudo -n`.
+Everything that Grappe does on a machine goes through `Host`, as root: a login that is not root uses
+`sudo -n`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Transport(Protocol):
     """How argv reaches a machine; one for each scheme of a host URL."""
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
-        """Run argv on the machine with the rights that the login has."""
+        """Run argv on the machine with the login's rights."""
 
     def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start argv on the machine, with pipes, its errors into `log`, in a session of its own."""
@@ -30,14 +30,14 @@ class Transport(Protocol):
         """Whether the machine is still connected."""
 
     def socket(self, path: str, *, sudo: bool) -> str:
-        """Return a socket of this machine that reaches the socket `path` of that one."""
+        """Return a socket on this machine that reaches the socket `path` on that one."""
 
     def close(self) -> None:
         """End what belongs to this connection."""
 
 
 class Host:
-    """A machine that answered."""
+    """A connected machine."""
 
     def __init__(self, where: url.HostUrl, transport: Transport, which: identity.Identity) -> None:
         self.url = str(where)
@@ -50,7 +50,7 @@ class Host:
         self._workers: dict[bool, worker.Worker] = {}
         self._lock = threading.Lock()
         self._root_lock = threading.Lock()
-        # Whether the login may be root, once it was tried.
+        # Whether the login may become root; None until tried.
         self._root: bool | None = None
 
     @property
@@ -76,10 +76,10 @@ class Host:
         check: bool = True,
         root: bool = True,
     ) -> command.CommandResult:
-        """Run argv, as root unless told that the login itself will do.
+        """Run argv as root, or as the login itself where `root` is false.
 
         Raises:
-            errors.CommandError: It exited with other than 0 (and `check`), or hangs.
+            errors.CommandError: It hangs, or (with `check`) it exited with other than 0.
             errors.HostError: The host stopped answering.
 
         """
@@ -119,7 +119,7 @@ class Host:
             raise self._unanswered(module, str(error), sudo=sudo) from error
 
     def prepare(self) -> None:
-        """Start what `call` is to ask, as root."""
+        """Start the root worker that `call` uses."""
         self._worker(sudo=self._sudo)
 
     @property
@@ -142,7 +142,7 @@ class Host:
         if not self._transport.alive:
             return errors.HostError(f"the connection to {self.url} was lost", seen=seen)
         if re.search("python3.*not found|No module named|exit 127", seen):
-            # A python3-minimal has not the whole standard library.
+            # python3-minimal lacks parts of the standard library.
             return errors.HostError(
                 f"{self.url} has no whole python3", seen=seen, do="there: apt install python3"
             )

@@ -1,4 +1,4 @@
-"""What a login tells of a machine: our user there, the machine itself, and its address."""
+"""A machine's identity: our user there, the machine-id, and its address."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What a login tells of a machine, in one round trip.
+    """What one round trip reads of a machine.
 
     Attributes:
         uid: The user id of the login.
         machine_id: The content of /etc/machine-id.
-        address: The address at which the machine was reached, or its own choice.
+        address: The address at which we reached the machine, or that it would go out by.
     """
 
     uid: int

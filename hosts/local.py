@@ -27,20 +27,20 @@ class Local:
 
     @property
     def alive(self) -> bool:
-        """Always: it is this machine."""
+        """Always true: it is this machine."""
         return True
 
     def socket(self, path: str, *, sudo: bool) -> str:
-        """Return the path itself; it is this machine's."""
+        """Return the path itself."""
         del sudo
         return path
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Do nothing."""
 
 
 def identify(where: url.HostUrl, local: Local) -> identity.Identity:
-    """Return which machine answers at a local URL; a namespace is one of its own."""
+    """Identify the machine behind a local URL; a namespace counts as a machine of its own."""
     done = local.run(["sh", "-c", identity.IDENTIFY], stdin=b"", timeout=10)
     if not done.ok:
         raise errors.HostError(

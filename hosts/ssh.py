@@ -1,12 +1,12 @@
 """A host over SSH: one connection, shared by every command and socket.
 
-The first session identifies the host and then holds the connection open for
-as long as our end of its standard input is: when this process ends, however
+The first session identifies the host and then holds the connection open
+while our end of its standard input is open: when this process ends, however
 it ends, the connection ends with it.
 
-A run has two processes: the program, which says what there is to be, and the plugin, which
-reaches the host. The program connects ahead, while the engine starts the plugin, and the plugin
-goes on with that connection where it stands by then. It ends with the last of the two.
+A run has two processes: the program, which declares resources, and the plugin, which changes the
+host. The program connects ahead, while the engine starts the plugin; the plugin takes over that
+connection if it is up by then. The connection ends with the last of the two.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from core import errors, lifetime
 from hosts import command, identity, url, worker
 
 CONNECT_SECONDS = 15
-# What ssh itself exits with when the connection, not the command, failed.
+# ssh's own exit status when the connection, not the command, failed.
 CONNECTION_FAILED = 255
-# How long what a forwarded socket leads to may take to say its first byte.
+# Seconds until the far end of a forwarded socket must send its first byte.
 ANSWER_SECONDS = 5
 _FORBIDS = (
     'PATH=$PATH:/usr/sbin; who="user=$(id -un),host=x,addr=${SSH_CLIENT%% *}"; '
@@ -41,13 +41,13 @@ _FORBIDS = (
     "grep -E '^(allowstreamlocalforwarding (no|remote)|disableforwarding yes)'; true"
 )
 END_OF_IDENTITY = "grappe-ready"
-# Before the first word of a program: a login may print a greeting of its own.
+# Marks the start of a program's output: a login may print a greeting of its own before.
 BEGIN = "grappe-begins"
 CONTROL = "control"
-# How long a connection that was made ahead stays when nobody uses it any more.
+# Seconds that an unused connection made ahead stays open.
 IDLE_SECONDS = 2
 
-# The words of OpenSSH's client, and what they mean for a user.
+# Messages of OpenSSH's client, and what they mean for a user.
 _REASONS = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one in known_hosts",
      "if the host was reinstalled: ssh-keygen -R {name}, then ssh {name} and compare the key"),
@@ -63,7 +63,7 @@ _REASONS = (
 
 
 def open_connection(where: url.HostUrl) -> tuple[Ssh, identity.Identity]:
-    """Connect and identify; raise HostError that says why it cannot be."""
+    """Connect and identify; raise HostError with the reason."""
     connection = Ssh(where)
     return connection, connection.open()
 
@@ -94,7 +94,7 @@ class Ssh:
         self._proxies: list[subprocess.Popen[bytes]] = []
 
     def open(self) -> identity.Identity:
-        """Start the connection and read who is at the other end."""
+        """Start the connection and identify the other end."""
         script = f"echo {BEGIN}; {identity.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
         log = self._folder / "log"
         with log.open("wb") as errors_of_ssh:
@@ -109,7 +109,7 @@ class Ssh:
         return identity.read_identity(_after_greeting(said))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
-        """Run argv on the host; a shell over there splits the words we quote here."""
+        """Run argv on the host; the login's shell splits the words that we quote here."""
         done = command.execute([*self._ssh("no"), "--", _begun(argv)], stdin=stdin, timeout=timeout)
         done = dataclasses.replace(done, stdout=_after_greeting(done.stdout))
         if done.status == CONNECTION_FAILED and not self.alive:
@@ -122,7 +122,7 @@ class Ssh:
 
     @property
     def alive(self) -> bool:
-        """Whether the connection stands."""
+        """Whether the connection is up."""
         return self._holder is not None and self._holder.poll() is None
 
     def socket(self, path: str, *, sudo: bool) -> str:
@@ -144,7 +144,7 @@ class Ssh:
         return local
 
     def _forbids(self) -> str:
-        """Return what sshd is told to forbid; nothing where it does not say, or forbids nothing."""
+        """Return the forwarding that sshd's configuration forbids; empty if none or unreadable."""
         argv = ["sh", "-c", _FORBIDS]
         return self.run(argv, stdin=b"", timeout=CONNECT_SECONDS).stdout.strip()
 
@@ -163,7 +163,7 @@ class Ssh:
                 process.wait()
         self._holder, self._proxies = None, []
         if (self._folder / CONTROL).exists():
-            # A connection that was made ahead ends with who went on with it.
+            # A connection made ahead ends with the process that took it over.
             self._tell("exit")
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -171,7 +171,7 @@ class Ssh:
         return _client(self._where, self._folder, master)
 
     def _tell(self, *what: str) -> command.CommandResult:
-        """Tell the connection something itself."""
+        """Send a control command to the connection's master."""
         *options, target = self._ssh("no")
         return command.execute([*options, "-O", *what, target])
 
@@ -192,12 +192,12 @@ class Ssh:
 
 
 def _begun(argv: Sequence[str]) -> str:
-    """Return the words for the shell of the login, whichever it is."""
+    """Return the command line for the login's shell, whichever it is."""
     return shlex.join(["exec", "sh", "-c", f'echo {BEGIN}; exec "$@"', "sh", *argv])
 
 
 def _after_greeting(said: str) -> str:
-    """Return what a program said, without what the login's own files printed before."""
+    """Return a program's output without the login's greeting."""
     before, begin, rest = said.partition(f"{BEGIN}\n")
     return rest if begin else before
 
@@ -230,7 +230,7 @@ def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) ->
 
 
 def _answers(local: str) -> bool:
-    """Whether what a forwarded socket leads to says anything; one that is refused is closed."""
+    """Whether the far end of a forwarded socket answers; sshd closes one that it refuses."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(ANSWER_SECONDS)
         try:
@@ -238,7 +238,7 @@ def _answers(local: str) -> bool:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             return bool(connection.recv(1))
         except TimeoutError:
-            # It is slow, which who asks it tells in its own words.
+            # A slow far end is not a refusal; the caller has its own time-out.
             return True
         except OSError:
             return False
@@ -275,10 +275,9 @@ def _client(
 
 
 def _make_folder(where: url.HostUrl) -> pathlib.Path:
-    """Return a private folder: a host's of this run, or a new one where there is no run.
+    """Return a private folder: the host's own in this run, or a new one outside a run.
 
-    A control socket's path must be short. Folders of processes that were killed are removed on
-    the way.
+    A control socket's path must be short. This also removes the folders of killed processes.
     """
     root = pathlib.Path(tempfile.gettempdir())
     for folder in root.glob("grappe-*-*"):
@@ -291,7 +290,7 @@ def _make_folder(where: url.HostUrl) -> pathlib.Path:
         folder = root / f"grappe-{run}-{name}"
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        # Somebody else may have been first, in a folder that is everybody's.
+        # The parent folder is shared: another user may have created this name first.
         if _is_ours(folder):
             return folder
     return pathlib.Path(tempfile.mkdtemp(prefix=f"grappe-{os.getpid()}-"))

@@ -1,7 +1,6 @@
-"""How a host is reached by a program that does not use OpenSSH's client.
+"""The SSH settings of a host, for a program that does not use OpenSSH's client.
 
-The user's ssh_config, keys and known_hosts are asked by OpenSSH's own tools, so that they count
-there too.
+OpenSSH's own tools read the user's ssh_config, keys and known_hosts, so that they count there too.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import pathlib
 from core import errors
 from hosts import command, url
 
-# The host key that is pinned: the first of these that known_hosts has.
+# Grappe pins the first of these host keys that known_hosts has.
 KEYS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ssh-rsa")
 
 
@@ -22,7 +21,7 @@ class Connection:
     """An SSH connection, spelt out.
 
     Attributes:
-        host: The address or name that is dialled.
+        host: The address or name to dial.
         port: The port of its sshd.
         user: The login.
         host_key: Its host key, type and key; no other is trusted.
@@ -42,7 +41,7 @@ def resolve(where: url.HostUrl) -> Connection:
     """Return how `ssh` would reach a host.
 
     Raises:
-        errors.HostError: Its host key is not known, no key opens it, or it is behind another host.
+        errors.HostError: Its host key is unknown, no key logs in, or it is behind a jump host.
 
     """
     config = os.environ.get("GRAPPE_SSH_CONFIG", "")
@@ -77,7 +76,7 @@ def resolve(where: url.HostUrl) -> Connection:
 
 
 def parse(text: str) -> dict[str, list[str]]:
-    """Read what `ssh -G` prints: values by their keyword, one that stands twice in order."""
+    """Parse the output of `ssh -G`: by keyword, its values in order."""
     found: dict[str, list[str]] = {}
     for line in text.splitlines():
         key, _, value = line.partition(" ")

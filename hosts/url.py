@@ -1,4 +1,4 @@
-"""Where a host is, as a URL without credentials."""
+"""The URL of a host, without credentials."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class HostUrl:
 
 
 def parse(text: str) -> HostUrl:
-    """Read a host URL; raise ValueError that says what would be right."""
+    """Parse a host URL; raise ValueError that says what would be right."""
     if text == "local:":
         return HostUrl("local")
     scheme, _, rest = text.partition(":")
@@ -51,7 +51,7 @@ def parse(text: str) -> HostUrl:
 
 
 def problem(text: str, extra: str = "") -> str:
-    """Return what is wrong with a host URL, or nothing; `extra` is what else would do."""
+    """Return what is wrong with a host URL, or nothing; `extra` names other valid forms."""
     if not text:
         return "is empty. Where is the lab host? local:, or ssh://[user@]host[:port]."
     try:
@@ -62,7 +62,7 @@ def problem(text: str, extra: str = "") -> str:
 
 
 def without_password(text: str) -> str:
-    """Return what was written for a host URL with any password in it hidden."""
+    """Hide any password in the text of a host URL."""
     return re.sub(r"(//[^/@]*?):[^@]*@", r"\1:***@", text)
 
 

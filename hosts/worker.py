@@ -1,8 +1,8 @@
-"""A python on a host that runs our own modules there, call after call.
+"""A Python process on a host that runs our own modules there, call after call.
 
-Starting a python costs more than most of what we ask of it, so that one is started and asked again.
-The program, `remote/worker_main.py`, is argv and holds no data. The package `remote`, requests and
-answers travel on its standard input and output, so nothing of a request stands in a process list.
+Starting Python costs more than most requests, so one process serves many. The program,
+`remote/worker_main.py`, is argv and holds no data. The package `remote`, requests and answers
+travel on its standard input and output, so no process list shows a request.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from core import run
 PACKAGE = pathlib.Path(remote.__file__).parent
 ARGV = ("python3", "-I", "-c", (PACKAGE / "worker_main.py").read_text())
 TAIL_LINES = 15
-# Between two looks at whether anybody waits for an answer.
+# Seconds between two checks that the run still waits for an answer.
 WAIT_SECONDS = 1.0
 
 Start = Callable[[Sequence[str], IO[bytes]], "subprocess.Popen[bytes]"]
 
 
 class EndedError(Exception):
-    """What was asked ended without an answer; its text is what was said."""
+    """A request ended without an answer; the text is the worker's output."""
 
 
 class Worker:
-    """One python on one host; any thread may ask it.
+    """One worker on one host; any thread may call it.
 
     Args:
         start: Starts argv there with pipes for input and output, its errors into a file.
-        argv: `ARGV`, with what makes it root where that is wanted.
+        argv: `ARGV`, after `sudo` where the worker must be root.
 
     """
 
@@ -53,7 +53,7 @@ class Worker:
         self._process = start(argv, self._log)
         self._waiting: dict[int, queue.Queue[dict[str, Any]]] = {}
         self._count = 0
-        # What it said at its end, once there will be no answer any more.
+        # The worker's last output, once it has exited.
         self._end: dict[str, Any] | None = None
         self._lock = threading.Lock()
         threading.Thread(target=self._listen, daemon=True).start()
@@ -62,7 +62,7 @@ class Worker:
 
     @property
     def alive(self) -> bool:
-        """Whether it still runs."""
+        """Whether the worker still runs."""
         return self._end is None and self._process.poll() is None
 
     def ask(self, module: str, request: Mapping[str, Any], timeout: float) -> Any:
@@ -71,11 +71,11 @@ class Worker:
         Args:
             module: The dotted name of a module of `remote` that defines `main`.
             request: Anything JSON can carry.
-            timeout: Seconds after which it is given up.
+            timeout: Seconds to wait for the answer.
 
         Raises:
-            EndedError: There is no answer, and will be none.
-            TimeoutError: There is none yet.
+            EndedError: The worker or the request ended without an answer.
+            TimeoutError: No answer came in time.
 
         """
         answers: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -96,14 +96,14 @@ class Worker:
         return answer["answer"]
 
     def close(self) -> None:
-        """End it, and what belongs to it; nothing is asked of it any more."""
-        # What runs as root by sudo is not ours to kill; it ends with its input.
+        """End the worker and close its files; it takes no more calls."""
+        # We may not kill a root process behind sudo; it ends with its input.
         with contextlib.suppress(PermissionError):
             if self.alive:
                 os.killpg(self._process.pid, signal.SIGKILL)
         for stream in (self._process.stdin, self._process.stdout):
             if stream:
-                # What was not sent any more is nobody's.
+                # Unsent data is of no use to anybody.
                 with contextlib.suppress(OSError):
                     stream.close()
         self._process.wait()
@@ -118,14 +118,14 @@ class Worker:
                 stream.flush()
 
     def _listen(self) -> None:
-        """Hand each answer to who waits for it; where there will be none, say so."""
+        """Hand each answer to its waiting call; when the worker exits, fail all waiting calls."""
         with contextlib.suppress(OSError, ValueError):
             for line in self._process.stdout or ():
                 if not line.startswith(b'{"id"'):
                     # A login may print a greeting of its own before the first answer.
                     continue
                 answer = json.loads(line)
-                # One that was given up has nobody waiting.
+                # A call that timed out no longer waits.
                 if waiting := self._waiting.get(answer["id"]):
                     waiting.put(answer)
         with contextlib.suppress(ValueError):
@@ -142,7 +142,7 @@ class Worker:
 
 
 def _wait(answers: queue.Queue[dict[str, Any]], deadline: float) -> dict[str, Any]:
-    """Return the first answer; end where nobody waits for the run any more."""
+    """Return the first answer; end early if the run was interrupted."""
     while (left := deadline - time.monotonic()) > 0:
         try:
             return answers.get(timeout=min(left, WAIT_SECONDS))
@@ -153,7 +153,7 @@ def _wait(answers: queue.Queue[dict[str, Any]], deadline: float) -> dict[str, An
 
 @functools.cache
 def packed() -> bytes:
-    """Return the package `remote` as a zip, which python imports from as it is."""
+    """Return the package `remote` as a zip that Python can import from."""
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(PACKAGE.rglob("*.py")):
