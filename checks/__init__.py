@@ -1,1 +1,1 @@
-"""From what a survey found on a host to what is in the way there, or wrong with it; pure."""
+"""Judge a survey of a host: obstacles to a plan, and faults of the host; pure."""

@@ -1,4 +1,4 @@
-"""What is wrong with a lab host, by what was read of it; pure."""
+"""Judge a lab host's health by its survey; pure."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from remote import iptables, managed_block
 from remote.unmanaged import haproxy as haproxy_by_hand
 
 OWNER = "user.grappe.owner"
-# A disk or a memory of which less is free is a finding.
+# Less free disk or memory than this part is a finding.
 FREE_PART = 0.1
-# How many inotify instances a server has, as counted in a real YunoHost 12.1; room for fewer
-# servers than this is a finding.
+# A server's inotify instances, as counted in a real YunoHost 12.1; room for fewer servers than
+# FEW_SERVERS is a finding.
 SERVER_INOTIFY, FEW_SERVERS = 25, 2
 DAY = 86400
 CERTIFICATE_DAYS = 14
 DNAT = "GRAPPE-DNAT"
 MEND = "./lab up STACK"
-# What is lost with each way from UFW's chains to ours.
+# The effect of a missing jump from UFW's chains to each of ours.
 LOST = {
     iptables.INPUT: "servers reach the host's own services",
     iptables.FORWARD: "one student's servers reach another's",
@@ -34,12 +34,12 @@ LOST = {
 
 @dataclasses.dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong.
+    """One fault of a lab host.
 
     Attributes:
         what: What is wrong, in one sentence.
-        do: What mends it, as a command where there is one.
-        seen: What was read.
+        do: The remedy, as a command where there is one.
+        seen: What the survey read.
     """
 
     what: str
@@ -48,11 +48,11 @@ class Finding:
 
 
 def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
-    """Return everything that is wrong with a host.
+    """Return all faults of a host.
 
     Args:
         facts: What `survey.main` returned.
-        owners: The stacks that are known here, as `project/stack`.
+        owners: The stacks that this folder knows, as `project/stack`.
 
     """
     return [
@@ -107,13 +107,13 @@ def _ufw(facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _has_rules(facts: Mapping[str, Any]) -> bool:
-    """Whether there is a lab whose ports lead to servers."""
+    """Whether any lab's ports lead to servers."""
     held = (key for fragment in facts["fragments"] for key in fragment["keys"])
     return any(key.startswith(("tcp/", "udp/")) for key in held)
 
 
 def _meant(facts: Mapping[str, Any], chain: str) -> list[str]:
-    """Return the rules of one of our chains, as our part of before.rules has them."""
+    """Return the rules of one of our chains from our part of before.rules."""
     try:
         part = managed_block.split(facts["files"].get("/etc/ufw/before.rules") or "").body or ""
     except managed_block.DamagedError:
@@ -129,7 +129,7 @@ def _in_the_way(facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what others have that takes a lab's ports, pages or network."""
+    """Yield findings about others' listeners, rules and routes that take a lab's traffic."""
     if not facts["fragments"]:
         return
     for seen in strangers.listeners(facts):
@@ -162,7 +162,7 @@ def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _subnet(network: Mapping[str, Any]) -> str:
-    """Return the network of a student's bridge; nothing for any other."""
+    """Return the network of a student's bridge; nothing for any other bridge."""
     address = network["config"].get("ipv4.address", "")
     if not network["config"].get(OWNER) or "/" not in address:
         return ""

@@ -1,4 +1,4 @@
-"""What a golden image needs of a host, and what the host's state says against it; pure."""
+"""The preflight of a golden image: its spec, and its judgement of the host; pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECIPE_PROPERTY = "grappe.recipe"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GoldenPreflightSpec(codec.Spec):
-    """A golden image, as it is planned.
+    """A planned golden image.
 
     Attributes:
         alias: The image's alias.
@@ -23,8 +23,8 @@ class GoldenPreflightSpec(codec.Spec):
         project: The LXD project of the builder.
         bridge: The builder's bridge.
         subnet: The bridge's network.
-        adopt: Whether an image that is nobody's may be taken over.
-        needs: URLs that steps cannot do without: `[[step, url], ...]`.
+        adopt: Whether it may take over an image without an owner.
+        needs: URLs that steps require: `[[step, url], ...]`.
     """
 
     MARKED: ClassVar[bool] = False
@@ -39,7 +39,7 @@ class GoldenPreflightSpec(codec.Spec):
 
 
 def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
-    """Return everything on the host that is in the way of the image.
+    """Return everything on the host that prevents the image.
 
     Args:
         spec: The image.
@@ -58,7 +58,7 @@ def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[problems.
 
 
 def built(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> bool:
-    """Whether the image of this very recipe is there, so that no step will be run."""
+    """Whether the host has the image of this exact recipe, so that no step will run."""
     image = _image(spec, lxd)
     return image.get(RECIPE_PROPERTY) == spec.recipe
 

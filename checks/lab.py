@@ -1,4 +1,4 @@
-"""What a preflight holds, and what a host's state says against it; pure."""
+"""The preflight of a lab: its spec, and its judgement of the host; pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from remote.unmanaged import nat as nat_by_hand
 
 BRIDGE = re.compile(r"gr-(\d+)")
 MAX_NUMBER = 4000
-# Where a server's sshd answers.
+# The port of a server's sshd.
 SSH_PORT = 22
-# The network device that a server has of its own.
+# The name of a server's own network device.
 NIC = "eth0"
 OWN_PROFILE = (
     "One of its own: lxc profile create lab; lxc profile device add lab root disk pool=default "
@@ -33,11 +33,11 @@ _REMEDIES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlannedServer:
-    """One server of the plan; the names are those of the stack file.
+    """One planned server; its fields are named as in the stack file.
 
     Attributes:
         image: The image that the host must have; empty where the lab itself publishes it first.
-        source: The image that it is made from, whoever brings it.
+        source: The image that it starts from, published by this lab or not.
         volumes: Its volumes, as `pool/name`.
     """
 
@@ -54,25 +54,26 @@ class PlannedServer:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PreflightSpec(codec.Spec):
-    """A whole lab, as it is planned.
+    """A whole planned lab.
 
     Attributes:
         number: The student's number.
         student: The student.
-        project: The LXD project it will be in.
-        bridge: The bridge it will be on.
+        project: Its LXD project.
+        bridge: Its bridge.
         subnet: The bridge's network.
-        address: The address students dial; left out, the one the host was reached at.
+        address: The address students dial; by default, the one at which we reached the host.
         profiles: The LXD profiles of its servers.
-        default: The server that gets what is for no known domain, where one does.
-        adopt: Whether routing by hand for its domains is to be taken over.
+        default: The server that gets requests for unknown domains, where one does.
+        adopt: Whether it takes over routing by hand for its domains.
         servers: Its servers.
         login: The administrator that a post-installation makes; empty without one.
-        workstation: Where its hosts entries are, or `none`.
+        workstation: The machine with its hosts entries, or `none`.
         relay: The relay of its tunnel, where it has one.
-        listens: The ports that the relay is to listen on.
-        relay_address: Where the relay was reached; so `relay_port` and `relay_key`, its host key.
-        needs: What steps of recipes in its servers cannot do without: `(step, url)`.
+        listens: The ports that the relay shall listen on.
+        relay_address: The address of the relay's sshd, with `relay_port` and its host key
+            `relay_key`.
+        needs: URLs that steps of recipes in its servers require: `(step, url)`.
     """
 
     MARKED: ClassVar[bool] = False
@@ -98,7 +99,7 @@ class PreflightSpec(codec.Spec):
 
 
 def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
-    """Return everything on the host that is in the way of the lab.
+    """Return everything on the host that prevents the lab.
 
     Args:
         spec: The lab.
@@ -117,7 +118,7 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
 
 
 def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
-    """Return what is in nobody's way, and what a teacher will want to know."""
+    """Return what prevents nothing, but a teacher wants to know."""
     targets = {server.port: (server.address, SSH_PORT) for server in spec.servers}
     led = strangers.leaders(facts, [*targets, *strangers.WEB_PORTS])
     return [
@@ -203,9 +204,9 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
 def _led_elsewhere(
     spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
 ) -> Iterator[problems.Mistake]:
-    """Refuse ports that a loaded NAT rule leads elsewhere; what adopts takes the sheet's over."""
+    """Refuse ports that a loaded NAT rule leads elsewhere; `adopt` takes over the sheet's rules."""
     places = {server.port: place for place, server in enumerate(spec.servers)}
-    # What comes after a lab that is up is a note, and doctor's: nothing of the lab is to be made.
+    # A rule that came after the lab was up is only a note, and a finding of doctor's.
     new = [port for port in places if f"tcp/{port}" not in own]
     web = strangers.WEB_PORTS if len(new) == len(places) else ()
     for ports, line in strangers.leaders(facts, [*new, *web]):
@@ -227,7 +228,7 @@ def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems
         if holder := holders.get(f"domain {server.domain}"):
             yield problems.Mistake(key, f'"{server.domain}" is {holder}.')
         if f"domain {server.domain}" in own:
-            # It was there before: as it is, it goes on.
+            # The lab already had this domain before, so it keeps it.
             continue
         parent = server.domain.partition(".")[2]
         for other, holder in holders.items():
@@ -283,7 +284,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
 
 
 def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mistake]:
-    """Refuse a lab whose parts are there under the name of another student."""
+    """Refuse a lab whose resources exist under another student's name."""
     for project in lxd["projects"]:
         held = identity.held_in_config(project["config"])
         student = project["name"].removeprefix("grappe-")
@@ -315,7 +316,7 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.
 
 def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     if any(project["name"] == spec.project for project in facts["lxd"]["projects"]):
-        # A lab that is there has its steps behind it.
+        # An existing lab has run its steps already.
         return
     for step, url in spec.needs:
         if problem := facts["reached"].get(url, ""):
@@ -326,7 +327,7 @@ def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
 
 
 def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
-    """Yield everything on the relay that is in the way of the tunnel; `facts` are its survey's."""
+    """Yield everything on the relay that prevents the tunnel; `facts` is the relay's survey."""
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
     for place, port in enumerate(spec.listens):
@@ -364,7 +365,7 @@ def free_numbers(lxd: Mapping[str, Any]) -> str:
 
 
 def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return who else holds what."""
+    """Return the owners of the keys that other labs hold."""
     return {
         key: _whose(spec, fragment)
         for fragment in facts["fragments"]
@@ -374,7 +375,7 @@ def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
-    """Return which server of this very lab holds what, as it is now."""
+    """Return the keys that this lab holds now, each with its server."""
     return {
         key: fragment["id"].rpartition("/")[2].removesuffix("_ssh")
         for fragment in facts["fragments"]
@@ -391,7 +392,7 @@ def _until_it_leaves(value: object, holder: str, server: str) -> str:
 
 
 def _held(thing: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the marks of a thing of LXD's, or of a fragment."""
+    """Return the marks of an LXD object or of a fragment."""
     return identity.held_in_config(thing["config"]) if "config" in thing else thing
 
 
@@ -411,7 +412,7 @@ def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
 
 
 def _way_back(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
-    """Return what to do where the holder may be this very lab, renamed before labs had ids."""
+    """Return the remedy where the holder may be this same lab, renamed before labs had ids."""
     held = _held(bridge)
     if held.get("lab") and held["owner"] == spec.owner:
         return f" Then {identity.way_out(held, spec.owner)}"

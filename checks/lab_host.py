@@ -1,4 +1,4 @@
-"""What a preflight of a lab host holds, and what the server's state says against it; pure."""
+"""The preflight of a lab host: its spec, and its judgement of the server; pure."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, ClassVar
 
 from core import codec, problems
 
-# What the lab sheet asks of the machine.
+# The memory in bytes that the lab sheet asks for.
 MEMORY = 5000 * 10**6
 PROCESSORS = 3
-# What a mirror needs beyond what is used: room to grow.
+# A mirror needs this many times the used space: room to grow.
 ROOM = 1.2
-# Where virtual machines sit behind their host's own address translation.
+# Networks of virtual machines behind their host's own address translation.
 _BEHIND = tuple(map(ipaddress.ip_network, ("10.0.2.0/24", "192.168.122.0/24")))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class HostPreflightSpec(codec.Spec):
-    """A lab host, as it is planned; the names are those of the stack file."""
+    """A planned lab host; its fields are named as in the stack file."""
 
     MARKED: ClassVar[bool] = False
 
@@ -30,7 +30,7 @@ class HostPreflightSpec(codec.Spec):
 
 
 def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
-    """Return everything on the server that is in the way.
+    """Return everything on the server that prevents the lab host.
 
     Args:
         spec: The lab host.
@@ -41,7 +41,7 @@ def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mi
 
 
 def warnings(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what the lab can go on with, and is less than the sheet asks for."""
+    """Yield what falls short of the sheet without preventing the lab."""
     if facts["memory"] < MEMORY:
         yield f"it has {facts['memory'] // 10**6} MB of memory; the sheet asks for 5000"
     if facts["processors"] < PROCESSORS:
@@ -96,7 +96,7 @@ def _disk(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problem
     if disk is None:
         reasons = [f'"{spec.second_disk}" is not there. Free disks: {_free(facts)}.']
     elif _is_added(disk, root):
-        # By an earlier run.
+        # An earlier run added it.
         return
     elif any(part["path"] in root["devices"] for part in [disk, *_parts(disk), *_parts(whole)]):
         reasons = [f'"{spec.second_disk}" is the root disk. Free disks: {_free(facts)}.']
@@ -127,7 +127,7 @@ def _parts(disk: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _is_added(disk: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
-    """Whether a run before made this disk, or its one partition, a mirror of /."""
+    """Whether an earlier run made this disk, or its one partition, a mirror of /."""
     mine = {part["path"] for part in _parts(disk)} or {disk["path"]}
     return len(mine) == 1 and mine < set(root["devices"]) and root["devices"][0] not in mine
 

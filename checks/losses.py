@@ -1,4 +1,4 @@
-"""Which servers a changed stack file would make anew, and what would go with them; pure."""
+"""The servers and volumes whose content a changed stack file would delete; pure."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from checks.lab import PlannedServer, PreflightSpec
 from remote import identity
 
-# What a container carries of how it was made.
+# Marks of a container: the image it started from, and its stage.
 IMAGE, STAGE, ANEW, CREATING = "user.grappe.image", "user.grappe.stage", "anew", "creating"
 
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A server, or a volume, whose content would go.
+    """A server, or a volume, whose content would be lost.
 
     Attributes:
         name: The server; a volume is `yuno1/data`.
-        reason: What the stack file says, and what is there.
+        reason: How the stack file differs from what exists.
         keep: The line of the stack file that keeps it; empty where there is none.
-        ordered: Whether the server is marked to be made anew.
+        ordered: Whether a mark on the server orders its recreation.
     """
 
     name: str
@@ -37,12 +37,12 @@ def of(
     *,
     moved: bool,
 ) -> list[Loss]:
-    """Return what would go.
+    """Return all losses.
 
     Args:
-        spec: The lab as it is wished.
-        was: The same at the last `up`, by field; empty before the first.
-        instances: What is in the lab's LXD project now: `name`, `config`, `ephemeral`, `location`.
+        spec: The planned lab.
+        was: The lab of the last `up`, by field; empty before the first.
+        instances: Those in the lab's LXD project: `name`, `config`, `ephemeral`, `location`.
         moved: Whether the host is another machine than at the last `up`.
 
     """
@@ -79,12 +79,12 @@ def of(
 
 
 def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], list[Loss]]:
-    """Split losses into those that stop a run and those that are only told.
+    """Split losses into those that stop a run and those that it only reports.
 
     Args:
         losses: All of them.
-        names: The servers and volumes that may go, with commas between; None where nobody asked
-            for a stop.
+        names: The servers and volumes that may go, separated by commas; None if no loss stops
+            the run.
 
     """
     allowed = set((names or "").split(","))
@@ -95,9 +95,9 @@ def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], li
 
 
 def refusal(stack: str, losses: Sequence[Loss]) -> str:
-    """Return what a user reads whose run stops there."""
+    """Return the message of a run that stops because of losses."""
     servers = {loss.name for loss in losses if "/" not in loss.name}
-    # A volume goes with its server, or alone.
+    # The loss of a server includes its volumes.
     names = [loss.name for loss in losses if "/" not in loss.name or _server(loss) not in servers]
     count = "1 thing" if len(names) == 1 else f"{len(names)} things"
     if not any("/" in name for name in names):
@@ -117,7 +117,7 @@ def _server(loss: Loss) -> str:
 def _remade(place: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
     config, key = item["config"], f"grappe:servers[{place}]"
     if config.get(STAGE) == CREATING:
-        # It never became ready: there is nobody's work in it.
+        # The container never became ready, so it holds nobody's work.
         return
     image = config.get(IMAGE, "")
     if config.get(STAGE) == ANEW:

@@ -1,12 +1,12 @@
-"""Whether a class fits on its lab host: from what the host has left to what is in the way; pure."""
+"""Judge whether a class fits on its lab host, by what the host has left; pure."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
 
-# Measured with a real YunoHost 12.1.25: what a server takes of memory while it is awake (211 MB),
-# and of disk as a copy of a golden image (35 MB). docs/design.md has the inotify instances.
+# Measured with a real YunoHost 12.1.25: a running server takes 211 MB of memory, and as a copy of a
+# golden image 35 MB of disk. docs/design.md has the inotify instances.
 MEMORY, DISK, INOTIFY = 211 * 10**6, 35 * 10**6, 25
 GIB = 2**30
 SETTING = "fs.inotify.max_user_instances=1048576"
@@ -17,11 +17,11 @@ class Room:
     """What a lab host has left.
 
     Attributes:
-        memory: Bytes that are available.
+        memory: Available bytes.
         disk: Free bytes of the storage pool.
-        inotify: How many inotify instances a user may have.
-        servers: How many servers run there already.
-        used: The memory that these take together, in bytes; 0 where it is not known.
+        inotify: The number of inotify instances that a user may have.
+        servers: The number of servers that run there already.
+        used: The bytes of memory that these take together; 0 where unknown.
     """
 
     memory: int
@@ -32,7 +32,7 @@ class Room:
 
     @property
     def each(self) -> int:
-        """What one more server will take of memory: as those that are there, else as measured."""
+        """The bytes of memory of one more server: the mean of those there, else as measured."""
         return self.used // self.servers if self.servers and self.used else MEMORY
 
 
@@ -43,7 +43,7 @@ def fits(room: Room) -> int:
 
 
 def summary(room: Room, wanted: int) -> str:
-    """Return in a line what a host has left, and what so many more servers take."""
+    """Return a line on what a host has left, and what `wanted` more servers take."""
     takes = f"{wanted * room.each / GIB:.1f} GiB" if wanted else "nothing"
     return (
         f"{room.memory / GIB:.1f} GiB of memory and {room.disk / GIB:.1f} GiB of disk are free; "
@@ -52,7 +52,7 @@ def summary(room: Room, wanted: int) -> str:
 
 
 def findings(room: Room, wanted: int) -> Iterator[tuple[str, str]]:
-    """Yield what is in the way of so many more servers, and what mends it."""
+    """Yield what prevents `wanted` more servers, each with its remedy."""
     servers = room.servers + wanted
     if wanted * room.each > room.memory:
         what = f"memory for {room.memory // room.each} more servers, and {wanted} are wanted"

@@ -1,7 +1,6 @@
-"""What others have on a lab host where a lab would be: who listens, leads, routes and denies. Pure.
+"""Others' listeners, NAT rules, routes and denials that conflict with a lab. Pure.
 
-Preflight and doctor read the same facts by it: what a preview refuses is a finding where it comes
-later.
+Preflight and doctor share it: a conflict that a preview refuses is a finding where it comes later.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from remote.unmanaged import nat as nat_by_hand
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 WEB_PORTS = (80, 443)
-# Where students' bridges are, and routes that are as long as theirs or longer win.
+# The network of the students' bridges; routes as long as theirs or longer win.
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 _OWN_TABLES = {"", "main", "local", "default"}
 
 
 def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
-    """Yield who else listens on the ports of the web: a line of HAProxy's files, or a program."""
+    """Yield others that listen on the web's ports: a line of HAProxy's files, or a program."""
     texts = {CONFIG: facts["files"].get(CONFIG) or "", **facts.get("configs", {})}
     for path, text in texts.items():
         try:
@@ -66,10 +65,10 @@ def shut(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
-    """Yield each loaded NAT rule of somebody else's that leads some of these ports elsewhere.
+    """Yield each loaded NAT rule of others that leads some of these ports elsewhere.
 
-    A rule for an address that the host has not, or for an interface that is not there, leads none.
-    A chain of somebody's own whose rules name no port leads the ports of what leads there.
+    A rule for an address or an interface that the host does not have leads none. If a custom
+    chain's rules name no port, the rule that jumps to it says which ports.
     """
     lines = list(facts.get("nat", ()))
     chains = {line.split()[1] for line in lines if nat_by_hand.leads_all(line)}
@@ -81,7 +80,7 @@ def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[li
 
 
 def _concerns(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a rule is about an address and an interface that the host has."""
+    """Whether a rule matches an address and an interface of the host."""
     own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in subnets]
     interfaces = {entry["interface"] for entry in subnets}
     to = re.search(r"(?<!! )(?:-d|ip daddr) (\d[\d.]*(?:/\d+)?)", line)
@@ -99,7 +98,7 @@ def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
     for route in facts.get("routes", ()):
         network = ipaddress.IPv4Network(route["to"])
         own = route["table"] in _OWN_TABLES
-        # A shorter one of the main table loses against the bridge's own.
+        # A shorter route in the main table loses to the bridge's own.
         wins = network.prefixlen >= wanted.prefixlen if own else network.prefixlen > 0
         if route["device"] != bridge and network.overlaps(wanted) and wins:
             yield str(route["line"])
@@ -107,17 +106,17 @@ def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Denial:
-    """A rule of UFW's that keeps something out.
+    """A rule of UFW that denies something.
 
     Attributes:
         action: `deny`, `reject` or `limit`.
-        routed: Whether it is about what the host forwards.
+        routed: Whether it matches forwarded packets.
         protocol: `tcp`, `udp` or `any`.
-        ports: The ports it is about; all where there are none.
-        to: The network it is about.
-        source: From where.
-        interface: The interface it is about; empty for any.
-        words: The rule as a person reads it.
+        ports: The ports it matches; empty for all.
+        to: The destination network.
+        source: The source network.
+        interface: The interface it matches; empty for any.
+        words: The rule as a UFW command.
     """
 
     action: str
@@ -130,7 +129,7 @@ class Denial:
     words: str
 
     def is_about(self, port: int, protocol: str = "tcp") -> bool:
-        """Whether it is about a port."""
+        """Whether it matches a port."""
         ours = self.protocol in ("any", protocol)
         return ours and (not self.ports or any(port in part for part in self.ports))
 
@@ -142,7 +141,7 @@ class Denial:
 
 
 def denials(facts: Mapping[str, Any]) -> list[Denial]:
-    """Return what UFW's users deny, by the notes that UFW keeps beside its rules."""
+    """Return the users' denials, from the comments that UFW keeps beside its rules."""
     found = []
     for line in facts.get("ufw_rules", ()):
         fields = line.removeprefix("### tuple ### ").split()
@@ -180,11 +179,11 @@ def denials(facts: Mapping[str, Any]) -> list[Denial]:
 
 
 def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials that match nothing, for the port is led on before UFW looks; with what does.
+    """Yield denials without effect, since DNAT comes before UFW's rules; with one that works.
 
     Args:
         facts: The host's.
-        targets: By port of the host, the address and the port that it leads to.
+        targets: By port of the host, the address and port that it forwards to.
 
     """
     for denial in denials(facts):
@@ -200,7 +199,7 @@ def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> It
 
 
 def holding(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials that keep somebody out of pages or servers, so that nobody searches long."""
+    """Yield denials that do keep somebody out of pages or servers, so that nobody searches long."""
     for denial in denials(facts):
         pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.is_about(port)]
         led = [
@@ -226,12 +225,12 @@ def holding(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) ->
 
 
 def profiles(lxd: Mapping[str, Any], names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:
-    """Yield what profiles bring that a server may not have: the profile, and what and why.
+    """Yield profiles that bring a device that a server may not have, each with the reason.
 
     Args:
-        lxd: What the survey knows of the daemon.
+        lxd: The survey of the daemon.
         names: The profiles, in order.
-        own: The name of a server's own network device, which takes the place of one named so.
+        own: The name of a server's own network device, which overrides a profile's of that name.
 
     """
     brings = lxd.get("brings", {})
