@@ -8,7 +8,7 @@ from typing import Any, Dict
 
 
 def main(request: Dict[str, Any]) -> str:
-    """Dial until the port answers; return what was seen last, or nothing when it answered."""
+    """Dial until the port answers; return the last error, or nothing when it answered."""
     deadline = time.monotonic() + request["seconds"]
     while True:
         try:

@@ -1,7 +1,7 @@
-"""Whose a thing is: the marks it carries, and whether they are a lab's. Pure; runs on hosts too.
+"""Ownership: the marks of a thing, and whether they are a lab's. Pure; runs on hosts too.
 
-A lab is known by its random id. What was made before labs had ids carries the
-owner's name alone, and is the owner's until its lab marks it.
+A random id identifies a lab. A thing that is older than ids carries the
+owner's name alone, and belongs to the owner until its lab marks it.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-# In LXD's config, on the thing itself; the properties of an image have no `user.`.
+# Keys in LXD's config, on the thing itself; an image's properties lack the `user.`.
 OWNER = "user.grappe.owner"
 LAB = "user.grappe.lab"
 INCARNATION = "user.grappe.incarnation"
-# Marks by the field of a spec that they hold.
+# Marks by the spec's field.
 MARKS = {"owner": OWNER, "lab": LAB, "incarnation": INCARNATION}
 
 
 def belongs(held: Mapping[str, Any], owner: str, lab: str) -> bool:
-    """Return whether what carries these marks is a lab's.
+    """Return whether a thing with these marks belongs to a lab.
 
     Args:
         held: `owner` and `lab`, as the thing carries them; empty or missing where it does not.
@@ -33,7 +33,7 @@ def belongs(held: Mapping[str, Any], owner: str, lab: str) -> bool:
 
 
 def whose(held: Mapping[str, Any], owner: str = "") -> str:
-    """Return in words whose a thing is; `owner` is who asks."""
+    """Return in words who owns a thing; `owner` is the caller's."""
     holder, lab = held.get("owner") or "", held.get("lab") or ""
     if not holder:
         return "it was not made by Grappe"
@@ -43,7 +43,7 @@ def whose(held: Mapping[str, Any], owner: str = "") -> str:
 
 
 def way_out(held: Mapping[str, Any], owner: str = "") -> str:
-    """Return what who asks for a stranger's thing can do."""
+    """Return the remedy for a caller who needs another lab's thing."""
     lab = held.get("lab") or ""
     if lab and held.get("owner") == owner:
         return (

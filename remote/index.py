@@ -1,7 +1,7 @@
-"""All files of a store's folder in one, so that thousands are not opened each time.
+"""An index: all files of a store's folder in one, so that nobody opens thousands each time.
 
-The files are the truth: an index that is missing, damaged or older than its folder is none. It does
-not see what somebody writes into a file in place: whoever asks for one thing reads its own file.
+The files are the truth: a missing, damaged or outdated index does not count. The index misses what
+somebody writes into a file in place, so a reader of one fragment reads its own file.
 Runs on a host: standard library alone.
 """
 
@@ -25,7 +25,7 @@ class Index:
         self._folder = folder
 
     def load(self) -> Optional[List[bytes]]:
-        """Return the folder's files, each one a line; None where no index fits it."""
+        """Return the content of the folder's files, a line each; None without a valid index."""
         try:
             with open(self._path, "rb", 0) as stream:
                 first, *lines = stream.read().split(b"\n")
@@ -35,9 +35,9 @@ class Index:
         return lines if fits else None
 
     def save(self, lines: Iterable[bytes]) -> None:
-        """Keep what the files say, as the folder is now."""
+        """Write the index for the folder as it is now."""
         kept = list(lines)
-        # As it holds nothing that is not elsewhere, nobody waits until it is on the disk.
+        # No fsync: the files hold all of it too.
         descriptor = os.open(f"{self._path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write(b"\n".join([self._stamp(len(kept)).encode(), *kept]))

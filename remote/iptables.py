@@ -1,4 +1,4 @@
-"""What iptables has loaded, from one listing of it. Pure.
+"""The loaded iptables rules, parsed from one listing. Pure.
 
 Runs on the host too: standard library alone.
 """
@@ -7,29 +7,29 @@ from __future__ import annotations
 
 from typing import Dict, List, Set, Tuple
 
-# Names of interfaces match by prefix: one rule serves every student's bridge.
+# iptables matches interfaces by prefix: one rule serves every student's bridge.
 BRIDGES = "gr-+"
 NAT = "GRAPPE-DNAT"
-# What drops: before all that UFW and its users let through, or a ping would cross.
+# Chains that drop: before all that UFW and its users accept, or a ping would cross.
 INPUT, FORWARD = "GRAPPE-INPUT", "GRAPPE-FORWARD"
-# What accepts: after all that people deny, or their word would not hold.
+# Chains that accept: after all that people deny, or we would override them.
 LET_IN, LET_THROUGH = "GRAPPE-LET-IN", "GRAPPE-LET-THROUGH"
-# The chain of UFW's that leads to each of ours in the filter table.
+# The UFW chain that jumps to each of ours in the filter table.
 JUMPS = {
     INPUT: "ufw-before-input", FORWARD: "ufw-before-forward",
     LET_IN: "ufw-after-input", LET_THROUGH: "ufw-after-forward",
 }  # fmt: skip
-# What UFW takes before anything else, and that no isolation is asked of.
+# UFW handles these first; isolation does not concern them.
 _FIRST = ("-i lo ", "--ctstate RELATED,ESTABLISHED ", "--ctstate INVALID ")
 
 
 class Chains:
-    """The rules that are loaded.
+    """The loaded rules.
 
-    With thousands of rules every run of iptables fetches them all, so it is asked once.
+    Every run of iptables fetches all rules, which may be thousands, so one listing serves all.
 
     Args:
-        listing: What `iptables-save` prints; or, below a table's name, `iptables -S`.
+        listing: The output of `iptables-save`; or, below a table's name, of `iptables -S`.
 
     """
 
@@ -46,31 +46,31 @@ class Chains:
                 self._rules.setdefault((table, line.split(None, 2)[1]), []).append(line)
 
     def has(self, table: str, chain: str) -> bool:
-        """Whether there is such a chain."""
+        """Whether the table has the chain."""
         return (table, chain) in self._chains
 
     def rules(self, table: str, chain: str) -> List[str]:
-        """Return the rules of a chain; none where there is no such chain."""
+        """Return the rules of a chain; none for a missing chain."""
         return self._rules.get((table, chain), [])
 
     def place(self, table: str, chain: str, target: str) -> int:
-        """Return the number of a chain's rule that leads to another chain; 0 for none."""
+        """Return the number of a chain's rule that jumps to another chain; 0 for none."""
         rules, line = self.rules(table, chain), f"-A {chain} -j {target}"
         return rules.index(line) + 1 if line in rules else 0
 
     def has_jump(self, table: str, chain: str, ours: str) -> bool:
-        """Whether a chain leads to ours, and before anything else in it decides."""
+        """Whether a chain jumps to ours before any other of its rules decides."""
         rules = self.rules(table, chain)[: self.place(table, chain, ours)]
         earlier = rules[:-1] if chain in JUMPS.values() else []
         return bool(rules) and all(any(word in rule for word in _FIRST) for rule in earlier)
 
     def ufw_is_loaded(self) -> bool:
-        """Whether UFW is enabled; when it is disabled it leaves its chains behind, empty."""
+        """Whether UFW is enabled; a disabled one leaves its chains behind, empty."""
         chain = JUMPS[FORWARD]
         return any(rule != f"-A {chain} -j {FORWARD}" for rule in self.rules("filter", chain))
 
     def compare(self, table: str, chain: str, wanted: List[str], *, ordered: bool) -> str:
-        """Return what is wrong with the rules of a chain; nothing where they are as wanted."""
+        """Return how a chain's rules differ from the wanted ones; nothing if they do not."""
         loaded = self.rules(table, chain)
         if loaded == wanted or (not ordered and sorted(loaded) == sorted(wanted)):
             return ""

@@ -1,4 +1,4 @@
-"""A file with a managed part: found, replaced, removed; the rest stays byte for byte. Pure."""
+"""Find, replace or remove the managed part of a file; the rest stays byte for byte. Pure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import NamedTuple, Optional
 
 BEGIN = "# BEGIN GRAPPE"
 END = "# END GRAPPE"
-# Of a fragment's file in the store, and the newest that we know. A store written by a newer Grappe
-# is left alone.
+# The format of a fragment's file in the store, and the newest that we know. We leave a store alone
+# that a newer Grappe wrote.
 FORMAT, NEWEST_FORMAT = 1, 2
 _BEGIN = re.compile(r"^# BEGIN GRAPPE \(changed by Grappe alone\)(?: \[(.*)\])?$")
 
-# What is undone when the managed part leaves.
+# The flag that makes `remove` take the added line break away again.
 NEWLINE = "newline added"
 CREATED = "file added"
 
 
 class DamagedError(Exception):
-    """The managed part has lost one of its ends, or stands there twice."""
+    """The managed part lacks one of its markers, or exists twice."""
 
 
 class Document(NamedTuple):
-    """A file in parts; `body` is None where there is no managed part.
+    """A file in parts; `body` is None without a managed part.
 
     Lines of `body` end with a line break, as do those before it.
     """
@@ -61,7 +61,7 @@ def split(text: str) -> Document:
 
 
 def join(document: Document) -> str:
-    """Put a file together again."""
+    """Join the parts of a file."""
     if document.body is None:
         return document.before + document.after
     flags = f" [{'; '.join(document.flags)}]" if document.flags else ""
@@ -75,9 +75,9 @@ def put(
     """Return the file with this managed part: in its place, or added at the end.
 
     Args:
-        text: The file, or None where there is none.
+        text: The file, or None if it is missing.
         body: The managed part, its lines ended.
-        flags: What to remember beside the managed part when it is added.
+        flags: What to note beside a managed part that is added.
         after_first_line: Add it below the first line (a script's `#!`) instead.
 
     """
@@ -97,7 +97,7 @@ def put(
 
 
 def remove(text: Optional[str]) -> Optional[str]:
-    """Return the file as it was without the managed part; None where it was made for it."""
+    """Return the file without the managed part; None if Grappe made the file for it."""
     if text is None:
         return None
     found = split(text)

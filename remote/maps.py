@@ -1,6 +1,6 @@
-"""The two maps that HAProxy routes by, and how a loaded one becomes what is wished. Pure.
+"""The two maps that HAProxy routes by, and the commands that update the loaded ones. Pure.
 
-One says where a domain leads, the other what state its server is in; only `up` is forwarded to.
+One maps a domain to its server, the other to the server's state; HAProxy forwards only to `up`.
 Runs on the host too: standard library alone.
 """
 
@@ -14,13 +14,13 @@ FOLDER = "/var/lib/grappe/haproxy"
 ROUTES = f"{FOLDER}/routes.map"
 STATES = f"{FOLDER}/states.map"
 UP = "up"
-# Gives way to the route that is made when the post-installation is done.
+# The route that follows the post-installation overrides this state.
 INSTALLING = "installing"
 STOPPED = "stopped"
-# Keys that no domain can be, for a domain has a dot.
+# Keys that cannot be domains, for a domain has a dot.
 DEFAULT = "default"
 GENERATION = "generation"
-# Where the frontend answers which generation is loaded, to the host itself alone.
+# At this path the frontend reports the loaded generation, to the host itself alone.
 GENERATION_PATH = "/.grappe-generation"
 
 Fragment = Mapping[str, Any]
@@ -29,15 +29,15 @@ _LINES = re.compile(r"(?:[a-z0-9.-]+ [a-z0-9.]+\n)+")
 
 
 def page(state: str) -> str:
-    """Return the file of a state's page."""
+    """Return the path of a state's page."""
     return f"{FOLDER}/{state}.html"
 
 
 def render(fragments: Sequence[Fragment]) -> Dict[str, str]:
-    """Return both maps by path, the generation in that of the states.
+    """Return both maps by path; the states' map holds the generation.
 
     Raises:
-        ValueError: A line that no map could hold; says which fragment it is from.
+        ValueError: A fragment has a line that no map can hold; names the fragment.
 
     """
     stated = [(_state(fragment), fragment["parts"], fragment) for fragment in fragments]
@@ -66,7 +66,7 @@ def render(fragments: Sequence[Fragment]) -> Dict[str, str]:
 
 
 def generation(states: str) -> str:
-    """Return the generation that a map of states says."""
+    """Return the generation in a map of states."""
     return dict(entries(states)).get(GENERATION, "")
 
 
@@ -77,19 +77,19 @@ def entries(text: str) -> Entries:
 
 
 def loaded(answer: str) -> Entries:
-    """Return the keys and values of what HAProxy says to `show map`: each after an address."""
+    """Parse HAProxy's answer to `show map`: on each line a key and a value after an address."""
     lines = (line.split(" ", 2) for line in answer.splitlines() if line)
     return [(line[1], line[-1]) for line in lines if len(line) > 1]
 
 
 def commands(live: Mapping[str, Entries], files: Mapping[str, str]) -> List[str]:
-    """Return what makes loaded maps those of the files; the generation is the last.
+    """Return the commands that turn the loaded maps into those of the files.
 
-    A domain leads somewhere before its state says so, and says so no more before it leads nowhere:
-    one without a state is forwarded nowhere.
+    A new domain gets its route before its state, and a removed one loses its state before its
+    route: HAProxy forwards no domain without a state. The generation comes last.
 
     Args:
-        live: What is loaded, by path.
+        live: The loaded maps, by path.
         files: The maps as they should be, by path.
 
     """
@@ -101,10 +101,10 @@ def commands(live: Mapping[str, Entries], files: Mapping[str, str]) -> List[str]
 
 
 def _between(path: str, live: Entries, wanted: Entries) -> Tuple[List[str], List[str]]:
-    """Return the commands that add or change, and those that take away."""
+    """Return the commands that add or change lines, and those that remove lines."""
     if live == wanted:
         return [], []
-    # Of thousands of lines a change is about a few.
+    # A change touches a few of thousands of lines.
     keys = {key for key, _ in set(live) ^ set(wanted)}
     held: Dict[str, List[str]] = {}
     for key, value in live:
@@ -116,7 +116,7 @@ def _between(path: str, live: Entries, wanted: Entries) -> Tuple[List[str], List
             continue
         there = held.pop(key, [])
         if len(there) > 1:
-            # Of several lines the first is taken, and `set map` would change them all.
+            # HAProxy uses the first of several equal keys, but `set map` would change them all.
             puts += [f"del map {path} {key}", f"add map {path} {key} {value}"]
         elif there != [value]:
             puts.append(f"{'set' if there else 'add'} map {path} {key} {value}")
@@ -124,5 +124,5 @@ def _between(path: str, live: Entries, wanted: Entries) -> Tuple[List[str], List
 
 
 def _state(fragment: Fragment) -> str:
-    # An older Grappe routed what is up alone, and wrote no state.
+    # An older Grappe routed only to servers that were up, and wrote no state.
     return str(fragment["parts"].get("state", UP))

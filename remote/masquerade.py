@@ -5,18 +5,18 @@ from __future__ import annotations
 import subprocess
 from typing import Any, Dict
 
-# LXD writes it by whichever of the two it found when it started.
+# LXD writes its rules with whichever of the two tools it found at its start.
 LISTINGS = (
     ["nft", "list", "table", "inet", "lxd"],
     ["nft", "list", "table", "inet", "incus"],
     ["iptables-save", "-t", "nat"],
-    # The slowest, where none of the usual ones has it.
+    # The slowest comes last.
     ["nft", "list", "ruleset"],
 )
 
 
 def main(request: Dict[str, Any]) -> bool:
-    """Return whether it is there, or cannot be known.
+    """Return whether the masquerade is loaded; true also if unknown.
 
     Args:
         request: `subnet`, the bridge's network.

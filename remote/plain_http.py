@@ -1,7 +1,7 @@
-"""One GET as HTTP/1.0 has it. Runs on a host: standard library alone.
+"""One HTTP/1.0 GET. Runs on a host: standard library alone.
 
-For answers of daemons on the host itself. http.client does more, and takes longer to load than such
-an answer takes, in every process that asks.
+It serves for daemons on the host itself: loading http.client takes longer than their answer, in
+every process.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import socket
 
 
 def get(connection: socket.socket, path: str) -> bytes:
-    """Return the body of what answers to a GET; the other end then closes the connection.
+    """Return the body of the answer to a GET; the other end then closes the connection.
 
     Raises:
         OSError: Nothing answers, or something that does not speak HTTP.

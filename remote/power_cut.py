@@ -1,10 +1,10 @@
-"""What a power cut leaves of LXD's, and mending it. Runs on the host: standard library alone.
+"""Repair what a power cut leaves of LXD's objects. Runs on the host: standard library alone.
 
-LXD's database is on the disk before its files are. What keeps it from going on:
+LXD's database reaches the disk before its files do. Three leftovers block LXD:
 
-- its note of a bridge's dnsmasq is empty: it neither starts, changes nor removes the bridge;
-- a folder of a container or a volume is no subvolume of btrfs: it does not remove what is in it;
-- a bridge that it was making is pending: it starts it, and forgets it without removing it.
+- an empty pid note of a bridge's dnsmasq: LXD neither starts, changes nor removes the bridge;
+- a folder of a container or volume that is no btrfs subvolume: LXD does not remove its content;
+- a bridge in state pending: LXD starts it, and forgets it without removing it.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ import stat
 import subprocess
 from typing import Any, Dict, List
 
-# What LXD says then.
+# LXD's error messages after a power cut.
 NO_PROCESS = "process not initialized"
 NO_SUBVOLUME = "Could not get subvolume flags"
-# Of btrfs: the inode of each subvolume's root.
+# The inode of every btrfs subvolume's root.
 _SUBVOLUME = 256
 _FOLDERS = r'"(/[^"\s]+/storage-pools/[^"\s/]+/(?:containers|containers-snapshots|custom)/[^"\s]+)"'
 
@@ -33,12 +33,12 @@ def is_told(said: str) -> bool:
 
 
 def main(request: Dict[str, Any]) -> bool:
-    """Remove what keeps LXD from a change; return whether something was removed.
+    """Remove what blocks a change in LXD; return whether anything was removed.
 
     Args:
-        request: `sockets`, where LXD's may be; `path`, what was to be changed, below `/1.0/`;
-            `removes`, whether it was to be removed; `said`, LXD's refusal; empty where it has done
-            what it was asked.
+        request: `sockets`, the paths of LXD's socket; `path`, the object to change, below
+            `/1.0/`; `removes`, whether the change is a removal; `said`, LXD's refusal; empty where
+            the change succeeded.
 
     """
     kind, _, name = request["path"].partition("/")
@@ -61,7 +61,7 @@ def _forget_process(note: pathlib.Path) -> bool:
 
 
 def _remove_folder(folder: pathlib.Path, homes: List[pathlib.Path]) -> bool:
-    """Remove a folder of LXD's that is no subvolume; what is one is removed by LXD."""
+    """Remove a folder of LXD's that is no subvolume; LXD itself removes subvolumes."""
     try:
         found = folder.lstat()
     except OSError:

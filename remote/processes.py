@@ -1,7 +1,7 @@
-"""The processes of a host, by the container that they are in. Runs on the host, read only.
+"""The processes of a host, by container. Runs on the host, read only.
 
-Standard library alone. Memory is the proportional share of each process, so that what many
-share is counted once.
+Standard library alone. Memory is the proportional share of each process, which counts shared
+pages once.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def main(request: Json) -> Json:
     """Count processes, processor time and memory.
 
     Args:
-        request: `seconds`, how long processor time is watched.
+        request: `seconds`, over which it measures processor time.
 
     Returns:
         `processors`, `total` and `available` (bytes), `own` and `containers` (each
@@ -73,7 +73,7 @@ def _ticks() -> Dict[int, int]:
 
 
 def _container(pid: int) -> Any:
-    """Return the container that a process is in, nothing for the host, None when it has ended."""
+    """Return the container of a process, empty for the host, None for an ended process."""
     text = read_text(f"/proc/{pid}/cgroup")
     if not text:
         return None
@@ -87,7 +87,7 @@ def _memory(pid: int) -> int:
 
 
 def _better(example: Any, pid: int, container: str) -> Any:
-    """Return a process as an example: a web server is one that people know."""
+    """Return the better example process: people know web servers."""
     name = read_text(f"/proc/{pid}/comm").strip()
     numbers = re.search(r"^NSpid:\s+(.+)$", read_text(f"/proc/{pid}/status"), re.MULTILINE)
     if not numbers or (example is not None and name != "nginx"):

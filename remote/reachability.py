@@ -1,4 +1,4 @@
-"""Looking at a server as a student would. Runs on the workstation: standard library alone."""
+"""Try a server's services as a student would. Runs on the workstation: standard library alone."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import time
 from typing import Any, Dict, List
 
 TRY_SECONDS = 4.0
-# What HAProxy says itself when no server answers behind it.
+# HAProxy's own statuses when no server answers behind it.
 NO_SERVER = {502, 503, 504}
 
 
 def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
-    """Try every check, all at once, until it succeeds or the time is over.
+    """Try all checks at once, each until it succeeds or the time is over.
 
     Args:
-        request: `address`, `checks` (each `kind`, `port`, `domain`, and whether the answer must be
-            `led` there by Grappe's part of HAProxy) and `seconds`.
+        request: `address`, `checks` (each `kind`, `port`, `domain`, and `led`, whether the request
+            must come through Grappe's part of HAProxy) and `seconds`.
 
     Returns:
-        For each check: `ok`, and `seen`, what answered or why it failed.
+        For each check: `ok`, and `seen`, the answer or the error.
 
     """
     deadline = time.monotonic() + request["seconds"]
@@ -73,7 +73,7 @@ def _http(address: str, port: int, domain: str, led: str) -> str:
 
 
 def _https(address: str, port: int, domain: str, led: str) -> str:
-    # The server's certificate is its own business until it has a real one: no authority is loaded.
+    # A server's own certificate is self-signed at first, so this loads no authority.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -90,7 +90,7 @@ def _answer(connection: http.client.HTTPConnection, domain: str, led: str) -> st
         answer = connection.getresponse()
     finally:
         connection.close()
-    # A server that answers 502 itself says which program it is; HAProxy does not.
+    # A server's own 502 carries a Server header; HAProxy's does not.
     if answer.status in NO_SERVER and not answer.getheader("server"):
         return f"! {answer.status} {answer.reason}: HAProxy finds no server behind it"
     if answer.status == 404 and not answer.getheader("server"):

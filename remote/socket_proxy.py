@@ -1,7 +1,7 @@
-"""Runs on a host as root: serve one socket on another that the login may use.
+"""Serve one socket on another that the login may use. Runs on a host as root.
 
-Ends when its standard input does, and removes its socket. Prints the path of
-the socket, then one line that says it is ready. Standard library alone.
+It prints the path of its socket, then a line when ready. When its standard
+input ends, it removes the socket and exits. Standard library alone.
 """
 
 import os
@@ -14,7 +14,7 @@ import threading
 
 
 def pump(one: socket.socket, other: socket.socket) -> None:
-    """Carry bytes from one socket to the other until there are no more."""
+    """Copy bytes from one socket to the other until the end."""
     try:
         while data := one.recv(65536):
             other.sendall(data)

@@ -1,4 +1,4 @@
-"""Fragments on a host: one file each, under one lock, with a queue of waiting changes."""
+"""The fragments on a host: one file each, under one lock, with a queue of waiting changes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Store:
 
     Args:
         system: The host.
-        folder: Where the target's store is, on the host.
+        folder: The folder of the target's store, on the host.
 
     """
 
@@ -42,7 +42,7 @@ class Store:
         if texts is None:
             names, texts = self._read()
         try:
-            # Thousands are parsed in half the time when they are parsed as one.
+            # Parsing thousands as one list takes half the time.
             found = json.loads(b"[" + b",".join(texts) + b"]")
             if len(found) != len(texts):
                 raise ValueError
@@ -57,9 +57,9 @@ class Store:
         return dict(sorted(fragments.items()))
 
     def reread(self, fragments: Dict[str, Fragment], identifier: str) -> Fragment:
-        """Return one fragment as its own file has it, which somebody may have written in place."""
+        """Read one fragment from its own file, which somebody may have edited in place."""
         name = os.path.basename(self._path(identifier))
-        # It may lie under another name than its own.
+        # The file may have another name than the fragment's id gives.
         with contextlib.suppress(FileNotFoundError):
             fragment = self._parse(name, self._text(name))
             self._known(name, fragment)
@@ -67,7 +67,7 @@ class Store:
         return fragments[identifier]
 
     def _known(self, name: str, fragment: Fragment) -> str:
-        """Return the id of a fragment that we know the format of; refuse any other."""
+        """Return the id of a fragment; refuse an unknown format."""
         try:
             known, identifier = fragment["format"] <= NEWEST_FORMAT, str(fragment["id"])
         except (KeyError, TypeError) as error:
@@ -81,7 +81,7 @@ class Store:
         return identifier
 
     def _read(self) -> Tuple[List[str], List[bytes]]:
-        """Return the names of the fragments' files, and what is in them."""
+        """Return the names and the contents of the fragments' files."""
         names = self._names()
         return names, [self._text(name) for name in names]
 
@@ -103,11 +103,11 @@ class Store:
         )
 
     def is_empty(self) -> bool:
-        """Whether there is no fragment."""
+        """Whether the store has no fragment."""
         return not self._names()
 
     def save(self, old: Dict[str, Fragment], new: Dict[str, Fragment]) -> None:
-        """Make the files those of `new`; `old` is what is there."""
+        """Write the files of `new`, and remove those that only `old` has."""
         for identifier in old.keys() - new.keys():
             self._system.write(self._path(identifier), File(None))
         for identifier, fragment in new.items():
@@ -118,19 +118,19 @@ class Store:
             self._index.save(self._line(old, fragment) for fragment in new.values())
 
     def _line(self, old: Dict[str, Fragment], fragment: Fragment) -> bytes:
-        """Return a fragment as a line of the index; what was read so is not written anew."""
+        """Return a fragment as a line of the index, unchanged if it was read as one."""
         text = self._texts.get(fragment["id"], b"\n")
         same = old.get(fragment["id"]) is fragment and b"\n" not in text
         return text if same else json.dumps(fragment).encode()
 
     def keep(self, path: str, file: File) -> None:
-        """Keep the old generation of a shared file, for a person to look at."""
+        """Keep a backup of a shared file's old generation, for people."""
         if file.content is not None and not file.link:
             name = os.path.basename(path)
             self._system.write(f"{self.folder}/previous/{name}", File(file.content, 0o600))
 
     def clear(self) -> None:
-        """Remove the store when nothing waits in its queue, and its parent when that is empty."""
+        """Remove the store if its queue is empty, and its parent if that is empty."""
         for name in ("fragments", "previous"):
             folder = os.path.join(self._real, name)
             for entry in os.listdir(folder) if os.path.isdir(folder) else []:
@@ -140,7 +140,7 @@ class Store:
             for name in ("fragments", "previous", "queue"):
                 if os.path.isdir(os.path.join(self._real, name)):
                     os.rmdir(os.path.join(self._real, name))
-            # What a cut change staged beside a file of the store, among the rest.
+            # Among the rest, files that an interrupted change staged in the store.
             staged = [name for name in os.listdir(self._real) if STAGED in name]
             for name in (*staged, "index", "index.new", "lock"):
                 with contextlib.suppress(FileNotFoundError):
@@ -150,7 +150,7 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the target's lock; a shared one where there is a store, for reading."""
+        """Hold the target's lock; for reading a shared one, if the store exists."""
         path = os.path.join(self._real, "lock")
         deadline = time.monotonic() + LOCK_SECONDS
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -162,10 +162,10 @@ class Store:
                 descriptor = os.open(path, os.O_RDWR | create | os.O_CLOEXEC, 0o600)
             except FileNotFoundError:
                 if shared:
-                    # There is no store, and so nothing to read.
+                    # Without a store there is nothing to read.
                     yield
                     return
-                # The store went away between the two lines.
+                # Another process removed the store between the two lines.
                 continue
             try:
                 fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -187,7 +187,7 @@ class Store:
             os.close(descriptor)
 
     def queue(self, request: Dict[str, Any]) -> str:
-        """Leave a change for whoever gets the lock next; return its ticket."""
+        """Queue a change for the next holder of the lock; return its ticket."""
         me = os.getpid()
         name = f"{time.time_ns()}-{me}-{_born(me)}-{os.urandom(16).hex()}"
         ticket = os.path.join(self._real, "queue", name)
@@ -203,12 +203,12 @@ class Store:
             return ticket
 
     def withdraw(self, ticket: str) -> None:
-        """Take a change back that nobody has taken yet."""
+        """Remove a change from the queue if nobody has taken it."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(ticket + ".change")
 
     def waiting(self) -> List[Dict[str, Any]]:
-        """Take the changes that wait, in the order they came."""
+        """Take the queued changes, in their order."""
         changes = []
         self._forget_the_dead()
         folder = os.path.join(self._real, "queue")
@@ -221,13 +221,13 @@ class Store:
         return changes
 
     def answer(self, ticket: str, result: Dict[str, Any]) -> None:
-        """Leave the result of another process's change."""
+        """Write the result of another process's change."""
         with open(ticket + ".new", "w", encoding="utf-8") as stream:
             json.dump(result, stream)
         os.rename(ticket + ".new", ticket + ".result")
 
     def result(self, ticket: str) -> Optional[Dict[str, Any]]:
-        """Return the result that another process left for this ticket, if one did."""
+        """Return another process's result for this ticket, if any."""
         try:
             with open(ticket + ".result", encoding="utf-8") as stream:
                 result: Dict[str, Any] = json.load(stream)
@@ -237,13 +237,13 @@ class Store:
         return result
 
     def _names(self) -> List[str]:
-        """Return the names of the fragments' files; one that was being written is none yet."""
+        """Return the names of the fragments' files, without half-written ones."""
         folder = os.path.join(self._real, "fragments")
         names = os.listdir(folder) if os.path.isdir(folder) else []
         return sorted(name for name in names if name.endswith(".json") and name[0] != ".")
 
     def _forget_the_dead(self) -> None:
-        """Remove from the queue what processes left that are no more."""
+        """Remove the changes of dead processes from the queue."""
         folder = os.path.join(self._real, "queue")
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             _when, pid, born, _unique = name.split("-")
@@ -256,7 +256,7 @@ class Store:
 
 
 def _born(pid: int) -> str:
-    """Return when a process was started, or nothing when it is no more."""
+    """Return the start time of a process, or nothing for a dead one."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:
             return stream.read().rpartition(")")[2].split()[19]

@@ -12,14 +12,14 @@ from typing import Dict, NamedTuple, Optional, Sequence
 from remote import plain_http
 
 COMMAND_SECONDS = 30
-# A program that answers on a socket does so at once, or hangs.
+# A program on a socket answers at once, or hangs.
 SOCKET_SECONDS = 3.0
-# In the name of a file that waits to be renamed over another.
+# Part of the name of a staged file.
 STAGED = ".grappe-"
 
 
 class RefusedError(Exception):
-    """A change cannot be; `fragment` is the id of the one to blame, where one is."""
+    """A change is impossible; `fragment` is the id of the fragment to blame, if any."""
 
     def __init__(self, brief: str, seen: str = "", do: str = "", fragment: str = "") -> None:
         super().__init__(brief)
@@ -27,11 +27,11 @@ class RefusedError(Exception):
 
 
 class File(NamedTuple):
-    """A file's content and mode; `content` is None where there is none.
+    """A file's content and mode; `content` is None for a missing file.
 
-    Content is text with the bytes that are not UTF-8 kept as surrogates. A
-    `link` is a symbolic link to that target instead. Owner and mode of a file
-    that exists stay, unless `mode` is given.
+    Content is text that keeps bytes other than UTF-8 as surrogates. `link` is
+    the target of a symbolic link instead. An existing file keeps its owner,
+    and its mode unless `mode` is given.
     """
 
     content: Optional[str]
@@ -40,7 +40,7 @@ class File(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a program left."""
+    """A program's exit status and output."""
 
     status: int
     out: str
@@ -48,7 +48,7 @@ class Result(NamedTuple):
 
 
 class System:
-    """A machine; `root` is put before every path, for a host that is a folder."""
+    """A machine; `root` prefixes every path, for a host that is a folder."""
 
     def __init__(self, root: str = "") -> None:
         self.root = root
@@ -84,7 +84,7 @@ class System:
         return Result(done.returncode, _text(done.stdout), _text(done.stderr))
 
     def must(self, argv: Sequence[str], stdin: str = "") -> Result:
-        """Run a program; raise RefusedError with its own words unless it exits with 0."""
+        """Run a program; raise RefusedError with its output unless it exits with 0."""
         done = self.run(argv, stdin)
         if done.status != 0:
             seen = (done.err.strip() or done.out.strip()) or f"exit status {done.status}"
@@ -96,17 +96,17 @@ class System:
         return shutil.which(program, path="/usr/sbin:/usr/bin:/sbin:/bin") is not None
 
     def http(self, port: int, path: str) -> str:
-        """Return the beginning of what answers to a GET on loopback; raise OSError."""
+        """Return the beginning of the answer to a GET on loopback; raise OSError."""
         with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
             return plain_http.get(connection, path)[:64].decode("ascii", "replace")
 
     def ask(self, path: str, text: str) -> str:
-        """Return all that a program answers to a text on its Unix socket; raise OSError."""
+        """Send a text to a program's Unix socket and return its whole answer; raise OSError."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(SOCKET_SECONDS)
             connection.connect(self.root + path)
             connection.sendall(text.encode())
-            # HAProxy's master ends its answer where we end our question.
+            # HAProxy's master ends its answer when we close our side.
             connection.shutdown(socket.SHUT_WR)
             answer = bytearray()
             while part := connection.recv(65536):
@@ -114,7 +114,7 @@ class System:
         return answer.decode("utf-8", "replace")
 
     def read(self, path: str) -> File:
-        """Return a file as it is."""
+        """Read a file."""
         real = self.root + path
         if os.path.islink(real):
             return File("", None, os.readlink(real))
@@ -126,7 +126,7 @@ class System:
         return File(content, os.stat(real).st_mode & 0o7777)
 
     def stage(self, path: str, file: File) -> str:
-        """Write a file beside its place, ready for one rename; return where."""
+        """Write a file beside its target, ready for one rename; return its path."""
         real = self.root + path
         staged = os.path.join(
             os.path.dirname(real), f".{os.path.basename(real)}{STAGED}{os.getpid()}"
@@ -137,7 +137,7 @@ class System:
         if file.link:
             os.symlink(file.link, staged)
             return staged
-        # Nobody else may read it until it has the mode of the file it is to be.
+        # Nobody else may read it until it has the target's mode.
         descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as stream:
             stream.write((file.content or "").encode("utf-8", "surrogateescape"))
@@ -155,14 +155,14 @@ class System:
         return staged
 
     def sweep(self, path: str) -> None:
-        """Remove what a killed transaction staged beside a file."""
+        """Remove files that a killed transaction staged beside a file."""
         folder, name = os.path.split(self.root + path)
         for entry in os.listdir(folder) if os.path.isdir(folder) else []:
             if entry.startswith(f".{name}{STAGED}"):
                 os.unlink(os.path.join(folder, entry))
 
     def swap(self, path: str, file: File, staged: str) -> None:
-        """Put a staged file in its place, or remove the file that is there."""
+        """Rename a staged file over its target, or remove the target."""
         real = self.root + path
         if file.content is None:
             try:
@@ -173,7 +173,7 @@ class System:
         try:
             os.replace(staged, real)
         except OSError as error:
-            # A file that is itself a mount point cannot be renamed over.
+            # No rename replaces a mount point.
             if error.errno != errno.EBUSY:
                 raise
             with open(staged, "rb") as source, open(real, "wb") as target:
@@ -181,7 +181,7 @@ class System:
             os.unlink(staged)
 
     def write(self, path: str, file: File) -> None:
-        """Make a file be as said, by one rename."""
+        """Write a file by one rename."""
         self.swap(path, file, "" if file.content is None else self.stage(path, file))
 
 
@@ -190,7 +190,7 @@ def _text(output: bytes) -> str:
 
 
 def read_text(path: str) -> str:
-    """Return what a file says; nothing where it cannot be read."""
+    """Return a file's text; nothing where it cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read()

@@ -1,4 +1,4 @@
-"""What the fragments of one kind are compiled into, and how it is brought to life."""
+"""The base of a kind of shared configuration: compile its fragments, activate the result."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ class Target:
 
     Args:
         system: The host.
-        frame: What surrounds the fragments, rendered by the sender.
+        frame: The shared sections around the fragments, rendered by the sender.
 
     """
 
     name = ""
-    # Symbolic links of our own; any other shared file must be a real file.
+    # Our own symbolic links; any other shared file must be a real file.
     links: Tuple[str, ...] = ()
 
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         self.system = system
         self.frame = frame
-        # What is to be told of a change that did not go its usual way.
+        # Messages about a change that did not go the usual way.
         self.notes: List[str] = []
 
     def paths(self) -> List[str]:
-        """Return the shared files that this target has a part in."""
+        """Return the paths of this target's shared files."""
         raise NotImplementedError
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
@@ -43,7 +43,7 @@ class Target:
         Args:
             fragments: All of them, in the order of their ids.
             newest: The id of the one that was put last, which is to blame.
-            held: What it takes the place of, where there was something.
+            held: The fragment that it replaces, if any.
 
         """
         del held
@@ -60,18 +60,18 @@ class Target:
                 holders[key] = fragment
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
-        """Try the staged files with the real tool; raise RefusedError with its own words."""
+        """Check the staged files with the real tool; raise RefusedError with its message."""
 
     def activate(self, files: Files) -> None:
-        """Bring the files to life."""
+        """Load the files."""
 
     def verify(self, files: Files) -> str:
-        """Return what is wrong with what is really loaded; nothing when all is well."""
+        """Return how the loaded configuration differs from the files; nothing when it does not."""
         return ""
 
     def explain(self, fragment: Fragment, files: Files) -> str:
-        """Return what is wrong with this fragment in what is really loaded."""
+        """Return what is wrong with this fragment in the loaded configuration."""
         return self.verify(files)
 
     def leave(self) -> None:
-        """Take away what is live, after the last fragment has gone."""
+        """Unload everything, after the last fragment has gone."""

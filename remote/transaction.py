@@ -1,9 +1,9 @@
-"""Changing shared files: all or nothing, several waiting changes at once.
+"""Change shared files: all or nothing, all waiting changes at once.
 
 stage -> compile -> check -> validate -> rename -> activate -> verify; on any
-failure the old generation comes back, and is activated. The fragments are
-the truth: a transaction that was killed half-way leaves at worst files that
-do not agree with them, which the next one mends.
+failure it restores and activates the old generation. The fragments are the
+truth: a transaction killed half-way leaves at worst files that do not agree
+with them, and the next one repairs these.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from remote.target import Files, Fragment, Target
 from remote.targets import haproxy, hosts_file, nat, relay
 
 Json = Dict[str, Any]
-# By the folder of the store that the target's fragments are in.
+# By the name of the target's folder in the store.
 TARGETS: Dict[str, Type[Target]] = {
     "nat": nat.NatTarget, "haproxy": haproxy.HaproxyTarget, "hosts": hosts_file.HostsTarget,
     "relay": relay.RelayTarget,
 }  # fmt: skip
-# Seconds that a change waits for others before it is taken.
+# Seconds that a change waits for others.
 GATHER_SECONDS = 0.03
 
 
@@ -39,7 +39,7 @@ def main(request: Json) -> Json:
             `fragment`, or `remove` or `read` with an `id`, an `owner` and a `lab`.
 
     """
-    # This process ends with its answer, and thousands of fragments are not looked through.
+    # This process ends with its answer: it need not collect garbage among thousands of fragments.
     gc.disable()
     system = System()
     target = TARGETS[request["target"]](system, request["frame"])
@@ -89,16 +89,16 @@ def _change(target: Target, store: Store, change: Json) -> Json:
                 if store.is_empty():
                     store.clear()
     except RefusedError:
-        # What is told as failed must not be done later by somebody else.
+        # No other process may commit a change that we report as failed.
         store.withdraw(ticket)
         raise
 
 
 def _lead(target: Target, store: Store, change: Json, ticket: str, gathered: float) -> Json:
-    """Commit our own change and all that wait; leave the others their results.
+    """Commit our own change and all queued ones; write the others' results.
 
-    What is sent at the same moment is taken together, until the time `gathered`: one activation
-    instead of two. Thousands of fragments are read meanwhile.
+    It waits until the time `gathered` for changes sent at the same moment: one activation instead
+    of two. Meanwhile it reads the fragments.
     """
     old = store.load()
     time.sleep(max(0.0, gathered - time.monotonic()))
@@ -115,7 +115,7 @@ def _lead(target: Target, store: Store, change: Json, ticket: str, gathered: flo
 def _commit(
     target: Target, store: Store, batch: List[Json], old: Dict[str, Fragment]
 ) -> Dict[str, Json]:
-    """Commit the changes that can be, with one activation; return each one's result."""
+    """Commit the valid changes with one activation; return each change's result."""
     results: Dict[str, Json] = {}
     accepted: List[Json] = []
     new = dict(old)
@@ -132,7 +132,7 @@ def _commit(
         _install(target, store, old, new)
     except RefusedError as error:
         if len(accepted) > 1:
-            # One of them is bad: find it by itself, so that the others are not held up.
+            # One of them is bad: commit each alone, so that it does not hold up the others.
             for change in accepted:
                 results.update(_commit(target, store, [change], store.load()))
             return results
@@ -161,17 +161,17 @@ def _with(target: Target, fragments: Dict[str, Fragment], change: Json) -> Dict[
 
 
 def _asks(change: Json) -> Json:
-    """Return what names the fragment of a change: its `id`, `owner` and `lab`."""
+    """Return the `id`, `owner` and `lab` of a change's fragment."""
     asks: Json = change if change["op"] == "remove" else change["fragment"]
     return asks
 
 
 def _place(fragments: Dict[str, Fragment], asks: Json) -> Optional[str]:
-    """Return the id of a fragment, which a lab that was renamed may have left under its old name.
+    """Return the id of a fragment; a renamed lab may have it under its old name.
 
     Args:
         fragments: Those of the store.
-        asks: `id`, `owner` and `lab` of the one that is looked for.
+        asks: `id`, `owner` and `lab` of the wanted one.
 
     """
     lab, name = asks.get("lab"), asks["id"].rpartition("/")[2]
@@ -186,7 +186,7 @@ def _place(fragments: Dict[str, Fragment], asks: Json) -> Optional[str]:
 def _install(
     target: Target, store: Store, old: Dict[str, Fragment], new: Dict[str, Fragment]
 ) -> None:
-    """Make the shared files and what is live those of the new fragments, or leave the old."""
+    """Install and load the shared files of the new fragments, or restore the old."""
     for path in target.paths():
         target.system.sweep(path)
     current = _current(target)
@@ -219,7 +219,7 @@ def _install(
 
 
 def _bring_to_life(target: Target, files: Files) -> None:
-    """Activate and verify; once more where what was there before was not what it should be."""
+    """Activate and verify; try twice, since the loaded state may have drifted before."""
     for _turn in range(2):
         target.activate(files)
         wrong = target.verify(files)
@@ -229,14 +229,14 @@ def _bring_to_life(target: Target, files: Files) -> None:
 
 
 def _stage(target: Target, changed: Files, staged: Dict[str, str]) -> None:
-    """Write each changed file beside its place; note in `staged` where."""
+    """Stage each changed file; note its staged path in `staged`."""
     for path, file in changed.items():
         if file.content is not None:
             staged[path] = target.system.stage(path, file)
 
 
 def _restore(target: Target, changed: Files, current: Files, live: bool) -> None:
-    """Bring the old generation back, and activate it."""
+    """Restore the old generation, and activate it."""
     touched = False
     for path in changed:
         if not _same(current[path], target.system.read(path)):
@@ -249,7 +249,7 @@ def _restore(target: Target, changed: Files, current: Files, live: bool) -> None
             else:
                 target.leave()
         except RefusedError:
-            # The first failure is the one to tell; this one would hide it.
+            # Report the first failure; this one would hide it.
             pass
 
 
@@ -294,7 +294,7 @@ def _damaged(target: Target, error: DamagedError) -> RefusedError:
 
 
 def _unwritable(target: Target, error: OSError) -> RefusedError:
-    """Return in words what the host's own files would not let us do."""
+    """Return the refusal for a file that we cannot write."""
     path = str(error.filename2 or error.filename or " or ".join(target.paths()))
     ways = {
         errno.ENOSPC: "df -h and df -i say what is full; make room, then run it again",

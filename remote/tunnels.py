@@ -21,17 +21,17 @@ class NotOursError(RefusedError):
 
 
 def main(request: Json) -> Json:
-    """Do one operation.
+    """Run one operation.
 
     Args:
-        request: `operation`, the name of one of `Link`'s methods, and what that takes.
+        request: `operation`, the name of a method of `Link`, and its arguments.
 
     """
     return serve(Link(System(), reachability.main), request)
 
 
 def serve(link: Link, request: Json) -> Json:
-    """Do one operation; a refusal is an answer too."""
+    """Run one operation; a refusal is an answer too."""
     request = dict(request)
     operation = request.pop("operation")
     try:
@@ -48,7 +48,7 @@ class Link:
 
     Args:
         system: The host.
-        seen: Looks at an address from here, as `look.main`.
+        seen: Checks an address from here, as `reachability.main`.
 
     """
 
@@ -57,7 +57,7 @@ class Link:
         self._seen = seen
 
     def make_key(self, name: str, whose: Json) -> Json:
-        """Have a pair of keys for a tunnel."""
+        """Make a tunnel's key pair if it is missing."""
         folder = f"{HOME}/{name}"
         self._demand(folder, whose)
         if self._system.run(["id", "-u", USER]).status != 0:
@@ -78,12 +78,12 @@ class Link:
         return {"public_key": public}
 
     def read_key(self, name: str, whose: Json) -> Json:
-        """Return the public key, empty where there is none."""
+        """Return the public key; empty without one."""
         self._demand(f"{HOME}/{name}", whose)
         return {"public_key": self._public(name), **self._marks(name, "key")}
 
     def remove_key(self, name: str, whose: Json) -> Json:
-        """Remove a pair, and a tunnel that still logs in with it; the user goes with the last."""
+        """Remove a key pair and any tunnel that still uses it; the last one removes the user."""
         folder = f"{HOME}/{name}"
         self.lower_tunnel(name, whose)
         for path in ("key", "key.pub", "known_hosts", "owner", "lab"):
@@ -100,7 +100,7 @@ class Link:
     def raise_tunnel(
         self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json, seconds: float
     ) -> Json:
-        """Have a tunnel that stands and carries something; say why it does not."""
+        """Start a tunnel and wait until it carries traffic; report why it does not."""
         folder, service = f"{HOME}/{name}", _service(name)
         self._demand(folder, whose)
         if not self._public(name):
@@ -129,7 +129,7 @@ class Link:
     def read_tunnel(
         self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json
     ) -> Json:
-        """Return whether there is a tunnel, whose, and what is wrong with it."""
+        """Return a tunnel's existence, its owner, and its faults."""
         self._demand(f"{HOME}/{name}", whose)
         found = self._system.read(f"{UNITS}/{_service(name)}").content
         if found is None:
@@ -155,7 +155,7 @@ class Link:
         return {}
 
     def _wrong(self, name: str, checks: Json) -> str:
-        """Return what is wrong with a tunnel: a unit that is up may carry nothing."""
+        """Return what is wrong with a tunnel: a running unit may carry nothing."""
         service = _service(name)
         for word, meant in (("is-enabled", "enabled"), ("is-active", "active")):
             if self._system.run(["systemctl", word, "--quiet", service]).status != 0:
@@ -168,7 +168,7 @@ class Link:
         )
 
     def _said(self, service: str, since: float) -> List[str]:
-        """Return the last that ssh said of why."""
+        """Return the last messages of ssh."""
         done = self._system.run(
             ["journalctl", "-u", service, "--since", f"@{int(since)}", "-n", "40", "-o", "cat"]
         )
@@ -180,7 +180,7 @@ class Link:
         return " ".join(text.split()[:2])
 
     def _marks(self, name: str, kind: str) -> Json:
-        """Return whose a tunnel's folder is: `owner`, `lab`, and the incarnation of a kind."""
+        """Return the marks of a tunnel's folder: `owner`, `lab`, and the incarnation of a kind."""
         folder = f"{HOME}/{name}"
         owner = (self._system.read(f"{folder}/owner").content or "").strip()
         kept = json.loads(self._system.read(f"{folder}/lab").content or "{}")

@@ -1,9 +1,9 @@
-"""The program of the python that answers on a host: `python3 -c`, read from this file.
+"""The worker's program on a host, run by `python3 -c`.
 
 Its input is a line with a number, a zip of so many bytes with this package, and then lines of
 {"id", "module", "request"}. It answers each with a line of {"id", "answer": main(request)}, or
-{"id", "failed": what was said} where there is none. Each request runs in a child of its own: what
-one leaves behind, another does not find. Standard library alone.
+{"id", "failed": the error output} without an answer. Each request runs in a child process of its
+own, so that none sees what another leaves behind. Standard library alone.
 """
 
 import fcntl
@@ -18,14 +18,14 @@ from typing import Any, BinaryIO, Dict
 
 asked, told = os.fdopen(os.dup(0), "rb"), os.dup(1)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-# What a program says is no answer.
+# Programs' output must not mix with the answers.
 os.dup2(2, 1)
 
 
 def unnamed() -> BinaryIO:
-    """Return a file without a name: nothing is left where this ends by a signal.
+    """Return a file without a name, which a signal cannot leave behind.
 
-    In memory where the system can: a host whose disk is full is asked what is wrong with it.
+    In memory where the system can: doctor must work on a host with a full disk.
     """
     try:
         return os.fdopen(os.memfd_create("grappe"), "w+b")
@@ -58,7 +58,7 @@ def act(number: int, module: Any, request: Any) -> None:
 
 
 def watch(number: int, module: Any, request: Any) -> None:
-    """Have a child answer a request; answer ourselves where it does not live to."""
+    """Have a child answer a request; answer for it if it dies."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if not pid:

@@ -1,1 +1,1 @@
-"""Looks at a host, read only, one module a question."""
+"""Read-only surveys of a host, one module a question."""

@@ -1,6 +1,6 @@
-"""What a lab host's health is read from. Runs on the host, read only.
+"""Survey a lab host for doctor. Runs on the host, read only.
 
-Standard library alone. Every part fails by itself, into a text or nothing.
+Standard library alone. A part that fails becomes a text or nothing; the others go on.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SECONDS = 5
 
 
 def main(request: Json) -> Json:
-    """Look at the host.
+    """Survey the host.
 
     Args:
         request: That of the preflight's survey.
@@ -88,7 +88,7 @@ def _instances(sockets: List[str]) -> List[Json]:
 
 
 def _firewall(sockets: List[str]) -> str:
-    """Return the firewall driver that the daemon uses."""
+    """Return the daemon's firewall driver."""
     found = _ask(sockets, "") or {}
     return str(found.get("environment", {}).get("firewall", ""))
 
@@ -104,7 +104,7 @@ def _ask(sockets: List[str], path: str) -> Any:
 
 
 def _ufw() -> Json:
-    """Return whether UFW is enabled in its file, and whether its rules are loaded."""
+    """Return whether UFW's file enables it, and whether its rules are loaded."""
     match = re.search(r"^ENABLED=(\w+)", read_text("/etc/ufw/ufw.conf"), re.MULTILINE)
     active = any("active" in line.split() for line in _lines(["ufw", "status"])[:1])
     return {
@@ -114,13 +114,13 @@ def _ufw() -> Json:
 
 
 def _switched_off() -> List[str]:
-    """Return the scripts of UFW's with our part that it would not run."""
+    """Return UFW's scripts with our part that UFW would not run."""
     scripts = ("/etc/ufw/before.init", "/etc/ufw/after.init")
     return [path for path in scripts if not os.access(path, os.X_OK)]
 
 
 def _masquerades() -> List[str]:
-    """Return the loaded rules by which servers go out under the host's address."""
+    """Return the loaded masquerade rules of the servers."""
     lines = _lines(["nft", "list", "ruleset"]) + _lines(["iptables-save", "-t", "nat"])
     return [line for line in lines if "masquerade" in line.lower()]
 
@@ -151,14 +151,14 @@ def _disk(path: str) -> Json:
 
 
 def _inotify() -> int:
-    """Return how many inotify instances the programs of this host and its containers hold."""
+    """Return the number of inotify instances in use on this host and in its containers."""
     found = 0
     for process in filter(str.isdigit, os.listdir("/proc")):
         try:
             folder = f"/proc/{process}/fd"
             links = [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
         except OSError:
-            # It has ended meanwhile.
+            # The process has ended meanwhile.
             continue
         found += links.count("anon_inode:inotify")
     return found
@@ -170,7 +170,7 @@ def _memory() -> Json:
 
 
 def _targets(store: str) -> List[Json]:
-    """Return where each fragment leads: its id, owner, the address behind it, and by what port."""
+    """Return each fragment's target: its id, owner, address, and the port that leads there."""
     found = []
     for fragment in lab.fragments_of(store):
         spec = fragment.get("spec", {})
@@ -188,13 +188,13 @@ def _targets(store: str) -> List[Json]:
 
 
 def _domains(store: str) -> Dict[str, str]:
-    """Return the domain that is routed to each address."""
+    """Return the domain routed to each address."""
     specs = [fragment.get("spec", {}) for fragment in lab.fragments_of(store)]
     return {spec["address"]: spec["domains"][0] for spec in specs if spec.get("domains")}
 
 
 def _certificate(address: str, domain: Optional[str]) -> Any:
-    """Return how many seconds the certificate that visitors see is good for; None for none."""
+    """Return the remaining seconds of the certificate that visitors see; None without one."""
     context = ssl.create_default_context()
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -219,7 +219,7 @@ def _certificate(address: str, domain: Optional[str]) -> Any:
 
 
 def _host_key(address: str) -> str:
-    """Return a server's host key as the network has it."""
+    """Return a server's host key, read over the network."""
     lines = _lines(["ssh-keyscan", "-T", "3", "-t", "ed25519", address])
     return " ".join(lines[0].split()[1:3]) if lines else ""
 

@@ -1,6 +1,6 @@
-"""What a lab host has and who holds what on it. Runs on the host, read only.
+"""Survey a lab host for a preflight: its resources and their owners. Runs there, read only.
 
-Standard library alone. Every part of the survey fails by itself, into a text.
+Standard library alone. A part that fails becomes a text; the others go on.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ Json = Dict[str, Any]
 
 
 def main(request: Json) -> Json:
-    """Look at the host.
+    """Survey the host.
 
     Args:
-        request: `sockets`, where LXD may be; `store`, Grappe's folder; `urls`, what the
-            host is to reach; `projects`, whose instances are looked at.
+        request: `sockets`, the paths of LXD's socket; `store`, Grappe's folder; `urls`, which
+            the host must reach; `projects`, whose instances it lists.
 
     """
     unit = haproxy_unit.parse(run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
@@ -66,7 +66,7 @@ def main(request: Json) -> Json:
         "fixed": _fixed,
         "unprivileged": lambda: int(_text(UNPRIVILEGED) or 1024),
     }
-    # Most of them wait for somebody else.
+    # Most parts wait for other programs.
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
         asked = {name: pool.submit(part) for name, part in parts.items()}
         return {name: future.result() for name, future in asked.items()}
@@ -102,7 +102,7 @@ def _lxd(sockets: List[str]) -> Json:
 
 
 def _instances(sockets: List[str], projects: List[str]) -> List[Json]:
-    """Return the instances of projects with their marks; the rest of their config is theirs."""
+    """Return the instances of projects, of their config only our marks."""
     place = next((path for path in sockets if os.path.exists(path)), None)
     found: List[Json] = []
     for project in projects if place else []:
@@ -110,7 +110,7 @@ def _instances(sockets: List[str], projects: List[str]) -> List[Json]:
         try:
             items = ask(str(place), "instances?" + query)
         except (OSError, ValueError, KeyError, TypeError):
-            # There is no such project yet; or LXD does not answer, which the others say.
+            # The project does not exist yet; or LXD does not answer, which other parts report.
             continue
         for item in items:
             marks = {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}
@@ -127,7 +127,7 @@ def _instances(sockets: List[str], projects: List[str]) -> List[Json]:
 
 
 def _unreached(url: str) -> str:
-    """Return why nothing answers where a URL leads to; nothing when something does."""
+    """Return why a URL cannot be reached; nothing when it can."""
     parts = urllib.parse.urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
@@ -138,7 +138,7 @@ def _unreached(url: str) -> str:
 
 
 def ask(place: str, path: str) -> Any:
-    """Return what LXD, whose socket is at `place`, says of a path below /1.0/."""
+    """Return LXD's metadata for a path below /1.0/; `place` is its socket."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(LXD_SECONDS)
         connection.connect(place)
@@ -146,7 +146,7 @@ def ask(place: str, path: str) -> Any:
 
 
 def fragments_of(store: str) -> List[Json]:
-    """Return what the fragments of a store hold, and for whom."""
+    """Return the keys of a store's fragments, and their owners."""
     found = []
     for area in ("nat", "haproxy", "relay"):
         folder = f"{store}/{area}/fragments"
@@ -158,7 +158,7 @@ def fragments_of(store: str) -> List[Json]:
                 found.append({key: fragment[key] for key in ("id", "owner", "keys", "spec")})
                 found[-1]["lab"] = fragment.get("lab", "")
             except (OSError, ValueError, KeyError):
-                # The transaction that meets it says what to do.
+                # The transaction reports a damaged file, with the remedy.
                 continue
     return found
 
@@ -252,13 +252,13 @@ def _tables(names: Iterable[str]) -> str:
 
 
 def _ufw_rules() -> List[str]:
-    """Return the notes that UFW keeps beside the rules of its users, IPv4's."""
+    """Return the comments that UFW keeps beside its users' IPv4 rules."""
     lines = (_text("/etc/ufw/user.rules") or "").splitlines()
     return [line for line in lines if line.startswith("### tuple ### ")]
 
 
 def _ufw_output() -> str:
-    """Return UFW's default for what leaves the host: ACCEPT, DROP or REJECT."""
+    """Return UFW's default policy for outgoing packets: ACCEPT, DROP or REJECT."""
     match = re.search(
         r'^DEFAULT_OUTPUT_POLICY="?(\w+)', _text("/etc/default/ufw") or "", re.MULTILINE
     )
@@ -306,7 +306,7 @@ def _asked_tables() -> Set[str]:
 def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
     """Return what HAProxy says of what stands around our part; nothing when it is valid.
 
-    It is not asked of what it took already, at our last change.
+    This skips a configuration that HAProxy accepted at our last change.
     """
     if not shutil.which("haproxy", path=PATH):
         return ""

@@ -1,4 +1,4 @@
-"""What a bare server is and has. Runs there, read only; standard library alone."""
+"""Survey a bare server. Runs there, read only; standard library alone."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from remote.surveys import lab
 
 Json = Dict[str, Any]
 PROGRAMS = ("systemctl", "apt-get", "lsblk", "wipefs", "findmnt")
-# What wipefs calls a partition table.
+# The types that wipefs gives to partition tables.
 _TABLES = ("gpt", "PMBR", "dos")
 _DAEMONS = {"lxd": ("/var/lib/lxd/unix.socket",), "incus": ("/var/lib/incus/unix.socket",),
             "lxd-snap": ("/var/snap/lxd/common/lxd/unix.socket",)}  # fmt: skip
 
 
 def main(request: Json) -> Json:
-    """Look at the server; `request` is not used."""
+    """Survey the server; `request` is not used."""
     del request
     return {
         "missing": [name for name in PROGRAMS if not shutil.which(name, path=lab.PATH)],
@@ -35,7 +35,7 @@ def main(request: Json) -> Json:
 
 
 def _root() -> Json:
-    """Return the file system of /: its type, how much is used, and its devices, the first first."""
+    """Return the file system of /: its type, used bytes, and devices in order."""
     kind = lab.run(["findmnt", "-n", "-o", "FSTYPE", "/"])[1].strip()
     found = os.statvfs("/")
     devices = [lab.run(["findmnt", "-n", "-o", "SOURCE", "/"])[1].strip().split("[")[0]]
@@ -49,7 +49,7 @@ def _root() -> Json:
 
 
 def _disks() -> List[Json]:
-    """Return every disk and what is on it: path, type, size, file system, where it is mounted."""
+    """Return every disk and its parts: path, type, size, file system, mount point."""
     argv = ["lsblk", "-J", "-b", "-p", "-o", "PATH,TYPE,SIZE,FSTYPE,MOUNTPOINT"]
     status, out, _err = lab.run(argv)
     if status != 0:
@@ -71,7 +71,7 @@ def _plain(entry: Json) -> Json:
 
 
 def _held(path: str) -> str:
-    """Return what is on a disk, by the disk itself: lsblk asks udev, whose notes may be old."""
+    """Read a disk's content from the disk itself: lsblk uses udev's cache, which may be old."""
     status, out, _err = lab.run(["wipefs", "--no-act", "--noheadings", "-O", "TYPE", path])
     found = out.split() if status == 0 else []
     return next((kind for kind in found if kind not in _TABLES), "partitions" if found else "")
@@ -88,7 +88,7 @@ def _addresses() -> List[str]:
 
 
 def _daemon(paths: List[str]) -> Any:
-    """Return what a daemon holds, by owner; None where there is none."""
+    """Return a daemon's objects, by owner; None without a daemon."""
     path = next((path for path in paths if os.path.exists(path)), None)
     if path is None:
         return None

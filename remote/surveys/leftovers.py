@@ -15,11 +15,11 @@ TUNNELS = "/var/lib/grappe-tunnel"
 
 
 def main(request: Json) -> Json:
-    """Return what carries a lab's marks.
+    """Return the fragments and tunnels that carry a lab's marks.
 
     Args:
-        request: `store`, Grappe's folder; `owner` and `lab`, whose is looked for; `root`, put
-            before every path, for a host that is a folder.
+        request: `store`, Grappe's folder; `owner` and `lab`, the marks; `root`, a prefix of
+            every path, for a host that is a folder.
 
     """
     root = request.get("root", "")
@@ -45,7 +45,7 @@ def main(request: Json) -> Json:
 
 
 def _read(path: str) -> Json:
-    """Return what a file says; a damaged one says nothing, and whoever changes it says so."""
+    """Parse a file; a damaged one gives nothing, and the next change of it reports it."""
     try:
         found = json.loads(read_text(path) or "{}")
     except ValueError:

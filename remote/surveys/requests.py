@@ -1,4 +1,4 @@
-"""How often each server was asked, by HAProxy's count. Runs on the host: standard library alone."""
+"""HAProxy's counts of requests to each server. Runs on the host: standard library alone."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, Dict, List
 from remote.system import System
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
-# Ours, which admits root alone.
+# Our socket, which admits root alone.
 _SOCKET = re.compile(r"^\s*stats\s+socket\s+(\S+/grappe\.sock)\b", re.MULTILINE)
 _ENTRY = re.compile(r"key=(\S+) .*conn_cnt=(\d+) conn_cur=(\d+) http_req_cnt=(\d+)")
 
 
 def main(_request: Dict[str, Any]) -> Dict[str, Dict[str, int]]:
-    """Return by a server's address its `requests`, its `connections` and those `open` now.
+    """Return by server address its `requests`, its `connections` and those `open` now.
 
-    Requests are counted over http alone: over https they are the server's secret. What cannot be
-    asked is not counted.
+    HAProxy counts requests over http alone: it does not decrypt https. Without an answer there
+    are no counts.
     """
     return counted(System())
 
 
 def counted(system: System) -> Dict[str, Dict[str, int]]:
-    """Return what `main` returns, of a machine."""
+    """Return the counts of a machine, as `main` does."""
     match = _SOCKET.search(system.read(CONFIG).content or "")
     if not match:
         return {}

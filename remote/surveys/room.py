@@ -1,4 +1,4 @@
-"""How many inotify instances a host has for its servers. Runs there, read only.
+"""The number of inotify instances that a user of a host may have. Runs there, read only.
 
 Standard library alone.
 """
@@ -13,5 +13,5 @@ INOTIFY = "/proc/sys/fs/inotify/max_user_instances"
 
 
 def main(_request: Dict[str, Any]) -> Dict[str, int]:
-    """Return `inotify`, how many instances a user may have."""
+    """Return `inotify`, the number of instances that a user may have."""
     return {"inotify": int(read_text(INOTIFY) or 0)}

@@ -1,1 +1,1 @@
-"""Shared files, one module a kind: what is compiled from all fragments, and how it is loaded."""
+"""Shared files, one module a kind: how it compiles all fragments, and loads the result."""

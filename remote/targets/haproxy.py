@@ -1,9 +1,9 @@
 """The managed part of haproxy.cfg, its maps, and what HAProxy has really loaded.
 
-Runs on the host: standard library alone. The managed part is the same whoever is routed; who is,
-stands in two maps, which are changed on disk first and then in the running HAProxy, by its socket.
-Only where the part itself changes, or the socket does not do what it is told, HAProxy is reloaded.
-The frontend answers which generation of both is loaded: one real request verifies a change.
+Runs on the host: standard library alone. The managed part is the same whatever the routes; two maps
+hold them. A change writes the maps to disk first, then to the running HAProxy by its socket. It
+reloads HAProxy only if the part itself changes or the socket refuses. The frontend reports the
+loaded generation of both: one real request verifies a change.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from remote.target import Files, Fragment, Target
 from remote.unmanaged import haproxy
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
-# What stands around our part, while it is asked whether that alone is valid.
+# A copy of the configuration around our part, to check whether that alone is valid.
 OUTSIDE = f"{maps.FOLDER}/outside.cfg"
-# Our part with the maps that are staged, while HAProxy is asked of it.
+# A copy of our part with the staged maps, for HAProxy to check.
 TRIAL = f"{maps.FOLDER}/trial.cfg"
-# Says that HAProxy did not run before us.
+# Notes that HAProxy did not run before us.
 WAS_STOPPED = f"{maps.FOLDER}/was-stopped"
 DISABLED = "disabled"
-# What stood around our part when HAProxy last took it; the preflight asks of nothing else.
+# The configuration around our part that HAProxy last accepted; the preflight checks only others.
 LOADED = f"{maps.FOLDER}/loaded"
-# Where an older Grappe kept its maps.
+# The folder of an older Grappe's maps.
 OLD_MAPS = f"{maps.FOLDER}/maps"
 SOCKET_NAME = "grappe.sock"
-# Where Debian's unit has the master listen, which leads on to the worker that serves.
+# The master's socket in Debian's unit; it forwards commands to the serving worker.
 MASTER = "/run/haproxy-master.sock"
 RELOAD_SECONDS = 10.0
-# More commands than these are slower than a reload, and only a change by hand needs so many.
+# More commands than this are slower than a reload, and only a change by hand needs so many.
 MOST_COMMANDS = 2000
-# What HAProxy takes of one connection to its socket, with room to spare (tune.bufsize).
+# The bytes that HAProxy reads of one connection to its socket, with room to spare (tune.bufsize).
 _SENT_AT_ONCE = 8000
 _GENERATION = re.compile(r'string "([0-9a-f]{16}) ')
 _SOCKET = re.compile(r"^\s*stats\s+socket\s+(?:unix@)?(/\S+)", re.MULTILINE)
@@ -52,15 +52,15 @@ class HaproxyTarget(Target):
     def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
         super().__init__(system, frame)
         self._outside = ""
-        # What the loaded maps have been made.
+        # The files that the loaded maps match now.
         self._routed: Optional[Files] = None
 
     def paths(self) -> List[str]:
-        """Return the files that the backends stand in, and the pages of those that are not up."""
+        """Return the files with the backends, and the pages of servers that are not up."""
         return [CONFIG, maps.ROUTES, maps.STATES, *self.frame["pages"]]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
-        """Return the configuration and the maps of these backends, or no part of ours."""
+        """Return the configuration and maps of these backends; without backends, none of ours."""
         config = current[CONFIG]
         outside = managed_block.split(config.content or "")
         self._outside = outside.before + outside.after
@@ -87,9 +87,9 @@ class HaproxyTarget(Target):
         }
 
     def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
-        """Refuse what the shared check refuses, and a domain that is a parent of another lab's.
+        """Refuse what the shared check refuses, and a domain that is the parent of another lab's.
 
-        A sub-domain goes where its parent does, and its own lab may be down.
+        A sub-domain follows its parent's route, and its own lab may be down.
         """
         super().check(fragments, newest, held)
         new = next(fragment for fragment in fragments if fragment["id"] == newest)
@@ -109,7 +109,7 @@ class HaproxyTarget(Target):
                     )
 
     def _adopt(self, fragments: List[Fragment], config: str) -> str:
-        """Take over the routing by hand where every domain of it is a lab's that is told to."""
+        """Take over routing by hand if every domain in it belongs to a lab with `adopt`."""
         adopted = {domain for f in fragments for domain in f["parts"].get("adopts", ())}
         if not adopted:
             return config
@@ -128,7 +128,7 @@ class HaproxyTarget(Target):
         return haproxy.without(config)
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
-        """Have HAProxy check a configuration that it has not loaded; tell whose mistake it is."""
+        """Have HAProxy check a configuration that it has not loaded; report whose mistake it is."""
         content = files[CONFIG].content or ""
         wanted = _generation(content)
         if wanted and staged[CONFIG] == self.system.root + CONFIG and self._loaded()[0] == wanted:
@@ -136,7 +136,7 @@ class HaproxyTarget(Target):
         for path in files:
             content = content.replace(path, staged[path]) if path != CONFIG else content
         done = self._try(TRIAL, content)
-        # Status 2: valid, and without a listener, as the file is when we have left.
+        # Status 2: valid but without a listener, as the file is without our part.
         if done.status == 0 or (done.status == 2 and not wanted):
             return
         before = self._try(OUTSIDE, self._outside)
@@ -148,7 +148,7 @@ class HaproxyTarget(Target):
         )
 
     def activate(self, files: Files) -> None:
-        """Change the loaded maps; reload HAProxy, or start it, only where that is not all.
+        """Change the loaded maps; reload or start HAProxy only where that does not suffice.
 
         Never restart it, which would cut connections.
         """
@@ -173,25 +173,25 @@ class HaproxyTarget(Target):
         shutil.rmtree(self.system.root + OLD_MAPS, ignore_errors=True)
 
     def verify(self, files: Files) -> str:
-        """Ask HAProxy itself which generation it has loaded, and look at its maps."""
+        """Compare the generation and the maps that HAProxy has loaded with the files."""
         wanted = _generation(files[CONFIG].content or "")
         if not wanted:
             return ""
         if wrong := self._not_loaded(files):
             return wrong
         if self._routed is files:
-            # Its maps were looked at a moment ago, and what differed was told.
+            # `_route` has just compared the maps and reported differences.
             return ""
         try:
             if changes := maps.commands(self._live(files), _texts(files)):
                 return f"its maps were changed while it runs: {changes[0].split()[3]}"
         except OSError:
-            # A socket that does not answer is no drift: HAProxy is reloaded instead.
+            # A silent socket is no drift: a change then reloads HAProxy.
             pass
         return ""
 
     def leave(self) -> None:
-        """Reload what is left, or stop HAProxy where it did not run before us."""
+        """Reload the remaining configuration, or stop HAProxy if it did not run before us."""
         unit = ["systemctl", "is-active", "--quiet", "haproxy"]
         if self.system.run(unit).status == 0:
             stopped = self.system.read(WAS_STOPPED).content
@@ -208,7 +208,7 @@ class HaproxyTarget(Target):
         self.system.write(runtime(self._outside), File(None))
 
     def _body(self, outside: str, before: str) -> str:
-        # The bound on old workers is the host's to choose where it has chosen.
+        # The host's own bound on old workers wins.
         chosen = re.search(r"^\s*hard-stop-after", outside, re.MULTILINE)
         bound = "" if chosen else f"    {self.frame['hard_stop']}\n"
         body = self.frame["frontends"].replace("@RUNTIME@", runtime(outside))
@@ -218,7 +218,7 @@ class HaproxyTarget(Target):
         return str(body.replace("@GENERATION@", _digest(body + pages)))
 
     def _try(self, path: str, content: str) -> Result:
-        """Have HAProxy check a configuration; its words name the file that it is to be."""
+        """Have HAProxy check a configuration; its messages name the target file."""
         self.system.write(path, File(content, 0o600))
         shown = self.system.run(haproxy_unit.SHOW).out
         unit = haproxy_unit.parse(shown, lambda place: self.system.read(place).content or "")
@@ -231,7 +231,7 @@ class HaproxyTarget(Target):
         return done._replace(err=done.err.replace(self.system.root + path, CONFIG))
 
     def _loaded(self) -> List[str]:
-        """Return which generations of our part and of the maps HAProxy has loaded."""
+        """Return the generations of our part and of the maps that HAProxy has loaded."""
         try:
             part, _space, routed = self.system.http(80, maps.GENERATION_PATH).partition(" ")
         except OSError:
@@ -239,7 +239,7 @@ class HaproxyTarget(Target):
         return [part, routed]
 
     def _not_loaded(self, files: Files) -> str:
-        """Return what is wrong with the generations that HAProxy says it has loaded."""
+        """Return what is wrong with the generations that HAProxy reports."""
         states = files[maps.STATES].content or ""
         wanted = f"{_generation(files[CONFIG].content or '')} {maps.generation(states)}"
         try:
@@ -249,7 +249,7 @@ class HaproxyTarget(Target):
         return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
 
     def _live(self, files: Files) -> Dict[str, maps.Entries]:
-        """Return the maps that HAProxy has loaded; raise OSError where it does not tell."""
+        """Return the maps that HAProxy has loaded; raise OSError if its socket fails."""
         config, live = files[CONFIG].content or "", {}
         for path in (maps.ROUTES, maps.STATES):
             answer = self._tell(config, [f"show map {path}"])
@@ -259,7 +259,7 @@ class HaproxyTarget(Target):
         return live
 
     def _tell(self, config: str, commands: List[str]) -> str:
-        """Give the running HAProxy commands; return its answers, or raise OSError."""
+        """Send commands to the running HAProxy; return its answers, or raise OSError."""
         refused = OSError("it has no run-time socket")
         for path, prefix in (*((path, "") for path in sockets(config)), (MASTER, "@1 ")):
             try:
@@ -272,7 +272,7 @@ class HaproxyTarget(Target):
         raise refused
 
     def _route(self, files: Files) -> str:
-        """Make the loaded maps those of the files; return why they are not."""
+        """Update the loaded maps to the files; return the reason if that fails."""
         config = files[CONFIG].content or ""
         try:
             todo = maps.commands(self._live(files), _texts(files))
@@ -337,13 +337,13 @@ def _last_defaults(config: str) -> str:
 
 
 def runtime(outside: str) -> str:
-    """Return where our run-time socket is: beside the host's own, which HAProxy may write to."""
+    """Return the path of our run-time socket: beside the host's own, where HAProxy may write."""
     found = _SOCKET.search(outside)
     return f"{os.path.dirname(found.group(1)) if found else '/run'}/{SOCKET_NAME}"
 
 
 def sockets(config: str) -> List[str]:
-    """Return the run-time sockets of a configuration, ours first: somebody may have removed it."""
+    """Return the run-time sockets of a configuration, ours first unless somebody removed it."""
     return sorted(_SOCKET.findall(config), key=lambda path: not path.endswith(f"/{SOCKET_NAME}"))
 
 

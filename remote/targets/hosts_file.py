@@ -10,7 +10,7 @@ from remote.target import Files, Fragment, Target
 
 
 class HostsTarget(Target):
-    """The entries of one hosts file; a resolver reads it anew, so nothing is activated."""
+    """The entries of one hosts file; resolvers reread it, so activation does nothing."""
 
     name = "hosts"
 

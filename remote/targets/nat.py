@@ -1,9 +1,9 @@
 """The managed part of before.rules, and its chains in the kernel.
 
 Runs on the host: standard library alone. The rules are in a chain of
-Grappe's own, which each load flushes and refills; the jump to it goes in
-once. UFW loads before.rules only while it is enabled, so a small unit loads
-the same rules at boot where it is not.
+Grappe's own, which each load flushes and refills; one jump leads to it. UFW
+loads before.rules only while it is enabled, so without it a small unit loads
+the same rules at boot.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ from remote.target import Files, Fragment, Target
 from remote.unmanaged import nat as unmanaged
 
 RULES = "/etc/ufw/before.rules"
-# UFW runs them at each start, before all its rules and after them.
+# Scripts that UFW runs at each start, before and after all its rules.
 BEFORE, AFTER = "/etc/ufw/before.init", "/etc/ufw/after.init"
 UNIT_NAME = "grappe-nat.service"
 UNIT = f"/etc/systemd/system/{UNIT_NAME}"
-# With what it is started: at boot, and after what flushes the tables of everybody.
+# The unit starts at boot, and after units that flush everybody's tables.
 WANTED = tuple(
     f"/etc/systemd/system/{unit}.wants/{UNIT_NAME}"
     for unit in ("multi-user.target", "nftables.service", "netfilter-persistent.service")
 )
-# What the unit loads: the nat table alone.
+# The unit loads this file: the nat table alone.
 LOAD = "/var/lib/grappe/nat/load.rules"
 # The filter rules, for UFW's last script.
 FILTER = "/var/lib/grappe/nat/filter.rules"
-# The modes that these scripts had, which come back when we leave.
+# The original modes of these scripts; we restore them when we leave.
 MODES = {path: f"/var/lib/grappe/nat/{path.rpartition('/')[2]}.mode" for path in (BEFORE, AFTER)}
-# What is noted of one that was not there, and what it is made of.
+# The note for a script that was missing, and the content that it starts with.
 ABSENT, NOTHING = "absent", "#!/bin/sh\n"
-# Says that the nat table itself came with us and goes with us.
+# Notes that we made the nat table itself, and remove it when we leave.
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
 NAT_JUMP = ("nat", "PREROUTING", NAT)
@@ -48,9 +48,9 @@ JUMP_SCRIPT = (
     f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
     f"iptables -w -t nat -I PREROUTING -j {NAT}"
 )
-# By then somebody's own rules may have flushed ours, a reset of UFW's has taken our part of
-# before.rules, and UFW has emptied its last chains. What drops comes first: without it nothing is
-# let in.
+# By then somebody's own rules may have flushed ours, `ufw reset` may have removed our part of
+# before.rules, and UFW has emptied its last chains. The drops come first: without them the script
+# accepts nothing.
 LAST_SCRIPT = (
     f"iptables-restore -w -n < {LOAD} || true; {JUMP_SCRIPT}; "
     f"iptables-restore -w -n < {FILTER} && "
@@ -88,15 +88,15 @@ class NatTarget(Target):
         super().__init__(system, frame)
         self._adopted: Set[str] = set()
         self._units_changed = False
-        # What leads from what should be loaded to these files.
+        # The iptables-restore input that turns the old generation's rules into these files'.
         self._step: Tuple[str, Files] = ("", {})
 
     def paths(self) -> List[str]:
-        """Return the files that the rules stand in."""
+        """Return the files with the rules."""
         return [*MODES.values(), RULES, BEFORE, AFTER, UNIT, *WANTED, LOAD, FILTER]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
-        """Return the files with these rules, or without any part of ours."""
+        """Return the files with these rules; without rules, none of our parts."""
         rules = current[RULES]
         if not fragments:
             return {
@@ -132,7 +132,7 @@ class NatTarget(Target):
         return files
 
     def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
-        """Refuse what the shared check refuses, and a rule that leads nowhere."""
+        """Refuse what the shared check refuses, and a rule without a target."""
         super().check(fragments, newest, held)
         for fragment in fragments:
             if fragment["id"] != newest or _is_opening(fragment):
@@ -146,14 +146,14 @@ class NatTarget(Target):
                 )
 
     def validate(self, files: Files, staged: dict) -> None:  # type: ignore[type-arg]
-        """Have iptables-restore parse what would be loaded."""
+        """Have iptables-restore parse the rules."""
         content = files[LOAD].content
         if not content:
             return
         test = ["iptables-restore", "-w", "-n", "--test"]
         if self._step[0] and self.system.run(test, self._step[0]).status == 0:
             return
-        # Where the step does not fit what is loaded, all of it will be loaded.
+        # If the step does not fit the loaded rules, `activate` loads all of them.
         self._step = ("", {})
         whole = _table("filter", list(JUMPS), _filtered(files)) + content
         self.system.must(test, whole)
@@ -188,18 +188,18 @@ class NatTarget(Target):
             self.system.must(["systemctl", "daemon-reload"])
 
     def verify(self, files: Files) -> str:
-        """Compare the chains in the kernel with what should be there."""
+        """Compare the chains in the kernel with the wanted ones."""
         return "" if files[LOAD].content is None else self._wrong(self._look(), files)
 
     def explain(self, fragment: Fragment, files: Files) -> str:
-        """Say whether this rule is loaded, or else what is wrong with the chains."""
+        """Return whether this rule is missing, or else what is wrong with the chains."""
         loaded = self._look()
         if not _is_opening(fragment) and fragment["parts"]["rule"] not in loaded.rules("nat", NAT):
             return "the rule is not loaded in the kernel"
         return self._wrong(loaded, files)
 
     def _wrong(self, loaded: Chains, files: Files) -> str:
-        # No two rules hold one port, so those of the nat table may stand in any order.
+        # No two rules share a port, so their order in the nat table does not matter.
         wrong = loaded.compare("nat", NAT, _lines(files[LOAD]), ordered=False)
         for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
             wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
@@ -209,7 +209,7 @@ class NatTarget(Target):
             return wrong
         for ours, chain in JUMPS.items():
             own = [line for line in _filtered(files) if line.startswith(f"-A {ours} ")]
-            # Of those that only accept, the order does not matter.
+            # The order of rules that only accept does not matter.
             ordered = ours not in (LET_IN, LET_THROUGH)
             wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
             if not wrong and not loaded.has_jump("filter", chain, ours):
@@ -217,7 +217,7 @@ class NatTarget(Target):
         return wrong
 
     def leave(self) -> None:
-        """Take the jumps and the chains out of the kernel, and the table that came with them."""
+        """Remove the jumps and the chains from the kernel, and the table if we made it."""
         loaded, script = self._look(), ""
         for table, jumps in (("nat", {NAT: "PREROUTING"}), ("filter", JUMPS)):
             lines: List[str] = []
@@ -230,10 +230,10 @@ class NatTarget(Target):
         if script:
             self.system.must(["iptables-restore", "-w", "-n"], script)
         for link in WANTED[1:]:
-            # The folder came with the link, and others may have put theirs into it since.
+            # We made the folder for our link; others may have added theirs since.
             with contextlib.suppress(OSError):
                 os.rmdir(os.path.dirname(self.system.root + link))
-        # One of an older Grappe stays active where it has run.
+        # An older Grappe's unit stays active once it has run.
         self.system.run(["systemctl", "stop", UNIT_NAME])
         self.system.run(["systemctl", "daemon-reload"])
         if self.system.read(MADE_TABLE).content is not None:
@@ -247,9 +247,9 @@ class NatTarget(Target):
         return [fragment["parts"]["rule"] for fragment in fragments if not _is_opening(fragment)]
 
     def _filter(self, fragments: List[Fragment]) -> List[str]:
-        """Return the filter rules: the frame's, what leads to servers, and each bridge to itself.
+        """Return the filter rules: the frame's, those to servers, and from each bridge to itself.
 
-        A kernel with br_netfilter asks the filter also of what one server sends its neighbour.
+        With br_netfilter the kernel also filters packets between servers on one bridge.
         """
         bridges = sorted({f["parts"]["bridge"] for f in fragments if f["parts"].get("bridge")})
         own = [f"-A {FORWARD} -i {bridge} -o {bridge} -j RETURN" for bridge in bridges]
@@ -263,7 +263,7 @@ class NatTarget(Target):
         if loaded.has_jump(table, chain, ours):
             return
         argv = ["iptables", "-w", "-t", table]
-        # One that comes too late is put where it belongs.
+        # A jump that comes too late moves to the head.
         if loaded.place(table, chain, ours):
             self.system.run([*argv, "-D", chain, "-j", ours])
         self.system.must([*argv, "-I", chain, "-j", ours])
@@ -271,7 +271,7 @@ class NatTarget(Target):
     def _look(self) -> Chains:
         listing = self.system.must(["iptables-save"]).out
         if "is incompatible" in listing:
-            # One native rule of nftables' hides a whole table there, but no chain without it here.
+            # `iptables-save` hides a whole table with a native nftables rule; `-S` shows the rest.
             listing = ""
             for table, chains in LOOKED_AT.items():
                 asked = [["iptables", "-w", "-t", table, "-S", chain] for chain in chains]
@@ -293,9 +293,9 @@ def _lines(file: File) -> List[str]:
 
 
 def _step(old: Files, new: Files) -> str:
-    """Return what leads from one generation's rules to another's, for iptables-restore.
+    """Return the iptables-restore input from one generation's rules to another's.
 
-    Nothing where there was none, or where what drops changes with them: there the order counts.
+    Nothing without an old generation, or where the drops change too: there the order counts.
     """
     was, will = _lines(old[LOAD]), _lines(new[LOAD])
     if not was or was == will:
@@ -316,7 +316,7 @@ def _steps(was: List[str], will: List[str]) -> List[str]:
 
 
 def _left(current: Files, path: str) -> File:
-    """Return a script of UFW's as it was before us; one that came with us goes."""
+    """Return a script of UFW's as it was before us; nothing for one that we made."""
     mode, rest = current[MODES[path]].content, managed_block.remove(current[path].content)
     if mode == ABSENT:
         return File(None if (rest or "") in ("", NOTHING) else rest)
@@ -324,14 +324,14 @@ def _left(current: Files, path: str) -> File:
 
 
 def _scripts(current: Files) -> Files:
-    """Return UFW's scripts with our part in them, and the modes that they had."""
+    """Return UFW's scripts with our part, and the notes of their original modes."""
     files: Files = {}
     for path, kept in MODES.items():
         script = current[path]
         was = ABSENT if script.content is None else f"{script.mode or 0o640:o}"
         noted = current[kept].content or was
         mode = "640" if noted == ABSENT else noted
-        # A script that was not executable was switched off: only our part of it may run.
+        # A script without the executable bit was switched off: only our part may run.
         body = BODIES[path] + ("exit 0\n" if not int(mode, 8) & 0o111 else "")
         text = script.content if script.content is not None else NOTHING
         files[kept] = File(noted, 0o600)
@@ -342,7 +342,7 @@ def _scripts(current: Files) -> Files:
 
 
 def _let_through(spec: Mapping[str, Any]) -> str:
-    """Return what lets a rule's connections, and no other, through to its server."""
+    """Return the filter rule that accepts a NAT rule's connections, and no others."""
     protocol, port = spec.get("protocol", "tcp"), int(spec["target_port"])
     return (
         f"-A {LET_THROUGH} -d {spec['target_address']}/32 ! -i {BRIDGES} -p {protocol} "
@@ -351,7 +351,7 @@ def _let_through(spec: Mapping[str, Any]) -> str:
 
 
 def _filtered(files: Files) -> List[str]:
-    """Return the filter rules as they stand in our part of before.rules, without the jumps."""
+    """Return the filter rules of our part of before.rules, without the jumps."""
     lines = (managed_block.split(files[RULES].content or "").body or "").splitlines()
     own = tuple(f"-A {chain} " for chain in JUMPS)
     return [line for line in lines if line.startswith(own)]
@@ -368,6 +368,6 @@ def _leads_somewhere(fragment: Fragment) -> bool:
 
 
 def _belongs_to_somebody(line: str) -> bool:
-    # `incompatible`: there are native nftables rules that iptables cannot show.
+    # `incompatible`: the table has native nftables rules that iptables cannot show.
     own_chain = line.startswith(":") and line.split()[1] == "-"
     return line.startswith("-A ") or own_chain or "incompatible" in line

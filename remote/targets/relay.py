@@ -1,7 +1,7 @@
-"""The relay's sshd: a user for tunnels, its keys, and what they may do. Runs on the relay.
+"""The relay's sshd: a user for tunnels, its keys, and their rights. Runs on the relay.
 
-Standard library alone. Both files are Grappe's own; sshd reads the one from its folder of
-drop-ins, the other by what that says.
+Standard library alone. Both files are Grappe's own: a drop-in of sshd's, and the authorized keys
+that it names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from remote.target import Files, Fragment, Target
 
 DROP_IN = "/etc/ssh/sshd_config.d/grappe-tunnel.conf"
 KEYS = "/etc/ssh/grappe-tunnel.keys"
-# A tunnel whose link was cut gives its ports back within three of these, in seconds.
+# Seconds; a tunnel with a cut link frees its ports within three of these.
 ALIVE_SECONDS = 5
 LEAVE_SECONDS = 10
 TEXT = """\
@@ -35,7 +35,7 @@ Match User {user}
 
 
 class RelayTarget(Target):
-    """Doors of one relay."""
+    """The doors of one relay."""
 
     name = "relay"
 
@@ -53,12 +53,12 @@ class RelayTarget(Target):
         return {DROP_IN: File(text, 0o644), KEYS: File("".join(lines), 0o644)}
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
-        """Have sshd read the staged file."""
+        """Have sshd check the staged file."""
         if files[DROP_IN].content is not None:
             self.system.must(["sshd", "-t", "-f", staged[DROP_IN]])
 
     def activate(self, files: Files) -> None:
-        """Have the user there, and sshd read its files anew; open connections stay."""
+        """Create the user if missing, and reload sshd; open connections stay."""
         if files[DROP_IN].content is None:
             self.leave()
             return
@@ -71,7 +71,7 @@ class RelayTarget(Target):
         self._reload()
 
     def verify(self, files: Files) -> str:
-        """Ask sshd what it would do for the user."""
+        """Check sshd's effective settings for the user."""
         if files[DROP_IN].content is None:
             return ""
         user = self.frame["user"]
@@ -85,11 +85,11 @@ class RelayTarget(Target):
         return ""
 
     def leave(self) -> None:
-        """Have sshd forget the user, then remove it."""
+        """Reload sshd without the user, then remove the user."""
         self._reload()
         user = self.frame["user"]
         if self.system.run(["id", "-u", user]).status == 0:
-            # Its tunnels end with it; one that is ending still holds the user.
+            # The user's tunnels end too; userdel fails while one is still ending.
             deadline = time.monotonic() + LEAVE_SECONDS
             while True:
                 self.system.run(["pkill", "-KILL", "-u", user])

@@ -1,1 +1,1 @@
-"""What people put into shared files by hand: found, and taken over where they say so."""
+"""Find what people put into shared files by hand, and take it over where they say so."""

@@ -1,4 +1,4 @@
-"""Routing as the lab sheet has people write it into haproxy.cfg, found and taken over. Pure.
+"""Find and take over routing that people wrote into haproxy.cfg by the lab sheet. Pure.
 
 Runs on the host too: standard library alone.
 """
@@ -19,7 +19,7 @@ _WEB_PORTS = {80, 443}
 _DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
 _LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
 
-# What the sheet has people write into such a section, and what changes nobody's way.
+# Lines that the sheet puts into such a section, and lines without effect on routing.
 _SHEET = re.compile(
     r"$|#|mode (?:http|tcp)$|bind \S+$|log\b|description\b|maxconn\b|timeout\b|balance\b|"
     r"option (?:httpclose|http-server-close|forwardfor|ssl-hello-chk|httplog|tcplog|dontlognull)$|"
@@ -70,7 +70,7 @@ def _words(line: str, variables: Mapping[str, str]) -> List[str]:
 
 
 def domains(text: str) -> Set[str]:
-    """Return the domains that are routed by hand through the web's ports."""
+    """Return the domains that routing by hand leads through the web's ports."""
     mine = _routing(_sections(_outside(text)))
     return {
         domain.lower()
@@ -81,10 +81,10 @@ def domains(text: str) -> Set[str]:
 
 
 def unaccounted(text: str) -> List[str]:
-    """Return the lines of routing by hand that are more than the sheet's leading by a domain.
+    """Return the lines of routing by hand that go beyond the sheet's routing by domain.
 
-    They would go with the rest: what they lead to would be reached no more, whom they keep out
-    would be let in.
+    Taking over would drop them: their targets would be unreachable, and people whom they keep out
+    would get in.
     """
     sections = _sections(_outside(text))
     mine = _routing(sections)
@@ -122,7 +122,7 @@ def _strip(text: str) -> str:
 
 
 def _routing(sections: Sections) -> Sections:
-    """Return the frontends on the web's ports, and the backends that they alone lead to."""
+    """Return the frontends on the web's ports, and the backends that only they use."""
     gone = [s for s in sections if s[0] in ("frontend", "listen") and _listens(s[2])]
     while True:
         led_to = {name for section in gone for name in _LEADS_TO.findall(section[2])}

@@ -1,4 +1,4 @@
-"""NAT rules as the lab sheet has people write them, found and taken over. Pure.
+"""Find and take over NAT rules that people wrote by the lab sheet. Pure.
 
 Runs on the host too: standard library alone.
 """
@@ -12,7 +12,7 @@ from remote import managed_block
 
 MAX_PORT = 65535
 _LEADING = ("DNAT", "REDIRECT", "NETMAP")
-# What the sheet's rule says.
+# The sheet's rule.
 _SHEET = re.compile(
     r" -A PREROUTING| -d \S+| -i \S+| -p (?:tcp|udp)| -m (?:tcp|udp|comment)| --dport \d+|"
     r" -j DNAT| --to(?:-destination)? \S+| --comment (?:\"[^\"]*\"|\S+)"
@@ -23,13 +23,13 @@ _DNAT = re.compile(
 
 
 def key(line: str) -> str:
-    """Return what a rule by hand holds, as `tcp/22222`; nothing where it is no such rule."""
+    """Return the key of a rule by hand, as `tcp/22222`; nothing for any other line."""
     match = _DNAT.match(line.strip())
     return f"{match.group(1)}/{match.group(2)}" if match else ""
 
 
 def leads_all(line: str) -> bool:
-    """Whether a rule of a chain of somebody's own leads whatever comes there elsewhere."""
+    """Whether a rule of a custom chain leads every packet of that chain elsewhere."""
     words = line.split()
     target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
     ports = {"--dport", "--dports", "--ports"} & set(words)
@@ -37,12 +37,12 @@ def leads_all(line: str) -> bool:
 
 
 def takes(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # type: ignore[assignment]
-    """Return the TCP ports that a loaded rule leads elsewhere; none where it leads nothing.
+    """Return the TCP ports that a loaded rule leads elsewhere, if any.
 
     Args:
-        line: A rule as `iptables -S` prints it: DNAT or REDIRECT, of a port, a list, a range, or
-            of none, which is all; or `nft`, its table and chain, and the rule.
-        chains: Those that lead whatever comes there elsewhere.
+        line: A rule as `iptables -S` prints it: DNAT or REDIRECT of a port, a list, a range, or
+            without one, which means all; or `nft`, its table and chain, and the rule.
+        chains: Those that lead every packet elsewhere.
 
     """
     words = line.split()
@@ -61,7 +61,7 @@ def takes(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # ty
             if words[place - 1] != "!":
                 return parts
             return tuple(part for part in _all_but(parts) if part)
-    # In a chain of somebody's own, what leads there may have said the port.
+    # In a custom chain, the jump to it may have named the port.
     all_of_it = words[1] == "PREROUTING" and target in _LEADING
     return (range(1, MAX_PORT + 1),) if all_of_it else ()
 
@@ -82,7 +82,7 @@ def _takes_nft(line: str) -> Tuple[range, ...]:
     if re.search(r"\budp\b", rule) and not re.search(r"\btcp\b", rule):
         return ()
     if "@" in rule:
-        # What a set or a map of that name holds stands elsewhere.
+        # The rule does not show the content of a named set or map.
         return ()
     match = re.search(r"\b(?:tcp|th) dport (!= )?(\{[^}]*\}|[\d-]+|map \{[^}]*\})", rule)
     if not match:
@@ -99,7 +99,7 @@ def _all_but(parts: Tuple[range, ...]) -> List[range]:
 
 
 def is_more(line: str) -> bool:
-    """Whether a rule by hand says more than the sheet's: who may, how often, or from where."""
+    """Whether a rule by hand has more conditions than the sheet's: a source, a rate, and so on."""
     rest = _SHEET.sub("", " ".join(["", *line.split()]))
     return bool(rest.strip())
 
@@ -117,7 +117,7 @@ def without(text: str, keys: Set[str]) -> str:
 
 
 def among(lines: List[str], keys: Set[str]) -> List[str]:
-    """Return the rules by hand for these ports among those that are loaded."""
+    """Return the rules by hand for these ports among the loaded ones."""
     return [line for line in lines if key(line) in keys]
 
 
