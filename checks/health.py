@@ -51,7 +51,7 @@ def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
     """Return all faults of a host.
 
     Args:
-        facts: What `survey.main` returned.
+        facts: The result of `remote.surveys.health`.
         owners: The stacks that this folder knows, as `project/stack`.
 
     """

@@ -43,7 +43,7 @@ def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[problems.
 
     Args:
         spec: The image.
-        facts: What the preflight's `survey.main` returned.
+        facts: The result of `remote.surveys.lab`.
 
     """
     key, lxd = "grappe:host", facts["lxd"]

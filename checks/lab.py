@@ -103,7 +103,7 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
 
     Args:
         spec: The lab.
-        facts: What `survey.main` returned.
+        facts: The result of `remote.surveys.lab`.
 
     """
     found = [

@@ -34,7 +34,7 @@ def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mi
 
     Args:
         spec: The lab host.
-        facts: What `survey.main` returned.
+        facts: The result of `remote.surveys.lab_host`.
 
     """
     return [*_abilities(spec, facts), *_daemons(spec, facts), *_disk(spec, facts)]

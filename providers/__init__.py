@@ -1,1 +1,1 @@
-"""What Grappe can make on a host: one folder for each kind of resource."""
+"""The kinds of resources that Grappe makes on hosts, one folder each."""

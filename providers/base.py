@@ -1,9 +1,9 @@
 """The one adapter between Pulumi's dynamic protocol and a kind of resource.
 
-A kind says what it is (a `codec.Spec`) and how it is done (a `Driver`); this
-module does everything that the protocol asks: check, diff, create, read,
-update, delete. A provider is pickled by its import path into every state, so
-the module and class names of providers must not change.
+A kind has a spec (a `codec.Spec`) and a `Driver`; this module implements the
+protocol: check, diff, create, read, update, delete. Pulumi pickles a provider
+by its import path into every state, so the module and class names of providers
+must not change.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ S = TypeVar("S", bound=codec.Spec)
 T = TypeVar("T")
 Outputs = dict[str, Any]
 
-# What every resource carries beside its own inputs and outputs.
+# An output of every resource.
 MACHINE = "machine_id"
 INCARNATION = "incarnation"
 DRIFT = changes.DRIFT
@@ -36,43 +36,43 @@ Reading = changes.Reading
 
 
 class Driver(Protocol[S]):
-    """How a kind of resource is done on one host."""
+    """The operations of a kind of resource on one host."""
 
     def create(self, spec: S) -> Outputs:
-        """Make it, or finish what an interrupted run left of it; return its outputs."""
+        """Make the thing, or finish one that an interrupted run left; return its outputs."""
 
     def read(self, spec: S) -> Reading[S] | None:
-        """Return what is there; None only when the host says that it is gone."""
+        """Read the thing; return None only when the host says that it is gone."""
 
     def update(self, old: S, new: S) -> Outputs:
-        """Change it in place, also where only drift is to be mended."""
+        """Change the thing in place, also to repair mere drift."""
 
     def delete(self, spec: S) -> None:
-        """Remove it; deleting what is already gone succeeds."""
+        """Remove the thing; deleting one that is already gone succeeds."""
 
 
 @runtime_checkable
 class Sweeper(Protocol):
-    """A driver that is asked last of all in a destroy."""
+    """A driver that cleans up at the end of a destroy."""
 
     def sweep(self, spec: Any) -> list[str]:
-        """Remove what unfinished runs of the lab left anywhere; return what that was."""
+        """Remove the lab's leftovers of unfinished runs everywhere; return their names."""
 
 
 @runtime_checkable
 class Holder(Protocol):
-    """A driver whose things cannot go while something that no state knows is in them."""
+    """A driver whose things cannot go while they contain leftovers."""
 
     def empty(self, spec: Any) -> list[str]:
-        """Remove what unfinished runs of the lab left in it; return what that was."""
+        """Remove the lab's leftovers of unfinished runs inside; return their names."""
 
 
-# Taken by the first provider of a process.
+# The first provider of a process takes this lock.
 _prepared = threading.Lock()
 
 
 def _load() -> None:
-    """Load what nearly every run needs and takes long, while the host is reached."""
+    """Import slow modules that nearly every run needs, while the host connects."""
     for name in ("pylxd", "jinja2"):
         importlib.import_module(name)
 
@@ -80,10 +80,10 @@ def _load() -> None:
 class Provider(dynamic.ResourceProvider, Generic[S]):
     """A dynamic provider of one kind; a subclass names its spec and its driver."""
 
-    # Nothing secret is captured in a provider: keep it readable in the state.
+    # A provider captures no secret: keep it readable in the state.
     serialize_as_secret_always = False
     spec: ClassVar[type[codec.Spec]]
-    # What `known` may return.
+    # The outputs that `known` may return.
     OUTPUTS: ClassVar[tuple[str, ...]] = ()
 
     def driver(self, host: Host) -> Driver[S]:
@@ -107,21 +107,21 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         threading.Thread(target=_load, daemon=True).start()
 
     def examine(self, spec: S, _was: Mapping[str, Any]) -> tuple[S, list[problems.Mistake]]:
-        """Look at the host, read only, before anything is planned; most kinds need not.
+        """Survey the host, read only, before the plan; most kinds need not.
 
         Args:
-            spec: What is wished.
-            _was: What was wished at the last `up`, by field; empty in a replacement.
+            spec: The wanted spec.
+            _was: The inputs of the last `up`, by field; empty in a replacement.
 
         """
         return spec, []
 
     def known(self, _spec: S, _was: Mapping[str, Any]) -> Outputs:
-        """Return the outputs that stay as they are whatever is changed, so that a plan has them."""
+        """Return the outputs that no change affects, so that a plan knows them."""
         return {}
 
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
-        """Refuse what cannot be, all of it at once."""
+        """Refuse invalid inputs, all of them at once."""
         properties, was = codec.clean(news), codec.clean(olds)
         run.current().checked.add(str(properties.get("owner", "")))
         for output in (DRIFT, INCARNATION, *self.OUTPUTS):
@@ -145,15 +145,14 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         return dynamic.CheckResult({**properties, DRIFT: ""}, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
-        """Compare our own keys with what is really there, on the host where it was made.
+        """Compare our own keys with the real thing, on the host where it was made.
 
-        Looking here, and not by a refresh before each run, spares a run a second start of
-        the plugin: a plan of what has drifted costs one look. A host under a new URL may still be
-        the same host.
+        Reading here, and not by a refresh before each run, spares a run a second start of the
+        plugin: finding drift costs one read. A host under a new URL may still be the same host.
         """
         wanted = codec.clean(news)
-        # What an older Grappe wrote lacks the fields that have come since; and where the lab had
-        # no id, its parts may carry it by now.
+        # An older Grappe's state lacks the newer fields; and if the lab had no id then, its things
+        # may carry one by now.
         was = self._decode(olds)
         whose = dataclasses.replace(was, lab=was.lab or str(wanted.get("lab") or ""))
         recorded = {**codec.clean(olds), **codec.encode(was)}
@@ -169,26 +168,26 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         return dynamic.DiffResult(
             changes=bool(found),
             replaces=sorted(found.replaces),
-            # Names, ports and addresses are fixed: the old one must go first. On another
-            # machine nothing is in the way, and the old lab leaves in its own order.
+            # Names, ports and addresses are fixed: the old thing must go first. On another
+            # machine it conflicts with nothing, and the old lab leaves in its own order.
             delete_before_replace="host" not in found.replaces,
         )
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
-        """Make the thing, or take over what is there of the same lab."""
+        """Make the thing, or take over the same lab's existing one."""
         spec = self._decode({**props, INCARNATION: _new_incarnation()})
         host, outputs = _spoken(lambda: self._act(spec, lambda driver: driver.create(spec)))
         return dynamic.CreateResult(spec.id, _state(spec, host, outputs))
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
-        """Return what is really there, on the host where it was made."""
+        """Read the real thing, on the host where it was made."""
         spec = self._recorded(props)
         host, reading = _spoken(
             lambda: self._act(spec, lambda driver: driver.read(spec), props=props)
         )
         if reading is None:
             return dynamic.ReadResult("", {})
-        # What a look cannot see, as what a program said, is as it was.
+        # Outputs that a read cannot see, such as a program's output, stay.
         told = _state(reading.spec, host, reading.outputs)
         state = {**codec.clean(props), **told, DRIFT: reading.drift}
         inputs = {**_inputs(reading.spec), DRIFT: reading.drift}
@@ -199,14 +198,14 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         old = self._decode(olds)
         new = self._decode({**news, INCARNATION: old.incarnation or _new_incarnation()})
         host, outputs = _spoken(lambda: self._act(new, lambda driver: driver.update(old, new)))
-        # What an update has nothing new to say of is as it was.
+        # Outputs that an update does not return stay.
         return dynamic.UpdateResult({**codec.clean(olds), **_state(new, host, outputs)})
 
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Remove the thing from the host where it was made.
 
-        A replacement that the engine decides on makes first and deletes then; what its create
-        took over carries another incarnation, and stays.
+        A replacement that the engine decides on creates first and deletes then; a thing that its
+        create took over carries another incarnation, and stays.
         """
         spec = self._recorded(props)
         destroys = run.destroys(spec.owner)
@@ -227,10 +226,10 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         _spoken(lambda: self._act(spec, act, props=props))
 
     def drift(self, props: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return in words what is there otherwise than a state has it; secrets are not compared.
+        """Return in words how the thing differs from the state; secrets are not compared.
 
         Raises:
-            errors.GrappeError: Its host cannot be asked, or says no.
+            errors.GrappeError: Its host does not answer, or refuses.
 
         """
         plain = {
@@ -244,13 +243,13 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         return found.drift
 
     def _taken_over(self, driver: Driver[S], spec: S) -> bool:
-        """Whether a later create took over what stands there."""
+        """Whether a later create took over the thing."""
         try:
             reading = driver.read(spec) if spec.MARKED else None
         except errors.NotOursError:
             if spec.lab:
                 raise
-            # The lab had no id when this was recorded, and has one by now.
+            # The recorded lab had no id; now it has one.
             return True
         if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
             return False
@@ -258,11 +257,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         return True
 
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
-        """Return what is there, on the host where it was made."""
+        """Read the thing, on the host where it was made."""
         return _spoken(lambda: self._act(spec, lambda driver: driver.read(spec), props=olds))[1]
 
     def _recorded(self, properties: Mapping[str, Any]) -> S:
-        """Return what a state has; one that is older than the lab's id is that lab's."""
+        """Return the spec in a state; one that is older than ids gets the lab's id."""
         spec = self._decode(properties)
         return spec if spec.lab else dataclasses.replace(spec, lab=run.current().lab)
 
@@ -290,7 +289,7 @@ class Resource(dynamic.Resource):
     """A resource of one kind; a subclass names its provider."""
 
     provider: ClassVar[type[Provider[Any]]]
-    # What it has beside its inputs, for a program to use.
+    # Its outputs, for the program.
     outputs: ClassVar[tuple[str, ...]] = (MACHINE,)
 
     def __init__(
@@ -305,9 +304,9 @@ class Resource(dynamic.Resource):
 
         Args:
             name: Its logical name.
-            spec: What it should be.
+            spec: Its wanted spec.
             opts: Pulumi's options.
-            later: Fields of the spec that another resource knows.
+            later: Fields of the spec that are outputs of another resource.
 
         """
         own = dict.fromkeys((INCARNATION, *self.outputs))
@@ -318,9 +317,9 @@ class Resource(dynamic.Resource):
 
 
 def tell(mistakes: list[problems.Mistake]) -> str:
-    """Return mistakes as a user reads them, one a line."""
+    """Return mistakes as a message, one a line."""
     if mistakes and not any(mistake.key for mistake in mistakes):
-        # What has no key of the stack file is a message by itself.
+        # A mistake without a key of the stack file is a whole message.
         return errors.escape("\n".join(mistake.reason for mistake in mistakes))
     width = max(len(mistake.key) for mistake in mistakes)
     count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
@@ -329,12 +328,12 @@ def tell(mistakes: list[problems.Mistake]) -> str:
 
 
 def stack_of(owner: str) -> str:
-    """Return the stack's name of an owner."""
+    """Return the name of an owner's stack."""
     return owner.rpartition("/")[2]
 
 
 def _report(spec: codec.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
-    """Say what a plan found, where the engine shows what a plugin says."""
+    """Report a plan's findings in the engine's output."""
     say(spec, [f"has drifted: {line}" for line in found.drift])
     if reading is not None and reading.remake:
         say(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
@@ -345,13 +344,13 @@ def _print_left(spec: codec.Spec, things: list[str]) -> None:
 
 
 def say(spec: codec.Spec, lines: list[str]) -> None:
-    """Say something of a thing where the engine shows what a plugin says."""
+    """Report lines about a thing in the engine's output."""
     for line in lines:
         run.tell(f"{spec.id} {line}")
 
 
 def _inputs(spec: codec.Spec) -> Outputs:
-    """Return a spec as inputs: which of the things in its place it is, only a create can say."""
+    """Return a spec as inputs, without the incarnation, which a create draws."""
     return {key: value for key, value in codec.encode(spec).items() if key != INCARNATION}
 
 
@@ -380,7 +379,7 @@ def _connect(spec: codec.Spec) -> Host:
 
 
 def _configured_host(stack: str) -> str:
-    """Return what the stack file says now: a refresh is given what it said at the last `up`."""
+    """Return the host in the stack file: a refresh passes that of the last `up`."""
     path = pathlib.Path("stacks", f"Pulumi.{stack}.yaml")
     if not path.is_file():
         return ""
@@ -396,7 +395,7 @@ def _same_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
 
 
 def _spoken(action: Callable[[], T]) -> T:
-    """Run an action; what fails is told in words, never as a bare exception's name."""
+    """Run an action; wrap any exception into an error with words."""
     try:
         return action()
     except errors.GrappeError:

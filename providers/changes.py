@@ -1,4 +1,4 @@
-"""What a plan does to a resource: what was recorded, what is there and what is wished. Pure."""
+"""Plan a resource's changes from the recorded, the real and the wanted spec. Pure."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any, Generic, TypeVar
 from core import codec, problems
 
 S = TypeVar("S", bound=codec.Spec)
-# What a state says of drift, beside the fields of the spec.
+# The key of drift in a state, beside the fields of the spec.
 DRIFT = "drift"
 GONE = "it is gone"
 
 
 @dataclasses.dataclass(frozen=True)
 class Reading(Generic[S]):
-    """What is really there.
+    """A real thing, as a driver reads it.
 
     Attributes:
-        spec: The thing as it is, in the words of its spec.
-        outputs: What only the host knows of it.
-        drift: What is wrong with it that the spec has no word for; empty when all is well.
-        remake: Who ordered that it is made anew; empty where nobody did.
+        spec: Its real spec.
+        outputs: Values that only the host knows.
+        drift: Faults that no field of the spec expresses; empty without any.
+        remake: The order to recreate it; empty without one.
     """
 
     spec: S
@@ -33,12 +33,12 @@ class Reading(Generic[S]):
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-    """What is to be changed.
+    """The planned changes of a resource.
 
     Attributes:
-        fields: What is there otherwise than it is wished.
-        replaces: Those of them that mean another thing.
-        drift: What is there otherwise than it was made, in words.
+        fields: The fields whose real value is not the wanted one.
+        replaces: Those of them that force a replacement.
+        drift: How the real thing differs from the recorded one, in words.
     """
 
     fields: frozenset[str]
@@ -46,7 +46,7 @@ class Changes:
     drift: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
+        """Whether anything must change."""
         return bool(self.fields)
 
 
@@ -58,14 +58,14 @@ def between(
     *,
     same_machine: bool,
 ) -> Changes:
-    """Compare what was recorded, what is there and what is wished.
+    """Compare the recorded, the real and the wanted spec.
 
     Args:
         kind: The spec's class.
-        recorded: The state, by field, as it goes on the wire; fields that have come since may lack.
-        reading: What is there; None where it is gone.
-        wanted: What the program wishes, by field.
-        same_machine: Whether the host that is wished is the machine of the state.
+        recorded: The state, by field, encoded; it may lack newer fields.
+        reading: The real thing; None if it is gone.
+        wanted: The program's inputs, by field.
+        same_machine: Whether the wanted host is the machine of the state.
 
     """
     if reading is None:
@@ -75,12 +75,12 @@ def between(
     names = {field.name for field in dataclasses.fields(kind)} - {"incarnation"}
     changed = {name for name in names if actual.get(name) != wanted.get(name)}
     if was.get("lab") != wanted.get("lab"):
-        # Where the lab had no id when this was recorded, its parts may carry it by now.
+        # If the lab had no id in this state, its things may carry one by now.
         changed.add("lab")
     drift = _drift(kind, was, actual, reading.drift)
     replaces = set(changed & kind.REPLACES)
     if actual.get("lab") and actual.get("lab") == wanted.get("lab"):
-        # The lab was renamed, and goes on.
+        # The lab was renamed: no replacement.
         replaces.discard("owner")
     if reading.remake:
         changed.add("generation")
@@ -95,7 +95,7 @@ def between(
 def _drift(
     kind: type[codec.Spec], was: Mapping[str, Any], actual: Mapping[str, Any], told: str
 ) -> tuple[str, ...]:
-    """Return what is not as it was made, in words; a secret's value is not among them."""
+    """Return in words how the real thing differs from the recorded one, without secrets' values."""
     named = {field.name for field in dataclasses.fields(kind)}
     found = sorted(
         words
@@ -111,7 +111,7 @@ def _drift(
 
 
 def _difference(name: str, was: object, now: object) -> Iterator[str]:
-    """Yield what differs, in words: of a group of settings only those that do."""
+    """Yield the differences in words; of a group of settings only those that differ."""
     if isinstance(was, Mapping) and isinstance(now, Mapping):
         for key in was.keys() | now.keys():
             yield from _difference(f"{name}.{key}", was.get(key), now.get(key))

@@ -1,7 +1,7 @@
-"""The threads of the process that serves the engine.
+"""Widen the thread pool of the process that serves the engine.
 
-Pulumi's Python plugin has four, whatever the engine runs at once: six servers that are
-post-installed would take the time of two, and nobody's short call would get through meanwhile.
+Pulumi's Python plugin has four threads, whatever the engine's parallelism: six post-installations
+at once would take the time of two, and block everybody's short calls meanwhile.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ THREADS = 32
 
 
 def widen() -> None:
-    """Let the pool whose thread this is have as many threads as calls wait; else do nothing."""
+    """Give this thread's pool as many threads as calls wait; outside a pool, do nothing."""
     frame = sys._getframe()  # noqa: SLF001 - a pool does not tell which is serving
     while frame is not None:
         reference = frame.f_locals.get("executor_reference")

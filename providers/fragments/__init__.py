@@ -1,4 +1,4 @@
-"""What the kinds have in common that stand in files which many stacks share.
+"""The common part of the kinds whose resource is one fragment of shared files.
 
 A resource contributes a fragment. `remote.transaction` compiles the shared files from all of them;
 `client` sends it changes.

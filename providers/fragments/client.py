@@ -1,4 +1,4 @@
-"""Sending a change of shared files to a host, as one process over there."""
+"""Send changes of shared files to a host, where one process makes each."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from providers.fragments.fragment import Fragment
 
 
 class Send(Protocol):
-    """How a request reaches the host's side of the store."""
+    """Sends a request to the host's side of the store."""
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Send a request of `transaction.main`; return its answer."""
@@ -22,10 +22,10 @@ class Client:
 
     Args:
         where: The host, as messages name it.
-        folder: Where the target's store is on the host.
+        folder: The folder of the target's store, on the host.
         target: The target, one of `remote.transaction.TARGETS`.
-        frame: What surrounds the fragments.
-        send: How a request gets there.
+        frame: The shared sections around the fragments.
+        send: Sends a request there.
 
     """
 
@@ -37,7 +37,7 @@ class Client:
         self._send = send
 
     def put(self, fragment: Fragment) -> list[str]:
-        """Put a fragment, with whatever else waits; return what is to be told."""
+        """Put a fragment, with all queued changes; return messages for the user."""
         return list(self._ask({"op": "put", "fragment": fragment.as_json()})["notes"])
 
     def remove(self, spec: codec.Spec) -> list[str]:
@@ -45,7 +45,7 @@ class Client:
         return list(self._ask({"op": "remove", **_whose(spec)})["notes"])
 
     def read(self, spec: codec.Spec) -> tuple[dict[str, Any], str] | None:
-        """Return a spec's fragment as it stands on the host and its drift; None when it is gone."""
+        """Return a spec's fragment on the host, and its drift; None when it is gone."""
         answer = self._ask({"op": "read", **_whose(spec)})
         if answer["fragment"] is None:
             return None
@@ -65,12 +65,12 @@ def _whose(spec: codec.Spec) -> dict[str, str]:
 
 
 def over(host: Host, target: str, frame: Mapping[str, Any]) -> Client:
-    """Return the client of an target on a host.
+    """Return the client of a target on a host.
 
     Args:
         host: The host.
         target: The target, which is its folder in the store too.
-        frame: What surrounds the fragments.
+        frame: The shared sections around the fragments.
 
     """
 

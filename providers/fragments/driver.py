@@ -20,7 +20,7 @@ class FragmentDriver(Generic[S]):
     Args:
         store: The host's fragment store for the kind.
         kind: The spec's class.
-        render: What a spec contributes.
+        render: Renders a spec's fragment.
 
     """
 
@@ -32,23 +32,23 @@ class FragmentDriver(Generic[S]):
         self._render = render
 
     def create(self, spec: S) -> base.Outputs:
-        """Put the fragment; one that an interrupted run left is taken up."""
+        """Put the fragment; an interrupted run may have put it already."""
         base.say(spec, self._store.put(self._render(spec)))
         return {}
 
     def read(self, spec: S) -> base.Reading[S] | None:
-        """Return the fragment as it stands on the host."""
+        """Read the fragment on the host."""
         found = self._store.read(spec)
         if found is None:
             return None
         fragment, drift = found
         known = {field.name for field in dataclasses.fields(self._kind)}
-        # An older Grappe wrote fields that are no more; that the rest differs is told below.
+        # Skip fields of an older Grappe; the comparison below reports other differences.
         written = {
             key: value for key, value in codec.clean(fragment["spec"]).items() if key in known
         }
         try:
-            # The same host may be known under another URL to whoever wrote it.
+            # The fragment's writer may know the same host under another URL.
             actual = codec.decode(self._kind, {**written, "host": spec.host})
         except problems.Mistakes as mistakes:
             return base.Reading(spec, drift=f"its fragment was changed by hand: {mistakes}")

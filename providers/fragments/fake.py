@@ -1,7 +1,7 @@
-"""A host in a folder, beside the real one: it passes the same contract suite.
+"""A fake host in a folder; it passes the same contract suite as the real one.
 
-Its files are real files below the folder; iptables, nft, HAProxy and systemd
-are played in memory, as far as the targets use them.
+Its files are real files below the folder; it plays iptables, nft, HAProxy and
+systemd in memory, as far as the targets use them.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ FAILED = Result(1, "", "")
 
 
 class FakeSystem(System):
-    """A machine whose programs are played.
+    """A machine with fake programs.
 
     Attributes:
-        chains: By table and chain, the rules that are loaded, as `iptables -S` prints them.
+        chains: By table and chain, the loaded rules, as `iptables -S` prints them.
         running: Whether HAProxy runs.
         loaded: The configuration that HAProxy has loaded.
         reloads: How often it was reloaded or started.
         pause: Seconds that a reload takes.
-        stuck: Whether HAProxy ignores reloads, as one does whose worker fails to start.
+        stuck: Whether HAProxy ignores reloads, as if its new worker failed to start.
         maps: The maps that HAProxy has loaded, by path.
-        mute: Whether its run-time socket is of no use.
+        mute: Whether its run-time socket fails.
     """
 
     def __init__(self, root: pathlib.Path) -> None:
@@ -61,7 +61,7 @@ class FakeSystem(System):
         return play([word for word in argv[1:] if word != "-w"], stdin)
 
     def has(self, program: str) -> bool:
-        """Whether a program is there; all are."""
+        """Return true: every program is installed."""
         return bool(program)
 
     def http(self, port: int, path: str) -> str:
@@ -181,7 +181,7 @@ class FakeSystem(System):
 
 
 def _restore(chains: dict[tuple[str, str], list[str]], table: str, line: str) -> bool:
-    """Do what a line of iptables-restore says; return whether it can be."""
+    """Apply a line of iptables-restore; return whether it is valid."""
     if line.startswith(":"):
         chains[table, line[1:].split(maxsplit=1)[0]] = []
         return True
@@ -208,7 +208,7 @@ def _restore(chains: dict[tuple[str, str], list[str]], table: str, line: str) ->
 def sender(
     system: System, kind: type[Target], folder: str, frame: Mapping[str, Any]
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """Return what carries requests to a fake host: a call, in this process."""
+    """Return a function that serves requests to a fake host in this process."""
 
     def send(request: Mapping[str, Any]) -> dict[str, Any]:
         store = stores.Store(system, folder)

@@ -1,4 +1,4 @@
-"""What one resource contributes to shared files; pure."""
+"""A fragment: one resource's part of shared files; pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from remote import managed_block
 
 @dataclasses.dataclass(frozen=True)
 class Fragment:
-    """What one resource contributes.
+    """One resource's part of shared files.
 
     Attributes:
         id: Its natural id.
-        owner: Whose it is, as `project/stack`.
-        lab: The id of that lab.
-        keys: What only one fragment may hold, as a user reads it: `tcp/22222`.
-        spec: The resource's spec as it goes on the wire.
-        parts: What the target compiles.
+        owner: The stack that owns it, as `project/stack`.
+        lab: The id of its lab.
+        keys: Keys that only one fragment may hold, as a user reads them: `tcp/22222`.
+        spec: The resource's encoded spec.
+        parts: The target's input.
         format: The oldest format of the store that knows its parts.
     """
 
@@ -32,5 +32,5 @@ class Fragment:
     format: int = managed_block.FORMAT
 
     def as_json(self) -> dict[str, Any]:
-        """Return the fragment as it stands in its file."""
+        """Return the fragment as JSON for its file."""
         return {**dataclasses.asdict(self), "keys": list(self.keys)}

@@ -1,1 +1,1 @@
-"""A look at the host before a golden image is planned: all mistakes at once, nothing changed."""
+"""Preflight of a golden image: survey the host before the plan, report all mistakes at once."""

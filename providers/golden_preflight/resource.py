@@ -1,4 +1,4 @@
-"""The look before a golden image as Pulumi knows it."""
+"""Pulumi's provider and resource for a golden image's preflight."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from providers.preflight.resource import LookingDriver
 
 
 class GoldenPreflightDriver(LookingDriver):
-    """The preflight of an image's stack, whose delete is the last of all."""
+    """The preflight of an image's stack; its delete comes last of all."""
 
     def sweep(self, spec: image.GoldenPreflightSpec) -> list[str]:
-        """Remove whatever of the stack is left; of all its resources, this is the last to go."""
+        """Remove the stack's leftovers; this resource goes last."""
         from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
 
         return driver.sweep([spec.host], spec.host, spec.owner, spec.lab)
@@ -37,7 +37,7 @@ class GoldenPreflightProvider(base.Provider[image.GoldenPreflightSpec]):
     def examine(
         self, spec: image.GoldenPreflightSpec, _was: Mapping[str, Any]
     ) -> tuple[image.GoldenPreflightSpec, list[problems.Mistake]]:
-        """Look at the host, and from it at what the steps need."""
+        """Survey the host, and try from it the URLs that the steps need."""
         try:
             host = connections.connect(spec.host)
         except errors.HostError as error:

@@ -1,4 +1,4 @@
-"""What a backend is, and what it contributes to HAProxy's maps."""
+"""The spec of a backend, and its lines in HAProxy's maps."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from core import codec, problems, templates, validators
 from providers.fragments.fragment import Fragment
 from remote import maps
 
-# Seconds an old worker may live on with a connection that stays open.
+# Seconds that an old worker may live on with an open connection.
 HARD_STOP_SECONDS = 3600
-# What ends the name of the backend that stands for one that is being installed.
+# The suffix of the name of a backend for a server being installed.
 PAGE = "_page"
-# What a person reads whose server is not there, in French and in English.
+# Pages for servers that are not up, in French and in English.
 PAGES = {
     maps.INSTALLING: (
         "Ce serveur est en cours d'installation. Cette page se recharge toute seule.",
@@ -36,13 +36,13 @@ class BackendSpec(codec.Spec):
     """A backend: one server behind the host's shared frontends.
 
     Attributes:
-        domains: The domains that lead to it, lower case; and their sub-domains of one more label.
+        domains: The domains that lead to it, lower case, also with one more label in front.
         address: The server's address.
-        state: `up`, or why nothing is forwarded to it: `stopped`, or `installing`, which gives way
-            to another backend of the same domains.
-        default: Whether it also gets what is for no known domain; one of a host may.
-        adopts: Domains whose routing by hand, as the sheet has it, is taken over with it: all
-            of the lab's, for the sheet routes them together.
+        state: `up`, or why HAProxy does not forward to it: `stopped`, or `installing`, which
+            another backend of the same domains overrides.
+        default: Whether it also gets requests for unknown domains; only one a host may.
+        adopts: Domains whose routing by the sheet it takes over: all of the lab's, for the sheet
+            routes them together.
     """
 
     domains: tuple[str, ...]
@@ -52,7 +52,7 @@ class BackendSpec(codec.Spec):
     adopts: tuple[str, ...] = ()
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         states = (maps.UP, maps.STOPPED, maps.INSTALLING)
         checks: list[tuple[str, Any, str]] = [
             ("name", self.name, validators.problem_of_name(self.name.removesuffix(PAGE))),
@@ -70,7 +70,7 @@ class BackendSpec(codec.Spec):
 
 
 def fragment(spec: BackendSpec) -> Fragment:
-    """Return what a backend contributes: its lines of the maps."""
+    """Return a backend's fragment: its lines of the maps."""
     what = "page" if spec.state == maps.INSTALLING else "domain"
     keys = [f"{what} {domain}" for domain in spec.domains]
     if spec.default and spec.state != maps.INSTALLING:
@@ -87,13 +87,13 @@ def fragment(spec: BackendSpec) -> Fragment:
             "default": spec.default,
             "adopts": list(spec.adopts),
         },
-        # What an older Grappe would compile of it has sections, which it has no more.
+        # An older Grappe would expect sections, which it no longer has.
         format=2,
     )
 
 
 def frame() -> Mapping[str, Any]:
-    """Return what all stacks share: the frontends, and the pages of what is not up."""
+    """Return the sections that all stacks share: the frontends, and the pages."""
     return {
         "frontends": templates.render(__file__, "frontends.cfg.j2", maps=maps),
         "hard_stop": f"hard-stop-after {HARD_STOP_SECONDS}s",

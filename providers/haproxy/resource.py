@@ -1,4 +1,4 @@
-"""The backend as Pulumi knows it."""
+"""Pulumi's provider and resource for a backend."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Preflight of a lab host: a bare server looked at, read only, before anything is done to it."""
+"""Preflight of a lab host: survey a bare server, read only, before any change."""

@@ -1,4 +1,4 @@
-"""The preflight of a lab host as Pulumi knows it: its check looks, and there it ends."""
+"""Pulumi's provider and resource for a lab host's preflight, which only surveys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
     def examine(
         self, spec: lab_host.HostPreflightSpec, _was: Mapping[str, Any]
     ) -> tuple[lab_host.HostPreflightSpec, list[problems.Mistake]]:
-        """Look at the server; what the lab can go on with is a warning."""
+        """Survey the server; a shortfall that does not prevent a lab is a warning."""
         try:
             host = connections.connect(spec.host)
             facts = host.call("remote.surveys.lab_host", {})

@@ -1,1 +1,1 @@
-"""Hosts entries: the workstation finds the students' domains."""
+"""Hosts entries: the workstation resolves the students' domains."""

@@ -1,4 +1,4 @@
-"""What a hosts entry is."""
+"""The spec of a hosts entry."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class EntrySpec(codec.Spec):
     """A line of a hosts file.
 
     Attributes:
-        address: Where the domains lead.
+        address: The address of the domains.
         domains: The domains.
     """
 
@@ -23,7 +23,7 @@ class EntrySpec(codec.Spec):
     domains: tuple[str, ...]
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         found = [
             problems.Mistake(f"domains[{place}]", f"{problems.show(domain)} {problem}")
             for place, domain in enumerate(self.domains)
@@ -37,7 +37,7 @@ class EntrySpec(codec.Spec):
 
 
 def fragment(spec: EntrySpec) -> Fragment:
-    """Return what an entry contributes."""
+    """Return an entry's fragment."""
     return Fragment(
         id=spec.id,
         owner=spec.owner,
@@ -49,5 +49,5 @@ def fragment(spec: EntrySpec) -> Fragment:
 
 
 def frame(path: str) -> Mapping[str, Any]:
-    """Return what the target needs to know: where the hosts file is."""
+    """Return the target's frame: the path of the hosts file."""
     return {"path": path}

@@ -1,4 +1,4 @@
-"""Hosts entries where nobody may write them for the user: printed, and looked for."""
+"""Hosts entries that Grappe may not write: it prints them, and checks for them."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from providers.hosts_file import model
 
 
 class PrintedDriver:
-    """Entries of one workstation whose login may not become root."""
+    """Entries of a workstation whose login may not become root."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
 
     def create(self, spec: model.EntrySpec) -> base.Outputs:
-        """Say what is to be written, where it is not there."""
+        """Print the missing lines."""
         self._say(spec)
         return {}
 
     def read(self, spec: model.EntrySpec) -> base.Reading[model.EntrySpec]:
-        """Return it as wished, and say what is still to be written: probes need no entry."""
+        """Return the wanted spec, and print the missing lines: probes need no entry."""
         self._say(spec)
         return base.Reading(spec)
 
     def update(self, old: model.EntrySpec, new: model.EntrySpec) -> base.Outputs:
-        """Say what is to be written."""
+        """Print the missing lines of the new spec."""
         del old
         return self.create(new)
 
     def delete(self, spec: model.EntrySpec) -> None:
-        """Say what may go."""
+        """Print the lines that the user may remove."""
         if len(self._missing(spec)) < len(spec.domains):
             base.say(spec, [f"is yours to take out of {self._host.etc_hosts}: {_line(spec)}"])
 

@@ -1,4 +1,4 @@
-"""The hosts entry as Pulumi knows it."""
+"""Pulumi's provider and resource for a hosts entry."""
 
 from __future__ import annotations
 

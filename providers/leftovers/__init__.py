@@ -1,1 +1,1 @@
-"""What unfinished runs left of a lab: it carries the lab's marks, and stands in no state."""
+"""Leftovers of unfinished runs: they carry a lab's marks, and no state knows them."""

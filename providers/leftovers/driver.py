@@ -1,4 +1,4 @@
-"""Finding what carries a lab's marks on its hosts, and removing it."""
+"""Find and remove everything on its hosts that carries a lab's marks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from providers.nat.resource import RuleProvider
 from providers.relay.resource import DoorProvider
 from providers.tunnel import host as tunnels
 
-# How a person calls what stands in an target of shared files.
+# The people's word for a target's fragment.
 WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "door"}
 PROVIDERS: dict[str, type[base.Provider[Any]]] = {
     "nat": RuleProvider, "haproxy": BackendProvider, "hosts": EntryProvider, "relay": DoorProvider,
@@ -35,8 +35,8 @@ class Leftover:
         kind: `container`, `NAT rule` and the like.
         name: Its name, as a person knows it.
         project: The LXD project that it is in, where it is in one.
-        target: The target of shared files that it stands in, where it is a fragment.
-        thing: What LXD knows of it, where it is LXD's.
+        target: The target of its shared files, if it is a fragment.
+        thing: The object in LXD, if it is LXD's.
     """
 
     url: str
@@ -47,16 +47,16 @@ class Leftover:
     thing: lxd.Thing | None = None
 
     def __str__(self) -> str:
-        """Return it as a message names it."""
+        """Return its name for messages."""
         return f"{self.kind} {self.name[:40]}"
 
 
 def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Leftover]:
-    """Return everything of a lab, in the order in which it may go.
+    """Return everything of a lab, in an order in which it can be removed.
 
     Args:
-        urls: The hosts to look at.
-        lab_host: The one of them that has LXD.
+        urls: The hosts to search.
+        lab_host: The one of them with LXD.
         owner: The lab's owner.
         lab: The lab's id.
 
@@ -69,7 +69,7 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
 
 
 def remove(left: Leftover, owner: str, lab: str) -> None:
-    """Remove one thing of a lab; what is another lab's by now is left alone."""
+    """Remove one thing of a lab; leave it if it belongs to another lab by now."""
     host = connections.connect(left.url)
     spec = codec.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
     if left.thing is not None:
@@ -82,14 +82,14 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
 
 
 def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]:
-    """Remove everything that carries a lab's id; return what that was.
+    """Remove everything that carries a lab's id; return its names.
 
     Raises:
         errors.GrappeError: A host does not answer, or something could not be removed.
 
     """
     if not lab:
-        # Without an id, another state may have made what has our name.
+        # Without an id, another state may have made the things with our name.
         return []
     removed = []
     for left in find(urls, lab_host, owner, lab):
@@ -107,7 +107,7 @@ def _in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
 
 def _on(url: str, owner: str, lab: str) -> list[Leftover]:
     host = connections.connect(url)
-    # A login that may not be root has made nothing there.
+    # Without root, Grappe has made nothing there.
     return list(_listed(host, owner, lab)) if host.may_be_root else []
 
 

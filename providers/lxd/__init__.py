@@ -1,1 +1,1 @@
-"""What Grappe makes in LXD: projects, networks, containers and images."""
+"""The resources in LXD: projects, networks, containers and images."""

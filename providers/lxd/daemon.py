@@ -20,33 +20,33 @@ from hosts import connections
 from hosts.host import Host
 from remote import power_cut
 
-# Where Debian's package, the snap and Incus keep their sockets.
+# The sockets of Debian's package, the snap and Incus.
 SOCKETS = (
     "/var/lib/lxd/unix.socket",
     "/var/snap/lxd/common/lxd/unix.socket",
     "/var/lib/incus/unix.socket",
 )
-# Seconds: one request, and an operation that LXD goes on with by itself.
+# Time-outs in seconds: of one request, and of an operation that LXD runs in the background.
 REQUEST_SECONDS = 20.0
 OPERATION_SECONDS = 180.0
 
-# How far a thing is, marked on itself; one that is to go `anew` is replaced by the next run.
+# A thing's mark of its stage; the next run replaces one in stage `anew`.
 STAGE = "user.grappe.stage"
 CREATING, READY, ANEW = "creating", "ready", "anew"
 
-# Seconds between two looks at what a program in an instance has said.
+# Seconds between two reads of the output of a program in an instance.
 LOOK_SECONDS = 1
-# And between two looks at whether anybody waits for an operation.
+# Seconds between two checks that the run still waits for an operation.
 WAIT_SECONDS = 2
 
 Json = dict[str, Any]
-# Called with what a program says, as it says it.
+# Takes a program's output as it comes.
 Tell = Callable[[bytes], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class Executed:
-    """What a program in an instance left: its exit status and what it said."""
+    """The exit status and output of a program in an instance."""
 
     status: int
     stdout: bytes
@@ -54,14 +54,14 @@ class Executed:
 
 
 class AbsentError(Exception):
-    """LXD says that the thing is not there."""
+    """LXD reports that the thing does not exist."""
 
 
 class Daemon(Protocol):
-    """The part of LXD's API that the drivers stand on.
+    """The part of LXD's API that the drivers use.
 
     Paths are those below `/1.0/`; `project` is LXD's project. Every method
-    raises `AbsentError` when LXD says that the thing is not there, and
+    raises `AbsentError` when LXD reports that the thing does not exist, and
     `errors.DaemonError` when LXD refuses, fails or does not answer in time.
 
     Attributes:
@@ -73,7 +73,7 @@ class Daemon(Protocol):
         """`lxc` or `incus`."""
 
     def get(self, path: str, *, project: str = "", **query: str) -> Any:
-        """Return the metadata of an object, or a list of them."""
+        """Return the metadata of one or more objects."""
 
     def change(
         self,
@@ -85,7 +85,7 @@ class Daemon(Protocol):
         timeout: float = OPERATION_SECONDS,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        """Send a change and wait until LXD is done with it; return the operation's metadata."""
+        """Send a change and wait until LXD has finished it; return the operation's metadata."""
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return the content of a log or of a file in an instance."""
@@ -99,36 +99,36 @@ class Daemon(Protocol):
         """Remove a file in an instance."""
 
     def upload_image(self, metadata: str, rootfs: str, *, properties: Mapping[str, str]) -> str:
-        """Send an image's files of this machine; return the fingerprint."""
+        """Upload an image's files from this machine; return the fingerprint."""
 
     def settle(self) -> None:
-        """Have the host write to its disk what LXD has only written to memory."""
+        """Have the host flush LXD's writes to its disk."""
 
     def execute(
         self, instance: str, argv: list[str], *, project: str, timeout: float, tell: Tell
     ) -> Executed:
-        """Run argv in an instance as root; `argv` stands in LXD's operation for all to see."""
+        """Run argv in an instance as root; LXD's operation shows `argv` to everybody."""
 
 
 @functools.cache
 def on(host: Host) -> Daemon:
-    """Return the daemon of a host; one for a process."""
+    """Return the daemon of a host, one object a process."""
     return Lxd(host)
 
 
 class Lxd:
-    """The real daemon, reached through its socket on the host.
+    """The real daemon, through its socket on the host.
 
     Args:
         host: The host.
-        seconds: How long one request may take.
+        seconds: The time-out of one request.
 
     """
 
     def __init__(self, host: Host, seconds: float = REQUEST_SECONDS) -> None:
         self._host = host
         self._seconds = seconds
-        # Those that nobody uses now.
+        # Idle clients.
         self._clients: list[Any] = []
 
     @property
@@ -174,7 +174,7 @@ class Lxd:
         return self._wait(answer["operation"], f"{method} {path}", timeout)
 
     def _mend(self, method: str, path: str, said: str = "") -> bool:
-        """Mend what a power cut left; return whether there was any."""
+        """Repair what a power cut left; return whether there was anything."""
         request = {
             "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": said,
         }  # fmt: skip
@@ -218,7 +218,7 @@ class Lxd:
         return str(self._wait(answer["operation"], "the image's upload", 600)["fingerprint"])
 
     def settle(self) -> None:  # noqa: D102
-        # One that fails is no failure of what was done.
+        # A failed flush is no failure of the change.
         with contextlib.suppress(errors.GrappeError):
             self._host.run(["sync"], timeout=OPERATION_SECONDS, root=False)
 
@@ -261,18 +261,18 @@ class Lxd:
 
     @property
     def _exec_logs(self) -> str:
-        """Where the output of programs is kept, of LXD and of Incus."""
+        """The path of programs' output, in LXD or in Incus."""
         return "logs/exec-output" if self.program == "incus" else "logs"
 
     def _read_log(self, path: str, query: Mapping[str, str]) -> bytes:
-        """Return a log, whole: asked for a part, LXD announces the length of the whole."""
+        """Return a whole log: for a part, LXD announces the length of the whole."""
         try:
             return bytes(self._send("get", path, params=query, is_api=False).content)
         except AbsentError:
             return b""
 
     def _look(self, operation: str, seconds: int) -> Json:
-        """Wait for an operation, but not for long; return how it is."""
+        """Wait for an operation for some seconds; return its state."""
         try:
             answer = self._send(
                 "get",
@@ -281,14 +281,14 @@ class Lxd:
                 timeout=seconds + self._seconds,
             )
         except errors.DaemonError as error:
-            # Incus calls it an error when the time is over; LXD answers with how it is by then.
+            # At the time-out Incus returns an error; LXD returns the current state.
             if "deadline exceeded" not in error.seen:
                 raise
             answer = self._send("get", f"operations/{operation}")
         return dict(answer.json()["metadata"])
 
     def _wait(self, operation: str, what: str, timeout: float) -> Json:
-        """Wait until LXD is done, or nobody waits for the run any more."""
+        """Wait until LXD has finished, or the run is interrupted."""
         identifier, deadline = _identifier(operation), time.monotonic() + timeout
         done = self._look(identifier, min(WAIT_SECONDS, int(timeout)))
         while done["status_code"] < 200 and time.monotonic() < deadline:  # noqa: PLR2004
@@ -356,10 +356,10 @@ class Lxd:
 
 
 def reach(url: str) -> None:
-    """Reach the daemon of a host, in a thread of its own, before somebody asks it."""
+    """Connect to the daemon of a host in the background, ahead of its use."""
 
     def act() -> None:
-        # Whatever is wrong is told by who asks.
+        # The first use reports any error.
         with contextlib.suppress(Exception):
             on(connections.connect(url)).get("")
 
@@ -368,7 +368,7 @@ def reach(url: str) -> None:
 
 @functools.cache
 def find_socket(host: Host) -> str:
-    """Return where the daemon's socket is on a host."""
+    """Return the path of the daemon's socket on a host."""
     script = f'for path in {" ".join(SOCKETS)}; do test -S "$path" && echo "$path"; done; true'
     found = host.run(["sh", "-c", script]).stdout.split()
     if not found:

@@ -1,8 +1,8 @@
-"""An LXD in memory, beside the real one: it passes the same contract suite.
+"""A fake LXD in memory; it passes the same contract suite as the real one.
 
-It keeps what the drivers rely on: marks in config, project by project names,
-aliases that point to images, errors for what is absent or exists already,
-and containers that get the address their device says.
+It models what the drivers rely on: marks in config, names by project, aliases
+that point to images, errors for absent or existing objects, and containers
+that get their device's address.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ class FakeLxd:
 
     Attributes:
         hangs: Whether it has stopped answering.
-        fails: Fragments of `METHOD path` whose requests fail, as in the middle of a create.
-        folder: Where programs really run, below a folder for each instance: their paths in
-            /run, /tmp and /srv lead there.
+        fails: Parts of `METHOD path`; requests that contain one fail.
+        folder: Programs really run here, in a folder for each instance: their paths in /run,
+            /tmp and /srv lead there.
     """
 
     program = "lxc"
@@ -60,7 +60,7 @@ class FakeLxd:
         self._ids = itertools.count(1)
 
     def add_image(self, alias: str, fingerprint: str = "") -> str:
-        """Have an image that somebody else brought."""
+        """Add an image, as somebody else would."""
         fingerprint = fingerprint or hashlib.sha256(alias.encode()).hexdigest()
         self.images[fingerprint] = {"fingerprint": fingerprint, "properties": {}}
         self.aliases[alias] = fingerprint
@@ -126,7 +126,7 @@ class FakeLxd:
         timeout: float = daemon.OPERATION_SECONDS,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        """Change an object; all at once, as LXD's operations are waited for."""
+        """Change an object at once, since callers wait for LXD's operations."""
         del timeout, query
         self.meet(f"{method} {path}")
         with self._lock:
@@ -208,7 +208,7 @@ class FakeLxd:
     def execute(
         self, instance: str, argv: list[str], *, project: str, timeout: float, tell: daemon.Tell
     ) -> daemon.Executed:
-        """Run a program of this machine, its paths led into the instance's folder."""
+        """Run a program of this machine, with its paths in the instance's folder."""
         self.meet(f"POST instances/{instance}/exec")
         found = _find(self.instances, (project, instance), f"instances/{instance}")
         if found["status"] != "Running":
@@ -217,7 +217,7 @@ class FakeLxd:
         text = self.files.get((project, instance, argv[-1]))
         if text is None:
             return daemon.Executed(0, b"", b"")
-        # The file removes itself, as its first line says.
+        # The file's first line removes it.
         del self.files[project, instance, argv[-1]]
         room = f"{project}-{instance}"
         for folder in ("run", "tmp", "srv"):
@@ -242,11 +242,11 @@ class FakeLxd:
         return fingerprint
 
     def settle(self) -> None:
-        """Note which aliases are there now."""
+        """Note the current aliases."""
         self.settled.append(sorted(self.aliases))
 
     def meet(self, request: str) -> None:
-        """Fail or hang where it was told to."""
+        """Fail or hang as configured."""
         if self.hangs:
             raise errors.DaemonError("LXD on fake: does not answer", seen="no answer within 0 s")
         if any(part in request for part in self.fails):
@@ -325,7 +325,7 @@ class FakeLxd:
         return {"status": found["status"], "network": {"eth0": {"addresses": addresses}}}
 
     def _users(self, key: str, value: str) -> list[str]:
-        """Return the instances that have a device of something, as LXD names them."""
+        """Return LXD's URLs of the instances with a device of something."""
         return [
             f"/1.0/instances/{instance}?project={owner}"
             for (owner, instance), item in self.instances.items()

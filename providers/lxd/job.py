@@ -1,4 +1,4 @@
-"""A program to be run in an instance, and the file that runs it; pure."""
+"""A program to run in an instance, and the file that runs it; pure."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import shlex
 from collections.abc import Callable, Mapping
 
 HIDDEN = "[secret]"
-# Characters that a line of a secret has at least.
+# The fewest characters of a line that count as a secret.
 SHORTEST = 3
 Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """A program, and how it is run.
+    """A program, and its circumstances.
 
     Attributes:
-        script: A script, run by `sh -eu`, or by what its first line says after `#!`.
+        script: A script, run by `sh -eu`, or by the interpreter of its `#!` line.
         environment: Variables beside LXD's own.
-        secrets: Variables whose values are never shown.
-        stdin: What it reads; never shown.
-        directory: Where it runs; empty for the user's home.
-        user: Who runs it; empty for root.
+        secrets: Variables whose values no output shows.
+        stdin: Its standard input; no output shows it.
+        directory: Its working directory; empty for the user's home.
+        user: Its user; empty for root.
         timeout: Seconds after which it is ended.
-        creates: A path: where it is there, there is nothing to do.
-        unless: A shell command: where it succeeds, there is nothing to do.
+        creates: A path: while it exists, the program need not run.
+        unless: A shell command: if it succeeds, the program need not run.
     """
 
     script: str
@@ -40,11 +40,11 @@ class Job:
 
 
 def render(job: Job) -> str:
-    """Return the file that runs a job; every word of it is the shell's own, no argv shows it."""
+    """Return the file that runs a job; shell builtins carry its data, so that no argv shows it."""
     exports = {**job.environment, **job.secrets}
     lines = [
         'rm -f -- "$0"',
-        # A program that an ended run of Grappe left goes first.
+        # First end a program that a dead run of Grappe left.
         "exec 9>/run/grappe-exec.lock",
         "flock 9",
     ]
@@ -82,12 +82,12 @@ def _interpreter(script: str) -> str:
 
 
 class Hider:
-    """Puts a mark in the place of what is secret in a job."""
+    """Replaces a job's secrets by a mark."""
 
     def __init__(self, job: Job) -> None:
         whole = [job.stdin, *job.secrets.values()]
         words = {text.strip() for text in whole}
-        # Output comes line by line; a line of a letter or two, as an answer is, is no secret.
+        # Output comes line by line; a line of a letter or two, such as an answer, is no secret.
         lines = (line.strip() for text in whole for line in text.splitlines())
         words |= {line for line in lines if len(line) >= SHORTEST}
         self._words = sorted((word for word in words if word), key=len, reverse=True)
@@ -100,20 +100,20 @@ class Hider:
 
 
 class Lines:
-    """Puts together lines of what comes in pieces."""
+    """Joins pieces of output into lines."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
         self._rest = b""
 
     def feed(self, piece: bytes) -> None:
-        """Take a piece; tell the lines that it ends."""
+        """Take a piece; report the lines that it completes."""
         *whole, self._rest = (self._rest + piece).split(b"\n")
         for line in whole:
-            # What a progress bar drew over itself: the last of it counts.
+            # Of a progress bar that overwrites itself, only the last text counts.
             self._say(line.decode(errors="replace").rstrip("\r").rpartition("\r")[2])
 
     def end(self) -> None:
-        """Tell what is left."""
+        """Report the unfinished last line."""
         if self._rest:
             self.feed(b"\n")

@@ -1,4 +1,4 @@
-"""What in LXD carries a lab's marks, and removing it."""
+"""Find and remove the objects in LXD that carry a lab's marks."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from providers.lxd import daemon
 from providers.lxd.image import aliases
 from remote import identity
 
-# In the order in which they may go.
 REMOVE_SECONDS = 20.0
+# In the order of their removal.
 KINDS = ("container", "volume", "image", "network", "project")
 
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Thing:
-    """Something of a lab's in LXD.
+    """A lab's object in LXD.
 
     Attributes:
         kind: One of `KINDS`.
         name: Its name; an image's fingerprint.
-        project: The LXD project that it is in, where it is in one.
-        path: Where LXD has it, below `/1.0/`.
+        project: Its LXD project, if it is in one.
+        path: Its path below `/1.0/`.
     """
 
     kind: str
@@ -39,7 +39,7 @@ class Thing:
 
 
 def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
-    """Return everything of a lab in LXD, in the order in which it may go."""
+    """Return everything of a lab in LXD, in an order in which it can be removed."""
     whose = codec.Spec(host="", owner=owner, name="", lab=lab)
     found: list[Thing] = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
@@ -74,7 +74,7 @@ def inside(lxd: daemon.Daemon, project: str, whose: codec.Spec) -> Iterator[Thin
 
 
 def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list[str]:
-    """Remove the containers of a lab that use something of LXD's; return which they were."""
+    """Remove the containers of a lab that use an LXD object; return their names."""
     removed = []
     for url in used.get("used_by") or ():
         where = urllib.parse.urlsplit(url)
@@ -87,7 +87,7 @@ def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list
 
 
 def remove(lxd: daemon.Daemon, thing: Thing) -> None:
-    """Remove a thing, unless it is gone, or somebody else removes it just now."""
+    """Remove a thing, unless it is gone or another process removes it just now."""
     deadline = time.monotonic() + REMOVE_SECONDS
     while True:
         try:

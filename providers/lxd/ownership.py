@@ -1,4 +1,4 @@
-"""Whose a thing in LXD is: marks in its config, looked at before every change."""
+"""Ownership of objects in LXD: every change first checks the marks in their config."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def demand(found: Mapping[str, Any], spec: codec.Spec, what: str) -> None:
 
 
 def marks(spec: codec.Spec) -> dict[str, str]:
-    """Return the marks of what a spec makes; one that is empty is left out."""
+    """Return a spec's marks as config, without empty ones."""
     found = {identity.MARKS[field]: text for field, text in codec.marks(spec).items()}
     return {mark: text for mark, text in found.items() if text}
 
 
 def marked(spec: S, config: Mapping[str, str]) -> S:
-    """Return a spec with the marks that a thing's config really carries."""
+    """Return a spec with the marks that its thing's config really carries."""
     return codec.marked(spec, identity.held_in_config(config))
 
 
 def identity_of(found: Mapping[str, Any]) -> str:
-    """Return what tells an instance from another of the same name, made before or after it."""
+    """Return an id that tells an instance from earlier or later ones of its name."""
     return str(found["config"].get("volatile.uuid") or found.get("created_at", ""))
 
 
 def visible(config: Mapping[str, str]) -> dict[str, str]:
-    """Return the config that a person sets: without LXD's own records and our marks."""
+    """Return the config that people set: without LXD's own records and our marks."""
     hidden = ("volatile.", "image.", "user.grappe.")
     return {key: value for key, value in sorted(config.items()) if not key.startswith(hidden)}

@@ -1,8 +1,8 @@
-"""Running a program in an instance, with nothing of it in LXD's operation.
+"""Run a program in an instance, and keep it out of LXD's operation.
 
-LXD shows the argv and the environment of what it runs to whoever lists its
+LXD shows the argv and the environment of its programs to whoever lists its
 operations. So the program travels as a file of root's in the instance's /run,
-which removes itself before it begins, and LXD runs that file.
+and LXD runs that file, which first removes itself.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from providers.lxd import daemon
 from providers.lxd.job import Hider, Job, Lines, Say, render
 
 TAIL_LINES = 20
-# What `timeout` exits with when it had to end the program, and when it had to kill it, which
-# whoever stops the instance does too.
+# The exit status of `timeout` when it ended the program, and when it killed it; a stop of the
+# instance gives the second too.
 ENDED, KILLED = 124, 137
-# Seconds more than the program's own time before LXD's operation is given up.
+# Seconds to wait for LXD's operation beyond the program's own time-out.
 GRACE_SECONDS = 30.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a program left; what is secret of it is hidden.
+    """A program's result, without its secrets.
 
     Attributes:
         status: Its exit status.
-        stdout: What it wrote.
-        stderr: What it complained of.
-        timed_out: Whether it was ended for taking too long.
+        stdout: Its standard output.
+        stderr: Its standard error.
+        timed_out: Whether the time-out ended it.
     """
 
     status: int
@@ -41,7 +41,7 @@ class Outcome:
     timed_out: bool = False
 
     def tail(self) -> str:
-        """Return the last lines of what it said."""
+        """Return the last lines of its output."""
         said = f"{self.stdout.strip()}\n{self.stderr.strip()}".strip()
         return "\n".join(said.splitlines()[-TAIL_LINES:])
 
@@ -56,10 +56,10 @@ def run(
         project: The instance's project.
         instance: The instance, which must be running.
         job: What to run.
-        say: Called with each line that it says.
+        say: Called with each line of its output.
 
     Raises:
-        errors.DaemonError: LXD refuses, for one because the instance is stopped.
+        errors.DaemonError: LXD refuses, for example because the instance is stopped.
 
     """
     hide = Hider(job)
@@ -78,7 +78,7 @@ def run(
                 tell=lines.feed,
             )  # fmt: skip
         except errors.DaemonError:
-            # It removes itself when it runs; it may not have.
+            # The file removes itself when it runs, but it may not have run.
             with contextlib.suppress(daemon.AbsentError, errors.DaemonError):
                 lxd.remove_file(f"instances/{instance}/files", project=project, file=path)
             raise

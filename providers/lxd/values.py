@@ -1,7 +1,7 @@
-"""What values LXD takes for the settings that labs use; pure.
+"""The values that LXD accepts for the settings that labs use; pure.
 
-A table of LXD's own documentation (instance options, 5.0); a key that is not in it and begins as
-one of LXD's is passed on as it is.
+The table follows LXD's own documentation (instance options, 5.0). Grappe passes on an unlisted key
+with one of LXD's prefixes as it is.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ UNITS = {
     "": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40,
 }  # fmt: skip
-# LXD counts in 64 bits, with a sign.
+# LXD uses signed 64-bit integers.
 MOST = 2**63 - 1
-# Less than that, and no systemd boots: LXD takes it, and the server is killed while it starts.
+# With less, no systemd boots: LXD accepts it, and the kernel kills the server while it starts.
 LEAST_MEMORY = 16 * 2**20
 _SIZE = re.compile(r"(\d+)([A-Za-z]*)")
-# As people write it: 2G, 300 Mo, 5gb.
+# Sizes as people write them: 2G, 300 Mo, 5gb.
 _MEANT = re.compile(r"(\d+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
 _BOOLEANS = {"true", "false", "1", "0", "yes", "no", "on", "off"}
-# What LXD's instance options begin with.
+# The prefixes of LXD's instance options.
 PREFIXES = ("boot.", "cloud-init.", "environment.", "linux.", "migration.", "nvidia.", "raw.",
             "security.", "snapshots.", "user.")  # fmt: skip
 
@@ -31,7 +31,7 @@ Judge = Callable[[str], str]
 
 
 def size(text: str) -> int | None:
-    """Return how many bytes a size is, as LXD writes it; None where it is none."""
+    """Return the bytes of a size in LXD's notation; None for any other text."""
     match = _SIZE.fullmatch(text)
     if not match or match.group(2) not in UNITS:
         return None
@@ -39,7 +39,7 @@ def size(text: str) -> int | None:
 
 
 def problem_of_size(text: str) -> str:
-    """Return what is wrong with a size, with what may be meant; or nothing."""
+    """Return what is wrong with a size, with a suggestion; or nothing."""
     if found := size(text):
         return "" if found <= MOST else "is more than there can be."
     meant = _MEANT.fullmatch(text.strip())
@@ -140,7 +140,7 @@ LIMITS: Mapping[str, Judge] = {
     "cpu": _cpus, "cpu.allowance": _allowance, "cpu.priority": _priority,
     "processes": _whole, "disk.priority": _priority, "network.priority": _priority,
 }  # fmt: skip
-# Passed on: the kernel's own bounds, and what later versions have.
+# Grappe passes these on: the kernel's own bounds, and options of later versions.
 OTHER_LIMITS = ("kernel.", "hugepages.", "cpu.", "disk.", "network.")
 CONFIG: Mapping[str, Judge] = {
     "boot.autostart": _boolean, "boot.autostart.delay": _whole, "boot.autostart.priority": _whole,
@@ -160,7 +160,7 @@ CONFIG: Mapping[str, Judge] = {
     **dict.fromkeys(("security.idmap.base", "security.idmap.size"), _whole),
     "snapshots.schedule": _schedule, "snapshots.expiry": _expiry, "raw.idmap": _idmap,
 }  # fmt: skip
-# Known, and any text will do.
+# Known options that accept any text.
 _TEXTS = (
     "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data",
     "linux.kernel_modules", "nvidia.driver.capabilities", "nvidia.require.cuda",
@@ -168,9 +168,9 @@ _TEXTS = (
     "security.syscalls.deny", "security.syscalls.intercept.mount.allowed",
     "security.syscalls.intercept.mount.fuse", "snapshots.pattern",
 )  # fmt: skip
-# What is written behind these is a user's own.
+# Users choose the names behind these prefixes.
 _OPEN = ("environment.", "user.", "linux.sysctl.")
-# Options of devices whose values are more than any text.
+# Options of devices with restricted values.
 DEVICE: Mapping[tuple[str, str], Judge] = {
     ("proxy", "listen"): _dialled, ("proxy", "connect"): _dialled, ("proxy", "nat"): _boolean,
     ("proxy", "bind"): _one_of("host", "guest", "instance", "container"),
@@ -182,7 +182,7 @@ DEVICE: Mapping[tuple[str, str], Judge] = {
 
 
 def problem_of_limit(key: str, value: str) -> str:
-    """Return what is wrong with a limit, its key behind `limits.`; or nothing."""
+    """Return what is wrong with a limit, or nothing; `key` lacks the `limits.`."""
     if judge := LIMITS.get(key):
         return judge(value)
     if key.startswith("kernel."):
@@ -206,7 +206,7 @@ def problem_of_config(key: str, value: str) -> str:
         return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"
     if key.startswith(_OPEN) or key in _TEXTS:
         return ""
-    # Later versions have more: what is near to none is passed on.
+    # Later versions have more options: pass on a key that resembles no known one.
     meant = difflib.get_close_matches(key, [*CONFIG, *_TEXTS], n=1, cutoff=0.85)
     return f"is not a setting of LXD's. Did you mean {meant[0]}?" if meant else ""
 

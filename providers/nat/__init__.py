@@ -1,1 +1,1 @@
-"""NAT rules in UFW's before.rules: a port of the lab host leads to a server's."""
+"""NAT rules in UFW's before.rules: they forward a port of the lab host to a server's."""

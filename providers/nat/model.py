@@ -1,4 +1,4 @@
-"""What a NAT rule is, and how it stands in before.rules."""
+"""The spec of a NAT rule, and its line in before.rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from providers.fragments.fragment import Fragment
 from remote.iptables import BRIDGES
 
 PROTOCOLS = ("tcp", "udp")
-# What HAProxy listens on, let through UFW with the rest.
+# HAProxy's ports, which our filter rules accept too.
 WEB_PORTS = (80, 443)
 
 
@@ -20,15 +20,15 @@ class RuleSpec(codec.Spec):
     """A NAT rule, as the sheet writes it.
 
     Attributes:
-        address: The address of the lab host that is dialled; empty for any of its own.
-        interface: The interface it is dialled on; empty for any but the students' bridges.
+        address: The lab host's address to match; empty for any of its own.
+        interface: The interface to match; empty for any but the students' bridges.
         protocol: `tcp` or `udp`.
-        port: The port that is dialled.
+        port: The lab host's port.
         target_address: The server's address.
         target_port: The server's port.
-        comment: What `iptables -t nat -L` shows beside it.
-        adopt: Whether rules by hand for the same port, as the sheet has them, are taken over.
-        bridge: The bridge that the server is on, whose servers may reach each other.
+        comment: Its comment in `iptables -t nat -L`.
+        adopt: Whether it takes over the sheet's rules by hand for the same port.
+        bridge: The server's bridge, whose servers may reach each other.
     """
 
     port: int
@@ -42,7 +42,7 @@ class RuleSpec(codec.Spec):
     bridge: str = ""
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         checks: list[tuple[str, Any, str]] = [
             ("name", self.name, validators.problem_of_comment(self.name)),
             ("port", self.port, validators.problem_of_port(self.port)),
@@ -75,14 +75,14 @@ class RuleSpec(codec.Spec):
 
 
 def fragment(spec: RuleSpec) -> Fragment:
-    """Return what a rule contributes.
+    """Return a rule's fragment.
 
-    Its line is written as `iptables -S` prints it, so that what is loaded can
-    be compared with what was meant.
+    Its line has the form of `iptables -S`, so that Grappe can compare the
+    loaded rules with the wanted ones.
     """
     line = templates.render(__file__, "rule.j2", rule=spec, bridges=BRIDGES).strip()
-    # Rules for different addresses or interfaces may share a port; the sheet's
-    # students do not, so a port is held by one rule alone.
+    # Rules for different addresses or interfaces could share a port; the sheet's
+    # students do not, so only one rule may hold a port.
     return Fragment(
         id=spec.id,
         owner=spec.owner,
@@ -99,6 +99,6 @@ def fragment(spec: RuleSpec) -> Fragment:
 
 
 def frame() -> Mapping[str, Any]:
-    """Return what surrounds the rules: the filter rules without which they lead nowhere."""
+    """Return the filter rules that all NAT rules need to take effect."""
     text = templates.render(__file__, "filter.j2", bridges=BRIDGES, web_ports=WEB_PORTS)
     return {"filter": text.splitlines()}

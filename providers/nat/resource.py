@@ -1,4 +1,4 @@
-"""The NAT rule as Pulumi knows it."""
+"""Pulumi's provider and resource for a NAT rule."""
 
 from __future__ import annotations
 

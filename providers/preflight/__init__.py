@@ -1,1 +1,1 @@
-"""Preflight: the whole lab against the host, read only, before anything is planned."""
+"""Preflight: compare the whole lab with the host, read only, before the plan."""

@@ -1,4 +1,4 @@
-"""The preflight as Pulumi knows it: its check looks at the host, and there it ends."""
+"""Pulumi's provider and resource for a lab's preflight, which only surveys the host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 S = TypeVar("S", bound=codec.Spec)
-# What a look has found out, as fields of the spec, and what is wrong.
+# A survey's findings: fields of the spec, and mistakes.
 Examined = tuple[dict[str, Any], list[problems.Mistake]]
 
 # The best host key first.
@@ -28,15 +28,15 @@ HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>
 
 
 class LookingDriver:
-    """What only looks, and leaves nothing on the host."""
+    """A driver that leaves nothing on the host."""
 
     def create(self, spec: codec.Spec) -> base.Outputs:
-        """Do nothing: the check has looked."""
+        """Do nothing: the check has surveyed the host."""
         del spec
         return {}
 
     def read(self, spec: S) -> base.Reading[S]:
-        """Return the spec; what drifts is read by the resource it belongs to."""
+        """Return the spec; other resources read their own drift."""
         return base.Reading(spec)
 
     def update(self, old: codec.Spec, new: codec.Spec) -> base.Outputs:
@@ -49,10 +49,10 @@ class LookingDriver:
 
 
 class PreflightDriver(LookingDriver):
-    """The preflight of a lab, whose delete is the last of all."""
+    """The preflight of a lab; its delete comes last of all."""
 
     def sweep(self, spec: lab.PreflightSpec) -> list[str]:
-        """Remove whatever of the lab is left; of all its resources, this is the last to go."""
+        """Remove the lab's leftovers; this resource goes last."""
         from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
 
         urls = [url for url in (spec.host, spec.workstation, spec.relay) if url not in ("", "none")]
@@ -72,8 +72,8 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
     def examine(
         self, spec: lab.PreflightSpec, was: Mapping[str, Any]
     ) -> tuple[lab.PreflightSpec, list[problems.Mistake]]:
-        """Look at the host; learn from it the address that students dial."""
-        # While the hosts are reached and looked at.
+        """Survey the host; find the address that students dial."""
+        # In the background, during the survey.
         daemon.reach(spec.host)
         with concurrent.futures.ThreadPoolExecutor() as pool:
             parts = [pool.submit(_examine_host, spec, was)]
@@ -94,7 +94,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
         lambda facts: lab.judge(spec, facts),
     )
     try:
-        # LXD answers on the host; whether it does by the way that all else goes, this says.
+        # The survey found LXD on the host; this tests the path that the drivers use.
         daemon.on(host).get("")
     except errors.GrappeError as error:
         if not mistakes:
@@ -120,7 +120,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
 def _losses(
     spec: lab.PreflightSpec, was: Mapping[str, Any], facts: Mapping[str, Any], host: Host
 ) -> list[problems.Mistake]:
-    """Refuse, or only tell, what would go that is in servers; who runs us says which."""
+    """Refuse or only report losses of servers' content, as the run's REBUILD permits."""
     found = losses.of(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
     )
@@ -134,7 +134,7 @@ def _losses(
 
 
 def _is_same(host: Host, url: str) -> bool:
-    """Whether another URL is that of the same machine; one that does not answer is not."""
+    """Whether another URL leads to the same machine; false if it does not answer."""
     if url == host.url:
         return True
     try:
@@ -144,7 +144,7 @@ def _is_same(host: Host, url: str) -> bool:
 
 
 def _examine_relay(spec: lab.PreflightSpec) -> Examined:
-    """Look at the relay; learn from it where it is and its host key, over a checked connection."""
+    """Survey the relay; read its address and host key over a verified connection."""
     try:
         relay = connections.connect(spec.relay)
         keys = relay.run(["sh", "-c", HOST_KEYS])

@@ -1,4 +1,4 @@
-"""Having the survey run on a host."""
+"""Run the survey on a host."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from core import problems
 from hosts.host import Host
 from providers.lxd import daemon
 
-# Seconds before a second look, and a third.
+# Seconds before the second survey, and before the third.
 PAUSES = (0.4, 1.2)
 
 
 def lasting(
     look: Callable[[], dict[str, Any]], judge: Callable[[dict[str, Any]], list[problems.Mistake]]
 ) -> tuple[dict[str, Any], list[problems.Mistake]]:
-    """Look and judge; return what was seen last and the mistakes that every look found.
+    """Survey and judge; return the last survey and the mistakes that all surveys found.
 
-    A look may fall into the middle of somebody else's change: what is only passing is no mistake.
+    A survey may coincide with somebody else's change, whose passing state is no mistake.
     """
     facts = look()
     mistakes = judge(facts)
@@ -34,12 +34,12 @@ def lasting(
 
 
 def at(host: Host, urls: Sequence[str] = (), projects: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what `survey.main` found on a host.
+    """Return the result of `remote.surveys.lab` on a host.
 
     Args:
         host: The host.
-        urls: What it is to reach.
-        projects: LXD projects whose instances are looked at.
+        urls: URLs that it must reach.
+        projects: LXD projects whose instances it lists.
 
     """
     request = {

@@ -1,1 +1,1 @@
-"""Probes: what a student would see from the workstation."""
+"""Probes: they test servers from the workstation, as a student would."""

@@ -1,4 +1,4 @@
-"""Making probes from a workstation."""
+"""Run probes from a workstation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from providers.probe import model
 
 
 class Look(Protocol):
-    """How the checks are made."""
+    """Runs the checks."""
 
     def __call__(self, spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
         """Return for each check `ok` and `seen`."""
@@ -24,7 +24,7 @@ class ProbeDriver:
         self._where = where
 
     def create(self, spec: model.ProbeSpec) -> base.Outputs:
-        """Try until all answer; raise NotReadyError that says which did not, and why."""
+        """Try until all answer; raise NotReadyError with those that did not, and why."""
         failures = self._failures(spec, spec.seconds)
         if failures:
             raise errors.NotReadyError(
@@ -37,7 +37,7 @@ class ProbeDriver:
         return {}
 
     def read(self, spec: model.ProbeSpec) -> base.Reading[model.ProbeSpec]:
-        """Try once; what fails is drift, which `create` waits for or explains."""
+        """Try once; a failure is drift, which `create` waits for or explains."""
         return base.Reading(spec, drift="; ".join(self._failures(spec, 0)))
 
     def update(self, old: model.ProbeSpec, new: model.ProbeSpec) -> base.Outputs:
@@ -46,7 +46,7 @@ class ProbeDriver:
         return self.create(new)
 
     def delete(self, spec: model.ProbeSpec) -> None:
-        """Forget the probe; it left nothing anywhere."""
+        """Do nothing; a probe leaves nothing."""
 
     def _failures(self, spec: model.ProbeSpec, seconds: int) -> list[str]:
         results = self._look(spec, seconds)
@@ -58,5 +58,5 @@ class ProbeDriver:
 
 
 def request(spec: model.ProbeSpec, seconds: int) -> dict[str, object]:
-    """Return what `look.main` takes."""
+    """Return the request for `reachability.main`."""
     return {"address": spec.address, "checks": codec.encode(spec.checks), "seconds": seconds}

@@ -1,4 +1,4 @@
-"""What a probe is."""
+"""The spec of a probe."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ KINDS = ("tcp", "ssh", "http", "https")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing to try from the workstation.
+    """One check from the workstation.
 
     Attributes:
         kind: `tcp` (connects), `ssh` (an SSH banner), `http` (an answer by Host),
             `https` (a TLS handshake by SNI, and an answer over it).
         port: The port to dial.
         domain: The Host header and the SNI, for http and https.
-        led: Whether the answer must have been led there by Grappe's part of HAProxy; for http.
+        led: Whether the request must come through Grappe's part of HAProxy; for http.
     """
 
     kind: str
@@ -30,12 +30,12 @@ class Check:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ProbeSpec(codec.Spec):
-    """Checks of one server, made from the workstation; `host` is the workstation.
+    """Checks of one server from the workstation; `host` is the workstation.
 
     Attributes:
-        address: The address that is dialled.
-        checks: What is tried.
-        seconds: How long the server may take to answer all of them.
+        address: The address to dial.
+        checks: The checks.
+        seconds: Seconds until the server must answer all of them.
     """
 
     MARKED: ClassVar[bool] = False
@@ -45,7 +45,7 @@ class ProbeSpec(codec.Spec):
     seconds: int = 30
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         found: list[tuple[str, Any, str]] = [
             ("address", self.address, validators.problem_of_ipv4(self.address))
         ]

@@ -1,4 +1,4 @@
-"""The probe as Pulumi knows it."""
+"""Pulumi's provider and resource for a probe."""
 
 from __future__ import annotations
 

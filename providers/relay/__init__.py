@@ -1,1 +1,1 @@
-"""The relay's side of a tunnel: who may listen there, and on which ports."""
+"""The relay's side of a tunnel: a door, the grant to listen on ports there."""

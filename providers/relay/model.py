@@ -1,4 +1,4 @@
-"""What a door is: the right of one tunnel to listen on ports of the relay."""
+"""The spec of a door: the grant for one tunnel to listen on ports of the relay."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 from core import codec, problems, validators
 from providers.fragments.fragment import Fragment
 
-# The user of the relay that holds tunnels, and may do nothing else.
+# The relay's user for tunnels, who may do nothing else.
 USER = "grappe-tunnel"
 _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+=*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DoorSpec(codec.Spec):
-    """What one tunnel may do on the relay; `host` is the relay.
+    """The rights of one tunnel on the relay; `host` is the relay.
 
     Attributes:
         public_key: The tunnel's public key, type and key.
@@ -30,7 +30,7 @@ class DoorSpec(codec.Spec):
     listens: tuple[int, ...]
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         checks: list[tuple[str, Any, str]] = [
             ("name", self.name, validators.problem_of_name(self.name))
         ]
@@ -46,12 +46,12 @@ class DoorSpec(codec.Spec):
 
 
 def key(port: int) -> str:
-    """Return what a port of the relay is called where only one may hold it."""
+    """Return the fragment's key for a port of the relay."""
     return f"port {port} of the relay"
 
 
 def fragment(spec: DoorSpec) -> Fragment:
-    """Return what a door contributes: a line of authorized_keys that allows just its ports."""
+    """Return a door's fragment: a line of authorized_keys that allows only its ports."""
     allowed = ",".join(f'permitlisten="*:{port}"' for port in spec.listens)
     return Fragment(
         id=spec.id,
@@ -64,5 +64,5 @@ def fragment(spec: DoorSpec) -> Fragment:
 
 
 def frame() -> Mapping[str, Any]:
-    """Return what the target needs to know."""
+    """Return the target's frame."""
     return {"user": USER}

@@ -1,4 +1,4 @@
-"""The door as Pulumi knows it."""
+"""Pulumi's provider and resource for a door."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The lab host's side of a tunnel: a key, and a unit that holds the connection."""
+"""The lab host's side of a tunnel: a key, and a unit that keeps the connection."""

@@ -1,4 +1,4 @@
-"""Having a tunnel that stands, and seeing whether it carries anything."""
+"""Start and stop tunnels, and check that they carry traffic."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ class TunnelDriver:
         self._tunnels = tunnels
 
     def create(self, spec: model.TunnelSpec) -> base.Outputs:
-        """Raise the tunnel; return when something answers through it."""
+        """Start the tunnel; return when something answers through it."""
         self._tunnels.ask("raise_tunnel", **model.request(spec), seconds=spec.seconds)
         return {}
 
     def read(self, spec: model.TunnelSpec) -> base.Reading[model.TunnelSpec] | None:
-        """Return the tunnel; a unit that is up and carries nothing is drift."""
+        """Read the tunnel; a running unit that carries nothing is drift."""
         found = self._tunnels.ask("read_tunnel", **model.request(spec))
         if not found["there"]:
             return None
         return base.Reading(codec.marked(spec, found), drift=found["drift"])
 
     def update(self, old: model.TunnelSpec, new: model.TunnelSpec) -> base.Outputs:
-        """Raise it as it is meant now."""
+        """Restart the tunnel with the new spec."""
         del old
         return self.create(new)
 
     def delete(self, spec: model.TunnelSpec) -> None:
-        """Lower it."""
+        """Stop and remove the tunnel."""
         self._tunnels.ask("lower_tunnel", name=spec.name, whose=codec.marks(spec))

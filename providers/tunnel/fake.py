@@ -1,4 +1,4 @@
-"""A lab host with tunnels in a folder, beside the real one: it passes the same contract suite."""
+"""A fake lab host with tunnels in a folder; it passes the real one's contract suite."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ OK, FAILED = Result(0, "", ""), Result(1, "", "")
 
 
 class FakeTunnelSystem(System):
-    """A machine whose users, keys and units are played.
+    """A machine with fake users, keys and units.
 
     Attributes:
-        users: Who there is.
+        users: The existing users.
         enabled: Units that start at boot.
         active: Units that run.
         carries: Whether something answers behind the relay's ports.
-        said: What ssh says in the journal.
+        said: ssh's messages in the journal.
     """
 
     def __init__(self, root: pathlib.Path) -> None:
@@ -69,18 +69,18 @@ class FakeTunnelSystem(System):
         return OK
 
     def look(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Answer as `look.main` does."""
+        """Answer as `reachability.main` does."""
         seen = "200 OK" if self.carries else "ConnectionRefusedError"
         return [{"ok": self.carries, "seen": seen} for _check in request["checks"]]
 
 
 class FakeTunnelHost:
-    """A lab host in a folder."""
+    """A fake lab host in a folder."""
 
     def __init__(self, root: pathlib.Path) -> None:
         self.system = FakeTunnelSystem(root)
 
     def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
-        """Do an operation in this process."""
+        """Run an operation in this process."""
         worked = tunnels.Link(self.system, self.system.look)
         return hosts.read("ssh://fake", tunnels.serve(worked, {"operation": operation, **request}))

@@ -1,4 +1,4 @@
-"""Asking the lab host's side of tunnels; the work is done over there, in one process."""
+"""Call the lab host's side of tunnels, which works in one process over there."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any, Protocol
 from core import errors
 from hosts.host import Host
 
-# A tunnel may take as long as this to stand, on a relay that still holds the ports of an old one.
+# Seconds until a tunnel must be up, on a relay that may still hold an old one's ports.
 STAND_SECONDS = 40
 
 
 class TunnelHost(Protocol):
-    """The lab host, as far as tunnels go."""
+    """The tunnel operations of a lab host."""
 
     def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
-        """Do one of `link`'s operations there.
+        """Run one of the operations of `remote.tunnels` there.
 
         Raises:
-            errors.GrappeError: It cannot be; says what was seen, and what to do.
+            errors.GrappeError: The operation failed; says why, and the remedy.
 
         """
 
@@ -31,7 +31,7 @@ class RealTunnelHost:
         self._host = host
 
     def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
-        """Send a request, and read what became of it."""
+        """Send a request, and read the answer."""
         answer = self._host.call(
             "remote.tunnels", {"operation": operation, **request},
             timeout=STAND_SECONDS + 60,
@@ -40,12 +40,12 @@ class RealTunnelHost:
 
 
 def on(host: Host) -> TunnelHost:
-    """Return a host as tunnels see it."""
+    """Return the tunnel operations of a host."""
     return RealTunnelHost(host)
 
 
 def read(where: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return an answer of `link.main`; raise what it says went wrong."""
+    """Return the result in an answer of `remote.tunnels`; raise its error."""
     if answer["ok"]:
         return dict(answer["result"])
     kind = errors.NotOursError if answer.get("not_ours") else errors.DaemonError

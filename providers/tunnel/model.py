@@ -1,4 +1,4 @@
-"""What a tunnel is, and the unit that holds it."""
+"""The spec of a tunnel, and the unit that keeps it up."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from core import codec, problems, templates, validators
 
 USER = "grappe-tunnel"
 HOME = "/var/lib/grappe-tunnel"
-# What answers behind a port, by the port that it leads to.
+# The kind of check by target port.
 ANSWERS = {22: "ssh", 80: "http", 443: "https"}
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Forward:
-    """A port of the relay, and where it leads.
+    """A port of the relay, and its target.
 
     Attributes:
         listen: The port of the relay.
-        address: The address that it leads to, as the lab host reaches it.
-        port: The port there.
-        domain: Which domain a look asks for, where one answers by domains.
+        address: The target's address, as the lab host reaches it.
+        port: The target's port.
+        domain: The domain that a check requests, for targets that answer by domain.
     """
 
     listen: int
@@ -37,12 +37,12 @@ class TunnelSpec(codec.Spec):
     """A reverse SSH tunnel from the lab host; `name` is the student.
 
     Attributes:
-        relay_address: Where the relay's sshd answers.
-        relay_port: On which port.
+        relay_address: The address of the relay's sshd.
+        relay_port: The port of the relay's sshd.
         relay_key: The relay's host key, type and key: no other is trusted.
-        forwards: What the relay listens on.
-        public_key: The key that the relay lets in; another one means to log in anew.
-        seconds: How long it may take to stand.
+        forwards: The relay's ports and their targets.
+        public_key: The key that the relay accepts; another one means a new login.
+        seconds: Seconds until it must be up.
     """
 
     relay_address: str
@@ -53,7 +53,7 @@ class TunnelSpec(codec.Spec):
     seconds: int = 40
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         checks: list[tuple[str, Any, str]] = [
             ("name", self.name, validators.problem_of_name(self.name)),
             ("relay_address", self.relay_address, validators.problem_of_ipv4(self.relay_address)),
@@ -72,7 +72,7 @@ class TunnelSpec(codec.Spec):
 
 
 def request(spec: TunnelSpec) -> dict[str, Any]:
-    """Return what `link` is asked with."""
+    """Return the request for `remote.tunnels`."""
     name = f"[{spec.relay_address}]:{spec.relay_port}"
     known = spec.relay_address if spec.relay_port == 22 else name  # noqa: PLR2004 - ssh's own
     unit = templates.render(__file__, "unit.j2", tunnel=spec, user=USER, home=f"{HOME}/{spec.name}")

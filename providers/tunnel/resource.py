@@ -1,4 +1,4 @@
-"""The tunnel as Pulumi knows it."""
+"""Pulumi's provider and resource for a tunnel."""
 
 from __future__ import annotations
 

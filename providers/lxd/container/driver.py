@@ -1,4 +1,4 @@
-"""Making a container, changing it live, and removing it."""
+"""Make, change and remove containers."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from providers.lxd.image import aliases
 from remote import identity
 
 STOP_SECONDS = 20
-# Between two storage pools or projects, a container's whole content may be copied.
+# A move between storage pools or projects may copy a container's whole content.
 MOVE_SECONDS = 600.0
 DEFAULT_PROJECT = "default"
-# A check looks at a container, and a diff right after it.
+# Seconds: a diff follows the check that read the same container.
 GLANCE_SECONDS = 2.0
 _glances: dict[tuple[int, str, str], tuple[float, dict[str, Any]]] = {}
-# What other resources note on a container.
+# The prefix of marks that other resources write on a container.
 KEPT_MARKS = "user.grappe.snapshot."
 GENERATION = "user.grappe.generation"
 BASE_IMAGE = "volatile.base_image"
-# Of LXD's, once a start has succeeded.
+# LXD sets this key once a start has succeeded.
 LAST_POWER = "volatile.last_state.power"
-# What the stack file called the image.
+# The image's name in the stack file.
 IMAGE = "user.grappe.image"
 
 
@@ -42,8 +42,8 @@ class ContainerDriver:
     def create(self, spec: model.ContainerSpec) -> base.Outputs:
         """Make and start the container; return when it is ready.
 
-        A container that an interrupted run left is taken up where it is; one
-        that was made from another image and never became ready is made anew.
+        It continues with a container that an interrupted run left, and recreates
+        one from another image that never became ready.
         """
         if spec.adopt:
             self._adopt(spec)
@@ -57,7 +57,7 @@ class ContainerDriver:
         try:
             return self._converge(spec)
         except errors.DaemonError as error:
-            # A power cut takes the files of one that was being made, and leaves LXD's note of it.
+            # After a power cut LXD may know a half-made container whose files are lost.
             half = found["config"].get(daemon.STAGE) == daemon.CREATING
             if not half or "no such file or directory" not in str(error).lower():
                 raise
@@ -66,7 +66,7 @@ class ContainerDriver:
         return self._converge(spec)
 
     def _make(self, spec: model.ContainerSpec) -> None:
-        """Make the container, stopped: a copy of the image's template where it has one."""
+        """Make the container, stopped: a copy of the image's template if there is one."""
         fingerprint = aliases.resolve(self._lxd, spec.image)
         template = None if spec.target else aliases.template(self._lxd, fingerprint)
         source: dict[str, Any] = {"type": "image", "fingerprint": fingerprint}
@@ -78,7 +78,7 @@ class ContainerDriver:
             "source": source, **_body(spec, daemon.CREATING),
         }  # fmt: skip
         if template:
-            # The marks of the original are not the copy's.
+            # The copy must not keep the original's marks.
             unmarked = dict.fromkeys(identity.MARKS.values(), "")
             body["config"] = {**unmarked, **body["config"], BASE_IMAGE: fingerprint}
         where = {"target": spec.target} if spec.target else {}
@@ -89,15 +89,15 @@ class ContainerDriver:
             self._put(spec, found, daemon.CREATING)
 
     def _unfinished(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
-        """Whether what an earlier run left is to be thrown away; its content never is."""
+        """Whether to recreate a container of an earlier run; never one that became ready."""
         stage = found["config"].get(daemon.STAGE)
         if stage == daemon.ANEW or found["config"].get(GENERATION, "") != spec.generation:
             return True
         if stage == daemon.CREATING and not found["config"].get(LAST_POWER):
-            # A power cut leaves half of one that was being copied; nobody was ever in it.
+            # A power cut leaves a half-copied container; nobody ever used it.
             return True
         made_from = found["config"].get(BASE_IMAGE, "")
-        # Its image may have moved on since; a server follows only when it is told to.
+        # The alias may have moved since; a server follows only a rebuild order.
         if spec.adopt or (stage == daemon.READY and found["config"].get(IMAGE) == spec.image):
             return False
         if made_from == aliases.resolve(self._lxd, spec.image):
@@ -112,7 +112,7 @@ class ContainerDriver:
         )
 
     def _adopt(self, spec: model.ContainerSpec) -> None:
-        """Take over a container that is nobody's, where it is or out of the default project."""
+        """Take over a container without an owner, from this or the default project."""
         path = f"instances/{spec.name}"
         for project in (spec.project, DEFAULT_PROJECT):
             try:
@@ -130,7 +130,7 @@ class ContainerDriver:
                 )  # fmt: skip
             if project != spec.project:
                 if found["status"] != "Stopped":
-                    # LXD moves an instance into another project only while it stands still.
+                    # LXD moves only a stopped instance into another project.
                     self._stop(dataclasses.replace(spec, project=project))
                 body = {"name": spec.name, "project": spec.project, "migration": True}
                 self._lxd.change("POST", path, body, project=project, timeout=MOVE_SECONDS)
@@ -141,7 +141,7 @@ class ContainerDriver:
             return
 
     def read(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
-        """Return the container as it is."""
+        """Read the container."""
         found = self._seen(spec)
         if found is None:
             return None
@@ -178,7 +178,7 @@ class ContainerDriver:
         return base.Reading(actual, _outputs(found), "; ".join(drift), remake)
 
     def glance(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
-        """Return the container as it is; what was seen serves the `read` that comes at once."""
+        """Read the container, and keep the result for the `read` that follows at once."""
         found = self._find(spec)
         if found is None:
             return None
@@ -198,7 +198,7 @@ class ContainerDriver:
         return found
 
     def update(self, old: model.ContainerSpec, new: model.ContainerSpec) -> base.Outputs:
-        """Change the container live; a new address needs a restart of it, the rest does not."""
+        """Change the container live; only a new address needs a restart."""
         found = self._find(new)
         if found is None:
             raise errors.DaemonError(
@@ -207,7 +207,7 @@ class ContainerDriver:
         device, wanted = found["devices"].get(model.NIC, {}), model.devices(new)[model.NIC]
         moved = any(device.get(key) != wanted[key] for key in ("network", "ipv4.address"))
         if moved and new.ephemeral:
-            # Stopped, it would vanish.
+            # An ephemeral container would vanish when stopped.
             self.delete(new)
             return self.create(new)
         del old
@@ -219,7 +219,7 @@ class ContainerDriver:
         if found is None:
             return
         if found["status"] != "Stopped":
-            # Forced: what is deleted need not be shut down in good order.
+            # Forced: a deleted container needs no orderly shutdown.
             self._set_state(spec, "stop", force=True)
         try:
             self._lxd.change("DELETE", f"instances/{spec.name}", project=spec.project)
@@ -235,7 +235,7 @@ class ContainerDriver:
         return found
 
     def _converge(self, spec: model.ContainerSpec, *, restart: bool = False) -> base.Outputs:
-        """Bring a container that exists to what its spec says, and wait until it is."""
+        """Bring an existing container to its spec, and wait until it is ready."""
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
         stage = found["config"].get(daemon.STAGE, daemon.CREATING)
         if _differs(found, spec):

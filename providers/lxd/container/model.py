@@ -1,4 +1,4 @@
-"""What a container is."""
+"""The spec of a container."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from providers.lxd import values
 STATES = ("running", "stopped", "any")
 # The device that carries the static address.
 NIC = "eth0"
-# The device that its system is on.
+# The device of its root file system.
 ROOT = "root"
-# The types of devices that a stack may add, and what each cannot be without.
+# The types of devices that a stack may add, and the required keys of each.
 NEEDED_BY_DEVICE = {
     "disk": ("path",), "proxy": ("listen", "connect"), "gpu": (), "usb": (), "unix-char": (),
     "tpm": ("path",), "none": (),
@@ -26,26 +26,26 @@ class ContainerSpec(codec.Spec):
     """A system container.
 
     Attributes:
-        project: The LXD project it is in.
+        project: Its LXD project.
         image: The image's alias or fingerprint; resolved when the container is made.
         profiles: LXD profiles, in order.
         config: LXD's instance configuration, without `limits.` and what Grappe sets.
-        limits: What stands behind `limits.` in LXD: `{"memory": "2GiB", "cpu": "2"}`.
-        network: The bridge it is on.
+        limits: LXD's settings without the prefix `limits.`: `{"memory": "2GiB", "cpu": "2"}`.
+        network: Its bridge.
         address: Its static IPv4 address on that bridge.
         state: `running`, `stopped`, or `any`: started once, and then left as it is.
         port: The TCP port that must answer before it counts as ready; 0 for none.
-        address_seconds: How long it may take to get its address.
-        system_seconds: How long its systemd may take to come up.
-        port_seconds: How long its port may take to answer.
+        address_seconds: Seconds until it must have its address.
+        system_seconds: Seconds until its systemd must be up.
+        port_seconds: Seconds until its port must answer.
         devices: LXD's devices beside the network's, by name: disk, proxy and the like.
-        disk: How large its root disk may grow, as LXD writes it; empty for the profile's word.
+        disk: The size of its root disk, as LXD writes it; empty for the profile's.
         pool: The storage pool of that disk, where its size is given.
         ephemeral: Whether it vanishes when it stops.
-        target: The member of an LXD cluster that it is on; empty for LXD's choice.
-        generation: Anything; another one means another container.
-        adopt: Whether a container that exists already, in this project or in LXD's default
-            project, is taken over with its content.
+        target: Its member of an LXD cluster; empty for LXD's choice.
+        generation: Any text; a change of it replaces the container.
+        adopt: Whether to take over an existing container with its content, from this project or
+            LXD's default project.
     """
 
     REPLACES: ClassVar[frozenset[str]] = frozenset(
@@ -78,7 +78,7 @@ class ContainerSpec(codec.Spec):
         return f"{self.project}/{self.name}"
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         checks: list[tuple[str, Any, str]] = [
             ("name", self.name, validators.problem_of_name(self.name)),
             ("address", self.address, validators.problem_of_ipv4(self.address)),
@@ -103,7 +103,7 @@ class ContainerSpec(codec.Spec):
 
 
 def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
-    """Yield what is wrong with a device: the key behind its name, the value, the problem."""
+    """Yield a device's problems: the key behind its name, the value, the problem."""
     if name == NIC:
         yield "", name, "is the student's network, and Grappe's own."
     if name == ROOT:
@@ -122,13 +122,13 @@ def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def settings(spec: ContainerSpec) -> dict[str, str]:
-    """Return LXD's configuration of the instance, limits among it."""
+    """Return LXD's configuration of the instance, with the limits."""
     limits = {f"limits.{key}": value for key, value in spec.limits.items()}
     return {**spec.config, **limits}
 
 
 def devices(spec: ContainerSpec) -> dict[str, dict[str, str]]:
-    """Return the devices of the instance itself; a root disk without a size is the profile's."""
+    """Return the instance's own devices; the profile brings a root disk without a size."""
     added = {name: dict(device) for name, device in spec.devices.items()}
     if spec.disk:
         added[ROOT] = {"type": "disk", "path": "/", "pool": spec.pool, "size": spec.disk}
@@ -144,7 +144,7 @@ def devices(spec: ContainerSpec) -> dict[str, dict[str, str]]:
 
 
 def split_settings(config: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Split LXD's configuration into what is config and what is limits in a spec."""
+    """Split LXD's configuration into a spec's config and limits."""
     limits = {key[7:]: value for key, value in config.items() if key.startswith("limits.")}
     rest = {key: value for key, value in config.items() if not key.startswith("limits.")}
     return rest, limits

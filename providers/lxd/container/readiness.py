@@ -1,6 +1,6 @@
-"""Waiting until a container is of use: its address, its systemd, its port.
+"""Wait until a container is ready: its address, its systemd, its port.
 
-Each has a deadline of its own, and a failure shows what was seen.
+Each has a deadline of its own, and a failure shows the last observation.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ CONSOLE_LINES = 12
 POLL_SECONDS = 0.1
 # Seconds that a normally booting container needs to answer.
 DIAL_SECONDS = 10
-# Called with an address, a port and seconds; returns what was seen instead of an answer.
+# Takes an address, a port and seconds; returns the error, or nothing when the port answered.
 Dial = Callable[[str, int, int], str]
 
-# `degraded` is a system that runs with a failed unit, which is common in containers.
+# `degraded` means running with a failed unit, which is common in containers.
 _SYSTEM = 'case "$(systemctl is-system-running --wait)" in running|degraded) exit 0;; esac; exit 1'
 
 
@@ -32,7 +32,7 @@ class Readiness:
 
     Attributes:
         lxd: The host's daemon.
-        dial: How a port of a container is tried, from the host.
+        dial: Tries a port of a container from the host.
         where: The host, as messages name it.
     """
 
@@ -41,7 +41,7 @@ class Readiness:
     where: str
 
     def wait(self, spec: model.ContainerSpec) -> None:
-        """Return when the container is ready; raise NotReadyError that says what was seen."""
+        """Return when the container is ready; raise NotReadyError with the last observation."""
         answers = bool(spec.port) and self._answers_at_once(spec)
         if not answers:
             self._wait_for_address(spec)
@@ -53,10 +53,10 @@ class Readiness:
             raise self._not_ready(spec, what, seen)
 
     def _answers_at_once(self, spec: model.ContainerSpec) -> bool:
-        """Whether its port answers soon: then it has its address, and LXD need not be asked.
+        """Whether its port answers soon: then it has its address, and LXD need not report it.
 
-        Asking LXD for a container's state starts two programs on the host each time, which slows
-        the very boot that is waited for; a dial costs one packet.
+        A request for a container's state makes LXD start two programs on the host, which slows
+        the very boot that we wait for; a dial costs one packet.
         """
         return not self.dial(spec.address, spec.port, min(DIAL_SECONDS, spec.port_seconds))
 

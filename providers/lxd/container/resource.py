@@ -1,4 +1,4 @@
-"""The container as Pulumi knows it."""
+"""Pulumi's provider and resource for a container."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
         return driver.ContainerDriver(daemon.on(host), readiness.dial_from(host), host.url)
 
     def known(self, spec: model.ContainerSpec, was: Mapping[str, Any]) -> base.Outputs:
-        """Return which container it is where it stays: what is in it stays with it."""
+        """Return the container's id unless it is replaced: the resources inside stay with it."""
         wished = codec.encode(spec)
         if any(was.get(field) != wished.get(field) for field in ("host", *spec.REPLACES)):
             return {}
@@ -47,7 +47,7 @@ class Container(base.Resource, module="lxd", name="Container"):
 
     Attributes:
         fingerprint: The fingerprint of the image it was made from.
-        container_id: What tells it from another container of its name.
+        container_id: An id that tells it from other containers of its name.
     """
 
     provider = ContainerProvider

@@ -1,1 +1,1 @@
-"""A program run in a container: a step of what a person would type there."""
+"""A program run in a container, as a person would type it there."""

@@ -1,4 +1,4 @@
-"""Running a program in a container, and looking whether it is still done."""
+"""Run a program in a container, and check whether its result is still there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from providers import base
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.exec import model
 
-# As much of the output stays in the state.
+# The part of the output that the state keeps.
 KEPT_CHARACTERS = 8192
 START_SECONDS = 60
-# What a program colours its output with.
+# Colour sequences in a program's output.
 _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -27,7 +27,7 @@ class ExecDriver:
         self._say = say
 
     def create(self, spec: model.ExecSpec) -> base.Outputs:
-        """Run the program; return its exit status and what it said."""
+        """Run the program; return its exit status and output."""
         found = self._find(spec)
         if found is None:
             raise errors.DaemonError(
@@ -35,7 +35,7 @@ class ExecDriver:
                 do="run it again",
             )
         if found["status"] != "Running":
-            # A builder that stands still since it was published, and whose state was lost.
+            # A builder stopped since its publication, whose state was lost.
             self._start(spec)
         say = self._say or to_terminal(spec.container, spec.name)
         outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), say)
@@ -49,7 +49,7 @@ class ExecDriver:
         }
 
     def read(self, spec: model.ExecSpec) -> base.Reading[model.ExecSpec] | None:
-        """Return it as done, unless the container is another or what it made is gone."""
+        """Return the spec as done, unless the container is another or `creates` is gone."""
         found = self._find(spec)
         if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
             return None
@@ -58,7 +58,7 @@ class ExecDriver:
         return base.Reading(spec)
 
     def update(self, old: model.ExecSpec, new: model.ExecSpec) -> base.Outputs:
-        """Run it again, unless only what is said of it has changed."""
+        """Run the program again, unless only fields in `QUIET` have changed."""
         names = {field.name for field in dataclasses.fields(new)}
         changed = {name for name in names if getattr(old, name) != getattr(new, name)}
         if changed and changed <= model.QUIET:
@@ -66,12 +66,12 @@ class ExecDriver:
         return self.create(new)
 
     def delete(self, spec: model.ExecSpec) -> None:
-        """Undo it where the container is still there and runs; else there is nothing to undo."""
+        """Run the undoing script if the container still exists and runs."""
         found = self._find(spec) if spec.delete else None
         if found is None or found["status"] != "Running":
             return
         if spec.container_id not in {"", ownership.identity_of(found)}:
-            # What it was done in is gone, and with it what is to be undone.
+            # The container is gone, and the program's effects with it.
             return
         say = self._say or to_terminal(spec.container, spec.name)
         outcome = shell.run(self._lxd, spec.project, spec.container, model.undoing(spec), say)
@@ -103,7 +103,7 @@ class ExecDriver:
         return True
 
     def _mark(self, spec: model.ExecSpec) -> None:
-        """Note on the container that what it holds is half done."""
+        """Mark the container as half done."""
         if spec.starts_over:
             path, body = f"instances/{spec.container}", {"config": {daemon.STAGE: daemon.ANEW}}
             self._lxd.change("PATCH", path, body, project=spec.project)
@@ -122,7 +122,7 @@ class ExecDriver:
 
 
 def to_terminal(container: str, name: str) -> job.Say:
-    """Return what writes the lines of a program to where the engine shows them."""
+    """Return a function that writes a program's lines to the engine's output."""
 
     def say(line: str) -> None:
         run.tell(f"{container} {name} | {_COLOURS.sub('', line)}")

@@ -1,4 +1,4 @@
-"""What a program run in a container is."""
+"""The spec of a program run in a container."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ QUIET = frozenset({*codec.MARKS, "host", "timeout", "fatal", "delete", "starts_o
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ExecSpec(codec.Spec):
-    """A program run once in a container, and again when what it is has changed.
+    """A program run once in a container, and again when its spec has changed.
 
     Attributes:
         project: The container's LXD project.
         container: The container.
         container_id: The container's own id; another container means another run.
         argv: The program and its arguments; or else
-        script: a script, run by `sh -eu`, or by what its first line says after `#!`.
+        script: a script, run by `sh -eu`, or by the interpreter of its `#!` line.
         environment: Variables beside LXD's own.
-        secrets: Variables whose values are shown nowhere.
-        stdin: What it reads; shown nowhere.
-        directory: Where it runs; empty for the user's home.
-        user: Who runs it; empty for root.
-        timeout: Seconds after which it is ended, and has failed.
-        creates: A path: where it is there, there is nothing to do; where it goes, it runs again.
-        unless: A shell command: where it succeeds, there is nothing to do.
-        triggers: Anything; a change of it runs the program again.
+        secrets: Variables whose values no output shows.
+        stdin: Its standard input; no output shows it.
+        directory: Its working directory; empty for the user's home.
+        user: Its user; empty for root.
+        timeout: Seconds after which Grappe ends it as failed.
+        creates: A path: while it exists, the program need not run; when it goes, it runs again.
+        unless: A shell command: if it succeeds, the program need not run.
+        triggers: Any text; a change of it runs the program again.
         delete: A script that undoes it, run when the resource is deleted.
         fatal: Whether an exit status other than 0 is a failure.
-        starts_over: Whether a failure marks the container, to be made anew by the next run.
+        starts_over: Whether a failure marks the container, so that the next run recreates it.
     """
 
     MARKED: ClassVar[bool] = False
@@ -65,11 +65,11 @@ class ExecSpec(codec.Spec):
 
     @property
     def id(self) -> str:
-        """The natural id: where, and what."""
+        """The natural id: container and name."""
         return f"{self.project}/{self.container}/{self.name}"
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values; a secret's value is not shown."""
+        """Return the mistakes in the values, without secrets' values."""
         found = []
         if bool(self.argv) == bool(self.script):
             found.append(problems.Mistake("argv", "is what to run, or script is: one of the two."))
@@ -97,7 +97,7 @@ class ExecSpec(codec.Spec):
 
 
 def job(spec: ExecSpec) -> Job:
-    """Return what is to be run."""
+    """Return the job that runs the program."""
     return Job(
         script=spec.script or f"exec {shlex.join(spec.argv)}\n",
         **_how(spec),
@@ -108,7 +108,7 @@ def job(spec: ExecSpec) -> Job:
 
 
 def undoing(spec: ExecSpec) -> Job:
-    """Return what undoes it."""
+    """Return the job that undoes it."""
     return Job(script=spec.delete, **_how(spec), timeout=spec.timeout)
 
 

@@ -1,4 +1,4 @@
-"""The program run in a container as Pulumi knows it."""
+"""Pulumi's provider and resource for a program run in a container."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Exec(base.Resource, module="lxd", name="Exec"):
 
     Attributes:
         status: Its exit status.
-        stdout: The end of what it said, without its secrets.
+        stdout: The end of its standard output, without its secrets.
         stderr: The same of its standard error.
     """
 

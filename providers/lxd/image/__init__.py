@@ -1,1 +1,1 @@
-"""An image from elsewhere: from files, from a remote, or bootstrapped."""
+"""An image from outside: from files, from a remote, or bootstrapped."""

@@ -1,4 +1,4 @@
-"""Images and their aliases: looked up, and moved when all is ready."""
+"""Look up images, and point aliases at them once they are ready."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from core import codec, errors
 from providers.lxd import daemon
 from remote import identity
 
-# On the image itself: images have properties, and no config.
+# A property of the image itself: images have no config.
 OWNER_PROPERTY = "grappe.owner"
 LAB_PROPERTY = "grappe.lab"
-# The description of an alias ends with whose it is; one that an older Grappe wrote, with the owner.
+# An alias' description ends with its marks; an older Grappe wrote the owner alone.
 _DESCRIPTION = re.compile(r" by Grappe for (\S+)(?: \(lab (\S*), incarnation (\S*)\))?$")
 
 S = TypeVar("S", bound=codec.Spec)
-# A stopped instance with the image's content, `project/name`, that servers are copied from.
+# The image's template, `project/name`: a stopped instance that servers are copied from.
 TEMPLATE_PROPERTY = "grappe.template"
-# On that instance: the image that it stands for.
+# A mark of the template: the fingerprint of its image.
 PUBLISHED = "user.grappe.published"
-# The alias that an image was published for.
+# A property of a published image: its alias.
 ALIAS_PROPERTY = "grappe.alias"
 
 
 def resolve(lxd: daemon.Daemon, name: str) -> str:
-    """Return the fingerprint of an alias, or of a fingerprint's beginning."""
+    """Return the fingerprint of an alias or of a fingerprint's prefix."""
     found = target(lxd, name) or (image(lxd, name) or {}).get("fingerprint")
     if found:
         return str(found)
@@ -40,7 +40,7 @@ def resolve(lxd: daemon.Daemon, name: str) -> str:
 
 
 def target(lxd: daemon.Daemon, alias: str) -> str:
-    """Return the fingerprint that an alias points to; nothing where there is no alias."""
+    """Return the fingerprint that an alias points to; nothing without the alias."""
     try:
         return str(lxd.get(f"images/aliases/{alias}")["target"])
     except daemon.AbsentError:
@@ -56,7 +56,7 @@ def image(lxd: daemon.Daemon, fingerprint: str) -> dict[str, Any] | None:
 
 
 def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
-    """Return project and name of the instance that stands for an image; None where none does."""
+    """Return project and name of an image's template; None without one."""
     found = image(lxd, fingerprint) or {"properties": {}}
     project, slash, name = found["properties"].get(TEMPLATE_PROPERTY, "").partition("/")
     if not slash:
@@ -65,19 +65,19 @@ def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
         there = lxd.get(f"instances/{name}", project=project)
     except daemon.AbsentError:
         return None
-    # While an image is published anew, its copy is another's already.
+    # During a new publication, the template may belong to the new image already.
     stands = there["status"] == "Stopped" and there["config"].get(PUBLISHED) == fingerprint
     return (project, name) if stands else None
 
 
 def demand(lxd: daemon.Daemon, spec: codec.Spec) -> None:
-    """Raise NotOursError when neither the spec's alias nor the image it points to is its lab's."""
+    """Raise NotOursError if neither the spec's alias nor its image belongs to its lab."""
     try:
         entry = lxd.get(f"images/aliases/{spec.name}")
     except daemon.AbsentError:
         return
     found = image(lxd, entry["target"])
-    # Two stacks may have the same image under an alias each: its properties name the first.
+    # Two stacks may share an image under an alias each; its properties name the first stack.
     named, marks = _held(entry), held(found)
     if found is None or any(
         identity.belongs(each, spec.owner, spec.lab) for each in (named, marks)
@@ -94,7 +94,7 @@ def demand(lxd: daemon.Daemon, spec: codec.Spec) -> None:
 
 
 def held(found: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return whose an image is by its properties: `owner` and `lab`."""
+    """Return the marks in an image's properties: `owner` and `lab`."""
     properties = found["properties"] if found else {}
     return {
         "owner": properties.get(OWNER_PROPERTY, ""), "lab": properties.get(LAB_PROPERTY, ""),
@@ -102,7 +102,7 @@ def held(found: Mapping[str, Any] | None) -> dict[str, str]:
 
 
 def marks(spec: codec.Spec) -> dict[str, str]:
-    """Return the properties that say whose an image is."""
+    """Return the marks as properties of an image."""
     return {OWNER_PROPERTY: spec.owner, **({LAB_PROPERTY: spec.lab} if spec.lab else {})}
 
 
@@ -118,16 +118,16 @@ def _held(entry: Mapping[str, Any]) -> dict[str, str]:
 
 
 def point(lxd: daemon.Daemon, spec: codec.Spec, fingerprint: str, verb: str) -> None:
-    """Make the spec's alias point to an image, whether it exists or not.
+    """Point the spec's alias at an image; create the alias if missing.
 
-    LXD does not wait until an image is on the disk, and a power cut would leave one that is cut off
-    under a name that servers are made from.
+    This first flushes the image to the disk, since LXD does not: a power cut would leave an alias
+    of a truncated image.
 
     Args:
         lxd: The daemon.
-        spec: Whose it is, and its name.
+        spec: The alias' owner and name.
         fingerprint: The image.
-        verb: How it came: `made` or `published`.
+        verb: The image's origin: `made` or `published`.
 
     """
     alias, whose = spec.name, f"(lab {spec.lab or '-'}, incarnation {spec.incarnation})"
@@ -150,7 +150,7 @@ def set_properties(lxd: daemon.Daemon, fingerprint: str, properties: Mapping[str
 
 
 def sweep(lxd: daemon.Daemon, spec: codec.Spec, keep: str) -> None:
-    """Remove what killed runs of a lab published for its alias, and never pointed it at."""
+    """Remove images that killed runs published for an alias but never pointed it at."""
     for found in lxd.get("images", recursion="1"):
         ours = identity.belongs(held(found), spec.owner, spec.lab)
         meant = found["properties"].get(ALIAS_PROPERTY) == spec.name
@@ -159,7 +159,7 @@ def sweep(lxd: daemon.Daemon, spec: codec.Spec, keep: str) -> None:
 
 
 def remove_image(lxd: daemon.Daemon, fingerprint: str, spec: codec.Spec) -> None:
-    """Remove an image of the spec's lab; one that is gone or another's is left."""
+    """Remove an image of the spec's lab, unless it is gone or another's."""
     found = image(lxd, fingerprint)
     if found and identity.belongs(held(found), spec.owner, spec.lab):
         lxd.change("DELETE", f"images/{fingerprint}")

@@ -1,4 +1,4 @@
-"""Making a root file system with mmdebstrap on this machine, and keeping it."""
+"""Make a root file system with mmdebstrap on this machine, and cache it."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
 
 
 def cache() -> pathlib.Path:
-    """Return the folder, outside the tree, for what is costly to make."""
+    """Return the cache folder, outside the tree."""
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(root) / "grappe" / "images"
 
 
 def files(spec: model.ImageSpec) -> tuple[str, str]:
-    """Return metadata and root file system of a bootstrapped image; build them at need.
+    """Return metadata and root file system of a bootstrapped image; build them if missing.
 
     Raises:
-        errors.GrappeError: mmdebstrap is missing, may not run, or fails: its own words.
+        errors.GrappeError: mmdebstrap is missing, may not run, or fails, with its output.
 
     """
     made_by = hashlib.sha256(CUSTOMIZE.encode()).hexdigest()[:8]
@@ -56,7 +56,7 @@ def files(spec: model.ImageSpec) -> tuple[str, str]:
         _demand()
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
-            # As mmdebstrap lets other users enter it.
+            # mmdebstrap's other users must be able to enter it.
             work = pathlib.Path(folder)
             work.chmod(0o755)
             _build(spec, work)

@@ -1,4 +1,4 @@
-"""Bringing an image to LXD, and its alias."""
+"""Bring an image and its alias to LXD."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ImageDriver:
         self._lxd = lxd
 
     def create(self, spec: model.ImageSpec) -> base.Outputs:
-        """Bring the image unless it is there, then point the alias at it."""
+        """Bring the image unless it exists, then point the alias at it."""
         aliases.demand(self._lxd, spec)
         there = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
         before = {str(found["fingerprint"]) for found in self._lxd.get("images", recursion="1")}
@@ -35,12 +35,12 @@ class ImageDriver:
         if ours or (not held["owner"] and fingerprint not in before):
             aliases.set_properties(self._lxd, fingerprint, _properties(spec))
         elif not held["owner"]:
-            # It was there before us, and stays when we leave: only what it is, is noted.
+            # The image was there before us and stays when we leave: note only its digest.
             aliases.set_properties(self._lxd, fingerprint, {DIGEST_PROPERTY: spec.digest})
         return {"fingerprint": fingerprint}
 
     def read(self, spec: model.ImageSpec) -> base.Reading[model.ImageSpec] | None:
-        """Return the image that the alias points to."""
+        """Read the image that the alias points to."""
         target = aliases.target(self._lxd, spec.name)
         found = aliases.image(self._lxd, target) if target else None
         if found is None:
@@ -54,7 +54,7 @@ class ImageDriver:
         return base.Reading(actual, {"fingerprint": found["fingerprint"]})
 
     def update(self, old: model.ImageSpec, new: model.ImageSpec) -> base.Outputs:
-        """Bring the new image; the alias moves when it is there, then the old one goes."""
+        """Bring the new image, move the alias to it, then remove the old one."""
         before = aliases.target(self._lxd, old.name)
         outputs = self.create(new)
         if before and before != outputs["fingerprint"]:
@@ -62,7 +62,7 @@ class ImageDriver:
         return outputs
 
     def delete(self, spec: model.ImageSpec) -> None:
-        """Remove the alias and the image, when they are ours."""
+        """Remove the alias and the image if they are ours."""
         target = aliases.target(self._lxd, spec.name)
         if target:
             aliases.demand(self._lxd, spec)
@@ -78,7 +78,7 @@ class ImageDriver:
             raise errors.DaemonError(
                 f"the image {spec.name} changed while it was sent", seen=f"it is {fingerprint[:12]}"
             )
-        # The same files may be there already, under somebody else's alias.
+        # LXD may have the same files already, under somebody else's alias.
         if aliases.image(self._lxd, fingerprint) is None:
             self._lxd.upload_image(metadata, rootfs, properties=_properties(spec))
         return fingerprint

@@ -1,4 +1,4 @@
-"""What an image is, and where it comes from."""
+"""The spec of an image, and its sources."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ class ImageSpec(codec.Spec):
         protocol: From a remote: `simplestreams` or `lxd`.
         suite: Bootstrapped: Debian's suite, made by mmdebstrap on this machine.
         packages: Bootstrapped: the packages beside Debian's important ones.
-        mirror: Bootstrapped: where from; empty for this machine's own sources.
-        digest: What it is made from, as one hash; filled in when it is left out.
-        properties: What `lxc image show` says of it.
+        mirror: Bootstrapped: Debian's mirror; empty for this machine's own sources.
+        digest: The hash of its sources; filled in if left out.
+        properties: Its properties in `lxc image show`.
     """
 
     metadata: str = ""
@@ -47,7 +47,7 @@ class ImageSpec(codec.Spec):
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         found = []
         if problem := validators.problem_of_alias(self.name):
             found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
@@ -86,7 +86,7 @@ class ImageSpec(codec.Spec):
 
 
 def _has_properties(path: str) -> bool:
-    """Whether an image's metadata names properties; LXD 5.0 crashes where it does not."""
+    """Whether an image's metadata names properties; LXD 5.0 crashes without them."""
     try:
         with tarfile.open(path) as tar:
             member = tar.extractfile("metadata.yaml")
@@ -97,7 +97,7 @@ def _has_properties(path: str) -> bool:
 
 
 def digest(spec: ImageSpec) -> str:
-    """Return the hash of what an image is made from; for files, the fingerprint LXD gives."""
+    """Return the hash of an image's sources; for files, LXD's fingerprint."""
     if spec.metadata:
         return fingerprint(spec.metadata, spec.rootfs)
     names = ("server", "remote_alias", "protocol", "suite", "packages", "mirror")
@@ -106,7 +106,7 @@ def digest(spec: ImageSpec) -> str:
 
 
 def fingerprint(metadata: str, rootfs: str) -> str:
-    """Return the fingerprint LXD gives to an image: the SHA-256 of its files in a row."""
+    """Return LXD's fingerprint of an image: the SHA-256 of its files in a row."""
     digest = hashlib.sha256()
     for path in (metadata, rootfs):
         with pathlib.Path(path).open("rb") as stream:
@@ -116,7 +116,7 @@ def fingerprint(metadata: str, rootfs: str) -> str:
 
 
 def metadata_yaml(spec: ImageSpec, created: int) -> str:
-    """Return what a bootstrapped image says of itself."""
+    """Return the metadata of a bootstrapped image."""
     return yaml.safe_dump(
         {
             "architecture": os.uname().machine,

@@ -1,4 +1,4 @@
-"""The image as Pulumi knows it."""
+"""Pulumi's provider and resource for an image from outside."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class ImageProvider(base.Provider[model.ImageSpec]):
-    """Provider of images from elsewhere."""
+    """Provider of images from outside."""
 
     spec = model.ImageSpec
 
@@ -30,12 +30,12 @@ class ImageProvider(base.Provider[model.ImageSpec]):
     def examine(
         self, spec: model.ImageSpec, _was: Mapping[str, Any]
     ) -> tuple[model.ImageSpec, list[problems.Mistake]]:
-        """Fill in the digest, so that another source is another image."""
+        """Fill in the digest, so that another source means another image."""
         return dataclasses.replace(spec, digest=model.digest(spec)), []
 
 
 class Image(base.Resource, module="lxd", name="Image"):
-    """An image from elsewhere; its inputs are those of `ImageSpec`.
+    """An image from outside; its inputs are those of `ImageSpec`.
 
     Attributes:
         fingerprint: The fingerprint of the image.

@@ -1,1 +1,1 @@
-"""A bridge of LXD's: a student's own network."""
+"""An LXD bridge: a student's own network."""

@@ -1,4 +1,4 @@
-"""Making a bridge."""
+"""Make, change and remove bridges."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.exec import driver as exec_driver
 from providers.lxd.network import model
 
-# What LXD calls a bridge that it could not start. It tries again once a minute.
+# LXD's status of a bridge that it could not start. It tries again once a minute.
 UNAVAILABLE = "Unavailable"
 START_SECONDS = 90.0
-# And one that it was making when it was stopped, which it neither changes nor finishes.
+# LXD's statuses of a half-made bridge, which it neither changes nor finishes.
 UNFINISHED = ("Pending", "Errored")
 
 
@@ -27,7 +27,7 @@ class NetworkDriver:
 
     Args:
         lxd: The daemon.
-        has_way_out: Says of a network whether the daemon's masquerade of it is loaded.
+        has_way_out: Returns whether the daemon's masquerade of a network is loaded.
 
     """
 
@@ -40,7 +40,7 @@ class NetworkDriver:
         self._has_way_out = has_way_out
 
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
-        """Make the bridge, or take up what an interrupted run left."""
+        """Make the bridge, or finish one that an interrupted run left."""
         found = self._find(spec)
         if found is not None and found.get("status") in UNFINISHED:
             self.delete(spec)
@@ -52,7 +52,7 @@ class NetworkDriver:
         return self.update(spec, spec)
 
     def read(self, spec: model.NetworkSpec) -> base.Reading[model.NetworkSpec] | None:
-        """Return the bridge as it is."""
+        """Read the bridge."""
         found = self._find(spec)
         if found is None:
             return None
@@ -81,7 +81,7 @@ class NetworkDriver:
         del old
         path, body = f"networks/{new.name}", _body(new)
         if not self._has_way_out(_subnet(new)):
-            # LXD loads its rules where the setting changes.
+            # LXD reloads its rules only when the setting changes.
             off = {**body, "config": {**body["config"], "ipv4.nat": "false"}}
             self._lxd.change("PUT", path, off)
         self._lxd.change("PUT", path, body)
@@ -94,11 +94,11 @@ class NetworkDriver:
             self._lxd.change("DELETE", f"networks/{spec.name}")
 
     def empty(self, spec: model.NetworkSpec) -> list[str]:
-        """Remove the containers of the lab on the bridge that no state knows."""
+        """Remove leftover containers of the lab on the bridge."""
         return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 
     def _wait_until_started(self, spec: model.NetworkSpec) -> None:
-        """Wait for LXD, which starts a bridge that failed once more by itself.
+        """Wait for LXD, which retries to start a failed bridge by itself.
 
         Raises:
             errors.NotReadyError: LXD does not start it.
@@ -139,5 +139,5 @@ def _body(spec: model.NetworkSpec) -> dict[str, Any]:
 
 
 def masquerade_of(host: Host) -> Callable[[str], bool]:
-    """Return a function that says of a subnet whether a host's masquerade of it is loaded."""
+    """Return a function that tests whether a host's masquerade of a subnet is loaded."""
     return lambda subnet: bool(host.call("remote.masquerade", {"subnet": subnet}))

@@ -1,4 +1,4 @@
-"""What a student's network is."""
+"""The spec of a student's network."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from core import codec, problems, validators
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkSpec(codec.Spec):
-    """A bridge of LXD's.
+    """An LXD bridge.
 
     Attributes:
         address: The bridge's own address with its prefix length: `10.64.1.1/24`.
-        hosts: What the bridge's own DNS answers: the address of each domain.
-        config: LXD's network configuration beside what Grappe sets.
+        hosts: Entries of the bridge's own DNS: the address of each domain.
+        config: LXD's network configuration beside Grappe's.
     """
 
     address: str
@@ -24,7 +24,7 @@ class NetworkSpec(codec.Spec):
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         found = []
         if problem := validators.problem_of_interface(self.name):
             found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
@@ -50,8 +50,8 @@ def settings(spec: NetworkSpec) -> dict[str, str]:
     """Return LXD's configuration of the bridge.
 
     `ipv4.firewall` is off because LXD's own accept for a bridge would come
-    before UFW's rules and let one student's servers reach another's; what the
-    bridges need is accepted by Grappe's chains instead.
+    before UFW's rules and let one student's servers reach another's; Grappe's
+    chains accept what the bridges need instead.
     """
     answers = [f"address=/{domain}/{address}" for domain, address in sorted(spec.hosts.items())]
     return {

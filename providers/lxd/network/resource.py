@@ -1,4 +1,4 @@
-"""The network as Pulumi knows it."""
+"""Pulumi's provider and resource for an LXD network."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
 
 
 class Network(base.Resource, module="lxd", name="Network"):
-    """A bridge of LXD's; its inputs are those of `NetworkSpec`."""
+    """An LXD bridge; its inputs are those of `NetworkSpec`."""
 
     provider = NetworkProvider

@@ -1,4 +1,4 @@
-"""Running the post-installation, and seeing whether it is still done."""
+"""Run the post-installation, and check whether it is still complete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from providers.lxd.postinstall import model
 STOP_SECONDS = 60
 BOOT_SECONDS = 180.0
 _RESTART_DNS = "systemctl try-restart dnsmasq || true\n"
-# What YunoHost keeps of a post-installation, and a stack file may change later.
+# Fields that YunoHost keeps, and that a stack file may change later.
 _OWN = ("domain", "login", "password")
 _RELOAD_JAILS = "systemctl try-reload-or-restart fail2ban || true\n"
 
@@ -25,7 +25,7 @@ class PostInstallDriver:
     Args:
         lxd: The daemon.
         where: The host, as messages name it.
-        say: Called with each line that YunoHost says; left out, it goes where the engine shows it.
+        say: Called with each line of YunoHost's output; by default the engine shows it.
 
     """
 
@@ -35,18 +35,18 @@ class PostInstallDriver:
         self._say = say
 
     def create(self, spec: model.PostInstallSpec) -> base.Outputs:
-        """Post-install the server, or finish what was interrupted; leave one that is as wished.
+        """Post-install the server, or finish an interrupted one; leave a complete one.
 
         Raises:
             errors.BadInputError: Somebody else post-installed it, or with another domain.
-            errors.CommandError: YunoHost refused or failed; says what it said.
+            errors.CommandError: YunoHost refused or failed; shows its output.
 
         """
         found = self._find(spec)
         if found is None:
             raise errors.DaemonError(f"there is no container {spec.container} on {self._where}")
         if not _runs(found):
-            # It is done, or finished, when the server runs again.
+            # A later run does it, when the server runs again.
             return {"user": spec.login}
         asked = self._run(
             spec,
@@ -71,7 +71,7 @@ class PostInstallDriver:
         return {"user": login}
 
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
-        """Return it as it is; None when the container is another, or gone."""
+        """Read the post-installation; return None when the container is another, or gone."""
         found = self._find(spec)
         if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
             return None
@@ -83,11 +83,11 @@ class PostInstallDriver:
         drift = model.DRIFTS.get(stage, "")
         if not drift and self._may_ban_all(spec):
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
-        # Its main domain and its users are a student's own to change: `check` says so.
+        # Students may change the main domain and the users; only `check` reports it.
         return base.Reading(spec, drift=drift)
 
     def update(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> base.Outputs:
-        """Post-install again what lost it; what is installed is YunoHost's own to change."""
+        """Post-install a server again that lost it; in an installed one, check and repair."""
         stage = self._stage(new)
         if stage is model.Stage.ABSENT:
             return self.create(new)
@@ -123,7 +123,7 @@ class PostInstallDriver:
         self._write_names(spec)
 
     def _finish(self, spec: model.PostInstallSpec) -> None:
-        """Do what an interrupted one left undone: its configurations, and its services."""
+        """Finish an interrupted one: its configurations, and its services."""
         what = job.Job(script=model.FINISH, timeout=spec.timeout)
         self._run(spec, what, "yunohost tools regen-conf --force", aloud=True)
         path, project = f"instances/{spec.container}/state", spec.project
@@ -137,7 +137,7 @@ class PostInstallDriver:
         self._write(spec, model.MARK, b"")
 
     def _write_names(self, spec: model.PostInstallSpec) -> None:
-        """Have YunoHost's own DNS ask the bridge's of the lab's other servers."""
+        """Make YunoHost's own DNS forward the lab's other domains to the bridge's DNS."""
         wanted = model.names_file(spec.neighbours, spec.resolver)
         there = self._file(spec, model.NAMES_FOLDER)
         if not spec.neighbours or there is None or self._file(spec, model.NAMES) == wanted:
@@ -146,7 +146,7 @@ class PostInstallDriver:
         self._activate(spec, _RESTART_DNS)
 
     def _write_jail(self, spec: model.PostInstallSpec) -> None:
-        """Have fail2ban let the bridge in, by which everybody comes."""
+        """Exempt the bridge's address from fail2ban, since everybody comes through it."""
         if self._may_ban_all(spec):
             self._write(spec, model.JAIL, model.jail_file(spec))
             self._activate(spec, _RELOAD_JAILS)
@@ -210,7 +210,7 @@ class PostInstallDriver:
             )
 
     def _demand_services(self, spec: model.PostInstallSpec) -> None:
-        """Start what YunoHost left lying, which it does not tell of, or say why it cannot run."""
+        """Start services that YunoHost left stopped without a report, or raise with the reason."""
         wrong = inside(self._lxd, spec.project, spec.container, start=True)
         if wrong:
             raise errors.CommandError(
@@ -262,7 +262,7 @@ def _runs(container: dict[str, Any]) -> bool:
 
 
 def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
-    """Return how far a server's post-installation is, by our mark or YunoHost's own record."""
+    """Return the stage of a server's post-installation, by our mark or YunoHost's own record."""
     listing = _read(lxd, project, container, model.RECORDS)
     names = json.loads(listing)["metadata"] if listing else []
     records = [
@@ -278,7 +278,7 @@ def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
 
 
 def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
-    """Return what of a post-installed YunoHost does not serve; see `model.looks_inside`."""
+    """Return the faults inside a post-installed YunoHost; see `model.looks_inside`."""
     done = lxd.execute(
         container, model.looks_inside(start=start), project=project, timeout=model.CHANGE_SECONDS,
         tell=lambda _said: None,
@@ -287,7 +287,7 @@ def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
 
 
 def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:
-    """Return the main domain of a YunoHost; nothing where it has none."""
+    """Return the main domain of a YunoHost; nothing without one."""
     return (_read(lxd, project, container, model.DOMAIN_FILE) or b"").decode().strip()
 
 

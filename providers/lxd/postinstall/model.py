@@ -1,4 +1,4 @@
-"""What a post-installation is, and the arguments that an installed version takes."""
+"""The spec of a post-installation, and the arguments that an installed version takes."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from providers.lxd.job import Job
 
 INSTALLED = "/etc/yunohost/installed"
 DOMAIN_FILE = "/etc/yunohost/current_host"
-# YunoHost touches INSTALLED in the middle, 70 seconds before its end. That it is whole, our mark
-# says after an exit status of 0, or its own record, which one by the web has too.
+# YunoHost touches INSTALLED in the middle, 70 seconds before its end. Our mark, written after exit
+# status 0, or YunoHost's own record, also of one by the web, proves that it is complete.
 MARK = "/etc/yunohost/.grappe-postinstalled"
-# Without a dot in its name, which dnsmasq's default leaves out; `regen-conf` leaves it alone.
+# No dot in its name, since dnsmasq's default skips such files; `regen-conf` leaves it alone.
 NAMES = "/etc/dnsmasq.d/grappe"
 NAMES_FOLDER = "/etc/dnsmasq.d"
-# Everybody's page comes from the bridge's own address: who bans that bans everybody. An image that
-# Grappe publishes writes it at its servers' first boot (`published/gateway.sh`); others do not.
+# Everybody's requests come from the bridge's own address: a ban of it bans everybody. Servers of an
+# image that Grappe publishes write it at their first boot (`published/gateway.sh`); others do not.
 JAIL = "/etc/fail2ban/jail.d/grappe.conf"
 JAIL_FOLDER = "/etc/fail2ban/jail.d"
 RECORDS = "/var/log/yunohost/operations"
-# Who administers it where the version asks for no user.
+# The administrator of versions that take no user.
 ADMIN = "admin"
 HELP_SECONDS = 60
 CHANGE_SECONDS = 120
-# The services of a post-installed YunoHost that a student meets. A disabled one is skipped.
+# The services of a post-installed YunoHost that a student uses. The check skips a disabled one.
 SERVICES = ("nginx", "yunohost-api", "dnsmasq", "fail2ban")
 # `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
 # user of YunoHost may log in by ssh.
 FINISH = "yunohost tools regen-conf --force\nyunohost tools regen-conf ssh --force\n"
-# Prints a line for each service that should run and does not, and the main domain where nginx has
-# no page of it; and starts what does not run, where it is told to.
+# Prints a line for each service that should run and does not, and the main domain if nginx has
+# no page of it; optionally starts stopped services first.
 _INSIDE = f"""\
 for unit in {" ".join(SERVICES)}; do
     systemctl is-enabled --quiet $unit 2>/dev/null || continue
@@ -48,10 +48,10 @@ domain=$(cat {DOMAIN_FILE} 2>/dev/null)
 test -z "$domain" || test -e "/etc/nginx/conf.d/$domain.conf" ||
     echo "nginx has no page of $domain (yunohost tools regen-conf nginx --force)"
 """
-# Of a common name, by X.509.
+# X.509's limit of a common name.
 MAX_DOMAIN = 64
-# The password goes from standard input into the program's own list of arguments, inside the
-# process: no argv of any process shows it. Python 2 and 3, whichever YunoHost itself runs on.
+# The program reads the password from standard input into its own list of arguments: no argv of any
+# process shows it. Python 2 and 3, whichever YunoHost itself runs on.
 _PROGRAM = """\
 import runpy, sys
 password = sys.stdin.readline().rstrip("\\n")
@@ -67,12 +67,12 @@ exec $interpreter -c {program} {option} "$path" {arguments}
 
 
 class Stage(enum.Enum):
-    """How far a post-installation is."""
+    """The stages of a post-installation."""
 
     ABSENT = "absent"
     INTERRUPTED = "interrupted"
     DONE = "done"
-    # YunoHost's own sign of it was removed.
+    # Somebody removed YunoHost's own sign.
     LOST = "lost"
 
 
@@ -89,12 +89,12 @@ class PostInstallSpec(codec.Spec):
     Attributes:
         project: The server's LXD project.
         container: The server.
-        container_id: The container's own id; another container is post-installed anew.
+        container_id: The container's own id; another container needs its own post-installation.
         domain: The server's main domain.
-        login: The administrator, where the version makes one; `admin` where it does not.
+        login: The administrator, if the version makes one; else `admin`.
         password: The administrator's password.
         timeout: Seconds that it may take.
-        resolver: The bridge's DNS, which knows the lab's domains; YunoHost's own asks it of them.
+        resolver: The bridge's DNS, to which YunoHost's own forwards the lab's domains.
         neighbours: The domains of the lab's other servers.
     """
 
@@ -119,7 +119,7 @@ class PostInstallSpec(codec.Spec):
         return f"{self.project}/{self.container}/postinstall"
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values; the password is not shown."""
+        """Return the mistakes in the values, without the password."""
         checks = [
             ("container", self.container, validators.problem_of_name(self.container)),
             ("domain", self.domain, domain_problem(self.domain)),
@@ -132,12 +132,12 @@ class PostInstallSpec(codec.Spec):
 
 
 def jail_file(spec: PostInstallSpec) -> bytes:
-    """Return what tells YunoHost's fail2ban to let the bridge in, whoever guesses through it."""
+    """Return the fail2ban configuration that never bans the bridge's address."""
     return f"[DEFAULT]\nignoreip = 127.0.0.1/8 ::1 {spec.resolver}\n".encode()
 
 
 def names_file(domains: Sequence[str], resolver: str) -> bytes:
-    """Return what a server's own dnsmasq reads of the lab's servers.
+    """Return the configuration of a server's own dnsmasq for the lab's domains.
 
     Args:
         domains: Their domains.
@@ -159,27 +159,27 @@ def names_script(domains: Sequence[str], resolver: str) -> str:
 
 
 def looks_inside(*, start: bool = False) -> list[str]:
-    """Return the argv that says what of a post-installed YunoHost does not serve, a line each.
+    """Return the argv that prints the faults inside a post-installed YunoHost, a line each.
 
     Args:
-        start: Whether services that do not run are started first.
+        start: Whether it first starts stopped services.
 
     """
     return ["sh", "-c", _INSIDE, "sh", "start" if start else "look"]
 
 
 def is_record(name: str) -> bool:
-    """Whether a file of YunoHost's records is that of a post-installation."""
+    """Whether a file of YunoHost's records is about a post-installation."""
     return "tools_postinstall" in name and name.endswith(".yml") and not name.startswith(".")
 
 
 def stage(records: Sequence[str], *, installed: bool, marked: bool) -> Stage:
-    """Return how far a post-installation is.
+    """Return the stage of a post-installation.
 
     Args:
-        records: What YunoHost wrote of each try, as YAML.
-        installed: Whether `INSTALLED` is there; without a mark or a record it is taken for done.
-        marked: Whether our `MARK` is there.
+        records: YunoHost's records of all tries, as YAML.
+        installed: Whether `INSTALLED` exists; without any mark or record, that means done.
+        marked: Whether our `MARK` exists.
 
     """
     whole = marked or any(re.search(r"^success: true$", text, re.MULTILINE) for text in records)
@@ -189,7 +189,7 @@ def stage(records: Sequence[str], *, installed: bool, marked: bool) -> Stage:
 
 
 def cannot_go_on(said: str) -> bool:
-    """Whether YunoHost refuses because an earlier try had made its user already."""
+    """Whether YunoHost refuses because an earlier try had already made its user."""
     return bool(re.search(r"Username already exists|user .* already exists", said, re.IGNORECASE))
 
 
@@ -206,10 +206,10 @@ def takes_user(help_text: str) -> bool:
 
 
 def arguments(help_text: str, spec: PostInstallSpec) -> list[str]:
-    """Return the arguments that an installed version takes, but for the password.
+    """Return the arguments that an installed version takes, except the password.
 
     Args:
-        help_text: What `yunohost tools postinstall --help` printed.
+        help_text: The output of `yunohost tools postinstall --help`.
         spec: The post-installation.
 
     """
@@ -224,18 +224,18 @@ def arguments(help_text: str, spec: PostInstallSpec) -> list[str]:
 
 
 def full_name(login: str) -> str:
-    """Return a full name that YunoHost takes: words of 1 to 30 letters, spaces between."""
+    """Return a full name that YunoHost accepts: words of 1 to 30 letters, spaces between."""
     return " ".join(word.capitalize()[:30] for word in re.split("[^a-z0-9]+", login) if word)
 
 
 def job(help_text: str, spec: PostInstallSpec) -> Job:
-    """Return what is to be run."""
+    """Return the job that runs the post-installation."""
     script = _with_password("--password", arguments(help_text, spec))
     return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
 
 
 def change_of_password(spec: PostInstallSpec, login: str) -> Job:
-    """Return what gives the administrator the password that the stack file has now."""
+    """Return the job that sets the administrator's password to the stack file's."""
     script = _with_password("--change-password", ["user", "update", login])
     return Job(script=script, stdin=f"{spec.password}\n", timeout=CHANGE_SECONDS)
 

@@ -1,4 +1,4 @@
-"""The post-installation as Pulumi knows it."""
+"""Pulumi's provider and resource for a post-installation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class PostInstall(base.Resource, module="lxd", name="PostInstall"):
     """A post-installation; its inputs are those of `PostInstallSpec`.
 
     Attributes:
-        user: Who administers the server: the login, or `admin` where the version has no other.
+        user: The server's administrator: the login, or `admin` in versions without others.
     """
 
     provider = PostInstallProvider

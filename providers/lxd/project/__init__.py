@@ -1,1 +1,1 @@
-"""An LXD project: the room in which a student's instances keep their short names."""
+"""An LXD project: in it a student's instances keep their short names."""

@@ -1,4 +1,4 @@
-"""Making an LXD project."""
+"""Make, change and remove LXD projects."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ProjectDriver:
         self._lxd = lxd
 
     def create(self, spec: model.ProjectSpec) -> base.Outputs:
-        """Make the project, or take up what an interrupted run left."""
+        """Make the project, or finish one that an interrupted run left."""
         found = self._find(spec)
         if found is None:
             body = {"name": spec.name, "description": _description(spec), "config": _config(spec)}
@@ -28,12 +28,12 @@ class ProjectDriver:
         return self.update(spec, spec)
 
     def read(self, spec: model.ProjectSpec) -> base.Reading[model.ProjectSpec] | None:
-        """Return the project as it is."""
+        """Read the project."""
         found = self._find(spec)
         if found is None:
             return None
         config = ownership.visible(found["config"])
-        # A newer LXD has features that we do not know, and leave as they are.
+        # Leave unknown features of a newer LXD as they are.
         for key in [key for key in config if key.startswith("features.")]:
             config.pop(key)
         features = {key: found["config"].get(key, "") for key in model.FEATURES}
@@ -73,7 +73,7 @@ class ProjectDriver:
             ) from error
 
     def empty(self, spec: model.ProjectSpec) -> list[str]:
-        """Remove the containers and volumes of the lab that no state knows."""
+        """Remove leftover containers and volumes of the lab."""
         if self._find(spec) is None:
             return []
         return _emptied(self._lxd, leftovers.inside(self._lxd, spec.name, spec))

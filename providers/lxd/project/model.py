@@ -1,4 +1,4 @@
-"""What an LXD project is."""
+"""The spec of an LXD project."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from core import codec, problems, validators
 
-# Images and profiles are the host's, shared by all; instances are the student's own.
+# All projects share the host's images and profiles; instances are the student's own.
 FEATURES = {
     "features.images": "false",
     "features.networks": "false",
@@ -21,13 +21,13 @@ class ProjectSpec(codec.Spec):
     """An LXD project.
 
     Attributes:
-        config: LXD's project configuration beside the features Grappe sets.
+        config: LXD's project configuration beside Grappe's features.
     """
 
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         found = []
         if problem := validators.problem_of_name(self.name):
             found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))

@@ -1,4 +1,4 @@
-"""The LXD project as Pulumi knows it."""
+"""Pulumi's provider and resource for an LXD project."""
 
 from __future__ import annotations
 

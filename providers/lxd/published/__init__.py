@@ -1,1 +1,1 @@
-"""An image published from a container: a copy, generalised."""
+"""An image published from a generalised copy of a container."""

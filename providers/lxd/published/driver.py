@@ -1,4 +1,4 @@
-"""Publishing a container: copy, generalise, publish, and move the alias last."""
+"""Publish a container: copy, generalise, publish, and move the alias last."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PublishedDriver:
         self._lxd = lxd
 
     def create(self, spec: model.PublishedSpec) -> base.Outputs:
-        """Publish the container as it is now, unless that very image is there already."""
+        """Publish the container as it is now, unless its image exists already."""
         if spec.adopt:
             self._adopt(spec)
         aliases.demand(self._lxd, spec)
@@ -48,7 +48,7 @@ class PublishedDriver:
         return {"fingerprint": fingerprint}
 
     def _published(self, spec: model.PublishedSpec) -> base.Outputs | None:
-        """Return the image of an earlier run, whose state was lost or which was interrupted."""
+        """Return the image of an earlier run that was interrupted or lost its state."""
         found = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
         wanted = {**_made_from(spec), **spec.properties}
         ours = identity.belongs(aliases.held(found), spec.owner, spec.lab)
@@ -57,14 +57,14 @@ class PublishedDriver:
         return {"fingerprint": found["fingerprint"]}
 
     def _adopt(self, spec: model.PublishedSpec) -> None:
-        """Mark an image that is nobody's as published from this container."""
+        """Mark an image without an owner as published from this container."""
         found = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
         if found and aliases.OWNER_PROPERTY not in found["properties"]:
             marks = {**spec.properties, **_marks(spec)}
             aliases.set_properties(self._lxd, found["fingerprint"], marks)
 
     def _copy_standing(self, spec: model.PublishedSpec) -> None:
-        """Copy the container while it stands still."""
+        """Copy the container while it is stopped."""
         try:
             found = self._lxd.get(f"instances/{spec.container}", project=spec.project)
         except daemon.AbsentError as error:
@@ -97,7 +97,7 @@ class PublishedDriver:
         self._lxd.change("PUT", path, body, project=spec.project, timeout=STOP_SECONDS + 30)
 
     def read(self, spec: model.PublishedSpec) -> base.Reading[model.PublishedSpec] | None:
-        """Return the image that the alias points to."""
+        """Read the image that the alias points to."""
         target = aliases.target(self._lxd, spec.name)
         found = aliases.image(self._lxd, target) if target else None
         if found is None:
@@ -113,7 +113,7 @@ class PublishedDriver:
         return base.Reading(actual, outputs, drift)
 
     def update(self, old: model.PublishedSpec, new: model.PublishedSpec) -> base.Outputs:
-        """Publish anew; the old image goes when the alias has moved."""
+        """Publish again, move the alias, then remove the old image."""
         before = aliases.target(self._lxd, old.name)
         outputs = self.create(new)
         if before and before != outputs["fingerprint"]:
@@ -136,7 +136,7 @@ class PublishedDriver:
             "instance_only": True,
         }  # fmt: skip
         original = self._lxd.get(f"instances/{spec.container}", project=spec.project)
-        # The copy never starts, and must not hold the original's address meanwhile.
+        # The copy never starts, and must not hold the original's address.
         devices = {
             name: device for name, device in original["devices"].items() if device["type"] != "nic"
         }
@@ -151,7 +151,7 @@ class PublishedDriver:
         self._lxd.change("POST", "instances", body, project=spec.project)
 
     def _generalise(self, spec: model.PublishedSpec) -> None:
-        """Take out of the copy what must not be the same in two servers."""
+        """Remove from the copy what no two servers may share."""
         if self._is_installed(spec):
             raise errors.BadInputError(
                 f"the container {spec.project}/{spec.container} is post-installed, and was not "
@@ -179,22 +179,22 @@ class PublishedDriver:
             self._write(spec, path, target.encode(), {"X-LXD-type": "symlink"})
 
     def _make_folder(self, spec: model.PublishedSpec, folder: str) -> None:
-        """Have a folder, which for LXD is no error where it is there."""
+        """Make a folder; LXD accepts one that exists."""
         with contextlib.suppress(errors.DaemonError):
             self._write(spec, folder, b"", {"X-LXD-type": "directory", "X-LXD-mode": "0755"})
 
     def _publish(self, spec: model.PublishedSpec) -> str:
         body = {
             "source": {"type": "instance", "name": spec.copy},
-            # The copy stays: LXD maps the owner of every file of an image at the first start of
-            # each instance from it, and a copy of this instance is spared that.
+            # The copy stays as template: LXD maps the owner of every file at the first start of
+            # each instance from an image, but not of a copy of this instance.
             "properties": {
                 **spec.properties,
                 **_marks(spec),
                 aliases.TEMPLATE_PROPERTY: f"{spec.project}/{spec.copy}",
                 aliases.ALIAS_PROPERTY: spec.name,
             },
-            # Minutes of gzip for an image that never leaves the host.
+            # gzip would take minutes, for an image that never leaves the host.
             "compression_algorithm": "none",
         }
         done = self._lxd.change(

@@ -1,4 +1,4 @@
-"""What a published image is."""
+"""The spec of a published image."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from core import codec, problems, validators
 
-# What must not be the same in two servers; removed from the copy that is published.
-# A folder's entry is a beginning of file names.
+# Files that no two servers may share; publishing removes them from the copy. By folder, the
+# prefixes of their names.
 GENERALISED = {
     "/etc/ssh": "ssh_host_",
     "/var/lib/dhcp": "",
@@ -18,12 +18,12 @@ GENERALISED = {
     "/var/lib/dbus": "machine-id",
 }
 RUNNING = ("refuse", "stop", "restart")
-# Left empty, so that systemd makes a new one at the first boot.
+# Publishing empties these, so that systemd makes new ones at the first boot.
 EMPTIED = ("/etc/machine-id",)
 HERE = pathlib.Path(__file__).parent
 _UNITS = "/etc/systemd/system"
 FIRST_BOOT = f"{_UNITS}/grappe-first-boot.service"
-# What a clone needs to become a server of its own: content and mode, by path.
+# Files that make a clone a server of its own: content and mode, by path.
 WRITTEN = {
     "/usr/local/sbin/grappe-first-boot": ((HERE / "first-boot.sh").read_text(), "0755"),
     "/usr/local/sbin/grappe-gateway": ((HERE / "gateway.sh").read_text(), "0755"),
@@ -58,7 +58,7 @@ ExecStartPre=-/usr/local/sbin/grappe-gateway
     ),
 }
 LINKED = {f"{_UNITS}/multi-user.target.wants/grappe-first-boot.service": FIRST_BOOT}
-# Where it is, YunoHost is post-installed: a server of its own, and no image.
+# While this file exists, YunoHost is post-installed, and no image may come of it.
 INSTALLED = "/etc/yunohost/installed"
 
 
@@ -69,12 +69,12 @@ class PublishedSpec(codec.Spec):
     Attributes:
         name: The alias that points to it.
         project: The LXD project of the container.
-        container: The container; it is copied, and not touched.
-        container_id: The container's own id; another container is published anew.
-        properties: What `lxc image show` says of it; a change of them publishes anew.
-        running: What becomes of a container that runs: `refuse`, `stop` it and leave it so, or
-            `restart` it when it has been copied.
-        adopt: Whether an image that the alias points to already is taken over as it is.
+        container: The container; publishing copies it, and does not change it.
+        container_id: The container's own id; another container is published again.
+        properties: The image's properties in `lxc image show`; a change publishes again.
+        running: How to treat a running container: `refuse`, `stop` it and leave it so, or
+            `restart` it after the copy.
+        adopt: Whether to take over an image that the alias points to already, as it is.
     """
 
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
@@ -88,11 +88,11 @@ class PublishedSpec(codec.Spec):
 
     @property
     def copy(self) -> str:
-        """The name of the copy that is generalised and published."""
+        """The name of the generalised copy."""
         return f"{self.container[:40]}-published"
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         found = [("name", self.name, validators.problem_of_alias(self.name))]
         found.append(("container", self.container, validators.problem_of_name(self.container)))
         if self.running not in RUNNING:

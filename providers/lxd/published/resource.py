@@ -1,4 +1,4 @@
-"""The published image as Pulumi knows it."""
+"""Pulumi's provider and resource for a published image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Taking a snapshot, and whose it is: noted on the container before it is taken."""
+"""Take and remove snapshots; the container's config notes the owner of each beforehand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SnapshotDriver:
         self._lxd = lxd
 
     def create(self, spec: model.SnapshotSpec) -> base.Outputs:
-        """Take the snapshot, or take up one that an interrupted run left."""
+        """Take the snapshot, unless an interrupted run left it."""
         container = self._container(spec)
         if container is None:
             raise errors.DaemonError(f"there is no container {spec.container} to take {spec.id} of")
@@ -43,7 +43,7 @@ class SnapshotDriver:
         return {"taken": str(found.get("created_at", ""))}
 
     def read(self, spec: model.SnapshotSpec) -> base.Reading[model.SnapshotSpec] | None:
-        """Return the snapshot; None when it or its container is gone."""
+        """Read the snapshot; return None when it or its container is gone."""
         container, found = self._container(spec), self._find(spec)
         if container is None or found is None:
             return None
@@ -54,7 +54,7 @@ class SnapshotDriver:
         return base.Reading(actual, {"taken": str(found.get("created_at", ""))})
 
     def update(self, old: model.SnapshotSpec, new: model.SnapshotSpec) -> base.Outputs:
-        """Note whose it is now; a snapshot that changes otherwise is another one."""
+        """Note the new owner; any other change means another snapshot."""
         del old
         self._note(new, f"{new.owner} {new.incarnation}")
         return {}

@@ -1,4 +1,4 @@
-"""What a snapshot is."""
+"""The spec of a snapshot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SnapshotSpec(codec.Spec):
-    """A snapshot of a container as it is when the resource is made.
+    """A snapshot of a container, taken when the resource is created.
 
     Attributes:
         project: The container's LXD project.
@@ -35,7 +35,7 @@ class SnapshotSpec(codec.Spec):
         return f"{self.project}/{self.container}/{self.name}"
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         found = []
         if not _NAME.fullmatch(self.name):
             reason = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."

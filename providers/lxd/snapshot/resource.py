@@ -1,4 +1,4 @@
-"""The snapshot as Pulumi knows it."""
+"""Pulumi's provider and resource for a snapshot."""
 
 from __future__ import annotations
 

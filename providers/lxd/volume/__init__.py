@@ -1,1 +1,1 @@
-"""A storage volume: what outlives the container it is attached to."""
+"""A storage volume; it outlives the container that it is attached to."""

@@ -1,4 +1,4 @@
-"""Making a storage volume."""
+"""Make, change and remove storage volumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class VolumeDriver:
         self._lxd = lxd
 
     def create(self, spec: model.VolumeSpec) -> base.Outputs:
-        """Make the volume, or take up what an interrupted run left."""
+        """Make the volume, unless an interrupted run left it."""
         if self._find(spec) is not None:
             return self.update(spec, spec)
         body = {"name": spec.name, "type": "custom", "content_type": spec.content, **_body(spec)}
@@ -26,7 +26,7 @@ class VolumeDriver:
         return {}
 
     def read(self, spec: model.VolumeSpec) -> base.Reading[model.VolumeSpec] | None:
-        """Return the volume as it is."""
+        """Read the volume."""
         found = self._find(spec)
         if found is None:
             return None
@@ -38,7 +38,7 @@ class VolumeDriver:
         return base.Reading(actual)
 
     def update(self, old: model.VolumeSpec, new: model.VolumeSpec) -> base.Outputs:
-        """Set its configuration; LXD grows it live and shrinks what may be shrunk."""
+        """Set its configuration; LXD grows it live, and shrinks it where possible."""
         del old
         found = self._find(new) or {"config": {}}
         kept = {key: text for key, text in found["config"].items() if key.startswith("volatile.")}
@@ -53,7 +53,7 @@ class VolumeDriver:
             self._lxd.change("DELETE", _path(spec), project=spec.project)
 
     def empty(self, spec: model.VolumeSpec) -> list[str]:
-        """Remove the containers of the lab that have the volume and that no state knows."""
+        """Remove leftover containers of the lab that use the volume."""
         return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 
     def _find(self, spec: model.VolumeSpec) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""What a storage volume is."""
+"""The spec of a storage volume."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class VolumeSpec(codec.Spec):
     """A custom volume of a storage pool; a container's `disk` device attaches it.
 
     Attributes:
-        project: The LXD project it is in.
-        pool: The storage pool.
+        project: Its LXD project.
+        pool: Its storage pool.
         content: `filesystem` or `block`.
         config: LXD's volume configuration: `{"size": "5GiB"}`.
     """
@@ -35,7 +35,7 @@ class VolumeSpec(codec.Spec):
         return f"{self.project}/{self.pool}/{self.name}"
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         checks = [
             ("name", self.name, validators.problem_of_name(self.name)),
             ("pool", self.pool, validators.problem_of_name(self.pool)),

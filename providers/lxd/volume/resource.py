@@ -1,4 +1,4 @@
-"""The volume as Pulumi knows it."""
+"""Pulumi's provider and resource for a volume."""
 
 from __future__ import annotations
 

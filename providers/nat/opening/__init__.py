@@ -1,1 +1,1 @@
-"""What lets a bridge through UFW where no rule of a server does yet."""
+"""An opening: it lets a bridge through UFW when no server's NAT rule does yet."""

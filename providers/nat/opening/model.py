@@ -1,4 +1,4 @@
-"""What an opening is: the filter rules that every NAT rule brings, without a rule."""
+"""The spec of an opening: the filter rules that every NAT rule brings, alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class OpeningSpec(codec.Spec):
     """DHCP, DNS and the way out through UFW, for the bridge of a builder."""
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         problem = validators.problem_of_comment(self.name)
         return (
             [problems.Mistake("name", f"{problems.show(self.name)} {problem}")] if problem else []
@@ -21,7 +21,7 @@ class OpeningSpec(codec.Spec):
 
 
 def fragment(spec: OpeningSpec) -> Fragment:
-    """Return what an opening contributes: nothing but that the frame is there."""
+    """Return an opening's fragment; it is empty, but keeps the frame."""
     return Fragment(
         id=spec.id,
         owner=spec.owner,

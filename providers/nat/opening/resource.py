@@ -1,4 +1,4 @@
-"""The opening as Pulumi knows it."""
+"""Pulumi's provider and resource for an opening."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The key that a tunnel logs in to the relay with; its private part never leaves the lab host."""
+"""A tunnel's key for the relay; its private part never leaves the lab host."""

@@ -1,4 +1,4 @@
-"""Having a tunnel's key on the lab host."""
+"""Make and remove tunnels' keys on the lab host."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ class KeyDriver:
         self._tunnels = tunnels
 
     def create(self, spec: model.KeySpec) -> base.Outputs:
-        """Make the pair, or take up the one that is there."""
+        """Make the pair, unless it exists."""
         made = self._tunnels.ask("make_key", name=spec.name, whose=codec.marks(spec))
         return {"public_key": made["public_key"]}
 
     def read(self, spec: model.KeySpec) -> base.Reading[model.KeySpec] | None:
-        """Return the pair as it is."""
+        """Read the pair."""
         found = self._tunnels.ask("read_key", name=spec.name, whose=codec.marks(spec))
         if not found["public_key"]:
             return None
         return base.Reading(codec.marked(spec, found), {"public_key": found["public_key"]})
 
     def update(self, old: model.KeySpec, new: model.KeySpec) -> base.Outputs:
-        """Do nothing but look: a pair has nothing that could change."""
+        """Only read: a pair has nothing that could change."""
         del old
         return self.create(new)
 
     def delete(self, spec: model.KeySpec) -> None:
-        """Remove the pair, and the user when it was the last."""
+        """Remove the pair, and the user with the last pair."""
         self._tunnels.ask("remove_key", name=spec.name, whose=codec.marks(spec))

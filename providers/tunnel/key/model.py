@@ -1,4 +1,4 @@
-"""What a tunnel's key is."""
+"""The spec of a tunnel's key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class KeySpec(codec.Spec):
     """A pair of keys on the lab host; `name` is the student."""
 
     def mistakes(self) -> list[problems.Mistake]:
-        """Return what is wrong with the values."""
+        """Return the mistakes in the values."""
         problem = validators.problem_of_name(self.name)
         return (
             [problems.Mistake("name", f"{problems.show(self.name)} {problem}")] if problem else []

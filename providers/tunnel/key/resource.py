@@ -1,4 +1,4 @@
-"""The tunnel's key as Pulumi knows it."""
+"""Pulumi's provider and resource for a tunnel's key."""
 
 from __future__ import annotations
 
