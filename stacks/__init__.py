@@ -1,1 +1,1 @@
-"""Stack files, and the typed spec that each is read into."""
+"""Stack files, and the typed specs that they mean."""

@@ -1,4 +1,4 @@
-"""What follows from a student's number and a server's place; pure, and frozen by a test."""
+"""Derive ports and addresses from a student's number and a server's index; a test freezes them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def subnet(number: int) -> str:
 
 
 def builder_bridge(number: int) -> str:
-    """Return the name of the bridge that the builder of a golden image is on."""
+    """Return the name of a golden image's builder's bridge."""
     return f"gr-i{number}"
 
 

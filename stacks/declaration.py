@@ -1,4 +1,4 @@
-"""What Pulumi.yaml declares of the settings: `python -m stacks.declaration` writes it."""
+"""Pulumi.yaml's declaration of the settings; `python -m stacks.declaration` writes it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES = {"str": "string", "int": "integer", "bool": "boolean"}
 
 
 def render(text: str) -> str:
-    """Return a Pulumi.yaml with our settings as its last part."""
+    """Return Pulumi.yaml with our settings as its last part."""
     head, _, _ = text.partition("\nconfig:\n")
     config = {f"{settings.NAMESPACE}:{key}": entry for key, entry in _entries().items()}
     body = yaml.safe_dump(
@@ -30,7 +30,7 @@ def render(text: str) -> str:
 
 
 def _entries() -> dict[str, Any]:
-    """Return what the engine is told of each setting: type, default and description."""
+    """Return the declaration of each setting: type, default and description."""
     found: dict[str, Any] = {}
     for kind in settings.KINDS.values():
         for field in dataclasses.fields(kind):

@@ -1,4 +1,4 @@
-"""The stack files of a folder, read as they stand; no engine is asked."""
+"""Read the stack files of a folder, without the engine."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import yaml
 from core import errors
 from stacks import settings
 
-# libyaml's where it is there: a folder may hold the stack files of a class.
+# libyaml's faster loader if installed: a folder may hold the stack files of a class.
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def load(text: str) -> Any:
-    """Return what a YAML text says; raise yaml.YAMLError where it is none."""
+    """Parse a YAML text; raise yaml.YAMLError for any other text."""
     return yaml.load(text, LOADER)  # noqa: S506 - both are safe ones
 
 
 def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Return where a stack's file is."""
+    """Return the path of a stack's file."""
     return folder / f"Pulumi.{name}.yaml"
 
 
@@ -34,7 +34,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     """Return the settings of a stack file, by key without the namespace.
 
     Raises:
-        errors.BadInputError: It is no YAML, or no stack file.
+        errors.BadInputError: The file is no YAML, or no stack file.
 
     """
     path = path_of(folder, name)
@@ -61,7 +61,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
 
 
 def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:
-    """Return the settings of the other stack files; one that cannot be read is left out."""
+    """Return the settings of the other stack files, without unreadable ones."""
     found = {}
     for other in names(folder):
         if other != name:

@@ -1,4 +1,4 @@
-"""A golden image, whole: what the stack file of an image means."""
+"""The spec of a golden image, from the stack file of an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stacks import allocation, recipe, settings
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GoldenSpec:
-    """A golden image and the builder that it is made in."""
+    """A golden image and its builder."""
 
     owner: str
     id: str
@@ -40,7 +40,7 @@ def parse(
     """Read the configuration of an image stack; the arguments are those of `spec.parse`.
 
     Raises:
-        problems.Mistakes: Everything that is wrong with it and with its recipe.
+        problems.Mistakes: All mistakes in it and in its recipe.
 
     """
     mistakes = [

@@ -1,4 +1,4 @@
-"""What a stack is: a student's lab, a golden image, or the lab host itself."""
+"""The kinds of stacks: a student's lab, a golden image, or the lab host itself."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def parse(
     """Read a stack's configuration by its `grappe:kind`; the arguments are those of `spec.parse`.
 
     Raises:
-        codec.Mistakes: Everything that is wrong with it.
+        problems.Mistakes: All mistakes in it.
 
     """
     kind = config.get(f"{settings.NAMESPACE}:kind", "student")
@@ -30,7 +30,7 @@ def parse(
 
 
 def kind_of(meant: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:
-    """Return the kind of what a stack file means, as `grappe:kind` says it."""
+    """Return the `grappe:kind` of a spec."""
     if isinstance(meant, golden.GoldenSpec):
         return "image"
     return "host" if isinstance(meant, lab_host.LabHostSpec) else "student"

@@ -1,4 +1,4 @@
-"""A lab host, whole: what the stack file of a bare server means."""
+"""The spec of a lab host, from the stack file of a bare server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DISK = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_.:-]{0,100}")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabHostSpec:
-    """A server that is to be a lab host; the names are those of `settings.HostSettings`."""
+    """A server to turn into a lab host; its fields are named as in `settings.HostSettings`."""
 
     owner: str
     id: str = ""
@@ -34,7 +34,7 @@ def parse(
     """Read the configuration of a host stack; the arguments are those of `spec.parse`.
 
     Raises:
-        problems.Mistakes: Everything that is wrong with it.
+        problems.Mistakes: All mistakes in it.
 
     """
     mistakes = [

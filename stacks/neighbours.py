@@ -1,4 +1,4 @@
-"""What the stack files of one folder say against each other; pure."""
+"""Conflicts between the stack files of one folder; pure."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from core import problems
 from hosts import url
 from stacks import settings
 
-# What a host's URL means that names no port.
+# The port of a host URL that names none.
 SSH_PORT = 22
 
 
 def conflicts(
     name: str, config: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
 ) -> list[problems.Mistake]:
-    """Return what a stack file says that another of its folder says already.
+    """Return the settings of a stack file that conflict with another of its folder.
 
     Args:
         name: The stack.
@@ -68,7 +68,7 @@ def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:
 
 
 def _machine(host: object) -> object:
-    """Return what a host's URL says of the machine, whoever logs in there."""
+    """Return a host URL's machine, whatever the login."""
     try:
         where = url.parse(str(host))
     except ValueError:

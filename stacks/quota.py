@@ -1,4 +1,4 @@
-"""A student's quota, beside what the servers of the lab ask for; pure."""
+"""A student's quota, compared with the limits of the lab's servers; pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, Protocol
 from providers.lxd import values
 from stacks import settings
 
-# Where a server says how much it asks for, and an example.
+# The settings with a server's limits, and examples.
 _SAID = {
     "cpu": ("limits.cpu", "2"), "memory": ("limits.memory", "1GiB"), "disk": ("disk", "5GiB"),
 }  # fmt: skip
 
 
 class Asking(Protocol):
-    """What a quota wants to know of a server."""
+    """The part of a server that a quota concerns."""
 
     @property
     def limits(self) -> Mapping[str, str]:
@@ -23,7 +23,7 @@ class Asking(Protocol):
 
     @property
     def disk(self) -> str:
-        """How large its disk may grow."""
+        """The size of its disk."""
 
     @property
     def volumes(self) -> tuple[settings.VolumeSettings, ...]:
@@ -42,7 +42,7 @@ def config(quota: settings.QuotaSettings) -> dict[str, str]:
 def problems(
     quota: settings.QuotaSettings, servers: Sequence[Asking]
 ) -> Iterator[tuple[str, Any, str]]:
-    """Yield what is wrong with a quota: the key, the value, the problem."""
+    """Yield a quota's problems: the key, the value, the problem."""
     for key in ("containers", "cpu"):
         value = getattr(quota, key)
         if value < 0:
@@ -79,7 +79,7 @@ def _count(text: str) -> int | None:
 def _against(
     key: str, shown: object, allowed: int, asked: Sequence[int | None]
 ) -> Iterator[tuple[str, Any, str]]:
-    """Compare a quota with what each server asks for; LXD wants every one to say."""
+    """Compare a quota with the servers' limits; LXD requires a limit of every server."""
     where, example = _SAID[key]
     for place, value in enumerate(asked):
         if not value:

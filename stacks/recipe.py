@@ -1,4 +1,4 @@
-"""A recipe: what a golden image is made of, read from a folder of recipes/."""
+"""Read a recipe of a golden image from a folder of recipes/."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from core import codec, problems, validators
 
 FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
 ON_FAILURE = ("go on", "start over")
-# Where a script with an interpreter of its own lies while it runs.
+# The path of a script with an interpreter of its own while it runs.
 _OWN_PROGRAM = "/run/grappe-step"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -29,8 +29,8 @@ class File:
     """A file of the recipe's folder, put into the builder before a step runs.
 
     Attributes:
-        path: Where it goes.
-        source: Which file it is (`from` in the recipe).
+        path: Its path in the builder.
+        source: Its path in the folder (`from` in the recipe).
         mode: Its mode.
     """
 
@@ -41,20 +41,20 @@ class File:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Step:
-    """One thing that is done in the builder.
+    """One step in the builder.
 
     Attributes:
         name: Its name.
         script: A script of the recipe's folder; or
         run: a program and its arguments.
-        files: What is put there before.
-        needs: URLs that it cannot do without; asked for before anything is built.
+        files: Files to put into the builder before.
+        needs: URLs that it requires; the preflight tries them before any build.
         environment: Variables, over the recipe's.
-        user: Who does it.
-        directory: Where.
-        timeout: Seconds it may take.
-        creates: A path: where it is there, the step is done.
-        unless: A shell command: where it succeeds, the step is done.
+        user: Its user.
+        directory: Its working directory.
+        timeout: Seconds that it may take.
+        creates: A path: if it exists, the step is done.
+        unless: A shell command: if it succeeds, the step is done.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Base:
-    """What the builder starts from: a remote's image, files, or a bootstrapped suite.
+    """The base of the builder: a remote's image, files, or a bootstrapped suite.
 
     Attributes:
         server: A remote's URL.
@@ -81,8 +81,8 @@ class Base:
         metadata: The path of an image's metadata file, from the recipe's folder.
         rootfs: The path of its root file system.
         suite: Debian's suite, bootstrapped on this machine.
-        packages: What it has beside Debian's important packages.
-        mirror: Where from.
+        packages: Its packages beside Debian's important ones.
+        mirror: Debian's mirror.
     """
 
     server: str = ""
@@ -97,16 +97,16 @@ class Base:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """A recipe as it is written.
+    """A recipe as written.
 
     Attributes:
         alias: The alias of the image.
-        description: What the image says of itself.
-        base: What the builder starts from.
-        steps: What is done in it, in order.
-        tested: Where it was run, or why it was not.
+        description: The image's description.
+        base: The base of the builder.
+        steps: The steps in the builder, in order.
+        tested: The systems that it was run on, or why it was not.
         environment: Variables of every step.
-        on_failure: What a run after a failed step does: `go on` in the builder as it is, or
+        on_failure: How the next run treats a failed step: `go on` in the same builder, or
             `start over` with a new one.
     """
 
@@ -121,7 +121,7 @@ class Recipe:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadStep:
-    """A step with its script whole: files and all."""
+    """A step with its whole script, files included."""
 
     name: str
     script: str
@@ -135,11 +135,11 @@ class ReadStep:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReadRecipe:
-    """A recipe with all that it needs read.
+    """A recipe with the contents of its files.
 
     Attributes:
         name: The name of its folder.
-        digest: The hash of everything that makes the image what it is.
+        digest: The hash of everything that shapes the image.
         needs: The URLs of its steps, `{step: url}` in their order.
     """
 
@@ -154,7 +154,7 @@ class ReadRecipe:
 
 
 def names(folder: pathlib.Path = FOLDER) -> list[str]:
-    """Return the recipes that are there."""
+    """Return the names of the existing recipes."""
     return sorted(path.parent.name for path in folder.glob("*/recipe.yaml"))
 
 
@@ -162,7 +162,7 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
     """Read a recipe.
 
     Raises:
-        problems.Mistakes: Everything that is wrong with it, and recipes that share its alias.
+        problems.Mistakes: All mistakes in it, and recipes that share its alias.
 
     """
     mistakes: list[problems.Mistake] = []
@@ -206,7 +206,7 @@ def _load(name: str, folder: pathlib.Path, mistakes: list[problems.Mistake]) -> 
 
 
 def _renamed(content: Any) -> Any:
-    """Give `from`, which no field of Python can be called, its name here."""
+    """Rename `from`, a keyword of Python, to `source`."""
     if isinstance(content, dict):
         return {"source" if k == "from" else k: _renamed(v) for k, v in content.items()}
     return [_renamed(item) for item in content] if isinstance(content, list) else content
@@ -278,7 +278,7 @@ def _base_files(base: Base) -> list[str]:
 
 
 def _placed(base: Base, folder: pathlib.Path) -> Base:
-    """Return a base whose files are named from wherever the program runs."""
+    """Return a base whose paths start at the program's working directory."""
     if not base.metadata:
         return base
     return dataclasses.replace(
@@ -292,7 +292,7 @@ def _digest(path: pathlib.Path) -> str:
 
 
 def _printing(content: bytes) -> str:
-    """Return what prints a file in a shell; what is no text travels as base64."""
+    """Return the shell command that prints a file; binary content travels as base64."""
     try:
         text = content.decode()
     except UnicodeDecodeError:
@@ -313,7 +313,7 @@ def _read_step(step: Step, environment: Mapping[str, str], folder: pathlib.Path)
         ]
     script = (folder / step.script).read_text() if step.script else f"{shlex.join(step.run)}\n"
     if lines and script.startswith("#!"):
-        # It has an interpreter of its own; the files before it are the shell's.
+        # The script has an interpreter of its own; the shell writes its files first.
         own = shlex.quote(_OWN_PROGRAM)
         lines += [f"printf '%s' {shlex.quote(script)} > {own}", f"chmod 0700 {own}"]
         script = f"status=0\n{own} || status=$?\nrm -f {own}\nexit $status\n"

@@ -1,4 +1,4 @@
-"""One of a student's servers: what is asked for, and what is wrong with it; pure."""
+"""The spec of a student's server, and the mistakes in its settings; pure."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from providers.lxd import values
 from providers.lxd.container import model as container
 from stacks import allocation, recipe, settings
 
-# Ports of the lab host that are its own on every lab host: sshd and HAProxy.
+# Ports that every lab host uses itself: sshd and HAProxy.
 HOST_PORTS = (22, 80, 443)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerSpec:
-    """One server, with nothing left to follow."""
+    """One server, with all values filled in."""
 
     name: str
     domain: str
@@ -45,7 +45,7 @@ class ServerSpec:
 
 
 def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
-    """Return the servers that are asked for, with what follows from the student's number."""
+    """Return the wanted servers, with the values that follow from the student's number."""
     number = given.number
     return tuple(
         ServerSpec(
@@ -72,19 +72,19 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
 
 
 def _present(settings_of: Mapping[str, str]) -> dict[str, str]:
-    """Return what is set: for LXD an empty text is no setting."""
+    """Return the settings that have a value: LXD treats an empty text as none."""
     return {key: value for key, value in settings_of.items() if value}
 
 
 def mistakes(
     given: settings.Settings, servers: Sequence[ServerSpec], *, follows: bool
 ) -> list[problems.Mistake]:
-    """Return what is wrong with the servers.
+    """Return the mistakes in the servers.
 
     Args:
-        given: What is asked for.
-        servers: What that means.
-        follows: Whether that from which a domain follows is well; if not, it is told already.
+        given: The settings.
+        servers: The servers that they mean.
+        follows: Whether the settings behind domains are valid; if not, they are reported already.
 
     """
     checks: list[tuple[str, Any, str]] = []
@@ -126,14 +126,14 @@ def mistakes(
 
 
 def setting_problem(group: str, key: str, value: str) -> str:
-    """Return what is wrong with a setting of LXD's, of a lab or of a server."""
+    """Return what is wrong with an LXD setting of a lab or a server."""
     if not all(c.isalnum() or c in "._-" for c in key) or not key.isascii():
         return f"cannot be set: its key is not one of LXD's {group}."
-    # A text for cloud-init has lines; nothing of LXD's has other control characters.
+    # A text for cloud-init has lines; no LXD setting has other control characters.
     if not value.translate({10: None, 9: None}).isprintable():
         return "has control characters in it."
     if not value:
-        # An empty text is what LXD calls absent.
+        # LXD treats an empty text as absent.
         return ""
     judge = values.problem_of_limit if group == "limits" else values.problem_of_config
     return judge(key, value)
@@ -151,7 +151,7 @@ def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
 
 
 def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
-    """Note names below a domain that are another server's domain."""
+    """Return mistakes for names below a domain that are another server's domain."""
     domains = [server.domain for server in servers]
     return [
         problems.Mistake(
@@ -173,7 +173,7 @@ def _label_problem(label: str, before: tuple[str, ...]) -> str:
 
 
 def _shared_volumes(servers: Iterable[ServerSpec]) -> list[problems.Mistake]:
-    """Note volumes of one name in one pool: two servers would write into the same."""
+    """Return mistakes for volumes of one name in one pool: two servers would share one."""
     holders: dict[tuple[str, str], str] = {}
     found = []
     for place, server in enumerate(servers):
@@ -211,7 +211,7 @@ def _image_problem(image: str) -> str:
 
 
 def _read_recipe(name: str) -> recipe.ReadRecipe | None:
-    """Return a server's recipe; what is wrong with it is told by the checks."""
+    """Return a server's recipe; the checks report its mistakes."""
     try:
         return recipe.read(name) if name in recipe.names() else None
     except problems.Mistakes:
@@ -219,7 +219,7 @@ def _read_recipe(name: str) -> recipe.ReadRecipe | None:
 
 
 def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
-    """Check what most servers have none of."""
+    """Check the settings that most servers do not use."""
     checks: list[tuple[str, Any, str]] = [
         (f"{where}.config.{key}", value, problem)
         for key, value in asked.config.items()

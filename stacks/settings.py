@@ -1,6 +1,6 @@
-"""A stack file as it is written: every setting, its type, its default and what it is for.
+"""A stack file as written: every setting, its type, its default and its purpose.
 
-What Pulumi.yaml declares to the engine is made of it: `python -m stacks.declaration`.
+`python -m stacks.declaration` writes Pulumi.yaml's declarations from it.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any, TypeVar
 from core import codec, problems
 
 NAMESPACE = "grappe"
-# The one setting that is a secret; the others stand in plain in the host's own files.
 # Groups of settings that LXD takes as texts, however YAML writes them.
 LXDS = ("limits", "config", "devices")
+# The one secret setting; the host's own files hold the others in plain.
 PASSWORD = "password"  # noqa: S105 - its name
 
 
 def setting(default: Any, text: str) -> Any:
-    """Return a field of a stack file: what it is where it is left out, and what it is for."""
+    """Return a field of a stack file, with its default and its purpose."""
     metadata = {"text": text}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -33,9 +33,9 @@ class VolumeSettings:
 
     Attributes:
         name: Its name.
-        path: Where the server has it.
-        pool: The storage pool of the lab host that it is in.
-        size: How large it may grow, as LXD writes it: 5GiB.
+        path: Its path in the server.
+        pool: Its storage pool on the lab host.
+        size: Its size, as LXD writes it: 5GiB.
     """
 
     name: str
@@ -46,7 +46,7 @@ class VolumeSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class QuotaSettings:
-    """What all servers of a student may have together; what is left out has no bound.
+    """The bounds for all servers of a student together; a missing one means no bound.
 
     Attributes:
         containers: How many servers.
@@ -63,12 +63,12 @@ class QuotaSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ForwardSettings:
-    """A port of the relay, and where it leads.
+    """A port of the relay, and its target.
 
     Attributes:
         listen: The port of the relay.
-        port: The port that it leads to.
-        server: Of which server; left out, of the lab host, where HAProxy leads on by domain.
+        port: The target's port.
+        server: The target server; by default the lab host, where HAProxy routes by domain.
     """
 
     listen: int = 0
@@ -81,8 +81,8 @@ class TunnelSettings:
     """A reverse SSH tunnel from the lab host to a server on the internet.
 
     Attributes:
-        relay: That server, a host URL; none without it.
-        forwards: What it listens on; left out, 8080 for http and 8443 for https.
+        relay: That server's host URL; without it there is no tunnel.
+        forwards: Its ports and targets; by default 8080 for http and 8443 for https.
     """
 
     relay: str = ""
@@ -91,7 +91,7 @@ class TunnelSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ServerSettings:
-    """One server of a stack file; what is left out follows from the student's number.
+    """One server of a stack file; missing values follow from the student's number.
 
     Attributes:
         name: The server's short name.
@@ -99,18 +99,18 @@ class ServerSettings:
         names: Names below its domain that lead to it too: www, wiki.
         port: The port of the lab host that leads to its sshd.
         address: Its address on the student's bridge.
-        image: The image it starts from, instead of the stack's.
+        image: Its image, instead of the stack's.
         state: `running` or `stopped`.
         limits: Its limits, over the stack's.
-        disk: How large its disk may grow, over the stack's: 5GiB.
+        disk: The size of its disk, over the stack's: 5GiB.
         config: Its LXD configuration, over the stack's.
-        devices: Its devices beside its network, by name, as LXD names their settings.
+        devices: Its devices beside its network, by name, with LXD's settings.
         volumes: Storage volumes of its own, which outlive it while the stack lives.
-        snapshots: Snapshots taken of it once it is ready.
+        snapshots: Snapshots, taken once it is ready.
         ephemeral: Whether it vanishes when it stops.
-        target: The member of an LXD cluster that it is on.
-        recipe: A recipe whose steps are done in it, as the sheet does by hand.
-        publish: The alias under which it is published then, for others to start from.
+        target: Its member of an LXD cluster.
+        recipe: A recipe whose steps run in it, as the sheet does by hand.
+        publish: The alias to publish it under then, for others to start from.
     """
 
     name: str = ""
@@ -239,7 +239,7 @@ class HostSettings:
 
 
 K = TypeVar("K", Settings, ImageSettings, HostSettings)
-# What a stack file may say, by what it is the stack file of.
+# The settings of a stack file, by kind.
 KINDS: dict[str, type[Settings | ImageSettings | HostSettings]] = {
     "student": Settings, "image": ImageSettings, "host": HostSettings,
 }  # fmt: skip
@@ -249,10 +249,10 @@ def load(kind: type[K], config: Mapping[str, str], mistakes: list[problems.Mista
     """Read the settings of a stack from the engine's configuration.
 
     Args:
-        kind: What it is the stack file of.
+        kind: The settings' class.
         config: Texts by key, as the engine gives them: `grappe:number` -> `7`.
-        mistakes: Where unknown keys and values of a wrong type are added; such a setting
-            then has its default, so that the rest can be looked at too.
+        mistakes: The list to add unknown keys and wrongly typed values to; such a setting gets
+            its default, so that the checks of the rest go on.
 
     """
     hints = {f.name: str(f.type) for each in KINDS.values() for f in dataclasses.fields(each)}
@@ -275,7 +275,7 @@ def load(kind: type[K], config: Mapping[str, str], mistakes: list[problems.Mista
 
 
 def _with_texts(servers: Any) -> Any:
-    """Return servers whose settings of LXD's are texts, as LXD has them."""
+    """Return servers with their LXD settings as texts."""
     if not isinstance(servers, list):
         return servers
     return [
@@ -287,7 +287,7 @@ def _with_texts(servers: Any) -> Any:
 
 
 def _as_texts(value: Any) -> Any:
-    """Return a group of settings of LXD's: 2 is "2" there, true is "true", nothing is empty."""
+    """Return a group of LXD settings as texts: 2 as "2", true as "true", nothing as empty."""
     if isinstance(value, dict):
         return {key: _as_texts(item) for key, item in value.items()}
     if isinstance(value, bool):
@@ -298,12 +298,12 @@ def _as_texts(value: Any) -> Any:
 
 
 def _default(key: str) -> Any:
-    """Return what a setting is where it is left out: the engine says so of every kind."""
+    """Return a setting's default: the engine passes it to every kind of stack."""
     return next(written(getattr(kind(), key)) for kind in KINDS.values() if hasattr(kind(), key))
 
 
 def written(value: Any) -> Any:
-    """Return a setting as a stack file has it: a group says only what is not left out."""
+    """Return a setting for a stack file: a group without its defaults."""
     if isinstance(value, tuple):
         return [written(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

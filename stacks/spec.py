@@ -1,4 +1,4 @@
-"""A student's lab, whole: what a stack file means, with everything that follows from it."""
+"""The spec of a student's lab: a stack file with all derived values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_STUDENT = 63 - len("grappe-")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabSpec:
-    """A student's lab; the names are those of `settings.Settings`."""
+    """A student's lab; its fields are named as in `settings.Settings`."""
 
     owner: str
     id: str
@@ -48,16 +48,16 @@ class LabSpec:
 def parse(
     config: Mapping[str, str], *, project: str, stack: str, secrets: Collection[str] = ()
 ) -> LabSpec:
-    """Read a stack's configuration into the lab that it means.
+    """Read a stack's configuration into the spec of its lab.
 
     Args:
         config: Texts by key, as the engine gives them.
         project: The Pulumi project.
         stack: The stack.
-        secrets: The keys that are secret, whose values are in plain here.
+        secrets: The secret keys, whose values are in plain here.
 
     Raises:
-        codec.Mistakes: Everything that is wrong with it, keys as the stack file has them.
+        problems.Mistakes: All mistakes in it, with the stack file's keys.
 
     """
     password = f"{settings.NAMESPACE}:{settings.PASSWORD}"
@@ -82,7 +82,7 @@ def parse(
         ]
     noted = {mistake.key for mistake in mistakes}
     follows = not (validators.problem_of_domain(given.domain) or _student_problem(lab.student))
-    # What has its default only because it was wrong is not told twice.
+    # Do not report a setting twice that has its default only because its value was wrong.
     checked = [*_check_lab(given, lab), *server.mistakes(given, lab.servers, follows=follows)]
     mistakes += [mistake for mistake in checked if mistake.key not in noted]
     if mistakes:
@@ -177,7 +177,7 @@ def _student_problem(student: str) -> str:
 
 
 def _password_problem(value: str, *, secret: bool) -> str:
-    """Return what is wrong with the password; its value is not shown."""
+    """Return what is wrong with the password, without its value."""
     if not value:
         return ""
     if not secret:

@@ -1,4 +1,4 @@
-"""A student's way in from the internet: what is asked for, and what is wrong with it; pure."""
+"""The spec of a student's tunnel from the internet, and mistakes in its settings; pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core import validators
 from hosts import url
 from stacks import settings
 
-# What a relay listens on where nothing is said, and where that leads.
+# The default ports of a relay, and their targets.
 FORWARDS = (
     settings.ForwardSettings(listen=8080, port=80),
     settings.ForwardSettings(listen=8443, port=443),
@@ -19,14 +19,14 @@ FORWARDS = (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TunnelSpec:
-    """A tunnel to a relay, with nothing left to follow."""
+    """A tunnel to a relay, with all values filled in."""
 
     relay: str
     forwards: tuple[settings.ForwardSettings, ...]
 
 
 def meant(given: settings.TunnelSettings) -> TunnelSpec | None:
-    """Return the tunnel that is asked for, where one is."""
+    """Return the wanted tunnel, if any."""
     if not given.relay:
         return None
     return TunnelSpec(relay=given.relay, forwards=given.forwards or FORWARDS)
@@ -35,7 +35,7 @@ def meant(given: settings.TunnelSettings) -> TunnelSpec | None:
 def problems(
     given: settings.TunnelSettings, servers: Sequence[str]
 ) -> Iterator[tuple[str, Any, str]]:
-    """Yield what is wrong with a tunnel: the key, the value, the problem."""
+    """Yield a tunnel's problems: the key, the value, the problem."""
     if not given.relay:
         if given.forwards:
             yield "tunnel.relay", "", "is missing: where do the forwards listen?"
