@@ -1,1 +1,1 @@
-"""Components: which resources a lab is made of, and what waits for what."""
+"""Components: the resources of a lab, and their dependencies."""

@@ -1,4 +1,4 @@
-"""A golden image: a base image, a builder, what is done in it, and the image published from it."""
+"""A golden image: a base image, a builder, its steps, and the image published from it."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class GoldenImage(pulumi.ComponentResource):
     def _builder(
         self, golden: GoldenSpec, common: dict[str, Any], preflight: pulumi.Resource
     ) -> Container:
-        """Register what the steps are done in, and what that stands on."""
+        """Register the builder, and the resources that it needs."""
         origin = golden.recipe.base
         after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])
         stands_on: list[pulumi.Resource] = [
@@ -105,7 +105,7 @@ class GoldenImage(pulumi.ComponentResource):
                 NetworkSpec(**common, name=golden.bridge, address=f"{golden.gateway}/24"),
                 opts=after,
             ),
-            # UFW drops its request for an address until the bridge is let through.
+            # UFW drops the builder's DHCP request until an opening lets the bridge through.
             Opening(
                 f"{golden.bridge}-opening",
                 OpeningSpec(**common, name="builder"),
@@ -121,7 +121,7 @@ class GoldenImage(pulumi.ComponentResource):
                 image=golden.base_alias,
                 network=golden.bridge,
                 address=golden.address,
-                # It stands still once it is published; only a changed recipe starts it anew.
+                # Publishing stops the builder; only a changed recipe makes and starts a new one.
                 state="any",
                 port=0,
                 generation=golden.recipe.digest,

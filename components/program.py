@@ -1,4 +1,4 @@
-"""The program that the engine runs: a stack file becomes a stack's resources and outputs."""
+"""The program that the engine runs: it turns a stack file into resources and outputs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from hosts import connections
 from providers import base
 from stacks import files, kinds, neighbours
 
-# Where the engine started us: the project's folder.
+# Below the project's folder, in which the engine starts us.
 FOLDER = pathlib.Path("stacks")
 
 
 def run() -> None:
-    """Load the stack's spec, register what it means, and export its outputs.
+    """Load the stack's spec, register its resources, and export its outputs.
 
     Raises:
-        pulumi.RunError: Everything that is wrong with the stack file; or what nobody expected.
+        pulumi.RunError: All mistakes in the stack file; or an unexpected error.
 
     """
     try:

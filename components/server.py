@@ -1,4 +1,4 @@
-"""One server of a student: its container, and every way that leads to it."""
+"""One server of a student: its container, NAT rule, backend, hosts entry and probe."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ class Server(pulumi.ComponentResource):
     """A YunoHost server.
 
     Attributes:
-        card: What a student types and clicks: {name, domain, address, ssh, urls}.
-        published: The image that is published from it, where one is.
+        card: The student's access data: {name, domain, address, ssh, urls}.
+        published: The image published from it, if any.
         alias: That image's alias.
     """
 
@@ -80,7 +80,7 @@ class Server(pulumi.ComponentResource):
                 adopt=lab.adopt,
                 bridge=lab.bridge,
             ),
-            # It needs no bridge to be there: it matches them by their names' beginning.
+            # The rule needs no existing bridge: it matches bridges by prefix.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight]),
         )
         container = Container(
@@ -103,17 +103,17 @@ class Server(pulumi.ComponentResource):
                 target=server.target,
                 adopt=lab.adopt,
             ),
-            # UFW drops its request for an address until the first rule opens the bridge.
+            # UFW drops the container's DHCP request until the first rule opens the bridge.
             opts=pulumi.ResourceOptions(
                 parent=self,
                 depends_on=[*after, rule, *self._volumes(lab, server, after)],
-                # Also where the engine replaces it by its own will: a new server is a new one.
+                # Also when the engine replaces it by itself: it must make a new container.
                 delete_before_replace=True,
             ),
         )
         ready = self._made_ready(lab, server, container)
-        # Made while LXD makes the network, and removed while it stops the container: of the project
-        # they need nothing but their place in that order. Who asks early is told 503.
+        # Made while LXD makes the network, and removed while it stops the container: they depend on
+        # the project only for that order. An early request gets 503.
         in_project = pulumi.ResourceOptions(parent=self, depends_on=[project])
         route = BackendSpec(
             **common,
@@ -124,8 +124,8 @@ class Server(pulumi.ComponentResource):
             default=lab.default == server.name,
             adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
         )
-        # Before its post-installation, whoever opens a server's page first may be its master. A
-        # page that somebody routed by hand stays until its server has been taken over.
+        # Before a post-installation, the first visitor of a server's page may become its master. A
+        # page routed by hand stays until Grappe has taken its server over.
         routed = [self._installed] if self._installed else [container] if lab.adopt else [project]
         backend = Backend(
             f"{name}-web", route, opts=pulumi.ResourceOptions(parent=self, depends_on=routed)
@@ -167,7 +167,7 @@ class Server(pulumi.ComponentResource):
     def _made_ready(
         self, lab: LabSpec, server: ServerSpec, container: Container
     ) -> list[pulumi.Resource]:
-        """Register what is done in the container: install, publish, post-install, as the sheet."""
+        """Register the work in the container, as in the sheet: install, publish, post-install."""
         name = f"{lab.student}-{server.name}"
         common: dict[str, Any] = {
             "host": lab.host, "owner": lab.owner, "lab": lab.id, "project": lab.project,
@@ -177,7 +177,7 @@ class Server(pulumi.ComponentResource):
         self._installed = None
         done: list[pulumi.Resource] = [container]
         if server.recipe:
-            # A builder is for throwing away; a student's server never is.
+            # A failure may cost a builder, never a student's server.
             done = steps.of(server.recipe, name, place, container, self, starts_over=False)
         if server.publish:
             recipe = {"grappe.recipe": server.recipe.digest} if server.recipe else {}
@@ -192,7 +192,7 @@ class Server(pulumi.ComponentResource):
             )  # fmt: skip
             done = [*done, self.published]
         if not lab.post_install and server.state == "running":
-            # A YunoHost asks a DNS of its own, also before its post-installation.
+            # YunoHost uses a DNS of its own, also before its post-installation.
             domains = tuple(item.domain for item in lab.servers)
             Exec(
                 f"{name}-names",

@@ -1,4 +1,4 @@
-"""What a whole stack is made of, and its outputs."""
+"""Build a whole stack: its resources and outputs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stacks.spec import LabSpec
 def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
     """Register everything of a stack; return its outputs by name.
 
-    A run loads what its own kind of stack needs, and no more.
+    A run imports only the modules of its own kind of stack.
     """
     if isinstance(spec, GoldenSpec):
         from components.golden_image import GoldenImage  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The steps of a recipe, done in a container one after the other."""
+"""The steps of a recipe, run in a container one after the other."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def of(
 
     Args:
         recipe: The recipe.
-        prefix: What the steps' logical names begin with.
-        place: Where: `host`, `owner`, `project` and `container`.
+        prefix: The prefix of the steps' logical names.
+        place: Common fields: `host`, `owner`, `project` and `container`.
         container: The container itself.
-        parent: What they belong to.
-        starts_over: Whether a failure may cost the container all that is in it.
+        parent: Their parent resource.
+        starts_over: Whether a failure recreates the container, content and all.
 
     Returns:
-        The container and the steps, for what is to wait for all of them.
+        The container and the steps, as dependencies of later resources.
 
     """
     done: list[pulumi.Resource] = [container]

@@ -70,14 +70,14 @@ class StudentLab(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])
-        # The first, for it takes longest.
+        # The network comes first, for it takes longest.
         network = Network(
             lab.bridge,
             NetworkSpec(
                 **common,
                 name=lab.bridge,
                 address=f"{lab.gateway}/24",
-                # A server that asks for a domain of the lab gets the server itself.
+                # Inside the lab, a domain resolves to its server's own address.
                 hosts={name: item.address for item in lab.servers for name in item.domains},
             ),
             opts=after,
@@ -89,7 +89,7 @@ class StudentLab(pulumi.ComponentResource):
         )
         built: list[server.Server] = []
         for item in lab.servers:
-            # One that starts from what another publishes waits for it.
+            # A server that starts from another's published image waits for it.
             before = [
                 other.published
                 for other in built

@@ -1,4 +1,4 @@
-"""A student's way in from the internet: a key, a door on the relay, and the tunnel between."""
+"""A student's tunnel from the internet: a key, a door on the relay, and the tunnel itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stacks.spec import LabSpec
 
 
 class Tunnel(pulumi.ComponentResource):
-    """A reverse SSH tunnel; what the lab host routes answers on the relay too."""
+    """A reverse SSH tunnel; the relay then serves the lab host's routes too."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Tunnel(pulumi.ComponentResource):
             {
                 "listen": forward.listen,
                 "port": forward.port,
-                # HAProxy leads on by domain; a server of its own is dialled where it is.
+                # By default HAProxy routes by domain; a named server gets the traffic directly.
                 "address": servers[forward.server].address if forward.server else preflight.address,
                 "domain": servers[forward.server].domain if forward.server else domain,
             }

@@ -1,1 +1,1 @@
-"""A lab host out of a bare server: each step a command of its own, and the scripts they run."""
+"""Turn a bare server into a lab host: one command a step, and their scripts."""

@@ -1,4 +1,4 @@
-"""A bare server becomes a lab host, step by step, by pulumi-command."""
+"""Turn a bare server into a lab host, step by step, by pulumi-command."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hosts import ssh_settings
 from providers.host_preflight.resource import HostPreflight
 from stacks.lab_host import LabHostSpec
 
-# What the names of its resources begin with.
+# The prefix of its resources' names.
 NAME = "lab-host"
 Register = Callable[[scripts.Script, pulumi.ResourceOptions], pulumi.Resource]
 
@@ -37,11 +37,11 @@ class LabHost(pulumi.ComponentResource):
 
         Args:
             spec: The lab host.
-            reached: How its sshd is reached; None for this machine.
+            reached: The settings of its SSH connection; None for this machine.
             opts: Pulumi's options.
 
         """
-        # Not the stack's name, by which older states call it: a renamed stack goes on.
+        # Not the stack's name, as in older states: a renamed stack keeps its resources.
         name, stack = NAME, spec.owner.rpartition("/")[2]
         super().__init__("grappe:index:LabHost", name, {}, _called(stack, opts))
         last: pulumi.Resource = HostPreflight(
@@ -60,7 +60,7 @@ class LabHost(pulumi.ComponentResource):
         register = _here(name, spec) if reached is None else _there(name, spec, reached)
         steps = scripts.of(spec, reached.port if reached else scripts.SSH_PORT)
         for step in steps:
-            # Another host is another lab host: the old one is left first, as far as is safe.
+            # Another host means another lab host: undo the old one first, as far as is safe.
             options = pulumi.ResourceOptions(
                 parent=self, depends_on=[last], delete_before_replace=True
             )
@@ -70,7 +70,7 @@ class LabHost(pulumi.ComponentResource):
 
 
 def _called(name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
-    """Return options by which a resource is known under an older logical name too."""
+    """Return options with the alias of a resource's older logical name."""
     older = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=name)])
     return pulumi.ResourceOptions.merge(opts, older)
 
@@ -92,7 +92,7 @@ def _there(name: str, spec: LabHostSpec, reached: ssh_settings.Connection) -> Re
             create=scripts.as_root(step.do, reached.user),
             update=scripts.as_root(step.do, reached.user),
             delete=scripts.as_root(step.undo, reached.user),
-            # Most sshd refuse these variables, and each refusal would be a warning.
+            # Most sshds refuse these variables, with a warning each time.
             add_previous_output_in_env=False,
             triggers=[spec.host],
             opts=opts,

@@ -1,4 +1,4 @@
-"""The scripts that make a lab host out of a bare server, in order; pure."""
+"""The scripts that turn a bare server into a lab host, in order; pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import shlex
 from core import templates
 from stacks.lab_host import LabHostSpec
 
-# In the order of the sheet; the disk only where there is a second one.
+# In the sheet's order; *disk* only with a second disk.
 STEPS = ("packages", "disk", "daemon", "firewall", "forwarding", "limits", "proxy")
 SSH_PORT = 22
 # From "Server settings for a LXD production setup" in LXD's manual; files below /proc/sys.
@@ -27,8 +27,8 @@ class Script:
 
     Attributes:
         name: Its name.
-        do: What does it; done again it changes nothing.
-        undo: What undoes as much of it as is safe, and says what it leaves.
+        do: The script that does it; run again, it changes nothing.
+        undo: The script that undoes as much as is safe, and prints what it leaves.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Script:
 
 
 def of(spec: LabHostSpec, port: int = SSH_PORT) -> list[Script]:
-    """Return the steps; `port` is that of the server's sshd, which stays open."""
+    """Return the steps; `port` is the server's sshd's, which stays open."""
     steps = [step for step in STEPS if step != "disk" or spec.second_disk]
     return [
         Script(step, *(_render(step, spec, port, undo=undo) for undo in (False, True)))
@@ -46,7 +46,7 @@ def of(spec: LabHostSpec, port: int = SSH_PORT) -> list[Script]:
 
 
 def as_root(script: str, user: str) -> str:
-    """Return a script as a login runs it: whoever is not root goes through `sudo -n`."""
+    """Return a script for a login; one that is not root uses `sudo -n`."""
     if user in {"", "root"}:
         return script
     return f"exec sudo -n -- sh -c {shlex.quote(script)}"
