@@ -19,7 +19,7 @@ HEAD = """\
 # The class {name}. Add a comment where you like; `lab class new {name} --roster FILE` keeps it.
 # What stands in `settings` goes into the stack file of whoever comes: a grappe: setting each.
 """
-# What each student has of their own.
+# Settings that each student has of their own.
 OWN = ("id", "host", "student", "number", "kind")
 
 
@@ -29,10 +29,10 @@ class Student:
 
     Attributes:
         name: The name, as people write it.
-        label: What stands for it in stack names and domains.
-        number: The student's number on the class's lab host; never another's.
+        label: The short form of it in stack names and domains.
+        number: The student's number on the class's lab host; nobody else gets it.
         email: An address.
-        id: The number that the school gives.
+        id: The school's number of the student.
         group: The group.
         key: A public SSH key.
     """
@@ -64,7 +64,7 @@ class ClassFile:
 
 
 def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
-    """Return where a class's file is, below the project's folder."""
+    """Return the path of a class's file, below the project's folder."""
     return folder / "classes" / f"{name}.yaml"
 
 
@@ -79,10 +79,10 @@ def stack_of(name: str, student: Student) -> str:
 
 
 def read(folder: pathlib.Path, name: str) -> ClassFile:
-    """Return a class.
+    """Read a class.
 
     Raises:
-        errors.BadInputError: It has no file, or what it says cannot be; says all of it.
+        errors.BadInputError: It has no file, or invalid settings; lists all of them.
 
     """
     path = path_of(folder, name)
@@ -112,7 +112,7 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
 
 
 def write(folder: pathlib.Path, name: str, made: ClassFile) -> None:
-    """Write a class; comments and order of a file that is there stay."""
+    """Write a class; an existing file keeps its comments and order."""
     path, yaml = path_of(folder, name), YAML()
     yaml.width, yaml.allow_unicode = 1000, True
     path.parent.mkdir(exist_ok=True)
@@ -144,7 +144,7 @@ def _written(student: Student) -> dict[str, Any]:
 
 
 def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return what a person wrote, with texts where they are meant: 007 is an id, and a number."""
+    """Return a person's input with texts where they are meant: YAML reads 007 as a number."""
     found = {str(key): value for key, value in content.items() if value is not None}
     if isinstance(found.get("students"), list):
         found["students"] = [

@@ -1,4 +1,4 @@
-"""A student's label: what a person's name becomes in stack names, domains and logins. Pure."""
+"""A student's label: the form of a person's name in stack names, domains and logins. Pure."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Collection, Sequence
 
 from core import validators
 
-# Letters that are no others with an accent.
+# Letters that Unicode does not decompose into a letter and an accent.
 _LETTERS = {
     "\u00df": "ss", "\u00e6": "ae", "\u0153": "oe", "\u00f8": "o", "\u0111": "d", "\u00f0": "d",
     "\u00fe": "th", "\u0142": "l", "\u0131": "i",
 }  # fmt: skip
-# A project of LXD's and a stack have the label in their names, with more before it.
+# LXD projects and stacks have the label in their names, after a prefix.
 MAX_LABEL = 40
 
 
@@ -21,7 +21,7 @@ def label(name: str) -> str:
     """Return a name as letters, digits and dashes: Adèle -> adele, D'Artagnan -> d-artagnan.
 
     Returns:
-        An empty text where no letter of a to z is left.
+        The label; empty if no letter of a to z is left.
 
     """
     folded = "".join(_LETTERS.get(letter, letter) for letter in name.casefold())
@@ -31,14 +31,14 @@ def label(name: str) -> str:
 
 
 def unique(names: Sequence[tuple[str, str]], taken: Collection[str]) -> list[str]:
-    """Return a label for each name, none of them twice and none of the taken ones.
+    """Return a label for each name, all of them different and none of the taken ones.
 
     Args:
         names: First and last name of each; the last name may be empty.
-        taken: Labels that others have.
+        taken: Labels of others.
 
     Returns:
-        The first name where it is alone among them, else first and last name, else with a number.
+        The first name if it is unique, else first and last name, else with a number.
 
     """
     firsts = [label(first) for first, _last in names]

@@ -1,7 +1,7 @@
-"""A roster: what Moodle, Pronote or a spreadsheet exports, as students; pure.
+"""Read a roster, an export of Moodle, Pronote or a spreadsheet, into students; pure.
 
-Comma, semicolon or tab; UTF-8 with or without a BOM, UTF-16, or what Windows writes; headings in
-French or English.
+It accepts commas, semicolons or tabs; UTF-8 with or without a BOM, UTF-16, or Windows' encoding;
+headings in French or English.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from core import problems
 
 MOST = 4000
-# Headings by what they head, as their exports write them, without accents and case.
+# The exports' headings by field, without accents and case.
 HEADINGS = {
     "first": ("prenom", "first name", "firstname", "given name", "prenoms"),
     "last": ("nom", "nom de famille", "last name", "lastname", "surname", "family name"),
@@ -37,10 +37,10 @@ class Entry:
 
     Attributes:
         line: Its number in the file.
-        first: The first name; or the whole name, where the roster has one column for it.
-        last: The last name, where it has a column of its own.
+        first: The first name; or the whole name, if the roster has one column for it.
+        last: The last name, if it has a column of its own.
         email: An address, or nothing.
-        id: The number that the school gives, or nothing.
+        id: The school's number of the student, or nothing.
         group: The group, or nothing.
         key: A public SSH key, or nothing.
     """
@@ -63,7 +63,7 @@ def decode(content: bytes) -> str:
     """Return the text of an export.
 
     Raises:
-        problems.Mistakes: It is no text.
+        problems.Mistakes: The content is no text.
 
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
@@ -82,7 +82,7 @@ def parse(text: str) -> list[Entry]:
     """Return the students of a roster.
 
     Raises:
-        problems.Mistakes: Everything that is wrong with it, by line.
+        problems.Mistakes: All mistakes in it, by line.
 
     """
     rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
@@ -115,7 +115,7 @@ def _delimiter(text: str) -> str:
 
 
 def _columns(heads: list[str]) -> dict[str, int]:
-    """Return which column has what; the first one where several have."""
+    """Return the column of each field; the first of several."""
     found: dict[str, int] = {}
     for place, head in enumerate(heads):
         plain = unicodedata.normalize("NFKD", head.strip().casefold())
@@ -134,7 +134,7 @@ def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
     }
     whole = cells.pop("name", "")
     if not cells.get("first") and not cells.get("last"):
-        # Pronote and others write the family's name in capitals, before the given one.
+        # Pronote and others write the last name in capitals, before the first name.
         cells["first"] = whole
     elif not cells.get("first"):
         cells["first"], cells["last"] = cells["last"], ""
@@ -142,7 +142,7 @@ def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
 
 
 def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
-    """Yield what is wrong with lines: no name, somebody twice, a key that is none."""
+    """Yield the lines' mistakes: a missing name, a repeated student, an invalid key."""
     seen: dict[tuple[str, str], int] = {}
     for entry in entries:
         key = f"line {entry.line}"

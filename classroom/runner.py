@@ -1,4 +1,4 @@
-"""Many runs at once: one that fails stops no other, and an interrupt ends in good order."""
+"""Many runs at once: a failure stops no other run, and an interrupt ends all in good order."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Row:
         name: The student's label.
         stack: The stack.
         state: `waiting`, `running`, `done`, `failed` or `skipped`.
-        text: What is going on, or what came of it.
-        log: Where all that the run said is.
-        began: When it began, on the monotonic clock.
-        seconds: How long it took.
+        text: Its progress, or its result.
+        log: The path of its whole output.
+        began: Its start, on the monotonic clock.
+        seconds: Its duration.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Row:
 
     @property
     def took(self) -> float:
-        """Seconds that it has gone on."""
+        """Its seconds so far."""
         return time.monotonic() - self.began if self.state == RUNNING else self.seconds
 
 
@@ -49,11 +49,11 @@ class Runner:
 
     Args:
         rows: One a student.
-        act: Does one, and returns what came of it; raises GrappeError where it fails.
+        act: Does one, and returns its result; raises GrappeError on failure.
         changed: Called with a row after each change of its state.
 
     Attributes:
-        stopped: Set when no other is to begin.
+        stopped: Set when no further run may begin.
 
     """
 
@@ -66,15 +66,15 @@ class Runner:
         self.stopped = threading.Event()
 
     def stop(self) -> None:
-        """Begin no other; those under way are ended by who began them."""
+        """Begin no further run; the caller ends those under way."""
         self.stopped.set()
 
     def run(self, jobs: int, wait: Callable[[], None] = lambda: time.sleep(0.2)) -> bool:
-        """Do them all, so many at once; return whether all went well.
+        """Do all runs, `jobs` at once; return whether all succeeded.
 
         Args:
-            jobs: How many at once.
-            wait: Called again and again while they go on.
+            jobs: The number of parallel runs.
+            wait: Called repeatedly during the runs.
 
         """
         with concurrent.futures.ThreadPoolExecutor(max(1, jobs)) as pool:
@@ -83,7 +83,7 @@ class Runner:
                 while not all(each.done() for each in asked):
                     wait()
             except BaseException:
-                # Those that have not begun are not begun any more.
+                # Begin no further run.
                 self.stop()
                 raise
             for each in asked:

@@ -1,4 +1,4 @@
-"""A student's servers asleep, and awake again: what the stack file says of them."""
+"""Put a student's servers to sleep, and wake them, by the stack file."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ STOPPED = "stopped"
 
 
 def put(path: pathlib.Path, *, asleep: bool) -> bool:
-    """Have a stack file say that its servers are stopped, or that they run; comments stay.
+    """Set a stack file's servers to stopped or running; its comments stay.
 
     Args:
-        path: The stack file; it is one that can be read.
-        asleep: Whether its servers are to be stopped.
+        path: A readable stack file.
+        asleep: Whether to stop its servers.
 
     Returns:
-        Whether that changed the file.
+        Whether the file changed.
 
     """
     yaml = YAML()
