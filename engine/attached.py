@@ -1,7 +1,7 @@
-"""One process that is program and plugin of many runs of the engine.
+"""One process as program and plugin of many runs of the engine.
 
-The engine is told where both are already: `--client` names the language host, and
-PULUMI_DEBUG_PROVIDERS the plugin. A run then starts no Python of its own.
+The engine connects to both instead of starting them: `--client` names the language host, and
+PULUMI_DEBUG_PROVIDERS the plugin. So a run starts no Python of its own.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from core import errors, run
 
 PROVIDER = "__provider"
 THREADS = 64
-# What makes the engine treat the language host as one that is there already.
+# The option that makes the engine use a running language host.
 INLINE = ("--exec-kind=auto.inline",)
 
 
@@ -38,10 +38,10 @@ Changes = Callable[[str, str], None]
 
 
 def _nobody(_what: str, _urn: str) -> None:
-    """Tell nobody."""
+    """Report nothing."""
 
 
-# The commands that run a program or ask its providers.
+# The commands that run a program or call its providers.
 WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
 
 
@@ -63,11 +63,11 @@ class Plugin(proto.ResourceProviderServicer):
         self._engine: grpc.Channel | None = None
 
     def begin(self, command: str, rebuild: str | None, changes: Changes) -> None:
-        """Serve another run of the engine from now on."""
+        """Serve a new run of the engine from now on."""
         self._run = run.Run(command=command, rebuild=rebuild, show=self._show, changes=changes)
 
     def close(self) -> None:
-        """End what belongs to the last run; its calls have nobody any more."""
+        """End the last run and cancel its calls."""
         self._run.cancelled.set()
         if self._engine:
             self._engine.close()
@@ -77,17 +77,17 @@ class Plugin(proto.ResourceProviderServicer):
         return empty_pb2.Empty()
 
     def _show(self, text: str) -> None:
-        """Show a line where the engine shows what a plugin says."""
+        """Show a line in the engine's output."""
         if self._engine is None:
             return
         said = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text)
-        # An engine that has ended shows nothing.
+        # An engine that has exited shows nothing.
         with contextlib.suppress(grpc.RpcError):
             engine_pb2_grpc.EngineStub(self._engine).Log(said)
 
     @contextlib.contextmanager
     def _serving(self, context: Any) -> Iterator[None]:
-        """Serve a call of the run; where the engine does not wait for its end, the run is over."""
+        """Serve a call of the run; if the engine abandons the call, cancel the run."""
         this, ended = self._run, threading.Event()
 
         def end() -> None:
@@ -95,7 +95,7 @@ class Plugin(proto.ResourceProviderServicer):
                 this.cancelled.set()
 
         if not context.add_callback(end):
-            # The engine has gone already.
+            # The engine has already gone.
             this.cancelled.set()
         with self._lock:
             self._calls += 1
@@ -120,7 +120,7 @@ class Plugin(proto.ResourceProviderServicer):
         return proto.DiffResponse()
 
     def Cancel(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
-        # It comes at the end of every run too: only where calls are under way is it an interrupt.
+        # The engine also cancels at the end of every run: only during calls it is an interrupt.
         with self._lock:
             if self._calls:
                 self._run.cancelled.set()
@@ -199,7 +199,7 @@ class Plugin(proto.ResourceProviderServicer):
 
         text = props[PROVIDER]
         if text not in self._providers:
-            # As the SDK does: the text is our own program's.
+            # As the SDK does: our own program wrote the text.
             provider = _deserialize(lambda: dill.loads(base64.b64decode(text)))  # noqa: S301
             given = Config(raw_config=self._config, project_name=self._project)
             provider.configure(ConfigureRequest(config=given))
@@ -208,7 +208,7 @@ class Plugin(proto.ResourceProviderServicer):
 
 
 def _sent(values: Mapping[str, Any] | None, props: Mapping[str, Any]) -> Any:
-    """Put values on the wire, with the provider that they came by."""
+    """Encode values for the protocol, with the provider from `props`."""
     loop = asyncio.new_event_loop()
     try:
         full = {**(values or {}), PROVIDER: props[PROVIDER]}
@@ -218,7 +218,7 @@ def _sent(values: Mapping[str, Any] | None, props: Mapping[str, Any]) -> Any:
 
 
 def _told(context: Any, action: Callable[[], Any]) -> Any:
-    """Run an action; an error's text is all that the engine gets of it."""
+    """Run an action; pass on only the text of an error to the engine."""
     try:
         return action()
     except errors.GrappeError as error:
@@ -227,11 +227,11 @@ def _told(context: Any, action: Callable[[], Any]) -> Any:
 
 
 class Attached:
-    """The program and the plugin, listening for one engine after the other.
+    """The program and the plugin, serving one engine after the other.
 
     Attributes:
-        arguments: What the engine's commands take.
-        environment: What the engine's environment needs.
+        arguments: Additional arguments of the engine's commands.
+        environment: Additional variables of the engine.
     """
 
     def __init__(self, language: int, port: int, plugin: Plugin) -> None:
@@ -242,12 +242,12 @@ class Attached:
     def begin(
         self, command: str, rebuild: str | None = None, changes: Changes = _nobody
     ) -> tuple[str, ...]:
-        """Get ready for a command of the engine; return what it takes beside its own arguments.
+        """Get ready for a command of the engine; return its additional arguments.
 
         Args:
             command: The command.
-            rebuild: What may go that is in servers, with commas between; None as the environment.
-            changes: Told of each change that begins: what is done, and the resource's URN.
+            rebuild: The value of `REBUILD`; None for the environment's.
+            changes: Called as each change begins, with the operation and the resource's URN.
 
         """
         self._plugin.begin(command, rebuild, changes)
@@ -256,7 +256,7 @@ class Attached:
     def run(
         self, folder: pathlib.Path, *arguments: str, env: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run a command of the engine with this process behind it; return all it said."""
+        """Run a command of the engine with this process behind it; return its output."""
         attach = self.begin(arguments[0])
         return subprocess.run(
             ["pulumi", "-C", str(folder), *arguments, *attach], stdin=subprocess.DEVNULL,
@@ -267,10 +267,10 @@ class Attached:
 
 @contextlib.contextmanager
 def serve(program: Callable[[], None], project: str) -> Iterator[Attached]:
-    """Serve a program and the dynamic providers while this is entered.
+    """Serve a program and the dynamic providers within this context.
 
     Args:
-        program: What registers the resources of a stack.
+        program: The function that registers a stack's resources.
         project: The Pulumi project.
 
     """

@@ -1,6 +1,6 @@
-"""Having the Pulumi engine: from PATH, from its installer, or built here.
+"""Provide the Pulumi engine: from PATH, from its installer, or built here.
 
-What is fetched or built is kept outside the tree, under the user's cache.
+A fetched or built one stays outside the tree, in the user's cache.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ SDK_FILES = (
 
 @dataclasses.dataclass(frozen=True)
 class Engine:
-    """An engine that is there.
+    """An available engine.
 
     Attributes:
-        folder: The folder to put first on PATH; None when PATH has it already.
+        folder: The folder to put first on PATH; None if PATH has it already.
         version: Its version.
         source: `on PATH`, `installed` or `built`.
     """
@@ -56,7 +56,7 @@ class Engine:
 
 
 def find() -> Engine | None:
-    """Return the engine that is there already, if one is."""
+    """Return the engine on PATH or in the cache, if any."""
     on_path = shutil.which("pulumi")
     if on_path and not on_path.startswith(f"{_home()}/"):
         version = _version(on_path)
@@ -70,10 +70,10 @@ def find() -> Engine | None:
 
 
 def ensure(say: Callable[[str], None]) -> Engine:
-    """Return the engine; install or build it at need.
+    """Return the engine; install or build it if missing.
 
     Raises:
-        errors.GrappeError: Neither its installer nor Go is there.
+        errors.GrappeError: Neither its installer nor Go is available.
 
     """
     found = find()
@@ -96,7 +96,7 @@ def _home() -> pathlib.Path:
 
 
 def _install() -> bool:
-    """Run the official installer; whether it could be had."""
+    """Run the official installer; return whether that succeeded."""
     try:
         with urllib.request.urlopen(INSTALLER, timeout=INSTALLER_SECONDS) as answer:
             script = answer.read()
@@ -140,7 +140,7 @@ def _build(go: str, say: Callable[[str], None]) -> None:
             shutil.copyfile(source, target / source.name)
             (target / source.name).chmod(0o755)
         with contextlib.suppress(OSError):
-            # Another run may have built the same meanwhile.
+            # Another run may have built the same engine meanwhile.
             target.rename(_home() / "built")
 
 

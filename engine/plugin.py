@@ -1,4 +1,4 @@
-"""Having the plugin of a package whose resources are no Python."""
+"""Provide the plugin of a package whose resources are not dynamic."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hosts import command
 
 
 def ensure(package: str) -> bool:
-    """Have the plugin of an installed package; return whether it can be had.
+    """Install the plugin of an installed package if missing; return whether it is available.
 
     Args:
         package: The package, as `pulumi_command`.
@@ -27,7 +27,7 @@ def ensure(package: str) -> bool:
     if any(each["name"] == name and each.get("version") in (version, None, "") for each in there):
         return True
     if found.source == "built":
-        # Where the installer is out of reach, so are plugins.
+        # Without the installer, plugins are out of reach too.
         return False
     argv = [program, "plugin", "install", "resource", name, version, "--exact"]
     try:

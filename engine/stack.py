@@ -1,4 +1,4 @@
-"""A stack of the project, by the engine's own commands."""
+"""A stack of the project, driven by the engine's own commands."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Stack:
 
     Attributes:
         name: Its name.
-        folder: The project's.
-        through: What the engine is started by, as a namespace that it is to run in.
+        folder: The project's folder.
+        through: The argv that starts the engine, such as one that enters a namespace.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Stack:
         """Run a command of the engine with our own streams: on a terminal, its live tree.
 
         Args:
-            arguments: The command and what it takes.
+            arguments: The command and its arguments.
             env: Variables beside those of this process.
 
         Raises:
-            errors.CommandError: It failed, and has said why.
+            errors.CommandError: It failed, and has shown why.
 
         """
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -49,11 +49,11 @@ class Stack:
             raise errors.CommandError(f"`pulumi {arguments[0]} -s {self.name}` failed, as it says")
 
     def start(self, *arguments: str, log: IO[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
-        """Start a command of the engine by itself: a Ctrl-C is for who started it to hand on.
+        """Start a command of the engine in its own session: the caller passes on a Ctrl-C.
 
         Args:
-            arguments: The command and what it takes.
-            log: Where what it says goes.
+            arguments: The command and its arguments.
+            log: The file for its output.
             env: Variables beside those of this process.
 
         """
@@ -64,22 +64,22 @@ class Stack:
         )  # fmt: skip
 
     def make(self) -> None:
-        """Make the stack where there is none yet."""
+        """Make the stack if it is missing."""
         done = command.execute(self._argv("stack", "init"), timeout=SECONDS)
         if not done.ok and "already exists" not in done.stderr:
             raise errors.CommandError(f"the stack {self.name} was not made", seen=done.tail())
 
     def config(self) -> dict[str, tuple[str, bool]]:
-        """Return the configuration, Pulumi.yaml's among it: {key: (text, whether secret)}."""
+        """Return the configuration, with Pulumi.yaml's: {key: (text, whether secret)}."""
         found = json.loads(self._ask("config", "--json", "--show-secrets"))
         return {key: (item.get("value", ""), item["secret"]) for key, item in found.items()}
 
     def set_secret(self, key: str, value: str) -> None:
-        """Set a secret; it travels on standard input, for an argv is everybody's to see."""
+        """Set a secret; it travels on standard input, since everybody can see an argv."""
         self._ask("config", "set", "--secret", key, stdin=value.encode())
 
     def set_plain(self, key: str, value: str) -> None:
-        """Set what is no secret; the comments of the stack file stay."""
+        """Set a plain value; the comments of the stack file stay."""
         self._ask("config", "set", key, value)
 
     def rename(self, name: str) -> None:
@@ -91,7 +91,7 @@ class Stack:
         self._ask("stack", "rm", "--yes")
 
     def outputs(self) -> dict[str, Any]:
-        """Return what the program put out; nothing where the stack is down."""
+        """Return the program's outputs; nothing for a stack that is down."""
         found: dict[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
         return found
 
@@ -101,11 +101,11 @@ class Stack:
         return found
 
     def replace(self, state: dict[str, Any]) -> None:
-        """Put another state in the place of this one."""
+        """Replace the state."""
         self._ask("stack", "import", stdin=json.dumps(state).encode())
 
     def cancel(self) -> None:
-        """Clear the lock of a run that is no more."""
+        """Clear the lock of a dead run."""
         self._ask("cancel", "--yes")
 
     def _ask(self, *arguments: str, stdin: bytes = b"") -> str:

@@ -1,4 +1,4 @@
-"""A stack's state as the engine's file backend keeps it, read without the engine."""
+"""Read a stack's state from the engine's file backend, without the engine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class State:
     """The files of one stack's state.
 
     Attributes:
-        folder: The backend's folder, `.pulumi` in it.
+        folder: The backend's folder, which contains `.pulumi`.
         project: The Pulumi project.
         stack: The stack.
     """
@@ -26,12 +26,12 @@ class State:
 
     @property
     def path(self) -> pathlib.Path:
-        """The state itself."""
+        """The path of the state itself."""
         return self.folder / ".pulumi" / "stacks" / self.project / f"{self.stack}.json"
 
     @property
     def folders(self) -> list[pathlib.Path]:
-        """The folders of the backend that are the stack's alone."""
+        """The folders of the backend that belong to this stack alone."""
         root = self.folder / ".pulumi"
         kept = [root / kind / self.project / self.stack for kind in ("backups", "history")]
         return [*kept, *(root / "locks").rglob(self.stack)]
@@ -42,13 +42,13 @@ class State:
         return sorted((self.folder / ".pulumi" / "locks").rglob(f"{self.stack}/*.json"))
 
     def demand_whole(self, *, history: bool = False) -> None:
-        """Refuse files of the backend that are cut off, which the engine names by no more than EOF.
+        """Refuse truncated files of the backend, which the engine reports only as EOF.
 
         Args:
-            history: Whether those of what was are looked at too, as a rename moves them.
+            history: Whether to check the history too, which a rename moves.
 
         Raises:
-            errors.GrappeError: Which, and what to do.
+            errors.GrappeError: A file is truncated; names it and the remedy.
 
         """
         root = self.folder / ".pulumi"
@@ -70,10 +70,10 @@ class State:
             )
 
     def load(self) -> dict[str, Any]:
-        """Return the deployment; empty where there is no state.
+        """Return the deployment; empty without a state.
 
         Raises:
-            errors.GrappeError: The file is cut off; says which backup stands beside it.
+            errors.GrappeError: The file is truncated; names its backup.
 
         """
         try:
@@ -87,11 +87,11 @@ class State:
         return dict(found or {})
 
     def resources(self) -> list[dict[str, Any]]:
-        """Return the resources that the state has."""
+        """Return the resources in the state."""
         return list(self.load().get("resources") or [])
 
     def traces(self, home: pathlib.Path) -> list[pathlib.Path]:
-        """Return every file of the backend, and of the engine's home, that is the stack's alone."""
+        """Return the files of the backend and the engine's home that belong to this stack alone."""
         root = self.folder / ".pulumi"
         found = [
             *root.glob(f"stacks/{self.project}/{self.stack}.json*"),
