@@ -1,1 +1,1 @@
-"""What people see of a lab: its card, checks, topology, explanation; facts in, text out."""
+"""Views of a lab for people: card, checks, topology, explanation; facts in, text out."""

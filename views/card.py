@@ -1,4 +1,4 @@
-"""The card: what a student types and clicks, and what to compare on the first time."""
+"""The card: a student's commands and links, and the fingerprints to compare at first."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stacks.spec import LabSpec
 
 HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"
 
-# Stands for a name that only the student knows.
+# A placeholder for a login that only the student knows.
 ITS_USER = "YOUR-USER"
 NOT_INSTALLED = (
     f"A YunoHost that is not post-installed has no user to log in as; {ITS_USER} is the one that",
@@ -36,7 +36,7 @@ def fingerprint(public_key: str) -> str:
         public_key: A line of a .pub file: type, key, comment.
 
     Raises:
-        ValueError: It is no such line.
+        ValueError: The line has another form.
 
     """
     kind, key, *_comment = public_key.split()
@@ -47,12 +47,12 @@ def fingerprint(public_key: str) -> str:
 
 
 def hosts_lines(cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what a student pastes into the hosts file of their own machine."""
+    """Return the lines for the hosts file of a student's own machine."""
     return [f"{card['ssh']['host']}\t{card['domain']}" for card in cards]
 
 
 def known_hosts_name(card: Mapping[str, Any]) -> str:
-    """Return what ssh calls a server in known_hosts."""
+    """Return a server's name in known_hosts."""
     return f"[{card['ssh']['host']}]:{card['ssh']['port']}"
 
 
@@ -73,7 +73,7 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
 
     Args:
         lab: The lab.
-        cards: The stack's output, each with `fingerprints`, those of its host keys.
+        cards: The stack's output, each with the `fingerprints` of its host keys.
         stack: The stack's name.
 
     """
@@ -100,7 +100,7 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
 
 
 def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return what works through the tunnel; nothing where there is none."""
+    """Return the lines about access through the tunnel; nothing without one."""
     led = lab.tunnel.forwards if lab.tunnel else ()
     schemes = [
         (scheme, usual, forward.listen)
@@ -119,7 +119,7 @@ def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
     for card in cards:
         for scheme, usual, listen in schemes:
             port = "" if listen == usual else f":{listen}"
-            # By another port than the usual one, its redirect from http leads nowhere.
+            # On an unusual port, the server's redirect from http leads nowhere.
             if scheme == "http" and listen != usual and lab.post_install:
                 continue
             path = "/yunohost/admin/" if scheme == "https" else "/"

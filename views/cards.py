@@ -1,4 +1,4 @@
-"""The cards of a class: a page to print for each student, and the same facts for a spreadsheet."""
+"""The cards of a class: a printable page for each student, and the same facts for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HEADS = ("student", "name", "server", "domain", "host", "port", "user", "passwor
 def student(
     lab: LabSpec, cards: Sequence[Mapping[str, Any]], *, name: str, password: str
 ) -> dict[str, Any]:
-    """Return what stands on a student's page.
+    """Return the facts for a student's page.
 
     Args:
         lab: The lab.
         cards: The stack's output, each with `fingerprints`.
         name: The student's name, as people write it.
-        password: The administrator's; empty where nothing was post-installed.
+        password: The administrator's; empty without a post-installation.
 
     """
     return {

@@ -1,4 +1,4 @@
-"""What a check found: one row a server, with the reason and the way out where it is not well."""
+"""Show a check's results: one row a server, with reason and remedy for a fault."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ HEADS = ("student", "server", "container", *WAYS, "installed", "asked")
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One server, as it was found.
+    """The results of one server.
 
     Attributes:
-        student: Whose it is.
+        student: Its student.
         server: Its name.
         container: LXD's word for its state, or `absent`.
-        ssh: `ok`, `✗`, or `-` where it was not tried; so `http` and `https`.
-        installed: `yes`, `no`, or `-` where the stack does not post-install it.
-        asked: How many connections to its pages HAProxy counts, and how many are open now.
-        well: Whether all of it is as it should be.
-        why: What is wrong with it, in words.
-        do: What mends it.
-        note: What is a student's own to change, and is not as the stack file has it.
+        ssh: `ok`, `✗`, or `-` if not tried; likewise `http` and `https`.
+        installed: `yes`, `no`, or `-` if the stack does not post-install it.
+        asked: HAProxy's count of connections to its pages, and of those open now.
+        well: Whether it has no fault.
+        why: Its faults, in words.
+        do: The remedy.
+        note: A difference from the stack file that a student may make.
     """
 
     student: str
@@ -48,15 +48,15 @@ class Row:
 
 
 def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -> Row:
-    """Judge what was seen of a server.
+    """Judge the results of a server's checks.
 
     Args:
         lab: Its lab.
-        server: What it should be.
-        seen: `container` (LXD's state, or `absent`), `installed`, `stage` (how far it is, in words,
-            where that is not whole), where it was tried a way's `{ok, seen}` by its name,
-            `refuses`, whether it refuses the lab host, `asked`, what HAProxy counts of it,
-            `inside`, lines of what does not serve in it, and `domain`, its main domain.
+        server: Its spec.
+        seen: `container` (LXD's state, or `absent`), `installed`, `stage` (of an incomplete
+            post-installation, in words), by its name the `{ok, seen}` of each way that was tried,
+            `refuses` (whether it refuses the lab host), `asked` (HAProxy's counts), `inside`
+            (lines of faults inside it), and `domain` (its main domain).
         stack: The stack's name.
 
     """
@@ -95,11 +95,11 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
 
 
 def render(rows: Sequence[Row], drifts: Mapping[str, Sequence[str]] | None = None) -> str:
-    """Return the rows as a table, what is wrong below it, and how many are well.
+    """Return the rows as a table, then the faults, and the number of servers without any.
 
     Args:
         rows: The servers.
-        drifts: By stack, the kinds of what is otherwise than it was made.
+        drifts: By stack, the kinds of the resources that have drifted.
 
     """
     cells = [[str(getattr(row, head)) for head in HEADS] for row in rows]
@@ -118,7 +118,7 @@ def render(rows: Sequence[Row], drifts: Mapping[str, Sequence[str]] | None = Non
 
 
 def _counted(kinds: Sequence[str]) -> str:
-    """Return how many there are of each kind: `2 rules, 1 container`."""
+    """Return the count of each kind: `2 rules, 1 container`."""
     counts = collections.Counter(kind.lower() for kind in kinds)
     many = {"entry": "entries"}
     return ", ".join(

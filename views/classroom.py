@@ -1,4 +1,4 @@
-"""A class as its teacher sees it: who was made, who is up, and a row each while runs go on."""
+"""Views of a class for its teacher: new students, states, and a row each during runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Run(Protocol):
 
     @property
     def took(self) -> float:
-        """Seconds that it has gone on."""
+        """Its seconds so far."""
 
 
 class Student(Protocol):
@@ -40,7 +40,7 @@ class Student(Protocol):
 
     @property
     def label(self) -> str:
-        """What stands for it."""
+        """The label."""
 
     @property
     def number(self) -> int:
@@ -56,17 +56,17 @@ class Made(Protocol):
 
 
 class Show(Protocol):
-    """What shows runs while they go on."""
+    """Shows runs while they go on."""
 
     def changed(self, row: Run) -> None:
-        """Take note of a row."""
+        """Take note of a changed row."""
 
     def wait(self) -> None:
         """Let some time pass."""
 
 
 def created(name: str, made: Made, come: Sequence[Student]) -> str:
-    """Return what `class new` did."""
+    """Return the summary of `class new`."""
     lines = [f"classes/{name}.yaml: {_students(len(made.students))}, {len(come)} of them new"]
     if come:
         numbers = [student.number for student in come]
@@ -82,7 +82,7 @@ def created(name: str, made: Made, come: Sequence[Student]) -> str:
 
 
 def status(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Return what is recorded of each student."""
+    """Return the recorded state of each student as a table."""
     heads = ("student", "name", "number", "stack", "servers", "state")
     cells = [
         (row["student"], row["name"], str(row["number"]), row["stack"], str(row["servers"]),
@@ -93,7 +93,7 @@ def status(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def summed_up(rows: Sequence[Run], seconds: float) -> str:
-    """Return what came of all runs, and the command that goes on with those that failed."""
+    """Return the results of all runs, and the command that retries those that failed."""
     states = [row.state for row in rows]
     words = [
         f"{states.count(state)} {word}"
@@ -129,7 +129,7 @@ class _Lines:
         self._told: dict[str, str] = {}
 
     def changed(self, row: Run) -> None:
-        """Print a row whose state is another than it was."""
+        """Print a row if its state has changed."""
         with self._lock:
             if self._told.get(row.name) == row.state:
                 return
@@ -155,7 +155,7 @@ class _Live:
     """A row a student, as it is now."""
 
     def __init__(self, rows: Sequence[Run]) -> None:
-        # Loaded where it is used: it takes as long as half of a command.
+        # Imported here: it takes half as long as a whole command.
         from rich import console, live  # noqa: PLC0415
 
         self._rows = rows
@@ -173,13 +173,13 @@ class _Live:
         sys.stdout.flush()
 
     def changed(self, row: Run) -> None:
-        """Nothing: `wait` shows all rows as they are."""
+        """Do nothing: `wait` shows all rows."""
 
     def wait(self) -> None:
         """Show the rows, and let some time pass."""
         from rich.text import Text  # noqa: PLC0415
 
-        # What is over needs no room where there is more than the screen holds.
+        # Hide finished rows if the screen cannot hold all.
         height = max(4, self._live.console.height - 3)
         going = [row for row in self._rows if row.state == "running"]
         others = [row for row in self._rows if row.state != "running"]
@@ -200,7 +200,7 @@ class _Live:
 
 
 def line(row: Run) -> str:
-    """Return a row in one line: mark, student, what goes on or came of it, how long it took."""
+    """Return a row in one line: mark, student, progress or result, duration."""
     text = " ".join(row.text.split())
     short = text if len(text) <= TEXT or row.state == "failed" else text[: TEXT - 1] + "…"
     took = duration(row.took) if row.state in {"running", "done", "failed"} else ""
@@ -208,7 +208,7 @@ def line(row: Run) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a duration for people."""
     if seconds < 60:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"

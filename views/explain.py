@@ -1,4 +1,4 @@
-"""What each resource of a student's lab stands for in the lab sheet, with its values; pure."""
+"""Match each resource of a student's lab with the lab sheet's lines, with its values; pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Part:
 
     Attributes:
         resource: Its logical name.
-        what: What it is.
-        sheet: What the lab sheet has a person type, or write into a file; with this lab's values.
-        differs: What Grappe does differently, and why; nothing where it does the same.
+        what: A description.
+        sheet: The lab sheet's commands or lines for a file, with this lab's values.
+        differs: How Grappe differs, and why; nothing if it does the same.
         see: The command that shows it.
     """
 

@@ -1,4 +1,4 @@
-"""Tables of plain text: stable where they are piped, narrow where they can be."""
+"""Plain-text tables: stable in pipes, as narrow as possible."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ GAP = "  "
 
 
 def render(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a line a row below a line of heads; the last column may be as long as it is."""
+    """Return a line of heads and a line a row; the last column has no padding."""
     widths = [max(len(row[place]) for row in (heads, *rows)) for place in range(len(heads))]
     widths[-1] = 0
     return [

@@ -1,4 +1,4 @@
-"""The host and its containers side by side: the sheet's question about htop, answered; pure."""
+"""Show the host and its containers side by side, to answer the sheet's question on htop; pure."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ the host. Inside a container htop shows that container's alone."""
 
 
 def where(payload: str) -> str:
-    """Return a container as people call it: `grappe-alice_yuno1` is `grappe-alice/yuno1`."""
+    """Return a container's name for people: `grappe-alice_yuno1` becomes `grappe-alice/yuno1`."""
     project, underscore, name = payload.rpartition("_")
     return f"{project}/{name}" if underscore else payload
 
 
 def render(facts: Mapping[str, Any]) -> str:
-    """Return what `crowd.main` counted as a table, and what to notice."""
+    """Return the counts of `remote.processes` as a table, with a remark."""
     containers = sorted(facts["containers"], key=lambda item: str(item["name"]))
     together = {
         key: facts["own"][key] + sum(item[key] for item in containers)

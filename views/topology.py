@@ -1,4 +1,4 @@
-"""The topology of a lab: which port or domain leads through what to which server; pure."""
+"""The topology of a lab: the ways of ports and domains to servers; pure."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class Way:
     """One way from outside to a server.
 
     Attributes:
-        port: The lab host's port that is dialled.
-        through: What leads it on.
-        by: What it is led by: the port itself, or a domain.
-        server: Where it ends.
+        port: The lab host's port.
+        through: NAT or HAProxy.
+        by: The criterion: the port itself, or a domain.
+        server: The server at its end.
         target: The server's address and port.
     """
 
@@ -71,7 +71,7 @@ def text(lab: LabSpec, dialled: str) -> str:
 
 
 def svg(lab: LabSpec, dialled: str) -> str:
-    """Return the topology as a picture that can be projected."""
+    """Return the topology as a picture for a projector."""
     return templates.render(
         __file__,
         "topology.svg.j2",
