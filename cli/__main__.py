@@ -1,4 +1,4 @@
-"""`./lab`: what Grappe does from a shell."""
+"""`./lab`: Grappe's command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cli import parser
 
 
 def main() -> int:
-    """Run one command; an error is told in words."""
+    """Run one command; report an error in words."""
     options = parser.parse(sys.argv[1:])
     module, _, function = options.run.partition(":")
     from core import errors  # noqa: PLC0415 - `--help` needs none of it
@@ -22,13 +22,13 @@ def main() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; running it again is safe\n")
     except BrokenPipeError:
-        # Who reads what we print has read enough.
+        # The reader of our output has closed the pipe.
         sys.stderr.close()
         return 0
     except OSError as error:
         sys.stderr.write(f"error: {error}\n")
     except Exception as error:
-        # With GRAPPE_DEBUG, whoever mends Grappe sees where it was.
+        # GRAPPE_DEBUG shows the traceback to Grappe's developers.
         if os.environ.get("GRAPPE_DEBUG"):
             raise
         sys.stderr.write(f"error: {errors.unexpected(error)}\n")

@@ -23,10 +23,10 @@ SANDBOX = "grappe-bench"
 
 
 def run(options: argparse.Namespace) -> int:
-    """Measure, and write the results to the folder given."""
+    """Measure, and write the results to the given folder."""
     box = layout.Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
-    # As a user has it: what is loaded at every run is compiled once.
+    # Cache bytecode, as for a user.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     commands.have_packages()
     with progress.step("ansible") as step:

@@ -1,4 +1,4 @@
-"""`./lab campaign`: trials that are too long for the suite, in a sandbox of their own."""
+"""`./lab campaign`: trials too long for the suite, in a sandbox of their own."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ STUDENT = {
         {"name": "yuno2", "image": "by-hand"},
     ],
 }  # fmt: skip
-# What the machines of hypothesis try, many more than in the suite.
+# The number of hypothesis examples, many more than in the suite.
 EXAMPLES = 5000
 VALUES = ("tests/unit/test_hostile.py", "tests/contract/test_crashes.py")
 # Seconds of an `up` in which a fault may begin.
@@ -44,7 +44,7 @@ LENGTH = 9.0
 
 
 def run(options: argparse.Namespace) -> int:
-    """Try the parts that are asked for; exit 0 where nothing was lost, 1 where something was."""
+    """Run the chosen parts; exit 0 if nothing was lost, else 1."""
     _demand_known(options)
     found: dict[str, list[Any]] = {}
     deadline = time.monotonic() + options.hours * 3600
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _values() -> str:
-    """Give hypothesis thousands of examples; return what it said where it found something."""
+    """Run hypothesis with thousands of examples; return its output if it found something."""
     with progress.step("hostile values and power cuts") as step:
         argv = [sys.executable, "-m", "pytest", "-q", "--timeout", "3600", *VALUES]
         env = {**os.environ, "GRAPPE_EXAMPLES": str(EXAMPLES)}
@@ -95,7 +95,7 @@ def _round(
                 outcome = faults.run(made, "kim", name, round(dice.random() * LENGTH, 1), look)
                 found.setdefault("faults", []).append(outcome)
                 step.detail = outcome.lost or f"{outcome.seconds} s in, {outcome.ended}, none lost"
-            # The machine may be another process now.
+            # The sandbox's machine may have rebooted.
             connections.close_all()
             host, workstation = map(
                 connections.connect, (made.box.host_url, made.box.workstation_url)
@@ -111,7 +111,7 @@ def _round(
 
 @contextlib.contextmanager
 def _project() -> Iterator[project_copy.Trial]:
-    """Yield a project in a sandbox of its own; nothing of either is left."""
+    """Yield a project in a sandbox of its own; remove both at the end."""
     box = layout.Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
     commands.have_packages()
@@ -133,7 +133,7 @@ def _project() -> Iterator[project_copy.Trial]:
 
 
 def _demand_known(options: argparse.Namespace) -> None:
-    """Refuse parts and faults that there are none of, all at once."""
+    """Refuse unknown parts and faults, all at once."""
     known = [("PART", options.parts, PARTS), ("--fault", options.fault or [], tuple(faults.FAULTS))]
     wrong = [
         f"{key} {word!r} is not one of {', '.join(words)}"
@@ -153,7 +153,7 @@ def _losses(found: dict[str, list[Any]]) -> list[str]:
 
 
 def render(found: dict[str, list[Any]], seed: int) -> str:
-    """Return the tables as docs/reliability.md has them."""
+    """Return the tables for docs/reliability.md."""
     lines = []
     if "values" in found:
         said = found["values"][0] or "none lost"

@@ -1,4 +1,4 @@
-"""`./lab card`: what a student types and clicks."""
+"""`./lab card`: a student's commands and links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def with_fingerprints(lab: LabSpec, cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the cards with the host keys, read in the containers: no network can lie of them."""
+    """Add the host keys' fingerprints, read in the containers: no network can forge them."""
     lxd = daemon.on(connections.connect(lab.host))
     return [{**item, "fingerprints": _fingerprints(lxd, lab, item["name"])} for item in cards]
 

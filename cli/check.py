@@ -1,4 +1,4 @@
-"""`./lab check`: every way to every server, tried now."""
+"""`./lab check`: try every way to every server now."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from providers.lxd.postinstall import driver as postinstall
 from providers.lxd.postinstall import model
 from views import check
 
-# How many students are looked at together.
+# The number of students that it checks at once.
 TOGETHER = 8
 LOOK_SECONDS = 60
 SICK, BLIND = 1, 2
-# Where a server's nginx answers.
+# The port of a server's nginx.
 PAGES = 80
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look at one student's lab, or at all; exit 0 well, 1 not, 2 where it could not look."""
+    """Check one student's lab, or all; exit 0 without faults, 1 with faults, 2 on an error."""
     if options.all == bool(options.name):
         raise errors.BadInputError("which lab?", do="./lab check STACK, or ./lab check --all")
     rows: list[check.Row] = []
@@ -52,13 +52,13 @@ def told(
     *,
     as_json: bool,
 ) -> int:
-    """Print what was found; return the exit status.
+    """Print the results; return the exit status.
 
     Args:
         rows: A server each.
-        drifts: What is there otherwise than it was made, by stack.
-        blind: The stacks that could not be looked at, each with why.
-        as_json: Whether a program reads it.
+        drifts: The drifted resources, by stack.
+        blind: The stacks that could not be checked, each with the reason.
+        as_json: Whether to print JSON.
 
     """
     if as_json:
@@ -85,12 +85,12 @@ def _names(options: argparse.Namespace) -> list[str]:
 
 
 def look_at(name: str) -> tuple[list[check.Row], list[drift.Drift]]:
-    """Look at one lab that is up: its servers, and its drift."""
+    """Check one lab that is up: its servers, and its drift."""
     return _look(name, some=False)
 
 
 def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]:
-    """Look at one lab, its servers and its drift; of all, what is no lab or down is none."""
+    """Check one lab's servers and drift; a check of all skips stacks that are no lab or down."""
     if some:
         try:
             lab = labs.load(name)
@@ -138,13 +138,13 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
 
 
 def _refuses(host: Host, address: str) -> bool:
-    """Whether a server that runs refuses what the lab host itself asks of its pages."""
+    """Whether a running server refuses the lab host's own requests for its pages."""
     request = {"address": address, "port": PAGES, "seconds": 0}
     return "refused" in str(host.call("remote.dial", request))
 
 
 def _demand_same_machine(name: str, host: Host) -> None:
-    """Refuse to look for a lab on another machine than the one that it was made on."""
+    """Refuse to check a lab on another machine than the one that it was made on."""
     recorded = {
         item["outputs"]["machine_id"]
         for item in stack.recorded(name)
@@ -159,7 +159,7 @@ def _demand_same_machine(name: str, host: Host) -> None:
 
 
 def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
-    """Try every way from the workstation; return by server what each found."""
+    """Try every way from the workstation; return the results by server."""
     if lab.spec.workstation == "none":
         return {}
     tried = [
@@ -182,7 +182,7 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
 
 
 def _installed(lxd: daemon.Daemon, project: str, name: str) -> dict[str, object]:
-    """Return how far a server's post-installation is, and what of it does not serve."""
+    """Return the stage of a server's post-installation, and the faults inside it."""
     try:
         stage = postinstall.stage_of(lxd, project, name)
         if stage is not model.Stage.DONE:

@@ -1,4 +1,4 @@
-"""`./lab class exec`: one command in the servers of a class, side by side, a row each."""
+"""`./lab class exec`: run one command in the servers of a class in parallel, a row each."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from views import classroom
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run a command as root in each server that is up; exit 0 where it does in all, else 1.
+    """Run a command as root in each server that is up; exit 0 if it does in all, else 1.
 
     Raises:
-        errors.BadInputError: There is no command, or nobody to run it for.
+        errors.BadInputError: The command is missing, or no server is up.
 
     """
     words = options.command
@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
         for label, name, server, _project in chosen
     ]
     projects = {f"{label}:{server}": project for label, _name, server, project in chosen}
-    # One word is a shell's whole line; several are a program and its arguments.
+    # One word is a whole shell line; several are a program and its arguments.
     text = words[0] if len(words) == 1 else shlex.join(words)
 
     def act(row: runner.Row) -> str:
@@ -67,12 +67,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _servers(name: str, made: ClassFile, only: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Return the servers that are up: student's label, stack, name and LXD project of each.
+    """Return the servers that are up, each as student's label, stack, name and LXD project.
 
     Args:
         name: The class.
         made: Its file.
-        only: Labels, or `label:server`; all where there is none.
+        only: Labels, or `label:server`; empty for all.
 
     """
     found = [

@@ -1,4 +1,4 @@
-"""`./lab class status|check|card`: what is known of a class, and what its servers answer."""
+"""`./lab class status|check|card`: show a class's recorded state, checks and cards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from views import cards, check, classroom
 
 
 def status(options: argparse.Namespace) -> int:
-    """Say of each student what is recorded here; no host is asked."""
+    """Print each student's recorded state, without any host."""
     made, students = classes.chosen(options)
     rows = []
     for student in students:
@@ -42,7 +42,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def look(options: argparse.Namespace) -> int:
-    """Try every way to every server of the class; exit 0 well, 1 not, 2 could not look."""
+    """Try every way to every server of the class; exit 0 without faults, 1 with, 2 on an error."""
     _made, students = classes.chosen(options)
     rows: list[check.Row] = []
     drifts: dict[str, Any] = {}
@@ -69,7 +69,7 @@ def look(options: argparse.Namespace) -> int:
 
 
 def card(options: argparse.Namespace) -> int:
-    """Write a page a student to print, and a table of the same facts; both hold passwords."""
+    """Write a printable page a student, and a table of the same facts; both hold passwords."""
     _made, students = classes.chosen(options)
     found: dict[str, dict[str, Any]] = {}
     lock = threading.Lock()

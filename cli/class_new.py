@@ -1,4 +1,4 @@
-"""`./lab class new`: a roster becomes a class file, and a stack file for each student."""
+"""`./lab class new`: turn a roster into a class file, and a stack file for each student."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from providers import base
 from stacks import files, kinds, neighbours, settings
 from views import classroom
 
-# Passwords that are read from paper: no l, I, 0 or O.
+# The letters of passwords that people read from paper: no l, I, 0 or O.
 LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
 def create(options: argparse.Namespace) -> int:
-    """Read a roster; write the class's file, and a stack file for each student who is new.
+    """Read a roster; write the class's file, and a stack file for each new student.
 
     Raises:
-        errors.BadInputError: What is wrong with roster, class file or settings, all of it.
+        errors.BadInputError: All mistakes in roster, class file and settings.
 
     """
     classes.demand_states_here()
@@ -41,13 +41,13 @@ def create(options: argparse.Namespace) -> int:
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
     students = _numbered(name, before, come, others)
     made = dataclasses.replace(before, students=(*before.students, *students))
-    # Whose stack file was lost, or was not yet written when an earlier run ended, gets it too.
+    # A student whose stack file is lost, or that an interrupted run did not write, gets one too.
     lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
     planned = {
         class_file.stack_of(name, each): _values(before, each) for each in (*lost, *students)
     }  # fmt: skip
     _demand_sound(planned, others)
-    # Numbers and labels first: who ends in the middle goes on with them.
+    # Write numbers and labels first: a run after an interruption goes on with them.
     class_file.write(root, name, made)
     for each, values in planned.items():
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
@@ -86,7 +86,7 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
 
 
 def _before(options: argparse.Namespace) -> ClassFile:
-    """Return the class as it is, or a new one of what the command line says."""
+    """Return the existing class, or a new one from the command line."""
     path = class_file.path_of(environment.ROOT, options.name)
     given = {key: getattr(options, key) for key in ("image", "domain", "workstation")
              if getattr(options, key)}  # fmt: skip
@@ -113,7 +113,7 @@ def _before(options: argparse.Namespace) -> ClassFile:
 def _compare(
     before: ClassFile, entries: Sequence[roster.Entry]
 ) -> tuple[list[roster.Entry], list[Student]]:
-    """Return who of a roster is new in a class, and who of the class is not in the roster."""
+    """Return the roster's new entries, and the class's students who are not in the roster."""
     keys: dict[tuple[str, str], Student] = {}
     for student in before.students:
         for field in ("id", "email", "name"):
@@ -139,10 +139,10 @@ def _numbered(
     come: Sequence[roster.Entry],
     others: Mapping[str, Mapping[str, Any]],
 ) -> list[Student]:
-    """Return students with labels and numbers that nobody of this folder has.
+    """Return students with labels and numbers that are unused in this folder.
 
     Raises:
-        errors.BadInputError: A name has no letter that a label could have.
+        errors.BadInputError: A name has no letter for a label.
 
     """
     taken = {each.label for each in before.students}
@@ -178,7 +178,7 @@ def _values(made: ClassFile, student: Student) -> dict[str, Any]:
 def _demand_sound(
     planned: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
 ) -> None:
-    """Refuse stack files that cannot be, all of them at once."""
+    """Refuse invalid stack files, all of them at once."""
     found: list[str] = []
     for name, values in planned.items():
         if stack.file_of(name).exists():

@@ -1,4 +1,4 @@
-"""Whether a class fits on its lab host, before anything begins."""
+"""Check that a class fits on its lab host, before anything begins."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from stacks import settings
 
 
 def demand(options: argparse.Namespace, made: ClassFile, students: Sequence[Student]) -> None:
-    """Say what the lab host has left; refuse where the servers that are to come do not fit.
+    """Print what the lab host has left; refuse if the new servers do not fit.
 
     Raises:
-        errors.BadInputError: They do not, and nobody said `--anyway`.
+        errors.BadInputError: They do not fit, and `--anyway` is missing.
 
     """
     down = [
@@ -57,7 +57,7 @@ def demand(options: argparse.Namespace, made: ClassFile, students: Sequence[Stud
 
 
 def _free_disk(lxd: daemon.Daemon, pool: str) -> int:
-    """Return the free bytes of a storage pool, or of the first where there is none of its name."""
+    """Return the free bytes of a storage pool, or of the first if the named one is missing."""
     names = [url.rpartition("/")[2] for url in lxd.get("storage-pools")]
     if not names:
         return 0

@@ -1,4 +1,4 @@
-"""`./lab class up|preview|down|sleep|wake`: runs of the engine for all students, a row each."""
+"""`./lab class up|preview|down|sleep|wake`: run the engine for all students, a row each."""
 
 from __future__ import annotations
 
@@ -27,25 +27,25 @@ from engine.stack import Stack
 from stacks import files
 from views import classroom
 
-# A line of what the engine sums up: `+-1 to replace`.
+# A line of the engine's summary: `+-1 to replace`.
 _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
 
 
 def up(options: argparse.Namespace) -> int:
-    """Bring the class up; run again it goes on, and mends what has drifted."""
+    """Bring the class up; another run goes on from there, and repairs drift."""
     made, students = classes.chosen(options)
     class_room.demand(options, made, students)
     return _run_all(options, students, _up)
 
 
 def doze(options: argparse.Namespace) -> int:
-    """Stop the class's servers; they keep all they have, and the next `up` leaves them asleep."""
+    """Stop the class's servers; they keep their content, and the next `up` leaves them asleep."""
     _made, students = classes.chosen(options)
     return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=True))
 
 
 def wake(options: argparse.Namespace) -> int:
-    """Start servers that `sleep` stopped, or whoever wrote `state: stopped`."""
+    """Start servers that `sleep` or `state: stopped` has stopped."""
     _made, students = classes.chosen(options)
     return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=False))
 
@@ -104,7 +104,7 @@ def _down(row: runner.Row, engine: Engine) -> str:
 
 @dataclasses.dataclass
 class Engine:
-    """The engine's runs of one student's stack, in this process; what they say goes into a log."""
+    """The engine's runs of one student's stack, in this process; their output goes into a log."""
 
     row: runner.Row
     changed: Callable[[runner.Row], None]
@@ -112,11 +112,11 @@ class Engine:
     stopped: threading.Event
 
     def run(self, made: Stack, *arguments: str) -> dict[str, int]:
-        """Run a command of the engine; return how many resources were created, updated, deleted.
+        """Run a command of the engine; return the counts of created, updated and deleted resources.
 
         Raises:
-            errors.CommandError: It failed; says what the log says of it.
-            errors.CancelledError: It was interrupted before it began.
+            errors.CommandError: It failed; shows the log's reason.
+            errors.CancelledError: An interrupt came before it began.
 
         """
         from components import program  # noqa: PLC0415 - most commands need no engine
@@ -137,7 +137,7 @@ class Engine:
             process = made.start(*arguments, *extra, log=log, env=server.environment)
             self.started[self.row.stack] = process
             if self.stopped.is_set():
-                # The interrupt came while it was started, and did not find it.
+                # The interrupt came during the start, and missed this process.
                 process.send_signal(signal.SIGINT)
             process.wait()
             del self.started[self.row.stack]
@@ -151,7 +151,7 @@ def _run_all(
     options: argparse.Namespace, students: Sequence[Student],
     act: Callable[[runner.Row, Engine], str],
 ) -> int:  # fmt: skip
-    """Do something with every student's stack; show a row each, and sum up."""
+    """Run `act` for every student's stack; show a row each, and a summary."""
     environment.apply()
     os.chdir(environment.ROOT)
     folder = environment.STATE / "logs" / options.name
@@ -180,7 +180,7 @@ def _run_all(
 def _interruptible(
     made: runner.Runner, started: dict[str, subprocess.Popen[str]]
 ) -> Iterator[None]:
-    """Have a Ctrl-C begin no other run and end those under way; the second ends them at once."""
+    """On Ctrl-C begin no further run and end those under way; a second one ends them at once."""
     turns: list[float] = []
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -201,7 +201,7 @@ def _interruptible(
 
 
 def _reason(text: str) -> str:
-    """Return what a log says failed: the last error with what was seen, else its last line."""
+    """Return a failure's reason from a log: the last error with details, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for place in range(len(lines) - 1, -1, -1):
         words = lines[place].partition("error: ")[2].removeprefix("Exception calling application: ")
@@ -216,7 +216,7 @@ def _reason(text: str) -> str:
 
 
 def _planned(text: str) -> str:
-    """Return what a preview counts, in one line."""
+    """Return a preview's counts in one line."""
     _, _, resources = text.rpartition("\nResources:\n")
     found = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
     told = text.rpartition("\nDiagnostics:\n")[2]

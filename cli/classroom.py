@@ -1,4 +1,4 @@
-"""What the class commands share: the class, the students that are named, and several at once."""
+"""Shared by the class commands: the class, the chosen students, and parallel work."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from core import errors, problems
 
 
 def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
-    """Return the class and the students that are named; all where none is.
+    """Return the class and the named students; all if none is named.
 
     Raises:
-        errors.BadInputError: A name is none of the class.
+        errors.BadInputError: The class has no student of that name.
 
     """
     made = class_file.read(environment.ROOT, options.name)
@@ -34,10 +34,10 @@ def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
 
 
 def demand_states_here() -> None:
-    """Refuse where states are kept elsewhere: what is up is read in this folder.
+    """Refuse states outside this folder: here we read which labs are up.
 
     Raises:
-        errors.BadInputError: PULUMI_BACKEND_URL says where else.
+        errors.BadInputError: PULUMI_BACKEND_URL names another backend.
 
     """
     if not stack.is_here():
@@ -54,7 +54,7 @@ def servers(recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def each(names: Sequence[str], act: Callable[[str], None], at_once: int = 4) -> None:
-    """Do something with each stack, several at once; the first that fails is told."""
+    """Run `act` for each stack, several at once; raise the first failure."""
     environment.apply()
     rows = [runner.Row(name, name) for name in names]
 

@@ -1,4 +1,4 @@
-"""The main job from nothing: a sandbox, a student's lab in it, and a look at all of it."""
+"""The demo: a sandbox, a student's lab in it, and a test of all of it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sandbox import lifecycle as boxes
 from views import card
 
 NAME, NUMBER = "demo", 1
-# The golden image that its servers start from, and the recipe that it is made by.
+# The golden image of its servers, and that image's recipe.
 IMAGE, RECIPE = "demo-image", "standin"
 HINTS = """\
 In the sandbox:     ./lab sandbox ssh workstation -- ssh -p 22222 demo@192.168.8.10
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         if not progress.ask(question, yes=options.yes):
             return 1
         if box.system is not systems.INCUS:
-            # The lab sheet begins with a bare server, and so do we.
+            # Like the lab sheet, begin with a bare server.
             box = dataclasses.replace(box, asked=systems.BARE)
     commands.have_packages()
     with progress.step("engine") as step:
@@ -53,11 +53,11 @@ def run(options: argparse.Namespace) -> int:
     environment.apply()
     fresh = commands.bring_up(box, image=False)
     os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
-    # In a run that is to print JSON, nothing else goes to standard output.
+    # With --json, nothing else goes to standard output.
     with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
         for name in (NAME, IMAGE):
             if fresh and stack.file_of(name).exists():
-                # The lab host that the state knows is gone, and all that was on it.
+                # The lab host in the state is gone, with everything on it.
                 down.forget(argparse.Namespace(name=name, yes=True))
         demo_host.bring_up(box)
         servers = _bring_lab_up(box)
@@ -93,7 +93,7 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
                 continue
         except (errors.CommandError, errors.HostError):
             sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
-        # The lab host is gone, or goes, and everything that was on it.
+        # The lab host is gone or will go, with everything on it.
         down.forget(argparse.Namespace(name=name, yes=True))
     demo_host.forget()
     return commands.down(options)
@@ -114,7 +114,7 @@ def _write_stacks(box: layout.Layout) -> None:
 def _try(
     box: layout.Layout, server: dict[str, Any], password: str, say: progress.Say
 ) -> dict[str, Any]:
-    """Go every way to a server as a student would; the server must say its own name."""
+    """Try every way to a server as a student would; the server must answer with its own name."""
     name, ssh = server["name"], server["ssh"]
     say(f"ssh {ssh['port']} → {name}")
     command_there = "hostname; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
@@ -131,7 +131,7 @@ def _try(
 
 
 def _try_relay(box: layout.Layout, server: dict[str, Any], say: progress.Say) -> None:
-    """Load a server's pages as somebody on the internet does, by the tunnel."""
+    """Load a server's pages from the internet, through the tunnel."""
     for scheme, port in (("http", 8080), ("https", 8443)):
         url = f"{scheme}://{server['domain']}:{port}/"
         say(url)
@@ -144,7 +144,7 @@ def _try_relay(box: layout.Layout, server: dict[str, Any], say: progress.Say) ->
 
 
 def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
-    """Print what the student needs to know."""
+    """Print the student's card."""
     if as_json:
         sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
         return

@@ -1,4 +1,4 @@
-"""The demo's first step: a bare server becomes the lab host, as the host stack has it."""
+"""The demo's first step: turn a bare server into the lab host."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ NAME = "demo-host"
 
 
 def bring_up(box: layout.Layout) -> None:
-    """Make the sandbox's bare server a lab host; one that is one already stays as it is.
+    """Turn the sandbox's bare server into a lab host, unless it is one already.
 
-    By the host stack; where pulumi-command's plugin cannot be had, by its scripts.
+    It uses the host stack, or only its scripts if pulumi-command's plugin is unavailable.
     """
     if box.system.program:
         return
     if not box.made.exists():
-        # What the state knows is another server, whose second disk had another name.
+        # The state knows another server, whose second disk had another name.
         forget()
     if not plugin.ensure("pulumi_command"):
         _run_scripts(box)
@@ -38,7 +38,7 @@ def bring_up(box: layout.Layout) -> None:
 
 
 def forget() -> None:
-    """Forget the lab host, which is gone as a whole, or goes."""
+    """Forget the lab host, which is gone or will go as a whole."""
     if stack.file_of(NAME).exists():
         down.forget(argparse.Namespace(name=NAME, yes=True))
         stack.file_of(NAME).unlink()
@@ -75,7 +75,7 @@ def _run_scripts(box: layout.Layout) -> None:
 
 
 def _stack(box: layout.Layout) -> Stack:
-    """Return the stack, run on the workstation: pulumi-command dials the server itself."""
+    """Return the stack, run on the workstation, since pulumi-command dials the server itself."""
     through = ("ip", "netns", "exec", box.workstation, "env",
                f"GRAPPE_SSH_CONFIG={box.workstation_ssh_config}")  # fmt: skip
     found = stack.select(NAME)

@@ -1,4 +1,4 @@
-"""`./lab doctor`: a lab host looked over, read only."""
+"""`./lab doctor`: check a lab host, read only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK_SECONDS = 180
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say what is wrong with a host, each with what mends it."""
+    """Print the faults of a host, each with its remedy."""
     url = options.host if ":" in options.host else labs.spec_of(options.host).host
     environment.apply()
     host = connections.connect(url)

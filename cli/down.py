@@ -1,4 +1,4 @@
-"""`./lab down`, `./lab forget` and `./lab remove`: less of a lab, and in the end nothing."""
+"""`./lab down`, `./lab forget` and `./lab remove`: remove a lab, its state, or all of it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ STEP_SECONDS = 600
 
 
 def down(options: argparse.Namespace) -> int:
-    """Take a stack down, with whatever unfinished runs left of it; its file stays.
+    """Take a stack down, with leftovers of unfinished runs; its file stays.
 
     Raises:
-        errors.BadInputError: Servers would go, and nobody could be asked.
+        errors.BadInputError: Servers would go, and nobody could confirm it.
         errors.CommandError: The run failed, and has said why.
 
     """
@@ -45,7 +45,7 @@ def down(options: argparse.Namespace) -> int:
 
 
 def take_down(made: Stack, destroy: Callable[[], object]) -> int:
-    """Take a stack down with what unfinished runs left; return how many things those were.
+    """Take a stack down with leftovers of unfinished runs; return the number of leftovers.
 
     Args:
         made: The stack.
@@ -60,7 +60,7 @@ def take_down(made: Stack, destroy: Callable[[], object]) -> int:
 def _take_down(made: Stack, left: list[leftovers.Leftover], destroy: Callable[[], object]) -> None:
     owner, lab = _identity(made)
     for item in left:
-        # What stands in the way of what the state knows.
+        # A leftover container blocks the removal of resources in the state.
         if item.kind == "container":
             leftovers.remove(item, owner, lab)
     destroy()
@@ -70,7 +70,7 @@ def _take_down(made: Stack, left: list[leftovers.Leftover], destroy: Callable[[]
 
 
 def forget(options: argparse.Namespace) -> int:
-    """Drop a stack's state, for a lab host that is gone for good; touch no host."""
+    """Remove a stack's state, for a lab host that is gone for good; touch no host."""
     question = (
         f"Forget everything recorded of {options.name}? What is left of it on its old host stays "
         "there, and Grappe will not find it again."
@@ -91,7 +91,7 @@ def forget(options: argparse.Namespace) -> int:
 
 
 def remove(options: argparse.Namespace) -> int:
-    """Take a stack down, and remove all that is kept of it here: a person's data."""
+    """Take a stack down, and remove all its files here: a person's data."""
     question = (
         f"Take {options.name} down, and remove its stack file, state, backups, history and logs?"
     )
@@ -120,7 +120,7 @@ def _agreed(options: argparse.Namespace, names: list[str]) -> bool:
 
 
 def _contents(made: Stack, left: list[leftovers.Leftover]) -> list[str]:
-    """Return the servers whose content goes; a builder has none that anybody would miss."""
+    """Return the servers whose content would go, without builders."""
     if files.read(stack.folder(), made.name).get("kind", "student") != "student":
         return []
     found = {*stack.servers(made), *(item.name for item in left if item.kind == "container")}
@@ -128,7 +128,7 @@ def _contents(made: Stack, left: list[leftovers.Leftover]) -> list[str]:
 
 
 def _unknown(made: Stack) -> list[leftovers.Leftover]:
-    """Return what carries the lab's marks on its hosts and stands in no state."""
+    """Return the things on its hosts that carry the lab's marks and are in no state."""
     config = files.read(stack.folder(), made.name)
     if config.get("kind") == "host":
         return []
@@ -159,7 +159,7 @@ def _unknown(made: Stack) -> list[leftovers.Leftover]:
 
 
 def _stands_in(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
-    """Whether a thing on a host is a resource of the state, or goes with one."""
+    """Whether a thing on a host belongs to a resource in the state."""
     kinds_of = {
         "container": "Container", "volume": "Volume", "network": "Network", "project": "Project",
         "NAT rule": "Rule", "backend": "Backend", "hosts entry": "Entry", "door": "Door",
@@ -185,7 +185,7 @@ def _is_ours(item: dict[str, object]) -> bool:
 
 
 def _undo_steps(made: Stack) -> None:
-    """Undo the steps of a lab host that an unfinished run left; each notes what it changed."""
+    """Undo the steps of a lab host that an unfinished run left, by the notes of each step."""
     config = files.read(stack.folder(), made.name)
     if config.get("kind") != "host":
         return

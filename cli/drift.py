@@ -1,4 +1,4 @@
-"""What of a stack has drifted, read without the engine."""
+"""Find the drift of a stack without the engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from cli import stack
 from core import errors
 
-# The kinds whose driver reads in milliseconds, by the end of their type.
+# Kinds whose driver reads in milliseconds, by the suffix of their type.
 KINDS = {
     "haproxy:Backend": "providers.haproxy.resource",
     "hosts:Entry": "providers.hosts_file.resource",
@@ -30,8 +30,8 @@ class Drift:
 
     Attributes:
         name: Its logical name in the stack.
-        kind: What it is: Rule, Backend, Container, ...
-        words: What differs, a line each.
+        kind: Its kind: Rule, Backend, Container, ...
+        words: The differences, a line each.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Drift:
 
 
 def of(name: str) -> list[Drift]:
-    """Return what of a stack has drifted, in the order of its state."""
+    """Return the drifted resources of a stack, in the state's order."""
     asked = [item for item in stack.recorded(name) if _kind(item) in KINDS]
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         found = pool.map(_ask, asked)

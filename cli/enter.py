@@ -1,4 +1,4 @@
-"""`./lab ssh`: into a server, the way a student goes."""
+"""`./lab ssh`: enter a server as a student does."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def argv_of(workstation: str, ssh: dict[str, object], words: list[str]) -> list[
     """Return the argv that enters a server from a workstation.
 
     Args:
-        workstation: Where the student sits, as the stack file has it.
+        workstation: The student's machine, as in the stack file.
         ssh: The server's card: {host, port, user}.
-        words: What to run there; nothing for a shell.
+        words: The command to run there; empty for a shell.
 
     """
     entering = ["ssh", "-p", str(ssh["port"]), f"{ssh['user']}@{ssh['host']}", *words]

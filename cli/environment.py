@@ -1,4 +1,4 @@
-"""What a plain `pulumi` needs in its environment, and where the state lives."""
+"""The environment of a plain `pulumi`, and the place of the state."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ PASSPHRASE = STATE / "passphrase"
 
 
 def prepare(say: progress.Say) -> dict[str, str]:
-    """Make engine, state and passphrase ready; return the variables to set."""
+    """Prepare engine, state and passphrase; return the variables to set."""
     found = engine.ensure(say)
     STATE.mkdir(mode=0o700, exist_ok=True)
     variables = {
         "PULUMI_SKIP_UPDATE_CHECK": "true",
-        # A diff of ours looks at the host; one after the other, they are most of a run.
+        # Our diffs read the host; in sequence they would take most of a run.
         "PULUMI_PARALLEL_DIFF": "true",
-        # The engine's garbage collector runs more seldom: 15 MB a run for 0.04 s of a processor.
+        # Run the engine's garbage collector less often: 15 MB more a run save 0.04 s of processor.
         "GOGC": os.environ.get("GOGC", "400"),
     }
     if found.folder and not os.environ.get("PATH", "").startswith(f"{found.folder}{os.pathsep}"):
         variables["PATH"] = f"{found.folder}{os.pathsep}{os.environ.get('PATH', '')}"
     if found.source == "built":
-        # Where the installer is out of reach, so are plugins: do not wait for them each run.
+        # Without the installer, plugins are out of reach too: do not wait for them each run.
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     if not os.environ.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
         variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase())
     box = layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
     if box.ssh_config.exists():
-        # The sandbox's hosts beside the user's own ssh_config, which it includes.
+        # The sandbox's hosts; this file includes the user's own ssh_config.
         variables["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
     return variables
 
 
 def apply() -> None:
-    """Prepare, and set the variables for this process and what it starts."""
+    """Prepare, and set the variables for this process and its children."""
     _have_engine()
     os.environ.update(prepare(lambda _text: None))
 
 
 def show(_options: argparse.Namespace) -> int:
-    """Print the variables as a shell takes them."""
+    """Print the variables for a shell."""
     _have_engine()
     for name, value in prepare(lambda _text: None).items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
@@ -62,7 +62,7 @@ def show(_options: argparse.Namespace) -> int:
 
 
 def _have_engine() -> None:
-    """Make the engine ready; only what takes long is told."""
+    """Prepare the engine; report only slow steps."""
     if engine.find() is None:
         with progress.step("engine") as step:
             found = engine.ensure(step.say)

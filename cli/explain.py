@@ -1,4 +1,4 @@
-"""`./lab explain`: the lab sheet's own lines, with a stack's values."""
+"""`./lab explain`: show the lab sheet's own lines, with a stack's values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from views import explain
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print what each resource stands for; the lab need not be up."""
+    """Print the sheet's lines for each resource; the lab need not be up."""
     lab = labs.load(options.name)
     dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "<address>"
     found = explain.parts(lab.spec, dialled)

@@ -1,4 +1,4 @@
-"""`./lab graph`: the topology of a lab, in the terminal or as a picture."""
+"""`./lab graph`: show the topology of a lab, in the terminal or as a picture."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from views import topology
 def run(options: argparse.Namespace) -> int:
     """Print the topology, or write the picture."""
     lab = labs.load(options.name)
-    # What the lab host is dialled at is known once it is up.
+    # A lab that is up knows the address that students dial.
     dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "lab host"
     if not options.svg:
         sys.stdout.write(topology.text(lab.spec, dialled))

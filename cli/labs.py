@@ -1,4 +1,4 @@
-"""Students' labs as the looking commands know them: what a stack means, and what it put out."""
+"""Students' labs for the read-only commands: the spec and the outputs of a stack."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
 
-# Stands for a secret where it is enough that there is one.
+# A placeholder for a secret whose value does not matter.
 SECRET = "a-secret-of-its-own"  # noqa: S105 - it is none
-# What a state has in the place of a secret (pulumi's signature of one).
+# Pulumi's signature of a secret in a state.
 CIPHERED = "4dabf18193072939515e22adb298388d"
 AnySpec = LabSpec | GoldenSpec | LabHostSpec
 
@@ -30,8 +30,8 @@ class Lab:
 
     Attributes:
         stack: Its stack's name.
-        spec: What its stack file means.
-        cards: Its servers, as the stack's output says; empty where it is down.
+        spec: The spec from its stack file.
+        cards: Its servers, from the stack's output; empty if it is down.
     """
 
     stack: str
@@ -40,7 +40,7 @@ class Lab:
 
 
 def spec_of(name: str) -> AnySpec:
-    """Return what a stack file means; refuse one that is wrong."""
+    """Return the spec of a stack file; refuse an invalid one."""
     return _read(name)[0]
 
 
@@ -55,7 +55,7 @@ def load(name: str) -> Lab:
 
 
 def password(name: str) -> str:
-    """Return the administrator's password of a stack; empty where there is none."""
+    """Return the administrator's password of a stack; empty without one."""
     config = stacks.select(name).config()
     return config.get(f"{settings.NAMESPACE}:{settings.PASSWORD}", ("", True))[0]
 
@@ -76,7 +76,7 @@ def standing(name: str) -> Lab:
 
 
 def names() -> list[str]:
-    """Return every stack that has a file here."""
+    """Return the names of the stacks with a file here."""
     return files.names(stacks.folder())
 
 
@@ -94,9 +94,9 @@ def _read(name: str) -> tuple[AnySpec, Stack]:
 
 
 def _config(name: str) -> dict[str, tuple[str, bool]]:
-    """Return the configuration as the engine would, without what is secret: {key: (text, whether)}.
+    """Return the configuration as the engine would, without secrets: {key: (text, whether secret)}.
 
-    The engine takes half a second for it, most of it to decrypt what nobody who looks wants to see.
+    The engine takes half a second for it, mostly to decrypt secrets that these commands do not use.
     """
     start = settings.NAMESPACE
     found = {
@@ -122,7 +122,7 @@ def _text(value: Any) -> str:
 
 
 def _outputs(stack: Stack) -> dict[str, Any]:
-    """Return what the program put out at the last `up`; nothing where the stack is down."""
+    """Return the program's outputs of the last `up`; nothing for a stack that is down."""
     if stacks.is_here():
         for item in stacks.recorded(stack.name):
             if item["type"] == "pulumi:pulumi:Stack":

@@ -1,4 +1,4 @@
-"""`./lab mutate`: deliberate bugs, and whether the fast tests see each of them."""
+"""`./lab mutate`: plant deliberate bugs, and see whether the fast tests detect each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DATA = environment.ROOT / "tests" / "mutations.yaml"
 SKIPPED = shutil.ignore_patterns(
     ".git", ".venv", ".state", "__pycache__", ".*_cache", "Pulumi.*.yaml"
 )
-# Lint and types see many a bug by its spelling; what counts is a test of what it does.
+# Lint and types detect many bugs by their spelling; only a test of behaviour counts.
 TESTS = ("-x", "-q", "-m", "not sandbox and not engine", "--deselect", "tests/unit/test_house.py")
 SECONDS = 180
 TOGETHER = max(1, os.cpu_count() or 1)
@@ -34,10 +34,10 @@ class Mutation:
     """One bug.
 
     Attributes:
-        name: What it does.
-        file: Where it is.
-        old: The right text, which stands there once.
-        new: The wrong one.
+        name: Its effect.
+        file: The path of its file.
+        old: The right text, which the file contains once.
+        new: The wrong text.
     """
 
     name: str
@@ -52,14 +52,14 @@ UNCHANGED = Mutation("no bug", "core/errors.py", "", "")
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a mutation: the test that saw it, or nothing."""
+    """The result of a mutation: the test that detected it, or nothing."""
 
     name: str
     killed_by: str
 
 
 def run(options: argparse.Namespace) -> int:
-    """Try every mutation; exit 0 when all are seen, 1 when one survives."""
+    """Try every mutation; exit 0 if tests detect all, 1 if one survives."""
     mutations = load(DATA.read_text(), environment.ROOT)
     if options.only:
         mutations = [item for item in mutations if options.only in item.name]
@@ -85,10 +85,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def load(text: str, root: pathlib.Path) -> list[Mutation]:
-    """Read mutations; refuse one whose text is not there, or there twice.
+    """Read mutations; refuse one whose file does not contain its text exactly once.
 
     Raises:
-        errors.BadInputError: All that do not fit the tree.
+        errors.BadInputError: Some mutations do not fit the tree; lists all.
 
     """
     found = [Mutation(**item) for item in yaml.safe_load(text)]
@@ -103,7 +103,7 @@ def load(text: str, root: pathlib.Path) -> list[Mutation]:
 
 
 def render(outcomes: list[Outcome], seconds: float) -> str:
-    """Return the table as docs/mutations.md has it."""
+    """Return the table for docs/mutations.md."""
     rows = [f"| {item.name} | {item.killed_by or '**survived**'} |" for item in outcomes]
     survived = sum(not item.killed_by for item in outcomes)
     head = f"{len(outcomes)} mutations, {survived} survived, {seconds / 60:.0f} minutes.\n"

@@ -1,4 +1,4 @@
-"""`./lab new`: the stack file of a student, an image or a lab host."""
+"""`./lab new`: write the stack file of a student, an image or a lab host."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def new(options: argparse.Namespace) -> int:
     """Write the stack file and make the stack, nothing else.
 
     Raises:
-        errors.BadInputError: The file is there already, or what it would say cannot be.
+        errors.BadInputError: The file exists already, or a setting is invalid.
 
     """
     path = stack.file_of(options.name)
@@ -67,7 +67,7 @@ def new(options: argparse.Namespace) -> int:
 
 
 def new_id() -> str:
-    """Return an id for a lab: random, so that no other has it."""
+    """Return a random id for a lab."""
     return secrets.token_hex(6)
 
 
@@ -76,7 +76,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     if options.recipe or options.lab_host:
         values["kind"] = "image" if options.recipe else "host"
     else:
-        # Written down, so that the lab goes on when its stack is renamed.
+        # Write it down, so that the lab survives a rename of its stack.
         values["student"] = options.name
     values["id"] = new_id()
     for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login",

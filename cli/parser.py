@@ -28,7 +28,7 @@ SYSTEMS = ("debian12-lxd", "debian13-incus", "debian12-bare")
 DAEMONS = ("lxd", "lxd-snap", "incus")
 STACK = "the stack"
 DO_NOT_ASK = "do not ask"
-# Students of a class at once.
+# The default number of students of a class at once.
 JOBS = 4
 Commands = Any
 
@@ -53,7 +53,7 @@ def build() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Return what a command line says; what `class exec` is to run stands after the first `--`."""
+    """Parse a command line; `class exec` runs the words after the first `--`."""
     words = list(argv)
     if words[:2] != ["class", "exec"] or "--" not in words:
         return build().parse_args(words)
@@ -70,7 +70,7 @@ def _add(commands: Commands, name: str, run: str, text: str) -> argparse.Argumen
 
 
 def _project(commands: Commands) -> None:
-    """Add what shows, tests and measures Grappe itself."""
+    """Add the commands that show, test and measure Grappe itself."""
     demo = _add(
         commands, "demo", "cli.demo:run", "make a sandbox and the whole chain of labs in it"
     )
@@ -136,7 +136,7 @@ def _sandbox(commands: Commands) -> None:
 
 
 def _stacks(commands: Commands) -> None:
-    """Add what makes stacks, brings them up and takes them down."""
+    """Add the commands that make stacks, bring them up and take them down."""
     text = 'for `eval "$(./lab env)"`: then a plain pulumi works'
     _add(commands, "env", "cli.environment:show", text)
     text = "write the stack file of a student, an image or a lab host"
@@ -205,7 +205,7 @@ command line is wrong, or `check` could not look.
 
 
 def _class(commands: Commands) -> None:
-    """Add what does something with all students of a class."""
+    """Add the commands for all students of a class."""
     text = "one command for all students of a class"
     group = commands.add_parser(
         "class", help=text, description=text, epilog=CLASS_EPILOG,
@@ -279,7 +279,7 @@ def _class_exec(parts: Commands) -> None:
 
 
 def _looks(commands: Commands) -> None:
-    """Add what only looks."""
+    """Add the read-only commands."""
     made = {}
     for name, text in (
         ("card", "what a student types and clicks"),

@@ -1,4 +1,4 @@
-"""Telling what goes on: one line a step, on standard error, with the time it took."""
+"""Report progress: one line a step, on standard error, with its duration."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Step:
         self._start = time.monotonic()
 
     def say(self, text: str) -> None:
-        """Tell what the step is at."""
+        """Report the step's progress."""
         self.detail = text
         if self._alive:
             sys.stderr.write(f"\r\x1b[K… {self._label:<{LABEL_WIDTH}} {text[:TEXT_WIDTH]}")
@@ -33,7 +33,7 @@ class Step:
         sys.stderr.flush()
 
     def end(self, mark: str) -> None:
-        """Tell how it ended."""
+        """Report the step's result."""
         took = _duration(time.monotonic() - self._start)
         line = f"{mark} {self._label:<{LABEL_WIDTH}} {self.detail:<{TEXT_WIDTH}} {took:>9}"
         start = "\r\x1b[K" if self._alive else ""
@@ -43,7 +43,7 @@ class Step:
 
 @contextlib.contextmanager
 def step(label: str) -> Iterator[Step]:
-    """Show a step, and whether it went well."""
+    """Show a step, and its success or failure."""
     current = Step(label)
     try:
         yield current
@@ -54,7 +54,7 @@ def step(label: str) -> Iterator[Step]:
 
 
 def ask(question: str, *, yes: bool) -> bool:
-    """Ask on a terminal; without one, or when told, the answer is yes."""
+    """Ask on a terminal; without one, or with `yes`, return true."""
     if yes or not sys.stdin.isatty() or not sys.stderr.isatty():
         return True
     sys.stderr.write(f"{question} [Y/n] ")
@@ -63,10 +63,10 @@ def ask(question: str, *, yes: bool) -> bool:
 
 
 def confirm(question: str, *, yes: bool) -> bool:
-    """Ask for what cannot be undone; nobody answers for who is not there.
+    """Ask before an action that cannot be undone; without a terminal, raise.
 
     Raises:
-        errors.BadInputError: There is no terminal to ask on.
+        errors.BadInputError: Standard input or error is no terminal.
 
     """
     if yes:

@@ -1,4 +1,4 @@
-"""`./lab rename`: a lab goes on under another name."""
+"""`./lab rename`: give a lab another name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from stacks import files, settings
 
 
 def run(options: argparse.Namespace) -> int:
-    """Rename a stack, and write down what followed from its name; the next `up` marks it anew.
+    """Rename a stack, and pin settings derived from its name; the next `up` renews the marks.
 
     Raises:
-        errors.BadInputError: There is no such stack, or the new name is taken.
+        errors.BadInputError: The stack does not exist, or the new name is taken.
 
     """
     old, name = options.old, options.name
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     ours = [item for item in stack.resources(made) if "owner" in (item.get("inputs") or {})]
     student = f"{settings.NAMESPACE}:student"
     if not ours:
-        # Nothing is made yet that has the old name.
+        # The lab has no resources with the old name yet.
         made.set_plain(student, name)
     elif not config.get("student"):
         made.set_plain(student, old)
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if not done:
         made.rename(name)
     for path in stack.state_of(old).traces(stack.engine_home()):
-        # What is kept of the old name; the state itself has moved.
+        # Remove files of the old name; the state itself has moved.
         path.unlink(missing_ok=True)
     sys.stderr.write(
         f"{old} is {name} now; its servers, ports and domains stay as the stack file says.\n"
@@ -58,10 +58,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _is_done(old: str, name: str) -> bool:
-    """Whether Pulumi itself has given the stack its new name already.
+    """Whether Pulumi has already renamed the stack.
 
     Raises:
-        errors.BadInputError: There is neither the old stack, nor a new one that was it.
+        errors.BadInputError: Neither the old nor the renamed stack exists.
 
     """
     if stack.file_of(old).exists() or not stack.file_of(name).exists():
@@ -78,7 +78,7 @@ def _is_done(old: str, name: str) -> bool:
 
 
 def _mark_by_name(made: Stack, old: str, *, done: bool) -> None:
-    """Bring a lab that is older than ids up under the old name once, so that it carries its id."""
+    """Bring up a lab that is older than ids once under its old name, so that it carries its id."""
     if not stack.servers(made):
         return
     under = made
@@ -86,7 +86,7 @@ def _mark_by_name(made: Stack, old: str, *, done: bool) -> None:
         made.rename(old)
         under = Stack(old, environment.ROOT)
     try:
-        # Nothing may go by the way.
+        # This run may delete nothing.
         stack.run(under, *stack.UP, rebuild="")
     finally:
         if done:

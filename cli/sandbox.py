@@ -15,7 +15,7 @@ from sandbox import lifecycle as boxes
 
 
 def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
-    """Return the sandbox that the commands act on; each system has one of its own."""
+    """Return the chosen sandbox; each system has one of its own."""
     name = os.environ.get("GRAPPE_SANDBOX", "grappe")
     asked = systems.ALL.get(getattr(options, "os", None) or "")
     if asked is not None:
@@ -26,7 +26,7 @@ def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
 
 
 def have_packages(*, browser: bool = False) -> None:
-    """Have what a sandbox needs of this machine; refuse who may not make one."""
+    """Install the packages that a sandbox needs; refuse users who may not make one."""
     if os.geteuid() != 0:
         raise errors.HostError(
             "a sandbox needs root: it is made of namespaces, mounts and a loop device",
@@ -38,9 +38,9 @@ def have_packages(*, browser: bool = False) -> None:
 
 
 def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
-    """Bring a sandbox up, step by step, with an image in it; return whether it is a fresh one."""
+    """Bring a sandbox up, step by step, with an image in it; return whether it is new."""
     if not boxes.status(box).up and not boxes.has_fallen(box):
-        # What a dead one was says nothing of the next.
+        # Take a dead sandbox down before making a new one.
         boxes.down(box)
     with progress.step("lab host") as step:
         step.say(box.system.title + (", UFW and HAProxy" if box.system.program else ""))
@@ -62,7 +62,7 @@ def up(options: argparse.Namespace) -> int:
     """Bring the sandbox up."""
     have_packages()
     box = chosen(options)
-    # A bare host has nothing that an image could be given to.
+    # A bare host has no daemon to import an image.
     bring_up(box, image=bool(box.system.program))
     if box != chosen():
         sys.stderr.write(f"For the other commands: export GRAPPE_SANDBOX={box.name}\n")
@@ -79,7 +79,7 @@ def down(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
-    """Show what of the sandbox is there; exit 0 when it is up, 1 when not."""
+    """Show the sandbox's parts; exit 0 if it is up, else 1."""
     found = boxes.status(chosen(options))
     if options.json:
         sys.stdout.write(json.dumps(dataclasses.asdict(found)) + "\n")

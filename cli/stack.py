@@ -1,4 +1,4 @@
-"""A stack as its user knows it: its file, its state, and the engine behind both."""
+"""A stack of the user: its file, its state, and the engine's commands on it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from stacks import files
 
 PROJECT = "grappe"
 UP = ("up", "--yes", "--skip-preview")
-# Seconds that a plugin lives on whose engine was killed.
+# Seconds until the plugin of a killed engine has ended.
 LAST_SECONDS = 2.5
 DOWN = ("destroy", "--yes", "--skip-preview")
 
 
 def folder() -> pathlib.Path:
-    """Return where the stack files are."""
+    """Return the folder of the stack files."""
     return environment.ROOT / "stacks"
 
 
 def file_of(name: str) -> pathlib.Path:
-    """Return where a stack's file is."""
+    """Return the path of a stack's file."""
     return files.path_of(folder(), name)
 
 
@@ -39,11 +39,11 @@ def state_of(name: str) -> State:
 
 
 def select(name: str) -> Stack:
-    """Return a stack of this folder; one that has only its file is made.
+    """Return a stack of this folder; make one that has only its file.
 
     Raises:
-        errors.BadInputError: It has no file, or one that cannot be read.
-        errors.GrappeError: Its state is cut off.
+        errors.BadInputError: It has no file, or an unreadable one.
+        errors.GrappeError: Its state is truncated.
 
     """
     if not file_of(name).exists():
@@ -66,11 +66,11 @@ def select(name: str) -> Stack:
 
 
 def ready(stack: Stack) -> None:
-    """Clear what a run of this machine left whose process is gone: its lock, and its warnings.
+    """Clear the lock and the warnings of a dead run of this machine.
 
     Raises:
-        errors.GrappeError: Another run of the stack is under way; or a lock is cut off, so that
-            nobody knows whose it is.
+        errors.GrappeError: Another run of the stack is under way; or a lock is truncated, so that
+            its owner is unknown.
 
     """
     for path in state_of(stack.name).locks:
@@ -85,32 +85,32 @@ def ready(stack: Stack) -> None:
         if here:
             sys.stderr.write(f"… clearing the lock of a run that ended (process {held['pid']})\n")
             stack.cancel()
-            # What it started ends within two seconds, and must not go on while we look.
+            # Its plugins end within two seconds, and must not go on during our run.
             time.sleep(LAST_SECONDS)
             break
     if "PULUMI_BACKEND_URL" in os.environ:
         return
     if state_of(stack.name).load().get("pending_operations"):
-        # Every create looks for what an ended run left, and every destroy sweeps it.
+        # Every create finds what a dead run left, and every destroy sweeps it.
         state = stack.export()
         state["deployment"].pop("pending_operations", None)
         stack.replace(state)
 
 
 def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
-    """Run a command of the engine on a stack, with this process as its program and its plugin.
+    """Run a command of the engine on a stack, with this process as its program and plugin.
 
     Args:
         stack: The stack.
-        arguments: The command and what it takes.
-        rebuild: What may go that is in servers, with commas between.
+        arguments: The command and its arguments.
+        rebuild: The value of `REBUILD`: servers and volumes that may go, separated by commas.
 
     Raises:
-        errors.CommandError: It failed, and has said why.
+        errors.CommandError: It failed, and has shown why.
 
     """
     if stack.through:
-        # In another network namespace the engine would not find us.
+        # An engine in another network namespace could not reach this process.
         stack.run(*arguments)
         return
     from components import program  # noqa: PLC0415 - most commands need no engine
@@ -130,22 +130,22 @@ def resources(stack: Stack) -> list[dict[str, Any]]:
 
 
 def engine_home() -> pathlib.Path:
-    """Return where the engine keeps its logs."""
+    """Return the engine's home, which holds its logs."""
     return pathlib.Path(os.environ.get("PULUMI_HOME") or pathlib.Path.home() / ".pulumi")
 
 
 def is_here() -> bool:
-    """Return whether the states are kept in this folder."""
+    """Return whether the states are in this folder."""
     return "PULUMI_BACKEND_URL" not in os.environ
 
 
 def recorded(name: str) -> list[dict[str, Any]]:
-    """Return the resources of a state that is kept here; none of one that is elsewhere."""
+    """Return the resources of a state in this folder; none of one elsewhere."""
     return [] if "PULUMI_BACKEND_URL" in os.environ else state_of(name).resources()
 
 
 def servers(stack: Stack) -> dict[str, dict[str, Any]]:
-    """Return the inputs of a stack's containers, by the name of each."""
+    """Return the inputs of a stack's containers, by name."""
     return {
         item["inputs"]["name"]: item["inputs"]
         for item in resources(stack)

@@ -1,4 +1,4 @@
-"""The test suite, from a machine with nothing on it."""
+"""Run the test suite, on a machine with nothing installed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from sandbox import layout
 from sandbox import lifecycle as boxes
 
 SANDBOX = "grappe-test"
-# The others are the second worker's, and tests' own: the lab host that a lab moves to, one with
-# Incus, and a bare one.
+# After the first: the second worker's, and those of single tests: another lab host to move a lab
+# to, one with Incus, a bare one, and the demo's.
 SANDBOXES = (SANDBOX, "grappe-test-gw1", "grappe-other", "grappe-test-incus", "grappe-test-bare",
              "grappe-test-demo")  # fmt: skip
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the suite; with --fast, what needs neither root nor a sandbox."""
+    """Run the suite; with --fast, only tests without root and sandbox."""
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
     # Two files at a time, each worker with a sandbox of its own: most tests wait for a host.
     argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *options.pytest]
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     with progress.step("engine") as step:
         found = engine.ensure(step.say)
         step.detail = f"pulumi {found.version}, {found.source}"
-    # What a killed run left would make the tests lie.
+    # Leftovers of a killed run would falsify the tests.
     _clear()
     commands.bring_up(box)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX

@@ -1,4 +1,4 @@
-"""`./lab top`: the lab host and its containers side by side."""
+"""`./lab top`: show the lab host and its containers side by side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WATCH_SECONDS = 2
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table once, or again and again."""
+    """Print the table once, or repeatedly."""
     url = options.name
     if ":" not in url:
         url = labs.spec_of(url).host

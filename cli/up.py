@@ -1,4 +1,4 @@
-"""`./lab up` and `./lab preview`."""
+"""`./lab up` and `./lab preview`: run the engine on a stack."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def up(options: argparse.Namespace) -> int:
     """Bring a stack up; go on where an interrupted run ended.
 
     Raises:
-        errors.BadInputError: A server to rebuild is none of the stack's, or nobody could be asked.
-        errors.CommandError: The run failed, and has said why.
+        errors.BadInputError: The stack lacks a server to rebuild, or nobody could confirm.
+        errors.CommandError: The run failed, and has shown why.
 
     """
     made = stack.select(options.name)
@@ -27,7 +27,7 @@ def up(options: argparse.Namespace) -> int:
         if names and not progress.confirm(_question(names), yes=options.yes):
             return 1
     have_id(made)
-    # The preflight stops the run before the content of anything else would go.
+    # The preflight stops a run that would lose any other content.
     stack.run(made, *stack.UP, rebuild=",".join(names))
     return 0
 
@@ -45,11 +45,11 @@ def _question(names: list[str]) -> str:
 
 
 def have_id(made: Stack) -> None:
-    """Give a lab that is older than ids its own; the run then marks what it has made."""
+    """Give a lab that is older than ids its own; the run then marks its resources."""
     config = files.read(stack.folder(), made.name)
     if config.get("id") or not config.get("host"):
         return
-    # Where the line was lost, the state knows it.
+    # If the stack file has lost the line, the state knows the id.
     known = [
         str(item["inputs"].get("lab") or "") for item in stack.resources(made) if "inputs" in item
     ]
@@ -60,7 +60,7 @@ def have_id(made: Stack) -> None:
 
 
 def _chosen(made: Stack, names: list[str]) -> list[str]:
-    """Return the servers to make anew, all where none is named, and the volumes that may go."""
+    """Return the servers to recreate, all if none is named, and the volumes that may go."""
     known = stack.servers(made)
     if unknown := [name for name in names if name.partition("/")[0] not in known]:
         raise errors.BadInputError(

@@ -1,4 +1,4 @@
-"""`./lab --version`: what a report of a fault needs to say."""
+"""`./lab --version`: print the versions for a bug report."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 
 
 class Version(argparse.Action):
-    """Prints the version and exits; reads nothing before it is asked to."""
+    """Prints the version and exits; reads nothing before."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_options: Any, **_more: Any) -> None:
         """Print, and exit with 0."""
@@ -24,7 +24,7 @@ class Version(argparse.Action):
 
 
 def describe() -> str:
-    """Return Grappe's version and commit, and those of what it runs on, in one line."""
+    """Return Grappe's version and commit, and its platform's versions, in one line."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return (
         f"grappe {project['version']} ({_commit()}), Python {platform.python_version()}, "
