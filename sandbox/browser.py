@@ -1,4 +1,4 @@
-"""A browser on the workstation: what a student sees, as a picture and as text."""
+"""A browser on the workstation: it shows a student's pages as a picture and as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hosts import command
 from sandbox import layout
 
 SECONDS = 60
-# A page of a sandbox is all that it may load.
+# It may load only a sandbox's page.
 _QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -22,12 +22,12 @@ def look(
     url: str, box: layout.Layout | None = None, *, picture: pathlib.Path | None = None,
     size: tuple[int, int] = (1280, 800),
 ) -> str:  # fmt: skip
-    """Open a page, on the workstation of a sandbox where one is given; return its document.
+    """Open a page, on the workstation if a sandbox is given; return its document.
 
     Args:
         url: The page.
-        box: The sandbox; its hosts entries say where domains lead.
-        picture: Where a screenshot is kept, a PNG file.
+        box: The sandbox, whose hosts entries resolve domains.
+        picture: The path for a screenshot, a PNG file.
         size: The window's width and height.
 
     """

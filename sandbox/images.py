@@ -1,7 +1,7 @@
-"""Building the sandbox's images with mmdebstrap, and keeping them.
+"""Build the sandbox's images with mmdebstrap, and cache them.
 
-A built image is kept under a name that is the hash of what went into it, so
-that a changed recipe means a new image and an unchanged one means no work.
+The hash of its ingredients names a built image, so that a changed recipe means
+a new image and an unchanged one means no work.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ HERE = pathlib.Path(__file__).parent
 DISK_SIZE = "16G"
 
 SERVER_RECIPE = "standin"
-# What a builder does by LXD: the steps of the recipe; and here a user of the sandbox's own, whom
-# the key of this machine's sandboxes lets in before there is a post-installation.
+# The recipe's steps, as a builder runs them in LXD; and a user of the sandbox's own, who can log in
+# with the key of this machine's sandboxes before a post-installation.
 _STEPS = """\
 tar -x --numeric-owner --xattrs -f "$1" -C "$2"
 chroot "$2" sh -eu < "$3"
@@ -40,7 +40,7 @@ tar -c --numeric-owner --xattrs -f "$5" -C "$2" .
 
 
 def disk(system: systems.System) -> pathlib.Path:
-    """Return the disk image of a fresh machine, a sparse btrfs file; build it at need."""
+    """Return the disk image of a fresh machine, a sparse btrfs file; build it if missing."""
     script = HERE / "customize.sh"
     ingredients = [system.suite, DISK_SIZE, *system.packages, *system.shelf, script.read_text()]
     target = _kept(system.name, ".btrfs", ingredients)
@@ -51,7 +51,7 @@ def disk(system: systems.System) -> pathlib.Path:
             made = work / "disk"
             _run(["truncate", "--size", DISK_SIZE, str(made)])
             _run(["mkfs.btrfs", "--quiet", str(made)])
-            # The mount is private to this one command, so nothing can be left mounted.
+            # The mount is private to this one command, so it cannot outlive it.
             (work / "mnt").mkdir()
             unpack = 'mount -o loop "$1" "$2" && tar -x --numeric-owner --xattrs -f "$3" -C "$2"'
             _run(["unshare", "-m", "sh", "-ec", f"{unpack} && umount $2",
@@ -61,10 +61,10 @@ def disk(system: systems.System) -> pathlib.Path:
 
 
 def server_image() -> pathlib.Path:
-    """Return the folder with the stand-in's `metadata.tar` and `rootfs.tar`; build at need.
+    """Return the folder with the stand-in's `metadata.tar` and `rootfs.tar`; build if missing.
 
-    It is what the image stack makes of the same recipe, sooner, for a sandbox that is to have an
-    image from its start; and this machine's key opens it.
+    It equals the image stack's result from the same recipe, but is ready when the sandbox starts;
+    and this machine's key can log in.
     """
     read = recipes.read(SERVER_RECIPE)
     target = _kept("standin", "", [read.digest, _STEPS, authorized_key()])
@@ -88,7 +88,7 @@ def server_image() -> pathlib.Path:
 
 
 def authorized_key() -> str:
-    """Return the public key of this machine's sandboxes; make the pair at need."""
+    """Return the public key of this machine's sandboxes; make the pair if missing."""
     private = layout.key()
     if not private.exists():
         private.parent.mkdir(parents=True, exist_ok=True)

@@ -21,9 +21,9 @@ def inventory(lab_host: Host, workstation: Host) -> dict[str, str]:
         "projects": lxc.format("project"), "networks": lxc.format("network"),
         "instances": f"{program} list --all-projects --format csv", "images": lxc.format("image"),
         "profiles": lxc.format("profile"),
-        # Without the count of users: LXD keeps an unpacked copy of an image it was asked for once.
+        # Without the count of users: LXD keeps an unpacked copy of an image once used.
         "pools": f"{lxc.format('storage')} | cut -d, -f1-3",
-        # Without the logins of the moment, our own among them.
+        # Without current logins, such as our own.
         "units": "systemctl list-unit-files --no-legend | grep -v ^session-; "
         "systemctl is-active haproxy ufw",
         "ports": "ss -Hltun | awk '{print $1, $5}' | sort",

@@ -1,4 +1,4 @@
-"""Where the parts of a sandbox are: machines, namespaces, addresses, files."""
+"""The layout of a sandbox: machines, namespaces, addresses, files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE_ALIAS = "standin"
 
 
 def cache() -> pathlib.Path:
-    """Return the folder, outside the tree, for what is costly to make."""
+    """Return the cache folder, outside the tree."""
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(root) / "grappe"
 
@@ -29,11 +29,11 @@ class Machine:
 
     Attributes:
         name: Its namespace, and its name in ssh_config.
-        hostname: What it calls itself.
-        system: What it is.
-        address: Where its sshd answers.
-        near: The namespace from which that address is reached.
-        folder: What belongs to it alone.
+        hostname: Its host name.
+        system: Its system.
+        address: The address of its sshd.
+        near: The namespace that reaches that address.
+        folder: The folder of its own files.
     """
 
     name: str
@@ -50,22 +50,22 @@ class Machine:
 
     @property
     def second_disk(self) -> pathlib.Path:
-        """An empty disk that a bare lab host has beside it."""
+        """An empty second disk of a bare lab host."""
         return self.folder / "second-disk"
 
     @property
     def root(self) -> pathlib.Path:
-        """Where the disk is mounted, in a mount namespace of the machine's own."""
+        """The mount point of the disk, in the machine's own mount namespace."""
         return self.folder / "root"
 
     @property
     def console(self) -> pathlib.Path:
-        """What it printed while it ran."""
+        """The output of its console."""
         return self.folder / "console.log"
 
     @property
     def seed(self) -> pathlib.Path:
-        """What is laid over its fresh disk."""
+        """The files that go onto its fresh disk."""
         return self.folder / "seed"
 
 
@@ -75,14 +75,14 @@ class Layout:
 
     Attributes:
         name: The prefix of its three namespaces.
-        asked: What its lab host is to be, where its name does not say so.
+        asked: The lab host's system, if the sandbox's name does not say it.
     """
 
     name: str = "grappe"
     asked: systems.System | None = dataclasses.field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        # Folders of this name are removed as root.
+        # Root removes folders of this name.
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", self.name):
             raise errors.BadInputError(
                 f"{self.name!r} is not the name of a sandbox",
@@ -91,7 +91,7 @@ class Layout:
 
     @property
     def system(self) -> systems.System:
-        """What the lab host is, or was when it was new: as asked, or as its name says."""
+        """The lab host's system when it was new: as asked, or as its name says."""
         if self.asked:
             return self.asked
         noted = systems.ALL.get(self.noted.read_text()) if self.noted.exists() else None
@@ -109,7 +109,7 @@ class Layout:
 
     @property
     def workstation(self) -> str:
-        """The namespace where the student sits."""
+        """The namespace of the student's workstation."""
         return f"{self.name}-ws"
 
     @property
@@ -124,13 +124,13 @@ class Layout:
 
     @property
     def lab_host(self) -> Machine:
-        """The lab host; the room's network leads to it."""
+        """The lab host, reached through the room's network."""
         folder = self.folder / "host"
         return Machine(self.host, "lab-host", self.system, HOST_ADDRESS, self.workstation, folder)
 
     @property
     def relay_machine(self) -> Machine:
-        """The relay; whatever becomes of its link to the lab host, this machine reaches it."""
+        """The relay, which this machine reaches whatever the state of its link to the lab host."""
         folder = self.folder / "relay"
         return Machine(self.relay, "relay", systems.RELAY, RELAY_ADDRESS, self.relay, folder)
 
@@ -141,22 +141,22 @@ class Layout:
 
     @property
     def folder(self) -> pathlib.Path:
-        """What belongs to this sandbox alone, gone after `down`."""
+        """The folder of this sandbox alone, gone after `down`."""
         return cache() / "sandboxes" / self.name
 
     @property
     def made(self) -> pathlib.Path:
-        """Says that a bare lab host has become one."""
+        """A file that notes that a bare server has become a lab host."""
         return self.folder / "made-a-lab-host"
 
     @property
     def limits(self) -> pathlib.Path:
-        """The kernel's limits before any sandbox, which all sandboxes of a machine share."""
+        """The file of the kernel's limits before any sandbox, shared by a machine's sandboxes."""
         return self.folder / "limits.json"
 
     @property
     def noted(self) -> pathlib.Path:
-        """Where the name of the lab host's system is noted while the sandbox is up."""
+        """The file that names the lab host's system while the sandbox is up."""
         return self.folder / "system"
 
     @property
@@ -166,25 +166,25 @@ class Layout:
 
     @property
     def ssh_config(self) -> pathlib.Path:
-        """An ssh_config with which a plain `ssh` on this machine reaches the machines."""
+        """An ssh_config for a plain `ssh` from this machine to the machines."""
         return self.folder / "ssh_config"
 
     @property
     def host_url(self) -> str:
-        """The lab host, as `grappe:host` takes it."""
+        """The lab host's URL for `grappe:host`."""
         return f"ssh://root@{self.host}"
 
     @property
     def relay_url(self) -> str:
-        """The relay, as `grappe:tunnel` takes it."""
+        """The relay's URL for `grappe:tunnel`."""
         return f"ssh://root@{self.relay}"
 
     @property
     def workstation_url(self) -> str:
-        """The workstation, as `grappe:workstation` takes it."""
+        """The workstation's URL for `grappe:workstation`."""
         return f"netns:{self.workstation}"
 
 
 def key() -> pathlib.Path:
-    """Return the private key that opens every sandbox of this machine."""
+    """Return the private key for every sandbox of this machine."""
     return cache() / "id_ed25519"

@@ -1,4 +1,4 @@
-"""A sandbox as its user sees it: up, down, status, ssh."""
+"""The lifecycle of a sandbox: up, down, status, ssh."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Progress = Callable[[str], None]
 
 @dataclasses.dataclass(frozen=True)
 class Status:
-    """What of a sandbox is there."""
+    """The existing parts of a sandbox."""
 
     name: str
     up: bool
@@ -33,7 +33,7 @@ class Status:
 
 
 def up(box: layout.Layout, say: Progress) -> bool:
-    """Bring the sandbox up; return whether there was anything to do."""
+    """Bring the sandbox up; return whether anything was missing."""
     if status(box).up:
         return False
     if has_fallen(box):
@@ -82,16 +82,16 @@ def down(box: layout.Layout) -> None:
 
 
 def has_fallen(box: layout.Layout) -> bool:
-    """Whether a sandbox was up and is not any more, as after a reboot, and has its disks."""
+    """Whether a sandbox is down but has its disks, as after a reboot."""
     ready = (box.folder / "ready").exists() and not status(box).up
     return ready and all(each.disk.exists() for each in box.machines)
 
 
 def _revive(box: layout.Layout) -> None:
-    """Boot the machines of a fallen sandbox from the disks that they have.
+    """Boot the machines of a fallen sandbox from their disks.
 
     Raises:
-        errors.NotReadyError: They do not come back.
+        errors.NotReadyError: The machines do not come back.
 
     """
     for each in box.machines:
@@ -109,7 +109,7 @@ def _revive(box: layout.Layout) -> None:
 
 
 def _renew(box: layout.Layout) -> None:
-    """Make the network anew; what Grappe keeps of the workstation's hosts entries stays."""
+    """Recreate the network; Grappe's store of the workstation's hosts entries stays."""
     kept = network.take_workstation(box)
     network.down(box)
     network.up(box)
@@ -117,10 +117,10 @@ def _renew(box: layout.Layout) -> None:
 
 
 def _raise_limits(box: layout.Layout) -> None:
-    """Note the kernel's limits as they were before any sandbox, and give many containers room.
+    """Note the kernel's limits from before any sandbox, and raise them for many containers.
 
-    They are the machine's, so all sandboxes share them. A bare server's are raised by the steps of
-    its host stack.
+    They belong to the machine, so all sandboxes share them. A bare server's host stack raises them
+    itself.
     """
     now = {key: (PROC / key).read_text().strip() for key in scripts.LIMITS}
     others = _limits_of_others(box)
@@ -132,7 +132,7 @@ def _raise_limits(box: layout.Layout) -> None:
 
 
 def _restore_limits(box: layout.Layout) -> None:
-    """Put the kernel's limits back, unless another sandbox lives by them."""
+    """Restore the kernel's limits, unless another sandbox needs them."""
     if box.limits.exists() and not _limits_of_others(box):
         for key, value in json.loads(box.limits.read_text()).items():
             with contextlib.suppress(OSError):
@@ -152,7 +152,7 @@ def restart(box: layout.Layout) -> None:
         try:
             machine.start(box, box.lab_host)
         except errors.NotReadyError:
-            # Once in many boots nspawn stands still before its systemd has begun.
+            # Once in many boots nspawn hangs before its systemd starts.
             if last:
                 raise
         else:
@@ -160,7 +160,7 @@ def restart(box: layout.Layout) -> None:
 
 
 def status(box: layout.Layout) -> Status:
-    """Look at what is there, and change nothing."""
+    """Return the existing parts, and change nothing."""
     present = network.namespaces() if shutil.which("ip") else set()
     return Status(
         name=box.name,
@@ -178,7 +178,7 @@ def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
         raise errors.HostError(f"the sandbox {box.name} is not up", do="./lab sandbox up")
     if where == "workstation":
         return ["ip", "netns", "exec", box.workstation, *(argv or ["bash"])]
-    # ssh hands one text to a shell over there: quoted, it arrives as the words it was.
+    # ssh hands one text to a shell over there: quotes keep the words apart.
     remote = ["--", shlex.join(argv)] if argv else []
     name = {"host": box.host, "relay": box.relay}[where]
     return ["ssh", "-F", str(box.ssh_config), name, *remote]
@@ -186,7 +186,7 @@ def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
 
 def import_image(box: layout.Layout, alias: str = layout.IMAGE_ALIAS) -> bool:
     """Give the lab host's LXD the stand-in image; return whether it was missing."""
-    # A bare host has what its host stack gave it.
+    # A bare host has the daemon of its host stack.
     program = box.system.program or "lxc"
     if machine.ssh(box, program, "image", "info", alias).ok:
         return False
@@ -215,7 +215,7 @@ def _must(box: layout.Layout, *argv: str, stdin: bytes = b"") -> command.Command
 
 
 def versions(box: layout.Layout) -> str:
-    """Return what the lab host is made of, with versions."""
+    """Return the versions of the lab host's programs."""
     if not box.system.program:
         return box.system.title
     daemon = {"lxc": "LXD", "incus": "Incus"}[box.system.program]

@@ -1,4 +1,4 @@
-"""A machine of a sandbox: a real systemd in namespaces, booted and ended."""
+"""Boot and stop a sandbox's machines, each a real systemd in namespaces."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def prepare(machine: layout.Machine) -> None:
     done = command.execute(
         ["cp", "--sparse=always", str(images.disk(machine.system)), str(machine.disk)], timeout=300
     )
-    # Two file systems with one identity cannot be mounted beside each other.
+    # btrfs cannot mount two file systems with the same UUID.
     if done.ok:
         done = command.execute(["btrfstune", "-f", "-u", str(machine.disk)], timeout=120)
     if done.ok and machine.system.shelf:
@@ -37,7 +37,7 @@ def prepare(machine: layout.Machine) -> None:
 
 
 def start(box: layout.Layout, *machines: layout.Machine) -> None:
-    """Start machines on the disks they have; return when their sshds answer."""
+    """Start machines on their disks; return when their sshds answer."""
     for machine in machines:
         second = str(machine.second_disk) if machine.second_disk.exists() else ""
         command.spawn(
@@ -61,7 +61,7 @@ def start(box: layout.Layout, *machines: layout.Machine) -> None:
 
 
 def poweroff(box: layout.Layout, machine: layout.Machine) -> None:
-    """Shut a machine down as its own systemd does; end what is left of it."""
+    """Shut a machine down by its own systemd; kill what remains."""
     ssh(box, "systemctl", "poweroff", machine=machine)
     try:
         command.wait_until(lambda: not running(machine), what="poweroff", timeout=20)
@@ -70,7 +70,7 @@ def poweroff(box: layout.Layout, machine: layout.Machine) -> None:
 
 
 def kill(machine: layout.Machine) -> None:
-    """End every process of a machine; its mounts and loop devices go with them."""
+    """Kill every process of a machine, which frees its mounts and loop devices."""
     group = _cgroup(machine)
     if group.exists():
         (group / "cgroup.kill").write_text("1")
@@ -84,7 +84,7 @@ def kill(machine: layout.Machine) -> None:
 
 
 def freeze(machine: layout.Machine, *, frozen: bool) -> None:
-    """Have every process of a machine stand still, or go on."""
+    """Freeze or thaw every process of a machine."""
     (_cgroup(machine) / "cgroup.freeze").write_text(str(int(frozen)))
     events = _cgroup(machine) / "cgroup.events"
     command.wait_until(
@@ -93,12 +93,12 @@ def freeze(machine: layout.Machine, *, frozen: bool) -> None:
 
 
 def forget(machine: layout.Machine) -> None:
-    """Remove what nspawn leaves of a machine in /run, and its folders once they are empty."""
+    """Remove nspawn's leftovers of a machine in /run, and its empty folders."""
     folder = NSPAWN / "propagate" / machine.name
     if folder.is_dir():
         folder.rmdir()
     for lock in (NSPAWN / "locks").glob("inode-*"):
-        # Of a file that nothing holds any more: a lock that can be had is nobody's.
+        # Remove a lock file that no process holds.
         with lock.open("r+") as held, contextlib.suppress(OSError):
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             lock.unlink()
@@ -108,7 +108,7 @@ def forget(machine: layout.Machine) -> None:
 
 
 def second_disk(box: layout.Layout) -> str:
-    """Return the device that a bare lab host's second disk is."""
+    """Return the device of a bare lab host's second disk."""
     found = _loops(box.lab_host.second_disk)
     if not found:
         raise errors.HostError(f"{box.host} has no second disk")
@@ -116,7 +116,7 @@ def second_disk(box: layout.Layout) -> str:
 
 
 def end_strays(box: layout.Layout) -> None:
-    """End what still runs in a namespace of the sandbox."""
+    """Kill processes that still run in a namespace of the sandbox."""
     for namespace in box.namespaces:
         for pid in command.execute(["ip", "netns", "pids", namespace]).stdout.split():
             with contextlib.suppress(ProcessLookupError):
@@ -136,7 +136,7 @@ def ssh(
     timeout: float = 60,
     machine: layout.Machine | None = None,
 ) -> command.CommandResult:
-    """Run argv as root, on the lab host unless told where."""
+    """Run argv as root, by default on the lab host."""
     name = (machine or box.lab_host).name
     return command.execute(
         ["ssh", "-F", str(box.ssh_config), name, "--", *argv], stdin=stdin, timeout=timeout
@@ -144,13 +144,13 @@ def ssh(
 
 
 def write_ssh_config(box: layout.Layout) -> None:
-    """Write what a plain `ssh` on this machine, and on the workstation, needs for the machines."""
+    """Write the ssh_configs for a plain `ssh` from this machine and from the workstation."""
     hosts = []
     known = []
     for machine in box.machines:
         public = (machine.seed / "etc" / "ssh" / "ssh_host_ed25519_key.pub").read_text().strip()
         known.append(f"{machine.address},{machine.name} {public}\n")
-        # Enter the network namespace alone: a mount namespace would follow the caller's.
+        # Enter only the network namespace: a new mount namespace would derive from the caller's.
         proxy = f"nsenter --net=/run/netns/{machine.near} socat - TCP:{machine.address}:%p"
         hosts.append(
             f"Host {machine.name}\n"
@@ -166,7 +166,7 @@ def write_ssh_config(box: layout.Layout) -> None:
             f"  LogLevel ERROR\n"
         )
     (box.folder / "known_hosts").write_text("".join(known))
-    # Everything else is as the user's own ssh has it.
+    # The user's own ssh configuration applies to all other hosts.
     rest = "Match all\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
     text = "".join(hosts) + rest
     box.ssh_config.write_text(text)
@@ -175,7 +175,7 @@ def write_ssh_config(box: layout.Layout) -> None:
 
 
 def _is_up(box: layout.Layout, name: str) -> bool:
-    """Ask systemd how far it is; while a machine boots, a login may come too early and hang."""
+    """Return whether systemd has booted; during the boot, an early login may hang."""
     argv = ["ssh", "-F", str(box.ssh_config), name, "--", "systemctl", "is-system-running"]
     try:
         return command.execute(argv, timeout=5).stdout.strip() in {"running", "degraded"}
@@ -184,7 +184,7 @@ def _is_up(box: layout.Layout, name: str) -> bool:
 
 
 def _loops(file: pathlib.Path) -> list[str]:
-    """Return the loop devices that a file is behind."""
+    """Return the loop devices of a file."""
     if not file.exists():
         return []
     done = command.execute(["losetup", "--associated", str(file), "--noheadings", "-O", "NAME"])
@@ -203,7 +203,7 @@ def _cgroup(machine: layout.Machine) -> pathlib.Path:
 
 
 def _seed(machine: layout.Machine) -> None:
-    """Write what boot.sh lays over the fresh disk: host keys that are known before the boot."""
+    """Write the files that boot.sh puts onto the fresh disk: host keys known before the boot."""
     seed = machine.seed
     shutil.rmtree(seed, ignore_errors=True)
     keys = seed / "etc" / "ssh"

@@ -32,7 +32,7 @@ def up(box: layout.Layout) -> None:
 
 
 def renew_host(box: layout.Layout) -> None:
-    """Make the lab host's namespace anew, as a reboot does; its neighbours stay."""
+    """Recreate the lab host's namespace, as a reboot does; its neighbours stay."""
     _ip("netns", "delete", box.host)
     for neighbour in (box.workstation, box.relay):
         command.execute(["ip", "-n", neighbour, "link", "delete", "eth0"])
@@ -40,12 +40,12 @@ def renew_host(box: layout.Layout) -> None:
 
 
 def down(box: layout.Layout) -> None:
-    """Remove the namespaces and the workstation's files, whatever is left of them."""
+    """Remove whatever exists of the namespaces and the workstation's files."""
     present = namespaces()
     for namespace in box.namespaces:
         if namespace in present:
             _ip("netns", "delete", namespace)
-    # The workstation's own /etc, and what Grappe keeps of its hosts entries.
+    # The workstation's own /etc, and Grappe's store of its hosts entries.
     for folder in (NETNS_ETC / box.workstation, pathlib.Path(f"/var/lib/grappe-{box.workstation}")):
         shutil.rmtree(folder, ignore_errors=True)
     if NETNS_ETC.is_dir() and not any(NETNS_ETC.iterdir()):
@@ -53,7 +53,7 @@ def down(box: layout.Layout) -> None:
 
 
 def take_workstation(box: layout.Layout) -> dict[pathlib.Path, bytes]:
-    """Return the files that are the workstation's own: hosts entries, and what is kept of them."""
+    """Return the workstation's own files: hosts entries, and Grappe's store of them."""
     folders = (NETNS_ETC / box.workstation, pathlib.Path(f"/var/lib/grappe-{box.workstation}"))
     return {
         path: path.read_bytes()
@@ -64,7 +64,7 @@ def take_workstation(box: layout.Layout) -> dict[pathlib.Path, bytes]:
 
 
 def give_workstation(_box: layout.Layout, files: dict[pathlib.Path, bytes]) -> None:
-    """Put the workstation's own files back."""
+    """Restore the workstation's own files."""
     for path, content in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

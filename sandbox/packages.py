@@ -1,4 +1,4 @@
-"""What a sandbox needs of this machine, and how it gets there."""
+"""The packages that a sandbox needs on this machine, and their installation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from core import errors
 from hosts import command
 
-# The program a package is known by, and the package.
+# By program, the package that provides it.
 NEEDED = {
     "mmdebstrap": "mmdebstrap",
     "systemd-nspawn": "systemd-container",
@@ -27,17 +27,17 @@ NEEDED = {
 }
 
 
-# What the tests look at pages with.
+# The browser of the tests.
 BROWSER = {"chromium": "chromium"}
 
 
 def missing(needed: Mapping[str, str]) -> list[str]:
-    """Return the packages whose program is not there."""
+    """Return the packages whose program is missing."""
     return sorted({package for program, package in needed.items() if not shutil.which(program)})
 
 
 def install(*, browser: bool = False) -> list[str]:
-    """Install what is missing with apt; return the packages installed."""
+    """Install missing packages with apt; return them."""
     packages = missing({**NEEDED, **(BROWSER if browser else {})})
     if not packages:
         return []

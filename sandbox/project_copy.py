@@ -1,4 +1,4 @@
-"""A copy of the project with a state of its own, to try whole stacks in a sandbox."""
+"""A copy of the project with its own state, to try whole stacks in a sandbox."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Trial:
 
     Args:
         folder: An empty folder for it.
-        box: The sandbox that its stacks act on.
-        env: What `pulumi` needs in its environment, as `./lab env` prints it.
+        box: The sandbox of its stacks.
+        env: The variables for `pulumi`, as `./lab env` prints them.
 
     """
 
@@ -79,15 +79,15 @@ class Trial:
         self.image(stack, **{"kind": "host", **settings})
 
     def pulumi(self, *arguments: str, ok: bool = True) -> str:
-        """Run pulumi; return all it said."""
+        """Run pulumi; return its output."""
         return self.run("pulumi", *arguments, ok=ok)
 
     def lab(self, *arguments: str, ok: bool = True) -> str:
-        """Run ./lab; return all it said."""
+        """Run ./lab; return its output."""
         return self.run("./lab", *arguments, ok=ok)
 
     def run(self, *argv: str, ok: bool = True) -> str:
-        """Run a command in the project; it must succeed, or fail, as told."""
+        """Run a command in the project; raise unless it succeeds, or fails, as `ok` says."""
         done = subprocess.run(
             argv, cwd=self.folder, env=self.env, stdin=subprocess.DEVNULL, timeout=300,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
@@ -102,7 +102,7 @@ class Trial:
         return self.pulumi(*UP, "-s", stack, *arguments, ok=ok)
 
     def start(self, stack: str, log: pathlib.Path) -> subprocess.Popen[bytes]:
-        """Start an `up` that somebody will disturb, and return its engine."""
+        """Start an `up` for a test to disturb, and return its engine."""
         with log.open("wb") as stream:
             return subprocess.Popen(
                 ["pulumi", *UP, "-s", stack], cwd=self.folder, env=self.env, stdout=stream,

@@ -1,4 +1,4 @@
-"""What the machines of a sandbox can be."""
+"""The systems of a sandbox's machines."""
 
 from __future__ import annotations
 
@@ -14,21 +14,20 @@ _COMMON = (
 
 @dataclasses.dataclass(frozen=True)
 class System:
-    """A machine's system; one without a daemon has neither program nor what follows it.
+    """A machine's system; one without a daemon lacks `program` and the daemon's other fields.
 
     Attributes:
-        name: As `./lab sandbox up --os` takes it.
-        title: As a person reads it.
+        name: Its name for `./lab sandbox up --os`.
+        title: Its name for people.
         suite: Debian's suite.
-        packages: What mmdebstrap installs.
+        packages: The packages that mmdebstrap installs.
         program: The client's command.
         unit: The daemon's systemd unit.
-        folder: Where the daemon keeps its things.
-        wait: Waits until the daemon answers.
-        init: Takes a preseed on standard input.
-        suffix: What the names of sandboxes with such a lab host end with.
-        shelf: Packages that it has in a folder, for its own apt to install: there is no internet
-            in a sandbox.
+        folder: The daemon's data folder.
+        wait: The command that waits until the daemon answers.
+        init: The command that takes a preseed on standard input.
+        suffix: The suffix of names of sandboxes with such a lab host.
+        shelf: Packages in a folder for its own apt, since a sandbox has no internet.
     """
 
     name: str
@@ -55,12 +54,12 @@ INCUS = System(
 )  # fmt: skip
 _BARE = ("systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "iproute2", "netbase",
          "python3", "iputils-ping", "ca-certificates")  # fmt: skip
-# As a teacher gets it from the installer: nothing of a lab host is there yet.
+# As after Debian's installer, without anything of a lab host.
 BARE = System(
     "debian12-bare", "a bare Debian 12", "bookworm", _BARE, suffix="-bare",
     shelf=("lxd", "lxd-client", "ufw", "haproxy", "btrfs-progs", "iptables", "nftables",
            "fdisk", "dnsmasq-base", "uidmap", "attr", "squashfs-tools", "xz-utils"),
 )  # fmt: skip
 RELAY = System("debian12-relay", "the relay", "bookworm", _BARE)
-# What a lab host can be.
+# The systems of lab hosts.
 ALL = {system.name: system for system in (LXD, INCUS, BARE)}

@@ -1,4 +1,4 @@
-"""The workstation of a sandbox, as a student sits at it."""
+"""Run commands on a sandbox's workstation, as a student would."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from core import errors
 from hosts import command
 from sandbox import layout
 
-# ssh asks a program for the password, which finds it in its environment: it is in no argv.
+# ssh gets the password from a program that reads it from its environment: no argv shows it.
 _LOGIN = """\
 umask 077
 asked=$(mktemp)
@@ -21,7 +21,7 @@ ssh -q -o PubkeyAuthentication=no -o StrictHostKeyChecking=no -o UserKnownHostsF
 
 
 def run(box: layout.Layout, argv: list[str], *, stdin: bytes = b"") -> str:
-    """Run a command there; return what it said."""
+    """Run a command there; return its output."""
     full = ["ip", "netns", "exec", box.workstation, *argv]
     done = command.execute(full, stdin=stdin, timeout=60)
     if not done.ok:
@@ -33,6 +33,6 @@ def run(box: layout.Layout, argv: list[str], *, stdin: bytes = b"") -> str:
 def login(
     box: layout.Layout, user: str, port: int, password: str, command_there: str = "hostname -s"
 ) -> str:
-    """Log in through a forward with a password; return what a command says there."""
+    """Log in through a forward with a password; return a command's output."""
     argv = ["sh", "-c", _LOGIN, "sh", str(port), f"{user}@{layout.HOST_ADDRESS}", command_there]
     return run(box, argv, stdin=f"{password}\n".encode()).strip()
