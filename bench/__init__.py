@@ -1,1 +1,1 @@
-"""How long it takes, beside an expert's script and Ansible, in one run on one sandbox."""
+"""Measure Grappe, an expert's script and Ansible in one run on one sandbox."""

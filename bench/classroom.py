@@ -1,4 +1,4 @@
-"""A class by one command, beside a plain `pulumi` for each student, so many at once."""
+"""Measure a class by one command, and by a plain `pulumi` for each student, as many at once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.testbed import DOWN, IMAGE, UP, Arena
 
 NAME = "bench"
 JOBS = 8
-# Looking takes a processor too: only the run whose memory is told is looked at.
+# Watching takes processor time too: only the run whose memory counts is watched.
 PAUSE_SECONDS = 1.0
 
 
 def run(arena: Arena, sizes: list[int]) -> list[dict[str, Any]]:
-    """Return for each size the seconds of both ways, and the memory of the class's own, in MB."""
+    """Return for each size the seconds of both ways, and the memory of the class command, in MB."""
     return [_measure(arena, size) for size in sizes]
 
 
@@ -53,7 +53,7 @@ def _measure(arena: Arena, size: int) -> dict[str, Any]:
 def _class(
     arena: Arena, action: str, *options: str, jobs: bool = True, watch: bool = True
 ) -> tuple[float, float]:
-    """Run a command on the class; return its seconds, and the most memory that it took, in MB."""
+    """Run a command on the class; return its seconds, and its peak memory, in MB."""
     argv = ["./lab", "class", action, NAME, *options, *(["--jobs", str(JOBS)] if jobs else [])]
     most, ended = [0.0], threading.Event()
 
@@ -81,7 +81,7 @@ def _watch(pid: int, most: list[float], ended: threading.Event) -> None:
 
 
 def _memory(pid: int) -> float:
-    """Return the memory of a process and of all below it, shared pages by their share, in MB."""
+    """Return the memory of a process and its descendants, as proportional share, in MB."""
     total = 0.0
     try:
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -89,7 +89,7 @@ def _memory(pid: int) -> float:
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except (OSError, StopIteration):
         return total / 1024
-    # A thread of the process may have started it.
+    # Any thread of the process may have started a child.
     for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
         try:
             children += task.read_text().split()

@@ -1,4 +1,4 @@
-"""What one more rule, one more backend and one request cost on a host that has many already."""
+"""Measure one more rule, one more backend and one request on a host that has many already."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from providers.nat import model as rules
 from providers.nat.resource import RuleProvider
 
 OWNER = "grappe/many"
-# Leads nowhere (RFC 5737).
+# An address that leads nowhere (RFC 5737).
 NOWHERE = "192.0.2.1"
-# Puts fragments into the store, as so many transactions before would have.
+# Writes fragments into the store, as if earlier transactions had.
 _FILL = """
 import json, os, sys
 for folder, name, fragment in json.load(sys.stdin):
@@ -29,8 +29,8 @@ for folder, name, fragment in json.load(sys.stdin):
 def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
     """Return for each size {fragments, rule, backend, reloads, request, requests, failures}.
 
-    Medians, in seconds, the request in ms; the reloads are those of all the changes measured; what
-    the bystander saw is of one change more.
+    The times are medians in seconds, the request in ms; reloads count all measured changes; the
+    bystander watches one more change.
     """
     host = connections.connect(arena.box.host_url)
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
@@ -68,7 +68,7 @@ def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
 
 
 def _fill(arena: Arena, host: Host, size: int) -> None:
-    """Make the host's store hold so many rules and backends of ours, compiled and live."""
+    """Fill the host's store with `size` rules and backends of ours, compiled and live."""
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
     script = "rm -f /var/lib/grappe/*/fragments/grappe+many+*.json"
     arena.host("sh", "-c", f"'{script}'")
@@ -81,7 +81,7 @@ def _fill(arena: Arena, host: Host, size: int) -> None:
             name = fragment.id.replace("/", "+") + ".json"
             files.append([f"/var/lib/grappe/{target}/fragments", name, fragment.as_json()])
     arena.host("python3", "-c", f"'{_FILL}'", stdin=json.dumps(files).encode())
-    # One change more compiles them all; where none are left, it takes the last ones away.
+    # One more change compiles them all; with size 0 it removes the last ones.
     rule, backend = _rule(host.url, 4999), _backend(host.url, 4999)
     nat.create(rule)
     haproxy.create(backend)
@@ -91,7 +91,7 @@ def _fill(arena: Arena, host: Host, size: int) -> None:
 
 
 def _worker(arena: Arena) -> str:
-    """Return the process of HAProxy's that serves; each reload makes another."""
+    """Return HAProxy's serving process; each reload makes another."""
     script = "'pgrep -P $(systemctl show -p MainPID --value haproxy) | sort -n | tail -n 1'"
     return arena.host("sh", "-c", script)
 
@@ -111,5 +111,5 @@ def _backend(url: str, number: int) -> backends.BackendSpec:
 
 
 def _request(arena: Arena) -> float:
-    """Return the median time of a routed request, of fifty by one client, in milliseconds."""
+    """Return the median time of fifty routed requests by one client, in milliseconds."""
     return Bystander(arena).time(50)

@@ -1,4 +1,4 @@
-"""Many students on one host at the same time, beside bare launches of the same containers."""
+"""Measure many students on one host at once, and bare launches of the same containers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FIRST = 100
 
 
 def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
-    """Find for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
+    """Add for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
     arena.up_bystander()
     for size in sizes:
         launched = bare(arena, 2 * size)
@@ -33,7 +33,7 @@ def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
 
 
 def bare(arena: Arena, count: int) -> float:
-    """Return how long bare launches take until every container's sshd answers."""
+    """Return the seconds of bare launches until every container's sshd answers."""
     script = f"""
 ufw allow in on lxdbr0 >/dev/null
 start=$(date +%s.%N)

@@ -1,4 +1,4 @@
-"""One student's lab by an expert's script, by Ansible and by Grappe: up, nothing to do, down."""
+"""Measure one lab by an expert's script, by Ansible and by Grappe: up, nothing to do, down."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Times = dict[str, dict[str, list[float]]]
 def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
     """Return {contest, processor: {way: {up, nothing, down}}, loop: [seconds]}.
 
-    Contest: the medians, in seconds; processor: the medians of what this machine's processors
-    worked in them, the lab host's part included. The ways take turns, so that what slows the
-    machine slows them alike; how long one and the same loop takes tells whether something did.
+    `contest` has the medians in seconds, `processor` the medians of this machine's processor time,
+    the lab host's included. The ways take turns, so that a slow machine slows them alike; the times
+    of a constant loop show whether the machine's speed changed.
     """
     arena.project.write(STUDENT, NUMBER, image=IMAGE)
     ways: dict[str, Callable[[str], None]] = {
@@ -39,7 +39,7 @@ def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
     for _round in range(rounds):
         for way, act in ways.items():
             if way != "grappe":
-                # What Grappe does by itself is done beforehand for the others.
+                # Do beforehand for the others what Grappe does by itself.
                 _open_bridge(arena, "allow")
             for phase in ("up", "nothing", "down"):
                 action = "down" if phase == "down" else "up"
@@ -63,9 +63,9 @@ def _medians(found: Times) -> dict[str, dict[str, float]]:
 
 
 def beside(arena: Arena) -> dict[str, int]:
-    """Return what a bystander saw while Grappe went once through it all, which is not timed.
+    """Return a bystander's counts during an untimed round of Grappe.
 
-    The other ways cannot be watched so: their frontends hold the ports of the bystander's.
+    A bystander cannot watch the other ways: their frontends hold the ports of its own.
     """
     arena.up_bystander()
     with Bystander(arena) as watching:

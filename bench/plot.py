@@ -1,4 +1,4 @@
-"""Draws the results as one picture; runs in the bench's own python environment."""
+"""Draw the results as one picture; runs in the bench's own Python environment."""
 
 import json
 import pathlib

@@ -1,4 +1,4 @@
-"""The results as tables that a person reads, with the goals beside them."""
+"""Show the results as tables for people, with the goals."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Any
 
-# At most this part of another way's time.
+# Goals: at most this part of another way's time.
 GOALS = {
     ("up", "ansible"): 0.46, ("up", "expert"): 2.0, ("nothing", "ansible"): 0.45,
     ("down", "ansible"): 0.5,
@@ -14,14 +14,14 @@ GOALS = {
 
 PHASES = {"up": "up", "nothing": "nothing to do", "down": "down"}
 
-# At most this part of the bare launches, for the most students at once.
+# Goal: at most this many times the bare launches, for the most students at once.
 CROWD = 1.3
-# One more fragment among many costs at most so many times one more among few.
+# Goal: one more fragment among many costs at most so many times one more among few.
 MORE, MANY, FEW = {"rule": 2, "backend": 1.5}, 4000, 100
 
 
 def machine() -> str:
-    """Return what the machine is, without a name."""
+    """Describe the machine, without its name."""
     cpu = pathlib.Path("/proc/cpuinfo").read_text()
     models = [line.split(": ", 1)[1] for line in cpu.splitlines() if line.startswith("model name")]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 30

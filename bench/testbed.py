@@ -1,4 +1,4 @@
-"""The sandbox that is measured on: its own, with an image, and a copy of the project."""
+"""The bench's own sandbox, with an image, and a copy of the project."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Arena:
         self.box, self.project = box, project
 
     def host(self, *argv: str, stdin: bytes = b"", timeout: float = 600) -> str:
-        """Run argv on the lab host; it must succeed."""
+        """Run argv on the lab host; raise if it fails."""
         full = ["ssh", "-F", str(self.box.ssh_config), self.box.host, "--", *argv]
         done = command.execute(full, stdin=stdin, timeout=timeout)
         if not done.ok:
@@ -41,7 +41,7 @@ class Arena:
         return done.stdout
 
     def wait_for(self, student: str, number: int, servers: int = 2) -> None:
-        """Return when every way to a student's servers is answered by the server itself."""
+        """Return when every server of a student answers itself on every way."""
         ways = [
             (f"yuno{place + 1}", way)
             for place in range(servers)
@@ -70,7 +70,7 @@ class Arena:
         return done.stdout.startswith("SSH" if way == "ssh" else server)
 
     def up_bystander(self) -> None:
-        """Bring up the lab of a student whom others must not disturb."""
+        """Bring up the lab of a bystander, whom others must not disturb."""
         self.project.write("bystander", 99, image=IMAGE, servers=[{"name": "yuno1"}])
         self.up("bystander")
 
@@ -83,12 +83,12 @@ class Arena:
         self.pulumi(stack, *DOWN)
 
     def pulumi(self, stack: str, *arguments: str) -> None:
-        """Run pulumi in the project; it must succeed."""
+        """Run pulumi in the project; raise if it fails."""
         self.project.pulumi(*arguments, "-s", stack)
 
 
-# Loads a page again and again until its input ends; then says how often, and how often in vain.
-# One process for all of it: a new curl for each page would compete with what is being measured.
+# Loads a page repeatedly until its input ends; then prints the counts of requests and failures. One
+# process does all of it: a new curl for each page would compete with the measured work.
 _VISIT = """
 import http.client, json, select, sys
 address, domain, name = sys.argv[1:]
@@ -107,10 +107,10 @@ print(json.dumps({"requests": requests, "failures": failures}))
 
 
 class Bystander:
-    """Somebody who loads a page of another student's all the while.
+    """A client that loads a page of another student's lab all the while.
 
     Attributes:
-        seen: How many requests there were, and how many failed; known at the end.
+        seen: The counts of requests and of failures; known at the end.
     """
 
     def __init__(self, arena: Arena, student: str = "bystander") -> None:
@@ -144,7 +144,7 @@ class Bystander:
 
 @contextlib.contextmanager
 def room() -> Iterator[None]:
-    """Let this machine's kernel hold the servers of many students, as a lab host's does."""
+    """Raise this machine's kernel limits for the servers of many students, as on a lab host."""
     was = {path: path.read_text() for path in (PROC / key for key in scripts.LIMITS)}
     for path, limit in zip(was, scripts.LIMITS.values(), strict=True):
         path.write_text(str(max(limit, int(was[path]))))
@@ -156,7 +156,7 @@ def room() -> Iterator[None]:
 
 
 def together(action: Callable[[T], object], things: Iterable[T]) -> None:
-    """Do the same with many things at the same time; return when all are done."""
+    """Call `action` for all things at once; return when all are done."""
     listed = list(things)
     with concurrent.futures.ThreadPoolExecutor(max_workers=len(listed)) as pool:
         for future in [pool.submit(action, thing) for thing in listed]:
@@ -164,8 +164,8 @@ def together(action: Callable[[T], object], things: Iterable[T]) -> None:
 
 
 def environment_of(folder: pathlib.Path) -> pathlib.Path:
-    """Return a python environment with what is measured beside us; make it at need."""
-    # All that is measured runs on the same Python.
+    """Return a Python environment with Ansible and the plotter; make it if missing."""
+    # All measured programs run on the same Python.
     ours = os.path.realpath("/proc/self/exe")
     wanted = (pathlib.Path(__file__).parent / "requirements.txt").read_text() + ours
     stamp = folder / ".requirements"

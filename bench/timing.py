@@ -1,4 +1,4 @@
-"""Measuring: how long something takes, several times, as a median; and how fast the machine is."""
+"""Measure durations, their median, and the machine's speed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from collections.abc import Callable
 from typing import ParamSpec
 
 P = ParamSpec("P")
-# Of proc(5), `cpu`: user, nice, system, idle, iowait, irq, softirq, steal. Not work of ours:
+# proc(5), `cpu`: user, nice, system, idle, iowait, irq, softirq, steal. These are no work of ours:
 _IDLE = (3, 4, 7)
 
 
 def seconds(action: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> float:
-    """Return how long an action takes."""
+    """Return the seconds that an action takes."""
     start = time.monotonic()
     action(*args, **kwargs)
     return time.monotonic() - start
 
 
 def processor() -> float:
-    """Return how long this machine's processors have worked since it started, in seconds."""
+    """Return the processor time of this machine since its start, in seconds."""
     first = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0]
     counts = [int(count) for count in first.split()[1:9]]
     worked = sum(count for place, count in enumerate(counts) if place not in _IDLE)
@@ -30,7 +30,7 @@ def processor() -> float:
 
 
 def loop() -> float:
-    """Return how long one and the same loop takes: what the machine has for us just now."""
+    """Return the seconds of a constant loop, which show the machine's current speed."""
     return seconds(lambda: sum(number * number for number in range(3_000_000)))
 
 
