@@ -1,1 +1,1 @@
-"""Trials that are too long for the suite, against whole stacks in a sandbox."""
+"""Trials too long for the suite, on whole stacks in a sandbox."""

@@ -1,4 +1,4 @@
-"""Those who read a page while labs come and go around theirs."""
+"""Bystanders: clients that read a page while other labs come and go."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 
 from sandbox import layout
 
-# Runs on the workstation until a file appears: new connections, and one that is kept.
+# Runs on the workstation until a file appears: uses new connections, and one that it keeps.
 _PROGRAM = """
 import http.client, json, os, sys, time
 address, domain, stop = sys.argv[1:4]
@@ -44,12 +44,12 @@ print(json.dumps(found))
 
 
 class Bystander:
-    """Somebody who reads one page all the time.
+    """A client that reads one page all the time.
 
     Args:
-        box: The sandbox, whose workstation they sit at.
+        box: The sandbox, on whose workstation it runs.
         domain: The page's domain.
-        folder: Where the sign for the end goes.
+        folder: The folder of the file that ends it.
 
     """
 
@@ -60,7 +60,7 @@ class Bystander:
         self._reads = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
     def end(self) -> dict[str, object]:
-        """Return how often new and kept connections were used and failed, and the slowest."""
+        """Return the counts of uses and failures of new and kept connections, and the slowest."""
         self._stop.touch()
         said, _none = self._reads.communicate(timeout=60)
         return dict(json.loads(said))

@@ -1,4 +1,4 @@
-"""What goes wrong while a run goes on: each fault, how it begins and how it is over."""
+"""Faults during a run: how each begins, and how it ends."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hosts import command
 from sandbox import layout, machine
 from sandbox.project_copy import Trial
 
-# Seconds that a fault lasts whose end is not the run's.
+# Seconds of a fault that ends before its run.
 LASTS = 5.0
 
 
@@ -32,7 +32,7 @@ class Scene:
         return self.trial.box
 
     def on_host(self, script: str) -> None:
-        """Run a script on the lab host by a connection of its own, whatever comes of it."""
+        """Run a script on the lab host by a connection of its own, and ignore failures."""
         with contextlib.suppress(Exception):
             machine.ssh(self.box, script, timeout=30)
 
@@ -42,9 +42,9 @@ class Fault:
     """A fault.
 
     Attributes:
-        begin: Brings it about.
-        end: Puts the host right, as a teacher would; done whatever the run did meanwhile.
-        lasts: Seconds between the two where the run goes on that long.
+        begin: Causes the fault.
+        end: Repairs the host, as a teacher would, whatever the run did meanwhile.
+        lasts: Seconds between the two, if the run goes on that long.
     """
 
     begin: Callable[[Scene], None]
@@ -61,7 +61,7 @@ def _kill_engine(scene: Scene) -> None:
 
 
 def _kill_below(*words: str) -> Callable[[Scene], None]:
-    """Return what kills processes of the run by a word of their command line."""
+    """Return a function that kills processes of the run by a word of their command line."""
 
     def kill(scene: Scene) -> None:
         for pid in _below(scene.engine.pid):
@@ -74,7 +74,7 @@ def _kill_below(*words: str) -> Callable[[Scene], None]:
 
 
 def _below(pid: int) -> list[int]:
-    """Return the processes that a process started, and theirs."""
+    """Return the descendants of a process."""
     found = []
     with contextlib.suppress(OSError):
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -84,7 +84,7 @@ def _below(pid: int) -> list[int]:
 
 
 def _cut_power(scene: Scene) -> None:
-    """Boot the lab host from a copy of its disk as it was, without what was not yet written."""
+    """Boot the lab host from a copy of its disk, without unwritten data."""
     host = scene.box.lab_host
     copy = host.disk.with_suffix(".copy")
     machine.freeze(host, frozen=True)
@@ -128,14 +128,14 @@ FAULTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What came of a run with a fault in it.
+    """The result of a run with a fault.
 
     Attributes:
         stack: The stack.
         fault: Its name.
-        seconds: How long the run had gone on.
-        ended: What the run itself came to: `done` or `failed`.
-        lost: What was wrong after the next `up` and after `down`; empty where nothing was.
+        seconds: The seconds of the run before the fault.
+        ended: The result of the run itself: `done` or `failed`.
+        lost: The faults after the next `up` and after `down`; empty without any.
     """
 
     stack: str
@@ -148,18 +148,18 @@ class Outcome:
 def run(
     trial: Trial, stack: str, fault: str, seconds: float, inventory: Callable[[], dict[str, str]]
 ) -> Outcome:
-    """Have a fault meet an `up`; bring the stack up, check it, take it down.
+    """Cause a fault during an `up`; then bring the stack up, check it, take it down.
 
     Args:
         trial: The project; the stack is down.
         stack: The stack, a student's.
         fault: One of `FAULTS`.
-        seconds: After how long.
-        inventory: Looks at the hosts.
+        seconds: The seconds before the fault.
+        inventory: Takes the hosts' inventory.
 
     """
     before = inventory()
-    # What was there before the run is none of the fault's.
+    # A fault may not lose data from before the run.
     machine.ssh(trial.box, "sync", timeout=60)
     log = trial.folder / f"{stack}-{fault.replace(' ', '-')}.log"
     engine = trial.start(stack, log)
@@ -186,7 +186,7 @@ def run(
 
 
 def _after(trial: Trial, stack: str, log: pathlib.Path) -> list[str]:
-    """Bring it up, check it, have nothing to do, take it down; return what did not work."""
+    """Bring it up, check it, expect an empty plan, take it down; return the failures."""
     lost = []
     for words in (("up", stack), ("check", stack), ("preview", stack), ("down", stack, "--yes")):
         try:

@@ -1,4 +1,4 @@
-"""An engine that is killed at every moment of an `up`, and then `down` alone."""
+"""Kill the engine at every moment of an `up`, then run `down` alone."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class Kill:
 
     Attributes:
         stack: The stack.
-        seconds: How long the run had gone on.
-        made: How many resources its state had then.
-        left: What `down` left; empty when the hosts are as they were.
+        seconds: The seconds of the run before the kill.
+        made: The number of resources in its state then.
+        left: What `down` left; empty if the hosts are as before.
     """
 
     stack: str
@@ -34,14 +34,14 @@ def run(
     inventory: Callable[[], dict[str, str]],
     say: Callable[[str], None],
 ) -> list[Kill]:
-    """Kill `up` of a stack at moments that are spread over its length; return what became of each.
+    """Kill `up` of a stack at moments spread over its length; return the results.
 
     Args:
-        trial: The project; the stack's file is there, and the stack is down.
+        trial: The project; the stack's file exists, and the stack is down.
         stack: The stack.
-        moments: How many.
-        inventory: Looks at the hosts.
-        say: Called with what goes on.
+        moments: The number of moments.
+        inventory: Takes the hosts' inventory.
+        say: Called with progress.
 
     """
     before = inventory()
@@ -65,7 +65,7 @@ def run(
 
 
 def _kill(trial: Trial, stack: str, seconds: float) -> int:
-    """Start an `up`, kill its engine, and return how many resources its state has."""
+    """Start an `up`, kill its engine, and return the number of resources in its state."""
     engine = trial.start(stack, trial.folder / "killed.log")
     time.sleep(seconds)
     engine.send_signal(signal.SIGKILL)

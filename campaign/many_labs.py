@@ -1,4 +1,4 @@
-"""Many stacks at once, each doing something of its own in each round, and bystanders."""
+"""Run many stacks at once, each with its own action in each round, beside bystanders."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _RELOADS = "journalctl -q -u haproxy -o cat | grep -c Reloading; true"
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """What came of all rounds.
+    """The result of all rounds.
 
     Attributes:
-        runs: How many runs there were, by what they did.
-        failed: How many failed that nobody had killed; with the stack and the last line.
-        lost: What was wrong at the end.
-        reloads: How often HAProxy was reloaded.
-        read: What the bystander met.
+        runs: The number of runs, by action.
+        failed: The failed runs that nobody had killed, with the stack and the last line.
+        lost: The faults at the end.
+        reloads: The number of HAProxy's reloads.
+        read: The bystander's counts.
     """
 
     runs: dict[str, int]
@@ -48,15 +48,15 @@ def run(
     say: Callable[[str], None],
     seed: int,
 ) -> Result:
-    """Run rounds; at the end everything is brought up, checked, and taken down.
+    """Run rounds; at the end bring everything up, check it, and take it down.
 
     Args:
         trial: The project.
-        stacks: How many.
-        rounds: How many; in each, every stack is brought up, changed, killed or taken down.
-        inventory: Looks at the hosts.
-        say: Called with what goes on.
-        seed: Of what each does in each round.
+        stacks: The number of stacks.
+        rounds: The number of rounds; each brings up, changes, kills or takes down every stack.
+        inventory: Takes the hosts' inventory.
+        say: Called with progress.
+        seed: The random seed of the actions.
 
     """
     dice = random.Random(seed)  # noqa: S311 - the same again by its seed
@@ -92,7 +92,7 @@ def run(
 
 
 def _do(trial: Trial, name: str, what: str, chance: float) -> str:
-    """Do one thing to a stack; return why it failed, where nobody killed it."""
+    """Run one action on a stack; return the reason if it failed unkilled."""
     if what == "kill":
         engine = trial.start(name, trial.folder / f"{name}.log")
         time.sleep(chance * 8)
@@ -111,7 +111,7 @@ def _do(trial: Trial, name: str, what: str, chance: float) -> str:
 
 
 def _settle(trial: Trial, name: str) -> str:
-    """Bring a stack up and check it; a second time there is nothing to do."""
+    """Bring a stack up and check it; a second `up` must change nothing."""
     try:
         trial.lab("up", name)
         trial.lab("check", name)
