@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     finally:
         connections.close_all()
         boxes.down(box)
-        # What was measured before something failed is kept.
+        # Keep the results from before a failure.
         if results.keys() & {"contest", "crowd", "fragments", "class", "connection"}:
             _keep(results, ansible, options)
     return 0

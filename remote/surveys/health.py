@@ -126,7 +126,7 @@ def _masquerades() -> List[str]:
 
 
 def _whole_haproxy() -> str:
-    """Return what HAProxy says of its whole configuration; nothing when it is valid."""
+    """Return HAProxy's errors about its whole configuration; nothing when it is valid."""
     unit = haproxy_unit.parse(lab.run(haproxy_unit.SHOW)[1], read_text)
     status, _out, err = lab.run(unit.check(haproxy_unit.CONFIG), unit.environment)
     return "" if status in (0, 2) else str(err).strip()

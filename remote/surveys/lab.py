@@ -43,7 +43,7 @@ def main(request: Json) -> Json:
 
     """
     unit = haproxy_unit.parse(run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
-    # Without their rules: those of a filter table take forty times as long.
+    # Chains without rules: listing a filter table's rules takes forty times as long.
     chains = nft.chains(run(["nft", "list", "chains"])[1])
     parts: Dict[str, Callable[[], Any]] = {
         "lxd": lambda: _lxd(request["sockets"]),
@@ -164,9 +164,9 @@ def fragments_of(store: str) -> List[Json]:
 
 
 def _listening(unit: haproxy_unit.Unit) -> List[Json]:
-    """Return the TCP ports on which the host itself listens for others, and the program.
+    """Return the TCP ports on which the host listens for others, each with its program.
 
-    An HAProxy that the unit did not start says so.
+    The name of an HAProxy that the unit did not start says so.
     """
     done = run(["ss", "-H", "-l", "-t", "-n", "-p"])
     found = set()
@@ -175,7 +175,7 @@ def _listening(unit: haproxy_unit.Unit) -> List[Json]:
         if len(fields) > 3:
             address, _, port = fields[3].rpartition(":")
             users = re.findall(r'\("([^"]+)",pid=(\d+)', line)
-            # HAProxy takes all addresses of its ports, that of the host itself too.
+            # HAProxy binds its ports on all addresses, loopback too.
             own = address.startswith(("127.", "[::1]")) and port not in ("80", "443")
             if port.isdigit() and not own:
                 found |= {(int(port), _called(name, int(pid), unit)) for name, pid in users} or {
@@ -226,7 +226,7 @@ def _fixed() -> Dict[str, List[str]]:
 
 
 def _nat(chains: List[nft.Chain]) -> List[str]:
-    """Return the loaded rules of the nat table, as iptables and as nftables itself have them."""
+    """Return the loaded NAT rules, those of iptables and native ones of nftables."""
     saved = run(["iptables-save", "-t", "nat"])[1].splitlines()
     found, table, chain = [line for line in saved if line.startswith("-A ")], "", ""
     own = {c.table for c in chains if c.kind == "nat"} - ({"ip nat"} if found else set())
@@ -266,7 +266,7 @@ def _ufw_output() -> str:
 
 
 def _routes() -> List[Json]:
-    """Return the IPv4 routes of all tables that are asked; those to the host itself are none."""
+    """Return the IPv4 routes of the consulted tables, without those to the host itself."""
     found, asked = [], _asked_tables()
     for line in run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
         words = line.split()
@@ -288,9 +288,9 @@ def _routes() -> List[Json]:
 
 
 def _asked_tables() -> Set[str]:
-    """Return the routing tables that a visitor's packets may be led by, or a server's.
+    """Return the routing tables that visitors' or servers' packets may consult.
 
-    A rule for marked packets, for one user or for one source address is about somebody else.
+    A rule for marked packets, for one user or for one source address concerns others.
     """
     asked = {"main", "local", "default"}
     for line in run(["ip", "-4", "rule", "show"])[1].splitlines():
@@ -304,7 +304,7 @@ def _asked_tables() -> Set[str]:
 
 
 def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
-    """Return what HAProxy says of what stands around our part; nothing when it is valid.
+    """Return HAProxy's errors about the configuration around our part; nothing when it is valid.
 
     This skips a configuration that HAProxy accepted at our last change.
     """
@@ -344,7 +344,7 @@ def _text(path: str) -> Any:
 
 
 def run(argv: List[str], environment: Optional[Dict[str, str]] = None) -> Any:
-    """Run a program; return its exit status, its output and what it said of errors."""
+    """Run a program; return its exit status, standard output and standard error."""
     try:
         done = subprocess.run(
             argv,

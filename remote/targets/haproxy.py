@@ -318,7 +318,7 @@ class HaproxyTarget(Target):
 def _last_defaults(config: str) -> str:
     """Return the last `defaults` section of a configuration, or an empty one.
 
-    A section without a `from` takes the last `defaults` above it: what stands below ours is to
+    A section without a `from` takes the last `defaults` above it: sections below our part must
     take the same as without us. A named one gets another name, since a name is there once, and only
     a named one may hold rules of http or tcp.
     """

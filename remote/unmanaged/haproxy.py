@@ -39,8 +39,8 @@ def binds(
 
     Words may be quoted, and name variables of the environment as `${NAME}`.
 
-    An address may stand before each port, with `ipv4@` or `ipv6@`, in brackets or not; several are
-    separated by commas, and a port may be a range: `bind :80,[::]:443 ssl`, `bind *:80-90`.
+    An address may precede each port, with `ipv4@` or `ipv6@`, in brackets or not; commas separate
+    several, and a port may be a range: `bind :80,[::]:443 ssl`, `bind *:80-90`.
     """
     found = []
     for number, line in enumerate(text.splitlines(), 1):
