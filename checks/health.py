@@ -126,6 +126,11 @@ def _in_the_way(facts: Mapping[str, Any]) -> Iterator[Finding]:
     if facts["fragments"]:
         for problem, do in (*strangers.untouchable(facts), *strangers.shut(facts)):
             yield Finding(problem, do)
+        for line in strangers.drops(facts):
+            yield Finding(
+                "a rule before UFW's keeps people out of pages or servers",
+                f"where that is not meant: iptables -D {line[3:]}", line,
+            )  # fmt: skip
 
 
 def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
@@ -152,7 +157,7 @@ def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
             for line in strangers.routes(facts, subnet, network["name"]) if subnet else ():
                 yield Finding(
                     f"the servers on {network['name']} are not reached: a route leads elsewhere",
-                    f"ip route del {line}", line,
+                    strangers.undo(line), line,
                 )  # fmt: skip
             if subnet and not any(subnet in line for line in facts["masquerades"]):
                 yield Finding(

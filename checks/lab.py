@@ -310,7 +310,7 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.
         yield problems.Mistake(
             "grappe:number",
             f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}. Choose "
-            "another number, or on the host: ip route del that route",
+            f"another number, or on the host: {strangers.undo(line)}",
         )
 
 
@@ -344,6 +344,27 @@ def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[probl
                 f"{facts['unprivileged']} on; or there: sysctl -w "
                 f"net.ipv4.ip_unprivileged_port_start={port}",
             )
+
+
+def judge_workstation(
+    spec: PreflightSpec, facts: Mapping[str, Any], address: str
+) -> Iterator[problems.Mistake]:
+    """Yield what is in the way of the lab's hosts entries.
+
+    Args:
+        spec: The lab.
+        facts: What `surveys.hosts_file` returned.
+        address: The address that students dial.
+
+    """
+    for path, (reason, do) in facts["fixed"].items():
+        yield problems.Mistake("grappe:workstation", f"{path} {reason}. There: {do}")
+    for line in strangers.named_elsewhere(facts, address):
+        yield problems.Mistake(
+            "grappe:workstation",
+            f"the hosts file of {spec.workstation} leads a domain of the lab elsewhere than to "
+            f"{address}; {line}. Take the domain out of that line",
+        )
 
 
 def free_numbers(lxd: Mapping[str, Any]) -> str:

@@ -11,12 +11,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from remote import managed_block
+from remote import iptables, managed_block
 from remote.unmanaged import haproxy, nft
 from remote.unmanaged import nat as nat_by_hand
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 WEB_PORTS = (80, 443)
+SSH_PORT = 22
 # The network of the students' bridges; routes as long as theirs or longer win.
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 _OWN_TABLES = {"", "main", "local", "default"}
@@ -102,6 +103,56 @@ def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
         wins = network.prefixlen >= wanted.prefixlen if own else network.prefixlen > 0
         if route["device"] != bridge and network.overlaps(wanted) and wins:
             yield str(route["line"])
+
+
+def drops(facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the loaded rules before UFW's own that drop what people send to pages or servers.
+
+    Chains that the kernel's own lead to are read too, those of Docker's or of fail2ban's; not what
+    those lead on to.
+    """
+    loaded = iptables.Chains(facts["chains"])
+    for chain, ports in (("INPUT", WEB_PORTS), ("FORWARD", (SSH_PORT, *WEB_PORTS))):
+        for line in loaded.rules("filter", chain):
+            target = _target(line)
+            if target.startswith("ufw-"):
+                break
+            inner = loaded.rules("filter", target)
+            for rule in [line, *inner] if _is_about(line, ports) else ():
+                if _target(rule) in ("DROP", "REJECT") and _is_about(rule, ports):
+                    yield rule
+
+
+def _target(line: str) -> str:
+    words = line.split()
+    return words[words.index("-j") + 1] if "-j" in words[:-1] else ""
+
+
+def _is_about(line: str, ports: Sequence[int]) -> bool:
+    """Whether a rule is about TCP to these ports, by an interface of people's or of a lab's."""
+    words = line.split()
+    named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+    given = next((named[option] for option in ("--dport", "--dports") if option in named), "")
+    parts = nat_by_hand.ports_of(given) if given else ()
+    return (
+        named.get("-p", "tcp") in ("tcp", "all")
+        and "INVALID" not in line
+        and named.get("-o", "gr-").startswith("gr-")
+        and not named.get("-i", "").startswith(("docker", "br-", "virbr", "lxd", "lo"))
+        and (not parts or any(port in part for port in ports for part in parts))
+    )
+
+
+def undo(line: str) -> str:
+    """Return the command that removes a route, or a rule of routing."""
+    return f"ip rule del {line[5:]}" if line.startswith("rule ") else f"ip route del {line}"
+
+
+def named_elsewhere(facts: Mapping[str, Any], address: str) -> Iterator[str]:
+    """Yield the lines of a hosts file by which a lab's domains lead to another address."""
+    for line in facts["lines"]:
+        if line["address"] != address:
+            yield f"line {line['number']} says otherwise: {line['text']}"
 
 
 @dataclasses.dataclass(frozen=True)

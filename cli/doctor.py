@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import dataclasses
 import json
 import sys
 
 from checks import health
-from cli import environment, labs
+from cli import check, environment, labs
 from cli import stack as stacks
+from core import errors
 from hosts import connections
 from providers.lxd import daemon
+from views import check as views
 
 LOOK_SECONDS = 180
 
@@ -24,11 +27,33 @@ def run(options: argparse.Namespace) -> int:
     request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": []}
     facts = host.call("remote.surveys.health", request, timeout=LOOK_SECONDS)
     found = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
+    found += closed_ways(host.url)
     if options.json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in found]) + "\n")
     else:
         sys.stdout.write(render(host.url, facts["firewall"], found))
     return 1 if found else 0
+
+
+def closed_ways(url: str) -> list[health.Finding]:
+    """Return a finding for each server of this folder's labs on a host that `check` finds ill."""
+    found = []
+    with concurrent.futures.ThreadPoolExecutor(check.TOGETHER) as pool:
+        for rows in pool.map(lambda name: _ill(name, url), labs.names()):
+            found += [
+                health.Finding(f"{row.student}/{row.server}: {row.why}", row.do) for row in rows
+            ]
+    return found
+
+
+def _ill(name: str, url: str) -> list[views.Row]:
+    try:
+        lab = labs.load(name)
+        rows = check.look_at(name)[0] if lab.cards and lab.spec.host == url else []
+    except errors.GrappeError:
+        # A stack of another kind, or one that cannot be read: `./lab check` reports it.
+        return []
+    return [row for row in rows if not row.well]
 
 
 def render(url: str, firewall: str, found: list[health.Finding]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from core import errors
+
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
@@ -30,7 +32,12 @@ IDENTIFY = (
 
 
 def read_identity(text: str) -> Identity:
-    """Parse what IDENTIFY printed."""
+    """Parse what IDENTIFY printed.
+
+    Raises:
+        errors.HostError: It printed something else.
+
+    """
     uid, machine_id, connection, own, *_rest = [*text.splitlines(), "", "", "", ""]
     words = connection.split()
     # SSH_CONNECTION: client address, client port, server address, server port.
@@ -38,4 +45,10 @@ def read_identity(text: str) -> Identity:
     if not address and "inet" in own.split():
         fields = own.split()
         address = fields[fields.index("inet") + 1].split("/")[0]
+    if not uid.isdigit():
+        raise errors.HostError(
+            "the login runs no command of ours",
+            seen=f"`id -u` printed: {uid}" if uid else "it printed nothing",
+            do="`ssh NAME id -u` must print a number; here in ssh_config: no StdinNull",
+        )
     return Identity(int(uid), machine_id.strip(), address)

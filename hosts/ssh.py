@@ -17,6 +17,7 @@ import hashlib
 import os
 import pathlib
 import queue
+import re
 import shlex
 import shutil
 import socket
@@ -25,7 +26,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, NamedTuple
 
 from core import errors, lifetime
 from hosts import command, identity, url, worker
@@ -44,6 +45,9 @@ END_OF_IDENTITY = "grappe-ready"
 # Marks the start of a program's output: a login may print a greeting of its own before.
 BEGIN = "grappe-begins"
 CONTROL = "control"
+_FITS = re.compile(r"[\w./+-]{1,57}")
+_NOT_FOR_CSH = "\n!"
+_STAND_INS, _OCTAL = r"\001\002", r"\012\041"
 # Seconds that an unused connection made ahead stays open.
 IDLE_SECONDS = 2
 
@@ -102,11 +106,11 @@ class Ssh:
                 [*self._ssh("auto"), "--", shlex.join(["exec", "sh", "-c", script])], errors_of_ssh
             )
         said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
-        if said is None:
+        if not said.complete:
             seen = log.read_text(errors="replace").strip()
             self.close()
-            raise _unreachable(self._where, seen)
-        return identity.read_identity(_after_greeting(said))
+            raise _unreachable(self._where, seen, said)
+        return identity.read_identity(_after_greeting(said.text))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
         """Run argv on the host; the login's shell splits the words that we quote here."""
@@ -183,17 +187,27 @@ class Ssh:
             process = self.start(argv, log)
         self._proxies.append(process)
         said = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
-        if said is None:
+        if not said.complete:
             raise errors.HostError(
                 f"{self._where}: {path} cannot be reached with sudo",
                 do="allow the login `sudo -n`, or add it to the group of the socket",
             )
-        return _after_greeting(said).strip()
+        return _after_greeting(said.text).strip()
 
 
 def _begun(argv: Sequence[str]) -> str:
-    """Return the command line for the login's shell, whichever it is."""
-    return shlex.join(["exec", "sh", "-c", f'echo {BEGIN}; exec "$@"', "sh", *argv])
+    """Return the command line for the login's shell, whichever it is.
+
+    csh takes neither a line break nor a `!` in quotes: other characters stand for them until our
+    own shell puts them back.
+    """
+    words = shlex.join(argv)
+    if not any(sign in words for sign in _NOT_FOR_CSH):
+        return shlex.join(["exec", "sh", "-c", f'echo {BEGIN}; exec "$@"', "sh", *argv])
+    signs = f"tr '{_STAND_INS}' '{_OCTAL}'"
+    script = f'echo {BEGIN}; eval "exec $(printf %s "$1" | {signs})"'
+    hidden = words.translate(str.maketrans(_NOT_FOR_CSH, "\1\2"))
+    return shlex.join(["exec", "sh", "-c", script, "sh", hidden])
 
 
 def _after_greeting(said: str) -> str:
@@ -202,12 +216,24 @@ def _after_greeting(said: str) -> str:
     return rest if begin else before
 
 
-def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> str | None:
-    """Read a process's output up to the line `last`; None when it ends or hangs before."""
+class Said(NamedTuple):
+    """What a process printed up to a line.
+
+    Attributes:
+        text: What it printed before that line.
+        complete: Whether the line came.
+        ended: Whether it closed its output without that line.
+    """
+
+    text: str
+    complete: bool
+    ended: bool
+
+
+def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> Said:
+    """Read a process's output up to the line `last`; end it where that does not come."""
     lines: queue.Queue[bytes | None] = queue.Queue()
-    output = process.stdout
-    if output is None:
-        return None
+    output = process.stdout or ()
 
     def read() -> None:
         for line in output:
@@ -217,16 +243,16 @@ def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) ->
         lines.put(None)
 
     threading.Thread(target=read, daemon=True).start()
-    text = ""
+    text, ended = "", True
     try:
         while (line := lines.get(timeout=timeout)) is not None:
             if line.decode(errors="replace").strip() == last:
-                return text
+                return Said(text, complete=True, ended=False)
             text += line.decode(errors="replace")
     except queue.Empty:
-        pass
+        ended = False
     process.kill()
-    return None
+    return Said(text, complete=False, ended=ended)
 
 
 def _answers(local: str) -> bool:
@@ -244,7 +270,7 @@ def _answers(local: str) -> bool:
             return False
 
 
-def _unreachable(where: url.HostUrl, seen: str) -> errors.HostError:
+def _unreachable(where: url.HostUrl, seen: str, said: Said) -> errors.HostError:
     for words, meaning, remedy in _REASONS:
         if words in seen:
             return errors.HostError(
@@ -252,6 +278,15 @@ def _unreachable(where: url.HostUrl, seen: str) -> errors.HostError:
                 seen=seen.splitlines()[-1],
                 do=remedy.format(name=where.name),
             )
+    if not seen and (said.text or said.ended):
+        printed = said.text.strip().splitlines()
+        return errors.HostError(
+            f"{where} lets us in, and runs no command",
+            seen=f"it printed: {printed[-1]}" if printed else "it ended, and printed nothing",
+            do=f"`ssh {where.name} echo hello` must print hello: no ForceCommand there, nothing in "
+            "the login's own files that ends or replaces its shell, and here in ssh_config neither "
+            "StdinNull nor SessionType",
+        )
     return errors.HostError(
         f"{where} cannot be reached",
         seen=seen.splitlines()[-1] if seen else f"no answer within {CONNECT_SECONDS} s",
@@ -269,7 +304,8 @@ def _client(
         "-o", f"ControlPersist={persist}", "-o", "BatchMode=yes",
         "-o", "StrictHostKeyChecking=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}",
         "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no",
-        "-o", "ClearAllForwardings=no", *(["-p", str(where.port)] if where.port else []),
+        "-o", "ClearAllForwardings=no", "-o", "ExitOnForwardFailure=no",
+        "-o", "RemoteCommand=none", *(["-p", str(where.port)] if where.port else []),
         "-T", f"{where.user}@{where.name}" if where.user else where.name,
     ]  # fmt: skip
 
@@ -277,9 +313,11 @@ def _client(
 def _make_folder(where: url.HostUrl) -> pathlib.Path:
     """Return a private folder: the host's own in this run, or a new one outside a run.
 
-    A control socket's path must be short. This also removes the folders of killed processes.
+    A control socket's path must be short, and ssh gives spaces and `%` in it a meaning. This also
+    removes the folders of killed processes.
     """
-    root = pathlib.Path(tempfile.gettempdir())
+    wished = tempfile.gettempdir()
+    root = pathlib.Path(wished if _FITS.fullmatch(wished) else "/tmp")  # noqa: S108 - a private folder
     for folder in root.glob("grappe-*-*"):
         pid = folder.name.split("-")[1]
         if pid.isdigit() and not lifetime.is_alive(int(pid)) and _is_ours(folder):
@@ -293,7 +331,7 @@ def _make_folder(where: url.HostUrl) -> pathlib.Path:
         # The parent folder is shared: another user may have created this name first.
         if _is_ours(folder):
             return folder
-    return pathlib.Path(tempfile.mkdtemp(prefix=f"grappe-{os.getpid()}-"))
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"grappe-{os.getpid()}-", dir=root))
 
 
 def _is_ours(folder: pathlib.Path) -> bool:

@@ -23,7 +23,7 @@ from providers.lxd.postinstall import model as postinstall
 from providers.tunnel import fake as tunnel_fake
 from remote import store as stores
 from remote import transaction, tunnels
-from remote.surveys import lab, leftovers
+from remote.surveys import hosts_file, lab, leftovers
 
 HELP = "--domain --password --ignore-dyndns --username --fullname --force-diskspace"
 
@@ -94,8 +94,11 @@ class FakeHost:
                 return leftovers.main({**request, "root": str(self.root)})
             case "remote.dial":
                 return "" if self._running(request["address"]) else "connection refused"
-            case "remote.masquerade":
-                return True
+            case "remote.bridge":
+                return ""
+            case "remote.surveys.hosts_file":
+                path = str(self.root) + request["path"]
+                return hosts_file.main({**request, "path": path})
             case "remote.reachability":
                 return [self._look(check) for check in request["checks"]]
             case "remote.tunnels":

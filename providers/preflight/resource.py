@@ -79,8 +79,11 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
             parts = [pool.submit(_examine_host, spec, was)]
             if spec.relay:
                 parts.append(pool.submit(_examine_relay, spec))
+            entries = pool.submit(_survey_hosts_file, spec)
             found = [part.result() for part in parts]
         learnt = {key: value for part, _mistakes in found for key, value in part.items()}
+        if (facts := entries.result()) and learnt.get("address"):
+            found.append(({}, list(lab.judge_workstation(spec, facts, learnt["address"]))))
         return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
 
 
@@ -141,6 +144,20 @@ def _is_same(host: Host, url: str) -> bool:
         return connections.connect(url).machine_id == host.machine_id
     except errors.HostError:
         return False
+
+
+def _survey_hosts_file(spec: lab.PreflightSpec) -> dict[str, Any]:
+    """Return what the workstation's hosts file says of the lab's domains."""
+    if spec.workstation == "none":
+        return {}
+    domains = [server.domain for server in spec.servers]
+    try:
+        workstation = connections.connect(spec.workstation)
+        request = {"path": workstation.etc_hosts, "domains": domains}
+        return dict(workstation.call("remote.surveys.hosts_file", request))
+    except errors.HostError:
+        # Its hosts entries report it.
+        return {}
 
 
 def _examine_relay(spec: lab.PreflightSpec) -> Examined:

@@ -14,9 +14,9 @@ import socket
 import subprocess
 import tempfile
 import urllib.parse
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
 
-from remote import haproxy_unit, managed_block, plain_http
+from remote import haproxy_unit, managed_block, plain_http, untouchable
 from remote.unmanaged import nft
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
@@ -63,7 +63,7 @@ def main(request: Json) -> Json:
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
         "files": lambda: {path: _text(path) for path in FILES},
-        "fixed": _fixed,
+        "fixed": lambda: untouchable.reasons([*FILES, request["store"]]),
         "unprivileged": lambda: int(_text(UNPRIVILEGED) or 1024),
     }
     # Most parts wait for other programs.
@@ -207,24 +207,6 @@ def _variables(unit: haproxy_unit.Unit) -> Dict[str, str]:
     return {name: value for name, value in unit.environment.items() if name in named}
 
 
-def _fixed() -> Dict[str, List[str]]:
-    """Return why shared files cannot be changed and what to do, by path; root's view."""
-    found = {}
-    for path in FILES:
-        folder = os.path.dirname(path)
-        if os.path.islink(path):
-            found[path] = ["is a symbolic link to %s" % os.readlink(path), "make it a real file"]
-        elif os.path.isdir(folder):
-            # Root is refused where the file system is read-only, and where chattr +i was.
-            held = [p for p in (path, folder) if os.path.exists(p) and not os.access(p, os.W_OK)]
-            if held and os.geteuid() == 0:
-                found[path] = [
-                    "cannot be changed: %s is immutable, or on a read-only file system" % held[0],
-                    "chattr -i %s, or remount it read-write" % held[0],
-                ]
-    return found
-
-
 def _nat(chains: List[nft.Chain]) -> List[str]:
     """Return the loaded NAT rules, those of iptables and native ones of nftables."""
     saved = run(["iptables-save", "-t", "nat"])[1].splitlines()
@@ -267,7 +249,7 @@ def _ufw_output() -> str:
 
 def _routes() -> List[Json]:
     """Return the IPv4 routes of the consulted tables, without those to the host itself."""
-    found, asked = [], _asked_tables()
+    asked, found = _ruled()
     for line in run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
         words = line.split()
         kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
@@ -287,20 +269,24 @@ def _routes() -> List[Json]:
     return found
 
 
-def _asked_tables() -> Set[str]:
-    """Return the routing tables that visitors' or servers' packets may consult.
+def _ruled() -> Tuple[Set[str], List[Json]]:
+    """Return the routing tables that labs' packets consult, and the rules that drop them.
 
     A rule for marked packets, for one user or for one source address concerns others.
     """
-    asked = {"main", "local", "default"}
+    asked, ends = {"main", "local", "default"}, []
     for line in run(["ip", "-4", "rule", "show"])[1].splitlines():
         words = line.split()
         named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
         one = named.get("from", "all") != "all" and "/" not in named["from"]
-        marked = "fwmark" in named and "not" not in words
-        if not one and not marked and "uidrange" not in named:
-            asked.add(named.get("lookup", ""))
-    return asked
+        if one or ("fwmark" in named and "not" not in words) or "uidrange" in named:
+            continue
+        asked.add(named.get("lookup", ""))
+        if {"prohibit", "blackhole", "unreachable"} & set(words):
+            to = named.get("to", "0.0.0.0/0")
+            ends.append({"to": to if "/" in to else to + "/32", "device": "", "table": "rule",
+                         "line": "rule " + " ".join(words[1:])})  # fmt: skip
+    return asked, ends
 
 
 def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
@@ -308,7 +294,7 @@ def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
 
     This skips a configuration that HAProxy accepted at our last change.
     """
-    if not shutil.which("haproxy", path=PATH):
+    if not shutil.which("haproxy", path=PATH) or haproxy_unit.CONFIG not in unit.files:
         return ""
     try:
         outside = managed_block.split(_text(haproxy_unit.CONFIG) or "")

@@ -83,6 +83,9 @@ def test_a_well_host_has_no_findings() -> None:
         ({**UP, "listening": [{"port": 80, "program": "nginx"}]}, "somebody else has what HAProxy"),
         ({**UP, "configs": {"/etc/haproxy/x.cfg": "bind :443\n"}}, "somebody else has what HAProxy"),
         ({**UP, "nat": [*UP["nat"], RULE.replace("22222", "22000:22999")]}, "22222 is led elsewhere"),
+        ({**UP, "chains": "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 443 -j DROP\n"
+                          "-A INPUT -j ufw-before-input\n" + "\n".join(JUMPS)},
+         "a rule before UFW's keeps people out"),
         ({**UP, "filters": [{"table": "inet f", "name": "out", "kind": "filter", "hook": "output",
                              "policy": "drop", "rules": []}]}, "drops what labs need"),
         ({**UP, "fixed": {"/etc/ufw/before.rules": ["is a symbolic link to x", "make it real"]}},

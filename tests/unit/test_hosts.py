@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import re
 import subprocess
 import tempfile
 
@@ -51,9 +52,53 @@ def test_identity(text: str, expected: identity.Identity) -> None:
 )  # fmt: skip
 def test_why_a_host_cannot_be_reached(seen: str, words: str) -> None:
     """OpenSSH's words become ours, with what to do."""
-    said = str(ssh._unreachable(url.parse("ssh://root@lab"), seen))
+    nothing = ssh.Said("", complete=False, ended=False)
+    said = str(ssh._unreachable(url.parse("ssh://root@lab"), seen, nothing))
     assert words in said
     assert "do: " in said
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (
+            ssh.Said("Use the other login\n", complete=False, ended=True),
+            "it printed: Use the other login",
+        ),
+        (ssh.Said("", complete=False, ended=True), "it ended, and printed nothing"),
+        (ssh.Said("menu: 1) quit\n", complete=False, ended=False), "it printed: menu: 1) quit"),
+    ],
+)
+def test_a_login_that_runs_no_command(said: ssh.Said, words: str) -> None:
+    """A ForceCommand, or a shell that a file of the login's replaced: what it printed is shown."""
+    told = str(ssh._unreachable(url.parse("ssh://root@lab"), "", said))
+    assert words in told
+    assert "`ssh lab echo hello` must print hello" in told
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [["echo", "a b"], ["printf", "%s", "one\ntwo!\n\nthree 'quoted' \"$HOME\""], ["echo", "!"]],
+)
+def test_words_reach_a_program_through_any_shell(argv: list[str]) -> None:
+    """In one line without `!`, which csh would take for its own."""
+    line = ssh._begun(argv)
+    assert "\n" not in line
+    assert "!" not in line
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
+    plain = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert ssh._after_greeting(done.stdout) == plain.stdout
+
+
+@pytest.mark.parametrize("folder", ["/tmp/a b", "/tmp/100%", "/tmp/" + 60 * "x"])
+def test_a_control_socket_has_a_path_that_ssh_takes(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever TMPDIR is."""
+    monkeypatch.setattr(ssh.tempfile, "gettempdir", lambda: folder)
+    made = ssh._make_folder(url.parse("ssh://root@lab"))
+    made.rmdir()
+    assert made.parent == pathlib.Path("/tmp")
 
 
 def test_a_run_has_a_folder_of_its_own(
@@ -61,6 +106,7 @@ def test_a_run_has_a_folder_of_its_own(
 ) -> None:
     """The same for its processes, another for another host; never one that others may enter."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ssh, "_FITS", re.compile(".*"))
     monkeypatch.setattr(lifetime, "engine", lambda: 1)
     one, other = url.parse("ssh://root@lab"), url.parse("ssh://root@lab2")
     folder = ssh._make_folder(one)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pathlib
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 
 from checks import lab, strangers
 from remote import haproxy_unit, identity, managed_block
+from remote.surveys import hosts_file
 from remote.surveys import lab as surveyed
 from remote.unmanaged import haproxy as haproxy_by_hand
 from remote.unmanaged import nat as nat_by_hand
@@ -137,6 +139,11 @@ CASES = {
         {"routes": [{"to": "10.64.8.0/24", "device": "eth0", "table": "",
                      "line": "10.64.8.0/24 via 192.168.8.1 dev eth0"}]},
         ["8 means 10.64.8.0/24, which the host leads elsewhere: 10.64.8.0/24 via 192.168.8.1"],
+    ),
+    "a rule over the network": (
+        {"routes": [{"to": "10.64.8.0/24", "device": "", "table": "rule",
+                     "line": "rule from all to 10.64.8.0/24 prohibit"}]},
+        ["on the host: ip rule del from all to 10.64.8.0/24 prohibit"],
     ),
     "a table of a tunnel's over the network": (
         {"routes": [{"to": "10.0.0.0/8", "device": "wg0", "table": "51820",
@@ -337,3 +344,26 @@ def test_a_second_default_is_refused() -> None:
     held = [{"id": "x", "owner": "grappe/alice", "keys": ["the default backend"]}]
     (mistake,) = lab.judge(planned, facts(fragments=held))
     assert "grappe:default" == mistake.key
+
+
+HOSTS = """127.0.0.1 localhost
+192.0.2.7\tyuno1.bob.grappe.test www  # of last year
+192.168.8.10 YUNO1.bob.grappe.test
+# BEGIN GRAPPE (changed by Grappe alone)
+192.168.8.10\tyuno1.bob.grappe.test\t# grappe/bob/yuno1
+# END GRAPPE
+# 192.0.2.8 yuno1.bob.grappe.test
+"""
+
+
+def test_a_hosts_line_of_last_year_is_refused(tmp_path: pathlib.Path) -> None:
+    """The one that leads elsewhere; one that says the same, ours and a comment are none."""
+    path = tmp_path / "hosts"
+    path.write_text(HOSTS)
+    seen = hosts_file.main({"path": str(path), "domains": ["yuno1.bob.grappe.test"]})
+    planned = dataclasses.replace(LAB, workstation="local")
+    (mistake,) = lab.judge_workstation(planned, seen, "192.168.8.10")
+    assert "line 2 says otherwise: 192.0.2.7\tyuno1.bob.grappe.test www" in mistake.reason
+    seen["fixed"] = {"/etc/hosts": ["is a symbolic link to /x", "make it a real file"]}
+    first, _second = lab.judge_workstation(planned, seen, "192.168.8.10")
+    assert "/etc/hosts is a symbolic link to /x. There: make it a real file" in first.reason

@@ -27,17 +27,17 @@ class NetworkDriver:
 
     Args:
         lxd: The daemon.
-        has_way_out: Returns whether the daemon's masquerade of a network is loaded.
+        lost: Returns what a bridge has lost since LXD started it; an empty text for nothing.
 
     """
 
     def __init__(
         self,
         lxd: daemon.Daemon,
-        has_way_out: Callable[[str], bool] = lambda _subnet: True,
+        lost: Callable[[model.NetworkSpec], str] = lambda _spec: "",
     ) -> None:
         self._lxd = lxd
-        self._has_way_out = has_way_out
+        self._lost = lost
 
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
         """Make the bridge, or finish one that an interrupted run left."""
@@ -68,8 +68,8 @@ class NetworkDriver:
             changed.append("LXD could not start it: its servers have no network")
         elif found.get("status") in UNFINISHED:
             changed.append("LXD never finished making it")
-        elif not changed and not self._has_way_out(_subnet(spec)):
-            changed.append("LXD's masquerade of it is not loaded: its servers have no way out")
+        elif not changed and (lost := self._lost(spec)):
+            changed.append(lost)
         own = {key: value for key, value in config.items() if key not in fixed}
         actual = dataclasses.replace(
             ownership.marked(spec, found["config"]), address=address, config=own
@@ -80,8 +80,8 @@ class NetworkDriver:
         """Set its configuration."""
         del old
         path, body = f"networks/{new.name}", _body(new)
-        if not self._has_way_out(_subnet(new)):
-            # LXD reloads its rules only when the setting changes.
+        if self._lost(new):
+            # LXD reloads its rules and sets the link up only when the setting changes.
             off = {**body, "config": {**body["config"], "ipv4.nat": "false"}}
             self._lxd.change("PUT", path, off)
         self._lxd.change("PUT", path, body)
@@ -127,10 +127,6 @@ class NetworkDriver:
         return found
 
 
-def _subnet(spec: model.NetworkSpec) -> str:
-    return str(ipaddress.IPv4Interface(spec.address).network)
-
-
 def _body(spec: model.NetworkSpec) -> dict[str, Any]:
     return {
         "description": f"The bridge of {base.stack_of(spec.owner)}, made by Grappe",
@@ -138,6 +134,11 @@ def _body(spec: model.NetworkSpec) -> dict[str, Any]:
     }
 
 
-def masquerade_of(host: Host) -> Callable[[str], bool]:
-    """Return a function that tests whether a host's masquerade of a subnet is loaded."""
-    return lambda subnet: bool(host.call("remote.masquerade", {"subnet": subnet}))
+def lost_on(host: Host) -> Callable[[model.NetworkSpec], str]:
+    """Return a function that returns what a bridge of the host has lost."""
+
+    def lost(spec: model.NetworkSpec) -> str:
+        subnet = str(ipaddress.IPv4Interface(spec.address).network)
+        return str(host.call("remote.bridge", {"name": spec.name, "subnet": subnet}))
+
+    return lost
