@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -85,7 +86,7 @@ def parse(text: str) -> list[Entry]:
         problems.Mistakes: All mistakes in it, by line.
 
     """
-    rows = list(csv.reader(io.StringIO(text), delimiter=_delimiter(text)))
+    rows = list(csv.reader(io.StringIO(_told(text)), delimiter=_delimiter(text)))
     filled = [
         (number, row) for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)
     ]
@@ -109,7 +110,18 @@ def parse(text: str) -> list[Entry]:
     return entries
 
 
+# The line by which a spreadsheet says its delimiter.
+_SEP = re.compile(r"\s*\"?sep=(.)\"?[ \t]*(?=\r?\n)")
+
+
+def _told(text: str) -> str:
+    """Return the text without the line that says its delimiter; the others keep their numbers."""
+    return _SEP.sub("", text, count=1) if _SEP.match(text) else text
+
+
 def _delimiter(text: str) -> str:
+    if said := _SEP.match(text):
+        return said.group(1)
     first = next((line for line in text.splitlines() if line.strip()), "")
     return max(",;\t", key=first.count)
 
@@ -157,7 +169,8 @@ def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
                 continue
             if first := seen.get((field, text)):
                 reason = f"{problems.show(entry.name)} has the {field} of line {first}."
-                yield problems.Mistake(key, f"{reason} Is it the same person?")
+                reason += " Take one line out; or give two people an id or an e-mail each."
+                yield problems.Mistake(key, reason)
             seen.setdefault((field, text), entry.line)
         if entry.key and not entry.key.startswith(_KEY_KINDS):
             reason = f"{problems.show(entry.key)} is no public SSH key. It begins with ssh-ed25519."

@@ -45,6 +45,7 @@ def create(options: argparse.Namespace) -> int:
     lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
     planned = {
         class_file.stack_of(name, each): _values(before, each) for each in (*lost, *students)
+        if class_file.stack_of(name, each) not in others
     }  # fmt: skip
     _demand_sound(planned, others)
     # Write numbers and labels first: a run after an interruption goes on with them.
@@ -81,6 +82,10 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
         return roster.parse(roster.decode(path.read_bytes()))
     except FileNotFoundError:
         raise errors.BadInputError(f"there is no roster {path}") from None
+    except OSError as error:
+        raise errors.BadInputError(
+            f"the roster {path} cannot be read", seen=str(error.strerror), do="name a CSV file"
+        ) from error
     except problems.Mistakes as mistakes:
         raise errors.BadInputError(f"{path}: {base.tell(mistakes.mistakes)}") from mistakes
 
@@ -145,8 +150,14 @@ def _numbered(
         errors.BadInputError: A name has no letter for a label.
 
     """
+    # A stack file that is left of a student who comes again is that student's.
+    left = {each.removeprefix(f"{name}-"): each for each in classes.strays(name, before)}
     taken = {each.label for each in before.students}
-    taken |= {str(values.get("student") or stack_name) for stack_name, values in others.items()}
+    taken |= {
+        str(values.get("student") or stack_name)
+        for stack_name, values in others.items()
+        if stack_name not in left.values()
+    }
     made = labels.unique([(entry.first, entry.last) for entry in come], taken)
     if wrong := [entry for entry, label in zip(come, made, strict=True) if not label]:
         lines = "\n".join(f"line {entry.line}  {problems.show(entry.name)}" for entry in wrong)
@@ -159,7 +170,10 @@ def _numbered(
         held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
     students = []
     for entry, label in zip(come, made, strict=True):
-        number = neighbours.free_number(before.host, held)
+        number = (
+            int(others[left[label]].get("number", 0)) if label in left
+            else neighbours.free_number(before.host, held)
+        )  # fmt: skip
         held[f"{name}-{label}"] = {"host": before.host, "number": number}
         students.append(
             Student(name=entry.name, label=label, number=number, email=entry.email, id=entry.id,

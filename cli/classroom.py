@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -11,17 +12,20 @@ from classroom import class_file, runner
 from classroom.class_file import ClassFile, Student
 from cli import environment, stack
 from core import errors, problems
+from stacks import files
 
 
 def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
     """Return the class and the named students; all if none is named.
 
     Raises:
-        errors.BadInputError: The class has no student of that name.
+        errors.BadInputError: The class has no student of that name; or class file and stack files
+            disagree.
 
     """
     made = class_file.read(environment.ROOT, options.name)
     demand_states_here()
+    _demand_agreement(options.name, made)
     known = {each.label: each for each in made.students}
     names = list(dict.fromkeys(options.students))
     if wrong := [name for name in names if name not in known]:
@@ -31,6 +35,53 @@ def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
             do=f"./lab class status {options.name} lists them",
         )
     return made, [known[name] for name in names] or list(made.students)
+
+
+def strays(name: str, made: ClassFile) -> list[str]:
+    """Return the stacks that are named after a class and have no student in its file."""
+    own = {class_file.stack_of(name, each) for each in made.students}
+    others = [f"{each}-" for each in class_file.names(stack.folder().parent) if each != name]
+    return [
+        each
+        for each in files.names(stack.folder())
+        if each.startswith(f"{name}-")
+        and each not in own
+        and not any(each.startswith(other) and len(other) > len(name) + 1 for other in others)
+    ]
+
+
+def _demand_agreement(name: str, made: ClassFile) -> None:
+    """Refuse numbers that the stack files do not have; name labs that nobody has."""
+    found, lost = [], []
+    for place, student in enumerate(made.students):
+        each = class_file.stack_of(name, student)
+        try:
+            number = files.read(stack.folder(), each).get("number", student.number)
+        except FileNotFoundError:
+            lost.append(each)
+            continue
+        except errors.BadInputError:
+            # Its own row reports it.
+            continue
+        if number != student.number:
+            reason = f"{student.number}, and stacks/Pulumi.{each}.yaml has {number}"
+            found.append(f"students[{place}].number is {reason}")
+    if found:
+        raise errors.BadInputError(
+            f"classes/{name}.yaml and the stack files disagree", seen="\n".join(found),
+            do="put the number of the stack file back: it is that of the lab",
+        )  # fmt: skip
+    for each in strays(name, made):
+        _warn(name, each, lost)
+
+
+def _warn(name: str, stray: str, lost: Sequence[str]) -> None:
+    renamed = f"; where that is who it was: ./lab rename {stray} {lost[0]}" if lost else ""
+    sys.stderr.write(
+        f"warning: stacks/Pulumi.{stray}.yaml is of no student of {name}, and is left alone\n"
+        f"  do: put its entry back into classes/{name}.yaml{renamed}; or ./lab down {stray}, and "
+        f"./lab remove {stray}\n"
+    )
 
 
 def demand_states_here() -> None:

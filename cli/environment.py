@@ -77,6 +77,26 @@ def _passphrase() -> pathlib.Path:
             "secret yet, remove the file",
         )
     if not PASSPHRASE.exists():
+        _demand_nothing_encrypted()
         PASSPHRASE.touch(mode=0o600)
         PASSPHRASE.write_text(secrets.token_urlsafe(24) + "\n")
     return PASSPHRASE
+
+
+def _demand_nothing_encrypted() -> None:
+    """Refuse a new passphrase while stack files were encrypted with another one.
+
+    Raises:
+        errors.BadInputError: Some were; it says how to go on without the old one.
+
+    """
+    paths = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
+    old = [path.name for path in paths if "encryptionsalt:" in path.read_text(errors="replace")]
+    if old:
+        more = f" and {len(old) - 3} more" if len(old) > 3 else ""  # noqa: PLR2004
+        raise errors.BadInputError(
+            f"{PASSPHRASE} is missing, and {', '.join(old[:3])}{more} were encrypted with it",
+            do="bring it back, or set PULUMI_CONFIG_PASSPHRASE. Where it is lost: move .state/ "
+            "away, take `encryptionsalt:` and what is `secure:` out of these files, and keep "
+            "grappe:id: `./lab up` finds each lab by its id and goes on",
+        )

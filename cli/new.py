@@ -78,7 +78,10 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     else:
         # Write it down, so that the lab survives a rename of its stack.
         values["student"] = options.name
-    values["id"] = new_id()
+    # A state without its stack file belongs to a lab that is up: the new file is that lab's.
+    known = (str(item["inputs"].get("lab") or "") for item in stack.recorded(options.name)
+             if "inputs" in item)  # fmt: skip
+    values["id"] = next(filter(None, known), "") or new_id()
     for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login",
                 "second_disk", "daemon"):  # fmt: skip
         if getattr(options, key):

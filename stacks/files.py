@@ -3,20 +3,43 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+import re
+from typing import Any, ClassVar
 
 import yaml
 
 from core import errors
 from stacks import settings
 
+# The kinds of scalars on which YAML 1.1, which PyYAML reads, and 1.2 differ.
+_OWN = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
 # libyaml's faster loader if installed: a folder may hold the stack files of a class.
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Loader(_BASE):  # type: ignore[misc]
+    """Reads scalars as the engine does, by YAML 1.2: `no` and `on` are texts, `0o17` is 15."""
+
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {
+        first: [(tag, known) for tag, known in resolvers if tag not in _OWN]
+        for first, resolvers in _BASE.yaml_implicit_resolvers.items()
+    }
+
+
+for _tag, _pattern, _firsts in (
+    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
+    ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|nan)",
+     "-+.0123456789"),
+):  # fmt: skip
+    Loader.add_implicit_resolver(
+        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_firsts)
+    )
 
 
 def load(text: str) -> Any:
     """Parse a YAML text; raise yaml.YAMLError for any other text."""
-    return yaml.load(text, LOADER)  # noqa: S506 - both are safe ones
+    return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
 
 
 def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:

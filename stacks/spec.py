@@ -128,6 +128,8 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]
         ("student", lab.student, _student_problem(lab.student)),
         ("domain", given.domain, validators.problem_of_domain(given.domain)),
     ]
+    twice = sorted({name for name in given.profiles if given.profiles.count(name) > 1})
+    checks += [("profiles", name, "is there twice. Name each once.") for name in twice]
     if given.workstation != "none":
         shown = url.without_password(given.workstation)
         checks.append(("workstation", shown, url.problem(given.workstation, "none")))

@@ -357,3 +357,59 @@ def test_asleep_and_awake_in_the_stack_file(tmp_path: pathlib.Path, servers: str
     assert {"stopped"} == set(states)
     assert [True, False] == [sleep.put(path, asleep=False) for _ in range(2)]
     assert text == path.read_text()
+
+
+@pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", '"sep=,"\n'])
+def test_the_line_by_which_a_spreadsheet_says_its_delimiter(first: str) -> None:
+    """It is no heading, and the lines keep their numbers."""
+    between = first.strip().strip('"')[-1]
+    (entry,) = roster.parse(f"{first}Nom{between}Prénom\nBriand{between}Zoé\n")
+    assert ("Zoé Briand", 3) == (entry.name, entry.line)
+
+
+def test_a_folder_is_no_roster(folder: pathlib.Path) -> None:
+    with pytest.raises(errors.BadInputError, match="cannot be read"):
+        create(folder, "", roster=str(folder))
+
+
+def test_an_entry_that_was_taken_out_is_missed(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its stack file is named; who comes again has it again, with the number of before."""
+    text = "Nom\nAdele\nZoe\n"
+    create(folder, text)
+    path = folder / "classes/tp1.yaml"
+    whole = path.read_text()
+    before = stacks_of(folder)
+    content = yaml.safe_load(whole)
+    gone = content["students"].pop(0)
+    path.write_text(yaml.safe_dump(content))
+    looked = argparse.Namespace(name="tp1", students=[], json=False)
+    class_looks.status(looked)
+    said = capsys.readouterr().err
+    assert "stacks/Pulumi.tp1-adele.yaml is of no student of tp1" in said
+    assert "./lab down tp1-adele" in said
+    create(folder, text, host="", workstation="")
+    again = yaml.safe_load(path.read_text())["students"]
+    assert gone in again
+    assert before == stacks_of(folder)
+
+
+def test_a_label_or_a_number_that_was_changed_by_hand(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The number is refused with the one to put back; the label with the rename that helps."""
+    create(folder, "Nom\nAdele\nZoe\n")
+    path = folder / "classes/tp1.yaml"
+    whole = path.read_text()
+    looked = argparse.Namespace(name="tp1", students=[], json=False)
+    path.write_text(whole.replace("number: 1", "number: 77"))
+    with pytest.raises(errors.BadInputError, match="is 77, and stacks/Pulumi.tp1-adele.yaml has 1"):
+        class_looks.status(looked)
+    path.write_text(whole.replace("label: adele", "label: odile"))
+    class_looks.status(looked)
+    assert "./lab rename tp1-adele tp1-odile" in capsys.readouterr().err
+
+
+def stacks_of(folder: pathlib.Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in (folder / "stacks").iterdir()}

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import problems
-from stacks import allocation, declaration, golden, kinds, settings, spec
+from stacks import allocation, declaration, files, golden, kinds, settings, spec
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 GOOD = {"grappe:host": "ssh://lab", "grappe:number": "7"}
@@ -332,3 +332,24 @@ def test_numbers_and_booleans_of_yaml_are_texts_of_lxds() -> None:
     assert {"cpu": "2", "processes": "500"} == server.limits
     assert {"boot.autostart": "true"} == server.config
     assert "true" == server.devices["d"]["x"]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("no", "no"), ("On", "On"), ("y", "y"), ("true", True), ("False", False), ("0o17", 15), ("017", 15),
+        ("0x1F", 31), ("1:30", "1:30"), ("1e3", 1000.0), ("1_000", 1000), ("-7", -7), ("1.5", 1.5),
+        ("~", None), ("08", 8.0), ("1.2.3", "1.2.3"), ("", None),
+    ],
+)  # fmt: skip
+def test_a_scalar_is_what_the_engine_takes_it_for(text: str, value: object) -> None:
+    """By YAML 1.2: a server may be called `no`, and a number be written in octal."""
+    found = files.load(f"a: {text}\n")["a"]
+    assert (type(value), value) == (type(found), found)
+
+
+def test_a_profile_that_is_named_twice() -> None:
+    """LXD refuses it in the middle of an `up`; the stack file is refused before."""
+    with pytest.raises(problems.Mistakes, match="grappe:profiles.*is there twice"):
+        kinds.parse({"grappe:host": "ssh://lab", "grappe:number": "1",
+                     "grappe:profiles": '["default", "lab", "default"]'}, project="grappe", stack="x")  # fmt: skip
