@@ -74,6 +74,9 @@ class PreflightSpec(codec.Spec):
         relay_address: The address of the relay's sshd, with `relay_port` and its host key
             `relay_key`.
         needs: URLs that steps of recipes in its servers require: `(step, url)`.
+        interface: The host's interface that students come by; empty for any.
+        pools: The storage pools that it uses: `(key, pool)`.
+        paths: The host's files and devices that its servers have: `(key, path)`.
     """
 
     MARKED: ClassVar[bool] = False
@@ -96,6 +99,9 @@ class PreflightSpec(codec.Spec):
     relay_port: int = 22
     relay_key: str = ""
     needs: tuple[tuple[str, str], ...] = ()
+    interface: str = ""
+    pools: tuple[tuple[str, str], ...] = ()
+    paths: tuple[tuple[str, str], ...] = ()
 
 
 def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
@@ -114,6 +120,7 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
     ]
     if "error" not in facts["lxd"]:
         found += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts), *_needs(spec, facts)]
+        found += _missing(spec, facts)
     return found
 
 
@@ -312,6 +319,35 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.
             f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}. Choose "
             f"another number, or on the host: {strangers.undo(line)}",
         )
+
+
+def _missing(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+    """Refuse what the stack file names and the host has not."""
+    pools, members = facts["lxd"].get("pools"), facts["lxd"].get("members", [])
+    for key, pool in spec.pools if pools is not None else ():
+        if pool not in pools:
+            known = ", ".join(sorted(pools)) or "none"
+            yield problems.Mistake(key, f'"{pool}" is not a pool of the host. Its own: {known}.')
+    interfaces = sorted({entry["interface"] for entry in facts["subnets"]})
+    if spec.interface and spec.interface not in interfaces:
+        yield problems.Mistake(
+            "grappe:interface",
+            f'"{spec.interface}" is no interface of the host with an IPv4 address. Its own: '
+            f"{', '.join(interfaces)}.",
+        )
+    for place, server in enumerate(spec.servers):
+        if server.target and server.target not in members:
+            known = ", ".join(members)
+            have = (
+                f"Its members: {known}." if known else "The host's LXD is no cluster: leave it out."
+            )
+            yield problems.Mistake(
+                f"grappe:servers[{place}].target", f'"{server.target}" is no member. {have}'
+            )
+    absent = facts.get("absent", ())
+    for key, path in spec.paths:
+        if path in absent:
+            yield problems.Mistake(key, f'"{path}" is not there on {spec.host}.')
 
 
 def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:

@@ -16,6 +16,8 @@ from remote.unmanaged import haproxy, nft
 from remote.unmanaged import nat as nat_by_hand
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
+SCRIPTS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
+_SHELL = re.compile(r"\b(?:sh|bash|dash|ash|ksh|zsh)\b\s*(?:-\w+\s*)*$")
 WEB_PORTS = (80, 443)
 SSH_PORT = 22
 # The network of the students' bridges; routes as long as theirs or longer win.
@@ -45,6 +47,15 @@ def untouchable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield why a file that labs share cannot be changed or is not loaded; and what to do."""
     for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
         yield f"{path} {reason}", do
+    for path in SCRIPTS:
+        first = (facts["files"].get(path) or "").partition("\n")[0]
+        if first.startswith("#!") and not _SHELL.search(first):
+            yield (
+                f"{path} is no shell script ({first}), and Grappe's part of it would be one",
+                f"move it, and have a shell script in its place call it with {path}'s arguments",
+            )
+    if facts.get("haproxy_masked"):
+        yield "haproxy.service is masked: it never starts", "systemctl unmask haproxy"
     loads = facts.get("haproxy_loads", [CONFIG])
     if CONFIG not in loads:
         yield (

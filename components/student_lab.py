@@ -58,6 +58,9 @@ class StudentLab(pulumi.ComponentResource):
                     for item in lab.servers
                 ),
                 login=lab.login if lab.post_install else "",
+                interface=lab.interface,
+                pools=_pools(lab),
+                paths=_paths(lab),
                 workstation=lab.workstation,
                 relay=lab.tunnel.relay if lab.tunnel else "",
                 listens=tuple(
@@ -105,3 +108,25 @@ class StudentLab(pulumi.ComponentResource):
             tunnel.Tunnel(lab, preflight, after=built, opts=pulumi.ResourceOptions(parent=self))
         self.servers = pulumi.Output.all(*(item.card for item in built))
         self.register_outputs({"servers": self.servers})
+
+
+def _pools(lab: LabSpec) -> tuple[tuple[str, str], ...]:
+    """Return the storage pools that a lab names, with the keys that name them."""
+    sized = [("grappe:pool", lab.pool)] if any(item.disk for item in lab.servers) else []
+    return (*sized, *(
+        (f"grappe:servers[{place}].volumes[{number}].pool", volume.pool)
+        for place, item in enumerate(lab.servers)
+        for number, volume in enumerate(item.volumes)
+    ))  # fmt: skip
+
+
+def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
+    """Return the files and devices of the host that a lab's servers are to have."""
+    return tuple(
+        (f"grappe:servers[{place}].devices.{name}.source", device["source"])
+        for place, item in enumerate(lab.servers)
+        for name, device in item.devices.items()
+        if device.get("type") in ("disk", "unix-char", "unix-block")
+        and device.get("source", "").startswith("/")
+        and device.get("required", "true") != "false"
+    )

@@ -7,6 +7,7 @@ import contextlib
 import threading
 from concurrent import futures
 
+from core import errors
 from hosts import local, url
 from hosts.host import Host
 
@@ -35,6 +36,33 @@ def connect(text: str) -> Host:
                     del _hosts[text]
             outcome.set_exception(error)
     return outcome.result()
+
+
+def is_same_machine(text: str, other: str, machine_id: str) -> bool:
+    """Whether one URL leads to the machine that another led to.
+
+    Clones of one template share a machine-id, and no boot: where both URLs answer, with two boots,
+    they are two machines. A URL that does not answer counts as an old name of the same.
+
+    Args:
+        text: A URL.
+        other: The URL of before.
+        machine_id: The machine-id that it had.
+
+    Raises:
+        errors.HostError: The first does not answer, or refuses us.
+
+    """
+    host = connect(text)
+    if host.machine_id != machine_id:
+        return False
+    if text == other:
+        return True
+    try:
+        before = connect(other)
+    except errors.HostError:
+        return True
+    return before.machine_id != machine_id or before.boot_id == host.boot_id
 
 
 def prepare(text: str) -> None:

@@ -42,7 +42,7 @@ class Host:
     def __init__(self, where: url.HostUrl, transport: Transport, which: identity.Identity) -> None:
         self.url = str(where)
         self.where = where
-        self.machine_id = which.machine_id
+        self.machine_id, self.boot_id = which.machine_id, which.boot_id
         self.address = which.address
         self._sudo = which.uid != 0
         self._transport = transport

@@ -15,18 +15,20 @@ class Identity:
         uid: The user id of the login.
         machine_id: The content of /etc/machine-id.
         address: The address at which we reached the machine, or that it would go out by.
+        boot_id: The kernel's random id of this boot; empty if it does not say.
     """
 
     uid: int
     machine_id: str
     address: str
+    boot_id: str = ""
 
 
-# One line each: user id, machine-id, the address of this end of an ssh login,
+# One line each: user id, machine-id, the address of this end of an ssh login, the boot's id,
 # and the address this machine would use to go out.
 IDENTIFY = (
     "id -u; cat /etc/machine-id 2>/dev/null || hostname; "
-    'echo "${SSH_CONNECTION:-}"; '
+    'echo "${SSH_CONNECTION:-}"; cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo; '
     "ip -4 -o address show scope global 2>/dev/null | head -n 1"
 )
 
@@ -38,7 +40,7 @@ def read_identity(text: str) -> Identity:
         errors.HostError: It printed something else.
 
     """
-    uid, machine_id, connection, own, *_rest = [*text.splitlines(), "", "", "", ""]
+    uid, machine_id, connection, boot_id, own, *_rest = [*text.splitlines(), "", "", "", "", ""]
     words = connection.split()
     # SSH_CONNECTION: client address, client port, server address, server port.
     address = words[2] if len(words) == 4 and ":" not in words[2] else ""  # noqa: PLR2004
@@ -51,4 +53,4 @@ def read_identity(text: str) -> Identity:
             seen=f"`id -u` printed: {uid}" if uid else "it printed nothing",
             do="`ssh NAME id -u` must print a number; here in ssh_config: no StdinNull",
         )
-    return Identity(int(uid), machine_id.strip(), address)
+    return Identity(int(uid), machine_id.strip(), address, boot_id.strip())

@@ -391,7 +391,8 @@ def _configured_host(stack: str) -> str:
 
 
 def _same_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    return bool(_spoken(lambda: connections.connect(new["host"]).machine_id == old.get(MACHINE)))
+    machine = str(old.get(MACHINE))
+    return _spoken(lambda: connections.is_same_machine(new["host"], old["host"], machine))
 
 
 def _spoken(action: Callable[[], T]) -> T:

@@ -12,7 +12,8 @@ import shlex
 from typing import Callable, Dict, List, NamedTuple
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
-SHOW = ["systemctl", "show", "haproxy", "-p", "MainPID,ExecStart,Environment,EnvironmentFiles"]
+_FIELDS = "MainPID,LoadState,ExecStart,Environment,EnvironmentFiles"
+SHOW = ["systemctl", "show", "haproxy", "-p", _FIELDS]
 _NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -24,11 +25,13 @@ class Unit(NamedTuple):
             unit, the configuration that Debian's loads.
         environment: The variables that the unit sets.
         pid: The main process; 0 where HAProxy does not run.
+        masked: Whether systemd refuses to start it.
     """
 
     files: List[str]
     environment: Dict[str, str]
     pid: int
+    masked: bool = False
 
     def check(self, config: str) -> List[str]:
         """Return the command that checks all of it, with another file instead of haproxy.cfg."""
@@ -62,7 +65,8 @@ def parse(shown: str, text: Callable[[str], str]) -> Unit:
     words = _expand(started.group(1).split() if started else [], environment)
     given = [word for n, word in enumerate(words) if n and words[n - 1] == "-f"]
     files = [path for place in given for path in listed(place)]
-    return Unit(files or [CONFIG], environment, int(pid) if pid.isdigit() else 0)
+    masked = fields.get("LoadState") == ["masked"]
+    return Unit(files or [CONFIG], environment, int(pid) if pid.isdigit() else 0, masked)
 
 
 def listed(place: str) -> List[str]:

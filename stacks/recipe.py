@@ -196,7 +196,7 @@ def _load(name: str, folder: pathlib.Path, mistakes: list[problems.Mistake]) -> 
     path = folder / name / "recipe.yaml"
     try:
         content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         mistakes.append(problems.Mistake("line", f"it is not YAML: {error}"))
         return None
     if not isinstance(content, dict):
@@ -255,11 +255,12 @@ def _check_step(step: Step, where: str, home: pathlib.Path) -> Iterator[tuple[st
     if bool(step.script) == bool(step.run):
         yield f"{where}.script", step.script, "or run: one of the two is to be done."
     if step.script:
-        yield f"{where}.script", step.script, _file_problem(home / step.script)
+        yield f"{where}.script", step.script, _script_problem(home / step.script)
     for number, file in enumerate(step.files):
         yield f"{where}.files[{number}].from", file.source, _file_problem(home / file.source)
+        yield f"{where}.files[{number}].path", file.path, validators.problem_of_path(file.path)
     for number, url in enumerate(step.needs):
-        if not urllib.parse.urlsplit(url).hostname:
+        if not _is_web(url):
             yield f"{where}.needs[{number}]", url, "is not a URL, as https://deb.debian.org."
 
 
@@ -267,6 +268,30 @@ def _check_variables(where: str, variables: Mapping[str, str]) -> Iterator[tuple
     for name in variables:
         if not _VARIABLE.fullmatch(name):
             yield f"{where}.{name}", name, "is not the name of a variable."
+
+
+def _is_web(text: str) -> bool:
+    try:
+        url = urllib.parse.urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        # An address in brackets without its end, or a port that is none.
+        return False
+
+
+def _script_problem(path: pathlib.Path) -> str:
+    """Return why a file is no script for a shell."""
+    if problem := _file_problem(path):
+        return problem
+    content = path.read_bytes()
+    if b"\r\n" in content:
+        return "has Windows' line ends. This mends it: sed -i 's/\\r$//' and the file."
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return "is not UTF-8 text."
+    wrong = "\0" in text or text.startswith("\ufeff")
+    return "is no text for a shell: it has a NUL or a byte order mark." if wrong else ""
 
 
 def _file_problem(path: pathlib.Path) -> str:

@@ -93,7 +93,12 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:host", str(error))]
     facts, mistakes = surveying.lasting(
-        lambda: surveying.at(host, [url for _step, url in spec.needs], [spec.project]),
+        lambda: surveying.at(
+            host,
+            [url for _step, url in spec.needs],
+            [spec.project],
+            [path for _key, path in spec.paths],
+        ),
         lambda facts: lab.judge(spec, facts),
     )
     try:
@@ -137,11 +142,11 @@ def _losses(
 
 
 def _is_same(host: Host, url: str) -> bool:
-    """Whether another URL leads to the same machine; false if it does not answer."""
+    """Whether the URL of before leads to the same machine; false if it does not answer."""
     if url == host.url:
         return True
     try:
-        return connections.connect(url).machine_id == host.machine_id
+        return connections.is_same_machine(url, host.url, host.machine_id)
     except errors.HostError:
         return False
 

@@ -33,17 +33,23 @@ def lasting(
     return facts, mistakes
 
 
-def at(host: Host, urls: Sequence[str] = (), projects: Sequence[str] = ()) -> dict[str, Any]:
+def at(
+    host: Host,
+    urls: Sequence[str] = (),
+    projects: Sequence[str] = (),
+    paths: Sequence[str] = (),
+) -> dict[str, Any]:
     """Return the result of `remote.surveys.lab` on a host.
 
     Args:
         host: The host.
         urls: URLs that it must reach.
         projects: LXD projects whose instances it lists.
+        paths: Files and devices that may be absent.
 
     """
     request = {
         "sockets": daemon.SOCKETS, "store": host.store, "urls": list(urls),
-        "projects": list(projects),
+        "projects": list(projects), "paths": list(paths),
     }  # fmt: skip
     return dict(host.call("remote.surveys.lab", request))

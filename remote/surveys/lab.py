@@ -50,6 +50,7 @@ def main(request: Json) -> Json:
         "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
         "haproxy": lambda: _haproxy(request["store"], unit),
         "haproxy_loads": lambda: unit.files,
+        "haproxy_masked": lambda: unit.masked,
         "variables": lambda: _variables(unit),
         "listening": lambda: _listening(unit),
         "subnets": _subnets,
@@ -61,6 +62,7 @@ def main(request: Json) -> Json:
         "ufw_output": _ufw_output,
         "fragments": lambda: fragments_of(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
+        "absent": lambda: [path for path in request.get("paths", ()) if not os.path.exists(path)],
         "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
         "files": lambda: {path: _text(path) for path in FILES},
         "fixed": lambda: untouchable.reasons([*FILES, request["store"]]),
@@ -94,11 +96,20 @@ def _lxd(sockets: List[str]) -> Json:
                 item["fingerprint"]: item["properties"] or {}
                 for item in ask(place, "images?recursion=1")
             },
+            "pools": [path.rpartition("/")[2] for path in ask(place, "storage-pools")],
+            "members": _members(place),
             "profiles": [item["name"] for item in profiles],
             "brings": {item["name"]: item["devices"] for item in profiles},
         }
     except (OSError, ValueError, KeyError) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _members(place: str) -> List[str]:
+    """Return the members of the host's cluster; none for a host without one."""
+    if not ask(place, "cluster").get("enabled"):
+        return []
+    return [path.rpartition("/")[2] for path in ask(place, "cluster/members")]
 
 
 def _instances(sockets: List[str], projects: List[str]) -> List[Json]:

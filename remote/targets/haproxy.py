@@ -322,18 +322,11 @@ def _last_defaults(config: str) -> str:
     take the same as without us. A named one gets another name, since a name is there once, and only
     a named one may hold rules of http or tcp.
     """
-    found, inside = ["defaults"], False
-    for line in config.splitlines():
-        words = line.split()
-        if not words or words[0].startswith("#"):
-            continue
-        if not line[0].isspace():
-            inside = words[0] == "defaults"
-            if inside:
-                found = [re.sub(r"^defaults\s+(?!from\b)(\S+)", r"defaults \1-below-grappe", line)]
-        elif inside:
-            found.append(line)
-    return "\n".join(found) + "\n"
+    bodies = [body for kind, _name, body in haproxy.sections(config) if kind == "defaults"]
+    lines = [line for line in "".join(bodies[-1:]).splitlines() if line.split()]
+    head, *rest = [line for line in lines if not line.split()[0].startswith("#")] or ["defaults"]
+    named = re.sub(r"^\s*defaults\s+(?!from\b|#)(\S+)", r"defaults \1-below-grappe", head)
+    return "\n".join([named, *rest]) + "\n"
 
 
 def runtime(outside: str) -> str:

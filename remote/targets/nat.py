@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
@@ -328,6 +329,12 @@ def _scripts(current: Files) -> Files:
     files: Files = {}
     for path, kept in MODES.items():
         script = current[path]
+        first = (script.content or "").partition("\n")[0]
+        if first.startswith("#!") and not re.search(r"\b(?:ba|da|a|k|z)?sh\b", first):
+            raise RefusedError(
+                f"{path} is no shell script, and our part of it is one", first,
+                "move it, and have a shell script in its place call it",
+            )  # fmt: skip
         was = ABSENT if script.content is None else f"{script.mode or 0o640:o}"
         noted = current[kept].content or was
         mode = "640" if noted == ABSENT else noted

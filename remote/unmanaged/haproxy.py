@@ -12,8 +12,8 @@ from typing import List, Mapping, Optional, Set, Tuple
 from remote import managed_block
 
 _SECTION = re.compile(
-    r"(global|defaults|frontend|backend|listen|userlist|peers|resolvers|cache|program|"
-    r"http-errors|ring|mailers|fcgi-app)\b\s*(\S*)"
+    r"[ \t]*(global|defaults|frontend|backend|listen|userlist|peers|resolvers|cache|program|"
+    r"http-errors|ring|mailers|fcgi-app|crt-store|log-forward)(?=\s|$)[ \t]*(\S*)"
 )
 _WEB_PORTS = {80, 443}
 _DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
@@ -71,7 +71,7 @@ def _words(line: str, variables: Mapping[str, str]) -> List[str]:
 
 def domains(text: str) -> Set[str]:
     """Return the domains that routing by hand leads through the web's ports."""
-    mine = _routing(_sections(_outside(text)))
+    mine = _routing(sections(_outside(text)))
     return {
         domain.lower()
         for _kind, _name, body in mine
@@ -86,9 +86,9 @@ def unaccounted(text: str) -> List[str]:
     Taking over would drop them: their targets would be unreachable, and people whom they keep out
     would get in.
     """
-    sections = _sections(_outside(text))
-    mine = _routing(sections)
-    by_domain = {name for kind, name, body in sections if _DOMAINS.search(body)}
+    every = sections(_outside(text))
+    mine = _routing(every)
+    by_domain = {name for kind, name, body in every if _DOMAINS.search(body)}
     found = []
     for kind, name, body in mine:
         if kind == "listen" and not _DOMAINS.search(body):
@@ -116,17 +116,17 @@ def _outside(text: str) -> str:
 
 
 def _strip(text: str) -> str:
-    sections = _sections(text)
-    gone = _routing(sections)
-    return "".join(section[2] for section in sections if section not in gone)
+    every = sections(text)
+    gone = _routing(every)
+    return "".join(section[2] for section in every if section not in gone)
 
 
-def _routing(sections: Sections) -> Sections:
+def _routing(every: Sections) -> Sections:
     """Return the frontends on the web's ports, and the backends that only they use."""
-    gone = [s for s in sections if s[0] in ("frontend", "listen") and _listens(s[2])]
+    gone = [s for s in every if s[0] in ("frontend", "listen") and _listens(s[2])]
     while True:
         led_to = {name for section in gone for name in _LEADS_TO.findall(section[2])}
-        others = [section for section in sections if section not in gone]
+        others = [section for section in every if section not in gone]
         kept = {name for section in others for name in _LEADS_TO.findall(section[2])}
         more = [s for s in others if s[0] == "backend" and s[1] in led_to - kept]
         if not more:
@@ -138,7 +138,7 @@ def _listens(body: str) -> bool:
     return any(ports & _WEB_PORTS for _number, ports, _line in binds(body))
 
 
-def _sections(text: str) -> Sections:
+def sections(text: str) -> Sections:
     """Return the sections in their order: kind, name, and the text with its first line."""
     found: Sections = [("", "", "")]
     for line in text.splitlines(True):

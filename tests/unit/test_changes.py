@@ -143,18 +143,19 @@ class FakeDriver:
 
 
 class Machine:
-    """A host that is only an id."""
+    """A host that is only its ids."""
 
-    def __init__(self, machine_id: str) -> None:
-        self.machine_id = machine_id
+    def __init__(self, machine_id: str, boot_id: str) -> None:
+        self.machine_id, self.boot_id = machine_id, boot_id
 
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Any:
     """A provider whose driver keeps what it was asked for; hosts are `ssh://lab` and others."""
     monkeypatch.setattr(run, "_own", run.Run())
+    boots = {"ssh://other": ("m2", "b2"), "ssh://clone": ("m1", "b3")}
     monkeypatch.setattr(
-        connections, "connect", lambda text: Machine("m1" if text != "ssh://other" else "m2")
+        connections, "connect", lambda text: Machine(*boots.get(text, ("m1", "b1")))
     )
 
     class Provider(base.Provider[ContainerSpec]):
@@ -193,6 +194,12 @@ def test_a_move_makes_first(provider: Any) -> None:
     assert (["host"], False) == (found.replaces, found.delete_before_replace)
     found = provider.diff("x", STATE, {**INPUTS, "host": "ssh://same"})
     assert ([], True) == (found.replaces, found.changes)
+
+
+def test_a_clone_is_another_machine(provider: Any) -> None:
+    """It has the machine-id of the template that both were made from, and a boot of its own."""
+    found = provider.diff("x", STATE, {**INPUTS, "host": "ssh://clone"})
+    assert (["host"], False) == (found.replaces, found.delete_before_replace)
 
 
 def test_each_create_is_another_incarnation(provider: Any) -> None:

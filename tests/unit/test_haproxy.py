@@ -168,6 +168,9 @@ HOSTS = "global\n\ndefaults web from base\n\tmode http\n\ttimeout connect 5000\n
     ("config", "expected"),
     [(HOSTS, "defaults web-below-grappe from base\n\tmode http\n\ttimeout connect 5000\n"),
      ("global\n  daemon\n", "defaults\n"),
+     ("global\ndaemon\ndefaults\nmode http\ntimeout client 5s\nlisten a\nbind :9\n",
+      "defaults\nmode http\ntimeout client 5s\n"),
+     ("  defaults  # of all\n    mode http\n  frontend a\n    bind :9\n", "  defaults  # of all\n    mode http\n"),
      ("defaults\n  mode tcp\n# a note\ndefaults b\n  mode http\n", "defaults b-below-grappe\n  mode http\n")],
 )  # fmt: skip
 def test_what_stands_below_takes_the_hosts_own_defaults(config: str, expected: str) -> None:

@@ -26,9 +26,12 @@ def test_a_url_comes_back_as_it_was(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("0\nabc\n10.0.0.9 50000 192.168.8.10 22\n\n", identity.Identity(0, "abc", "192.168.8.10")),
         (
-            "1000\nabc\n\n2: eth0    inet 192.0.2.2/24 brd 192.0.2.255 scope global eth0\n",
+            "0\nabc\n10.0.0.9 50000 192.168.8.10 22\nb-1\n\n",
+            identity.Identity(0, "abc", "192.168.8.10", "b-1"),
+        ),
+        (
+            "1000\nabc\n\n\n2: eth0    inet 192.0.2.2/24 brd 192.0.2.255 scope global eth0\n",
             identity.Identity(1000, "abc", "192.0.2.2"),
         ),
         ("0\nabc\n\n", identity.Identity(0, "abc", "")),

@@ -117,6 +117,11 @@ CASES = {
         {"fixed": {"/etc/haproxy/haproxy.cfg": ["is a symbolic link to /srv/x", "make it a real file"]}},
         ["haproxy.cfg is a symbolic link to /srv/x. On the host: make it a real file"],
     ),
+    "UFW's script is python": (
+        {"files": {"/etc/ufw/after.init": "#!/usr/bin/env python3\nimport os\n"}},
+        ["after.init is no shell script (#!/usr/bin/env python3)"],
+    ),
+    "HAProxy is masked": ({"haproxy_masked": True}, ["systemctl unmask haproxy"]),
     "a table of nft's drops": (
         {"filters": [{"table": "inet mine", "name": "in", "kind": "filter", "hook": "input",
                       "policy": "drop", "rules": ["tcp dport { 80, 443 } accept"]}]},
@@ -367,3 +372,23 @@ def test_a_hosts_line_of_last_year_is_refused(tmp_path: pathlib.Path) -> None:
     seen["fixed"] = {"/etc/hosts": ["is a symbolic link to /x", "make it a real file"]}
     first, _second = lab.judge_workstation(planned, seen, "192.168.8.10")
     assert "/etc/hosts is a symbolic link to /x. There: make it a real file" in first.reason
+
+
+def test_what_a_stack_file_names_and_the_host_has_not() -> None:
+    """A pool, an interface, a member of a cluster, a folder for a device: each with its key."""
+    server = dataclasses.replace(LAB.servers[0], target="m2")
+    planned = dataclasses.replace(
+        LAB, servers=(server,), interface="eth9", pools=(("grappe:pool", "nope"), ("k", "default")),
+        paths=(("grappe:servers[0].devices.d.source", "/srv/x"),),
+    )  # fmt: skip
+    seen = facts(lxd__pools=["default"], lxd__members=[], absent=["/srv/x"])
+    found = {mistake.key: mistake.reason for mistake in lab.judge(planned, seen)}
+    assert '"nope" is not a pool of the host. Its own: default.' == found.pop("grappe:pool")
+    assert "no interface of the host" in found.pop("grappe:interface")
+    assert "is no cluster: leave it out" in found.pop("grappe:servers[0].target")
+    assert "is not there on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
+    assert {} == found
+    seen = facts(lxd__pools=["default"], lxd__members=["m1"])
+    assert ["Its members: m1." in mistake.reason for mistake in lab.judge(planned, seen)].count(
+        True
+    ) == 1

@@ -103,3 +103,49 @@ def test_a_file_arrives_as_it_is(tmp_path: pathlib.Path, content: bytes) -> None
     target = tmp_path / "there"
     subprocess.run(["sh", "-c", f"{recipe._printing(content)} > {target}"], check=True)
     assert content == target.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("    script: one.sh", "    script: one.sh\n    needs: ['http://[::1']"), "is not a URL"),
+        (
+            ("    script: one.sh", "    script: one.sh\n    needs: ['http://a:99999']"),
+            "is not a URL",
+        ),
+        (("    script: one.sh", "    script: one.sh\n    needs: ['ftp://a']"), "is not a URL"),
+        (("path: /srv/a b", "path: srv/a"), "steps[0].files[0].path"),
+    ],
+)
+def test_odd_ways_of_a_recipe_are_refused(
+    folder: pathlib.Path, change: tuple[str, str], words: str
+) -> None:
+    """Before the builder meets them."""
+    (folder / "test" / "recipe.yaml").write_text(GOOD.replace(*change))
+    with pytest.raises(problems.Mistakes) as found:
+        recipe.read("test", folder)
+    assert words in str(found.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"echo one\r\n", "has Windows' line ends"),
+        (b"echo \xe9\n", "is not UTF-8 text"),
+        (b"\xef\xbb\xbfecho one\n", "a byte order mark"),
+        (b"echo \0\n", "a NUL"),
+    ],
+)
+def test_a_script_that_no_shell_reads(folder: pathlib.Path, content: bytes, words: str) -> None:
+    """An editor's line ends, another encoding, no text at all."""
+    (folder / "test" / "one.sh").write_bytes(content)
+    with pytest.raises(problems.Mistakes) as found:
+        recipe.read("test", folder)
+    assert words in str(found.value)
+
+
+def test_a_recipe_in_another_encoding(folder: pathlib.Path) -> None:
+    """Is refused in words."""
+    (folder / "test" / "recipe.yaml").write_bytes(GOOD.replace("a test", "été").encode("latin-1"))
+    with pytest.raises(problems.Mistakes, match="it is not YAML"):
+        recipe.read("test", folder)
