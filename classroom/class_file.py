@@ -20,7 +20,7 @@ HEAD = """\
 # What stands in `settings` goes into the stack file of whoever comes: a grappe: setting each.
 """
 # Settings that each student has of their own.
-OWN = ("id", "host", "student", "number", "kind")
+OWN = ("id", "host", "student", "number", "kind", "keys")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -178,6 +178,9 @@ def _mistakes(made: ClassFile) -> Iterable[problems.Mistake]:
             yield problems.Mistake(
                 f"students[{place}].label", f"{problems.show(student.label)} {problem}"
             )
+        if student.key and (problem := validators.problem_of_public_key(student.key)):
+            shown = problems.show(validators.show_public_key(student.key))
+            yield problems.Mistake(f"students[{place}].key", f"{shown} {problem}")
         for key in ("label", "number"):
             text = str(getattr(student, key))
             if (key, text) in seen:

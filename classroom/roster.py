@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from core import problems
+from core import problems, validators
 
 MOST = 4000
 # The exports' headings by field, without accents and case.
@@ -29,7 +29,6 @@ HEADINGS = {
     "group": ("groupe", "group", "groupes", "groups", "classe", "class"),
     "key": ("cle publique", "public key", "cle ssh", "ssh key", "key", "cle"),
 }  # fmt: skip
-_KEY_KINDS = ("ssh-ed25519 ", "ssh-rsa ", "ecdsa-sha2-", "sk-ssh-ed25519@", "sk-ecdsa-")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -172,6 +171,6 @@ def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
                 reason += " Take one line out; or give two people an id or an e-mail each."
                 yield problems.Mistake(key, reason)
             seen.setdefault((field, text), entry.line)
-        if entry.key and not entry.key.startswith(_KEY_KINDS):
-            reason = f"{problems.show(entry.key)} is no public SSH key. It begins with ssh-ed25519."
-            yield problems.Mistake(key, reason)
+        if entry.key and (problem := validators.problem_of_public_key(entry.key)):
+            shown = problems.show(validators.show_public_key(entry.key))
+            yield problems.Mistake(key, f"{shown} {problem}")

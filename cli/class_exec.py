@@ -7,12 +7,10 @@ import pathlib
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 
 from classroom import class_file, runner
-from classroom.class_file import ClassFile
 from cli import classroom as classes
-from cli import environment, stack
+from cli import environment
 from core import errors
 from hosts import connections
 from providers.lxd import daemon
@@ -31,16 +29,18 @@ def run(options: argparse.Namespace) -> int:
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
     made = class_file.read(environment.ROOT, options.name)
     classes.demand_states_here()
-    chosen = _servers(options.name, made, options.only or [])
+    chosen = classes.standing(options.name, made, options.only or [])
     environment.apply()
     lxd = daemon.on(connections.connect(made.host))
     folder = environment.STATE / "logs" / options.name
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
-        runner.Row(f"{label}:{server}", name, log=str(folder / f"exec-{label}-{server}.log"))
-        for label, name, server, _project in chosen
+        runner.Row(
+            server.row, server.stack, log=str(folder / f"exec-{server.student}-{server.name}.log")
+        )
+        for server in chosen
     ]
-    projects = {f"{label}:{server}": project for label, _name, server, project in chosen}
+    projects = {server.row: server.project for server in chosen}
     # One word is a whole shell line; several are a program and its arguments.
     text = words[0] if len(words) == 1 else shlex.join(words)
 
@@ -64,31 +64,3 @@ def run(options: argparse.Namespace) -> int:
         well = runner.Runner(rows, act, show.changed).run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
     return 0 if well else 1
-
-
-def _servers(name: str, made: ClassFile, only: Sequence[str]) -> list[tuple[str, str, str, str]]:
-    """Return the servers that are up, each as student's label, stack, name and LXD project.
-
-    Args:
-        name: The class.
-        made: Its file.
-        only: Labels, or `label:server`; empty for all.
-
-    """
-    found = [
-        (student.label, stack_name, item["inputs"]["name"], item["inputs"]["project"])
-        for student in made.students
-        for stack_name in [class_file.stack_of(name, student)]
-        for item in stack.recorded(stack_name)
-        if item["type"].endswith("/lxd:Container")
-    ]
-    known = {label for label, *_rest in found}
-    known |= {f"{label}:{server}" for label, _stack, server, _project in found}
-    if wrong := [each for each in only if each not in known]:
-        raise errors.BadInputError(
-            f"{', '.join(wrong)} is no student of {name} who is up, and no server of one",
-            do=f"./lab class status {name} lists them",
-        )
-    if not found:
-        raise errors.BadInputError(f"nobody of {name} is up", do=f"./lab class up {name}")
-    return [each for each in found if not only or each[0] in only or f"{each[0]}:{each[2]}" in only]

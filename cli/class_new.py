@@ -185,7 +185,7 @@ def _numbered(
 def _values(made: ClassFile, student: Student) -> dict[str, Any]:
     return {
         "student": student.label, "id": new.new_id(), "host": made.host, "number": student.number,
-        **made.settings,
+        **made.settings, **({"keys": [student.key]} if student.key else {}),
     }  # fmt: skip
 
 

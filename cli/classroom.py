@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from classroom import class_file, runner
+from classroom import class_file, runner, snapshots
 from classroom.class_file import ClassFile, Student
 from cli import environment, stack
 from core import errors, problems
@@ -56,14 +56,15 @@ def _demand_agreement(name: str, made: ClassFile) -> None:
     for place, student in enumerate(made.students):
         each = class_file.stack_of(name, student)
         try:
-            number = files.read(stack.folder(), each).get("number", student.number)
+            # `pulumi config set` writes numbers as texts.
+            number = str(files.read(stack.folder(), each).get("number", student.number))
         except FileNotFoundError:
             lost.append(each)
             continue
         except errors.BadInputError:
             # Its own row reports it.
             continue
-        if number != student.number:
+        if number != str(student.number):
             reason = f"{student.number}, and stacks/Pulumi.{each}.yaml has {number}"
             found.append(f"students[{place}].number is {reason}")
     if found:
@@ -97,6 +98,38 @@ def demand_states_here() -> None:
             "states elsewhere; nothing was done",
             do="unset PULUMI_BACKEND_URL, or use ./lab up STACK for each",
         )
+
+
+def standing(name: str, made: ClassFile, only: Sequence[str]) -> list[snapshots.Server]:
+    """Return the servers that are up.
+
+    Args:
+        name: The class.
+        made: Its file.
+        only: Labels, or `label:server`; empty for all.
+
+    Raises:
+        errors.BadInputError: One is no student of the class who is up; or nobody is.
+
+    """
+    found = [
+        snapshots.Server(
+            student.label, stack_name, item["inputs"]["name"], item["inputs"]["project"],
+            item["inputs"]["address"],
+        )
+        for student in made.students
+        for stack_name in [class_file.stack_of(name, student)]
+        for item in servers(stack.recorded(stack_name))
+    ]  # fmt: skip
+    known = {each.student for each in found} | {each.row for each in found}
+    if wrong := [each for each in only if each not in known]:
+        raise errors.BadInputError(
+            f"{', '.join(wrong)} is no student of {name} who is up, and no server of one",
+            do=f"./lab class status {name} lists them",
+        )
+    if not found:
+        raise errors.BadInputError(f"nobody of {name} is up", do=f"./lab class up {name}")
+    return [each for each in found if not only or each.student in only or each.row in only]
 
 
 def servers(recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -223,6 +223,7 @@ def _class(commands: Commands) -> None:
     text = "post-install YunoHost on each server, with a password made for each student"
     made.add_argument("--post-install", action="store_true", help=text)
     _class_exec(parts)
+    _class_snapshots(parts)
     for name, function, text in (
         ("preview", "class_runs:preview", "show what `up` would do, a line a student"),
         ("up", "class_runs:up", "bring the class up, mend it, or go on after a failure"),
@@ -276,6 +277,28 @@ def _class_exec(parts: Commands) -> None:
         "can read it there."
     )
     part.set_defaults(command=[])
+
+
+def _class_snapshots(parts: Commands) -> None:
+    text = "keep what the servers are, to go back to by `reset`"
+    part = _add(parts, "snapshot", "cli.class_snapshots:snapshot", text)
+    part.add_argument("name", metavar="CLASS", help="the class")
+    part.add_argument("snapshot", metavar="NAME", help="the snapshot: before-haproxy")
+    _whom(part)
+    text = "put servers back to a snapshot; ask first, and keep what they are as before-reset"
+    part = _add(parts, "reset", "cli.class_snapshots:reset", text)
+    part.add_argument("name", metavar="CLASS", help="the class")
+    _whom(part)
+    text = "which snapshot (default: the latest; before-reset undoes a reset)"
+    part.add_argument("--to", default="", metavar="NAME", help=text)
+    part.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
+
+
+def _whom(part: argparse.ArgumentParser) -> None:
+    text = "only these students, or servers of theirs: adele zoe:yuno2"
+    part.add_argument("who", nargs="*", metavar="STUDENT[:SERVER]", help=text)
+    part.add_argument("--jobs", type=int, default=JOBS, help=f"how many at once ({JOBS})")
+    part.add_argument("--json", action="store_true", help="the same facts as JSON, a line a server")
 
 
 def _looks(commands: Commands) -> None:

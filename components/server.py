@@ -7,7 +7,7 @@ from typing import Any
 
 import pulumi
 
-from components import steps
+from components import authorized_keys, steps
 from providers.haproxy.model import PAGE, BackendSpec
 from providers.haproxy.resource import Backend
 from providers.hosts_file.model import EntrySpec
@@ -138,7 +138,7 @@ class Server(pulumi.ComponentResource):
         if lab.workstation != "none":
             ways = [rule, backend, *ready]
             self._seen_from_workstation(lab, server, dialled, ways, in_project)
-        user = self._user or pulumi.Output.from_input("admin")
+        user = self._user or pulumi.Output.from_input(lab.user)
         self.card = pulumi.Output.all(dialled, user).apply(
             lambda known: _card(server, address=known[0], user=known[1])
         )
@@ -216,6 +216,8 @@ class Server(pulumi.ComponentResource):
             )  # fmt: skip
             self._user, self._installed = installed.user, installed
             done = [*done, installed]
+        if lab.keys and server.state == "running":
+            authorized_keys.register(lab, server.name, container, done, self)
         return done + [
             Snapshot(
                 f"{name}-{snapshot}",

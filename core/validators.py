@@ -19,6 +19,13 @@ MAX_DOMAIN = 253
 MAX_PORT = 65535
 
 
+# What OpenSSH's public keys begin with.
+_PUBLIC_KEY = (
+    r"(?:ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(?:256|384|521)|"
+    r"sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com)"
+)
+
+
 def problem_of_name(value: str) -> str:
     """Check the name of a student, server or instance."""
     if _LABEL.fullmatch(value):
@@ -88,6 +95,20 @@ RESERVED_LOGINS = frozenset(
     unscd uucp uuidd visitors vmail www-data ynh-portal ynh-vpnclient yunohost yunohost-portal
     """.split()  # noqa: SIM905 - read as a text
 )
+
+
+def problem_of_public_key(value: str) -> str:
+    """Check a line of authorized_keys without options."""
+    if "PRIVATE KEY" in value:
+        return "is a private key: keep it, and give the line of its .pub file."
+    if not re.fullmatch(rf"{_PUBLIC_KEY} [A-Za-z0-9+/]{{40,}}={{0,3}}( [^\x00-\x1f]*)?", value):
+        return "is no public SSH key. One line, as ssh-ed25519 AAAA... of a .pub file."
+    return ""
+
+
+def show_public_key(value: str) -> str:
+    """Return the beginning of what is meant to be a public key; it may be a private one."""
+    return value if len(value) <= 24 else f"{value[:24]}..."  # noqa: PLR2004
 
 
 def problem_of_login(value: str) -> str:

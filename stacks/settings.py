@@ -201,6 +201,11 @@ class Settings:
     login: str = setting(
         "", "The administrator that the post-installation makes; left out, the student"
     )
+    keys: tuple[str, ...] = setting(
+        (),
+        "The student's public SSH keys: of the login, once it is post-installed; else of a user "
+        "that is made for them",
+    )
     adopt: bool = setting(
         False,
         "Take over containers, images, rules and routing by hand that exist already "

@@ -17,6 +17,11 @@ MIN_PASSWORD, MAX_PASSWORD = 8, 126
 # `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
 MAX_STUDENT = 63 - len("grappe-")
 
+# The user that has a student's keys before a post-installation.
+KEYS_USER = "grappe-student"
+# The user of a YunoHost that somebody else has post-installed.
+YUNOHOSTS_USER = "admin"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabSpec:
@@ -38,11 +43,19 @@ class LabSpec:
     pool: str
     quota: Mapping[str, str]
     default: str
+    keys: tuple[str, ...]
     login: str
     post_install: bool
     adopt: bool
     tunnel: tunnel.TunnelSpec | None
     servers: tuple[server.ServerSpec, ...]
+
+    @property
+    def user(self) -> str:
+        """The login by which the student's ssh gets in: its administrator, once there is one."""
+        if self.post_install:
+            return self.login
+        return KEYS_USER if self.keys else YUNOHOSTS_USER
 
 
 def parse(
@@ -112,6 +125,7 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         pool=given.pool,
         quota=quota.config(given.quota),
         default=given.default,
+        keys=given.keys,
         login=given.login or validators.login_of(student),
         post_install=post_install,
         adopt=given.adopt,
@@ -127,6 +141,10 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]
         ("host", url.without_password(given.host), url.problem(given.host)),
         ("student", lab.student, _student_problem(lab.student)),
         ("domain", given.domain, validators.problem_of_domain(given.domain)),
+    ]
+    checks += [
+        (f"keys[{place}]", validators.show_public_key(key), validators.problem_of_public_key(key))
+        for place, key in enumerate(given.keys)
     ]
     twice = sorted({name for name in given.profiles if given.profiles.count(name) > 1})
     checks += [("profiles", name, "is there twice. Name each once.") for name in twice]

@@ -82,7 +82,7 @@ def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
     for card in cards:
         ssh = card["ssh"]
         lines.append(f"  {card['name']:<8} {'   '.join(card['urls'])}")
-        user = ssh["user"] if lab.post_install else ITS_USER
+        user = ssh["user"] if lab.post_install or lab.keys else ITS_USER
         lines.append(f"           ssh -p {ssh['port']} {user}@{ssh['host']}")
         lines += [f"           {shown}" for shown in card["fingerprints"]]
     if lab.post_install:
@@ -120,7 +120,7 @@ def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
         for scheme, usual, listen in schemes:
             port = "" if listen == usual else f":{listen}"
             # On an unusual port, the server's redirect from http leads nowhere.
-            if scheme == "http" and listen != usual and lab.post_install:
+            if scheme == "http" and listen != usual:
                 continue
             path = "/yunohost/admin/" if scheme == "https" else "/"
             lines.append(f"  {scheme}://{card['domain']}{port}{path}")

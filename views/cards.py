@@ -30,7 +30,7 @@ def student(
         "name": name,
         "label": lab.student,
         "number": lab.number,
-        "user": cards[0]["ssh"]["user"] if lab.post_install else card.ITS_USER,
+        "user": cards[0]["ssh"]["user"] if lab.post_install or lab.keys else card.ITS_USER,
         "password": password,
         "cards": list(cards),
         "hosts": card.hosts_lines(cards),

@@ -114,7 +114,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
                                              f"  {dialled}  {server.domain}"),
             see=f"getent hosts {server.domain}",
         )  # fmt: skip
-        login = lab.login if lab.post_install else "admin"
+        login = lab.user
         yield Part(
             f"{name}-probe", "what you try at the end",
             (f"ssh -p {server.port} {login}@{dialled}", f"wget --no-check-certificate http://{server.domain}/",

@@ -105,6 +105,87 @@ def test_a_command_in_all_servers(class_of_six: Project) -> None:
     assert "adele:yuno1" not in text
 
 
+def test_servers_go_back_to_a_snapshot(class_of_six: Project, lab_host: Host) -> None:
+    """Those that are named, with their host keys and settings; an `up` has nothing to do; and back again."""
+
+    def lab(*words: str, ok: bool = True) -> str:
+        return class_of_six.lab("class", *words, ok=ok)
+
+    def has(server: str, name: str) -> bool:
+        argv = [
+            "lxc",
+            "exec",
+            server,
+            "--project",
+            "grappe-zoe-roux",
+            "--",
+            "test",
+            "-e",
+            f"/srv/{name}",
+        ]
+        return lab_host.run(argv, check=False).status == 0
+
+    assert "zoe-roux:yuno2: it has no snapshot" in lab("reset", "tp1", "zoe-roux:yuno2", ok=False)
+    lab("snapshot", "tp1", "first", "zoe-roux")
+    assert "it has a snapshot first already" in lab(
+        "snapshot", "tp1", "first", "zoe-roux", ok=False
+    )
+    lab("exec", "tp1", "--only", "zoe-roux", "--", "touch", "/srv/since")
+    # A setting of later is not in the snapshot.
+    path = class_of_six.folder / "stacks" / "Pulumi.tp1-zoe-roux.yaml"
+    kept = path.read_text()
+    path.write_text(kept.replace("config:\n", "config:\n  grappe:limits: {memory: 400MiB}\n"))
+    lab("up", "tp1", "zoe-roux")
+    assert "no terminal to answer on" in lab("reset", "tp1", "zoe-roux:yuno2", ok=False)
+    said = lab("reset", "tp1", "zoe-roux:yuno2", "--yes")
+    assert "zoe-roux:yuno2 goes back to first" in said
+    assert [True, False] == [has(server, "since") for server in ("yuno1", "yuno2")]
+    assert "up, nothing to do" == rows(class_of_six, "up", "tp1", "zoe-roux")["zoe-roux"]["text"]
+    lab("check", "tp1", "zoe-roux")
+    lab("reset", "tp1", "zoe-roux:yuno2", "--to", "before-reset", "--yes")
+    assert has("yuno2", "since")
+    # One that sleeps goes back in its sleep.
+    lab("sleep", "tp1", "zoe-roux")
+    lab("reset", "tp1", "zoe-roux", "--to", "first", "--yes")
+    states = ["lxc", "list", "--project", "grappe-zoe-roux", "--format", "csv", "--columns", "s"]
+    assert {"STOPPED"} == set(lab_host.run(states).stdout.split())
+    lab("wake", "tp1", "zoe-roux")
+    assert not has("yuno1", "since")
+    path.write_text(kept)
+    lab("up", "tp1", "zoe-roux")
+    lab("check", "tp1")
+
+
+def test_a_students_own_key_opens_her_servers(
+    class_of_six: Project, workstation: Host, lab_host: Host, tmp_path: pathlib.Path
+) -> None:
+    """And no longer once it is taken out of the stack file; keys of her own stay."""
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    public = key.with_suffix(".pub").read_text().strip()
+    path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"
+    kept = path.read_text()
+    path.write_text(kept.replace("config:\n", f'config:\n  grappe:keys: ["{public}"]\n'))
+    (server, _other) = class_of_six.outputs("tp1-noe")["servers"]
+
+    def whoami() -> str:
+        argv = ["ssh", "-q", "-i", str(key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
+                "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes",
+                "-p", str(server["ssh"]["port"]), f"grappe-student@{server['ssh']['host']}", "id -un"]  # fmt: skip
+        return workstation.run(argv, timeout=30, check=False).stdout.strip()
+
+    class_of_six.lab("class", "up", "tp1", "noe")
+    assert "grappe-student" == whoami()
+    assert "up, nothing to do" == rows(class_of_six, "up", "tp1", "noe")["noe"]["text"]
+    inside = ["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "sh", "-c"]
+    file = "/home/grappe-student/.ssh/authorized_keys"
+    lab_host.run([*inside, f"echo '# hers' >> {file}"])
+    path.write_text(kept)
+    class_of_six.lab("class", "up", "tp1", "noe")
+    assert "" == whoami()
+    assert "# hers\n" == lab_host.run([*inside, f"cat {file}"]).stdout
+
+
 def test_asleep_and_awake(class_of_six: Project, lab_host: Host, desk: Desk) -> None:
     """What is in a server stays; an `up` wakes nobody, and her page says what it is."""
     lab_host.run(["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "touch", "/srv/hers"])

@@ -353,3 +353,30 @@ def test_a_profile_that_is_named_twice() -> None:
     with pytest.raises(problems.Mistakes, match="grappe:profiles.*is there twice"):
         kinds.parse({"grappe:host": "ssh://lab", "grappe:number": "1",
                      "grappe:profiles": '["default", "lab", "default"]'}, project="grappe", stack="x")  # fmt: skip
+
+
+ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgusZwmbhW7VjW8xrjTaoQ0xIgSXuqiU4Li4SHc9xe6"
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        (ED25519, ""), (f"{ED25519} zoe's laptop", ""),
+        ("ssh-ed25519", "is no public SSH key"),
+        (f"{ED25519}\nssh-rsa AAAA", "is no public SSH key"),
+        (f'command="id" {ED25519}', "is no public SSH key"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n", "is a private key"),
+    ],
+)  # fmt: skip
+def test_a_students_public_keys(key: str, words: str) -> None:
+    """One line a key, without options; a private one is refused, and not shown."""
+    config = {"grappe:host": "ssh://lab", "grappe:number": "1", "grappe:keys": json.dumps([key])}
+    if not words:
+        found = kinds.parse(config, project="grappe", stack="zoe")
+        assert ((key,), "grappe-student") == (found.keys, found.user)
+        return
+    with pytest.raises(problems.Mistakes) as wrong:
+        kinds.parse(config, project="grappe", stack="zoe")
+    assert "grappe:keys[0]" in str(wrong.value)
+    assert words in str(wrong.value)
+    assert "b3BlbnNz" not in str(wrong.value)

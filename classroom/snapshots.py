@@ -1,0 +1,162 @@
+"""Snapshots of the servers of a class: taken, and gone back to; in LXD, and in no state."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import re
+import time
+from typing import Any
+
+from core import errors, run
+from hosts.host import Host
+from providers.lxd import daemon
+
+# In the container's config before the snapshot is taken, so that both have it.
+MARK = "user.grappe.class-snapshot."
+BEFORE_RESET = "before-reset"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+# Seconds that a stopping or starting server may take.
+STOP_SECONDS, ANSWER_SECONDS = 30, 60
+SSH_PORT = 22
+RUNNING = "Running"
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A server of a student.
+
+    Attributes:
+        student: The student's label.
+        stack: The student's stack.
+        name: The server's name.
+        project: Its LXD project.
+        address: Its address on the student's bridge.
+    """
+
+    student: str
+    stack: str
+    name: str
+    project: str
+    address: str
+
+    @property
+    def row(self) -> str:
+        """Student and server, as people name them."""
+        return f"{self.student}:{self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Taken:
+    """A snapshot of the class's.
+
+    Attributes:
+        name: Its name.
+        at: When it was taken.
+    """
+
+    name: str
+    at: dt.datetime
+
+
+def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
+    """Take a snapshot.
+
+    Raises:
+        errors.CommandError: The server has a snapshot of that name, or is gone.
+
+    """
+    path = _path(lxd, server)
+    if any(item["name"].rpartition("/")[2] == name for item in _snapshots(lxd, server)):
+        raise errors.CommandError(
+            f"it has a snapshot {name} already: choose another name, or take that one away: "
+            f"{lxd.program} delete {server.name}/{name} --project {server.project}"
+        )
+    note = {"config": {MARK + name: dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}}
+    lxd.change("PATCH", path, note, project=server.project)
+    lxd.change("POST", f"{path}/snapshots", {"name": name}, project=server.project)
+
+
+def of(lxd: daemon.Daemon, server: Server) -> list[Taken]:
+    """Return a server's snapshots of the class's, the oldest first; none of its stack's own."""
+    found = []
+    for item in _snapshots(lxd, server):
+        name = item["name"].rpartition("/")[2]
+        if MARK + name in item["config"]:
+            taken = item["config"][MARK + name]
+            found.append(Taken(name, dt.datetime.fromisoformat(taken)))
+    return sorted(found, key=lambda each: each.at)
+
+
+def chosen(lxd: daemon.Daemon, server: Server, name: str) -> Taken:
+    """Return a server's snapshot by name; the latest where none is named.
+
+    Raises:
+        errors.CommandError: There is no such snapshot.
+
+    """
+    found = of(lxd, server)
+    own = [each for each in found if each.name != BEFORE_RESET]
+    fitting = [each for each in found if each.name == name] if name else own
+    if not fitting:
+        has = ", ".join(each.name for each in found) or "none"
+        raise errors.CommandError(f"it has no snapshot {name}; it has: {has}".replace("  ", " "))
+    return fitting[-1]
+
+
+def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Taken) -> None:
+    """Go back to a snapshot; what the server was is kept as `before-reset`.
+
+    LXD puts the configuration of then back with the files. Ours goes on top again, so that an `up`
+    afterwards has nothing to do.
+    """
+    path = _path(lxd, server)
+    if to.name != BEFORE_RESET:
+        if any(each.name == BEFORE_RESET for each in of(lxd, server)):
+            lxd.change("DELETE", f"{path}/snapshots/{BEFORE_RESET}", project=server.project)
+        take(lxd, server, BEFORE_RESET)
+    was = lxd.get(path, project=server.project)
+    if was["status"] == RUNNING:
+        # LXD itself would stop it hard.
+        body = {"action": "stop", "timeout": STOP_SECONDS}
+        try:
+            lxd.change("PUT", f"{path}/state", body, project=server.project)
+        except errors.DaemonError:
+            body = {"action": "stop", "force": True}
+            lxd.change("PUT", f"{path}/state", body, project=server.project)
+    lxd.change("PUT", path, {"restore": to.name}, project=server.project)
+    # The records of LXD's own are those of the files now; everything else is as it was before.
+    kept = {key: text for key, text in was["config"].items() if not key.startswith("volatile.")}
+    now = lxd.get(path, project=server.project)["config"]
+    own = {key: text for key, text in now.items() if key.startswith("volatile.")}
+    uuid = {key: was["config"][key] for key in ("volatile.uuid",) if key in was["config"]}
+    body = {
+        key: was[key] for key in ("architecture", "devices", "ephemeral", "profiles", "description")
+    }
+    lxd.change("PUT", path, {**body, "config": {**kept, **own, **uuid}}, project=server.project)
+    if was["status"] == RUNNING:
+        lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
+        _wait(host, server)
+
+
+def _wait(host: Host, server: Server) -> None:
+    deadline = time.monotonic() + ANSWER_SECONDS
+    request = {"address": server.address, "port": SSH_PORT, "seconds": 0}
+    while why := str(host.call("remote.dial", request)):
+        if time.monotonic() > deadline:
+            raise errors.NotReadyError(f"{server.row} does not answer after the reset", seen=why)
+        run.demand_wanted()
+        time.sleep(0.2)
+
+
+def _path(lxd: daemon.Daemon, server: Server) -> str:
+    try:
+        lxd.get(f"instances/{server.name}", project=server.project)
+    except daemon.AbsentError:
+        raise errors.CommandError(f"it is gone; ./lab up {server.stack} makes it again") from None
+    return f"instances/{server.name}"
+
+
+def _snapshots(lxd: daemon.Daemon, server: Server) -> list[dict[str, Any]]:
+    path = f"instances/{server.name}/snapshots"
+    return list(lxd.get(path, project=server.project, recursion="1"))

@@ -1,0 +1,111 @@
+"""`./lab class snapshot|reset`: keep what the servers of a class are, and go back to it."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import sys
+import time
+from collections.abc import Callable, Sequence
+
+from classroom import class_file, runner, snapshots
+from cli import classroom as classes
+from cli import environment, progress
+from core import errors, problems
+from hosts import connections
+from hosts.host import Host
+from providers.lxd import daemon
+from views import classroom
+
+
+def snapshot(options: argparse.Namespace) -> int:
+    """Take a snapshot of every server that is up.
+
+    Raises:
+        errors.BadInputError: The name is no name of a snapshot, or nobody is up.
+
+    """
+    if not snapshots.NAME.fullmatch(options.snapshot) or options.snapshot == snapshots.BEFORE_RESET:
+        reason = (
+            "is no name of a snapshot. Letters, digits, . _ and -, at most 63; not before-reset."
+        )
+        raise errors.BadInputError(f"{problems.show(options.snapshot)} {reason}")
+    _host, lxd, servers = _there(options)
+
+    def act(server: snapshots.Server) -> str:
+        snapshots.take(lxd, server, options.snapshot)
+        return "taken"
+
+    return _run(options, servers, act)
+
+
+def reset(options: argparse.Namespace) -> int:
+    """Put servers back to a snapshot, after a question; keep what they were as before-reset.
+
+    Raises:
+        errors.BadInputError: Nobody is up, or nobody has the snapshot.
+
+    """
+    host, lxd, servers = _there(options)
+    to: dict[str, snapshots.Taken] = {}
+    wrong: list[str] = []
+    for server in servers:
+        try:
+            to[server.row] = snapshots.chosen(lxd, server, options.to)
+        except errors.CommandError as error:
+            wrong.append(f"{server.row}: {error}")
+    if not to:
+        raise errors.BadInputError(
+            "no server can be reset", seen="\n".join(wrong[:12]),
+            do=f"./lab class snapshot {options.name} NAME takes one",
+        )  # fmt: skip
+    for line in wrong:
+        sys.stderr.write(f"error: {line}\n")
+    told = "".join(f"  {row} goes back to {_shown(taken)}\n" for row, taken in to.items())
+    sys.stderr.write(
+        f"{told}What changed since then goes. Addresses, ports, domains and host keys stay. "
+        f"What each is now is kept as {snapshots.BEFORE_RESET}.\n"
+    )
+    if not progress.confirm(f"Reset {len(to)} servers?", yes=options.yes):
+        return 1
+
+    def act(server: snapshots.Server) -> str:
+        snapshots.reset(host, lxd, server, to[server.row])
+        return f"is as at {_shown(to[server.row])}"
+
+    return _run(options, [each for each in servers if each.row in to], act) or int(bool(wrong))
+
+
+def _there(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[snapshots.Server]]:
+    """Return the class's host, its LXD, and the chosen servers that are up."""
+    made = class_file.read(environment.ROOT, options.name)
+    classes.demand_states_here()
+    servers = classes.standing(options.name, made, options.who)
+    environment.apply()
+    host = connections.connect(made.host)
+    return host, daemon.on(host), servers
+
+
+def _shown(taken: snapshots.Taken) -> str:
+    """Return a snapshot with its time, in hours and minutes where it is of today."""
+    at = taken.at.astimezone()
+    ago = dt.datetime.now(tz=dt.UTC) - taken.at
+    minutes = int(ago.total_seconds() // 60)
+    clock = f"{at:%H:%M}" if ago < dt.timedelta(hours=12) else f"{at:%Y-%m-%d %H:%M}"
+    return f"{taken.name}, {clock} ({minutes} min ago)"
+
+
+def _run(
+    options: argparse.Namespace,
+    servers: Sequence[snapshots.Server],
+    act: Callable[[snapshots.Server], str],
+) -> int:
+    """Act on each server, several at once, a row each; return the exit status."""
+    by_row = {server.row: server for server in servers}
+    rows = [runner.Row(server.row, server.stack) for server in servers]
+    began = time.monotonic()
+    with classroom.showing(rows, as_json=options.json) as show:
+        made = runner.Runner(rows, lambda row: act(by_row[row.name]), show.changed)
+        well = made.run(options.jobs, show.wait)
+    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
+    return 0 if well else 1
