@@ -6,7 +6,7 @@ import pathlib
 import tempfile
 import time
 
-from bench.testbed import Arena
+from bench.testbed import IMAGE, Arena
 from hosts import connections
 from sandbox import stayer
 
@@ -30,7 +30,7 @@ def run(arena: Arena, minutes: float) -> dict[str, float]:
             begun = time.monotonic()
             for place in range(LABS):
                 name = f"s{place}"
-                arena.project.write(name, FIRST + place)
+                arena.project.write(name, FIRST + place, image=IMAGE)
                 arena.up(name)
                 arena.down(name)
                 time.sleep(max(0.0, begun + seconds * (place + 1) / LABS - time.monotonic()))

@@ -31,6 +31,10 @@ Take it down:       ./lab demo --down
 """
 
 
+# Asks for a page, and prints which server of the sandbox answered; its redirects say that too.
+_WHO = ("curl", "-sSk", "--max-time", "10", "-o", "/dev/null", "-w", "%header{x-served-by}")
+
+
 def run(options: argparse.Namespace) -> int:
     """Bring the demo up, or take it down."""
     box = commands.chosen()
@@ -117,13 +121,12 @@ def _try(
     """Try every way to a server as a student would; the server must answer with its own name."""
     name, ssh = server["name"], server["ssh"]
     say(f"ssh {ssh['port']} → {name}")
-    command_there = "hostname; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+    command_there = "hostname -s; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     said = workstation.login(box, ssh["user"], ssh["port"], password, command_there).splitlines()
     answers = {f"ssh port {ssh['port']}": said[0] if said else ""}
     for url in server["urls"]:
         say(url)
-        page = workstation.run(box, ["curl", "-sSk", "--max-time", "10", url])
-        answers[url] = page.partition(":")[0]
+        answers[url] = workstation.run(box, [*_WHO, url]).partition(".")[0]
     for way, answer in answers.items():
         if answer != name:
             raise errors.NotReadyError(f"{way} is answered by {answer!r}, not by {name}")
@@ -136,9 +139,8 @@ def _try_relay(box: layout.Layout, server: dict[str, Any], say: progress.Say) ->
         url = f"{scheme}://{server['domain']}:{port}/"
         say(url)
         resolve = f"{server['domain']}:{port}:{layout.RELAY_ADDRESS}"
-        argv = ["ip", "netns", "exec", box.relay, "curl", "-sSk", "--max-time", "10", "--resolve",
-                resolve, url]  # fmt: skip
-        answer = command.execute(argv).stdout.partition(":")[0]
+        argv = ["ip", "netns", "exec", box.relay, *_WHO, "--resolve", resolve, url]
+        answer = command.execute(argv).stdout.partition(".")[0]
         if answer != server["name"]:
             raise errors.NotReadyError(f"{url} on the relay is answered by {answer!r}")
 

@@ -24,7 +24,13 @@ from pulumi.dynamic.dynamic import ResourceProvider
 from pulumi.runtime import proto, rpc
 from pulumi.runtime._grpc_settings import _GRPC_CHANNEL_OPTIONS
 from pulumi.runtime._serialization import _deserialize
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, language_pb2_grpc, provider_pb2_grpc
+from pulumi.runtime.proto import (
+    engine_pb2,
+    engine_pb2_grpc,
+    language_pb2,
+    language_pb2_grpc,
+    provider_pb2_grpc,
+)
 
 from core import errors, run
 
@@ -35,6 +41,15 @@ INLINE = ("--exec-kind=auto.inline",)
 
 
 Changes = Callable[[str, str], None]
+
+
+class Language(LanguageServer):
+    """Runs the program; what it refuses is shown once."""
+
+    def Run(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
+        """Run the program; the engine itself adds no words to an error that was logged."""
+        answer = super().Run(request, context)  # type: ignore[no-untyped-call]
+        return language_pb2.RunResponse(bail=True) if answer.error else answer
 
 
 def _nobody(_what: str, _urn: str) -> None:
@@ -277,7 +292,7 @@ def serve(program: Callable[[], None], project: str) -> Iterator[Attached]:
     server = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
     listener = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
     plugin = Plugin(project)
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageServer(program), server)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(Language(program), server)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(plugin, listener)
     language, port = (each.add_insecure_port("127.0.0.1:0") for each in (server, listener))
     for each in (server, listener):

@@ -51,7 +51,8 @@ def _against(
     if (config.get("kind") or "student") != "student":
         return
     student = config.get("student") or name
-    if student == (theirs.get("student") or other):
+    # Domains know no capitals: Bob and bob would have the same ones.
+    if str(student).casefold() == str(theirs.get("student") or other).casefold():
         reason = f"{problems.show(student)} is {other}'s, by stacks/Pulumi.{other}.yaml."
         yield problems.Mistake(f"{settings.NAMESPACE}:student", reason)
 

@@ -31,8 +31,8 @@ def main(request: Json) -> Json:
 def _lines(text: str, domains: Any) -> List[Json]:
     found, inside = [], False
     for number, line in enumerate(text.splitlines(), 1):
-        if line.strip() in (managed_block.BEGIN, managed_block.END):
-            inside = line.strip() == managed_block.BEGIN
+        if line.startswith((managed_block.BEGIN, managed_block.END)):
+            inside = line.startswith(managed_block.BEGIN)
             continue
         words = line.split("#", 1)[0].split()
         named = sorted(domains & {word.lower() for word in words[1:]})

@@ -23,6 +23,7 @@ ALICE = {"host": "ssh://lab", "number": 20, "id": "alicealice01", "student": "al
         ({"id": "bobbobbobbob", "student": "bob", "number": "20"}, ["grappe:number"]),
         ({"id": "bobbobbobbob", "student": "bob", "number": 21}, []),
         ({"id": "bobbobbobbob", "number": 21}, ["grappe:student"]),
+        ({"id": "bobbobbobbob", "number": 21, "student": "Alice"}, ["grappe:student"]),
         ({"id": "bobbobbobbob", "host": "ssh://other"}, []),
         ({"host": "ssh://other"}, ["grappe:id"]),
         ({"id": "bobbobbobbob", "kind": "image"}, []),

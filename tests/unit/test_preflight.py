@@ -355,7 +355,7 @@ HOSTS = """127.0.0.1 localhost
 192.0.2.7\tyuno1.bob.grappe.test www  # of last year
 192.168.8.10 YUNO1.bob.grappe.test
 # BEGIN GRAPPE (changed by Grappe alone)
-192.168.8.10\tyuno1.bob.grappe.test\t# grappe/bob/yuno1
+192.168.8.99\tyuno1.bob.grappe.test\t# grappe/bob/yuno1
 # END GRAPPE
 # 192.0.2.8 yuno1.bob.grappe.test
 """
