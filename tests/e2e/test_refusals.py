@@ -142,6 +142,7 @@ def test_haproxy_that_was_invalid_before_us(project: Project, lab_host: Host) ->
         lab_host.run(["mv", f"{config}.kept", config])
 
 
+CONFIG = "/etc/haproxy/haproxy.cfg"
 OPTIONS = 'EXTRAOPTS="-S /run/haproxy-master.sock -f /etc/haproxy/x.d"'
 STRANGERS = {
     "a frontend in another folder of HAProxy's": (
@@ -178,6 +179,58 @@ STRANGERS = {
         "lxc profile device add legs lan nic nictype=bridged parent=lxdbr0",
         '"legs" cannot be taken: its device lan (network lxdbr0) is a second way out',
         "lxc profile delete legs",
+    ),
+    "a quoted bind": (
+        f"cp -p {CONFIG} /root/kept; printf \"frontend x\n  mode http\n  bind ':80'\n\" >> {CONFIG}",
+        "listens there too: bind ':80'",
+        f"mv /root/kept {CONFIG}",
+    ),
+    "a bind by a variable": (
+        f"cp -p {CONFIG} /root/kept; cp -p /etc/default/haproxy /root/d; echo WEB=80 >> /etc/default/haproxy; "
+        f"printf 'frontend x\n  mode http\n  bind \"*:${{WEB}}\"\n' >> {CONFIG}",
+        'listens there too: bind "*:${WEB}"',
+        f"mv /root/kept {CONFIG}; mv /root/d /etc/default/haproxy",
+    ),
+    "another file that HAProxy loads": (
+        f"cp -p {CONFIG} /etc/haproxy/site.cfg; cp -p /etc/default/haproxy /root/d; "
+        "echo CONFIG=/etc/haproxy/site.cfg >> /etc/default/haproxy",
+        "HAProxy loads /etc/haproxy/site.cfg, and not /etc/haproxy/haproxy.cfg",
+        "rm /etc/haproxy/site.cfg; mv /root/d /etc/default/haproxy",
+    ),
+    "an HAProxy of another unit": (
+        "printf 'defaults\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n"
+        "frontend q\n bind :80\n' > /root/h.cfg; systemd-run -q --unit=second haproxy -db -f /root/h.cfg; "
+        "timeout 9 sh -c 'until ss -Hltn sport = 80 | grep -q .; do sleep 0.1; done'",
+        "port 80 is taken by an haproxy (process",
+        "systemctl stop second; rm /root/h.cfg",
+    ),
+    "a haproxy.cfg that is a link": (
+        f"mkdir /srv/c; mv {CONFIG} /srv/c/; ln -s /srv/c/haproxy.cfg {CONFIG}",
+        "haproxy.cfg is a symbolic link to /srv/c/haproxy.cfg",
+        f"rm {CONFIG}; mv /srv/c/haproxy.cfg {CONFIG}; rmdir /srv/c",
+    ),
+    "a script of UFW's in python": (
+        "cp -p /etc/ufw/after.init /root/kept; printf '#!/usr/bin/python3\nimport os\n' > /etc/ufw/after.init",
+        "after.init is no shell script (#!/usr/bin/python3)",
+        "mv /root/kept /etc/ufw/after.init",
+    ),
+    "a file that is immutable": (
+        "chattr +i /etc/ufw/before.rules",
+        "before.rules is immutable, or on a read-only file system",
+        "chattr -i /etc/ufw/before.rules",
+    ),
+    "a table of nft's that drops": (
+        "nft add table inet mine; nft add chain inet mine in "
+        "'{ type filter hook input priority 0; policy drop; }'; "
+        "nft add rule inet mine in ct state established,related accept; "
+        "nft add rule inet mine in tcp dport 22 accept",
+        "nft insert rule inet mine in tcp dport { 80, 443 } accept",
+        "nft delete table inet mine",
+    ),
+    "a rule that drops the network": (
+        "ip rule add to 10.64.8.0/24 prohibit",
+        "on the host: ip rule del from all to 10.64.8.0/24 prohibit",
+        "ip rule del to 10.64.8.0/24 prohibit",
     ),
     "an sshd that forwards nothing": (
         "echo DisableForwarding yes > /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
