@@ -17,6 +17,7 @@ from bench.testbed import DOWN, IMAGE, UP, Arena, Bystander
 HERE = pathlib.Path(__file__).parent
 NUMBER, STUDENT = 9, "bench"
 BRIDGE, PROJECT, NET = f"gr-{NUMBER}", f"grappe-{STUDENT}", f"10.64.{NUMBER}"
+OURS = ("grappe", "lab")
 Times = dict[str, dict[str, list[float]]]
 
 
@@ -32,13 +33,14 @@ def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
         "expert": functools.partial(_expert, arena),
         "ansible": functools.partial(_ansible, arena, ansible),
         "grappe": functools.partial(_grappe, arena),
+        "lab": functools.partial(_lab, arena),
     }
     found: Times = {way: {} for way in ways}
     worked: Times = {way: {} for way in ways}
     loop = []
     for _round in range(rounds):
         for way, act in ways.items():
-            if way != "grappe":
+            if way not in OURS:
                 # Do beforehand for the others what Grappe does by itself.
                 _open_bridge(arena, "allow")
             for phase in ("up", "nothing", "down"):
@@ -47,7 +49,7 @@ def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
                 before = timing.processor()
                 found[way].setdefault(phase, []).append(timing.seconds(act, action))
                 worked[way].setdefault(phase, []).append(timing.processor() - before)
-            if way != "grappe":
+            if way not in OURS:
                 _open_bridge(arena, "delete allow")
     return {
         "contest": _medians(found), "processor": _medians(worked),
@@ -111,6 +113,13 @@ def _ansible(arena: Arena, environment: pathlib.Path, action: str) -> None:
 
 def _grappe(arena: Arena, action: str) -> None:
     arena.pulumi(STUDENT, *(UP if action == "up" else DOWN))
+    if action == "up":
+        arena.wait_for(STUDENT, NUMBER)
+
+
+def _lab(arena: Arena, action: str) -> None:
+    """Run one process that is program and plugin, instead of a plain pulumi."""
+    arena.project.lab(action, STUDENT, "--yes")
     if action == "up":
         arena.wait_for(STUDENT, NUMBER)
 

@@ -12,6 +12,8 @@ GOALS = {
     ("down", "ansible"): 0.5,
 }  # fmt: skip
 
+# What `./lab up` and `down` aim at, as parts of Ansible's time.
+AIMS = {"up": 0.42, "nothing": 0.30, "down": 0.40}
 PHASES = {"up": "up", "nothing": "nothing to do", "down": "down"}
 
 # Goal: at most this many times the bare launches, for the most students at once.
@@ -86,6 +88,12 @@ def _contest(contest: dict[str, dict[str, float]]) -> str:
             f"| {title} | {contest['expert'][phase]} s | {contest['ansible'][phase]} s | {ours} s "
             f"| {ratios['expert']:.2f} | {ratios['ansible']:.2f} | {'; '.join(goals)} |"
         )
+    if by_lab := contest.get("lab"):
+        told = []
+        for phase, title in PHASES.items():
+            ratio = by_lab[phase] / contest["ansible"][phase]
+            told.append(f"{title} {by_lab[phase]} s, {ratio:.2f} ({_met(ratio, AIMS[phase])})")
+        lines += ["", f"By `./lab up` and `./lab down`, of Ansible's: {'; '.join(told)}."]
     return "\n".join(lines)
 
 

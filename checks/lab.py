@@ -132,7 +132,18 @@ def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
         *strangers.void(facts, targets),
         *strangers.holding(facts, targets),
         *(f"{', '.join(map(str, ports))} leads elsewhere too: {line}" for ports, line in led),
+        *_nobodys_address(spec, facts),
     ]
+
+
+def _nobodys_address(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+    """Yield that students dial an address that the host has not; a router may lead it there."""
+    own = {str(ipaddress.IPv4Interface(entry["subnet"]).ip) for entry in facts["subnets"]}
+    if spec.address and own and spec.address not in own:
+        yield (
+            f"grappe:address {spec.address} is on no interface of {spec.host} "
+            f"({', '.join(sorted(own))}): something has to lead it there"
+        )
 
 
 def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:

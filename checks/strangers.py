@@ -18,6 +18,8 @@ from remote.unmanaged import nat as nat_by_hand
 CONFIG = "/etc/haproxy/haproxy.cfg"
 SCRIPTS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
 _SHELL = re.compile(r"\b(?:sh|bash|dash|ash|ksh|zsh)\b\s*(?:-\w+\s*)*$")
+# What Grappe's part of haproxy.cfg calls its sections.
+OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
 WEB_PORTS = (80, 443)
 SSH_PORT = 22
 # The network of the students' bridges; routes as long as theirs or longer win.
@@ -27,6 +29,17 @@ _OWN_TABLES = {"", "main", "local", "default"}
 
 def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield others that listen on the web's ports: a line of HAProxy's files, or a program."""
+    for path, first, part in _configurations(facts):
+        for number, ports, line in haproxy.binds(part, facts.get("variables")):
+            if ports & set(WEB_PORTS):
+                yield f"{path}:{first + number} listens there too: {line}"
+    for entry in facts["listening"]:
+        if entry["port"] in WEB_PORTS and entry["program"] != "haproxy":
+            yield f"port {entry['port']} is taken by {entry['program']}; HAProxy needs it"
+
+
+def _configurations(facts: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Yield what others have in HAProxy's files: the path, how many lines precede it, the text."""
     texts = {CONFIG: facts["files"].get(CONFIG) or "", **facts.get("configs", {})}
     for path, text in texts.items():
         try:
@@ -34,13 +47,8 @@ def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
         except managed_block.DamagedError:
             continue
         after = len((outside.before + (outside.body or "")).splitlines()) + 2
-        for first, part in ((0, outside.before), (after if outside.body else 0, outside.after)):
-            for number, ports, line in haproxy.binds(part, facts.get("variables")):
-                if ports & set(WEB_PORTS):
-                    yield f"{path}:{first + number} listens there too: {line}"
-    for entry in facts["listening"]:
-        if entry["port"] in WEB_PORTS and entry["program"] != "haproxy":
-            yield f"port {entry['port']} is taken by {entry['program']}; HAProxy needs it"
+        yield path, 0, outside.before
+        yield path, after if outside.body else 0, outside.after
 
 
 def untouchable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -54,6 +62,13 @@ def untouchable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 f"{path} is no shell script ({first}), and Grappe's part of it would be one",
                 f"move it, and have a shell script in its place call it with {path}'s arguments",
             )
+    for path, _first, part in _configurations(facts):
+        for kind, name, _body in haproxy.sections(part):
+            if name in OUR_SECTIONS and kind not in ("", "global"):
+                yield (
+                    f"{path} has a {kind} {name}, a name that Grappe's own part takes",
+                    "give it another name",
+                )
     if facts.get("haproxy_masked"):
         yield "haproxy.service is masked: it never starts", "systemctl unmask haproxy"
     loads = facts.get("haproxy_loads", [CONFIG])

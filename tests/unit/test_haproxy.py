@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from checks import strangers
 from core import validators
 from providers.haproxy import model
 from remote import managed_block, maps
 from remote.system import File, RefusedError
 from remote.targets import haproxy
+from remote.unmanaged import haproxy as unmanaged
 
 BACKEND = model.BackendSpec(
     host="ssh://lab", owner="grappe/alice", name="yuno1", domains=("a.test",), address="10.64.1.10"
@@ -201,3 +203,10 @@ def test_what_is_refused(field: str, value: object, words: str) -> None:
     (mistake,) = dataclasses.replace(BACKEND, **{field: value}).mistakes()
     assert mistake.key.startswith(field)
     assert words in mistake.reason
+
+
+def test_the_names_of_our_sections_are_known_to_the_checks() -> None:
+    """Others' sections of those names are refused before ours are written."""
+    part = managed_block.split(compiled(BACKEND)).body or ""
+    named = {name for _kind, name, _body in unmanaged.sections(part) if name.startswith("grappe")}
+    assert set(strangers.OUR_SECTIONS) == named

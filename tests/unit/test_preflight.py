@@ -122,6 +122,10 @@ CASES = {
         ["after.init is no shell script (#!/usr/bin/env python3)"],
     ),
     "HAProxy is masked": ({"haproxy_masked": True}, ["systemctl unmask haproxy"]),
+    "a section has the name of ours": (
+        {"configs": {"/etc/haproxy/conf.d/a.cfg": "frontend grappe_http\n  bind :9\n"}},
+        ["/etc/haproxy/conf.d/a.cfg has a frontend grappe_http, a name that Grappe's own part takes"],
+    ),
     "a table of nft's drops": (
         {"filters": [{"table": "inet mine", "name": "in", "kind": "filter", "hook": "input",
                       "policy": "drop", "rules": ["tcp dport { 80, 443 } accept"]}]},
@@ -392,3 +396,12 @@ def test_what_a_stack_file_names_and_the_host_has_not() -> None:
     assert ["Its members: m1." in mistake.reason for mistake in lab.judge(planned, seen)].count(
         True
     ) == 1
+
+
+def test_an_address_that_the_host_has_not_is_a_note() -> None:
+    """A router may lead it there; a typing error is seen before students dial it."""
+    seen = facts(subnets=[{"interface": "eth0", "subnet": "192.168.8.10/24"}])
+    planned = dataclasses.replace(LAB, address="192.168.8.99")
+    (note,) = lab.notes(planned, seen)
+    assert "grappe:address 192.168.8.99 is on no interface of ssh://lab (192.168.8.10)" in note
+    assert [] == lab.notes(dataclasses.replace(LAB, address="192.168.8.10"), seen)
