@@ -9,12 +9,14 @@ import matplotlib as mpl
 mpl.use("svg")
 from matplotlib import pyplot as plt
 
-COLOURS = {"expert": "#7a8ba3", "ansible": "#c77d4f", "grappe": "#5b3f8c"}
+COLOURS = {"expert": "#7a8ba3", "ansible": "#c77d4f", "grappe": "#5b3f8c", "lab": "#9b7fc4"}
 
 
 def main(source: str, target: str) -> None:
     results = json.loads(pathlib.Path(source).read_text())
     parts = [part for part in ("contest", "crowd", "fragments") if results.get(part)]
+    if not parts:
+        return
     figure, axes = plt.subplots(1, len(parts), figsize=(5 * len(parts), 4), squeeze=False)
     for axis, part in zip(axes[0], parts):
         globals()[part](axis, results[part])
@@ -27,14 +29,14 @@ def contest(axis, times):
     phases = ("up", "nothing", "down")
     for place, (way, took) in enumerate(times.items()):
         bars = axis.bar(
-            [n + 0.27 * place for n in range(3)],
+            [n + 0.2 * place for n in range(3)],
             [took[p] for p in phases],
-            0.25,
+            0.18,
             label=way,
             color=COLOURS[way],
         )
         axis.bar_label(bars, fmt="%.1f", fontsize=8)
-    axis.set_xticks([n + 0.27 for n in range(3)], ["up", "nothing to do", "down"])
+    axis.set_xticks([n + 0.3 for n in range(3)], ["up", "nothing to do", "down"])
     axis.set_ylabel("seconds")
     axis.set_title("One student's lab")
     axis.legend(frameon=False)
