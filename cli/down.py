@@ -38,6 +38,11 @@ def down(options: argparse.Namespace) -> int:
             f"{options.name}: {count} resources of the state, and {things} that an unfinished run "
             f"left ({', '.join(map(str, left))})\n"
         )
+    if not left and all(item["type"] == "pulumi:pulumi:Stack" for item in stack.resources(made)):
+        sys.stderr.write(
+            f"{options.name}: its state is empty, and its hosts have nothing with the id of its "
+            f"stack file. Whose a lab of that name is: ./lab preview {options.name}\n"
+        )
     _take_down(made, left, lambda: stack.run(made, *stack.DOWN))
     if left:
         sys.stderr.write("✓ all gone\n")

@@ -165,3 +165,21 @@ def test_a_configuration_is_read_without_the_engine(
         "grappe:servers": ('[{"name": "a"}]', False), "grappe:password": (labs.SECRET, True),
         "grappe:domain": ("a.b", False),
     }.items() <= found.items()  # fmt: skip
+
+
+def test_a_lost_passphrase_is_not_replaced(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was encrypted with it could never be read again; it says how to go on without."""
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / ".state").mkdir()
+    path = tmp_path / ".state/passphrase"
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "PASSPHRASE", path)
+    file = tmp_path / "stacks/Pulumi.zoe.yaml"
+    file.write_text("config: {}\nencryptionsalt: v1:abc=\n")
+    with pytest.raises(errors.BadInputError, match="Pulumi.zoe.yaml were encrypted with it"):
+        environment._passphrase()
+    assert not path.exists()
+    file.write_text("config: {}\n")
+    assert environment._passphrase().read_text().strip()

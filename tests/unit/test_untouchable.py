@@ -1,0 +1,40 @@
+"""Files that cannot be changed, as the host's kernel tells."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+from remote import untouchable
+
+
+def test_what_can_be_changed_has_no_reason(tmp_path: pathlib.Path) -> None:
+    """A file, and one that is yet to be made."""
+    (tmp_path / "there").touch()
+    assert {} == untouchable.reasons([str(tmp_path / "there"), str(tmp_path / "new")])
+
+
+def test_a_symbolic_link_is_named_with_its_target(tmp_path: pathlib.Path) -> None:
+    """A rename would replace the link, not what it leads to."""
+    (tmp_path / "link").symlink_to("/srv/real")
+    ((reason, do),) = untouchable.reasons([str(tmp_path / "link")]).values()
+    assert ("is a symbolic link to /srv/real", "make it a real file") == (reason, do)
+
+
+@pytest.mark.parametrize("held", ["file", "folder"])
+def test_one_that_root_may_not_write(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, held: str
+) -> None:
+    """The file itself or its folder, where the change is a rename; with what mends it."""
+    path = tmp_path / "file"
+    path.touch()
+    locked = str(path if held == "file" else tmp_path)
+    monkeypatch.setattr(os, "access", lambda place, _mode: place != locked)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    ((reason, do),) = untouchable.reasons([str(path)]).values()
+    assert f"{locked} is immutable" in reason
+    assert do.startswith(f"chattr -i {locked}")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert {} == untouchable.reasons([str(path)])
