@@ -270,6 +270,11 @@ class Lxd:
             return bytes(self._send("get", path, params=query, is_api=False).content)
         except AbsentError:
             return b""
+        except errors.DaemonError as error:
+            # LXD also says this of a log that it has not opened yet.
+            if "no such file" not in error.seen:
+                raise
+            return b""
 
     def _look(self, operation: str, seconds: int) -> Json:
         """Wait for an operation for some seconds; return its state."""
