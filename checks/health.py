@@ -124,7 +124,7 @@ def _meant(facts: Mapping[str, Any], chain: str) -> list[str]:
 def _in_the_way(facts: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what keeps a lab's parts from being changed, loaded or reached."""
     if facts["fragments"]:
-        for problem, do in (*strangers.untouchable(facts), *strangers.shut(facts)):
+        for problem, do in strangers.in_the_way(facts):
             yield Finding(problem, do)
         for line in strangers.drops(facts):
             yield Finding(

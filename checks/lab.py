@@ -10,14 +10,12 @@ from typing import Any, ClassVar
 
 from checks import strangers
 from core import codec, problems
-from remote import identity, managed_block
+from remote import haproxy_unit, identity, managed_block
 from remote.unmanaged import haproxy
 from remote.unmanaged import nat as nat_by_hand
 
 BRIDGE = re.compile(r"gr-(\d+)")
 MAX_NUMBER = 4000
-# The port of a server's sshd.
-SSH_PORT = 22
 # The name of a server's own network device.
 NIC = "eth0"
 OWN_PROFILE = (
@@ -126,14 +124,24 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
 
 def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
     """Return what prevents nothing, but a teacher wants to know."""
-    targets = {server.port: (server.address, SSH_PORT) for server in spec.servers}
+    targets = {server.port: (server.address, strangers.SSH_PORT) for server in spec.servers}
     led = strangers.leaders(facts, [*targets, *strangers.WEB_PORTS])
     return [
         *strangers.void(facts, targets),
         *strangers.holding(facts, targets),
         *(f"{', '.join(map(str, ports))} leads elsewhere too: {line}" for ports, line in led),
         *_nobodys_address(spec, facts),
+        *(
+            f"{spec.host}: {problem}. On the host: {do}"
+            for problem, do in (() if _is_new(spec, facts) else strangers.in_the_way(facts))
+        ),
     ]
+
+
+def _is_new(spec: PreflightSpec, facts: Mapping[str, Any]) -> bool:
+    """Whether the host has nothing of the lab yet; a lab that is up may go on as it does."""
+    projects = facts["lxd"].get("projects", ())
+    return all(project["name"] != spec.project for project in projects)
 
 
 def _nobodys_address(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
@@ -155,7 +163,7 @@ def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mi
         yield problems.Mistake(
             key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
         )
-    for problem, do in (*strangers.untouchable(facts), *strangers.shut(facts)):
+    for problem, do in strangers.in_the_way(facts) if _is_new(spec, facts) else ():
         yield problems.Mistake(key, f"{spec.host}: {problem}. On the host: {do}")
     if facts["haproxy"]:
         yield problems.Mistake(
@@ -214,7 +222,7 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
             reason = f"{server.port} is in use on the host, by {listening[server.port]}."
             yield problems.Mistake(key, reason)
     for seen in strangers.listeners(facts):
-        if not (spec.adopt and seen.startswith(strangers.CONFIG)):
+        if not (spec.adopt and seen.startswith(haproxy_unit.CONFIG)):
             yield problems.Mistake("grappe:host", f"somebody else has what HAProxy needs: {seen}.")
     yield from _led_elsewhere(spec, facts, own)
 

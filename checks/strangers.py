@@ -12,12 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from remote import iptables, managed_block
+from remote.haproxy_unit import CONFIG
 from remote.unmanaged import haproxy, nft
 from remote.unmanaged import nat as nat_by_hand
 
-CONFIG = "/etc/haproxy/haproxy.cfg"
 SCRIPTS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
-_SHELL = re.compile(r"\b(?:sh|bash|dash|ash|ksh|zsh)\b\s*(?:-\w+\s*)*$")
 # What Grappe's part of haproxy.cfg calls its sections.
 OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
 WEB_PORTS = (80, 443)
@@ -56,10 +55,10 @@ def untouchable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
         yield f"{path} {reason}", do
     for path in SCRIPTS:
-        first = (facts["files"].get(path) or "").partition("\n")[0]
-        if first.startswith("#!") and not _SHELL.search(first):
+        text = facts["files"].get(path) or ""
+        if not nat_by_hand.is_shell_script(text):
             yield (
-                f"{path} is no shell script ({first}), and Grappe's part of it would be one",
+                f"{path} is no shell script ({text.splitlines()[0]}), and Grappe's part is one",
                 f"move it, and have a shell script in its place call it with {path}'s arguments",
             )
     for path, _first, part in _configurations(facts):
@@ -89,6 +88,12 @@ def shut(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 "; ".join(f"nft insert rule {into} {rule}" for rule in missing)
                 + "; and in the file that makes the table, often /etc/nftables.conf",
             )
+
+
+def in_the_way(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what keeps a lab's parts from being changed, loaded or reached; and what to do."""
+    yield from untouchable(facts)
+    yield from shut(facts)
 
 
 def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:

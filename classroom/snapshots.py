@@ -15,6 +15,9 @@ from providers.lxd import daemon
 # In the container's config before the snapshot is taken, so that both have it.
 MARK = "user.grappe.class-snapshot."
 BEFORE_RESET = "before-reset"
+# Older ones get their time as a second name. As many of them stay: a reset that was interrupted and
+# runs again must not remove what the student had.
+KEPT = 4
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 # Seconds that a stopping or starting server may take.
 STOP_SECONDS, ANSWER_SECONDS = 30, 60
@@ -78,14 +81,19 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
 
 
 def of(lxd: daemon.Daemon, server: Server) -> list[Taken]:
-    """Return a server's snapshots of the class's, the oldest first; none of its stack's own."""
+    """Return the class's snapshots of a server, the oldest first; not those of its stack."""
     found = []
     for item in _snapshots(lxd, server):
         name = item["name"].rpartition("/")[2]
-        if MARK + name in item["config"]:
-            taken = item["config"][MARK + name]
-            found.append(Taken(name, dt.datetime.fromisoformat(taken)))
+        mark = MARK + (BEFORE_RESET if is_before_reset(name) else name)
+        if mark in item["config"]:
+            found.append(Taken(name, dt.datetime.fromisoformat(item["config"][mark])))
     return sorted(found, key=lambda each: each.at)
+
+
+def is_before_reset(name: str) -> bool:
+    """Whether a reset takes snapshots of this name by itself."""
+    return name.startswith(BEFORE_RESET)
 
 
 def chosen(lxd: daemon.Daemon, server: Server, name: str) -> Taken:
@@ -96,7 +104,7 @@ def chosen(lxd: daemon.Daemon, server: Server, name: str) -> Taken:
 
     """
     found = of(lxd, server)
-    own = [each for each in found if each.name != BEFORE_RESET]
+    own = [each for each in found if not is_before_reset(each.name)]
     fitting = [each for each in found if each.name == name] if name else own
     if not fitting:
         has = ", ".join(each.name for each in found) or "none"
@@ -111,10 +119,8 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Taken) -> None:
     afterwards has nothing to do.
     """
     path = _path(lxd, server)
-    if to.name != BEFORE_RESET:
-        if any(each.name == BEFORE_RESET for each in of(lxd, server)):
-            lxd.change("DELETE", f"{path}/snapshots/{BEFORE_RESET}", project=server.project)
-        take(lxd, server, BEFORE_RESET)
+    back_to = _rename_before_reset(lxd, server, to.name)
+    take(lxd, server, BEFORE_RESET)
     was = lxd.get(path, project=server.project)
     if was["status"] == RUNNING:
         # LXD itself would stop it hard.
@@ -124,7 +130,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Taken) -> None:
         except errors.DaemonError:
             body = {"action": "stop", "force": True}
             lxd.change("PUT", f"{path}/state", body, project=server.project)
-    lxd.change("PUT", path, {"restore": to.name}, project=server.project)
+    lxd.change("PUT", path, {"restore": back_to}, project=server.project)
     # The records of LXD's own are those of the files now; everything else is as it was before.
     kept = {key: text for key, text in was["config"].items() if not key.startswith("volatile.")}
     now = lxd.get(path, project=server.project)["config"]
@@ -137,6 +143,22 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Taken) -> None:
     if was["status"] == RUNNING:
         lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
         _wait(host, server)
+
+
+def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:
+    """Name the last reset's snapshot by its time; return what `wanted` is called then."""
+    folder, found = f"instances/{server.name}/snapshots", of(lxd, server)
+    older = [each for each in found if is_before_reset(each.name) and each.name != BEFORE_RESET]
+    for each in found:
+        if each.name == BEFORE_RESET:
+            name = f"{BEFORE_RESET}-{each.at:%Y%m%d-%H%M%S}"
+            lxd.change("POST", f"{folder}/{each.name}", {"name": name}, project=server.project)
+            older.append(Taken(name, each.at))
+            wanted = name if wanted == BEFORE_RESET else wanted
+    for each in older[:-KEPT]:
+        if each.name != wanted:
+            lxd.change("DELETE", f"{folder}/{each.name}", project=server.project)
+    return wanted
 
 
 def _wait(host: Host, server: Server) -> None:

@@ -11,8 +11,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
-
 from classroom import class_file, labels, roster
 from classroom.class_file import ClassFile, Student
 from cli import classroom as classes
@@ -52,7 +50,7 @@ def create(options: argparse.Namespace) -> int:
     class_file.write(root, name, made)
     for each, values in planned.items():
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
-        stack.file_of(each).write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+        stack.file_of(each).write_text(files.dump({"config": config}))
     if made.post_install:
         names = [class_file.stack_of(name, each) for each in made.students]
         without = [

@@ -25,11 +25,10 @@ def snapshot(options: argparse.Namespace) -> int:
         errors.BadInputError: The name is no name of a snapshot, or nobody is up.
 
     """
-    if not snapshots.NAME.fullmatch(options.snapshot) or options.snapshot == snapshots.BEFORE_RESET:
-        reason = (
-            "is no name of a snapshot. Letters, digits, . _ and -, at most 63; not before-reset."
-        )
-        raise errors.BadInputError(f"{problems.show(options.snapshot)} {reason}")
+    name = options.snapshot
+    if not snapshots.NAME.fullmatch(name) or snapshots.is_before_reset(name):
+        reason = "is no name. Letters, digits, . _ and -, at most 63; not before-reset."
+        raise errors.BadInputError(f"{problems.show(name)} {reason}")
     _host, lxd, servers = _there(options)
 
     def act(server: snapshots.Server) -> str:

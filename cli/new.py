@@ -8,8 +8,6 @@ import secrets
 import sys
 from typing import Any
 
-import yaml
-
 from cli import environment, stack
 from core import errors, problems, validators
 from providers import base
@@ -47,7 +45,7 @@ def new(options: argparse.Namespace) -> int:
         found.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
     if found:
         raise errors.BadInputError(base.tell(found))
-    path.write_text(yaml.safe_dump({"config": config}, sort_keys=False))
+    path.write_text(files.dump({"config": config}))
     try:
         made = stack.select(options.name)
         if options.post_install:

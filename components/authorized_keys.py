@@ -62,6 +62,9 @@ def register(
             name="keys", script=script(lab.user, lab.keys),
             delete=_REMOVE.format(user=lab.user) + "true\n",
         ),
-        opts=pulumi.ResourceOptions(parent=parent, depends_on=after),
+        # A replacement that the engine decides on would else remove the keys after it wrote them.
+        opts=pulumi.ResourceOptions(
+            parent=parent, depends_on=after, delete_before_replace=True
+        ),
         container_id=container.container_id,
     )  # fmt: skip

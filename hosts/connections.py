@@ -14,6 +14,8 @@ from hosts.host import Host
 # All threads that ask for a host share the future of its one connection.
 _hosts: dict[str, futures.Future[Host]] = {}
 _guard = threading.Lock()
+# URLs of before that do not answer.
+_silent: set[str] = set()
 
 
 def connect(text: str) -> Host:
@@ -58,9 +60,13 @@ def is_same_machine(text: str, other: str, machine_id: str) -> bool:
         return False
     if text == other:
         return True
+    if other in _silent:
+        return True
     try:
         before = connect(other)
     except errors.HostError:
+        # Each resource asks, and each would wait as long.
+        _silent.add(other)
         return True
     return before.machine_id != machine_id or before.boot_id == host.boot_id
 
@@ -93,6 +99,7 @@ def close_all() -> None:
             if outcome.done():
                 outcome.result().close()
         _hosts.clear()
+        _silent.clear()
 
 
 def _open(where: url.HostUrl) -> Host:

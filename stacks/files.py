@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 import re
 from typing import Any, ClassVar
@@ -26,20 +27,39 @@ class Loader(_BASE):  # type: ignore[misc]
     }
 
 
+class Dumper(yaml.SafeDumper):
+    """Quotes the texts that the engine would read as something else: 12e456789012 is a number."""
+
+
 for _tag, _pattern, _firsts in (
     ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
     ("int", r"[-+]?(?:0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|0|[1-9][0-9_]*)", "-+0123456789"),
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|nan)",
      "-+.0123456789"),
 ):  # fmt: skip
-    Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_firsts)
-    )
+    for _kind in (Loader, Dumper):
+        _kind.add_implicit_resolver(
+            f"tag:yaml.org,2002:{_tag}", re.compile(f"(?:{_pattern})$"), list(_firsts)
+        )
+
+
+def _number(loader: Any, node: Any) -> float | str:
+    """Return a float; or the text, where it is none that the engine can hold: 12e456789012."""
+    value = float(loader.construct_yaml_float(node))
+    return str(node.value) if math.isinf(value) and "inf" not in node.value.lower() else value
+
+
+Loader.add_constructor("tag:yaml.org,2002:float", _number)
 
 
 def load(text: str) -> Any:
     """Parse a YAML text; raise yaml.YAMLError for any other text."""
     return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
+
+
+def dump(content: Any) -> str:
+    """Return a YAML text that the engine reads as this content."""
+    return str(yaml.dump(content, Dumper=Dumper, sort_keys=False))
 
 
 def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:

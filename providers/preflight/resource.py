@@ -83,7 +83,11 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
             found = [part.result() for part in parts]
         learnt = {key: value for part, _mistakes in found for key, value in part.items()}
         if (facts := entries.result()) and learnt.get("address"):
-            found.append(({}, list(lab.judge_workstation(spec, facts, learnt["address"]))))
+            mistakes = list(lab.judge_workstation(spec, facts, learnt["address"]))
+            # A lab that is up may go on as it does.
+            for mistake in mistakes if was else ():
+                run.tell(f"warning: {mistake.reason}")
+            found.append(({}, [] if was else mistakes))
         return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
 
 

@@ -199,7 +199,7 @@ def _called(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
     """Return a program's name; for an HAProxy that is not the unit's, with its process."""
     parent = re.search(r"^PPid:\s+(\d+)", _text("/proc/%d/status" % pid) or "", re.MULTILINE)
     own = unit.pid and unit.pid in (pid, int(parent.group(1)) if parent else 0)
-    return name if name != "haproxy" or own else "an haproxy (process %d) of another unit" % pid
+    return name if name != "haproxy" or own else "another haproxy (process %d)" % pid
 
 
 def _configs(unit: haproxy_unit.Unit) -> Json:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Dict, List
 
+from remote.haproxy_unit import CONFIG
 from remote.system import System
 
-CONFIG = "/etc/haproxy/haproxy.cfg"
 # Our socket, which admits root alone.
 _SOCKET = re.compile(r"^\s*stats\s+socket\s+(\S+/grappe\.sock)\b", re.MULTILINE)
 _ENTRY = re.compile(r"key=(\S+) .*conn_cnt=(\d+) conn_cur=(\d+) http_req_cnt=(\d+)")

@@ -16,11 +16,11 @@ import time
 from typing import Any, Dict, List, Mapping, Optional
 
 from remote import haproxy_unit, managed_block, maps
+from remote.haproxy_unit import CONFIG
 from remote.system import File, RefusedError, Result, System
 from remote.target import Files, Fragment, Target
 from remote.unmanaged import haproxy
 
-CONFIG = "/etc/haproxy/haproxy.cfg"
 # A copy of the configuration around our part, to check whether that alone is valid.
 OUTSIDE = f"{maps.FOLDER}/outside.cfg"
 # A copy of our part with the staged maps, for HAProxy to check.

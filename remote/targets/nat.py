@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import shlex
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
@@ -329,10 +328,10 @@ def _scripts(current: Files) -> Files:
     files: Files = {}
     for path, kept in MODES.items():
         script = current[path]
-        first = (script.content or "").partition("\n")[0]
-        if first.startswith("#!") and not re.search(r"\b(?:ba|da|a|k|z)?sh\b", first):
+        if not unmanaged.is_shell_script(script.content or ""):
             raise RefusedError(
-                f"{path} is no shell script, and our part of it is one", first,
+                f"{path} is no shell script, and our part of it is one",
+                (script.content or "").partition("\n")[0],
                 "move it, and have a shell script in its place call it",
             )  # fmt: skip
         was = ABSENT if script.content is None else f"{script.mode or 0o640:o}"

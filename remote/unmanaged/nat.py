@@ -28,6 +28,12 @@ def key(line: str) -> str:
     return f"{match.group(1)}/{match.group(2)}" if match else ""
 
 
+def is_shell_script(text: str) -> bool:
+    """Whether UFW runs a script by a shell; one without a `#!` line it does."""
+    first = text.partition("\n")[0]
+    return not first.startswith("#!") or bool(re.search(r"\b(?:ba|da|a|k|z)?sh\b", first))
+
+
 def leads_all(line: str) -> bool:
     """Whether a rule of a custom chain leads every packet of that chain elsewhere."""
     words = line.split()

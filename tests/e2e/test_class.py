@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import signal
 import subprocess
 from typing import Any
@@ -144,6 +145,12 @@ def test_servers_go_back_to_a_snapshot(class_of_six: Project, lab_host: Host) ->
     lab("check", "tp1", "zoe-roux")
     lab("reset", "tp1", "zoe-roux:yuno2", "--to", "before-reset", "--yes")
     assert has("yuno2", "since")
+    # What it was in between is kept too, and what it was before that under its time.
+    lab("reset", "tp1", "zoe-roux:yuno2", "--to", "before-reset", "--yes")
+    assert not has("yuno2", "since")
+    argv = ["lxc", "query", "/1.0/instances/yuno2/snapshots?project=grappe-zoe-roux"]
+    names = [path.rpartition("/")[2] for path in json.loads(lab_host.run(argv).stdout)]
+    assert 3 == sum(name.startswith("before-reset") for name in names), names
     # One that sleeps goes back in its sleep.
     lab("sleep", "tp1", "zoe-roux")
     lab("reset", "tp1", "zoe-roux", "--to", "first", "--yes")
@@ -177,6 +184,12 @@ def test_a_students_own_key_opens_her_servers(
     class_of_six.lab("class", "up", "tp1", "noe")
     assert "grappe-student" == whoami()
     assert "up, nothing to do" == rows(class_of_six, "up", "tp1", "noe")["noe"]["text"]
+    # The engine's own replacement leaves it there.
+    urns = re.findall(
+        r"urn:\S+noe-yuno1-keys", class_of_six.pulumi("stack", "--show-urns", "-s", "tp1-noe")
+    )
+    class_of_six.pulumi("up", "--yes", "--skip-preview", "--replace", urns[0], "-s", "tp1-noe")
+    assert "grappe-student" == whoami()
     inside = ["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "sh", "-c"]
     file = "/home/grappe-student/.ssh/authorized_keys"
     lab_host.run([*inside, f"echo '# hers' >> {file}"])

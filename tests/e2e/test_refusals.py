@@ -201,7 +201,7 @@ STRANGERS = {
         "printf 'defaults\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n"
         "frontend q\n bind :80\n' > /root/h.cfg; systemd-run -q --unit=second haproxy -db -f /root/h.cfg; "
         "timeout 9 sh -c 'until ss -Hltn sport = 80 | grep -q .; do sleep 0.1; done'",
-        "port 80 is taken by an haproxy (process",
+        "port 80 is taken by another haproxy (process",
         "systemctl stop second; rm /root/h.cfg",
     ),
     "a haproxy.cfg that is a link": (

@@ -169,3 +169,11 @@ def test_a_number_is_the_machines_whoever_logs_in(host: str, expected: int) -> N
     assert expected == neighbours.free_number(host, others)
     found = neighbours.conflicts("bob", {"host": host, "number": 1, "student": "bob"}, others)
     assert (expected == 2) is any(each.key == "grappe:number" for each in found)
+
+
+@pytest.mark.parametrize(
+    "text", ["12e456789012", "123456789012", "0o17", "no", "1.5", "zoe", "true"]
+)
+def test_a_text_that_we_write_is_one_to_the_engine(text: str) -> None:
+    """A random id may look like a number: one that was read as infinite was refused."""
+    assert {"id": text} == files.load(files.dump({"id": text}))

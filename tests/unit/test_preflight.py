@@ -398,6 +398,16 @@ def test_what_a_stack_file_names_and_the_host_has_not() -> None:
     ) == 1
 
 
+def test_a_lab_that_is_up_may_go_on_as_it_does() -> None:
+    """What came in the way since is a note: nothing of the lab need change."""
+    seen = facts(
+        lxd__projects=[{"name": "grappe-bob", "config": {identity.OWNER: "grappe/bob"}}],
+        fixed={"/etc/ufw/before.rules": ["is a symbolic link to /srv/x", "make it a real file"]},
+    )
+    assert [] == lab.judge(LAB, seen)
+    assert ["make it a real file" in note for note in lab.notes(LAB, seen)] == [True]
+
+
 def test_an_address_that_the_host_has_not_is_a_note() -> None:
     """A router may lead it there; a typing error is seen before students dial it."""
     seen = facts(subnets=[{"interface": "eth0", "subnet": "192.168.8.10/24"}])
