@@ -167,7 +167,7 @@ def _stands_in(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
     """Whether a thing on a host belongs to a resource in the state."""
     kinds_of = {
         "container": "Container", "volume": "Volume", "network": "Network", "project": "Project",
-        "NAT rule": "Rule", "backend": "Backend", "hosts entry": "Entry", "door": "Door",
+        "NAT rule": "Rule", "backend": "Backend", "hosts entry": "Entry", "relay grant": "Door",
         "tunnel": "Key",
     }  # fmt: skip
     names = {name for kind, name in known if kind == kinds_of.get(item.kind)}

@@ -19,8 +19,8 @@ from providers.lxd.project.model import ProjectSpec
 from providers.lxd.project.resource import Project
 from providers.lxd.published.model import PublishedSpec
 from providers.lxd.published.resource import Published
-from providers.nat.opening.model import OpeningSpec
-from providers.nat.opening.resource import Opening
+from providers.nat.opening.model import BridgeAllowSpec
+from providers.nat.opening.resource import BridgeAllow
 from stacks.golden import GoldenSpec
 
 RECIPE_PROPERTY = "grappe.recipe"
@@ -105,10 +105,10 @@ class GoldenImage(pulumi.ComponentResource):
                 NetworkSpec(**common, name=golden.bridge, address=f"{golden.gateway}/24"),
                 opts=after,
             ),
-            # UFW drops the builder's DHCP request until an opening lets the bridge through.
-            Opening(
+            # UFW drops the builder's DHCP request until a bridge allow lets it through.
+            BridgeAllow(
                 f"{golden.bridge}-opening",
-                OpeningSpec(**common, name="builder"),
+                BridgeAllowSpec(**common, name="builder"),
                 opts=after,
             ),
         ]

@@ -1,4 +1,4 @@
-"""A student's tunnel from the internet: a key, a door on the relay, and the tunnel itself."""
+"""A student's tunnel from the internet: a key, a grant on the relay, and the tunnel itself."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pulumi
 
 from providers.preflight.resource import Preflight
-from providers.relay.model import DoorSpec
-from providers.relay.resource import Door
+from providers.relay.model import RelayGrantSpec
+from providers.relay.resource import RelayGrant
 from providers.tunnel import model
 from providers.tunnel import resource as tunnels
 from providers.tunnel.key.model import KeySpec
@@ -38,9 +38,9 @@ class Tunnel(pulumi.ComponentResource):
             KeySpec(**common, host=lab.host),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight]),
         )
-        door = Door(
+        grant = RelayGrant(
             f"{name}-door",
-            DoorSpec(
+            RelayGrantSpec(
                 **common,
                 host=lab.tunnel.relay,
                 public_key="",
@@ -69,6 +69,6 @@ class Tunnel(pulumi.ComponentResource):
             relay_port=preflight.relay_port,
             relay_key=preflight.relay_key,
             public_key=key.public_key,
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[door, *after]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[grant, *after]),
         )
         self.register_outputs({})

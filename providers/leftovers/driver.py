@@ -20,7 +20,7 @@ from providers.relay.resource import DoorProvider
 from providers.tunnel import host as tunnels
 
 # The people's word for a target's fragment.
-WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "door"}
+WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "relay grant"}
 PROVIDERS: dict[str, type[base.Provider[Any]]] = {
     "nat": RuleProvider, "haproxy": BackendProvider, "hosts": EntryProvider, "relay": DoorProvider,
 }  # fmt: skip

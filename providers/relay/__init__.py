@@ -1,1 +1,1 @@
-"""The relay's side of a tunnel: a door, the grant to listen on ports there."""
+"""The relay's side of a tunnel: the grant to listen on ports there."""

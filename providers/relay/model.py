@@ -1,4 +1,4 @@
-"""The spec of a door: the grant for one tunnel to listen on ports of the relay."""
+"""The spec of a relay grant: the right for one tunnel to listen on ports of the relay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+=*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DoorSpec(codec.Spec):
+class RelayGrantSpec(codec.Spec):
     """The rights of one tunnel on the relay; `host` is the relay.
 
     Attributes:
@@ -50,8 +50,8 @@ def key(port: int) -> str:
     return f"port {port} of the relay"
 
 
-def fragment(spec: DoorSpec) -> Fragment:
-    """Return a door's fragment: a line of authorized_keys that allows only its ports."""
+def fragment(spec: RelayGrantSpec) -> Fragment:
+    """Return a grant's fragment: a line of authorized_keys that allows only its ports."""
     allowed = ",".join(f'permitlisten="*:{port}"' for port in spec.listens)
     return Fragment(
         id=spec.id,

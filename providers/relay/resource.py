@@ -1,4 +1,4 @@
-"""Pulumi's provider and resource for a door."""
+"""Pulumi's provider and resource for a relay grant."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from providers import base
 from providers.relay import model
 
 
-class DoorProvider(base.Provider[model.DoorSpec]):
-    """Provider of doors."""
+class DoorProvider(base.Provider[model.RelayGrantSpec]):
+    """Provider of relay grants."""
 
-    spec = model.DoorSpec
+    spec = model.RelayGrantSpec
 
-    def driver(self, host: Host) -> base.Driver[model.DoorSpec]:
+    def driver(self, host: Host) -> base.Driver[model.RelayGrantSpec]:
         """Return the driver for a relay."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
         store = client.over(host, "relay", model.frame())
-        return driver.FragmentDriver(store, model.DoorSpec, model.fragment)
+        return driver.FragmentDriver(store, model.RelayGrantSpec, model.fragment)
 
 
-class Door(base.Resource, module="relay", name="Door"):
-    """A door; its inputs are those of `DoorSpec`, its `host` the relay."""
+class RelayGrant(base.Resource, module="relay", name="Door"):
+    """A relay grant; its inputs are those of `RelayGrantSpec`, its `host` the relay."""
 
     provider = DoorProvider

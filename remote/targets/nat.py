@@ -135,7 +135,7 @@ class NatTarget(Target):
         """Refuse what the shared check refuses, and a rule without a target."""
         super().check(fragments, newest, held)
         for fragment in fragments:
-            if fragment["id"] != newest or _is_opening(fragment):
+            if fragment["id"] != newest or _is_bridge_allow(fragment):
                 continue
             if not _leads_somewhere(fragment):
                 raise RefusedError(
@@ -194,7 +194,9 @@ class NatTarget(Target):
     def explain(self, fragment: Fragment, files: Files) -> str:
         """Return whether this rule is missing, or else what is wrong with the chains."""
         loaded = self._look()
-        if not _is_opening(fragment) and fragment["parts"]["rule"] not in loaded.rules("nat", NAT):
+        if not _is_bridge_allow(fragment) and fragment["parts"]["rule"] not in loaded.rules(
+            "nat", NAT
+        ):
             return "the rule is not loaded in the kernel"
         return self._wrong(loaded, files)
 
@@ -244,7 +246,9 @@ class NatTarget(Target):
             self.system.write(MADE_TABLE, File(None))
 
     def _rules(self, fragments: List[Fragment]) -> List[str]:
-        return [fragment["parts"]["rule"] for fragment in fragments if not _is_opening(fragment)]
+        return [
+            fragment["parts"]["rule"] for fragment in fragments if not _is_bridge_allow(fragment)
+        ]
 
     def _filter(self, fragments: List[Fragment]) -> List[str]:
         """Return the filter rules: the frame's, those to servers, and from each bridge to itself.
@@ -254,7 +258,7 @@ class NatTarget(Target):
         bridges = sorted({f["parts"]["bridge"] for f in fragments if f["parts"].get("bridge")})
         own = [f"-A {FORWARD} -i {bridge} -o {bridge} -j RETURN" for bridge in bridges]
         let = [f"-A {LET_THROUGH} -i {bridge} -o {bridge} -j ACCEPT" for bridge in bridges]
-        let += [_let_through(f["spec"]) for f in fragments if not _is_opening(f)]
+        let += [_let_through(f["spec"]) for f in fragments if not _is_bridge_allow(f)]
         lines = list(self.frame["filter"])
         drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
         return lines[:drop] + own + lines[drop:] + list(dict.fromkeys(let))
@@ -363,7 +367,7 @@ def _filtered(files: Files) -> List[str]:
     return [line for line in lines if line.startswith(own)]
 
 
-def _is_opening(fragment: Fragment) -> bool:
+def _is_bridge_allow(fragment: Fragment) -> bool:
     return bool(fragment["parts"].get("opening"))
 
 

@@ -35,7 +35,7 @@ Match User {user}
 
 
 class RelayTarget(Target):
-    """The doors of one relay."""
+    """The grants of one relay."""
 
     name = "relay"
 
@@ -44,7 +44,7 @@ class RelayTarget(Target):
         return [DROP_IN, KEYS]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
-        """Return the files with these doors."""
+        """Return the files with these grants."""
         del current
         if not fragments:
             return {DROP_IN: File(None), KEYS: File(None)}

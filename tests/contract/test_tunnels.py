@@ -1,4 +1,4 @@
-"""Tunnels and doors: one suite for the fake hosts and for the sandbox's."""
+"""Tunnels and relay grants: one suite for the fake hosts and for the sandbox's."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ OWNER, STRANGER = "grappe/contract", "grappe/stranger"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp9ZWeJhP"
 PORT = 18022
 
-DOOR = Kind(
-    folder="relay", file=relay_target.KEYS, spec=relay.DoorSpec,
+GRANT = Kind(
+    folder="relay", file=relay_target.KEYS, spec=relay.RelayGrantSpec,
     sample={"public_key": KEY, "listens": (PORT,)}, changed={"listens": (PORT + 1,)},
     key=relay.key(PORT), target=relay_target.RelayTarget,
     render=relay.fragment, frame=relay.frame,
@@ -59,10 +59,10 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
         return
     box: layout.Layout = request.getfixturevalue("box")
     lab_host, relay_host = connections.connect(box.host_url), connections.connect(box.relay_url)
-    door = relay_resource.DoorProvider().driver(relay_host)
+    grant = relay_resource.DoorProvider().driver(relay_host)
 
-    def spec(public_key: str) -> relay.DoorSpec:
-        return relay.DoorSpec(
+    def spec(public_key: str) -> relay.RelayGrantSpec:
+        return relay.RelayGrantSpec(
             host=box.relay_url, owner=OWNER, name="contract", public_key=public_key, listens=(PORT,)
         )
 
@@ -90,7 +90,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
     public = relay_host.run(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).stdout
     tunnels = host.on(lab_host)
     yield World(
-        tunnels, " ".join(public.split()[:2]), lambda key: door.create(spec(key)) and None, cut,
+        tunnels, " ".join(public.split()[:2]), lambda key: grant.create(spec(key)) and None, cut,
         lambda unit: lab_host.run(["systemctl", "stop", unit]) and None,
     )  # fmt: skip
     for owner in (OWNER, STRANGER):
@@ -98,7 +98,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
         with contextlib.suppress(errors.NotOursError):
             tunnels.ask("lower_tunnel", name="contract", whose=whose)
             tunnels.ask("remove_key", name="contract", whose=whose)
-    door.delete(spec(KEY))
+    grant.delete(spec(KEY))
 
 
 def _fake(root: pathlib.Path) -> World:
@@ -215,13 +215,13 @@ def relay_world(
     yield made
     for owner in (OWNER, STRANGER):
         with contextlib.suppress(errors.DaemonError):
-            made.driver(DOOR).delete(DOOR.make(made.url, owner=owner))
+            made.driver(GRANT).delete(GRANT.make(made.url, owner=owner))
 
 
 def test_life_of_a_door(relay_world: FakeWorld | RealWorld) -> None:
     """Opened, changed, seen when it was shut by hand, and gone with nothing left."""
-    driven = relay_world.driver(DOOR)
-    spec = DOOR.make(relay_world.url)
+    driven = relay_world.driver(GRANT)
+    spec = GRANT.make(relay_world.url)
     assert driven.read(spec) is None
     driven.create(spec)
     reading = driven.read(spec)
@@ -234,7 +234,7 @@ def test_life_of_a_door(relay_world: FakeWorld | RealWorld) -> None:
     reading = driven.read(spec)
     assert reading is not None
     assert "was changed by hand" in reading.drift
-    changed = DOOR.make(relay_world.url, **DOOR.changed)
+    changed = GRANT.make(relay_world.url, **GRANT.changed)
     driven.update(spec, changed)
     assert f"*:{PORT + 1}" in relay_world.read(relay_target.KEYS)
 
@@ -246,7 +246,7 @@ def test_life_of_a_door(relay_world: FakeWorld | RealWorld) -> None:
 
 def test_a_port_of_the_relay_is_held_by_one(relay_world: FakeWorld | RealWorld) -> None:
     """The second is told whose it is."""
-    driven = relay_world.driver(DOOR)
-    driven.create(DOOR.make(relay_world.url))
+    driven = relay_world.driver(GRANT)
+    driven.create(GRANT.make(relay_world.url))
     with pytest.raises(errors.DaemonError, match=f"port {PORT} of the relay is taken"):
-        driven.create(DOOR.make(relay_world.url, owner=STRANGER))
+        driven.create(GRANT.make(relay_world.url, owner=STRANGER))

@@ -1,1 +1,1 @@
-"""An opening: it lets a bridge through UFW when no server's NAT rule does yet."""
+"""The bridge allow: it lets a bridge through UFW while no NAT rule of a server does."""

@@ -1,4 +1,4 @@
-"""The spec of an opening: the filter rules that every NAT rule brings, alone."""
+"""The spec of a bridge allow: the filter rules that every NAT rule brings, alone."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from providers.fragments.fragment import Fragment
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OpeningSpec(codec.Spec):
+class BridgeAllowSpec(codec.Spec):
     """DHCP, DNS and the way out through UFW, for the bridge of a builder."""
 
     def mistakes(self) -> list[problems.Mistake]:
@@ -20,8 +20,8 @@ class OpeningSpec(codec.Spec):
         )
 
 
-def fragment(spec: OpeningSpec) -> Fragment:
-    """Return an opening's fragment; it is empty, but keeps the frame."""
+def fragment(spec: BridgeAllowSpec) -> Fragment:
+    """Return the fragment: no rule of its own, but it keeps the shared sections."""
     return Fragment(
         id=spec.id,
         owner=spec.owner,

@@ -1,4 +1,4 @@
-"""Pulumi's provider and resource for an opening."""
+"""Pulumi's provider and resource for a bridge allow."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from providers.nat import model as nat
 from providers.nat.opening import model
 
 
-class OpeningProvider(base.Provider[model.OpeningSpec]):
-    """Provider of openings."""
+class OpeningProvider(base.Provider[model.BridgeAllowSpec]):
+    """Provider of bridge allows."""
 
-    spec = model.OpeningSpec
+    spec = model.BridgeAllowSpec
 
-    def driver(self, host: Host) -> base.Driver[model.OpeningSpec]:
+    def driver(self, host: Host) -> base.Driver[model.BridgeAllowSpec]:
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
         store = client.over(host, "nat", nat.frame())
-        return driver.FragmentDriver(store, model.OpeningSpec, model.fragment)
+        return driver.FragmentDriver(store, model.BridgeAllowSpec, model.fragment)
 
 
-class Opening(base.Resource, module="nat", name="Opening"):
-    """An opening; its inputs are those of `OpeningSpec`."""
+class BridgeAllow(base.Resource, module="nat", name="Opening"):
+    """A bridge allow; its inputs are those of `BridgeAllowSpec`."""
 
     provider = OpeningProvider
