@@ -15,7 +15,7 @@ class Target:
 
     Args:
         system: The host.
-        frame: The shared sections around the fragments, rendered by the sender.
+        shared_sections: What surrounds the fragments, the same for all of them, from the sender.
 
     """
 
@@ -23,9 +23,9 @@ class Target:
     # Our own symbolic links; any other shared file must be a real file.
     links: Tuple[str, ...] = ()
 
-    def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
+    def __init__(self, system: System, shared_sections: Mapping[str, Any]) -> None:
         self.system = system
-        self.frame = frame
+        self.shared_sections = shared_sections
         # Messages about a change that did not go the usual way.
         self.notes: List[str] = []
 
@@ -69,9 +69,9 @@ class Target:
         """Return how the loaded configuration differs from the files; nothing when it does not."""
         return ""
 
-    def explain(self, fragment: Fragment, files: Files) -> str:
+    def diagnose(self, fragment: Fragment, files: Files) -> str:
         """Return what is wrong with this fragment in the loaded configuration."""
         return self.verify(files)
 
-    def leave(self) -> None:
-        """Unload everything, after the last fragment has gone."""
+    def deactivate(self) -> None:
+        """Unload everything, after the last fragment was removed."""

@@ -35,14 +35,14 @@ def main(request: Json) -> Json:
     """Serve one request of the client, on the host.
 
     Args:
-        request: `target` (one of `TARGETS`), `folder`, `frame`, and `op`: `put` with a
+        request: `target` (one of `TARGETS`), `folder`, `shared_sections`, and `op`: `put` with a
             `fragment`, or `remove` or `read` with an `id`, an `owner` and a `lab`.
 
     """
     # This process ends with its answer: it need not collect garbage among thousands of fragments.
     gc.disable()
     system = System()
-    target = TARGETS[request["target"]](system, request["frame"])
+    target = TARGETS[request["target"]](system, request["shared_sections"])
     return serve(target, Store(system, request["folder"]), request)
 
 
@@ -51,7 +51,8 @@ def serve(target: Target, store: Store, request: Json) -> Json:
     try:
         if request["op"] == "read":
             return _read(target, store, request)
-        return _change(target, store, {key: request[key] for key in request if key != "frame"})
+        change = {key: request[key] for key in request if key != "shared_sections"}
+        return _change(target, store, change)
     except RefusedError as error:
         return _refusal(error)
     except DamagedError as error:
@@ -63,7 +64,7 @@ def serve(target: Target, store: Store, request: Json) -> Json:
 def _read(target: Target, store: Store, request: Json) -> Json:
     with store.lock(shared=True):
         fragments = store.load()
-        identifier = _place(fragments, request)
+        identifier = _stored_id(fragments, request)
         if identifier is None:
             return {"fragment": None}
         fragment = store.reread(fragments, identifier)
@@ -75,7 +76,7 @@ def _read(target: Target, store: Store, request: Json) -> Json:
         if changed:
             drift = f"the managed part of {', '.join(changed)} was changed by hand"
         else:
-            drift = target.explain(fragment, wanted)
+            drift = target.diagnose(fragment, wanted)
         return {"fragment": fragment, "drift": drift}
 
 
@@ -84,7 +85,9 @@ def _change(target: Target, store: Store, change: Json) -> Json:
     try:
         with store.lock():
             try:
-                return store.result(ticket) or _lead(target, store, change, ticket, gathered)
+                return store.result(ticket) or _commit_queued(
+                    target, store, change, ticket, gathered
+                )
             finally:
                 if store.is_empty():
                     store.clear()
@@ -94,7 +97,9 @@ def _change(target: Target, store: Store, change: Json) -> Json:
         raise
 
 
-def _lead(target: Target, store: Store, change: Json, ticket: str, gathered: float) -> Json:
+def _commit_queued(
+    target: Target, store: Store, change: Json, ticket: str, gathered: float
+) -> Json:
     """Commit our own change and all queued ones; write the others' results.
 
     It waits until the time `gathered` for changes sent at the same moment: one activation instead
@@ -121,10 +126,10 @@ def _commit(
     new = dict(old)
     for change in batch:
         try:
-            place = _place(old, _asks(change))
-            if place is not None and new.get(place) is old[place]:
-                new[place] = store.reread(old, place)
-            new = _with(target, new, change)
+            stored = _stored_id(old, _claim(change))
+            if stored is not None and new.get(stored) is old[stored]:
+                new[stored] = store.reread(old, stored)
+            new = _apply(target, new, change)
             accepted.append(change)
         except RefusedError as error:
             results[change["ticket"]] = _refusal(error)
@@ -143,14 +148,14 @@ def _commit(
     return results
 
 
-def _with(target: Target, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
+def _apply(target: Target, fragments: Dict[str, Fragment], change: Json) -> Dict[str, Fragment]:
     new = dict(fragments)
-    asks = _asks(change)
-    place, held = _place(new, asks), None
-    if place is not None:
-        held = new.pop(place)
-        if not identity.belongs(held, asks["owner"], asks.get("lab", "")):
-            raise _not_ours(held, asks)
+    claim = _claim(change)
+    stored, held = _stored_id(new, claim), None
+    if stored is not None:
+        held = new.pop(stored)
+        if not identity.belongs(held, claim["owner"], claim.get("lab", "")):
+            raise _not_ours(held, claim)
     if change["op"] == "remove":
         return new
     fragment = change["fragment"]
@@ -160,23 +165,23 @@ def _with(target: Target, fragments: Dict[str, Fragment], change: Json) -> Dict[
     return new
 
 
-def _asks(change: Json) -> Json:
+def _claim(change: Json) -> Json:
     """Return the `id`, `owner` and `lab` of a change's fragment."""
-    asks: Json = change if change["op"] == "remove" else change["fragment"]
-    return asks
+    claim: Json = change if change["op"] == "remove" else change["fragment"]
+    return claim
 
 
-def _place(fragments: Dict[str, Fragment], asks: Json) -> Optional[str]:
+def _stored_id(fragments: Dict[str, Fragment], claim: Json) -> Optional[str]:
     """Return the id of a fragment; a renamed lab may have it under its old name.
 
     Args:
         fragments: Those of the store.
-        asks: `id`, `owner` and `lab` of the wanted one.
+        claim: `id`, `owner` and `lab` of the wanted one.
 
     """
-    lab, name = asks.get("lab"), asks["id"].rpartition("/")[2]
-    if asks["id"] in fragments or not lab:
-        return asks["id"] if asks["id"] in fragments else None
+    lab, name = claim.get("lab"), claim["id"].rpartition("/")[2]
+    if claim["id"] in fragments or not lab:
+        return claim["id"] if claim["id"] in fragments else None
     for identifier, held in fragments.items():
         if held.get("lab") == lab and identifier.rpartition("/")[2] == name:
             return identifier
@@ -205,9 +210,9 @@ def _install(
             store.keep(path, current[path])
             target.system.swap(path, file, staged.get(path, ""))
         if new:
-            _bring_to_life(target, wanted)
+            _activate_and_verify(target, wanted)
         else:
-            target.leave()
+            target.deactivate()
     except BaseException:
         _restore(target, changed, current, bool(old))
         raise
@@ -218,7 +223,7 @@ def _install(
     store.save(old, new)
 
 
-def _bring_to_life(target: Target, files: Files) -> None:
+def _activate_and_verify(target: Target, files: Files) -> None:
     """Activate and verify; try twice, since the loaded state may have drifted before."""
     for _turn in range(2):
         target.activate(files)
@@ -247,7 +252,7 @@ def _restore(target: Target, changed: Files, current: Files, live: bool) -> None
             if live:
                 target.activate(current)
             else:
-                target.leave()
+                target.deactivate()
         except RefusedError:
             # Report the first failure; this one would hide it.
             pass
@@ -265,22 +270,22 @@ def _current(target: Target) -> Files:
     return current
 
 
-def _same(wanted: Any, found: Any) -> bool:
-    if found is None:
+def _same(wanted: Any, current: Any) -> bool:
+    if current is None:
         return bool(wanted.content is None)
-    same_mode = wanted.mode is None or wanted.mode == found.mode
+    same_mode = wanted.mode is None or wanted.mode == current.mode
     return bool(
-        wanted.content == found.content
-        and wanted.link == found.link
+        wanted.content == current.content
+        and wanted.link == current.link
         and (same_mode or wanted.content is None)
     )
 
 
-def _not_ours(held: Fragment, asks: Json) -> RefusedError:
+def _not_ours(held: Fragment, claim: Json) -> RefusedError:
     return RefusedError(
         f"{held['id']} exists already and was left alone",
-        identity.whose(held, asks["owner"]),
-        identity.way_out(held, asks["owner"]),
+        identity.whose(held, claim["owner"]),
+        identity.way_out(held, claim["owner"]),
         fragment=held["id"],
     )
 

@@ -85,7 +85,9 @@ class FakeHost:
         """Run what runs on a host."""
         match module:
             case "remote.transaction":
-                target = transaction.TARGETS[request["target"]](self.system, request["frame"])
+                target = transaction.TARGETS[request["target"]](
+                    self.system, request["shared_sections"]
+                )
                 store = stores.Store(self.system, request["folder"])
                 return json.loads(json.dumps(transaction.serve(target, store, dict(request))))
             case "remote.surveys.lab":

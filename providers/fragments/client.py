@@ -24,16 +24,20 @@ class Client:
         where: The host, as messages name it.
         folder: The folder of the target's store, on the host.
         target: The target, one of `remote.transaction.TARGETS`.
-        frame: The shared sections around the fragments.
+        shared_sections: The shared sections around the fragments.
         send: Sends a request there.
 
     """
 
     def __init__(
-        self, where: str, folder: str, target: str, frame: Mapping[str, Any], send: Send
+        self, where: str, folder: str, target: str, shared_sections: Mapping[str, Any], send: Send
     ) -> None:
         self._where = where
-        self._common = {"target": target, "frame": dict(frame), "folder": folder}
+        self._common = {
+            "target": target,
+            "shared_sections": dict(shared_sections),
+            "folder": folder,
+        }
         self._send = send
 
     def put(self, fragment: Fragment) -> list[str]:
@@ -64,17 +68,17 @@ def _whose(spec: codec.Spec) -> dict[str, str]:
     return {"id": spec.id, "owner": spec.owner, "lab": spec.lab}
 
 
-def over(host: Host, target: str, frame: Mapping[str, Any]) -> Client:
+def over(host: Host, target: str, shared_sections: Mapping[str, Any]) -> Client:
     """Return the client of a target on a host.
 
     Args:
         host: The host.
         target: The target, which is its folder in the store too.
-        frame: The shared sections around the fragments.
+        shared_sections: The shared sections around the fragments.
 
     """
 
     def send(request: Mapping[str, Any]) -> dict[str, Any]:
         return dict(host.call("remote.transaction", request))
 
-    return Client(host.url, f"{host.store}/{target}", target, frame, send)
+    return Client(host.url, f"{host.store}/{target}", target, shared_sections, send)

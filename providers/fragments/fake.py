@@ -206,12 +206,12 @@ def _restore(chains: dict[tuple[str, str], list[str]], table: str, line: str) ->
 
 
 def sender(
-    system: System, kind: type[Target], folder: str, frame: Mapping[str, Any]
+    system: System, kind: type[Target], folder: str, shared_sections: Mapping[str, Any]
 ) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """Return a function that serves requests to a fake host in this process."""
 
     def send(request: Mapping[str, Any]) -> dict[str, Any]:
         store = stores.Store(system, folder)
-        return transaction.serve(kind(system, frame), store, dict(request))
+        return transaction.serve(kind(system, shared_sections), store, dict(request))
 
     return send

@@ -92,7 +92,7 @@ def fragment(spec: BackendSpec) -> Fragment:
     )
 
 
-def frame() -> Mapping[str, Any]:
+def shared_sections() -> Mapping[str, Any]:
     """Return the sections that all stacks share: the frontends, and the pages."""
     return {
         "frontends": templates.render(__file__, "frontends.cfg.j2", maps=maps),

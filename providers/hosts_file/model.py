@@ -48,6 +48,6 @@ def fragment(spec: EntrySpec) -> Fragment:
     )
 
 
-def frame(path: str) -> Mapping[str, Any]:
-    """Return the target's frame: the path of the hosts file."""
+def shared_sections(path: str) -> Mapping[str, Any]:
+    """Return what all entries share: the path of the hosts file."""
     return {"path": path}

@@ -98,7 +98,7 @@ def fragment(spec: RuleSpec) -> Fragment:
     )
 
 
-def frame() -> Mapping[str, Any]:
+def shared_sections() -> Mapping[str, Any]:
     """Return the filter rules that all NAT rules need to take effect."""
     text = templates.render(__file__, "filter.j2", bridges=BRIDGES, web_ports=WEB_PORTS)
     return {"filter": text.splitlines()}

@@ -63,6 +63,6 @@ def fragment(spec: RelayGrantSpec) -> Fragment:
     )
 
 
-def frame() -> Mapping[str, Any]:
-    """Return the target's frame."""
+def shared_sections() -> Mapping[str, Any]:
+    """Return what all grants share: the user that holds them."""
     return {"user": USER}

@@ -49,15 +49,15 @@ class HaproxyTarget(Target):
 
     name = "haproxy"
 
-    def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
-        super().__init__(system, frame)
+    def __init__(self, system: System, shared_sections: Mapping[str, Any]) -> None:
+        super().__init__(system, shared_sections)
         self._outside = ""
         # The files that the loaded maps match now.
         self._routed: Optional[Files] = None
 
     def paths(self) -> List[str]:
         """Return the files with the backends, and the pages of servers that are not up."""
-        return [CONFIG, maps.ROUTES, maps.STATES, *self.frame["pages"]]
+        return [CONFIG, maps.ROUTES, maps.STATES, *self.shared_sections["pages"]]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
         """Return the configuration and maps of these backends; without backends, none of ours."""
@@ -83,7 +83,7 @@ class HaproxyTarget(Target):
         return {
             CONFIG: File(managed_block.put(content, self._body(self._outside, outside.before))),
             **{path: File(text, 0o644) for path, text in routed.items()},
-            **{path: File(text, 0o644) for path, text in self.frame["pages"].items()},
+            **{path: File(text, 0o644) for path, text in self.shared_sections["pages"].items()},
         }
 
     def check(self, fragments: List[Fragment], newest: str, held: Optional[Fragment]) -> None:
@@ -190,7 +190,7 @@ class HaproxyTarget(Target):
             pass
         return ""
 
-    def leave(self) -> None:
+    def deactivate(self) -> None:
         """Reload the remaining configuration, or stop HAProxy if it did not run before us."""
         unit = ["systemctl", "is-active", "--quiet", "haproxy"]
         if self.system.run(unit).status == 0:
@@ -210,11 +210,11 @@ class HaproxyTarget(Target):
     def _body(self, outside: str, before: str) -> str:
         # The host's own bound on old workers wins.
         chosen = re.search(r"^\s*hard-stop-after", outside, re.MULTILINE)
-        bound = "" if chosen else f"    {self.frame['hard_stop']}\n"
-        body = self.frame["frontends"].replace("@RUNTIME@", runtime(outside))
+        bound = "" if chosen else f"    {self.shared_sections['hard_stop']}\n"
+        body = self.shared_sections["frontends"].replace("@RUNTIME@", runtime(outside))
         body = body.replace("@BOUND@\n", bound)
         body += f"\n# Below this part the host's own defaults rule.\n{_last_defaults(before)}"
-        pages = "".join(self.frame["pages"].values())
+        pages = "".join(self.shared_sections["pages"].values())
         return str(body.replace("@GENERATION@", _digest(body + pages)))
 
     def _try(self, path: str, content: str) -> Result:

@@ -16,11 +16,11 @@ class HostsTarget(Target):
 
     def paths(self) -> List[str]:
         """Return the hosts file."""
-        return [self.frame["path"]]
+        return [self.shared_sections["path"]]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
         """Return the hosts file with these entries."""
-        path = self.frame["path"]
+        path = self.shared_sections["path"]
         if not fragments:
             return {path: File(managed_block.remove(current[path].content))}
         body = "".join(f"{fragment['parts']['line']}\n" for fragment in fragments)

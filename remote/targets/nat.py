@@ -84,8 +84,8 @@ class NatTarget(Target):
     name = "nat"
     links = WANTED
 
-    def __init__(self, system: System, frame: Mapping[str, Any]) -> None:
-        super().__init__(system, frame)
+    def __init__(self, system: System, shared_sections: Mapping[str, Any]) -> None:
+        super().__init__(system, shared_sections)
         self._adopted: Set[str] = set()
         self._units_changed = False
         # The iptables-restore input that turns the old generation's rules into these files'.
@@ -166,7 +166,7 @@ class NatTarget(Target):
         """
         content = files[LOAD].content
         if content is None:
-            self.leave()
+            self.deactivate()
             return
         (step, target), self._step = self._step, ("", {})
         load = ["iptables-restore", "-w", "-n"]
@@ -191,7 +191,7 @@ class NatTarget(Target):
         """Compare the chains in the kernel with the wanted ones."""
         return "" if files[LOAD].content is None else self._wrong(self._look(), files)
 
-    def explain(self, fragment: Fragment, files: Files) -> str:
+    def diagnose(self, fragment: Fragment, files: Files) -> str:
         """Return whether this rule is missing, or else what is wrong with the chains."""
         loaded = self._look()
         if not _is_bridge_allow(fragment) and fragment["parts"]["rule"] not in loaded.rules(
@@ -218,7 +218,7 @@ class NatTarget(Target):
                 wrong = f"nothing leads from {chain} to {ours}"
         return wrong
 
-    def leave(self) -> None:
+    def deactivate(self) -> None:
         """Remove the jumps and the chains from the kernel, and the table if we made it."""
         loaded, script = self._look(), ""
         for table, jumps in (("nat", {NAT: "PREROUTING"}), ("filter", JUMPS)):
@@ -251,7 +251,7 @@ class NatTarget(Target):
         ]
 
     def _filter(self, fragments: List[Fragment]) -> List[str]:
-        """Return the filter rules: the frame's, those to servers, and from each bridge to itself.
+        """Return the filter rules: the shared, those to servers, and from each bridge to itself.
 
         With br_netfilter the kernel also filters packets between servers on one bridge.
         """
@@ -259,7 +259,7 @@ class NatTarget(Target):
         own = [f"-A {FORWARD} -i {bridge} -o {bridge} -j RETURN" for bridge in bridges]
         let = [f"-A {LET_THROUGH} -i {bridge} -o {bridge} -j ACCEPT" for bridge in bridges]
         let += [_let_through(f["spec"]) for f in fragments if not _is_bridge_allow(f)]
-        lines = list(self.frame["filter"])
+        lines = list(self.shared_sections["filter"])
         drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
         return lines[:drop] + own + lines[drop:] + list(dict.fromkeys(let))
 

@@ -49,7 +49,7 @@ class RelayTarget(Target):
         if not fragments:
             return {DROP_IN: File(None), KEYS: File(None)}
         lines = [fragment["parts"]["line"] + "\n" for fragment in fragments]
-        text = TEXT.format(user=self.frame["user"], keys=KEYS, alive=ALIVE_SECONDS)
+        text = TEXT.format(user=self.shared_sections["user"], keys=KEYS, alive=ALIVE_SECONDS)
         return {DROP_IN: File(text, 0o644), KEYS: File("".join(lines), 0o644)}
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
@@ -60,9 +60,9 @@ class RelayTarget(Target):
     def activate(self, files: Files) -> None:
         """Create the user if missing, and reload sshd; open connections stay."""
         if files[DROP_IN].content is None:
-            self.leave()
+            self.deactivate()
             return
-        user = self.frame["user"]
+        user = self.shared_sections["user"]
         if self.system.run(["id", "-u", user]).status != 0:
             self.system.must(
                 ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir",
@@ -74,7 +74,7 @@ class RelayTarget(Target):
         """Check sshd's effective settings for the user."""
         if files[DROP_IN].content is None:
             return ""
-        user = self.frame["user"]
+        user = self.shared_sections["user"]
         if self.system.run(["id", "-u", user]).status != 0:
             return f"the user {user} is gone"
         who = f"user={user},host=relay,addr=192.0.2.1"
@@ -84,10 +84,10 @@ class RelayTarget(Target):
                 return f"sshd does not read {DROP_IN}: it says nothing of `{line}`"
         return ""
 
-    def leave(self) -> None:
+    def deactivate(self) -> None:
         """Reload sshd without the user, then remove the user."""
         self._reload()
-        user = self.frame["user"]
+        user = self.shared_sections["user"]
         if self.system.run(["id", "-u", user]).status == 0:
             # The user's tunnels end too; userdel fails while one is still ending.
             deadline = time.monotonic() + LEAVE_SECONDS

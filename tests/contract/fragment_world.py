@@ -48,7 +48,7 @@ class Kind:
     key: str
     target: type[Target]
     render: Callable[[Any], Any]
-    frame: Callable[[], Mapping[str, Any]]
+    shared_sections: Callable[[], Mapping[str, Any]]
     lines: str = ""
 
     def make(self, host: str, name: str = "yuno1", owner: str = OWNER, **changes: Any) -> Any:
@@ -62,21 +62,21 @@ KINDS = {
         sample={"port": 62222, "target_address": "10.79.159.10", "target_port": 22,
                 "comment": "yuno1_ssh"},
         changed={"target_address": "10.79.159.20"}, key="tcp/62222",
-        target=nat_target.NatTarget, render=nat.fragment, frame=nat.frame,
+        target=nat_target.NatTarget, render=nat.fragment, shared_sections=nat.shared_sections,
     ),
     "haproxy": Kind(
         folder="haproxy", file="/etc/haproxy/haproxy.cfg", spec=haproxy.BackendSpec,
         sample={"domains": ("yuno1.contract.test",), "address": "10.79.159.10"},
         changed={"address": "10.79.159.20"}, key="domain yuno1.contract.test",
         target=haproxy_target.HaproxyTarget, render=haproxy.fragment,
-        frame=haproxy.frame, lines=maps.ROUTES,
+        shared_sections=haproxy.shared_sections, lines=maps.ROUTES,
     ),
     "hosts": Kind(
         folder="hosts", file="/etc/hosts", spec=hosts_file.EntrySpec,
         sample={"domains": ("yuno1.contract.test",), "address": "192.168.8.10"},
         changed={"address": "192.168.8.11"}, key="hosts entry yuno1.contract.test",
         target=hosts_target.HostsTarget,
-        render=hosts_file.fragment, frame=lambda: hosts_file.frame("/etc/hosts"),
+        render=hosts_file.fragment, shared_sections=lambda: hosts_file.shared_sections("/etc/hosts"),
     ),
 }  # fmt: skip
 
@@ -96,8 +96,8 @@ class FakeWorld:
     def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
         """Return the driver of a kind."""
         folder = f"/var/lib/grappe/{kind.folder}"
-        send = fake.sender(self.system, kind.target, folder, kind.frame())
-        store = client.Client(self.url, folder, kind.folder, kind.frame(), send)
+        send = fake.sender(self.system, kind.target, folder, kind.shared_sections())
+        store = client.Client(self.url, folder, kind.folder, kind.shared_sections(), send)
         return driver.FragmentDriver(store, kind.spec, kind.render)
 
     def read(self, path: str) -> str:
@@ -163,7 +163,7 @@ class RealWorld:
 
     def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
         """Return the driver of a kind."""
-        store = client.over(self._host, kind.folder, kind.frame())
+        store = client.over(self._host, kind.folder, kind.shared_sections())
         return driver.FragmentDriver(store, kind.spec, kind.render)
 
     def read(self, path: str) -> str:

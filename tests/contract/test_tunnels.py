@@ -28,7 +28,7 @@ GRANT = Kind(
     folder="relay", file=relay_target.KEYS, spec=relay.RelayGrantSpec,
     sample={"public_key": KEY, "listens": (PORT,)}, changed={"listens": (PORT + 1,)},
     key=relay.key(PORT), target=relay_target.RelayTarget,
-    render=relay.fragment, frame=relay.frame,
+    render=relay.fragment, shared_sections=relay.shared_sections,
 )  # fmt: skip
 
 

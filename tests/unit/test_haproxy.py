@@ -29,7 +29,7 @@ class Recorder:
 
 
 def files(*specs: model.BackendSpec, config: str = "global\n") -> dict[str, str]:
-    made = haproxy.HaproxyTarget(Recorder(), model.frame())  # type: ignore[arg-type]
+    made = haproxy.HaproxyTarget(Recorder(), model.shared_sections())  # type: ignore[arg-type]
     fragments = [model.fragment(spec).as_json() for spec in specs]
     compiled = made.compile(fragments, {haproxy.CONFIG: File(config)})
     return {path: file.content or "" for path, file in compiled.items()}
@@ -92,7 +92,7 @@ def test_what_an_older_grappe_wrote_is_routed() -> None:
     old = model.fragment(BACKEND).as_json()
     parts = {"domains": ["a.test"], "label": "grappe.alice.yuno1", "default": False,
              "sections": "backend x\n"}  # fmt: skip
-    made = haproxy.HaproxyTarget(Recorder(), model.frame())  # type: ignore[arg-type]
+    made = haproxy.HaproxyTarget(Recorder(), model.shared_sections())  # type: ignore[arg-type]
     there = made.compile([{**old, "parts": parts}], {haproxy.CONFIG: File("global\n")})
     assert files(BACKEND)[maps.STATES] == there[maps.STATES].content
 

@@ -47,7 +47,7 @@ def test_a_rule_is_written_as_iptables_prints_it(changes: dict[str, str], expect
 def test_the_filter_rules_are_those_of_the_golden_file() -> None:
     """What lets forwarded connections, DHCP, DNS and the web through UFW."""
     golden = pathlib.Path(__file__).parent / "golden" / "filter.rules"
-    assert golden.read_text().splitlines() == model.frame()["filter"]
+    assert golden.read_text().splitlines() == model.shared_sections()["filter"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_what_accepts_stands_after_what_people_deny() -> None:
     assert {"GRAPPE-INPUT": "ufw-before-input", "GRAPPE-FORWARD": "ufw-before-forward",
             "GRAPPE-LET-IN": "ufw-after-input",
             "GRAPPE-LET-THROUGH": "ufw-after-forward"} == iptables.JUMPS  # fmt: skip
-    for line in model.frame()["filter"]:
+    for line in model.shared_sections()["filter"]:
         assert line.endswith("-j ACCEPT") is line.startswith("-A GRAPPE-LET")
 
 
@@ -102,7 +102,7 @@ def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.
     fragment = model.fragment(RULE).as_json()
     fragment["parts"]["target"] = ":22"
     with pytest.raises(system.RefusedError, match="has no target"):
-        nat.NatTarget(system.System(str(tmp_path)), model.frame()).check(
+        nat.NatTarget(system.System(str(tmp_path)), model.shared_sections()).check(
             [fragment], fragment["id"], None
         )
 
@@ -114,7 +114,7 @@ class Recorder:
 
 
 def compiled(*specs: model.RuleSpec) -> nat.Files:
-    made = nat.NatTarget(Recorder(), model.frame())  # type: ignore[arg-type]
+    made = nat.NatTarget(Recorder(), model.shared_sections())  # type: ignore[arg-type]
     none = dict.fromkeys(made.paths(), system.File(None))
     current = {**none, nat.RULES: system.File("*filter\nCOMMIT\n", 0o640)}
     return made.compile([model.fragment(spec).as_json() for spec in specs], current)
