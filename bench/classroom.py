@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 from bench import many_labs, timing
-from bench.testbed import DOWN, IMAGE, UP, Arena
+from bench.testbed import DOWN, IMAGE, UP, Testbed
 
 NAME = "bench"
 JOBS = 8
@@ -17,31 +17,31 @@ JOBS = 8
 PAUSE_SECONDS = 1.0
 
 
-def run(arena: Arena, sizes: list[int]) -> list[dict[str, Any]]:
+def run(testbed: Testbed, sizes: list[int]) -> list[dict[str, Any]]:
     """Return for each size the seconds of both ways, and the memory of the class command, in MB."""
-    return [_measure(arena, size) for size in sizes]
+    return [_measure(testbed, size) for size in sizes]
 
 
-def _measure(arena: Arena, size: int) -> dict[str, Any]:
-    bare = many_labs.bare(arena, 2 * size)
+def _measure(testbed: Testbed, size: int) -> dict[str, Any]:
+    bare = many_labs.bare(testbed, 2 * size)
     names = [f"s{place:03}" for place in range(size)]
-    roster = arena.project.folder / "roster.csv"
+    roster = testbed.project.folder / "roster.csv"
     roster.write_text("\n".join(["Nom", *names]))
-    arena.project.lab(
-        "class", "new", NAME, "--roster", str(roster), "--host", arena.box.host_url,
-        "--image", IMAGE, "--workstation", arena.box.workstation_url,
+    testbed.project.lab(
+        "class", "new", NAME, "--roster", str(roster), "--host", testbed.box.host_url,
+        "--image", IMAGE, "--workstation", testbed.box.workstation_url,
     )  # fmt: skip
     stacks = [f"{NAME}-{name}" for name in names]
-    up, memory = _class(arena, "up")
-    nothing = _class(arena, "up", watch=False)[0]
-    plain_nothing = timing.seconds(_plain, arena, stacks, UP)
-    check = _class(arena, "check", jobs=False, watch=False)[0]
-    down = _class(arena, "down", "--yes", watch=False)[0]
-    _class(arena, "up", watch=False)
-    plain_down = timing.seconds(_plain, arena, stacks, DOWN)
+    up, memory = _class(testbed, "up")
+    nothing = _class(testbed, "up", watch=False)[0]
+    plain_nothing = timing.seconds(_plain, testbed, stacks, UP)
+    check = _class(testbed, "check", jobs=False, watch=False)[0]
+    down = _class(testbed, "down", "--yes", watch=False)[0]
+    _class(testbed, "up", watch=False)
+    plain_down = timing.seconds(_plain, testbed, stacks, DOWN)
     for name in stacks:
-        (arena.project.folder / "stacks" / f"Pulumi.{name}.yaml").unlink()
-    (arena.project.folder / "classes" / f"{NAME}.yaml").unlink()
+        (testbed.project.folder / "stacks" / f"Pulumi.{name}.yaml").unlink()
+    (testbed.project.folder / "classes" / f"{NAME}.yaml").unlink()
     return {
         "students": size, "jobs": JOBS, "bare": bare, "up": round(up, 2),
         "nothing": round(nothing, 2),
@@ -51,7 +51,7 @@ def _measure(arena: Arena, size: int) -> dict[str, Any]:
 
 
 def _class(
-    arena: Arena, action: str, *options: str, jobs: bool = True, watch: bool = True
+    testbed: Testbed, action: str, *options: str, jobs: bool = True, watch: bool = True
 ) -> tuple[float, float]:
     """Run a command on the class; return its seconds, and its peak memory, in MB."""
     argv = ["./lab", "class", action, NAME, *options, *(["--jobs", str(JOBS)] if jobs else [])]
@@ -59,7 +59,7 @@ def _class(
 
     def act() -> None:
         going = subprocess.Popen(
-            argv, cwd=arena.project.folder, env=arena.project.env, stdin=subprocess.DEVNULL,
+            argv, cwd=testbed.project.folder, env=testbed.project.env, stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         watcher = threading.Thread(target=_watch, args=(going.pid, most, ended))
@@ -98,7 +98,7 @@ def _memory(pid: int) -> float:
     return total / 1024 + sum(_memory(int(child)) for child in set(children))
 
 
-def _plain(arena: Arena, stacks: list[str], words: tuple[str, ...]) -> None:
+def _plain(testbed: Testbed, stacks: list[str], words: tuple[str, ...]) -> None:
     """Run a plain `pulumi` for each stack, as many at once."""
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
-        list(pool.map(lambda name: arena.project.pulumi(*words, "-s", name), stacks))
+        list(pool.map(lambda name: testbed.project.pulumi(*words, "-s", name), stacks))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench import timing
-from bench.testbed import Arena, Bystander
+from bench.testbed import Bystander, Testbed
 from hosts import connections
 from hosts.host import Host
 from providers.haproxy import model as backends
@@ -26,30 +26,30 @@ for folder, name, fragment in json.load(sys.stdin):
 """
 
 
-def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
+def run(testbed: Testbed, sizes: list[int], rounds: int) -> list[dict[str, float]]:
     """Return for each size {fragments, rule, backend, reloads, request, requests, failures}.
 
     The times are medians in seconds, the request in ms; reloads count all measured changes; the
     bystander watches one more change.
     """
-    host = connections.connect(arena.box.host_url)
+    host = connections.connect(testbed.box.host_url)
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
     found = []
-    arena.up_bystander()
+    testbed.up_bystander()
     for size in sizes:
-        _fill(arena, host, size)
+        _fill(testbed, host, size)
         one: dict[str, list[float]] = {"rule": [], "backend": []}
-        worker, reloads = _worker(arena), 0
+        worker, reloads = _worker(testbed), 0
         for turn in range(rounds):
             rule, backend = _rule(host.url, 5000 + turn), _backend(host.url, 5000 + turn)
             one["rule"].append(timing.seconds(nat.create, rule))
             one["backend"].append(timing.seconds(haproxy.create, backend))
             nat.delete(rule)
             haproxy.delete(backend)
-            reloads += worker != _worker(arena)
-            worker = _worker(arena)
+            reloads += worker != _worker(testbed)
+            worker = _worker(testbed)
         medians = {kind: timing.median(times) for kind, times in one.items()}
-        with Bystander(arena) as watching:
+        with Bystander(testbed) as watching:
             nat.create(rule)
             haproxy.create(backend)
             nat.delete(rule)
@@ -58,20 +58,20 @@ def run(arena: Arena, sizes: list[int], rounds: int) -> list[dict[str, float]]:
             "fragments": size,
             **medians,
             "reloads": reloads,
-            "request": _request(arena),
+            "request": _request(testbed),
             **watching.seen,
         }
         found.append(row)
-    _fill(arena, host, 0)
-    arena.down("bystander")
+    _fill(testbed, host, 0)
+    testbed.down("bystander")
     return found
 
 
-def _fill(arena: Arena, host: Host, size: int) -> None:
+def _fill(testbed: Testbed, host: Host, size: int) -> None:
     """Fill the host's store with `size` rules and backends of ours, compiled and live."""
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
     script = "rm -f /var/lib/grappe/*/fragments/grappe+many+*.json"
-    arena.host("sh", "-c", f"'{script}'")
+    testbed.host("sh", "-c", f"'{script}'")
     files = []
     for number in range(1, size):
         for target, fragment in (
@@ -80,7 +80,7 @@ def _fill(arena: Arena, host: Host, size: int) -> None:
         ):
             name = fragment.id.replace("/", "+") + ".json"
             files.append([f"/var/lib/grappe/{target}/fragments", name, fragment.as_json()])
-    arena.host("python3", "-c", f"'{_FILL}'", stdin=json.dumps(files).encode())
+    testbed.host("python3", "-c", f"'{_FILL}'", stdin=json.dumps(files).encode())
     # One more change compiles them all; with size 0 it removes the last ones.
     rule, backend = _rule(host.url, 4999), _backend(host.url, 4999)
     nat.create(rule)
@@ -90,10 +90,10 @@ def _fill(arena: Arena, host: Host, size: int) -> None:
         haproxy.delete(backend)
 
 
-def _worker(arena: Arena) -> str:
+def _worker(testbed: Testbed) -> str:
     """Return HAProxy's serving process; each reload makes another."""
     script = "'pgrep -P $(systemctl show -p MainPID --value haproxy) | sort -n | tail -n 1'"
-    return arena.host("sh", "-c", script)
+    return testbed.host("sh", "-c", script)
 
 
 def _rule(url: str, number: int) -> rules.RuleSpec:
@@ -110,6 +110,6 @@ def _backend(url: str, number: int) -> backends.BackendSpec:
     )  # fmt: skip
 
 
-def _request(arena: Arena) -> float:
+def _request(testbed: Testbed) -> float:
     """Return the median time of fifty routed requests by one client, in milliseconds."""
-    return Bystander(arena).time(50)
+    return Bystander(testbed).time(50)

@@ -6,14 +6,14 @@ import pathlib
 import tempfile
 import time
 
-from bench.testbed import IMAGE, Arena
+from bench.testbed import IMAGE, Testbed
 from hosts import connections
 from sandbox import stayer
 
 LABS, FIRST = 10, 100
 
 
-def run(arena: Arena, minutes: float) -> dict[str, float]:
+def run(testbed: Testbed, minutes: float) -> dict[str, float]:
     """Bring ten labs up and down, spread over the time, while one client keeps its connections.
 
     Returns:
@@ -21,8 +21,8 @@ def run(arena: Arena, minutes: float) -> dict[str, float]:
         it took (two, one by http and one by https, where none was cut), and `labs`.
 
     """
-    arena.up_bystander()
-    workstation = connections.connect(arena.box.workstation_url)
+    testbed.up_bystander()
+    workstation = connections.connect(testbed.box.workstation_url)
     seconds = 60 * minutes
     with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
         stop = pathlib.Path(folder) / "stop"
@@ -30,11 +30,11 @@ def run(arena: Arena, minutes: float) -> dict[str, float]:
             begun = time.monotonic()
             for place in range(LABS):
                 name = f"s{place}"
-                arena.project.write(name, FIRST + place, image=IMAGE)
-                arena.up(name)
-                arena.down(name)
+                testbed.project.write(name, FIRST + place, image=IMAGE)
+                testbed.up(name)
+                testbed.down(name)
                 time.sleep(max(0.0, begun + seconds * (place + 1) / LABS - time.monotonic()))
             seen = stays.end()
-    arena.down("bystander")
+    testbed.down("bystander")
     return {"minutes": round(seen.lived / 60, 1), "requests": seen.asked, "failed": seen.failed,
             "connections": seen.connections, "labs": LABS}  # fmt: skip

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from bench import timing
-from bench.testbed import IMAGE, Arena, Bystander, together
+from bench.testbed import IMAGE, Bystander, Testbed, together
 
 FIRST = 100
 
 
-def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
+def run(testbed: Testbed, sizes: list[int], found: list[dict[str, float]]) -> None:
     """Add for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
-    arena.up_bystander()
+    testbed.up_bystander()
     for size in sizes:
-        launched = bare(arena, 2 * size)
+        launched = bare(testbed, 2 * size)
         students = [(f"s{place}", FIRST + place) for place in range(size)]
         names = [name for name, _number in students]
         for name, number in students:
-            arena.project.write(name, number, image=IMAGE)
-        with Bystander(arena) as watching:
-            up = timing.seconds(together, arena.up, names)
+            testbed.project.write(name, number, image=IMAGE)
+        with Bystander(testbed) as watching:
+            up = timing.seconds(together, testbed.up, names)
             for name, number in students:
-                arena.wait_for(name, number)
-            down = timing.seconds(together, arena.down, names)
+                testbed.wait_for(name, number)
+            down = timing.seconds(together, testbed.down, names)
         found.append(
             {
                 "students": size, "bare": launched, "grappe": round(up, 2), "down": round(down, 2),
@@ -29,10 +29,10 @@ def run(arena: Arena, sizes: list[int], found: list[dict[str, float]]) -> None:
             }
         )  # fmt: skip
         found.sort(key=lambda row: row["students"])
-    arena.down("bystander")
+    testbed.down("bystander")
 
 
-def bare(arena: Arena, count: int) -> float:
+def bare(testbed: Testbed, count: int) -> float:
     """Return the seconds of bare launches until every container's sshd answers."""
     script = f"""
 ufw allow in on lxdbr0 >/dev/null
@@ -51,5 +51,5 @@ seq 1 {count} | xargs -P 4 -I N lxc delete --force bareN
 ufw delete allow in on lxdbr0 >/dev/null
 echo "$start $end"
 """
-    start, end = map(float, arena.host("bash", "-s", stdin=script.encode()).split()[-2:])
+    start, end = map(float, testbed.host("bash", "-s", stdin=script.encode()).split()[-2:])
     return round(end - start, 2)

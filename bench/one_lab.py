@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from bench import timing
-from bench.testbed import DOWN, IMAGE, UP, Arena, Bystander
+from bench.testbed import DOWN, IMAGE, UP, Bystander, Testbed
 
 HERE = pathlib.Path(__file__).parent
 NUMBER, STUDENT = 9, "bench"
@@ -21,19 +21,19 @@ OURS = ("grappe", "lab")
 Times = dict[str, dict[str, list[float]]]
 
 
-def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
+def run(testbed: Testbed, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
     """Return {contest, processor: {way: {up, nothing, down}}, loop: [seconds]}.
 
     `contest` has the medians in seconds, `processor` the medians of this machine's processor time,
     the lab host's included. The ways take turns, so that a slow machine slows them alike; the times
     of a constant loop show whether the machine's speed changed.
     """
-    arena.project.write(STUDENT, NUMBER, image=IMAGE)
+    testbed.project.write(STUDENT, NUMBER, image=IMAGE)
     ways: dict[str, Callable[[str], None]] = {
-        "expert": functools.partial(_expert, arena),
-        "ansible": functools.partial(_ansible, arena, ansible),
-        "grappe": functools.partial(_grappe, arena),
-        "lab": functools.partial(_lab, arena),
+        "expert": functools.partial(_expert, testbed),
+        "ansible": functools.partial(_ansible, testbed, ansible),
+        "grappe": functools.partial(_grappe, testbed),
+        "lab": functools.partial(_lab, testbed),
     }
     found: Times = {way: {} for way in ways}
     worked: Times = {way: {} for way in ways}
@@ -42,7 +42,7 @@ def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
         for way, act in ways.items():
             if way not in OURS:
                 # Do beforehand for the others what Grappe does by itself.
-                _open_bridge(arena, "allow")
+                _open_bridge(testbed, "allow")
             for phase in ("up", "nothing", "down"):
                 action = "down" if phase == "down" else "up"
                 loop.append(timing.loop())
@@ -50,7 +50,7 @@ def run(arena: Arena, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
                 found[way].setdefault(phase, []).append(timing.seconds(act, action))
                 worked[way].setdefault(phase, []).append(timing.processor() - before)
             if way not in OURS:
-                _open_bridge(arena, "delete allow")
+                _open_bridge(testbed, "delete allow")
     return {
         "contest": _medians(found), "processor": _medians(worked),
         "loop": [round(took, 2) for took in loop],
@@ -64,29 +64,29 @@ def _medians(found: Times) -> dict[str, dict[str, float]]:
     }
 
 
-def beside(arena: Arena) -> dict[str, int]:
+def beside(testbed: Testbed) -> dict[str, int]:
     """Return a bystander's counts during an untimed round of Grappe.
 
     A bystander cannot watch the other ways: their frontends hold the ports of its own.
     """
-    arena.up_bystander()
-    with Bystander(arena) as watching:
+    testbed.up_bystander()
+    with Bystander(testbed) as watching:
         for action in ("up", "up", "down"):
-            _grappe(arena, action)
-    arena.down("bystander")
+            _grappe(testbed, action)
+    testbed.down("bystander")
     return watching.seen
 
 
-def _expert(arena: Arena, action: str) -> None:
+def _expert(testbed: Testbed, action: str) -> None:
     script = (HERE / "expert.sh").read_bytes()
     words = (action, str(NUMBER), STUDENT, IMAGE)
-    arena.host("bash", "-s", "--", *words, stdin=script)
+    testbed.host("bash", "-s", "--", *words, stdin=script)
     if action == "up":
-        arena.wait_for(STUDENT, NUMBER)
+        testbed.wait_for(STUDENT, NUMBER)
 
 
-def _ansible(arena: Arena, environment: pathlib.Path, action: str) -> None:
-    folder = arena.project.folder / "ansible"
+def _ansible(testbed: Testbed, environment: pathlib.Path, action: str) -> None:
+    folder = testbed.project.folder / "ansible"
     folder.mkdir(exist_ok=True)
     inventory = folder / "inventory.yml"
     servers = [
@@ -97,9 +97,9 @@ def _ansible(arena: Arena, environment: pathlib.Path, action: str) -> None:
     ]  # fmt: skip
     variables = {"project": PROJECT, "bridge": BRIDGE, "net": NET, "image": IMAGE,
                  "servers": servers}  # fmt: skip
-    host = {arena.box.host: {"ansible_python_interpreter": "/usr/bin/python3"}}
+    host = {testbed.box.host: {"ansible_python_interpreter": "/usr/bin/python3"}}
     inventory.write_text(yaml.safe_dump({"lab": {"hosts": host, "vars": variables}}))
-    options = f"-F {arena.box.ssh_config} -o ControlMaster=auto -o ControlPersist=60s"
+    options = f"-F {testbed.box.ssh_config} -o ControlMaster=auto -o ControlPersist=60s"
     env = {**os.environ, "ANSIBLE_CONFIG": str(HERE / "ansible" / "ansible.cfg"),
            "ANSIBLE_SSH_ARGS": options, "ANSIBLE_HOME": str(folder)}  # fmt: skip
     argv = [str(environment / "bin" / "ansible-playbook"), "-i", str(inventory),
@@ -108,23 +108,23 @@ def _ansible(arena: Arena, environment: pathlib.Path, action: str) -> None:
     if done.returncode != 0:
         raise AssertionError(done.stdout + done.stderr)
     if action == "up":
-        arena.wait_for(STUDENT, NUMBER)
+        testbed.wait_for(STUDENT, NUMBER)
 
 
-def _grappe(arena: Arena, action: str) -> None:
-    arena.pulumi(STUDENT, *(UP if action == "up" else DOWN))
+def _grappe(testbed: Testbed, action: str) -> None:
+    testbed.pulumi(STUDENT, *(UP if action == "up" else DOWN))
     if action == "up":
-        arena.wait_for(STUDENT, NUMBER)
+        testbed.wait_for(STUDENT, NUMBER)
 
 
-def _lab(arena: Arena, action: str) -> None:
+def _lab(testbed: Testbed, action: str) -> None:
     """Run one process that is program and plugin, instead of a plain pulumi."""
-    arena.project.lab(action, STUDENT, "--yes")
+    testbed.project.lab(action, STUDENT, "--yes")
     if action == "up":
-        arena.wait_for(STUDENT, NUMBER)
+        testbed.wait_for(STUDENT, NUMBER)
 
 
-def _open_bridge(arena: Arena, how: str) -> None:
+def _open_bridge(testbed: Testbed, how: str) -> None:
     first, _space, rest = how.partition(" ")
     delete = "delete " if first == "delete" else ""
     verb = rest or first
@@ -136,4 +136,4 @@ def _open_bridge(arena: Arena, how: str) -> None:
             ("route ", f"out on {BRIDGE}"),
         )
     )
-    arena.host("sh", "-c", f"'{script}'")
+    testbed.host("sh", "-c", f"'{script}'")

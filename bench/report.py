@@ -17,7 +17,7 @@ AIMS = {"up": 0.42, "nothing": 0.30, "down": 0.40}
 PHASES = {"up": "up", "nothing": "nothing to do", "down": "down"}
 
 # Goal: at most this many times the bare launches, for the most students at once.
-CROWD = 1.3
+MANY_LABS = 1.3
 # Goal: one more fragment among many costs at most so many times one more among few.
 MORE, MANY, FEW = {"rule": 2, "backend": 1.5}, 4000, 100
 
@@ -33,10 +33,10 @@ def machine() -> str:
 def tables(results: dict[str, Any]) -> str:
     """Return the results as Markdown."""
     parts = [f"Measured on {results['date']} on {results['machine']}; {results['host']}."]
-    if contest := results.get("contest"):
-        parts += [_contest(contest), _told(results["beside"]), _worked(results)]
+    if medians := results.get("contest"):
+        parts += [_one_lab(medians), _failures(results["beside"]), _processor(results)]
     if rows := results.get("crowd"):
-        parts.append(_crowd(rows))
+        parts.append(_many_labs(rows))
     if rows := results.get("fragments"):
         parts.append(_fragments(rows))
     if rows := results.get("class"):
@@ -54,7 +54,7 @@ def _class(rows: list[dict[str, float]]) -> str:
     heads = ("a class of", "bare launches", "up, new", "up, nothing to do", "plain runs, the same",
              "down", "plain runs, the same", "check", "memory")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
-    told = []
+    sentences = []
     for row in rows:
         lines.append(
             f"| {row['students']}, {row['jobs']} at once | {row['bare']} s | {row['up']} s "
@@ -67,37 +67,39 @@ def _class(rows: list[dict[str, float]]) -> str:
             ("down, of plain runs", row["down"] / row["plain_down"], 0.45),
         ):
             met = "met" if ratio <= goal else "missed"
-            told.append(f"{row['students']} students, {words}: {ratio:.2f}, goal {goal}: {met}.")
-    return "\n".join([*lines, "", *told])
+            sentences.append(
+                f"{row['students']} students, {words}: {ratio:.2f}, goal {goal}: {met}."
+            )
+    return "\n".join([*lines, "", *sentences])
 
 
-def _contest(contest: dict[str, dict[str, float]]) -> str:
+def _one_lab(medians: dict[str, dict[str, float]]) -> str:
     lines = [
         "| | expert's script | Ansible | Grappe | of the expert's | of Ansible's | goal |",
         "|---|---|---|---|---|---|---|",
     ]
     for phase, title in PHASES.items():
-        ours = contest["grappe"][phase]
-        ratios = {way: ours / contest[way][phase] for way in ("expert", "ansible")}
+        ours = medians["grappe"][phase]
+        ratios = {way: ours / medians[way][phase] for way in ("expert", "ansible")}
         goals = [
             f"{'met' if ratios[way] <= goal else 'missed'}: {goal} of {way}"
             for (what, way), goal in GOALS.items()
             if what == phase
         ]
         lines.append(
-            f"| {title} | {contest['expert'][phase]} s | {contest['ansible'][phase]} s | {ours} s "
+            f"| {title} | {medians['expert'][phase]} s | {medians['ansible'][phase]} s | {ours} s "
             f"| {ratios['expert']:.2f} | {ratios['ansible']:.2f} | {'; '.join(goals)} |"
         )
-    if by_lab := contest.get("lab"):
-        told = []
+    if by_lab := medians.get("lab"):
+        sentences = []
         for phase, title in PHASES.items():
-            ratio = by_lab[phase] / contest["ansible"][phase]
-            told.append(f"{title} {by_lab[phase]} s, {ratio:.2f} ({_met(ratio, AIMS[phase])})")
-        lines += ["", f"By `./lab up` and `./lab down`, of Ansible's: {'; '.join(told)}."]
+            ratio = by_lab[phase] / medians["ansible"][phase]
+            sentences.append(f"{title} {by_lab[phase]} s, {ratio:.2f} ({_met(ratio, AIMS[phase])})")
+        lines += ["", f"By `./lab up` and `./lab down`, of Ansible's: {'; '.join(sentences)}."]
     return "\n".join(lines)
 
 
-def _worked(results: dict[str, Any]) -> str:
+def _processor(results: dict[str, Any]) -> str:
     lines = ["| processor time, host and workstation | expert's script | Ansible | Grappe |",
              "|---|---|---|---|"]  # fmt: skip
     for phase, title in PHASES.items():
@@ -107,7 +109,7 @@ def _worked(results: dict[str, Any]) -> str:
     return "\n".join([*lines, "", f"One and the same loop took {least} to {most} s meanwhile."])
 
 
-def _crowd(rows: list[dict[str, float]]) -> str:
+def _many_labs(rows: list[dict[str, float]]) -> str:
     lines = [
         "| students at once | bare launches | Grappe up | ratio | Grappe down |",
         "|---|---|---|---|---|",
@@ -119,12 +121,12 @@ def _crowd(rows: list[dict[str, float]]) -> str:
     ]
     last = rows[-1]
     part = last["grappe"] / last["bare"]
-    text = f"{last['students']} students at most {CROWD} of the bare launches: "
-    lines += ["", f"{text}{_met(part, CROWD)} ({part:.2f}). {_told(*rows)}"]
+    text = f"{last['students']} students at most {MANY_LABS} of the bare launches: "
+    lines += ["", f"{text}{_met(part, MANY_LABS)} ({part:.2f}). {_failures(*rows)}"]
     return "\n".join(lines)
 
 
-def _told(*rows: dict[str, float]) -> str:
+def _failures(*rows: dict[str, float]) -> str:
     failures = sum(row["failures"] for row in rows)
     requests = sum(row["requests"] for row in rows)
     return (
@@ -150,9 +152,9 @@ def _fragments(rows: list[dict[str, float]]) -> str:
     known = {row["fragments"]: row for row in rows}
     if {MANY, FEW} <= known.keys():
         ratios = {kind: known[MANY][kind] / known[FEW][kind] for kind in MORE}
-        told = ", ".join(
+        sentences = ", ".join(
             f"{kind} at most {MORE[kind]}, {_met(n, MORE[kind])} ({n:.2f})"
             for kind, n in ratios.items()
         )
-        lines += ["", f"One more among {MANY}, of one among {FEW}: {told}.", _told(*rows)]
+        lines += ["", f"One more among {MANY}, of one among {FEW}: {sentences}.", _failures(*rows)]
     return "\n".join(lines)

@@ -26,10 +26,10 @@ DOWN = ("destroy", "--yes", "--skip-preview", "--refresh=false")
 ANSWER_SECONDS = 120
 
 
-class Arena:
+class Testbed:
     """A lab host, the workstation, and the project that acts on them."""
 
-    def __init__(self, box: layout.Layout, project: project_copy.Trial) -> None:
+    def __init__(self, box: layout.Layout, project: project_copy.ProjectCopy) -> None:
         self.box, self.project = box, project
 
     def host(self, *argv: str, stdin: bytes = b"", timeout: float = 600) -> str:
@@ -113,9 +113,9 @@ class Bystander:
         seen: The counts of requests and of failures; known at the end.
     """
 
-    def __init__(self, arena: Arena, student: str = "bystander") -> None:
+    def __init__(self, testbed: Testbed, student: str = "bystander") -> None:
         self.seen: dict[str, int] = {}
-        self._there = ["ip", "netns", "exec", arena.box.workstation]
+        self._there = ["ip", "netns", "exec", testbed.box.workstation]
         self._domain = f"yuno1.{student}.grappe.test"
         self._process: subprocess.Popen[str] | None = None
 
@@ -143,7 +143,7 @@ class Bystander:
 
 
 @contextlib.contextmanager
-def room() -> Iterator[None]:
+def raised_limits() -> Iterator[None]:
     """Raise this machine's kernel limits for the servers of many students, as on a lab host."""
     was = {path: path.read_text() for path in (PROC / key for key in scripts.LIMITS)}
     for path, limit in zip(was, scripts.LIMITS.values(), strict=True):

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from hosts import command
 from sandbox import layout, machine
-from sandbox.project_copy import Trial
+from sandbox.project_copy import ProjectCopy
 
 # Seconds of a fault that ends before its run.
 LASTS = 5.0
@@ -23,13 +23,13 @@ LASTS = 5.0
 class Scene:
     """A run under way, and the sandbox that it acts on."""
 
-    trial: Trial
+    project: ProjectCopy
     engine: subprocess.Popen[bytes]
 
     @property
     def box(self) -> layout.Layout:
         """The sandbox."""
-        return self.trial.box
+        return self.project.box
 
     def on_host(self, script: str) -> None:
         """Run a script on the lab host by a connection of its own, and ignore failures."""
@@ -146,12 +146,16 @@ class Outcome:
 
 
 def run(
-    trial: Trial, stack: str, fault: str, seconds: float, inventory: Callable[[], dict[str, str]]
+    project: ProjectCopy,
+    stack: str,
+    fault: str,
+    seconds: float,
+    inventory: Callable[[], dict[str, str]],
 ) -> Outcome:
     """Cause a fault during an `up`; then bring the stack up, check it, take it down.
 
     Args:
-        trial: The project; the stack is down.
+        project: The project; the stack is down.
         stack: The stack, a student's.
         fault: One of `FAULTS`.
         seconds: The seconds before the fault.
@@ -160,10 +164,10 @@ def run(
     """
     before = inventory()
     # A fault may not lose data from before the run.
-    machine.ssh(trial.box, "sync", timeout=60)
-    log = trial.folder / f"{stack}-{fault.replace(' ', '-')}.log"
-    engine = trial.start(stack, log)
-    scene, kind = Scene(trial, engine), FAULTS[fault]
+    machine.ssh(project.box, "sync", timeout=60)
+    log = project.folder / f"{stack}-{fault.replace(' ', '-')}.log"
+    engine = project.start(stack, log)
+    scene, kind = Scene(project, engine), FAULTS[fault]
     time.sleep(seconds)
     try:
         kind.begin(scene)
@@ -177,7 +181,7 @@ def run(
         engine.kill()
         engine.wait()
     ended = "done" if engine.returncode == 0 else "failed"
-    lost = _after(trial, stack, log)
+    lost = _after(project, stack, log)
     after = inventory()
     lost += [f"{name} differs" for name in before if before[name] != after[name]]
     if "Traceback" in log.read_text(errors="replace"):
@@ -185,12 +189,12 @@ def run(
     return Outcome(stack, fault, seconds, ended, "; ".join(lost))
 
 
-def _after(trial: Trial, stack: str, log: pathlib.Path) -> list[str]:
+def _after(project: ProjectCopy, stack: str, log: pathlib.Path) -> list[str]:
     """Bring it up, check it, expect an empty plan, take it down; return the failures."""
     lost = []
     for words in (("up", stack), ("check", stack), ("preview", stack), ("down", stack, "--yes")):
         try:
-            said = trial.lab(*words)
+            said = project.lab(*words)
         except (AssertionError, subprocess.TimeoutExpired) as error:
             said = str(error)
             lost.append(f"{words[0]} failed")

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
-from sandbox.project_copy import Trial
+from sandbox.project_copy import ProjectCopy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Kill:
 
 
 def run(
-    trial: Trial,
+    project: ProjectCopy,
     stack: str,
     moments: int,
     inventory: Callable[[], dict[str, str]],
@@ -37,7 +37,7 @@ def run(
     """Kill `up` of a stack at moments spread over its length; return the results.
 
     Args:
-        trial: The project; the stack's file exists, and the stack is down.
+        project: The project; the stack's file exists, and the stack is down.
         stack: The stack.
         moments: The number of moments.
         inventory: Takes the hosts' inventory.
@@ -46,31 +46,31 @@ def run(
     """
     before = inventory()
     started = time.monotonic()
-    trial.up(stack)
+    project.up(stack)
     length = time.monotonic() - started
-    trial.lab("down", stack, "--yes")
+    project.lab("down", stack, "--yes")
     _demand_same(before, inventory(), "after a run that was not killed")
     found = []
     for number in range(moments):
         seconds = round(length * (number + 0.5) / moments, 2)
-        made = _kill(trial, stack, seconds)
-        said = trial.lab("down", stack, "--yes")
+        made = _kill(project, stack, seconds)
+        said = project.lab("down", stack, "--yes")
         left = _difference(before, inventory())
         found.append(Kill(stack, seconds, made, left))
         say(f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {left or 'nothing left'}")
         if left:
-            trial.folder.joinpath(f"{stack}-{number}.log").write_text(said)
+            project.folder.joinpath(f"{stack}-{number}.log").write_text(said)
             break
     return found
 
 
-def _kill(trial: Trial, stack: str, seconds: float) -> int:
+def _kill(project: ProjectCopy, stack: str, seconds: float) -> int:
     """Start an `up`, kill its engine, and return the number of resources in its state."""
-    engine = trial.start(stack, trial.folder / "killed.log")
+    engine = project.start(stack, project.folder / "killed.log")
     time.sleep(seconds)
     engine.send_signal(signal.SIGKILL)
     engine.wait()
-    said = trial.run("pulumi", "stack", "export", "-s", stack)
+    said = project.run("pulumi", "stack", "export", "-s", stack)
     return said.count('"urn":')
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from campaign.bystanders import Bystander
 from sandbox import machine
-from sandbox.project_copy import Trial
+from sandbox.project_copy import ProjectCopy
 
 TOGETHER = 4
 FIRST_NUMBER = 100
@@ -40,7 +40,7 @@ class Result:
 
 
 def run(
-    trial: Trial,
+    project: ProjectCopy,
     stacks: int,
     rounds: int,
     inventory: Callable[[], dict[str, str]],
@@ -51,7 +51,7 @@ def run(
     """Run rounds; at the end bring everything up, check it, and take it down.
 
     Args:
-        trial: The project.
+        project: The project.
         stacks: The number of stacks.
         rounds: The number of rounds; each brings up, changes, kills or takes down every stack.
         inventory: Takes the hosts' inventory.
@@ -63,10 +63,10 @@ def run(
     before = inventory()
     names = [f"lab{number}" for number in range(1, stacks + 1)]
     for number, name in enumerate([*names, BYSTANDER], FIRST_NUMBER):
-        trial.write(name, number, servers=[{"name": "yuno1"}])
-    trial.up(BYSTANDER)
-    reloads = _reloads(trial)
-    bystander = Bystander(trial.box, f"yuno1.{BYSTANDER}.grappe.test", trial.folder)
+        project.write(name, number, servers=[{"name": "yuno1"}])
+    project.up(BYSTANDER)
+    reloads = _reloads(project)
+    bystander = Bystander(project.box, f"yuno1.{BYSTANDER}.grappe.test", project.folder)
     runs: dict[str, int] = {}
     failed: list[str] = []
     try:
@@ -76,50 +76,50 @@ def run(
                           for name in names]  # fmt: skip
                 for doing in doings:
                     runs[doing[1]] = runs.get(doing[1], 0) + 1
-                failed += filter(None, pool.map(lambda doing: _do(trial, *doing), doings))
+                failed += filter(None, pool.map(lambda doing: _do(project, *doing), doings))
                 say(f"round {turn + 1} of {rounds}: {len(failed)} failed")
-            lost = list(filter(None, pool.map(lambda name: _settle(trial, name), names)))
+            lost = list(filter(None, pool.map(lambda name: _settle(project, name), names)))
         read = bystander.end()
-        counted = _reloads(trial) - reloads
+        counted = _reloads(project) - reloads
     except BaseException:
         bystander.end()
         raise
     for name in (*names, BYSTANDER):
-        trial.lab("down", name, "--yes")
+        project.lab("down", name, "--yes")
     after = inventory()
     lost += [f"{name} differs" for name in before if before[name] != after[name]]
     return Result(runs, failed, lost, counted, read)
 
 
-def _do(trial: Trial, name: str, what: str, chance: float) -> str:
+def _do(project: ProjectCopy, name: str, what: str, chance: float) -> str:
     """Run one action on a stack; return the reason if it failed unkilled."""
     if what == "kill":
-        engine = trial.start(name, trial.folder / f"{name}.log")
+        engine = project.start(name, project.folder / f"{name}.log")
         time.sleep(chance * 8)
         engine.send_signal(signal.SIGKILL)
         engine.wait()
         return ""
     if what == "change":
         memory = f"{300 + int(chance * 100)}MiB"
-        trial.write(name, FIRST_NUMBER + int(name.removeprefix("lab")) - 1,
+        project.write(name, FIRST_NUMBER + int(name.removeprefix("lab")) - 1,
                     servers=[{"name": "yuno1", "limits": {"memory": memory}}])  # fmt: skip
     try:
-        trial.lab(*(("down", name, "--yes") if what == "down" else ("up", name)))
+        project.lab(*(("down", name, "--yes") if what == "down" else ("up", name)))
     except (AssertionError, subprocess.TimeoutExpired) as error:
         return f"{name} {what}: {str(error)[-400:]}"
     return ""
 
 
-def _settle(trial: Trial, name: str) -> str:
+def _settle(project: ProjectCopy, name: str) -> str:
     """Bring a stack up and check it; a second `up` must change nothing."""
     try:
-        trial.lab("up", name)
-        trial.lab("check", name)
-        trial.up(name, "--expect-no-changes")
+        project.lab("up", name)
+        project.lab("check", name)
+        project.up(name, "--expect-no-changes")
     except (AssertionError, subprocess.TimeoutExpired) as error:
         return f"{name}: {str(error)[-400:]}"
     return ""
 
 
-def _reloads(trial: Trial) -> int:
-    return int(machine.ssh(trial.box, _RELOADS).stdout.strip() or 0)
+def _reloads(project: ProjectCopy) -> int:
+    return int(machine.ssh(project.box, _RELOADS).stdout.strip() or 0)

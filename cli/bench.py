@@ -12,7 +12,7 @@ import tempfile
 from typing import Any
 
 from bench import classroom, fragments, long_connection, many_labs, one_lab, report
-from bench import testbed as arenas
+from bench.testbed import IMAGE, UP, Testbed, environment_of, raised_limits
 from cli import environment, progress
 from cli import sandbox as commands
 from hosts import command, connections
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     commands.have_packages()
     with progress.step("ansible") as step:
         step.say("its own python environment")
-        ansible = arenas.environment_of(layout.cache() / "bench")
+        ansible = environment_of(layout.cache() / "bench")
     boxes.down(box)
     with progress.step("lab host") as step:
         boxes.up(box, step.say)
@@ -39,10 +39,10 @@ def run(options: argparse.Namespace) -> int:
     environment.apply()
     results: dict[str, Any] = {}
     try:
-        with arenas.room(), tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
+        with raised_limits(), tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
             env = environment.prepare(lambda _text: None)
-            arena = arenas.Arena(box, project_copy.Trial(pathlib.Path(folder), box, env))
-            _measure(arena, ansible, options, results)
+            testbed = Testbed(box, project_copy.ProjectCopy(pathlib.Path(folder), box, env))
+            _measure(testbed, ansible, options, results)
     finally:
         connections.close_all()
         boxes.down(box)
@@ -65,7 +65,7 @@ def _keep(results: dict[str, Any], ansible: pathlib.Path, options: argparse.Name
 
 
 def _measure(
-    arena: arenas.Arena,
+    testbed: Testbed,
     ansible: pathlib.Path,
     options: argparse.Namespace,
     results: dict[str, Any],
@@ -73,30 +73,30 @@ def _measure(
     results |= {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "machine": report.machine(),
-        "host": boxes.versions(arena.box),
+        "host": boxes.versions(testbed.box),
         "rounds": options.rounds,
     }
     with progress.step("image"):
-        arena.project.image("image", recipe="standin", alias=arenas.IMAGE)
-        arena.pulumi("image", *arenas.UP)
+        testbed.project.image("image", recipe="standin", alias=IMAGE)
+        testbed.pulumi("image", *UP)
     if "contest" in options.parts:
         with progress.step("one student") as step:
             step.say("an expert's script, Ansible and Grappe, in turns")
-            measured = one_lab.run(arena, ansible, options.rounds)
-            results |= {**measured, "beside": one_lab.beside(arena)}
+            measured = one_lab.run(testbed, ansible, options.rounds)
+            results |= {**measured, "beside": one_lab.beside(testbed)}
     if "fragments" in options.parts:
         with progress.step("one more") as step:
             step.say(f"{', '.join(map(str, options.fragments))} fragments already there")
-            results["fragments"] = fragments.run(arena, options.fragments, options.rounds)
+            results["fragments"] = fragments.run(testbed, options.fragments, options.rounds)
     if "class" in options.parts:
         with progress.step("a class") as step:
             step.say(f"{', '.join(map(str, options.classes))} students")
-            results["class"] = classroom.run(arena, options.classes)
+            results["class"] = classroom.run(testbed, options.classes)
     if "connection" in options.parts:
         with progress.step("a long connection") as step:
             step.say(f"{options.minutes:g} minutes, ten labs come and go")
-            results["connection"] = long_connection.run(arena, options.minutes)
+            results["connection"] = long_connection.run(testbed, options.minutes)
     if "crowd" in options.parts:
         with progress.step("many students") as step:
             step.say(f"{', '.join(map(str, options.students))} at the same time")
-            many_labs.run(arena, options.students, results.setdefault("crowd", []))
+            many_labs.run(testbed, options.students, results.setdefault("crowd", []))

@@ -75,7 +75,10 @@ def _values() -> str:
 
 
 def _round(
-    options: argparse.Namespace, made: project_copy.Trial, found: dict[str, list[Any]], seed: int
+    options: argparse.Namespace,
+    made: project_copy.ProjectCopy,
+    found: dict[str, list[Any]],
+    seed: int,
 ) -> None:
     host, workstation = map(connections.connect, (made.box.host_url, made.box.workstation_url))
 
@@ -110,7 +113,7 @@ def _round(
 
 
 @contextlib.contextmanager
-def _project() -> Iterator[project_copy.Trial]:
+def _project() -> Iterator[project_copy.ProjectCopy]:
     """Yield a project in a sandbox of its own; remove both at the end."""
     box = layout.Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
@@ -121,7 +124,7 @@ def _project() -> Iterator[project_copy.Trial]:
         environment.apply()
         with tempfile.TemporaryDirectory(prefix="grappe-campaign-") as folder:
             env = environment.prepare(lambda _text: None)
-            made = project_copy.Trial(pathlib.Path(folder), box, env)
+            made = project_copy.ProjectCopy(pathlib.Path(folder), box, env)
             made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": box.relay_url}, **STUDENT)
             secret = ("grappe:password", "Only-for-this-1", "-s", "kim")
             made.pulumi("config", "set", "--secret", *secret)

@@ -19,7 +19,7 @@ FILES = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "recipes")
 UP = ("up", "--yes", "--skip-preview")
 
 
-class Trial:
+class ProjectCopy:
     """A copy of the project, its stacks and its state.
 
     Args:
@@ -44,7 +44,7 @@ class Trial:
         self.env = {
             **os.environ,
             **env,
-            "PULUMI_CONFIG_PASSPHRASE": "only for this trial",
+            "PULUMI_CONFIG_PASSPHRASE": "only for this copy",
             "GRAPPE_SANDBOX": box.name,
         }
         self.env.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)

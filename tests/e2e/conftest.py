@@ -14,15 +14,17 @@ from hosts.host import Host
 from sandbox import layout
 from sandbox import workstation as desks
 from sandbox.inventory import inventory
-from sandbox.project_copy import Trial as Project
+from sandbox.project_copy import ProjectCopy
 
-__all__ = ["Project", "inventory"]
+__all__ = ["ProjectCopy", "inventory"]
 
 
 @pytest.fixture(scope="module")
-def project(box: layout.Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+def project(box: layout.Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectCopy]:
     """A project whose stacks are taken down at the end, whatever became of them."""
-    made = Project(tmp_path_factory.mktemp("project"), box, environment.prepare(lambda _text: None))
+    made = ProjectCopy(
+        tmp_path_factory.mktemp("project"), box, environment.prepare(lambda _text: None)
+    )
     yield made
     for stack in made.stacks:
         made.run("./lab", "down", stack, "--yes")

@@ -6,7 +6,7 @@ import pytest
 
 from hosts.host import Host
 from tests.contract.fragment_world import DATA
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -37,7 +37,7 @@ def by_hand(lab_host: Host) -> Host:
     return lab_host
 
 
-def test_a_host_where_the_sheet_was_done(project: Project, by_hand: Host, desk: Desk) -> None:
+def test_a_host_where_the_sheet_was_done(project: ProjectCopy, by_hand: Host, desk: Desk) -> None:
     """Refused as it is; with `adopt` all of it is Grappe's, and nothing in the servers is lost."""
     project.write("karl", 61, servers=SERVERS)
     said = project.pulumi("preview", "-s", "karl", ok=False)

@@ -9,7 +9,7 @@ import pytest
 
 from hosts import connections
 from sandbox import browser, layout
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -24,7 +24,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="module")
-def sara(project: Project) -> Iterator[Project]:
+def sara(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """A lab that is up."""
     project.write("sara", 82)
     project.up("sara")
@@ -33,7 +33,7 @@ def sara(project: Project) -> Iterator[Project]:
 
 
 def test_every_domain_in_a_browser(
-    sara: Project, box: layout.Layout, pictures: pathlib.Path
+    sara: ProjectCopy, box: layout.Layout, pictures: pathlib.Path
 ) -> None:
     """By http and https, each shows its own server's page; another domain shows none."""
     for server in sara.outputs("sara")["servers"]:
@@ -48,7 +48,7 @@ def test_every_domain_in_a_browser(
 
 
 def test_the_topology_as_a_picture(
-    sara: Project, box: layout.Layout, pictures: pathlib.Path
+    sara: ProjectCopy, box: layout.Layout, pictures: pathlib.Path
 ) -> None:
     """A browser draws it: real addresses, ports and domains stand in it as text."""
     svg = sara.folder / "sara.svg"

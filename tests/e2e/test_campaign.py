@@ -7,7 +7,7 @@ import pytest
 from campaign import faults
 from hosts import connections
 from sandbox import layout
-from tests.e2e.conftest import Project, inventory
+from tests.e2e.conftest import ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.sandbox
     [("worker killed", 1.5), ("LXD restarted", 2.0), ("disk full", 1.0)],
 )
 def test_nothing_is_lost_by(
-    project: Project, box: layout.Layout, fault: str, seconds: float
+    project: ProjectCopy, box: layout.Layout, fault: str, seconds: float
 ) -> None:
     """The next `up` makes all of it good; `down` leaves the hosts as they were."""
     project.write("karl", 61, servers=[{"name": "yuno1"}, {"name": "yuno2"}])

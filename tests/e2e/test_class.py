@@ -14,7 +14,7 @@ import pytest
 from hosts import command, connections
 from hosts.host import Host
 from sandbox import layout
-from tests.e2e.conftest import Desk, Project, inventory
+from tests.e2e.conftest import Desk, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -37,7 +37,7 @@ def before(box: layout.Layout) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def class_of_six(project: Project, before: dict[str, str]) -> Project:
+def class_of_six(project: ProjectCopy, before: dict[str, str]) -> ProjectCopy:
     """A class that is up; nobody of it is at the end."""
     (project.folder / "roster.csv").write_bytes(ROSTER.encode("cp1252"))
     said = project.lab(
@@ -56,13 +56,13 @@ def facts(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
 
 
-def rows(project: Project, *arguments: str) -> dict[str, dict[str, object]]:
+def rows(project: ProjectCopy, *arguments: str) -> dict[str, dict[str, object]]:
     """Run a class command with --json; return the last line of each student."""
     text = project.lab("class", *arguments, "--json")
     return {each["student"]: each for each in facts(text)}
 
 
-def test_all_of_it_answers(class_of_six: Project, desk: Desk) -> None:
+def test_all_of_it_answers(class_of_six: ProjectCopy, desk: Desk) -> None:
     """Each by domain and by port; up again has nothing to do, also by a plain pulumi."""
     (found,) = facts(class_of_six.lab("class", "check", "tp1", "--json"))
     assert (12, []) == (len(found["servers"]), found["not_looked"])
@@ -73,7 +73,9 @@ def test_all_of_it_answers(class_of_six: Project, desk: Desk) -> None:
     class_of_six.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "-s", "tp1-noe")
 
 
-def test_three_broken_by_hand_are_found_and_mended(class_of_six: Project, lab_host: Host) -> None:
+def test_three_broken_by_hand_are_found_and_mended(
+    class_of_six: ProjectCopy, lab_host: Host
+) -> None:
     """The others are not touched."""
     for argv in (
         ("delete", "--force", "yuno1", "--project", "grappe-adele"),
@@ -92,7 +94,7 @@ def test_three_broken_by_hand_are_found_and_mended(class_of_six: Project, lab_ho
     class_of_six.lab("class", "check", "tp1")
 
 
-def test_a_command_in_all_servers(class_of_six: Project) -> None:
+def test_a_command_in_all_servers(class_of_six: ProjectCopy) -> None:
     """A row a server; where one says no, the others are run all the same."""
     said = facts(class_of_six.lab("class", "exec", "tp1", "--json", "--", "hostname"))
     ended = [each for each in said if each["state"] == "done"]
@@ -106,7 +108,7 @@ def test_a_command_in_all_servers(class_of_six: Project) -> None:
     assert "adele:yuno1" not in text
 
 
-def test_servers_go_back_to_a_snapshot(class_of_six: Project, lab_host: Host) -> None:
+def test_servers_go_back_to_a_snapshot(class_of_six: ProjectCopy, lab_host: Host) -> None:
     """Those that are named, with their host keys and settings; an `up` has nothing to do; and back again."""
 
     def lab(*words: str, ok: bool = True) -> str:
@@ -164,7 +166,7 @@ def test_servers_go_back_to_a_snapshot(class_of_six: Project, lab_host: Host) ->
 
 
 def test_a_students_own_key_opens_her_servers(
-    class_of_six: Project, workstation: Host, lab_host: Host, tmp_path: pathlib.Path
+    class_of_six: ProjectCopy, workstation: Host, lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """And no longer once it is taken out of the stack file; keys of her own stay."""
     key = tmp_path / "key"
@@ -199,7 +201,7 @@ def test_a_students_own_key_opens_her_servers(
     assert "# hers\n" == lab_host.run([*inside, f"cat {file}"]).stdout
 
 
-def test_asleep_and_awake(class_of_six: Project, lab_host: Host, desk: Desk) -> None:
+def test_asleep_and_awake(class_of_six: ProjectCopy, lab_host: Host, desk: Desk) -> None:
     """What is in a server stays; an `up` wakes nobody, and her page says what it is."""
     lab_host.run(["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "touch", "/srv/hers"])
     class_of_six.lab("class", "sleep", "tp1", "noe")
@@ -215,7 +217,7 @@ def test_asleep_and_awake(class_of_six: Project, lab_host: Host, desk: Desk) -> 
     class_of_six.lab("class", "check", "tp1")
 
 
-def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: Project) -> None:
+def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: ProjectCopy) -> None:
     """The others go on, and the exit status says so."""
     path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"
     kept = path.read_text()
@@ -231,7 +233,7 @@ def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: Projec
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
 def test_one_that_is_ended_in_the_middle_goes_on(
-    class_of_six: Project, kill: signal.Signals, tmp_path: pathlib.Path
+    class_of_six: ProjectCopy, kill: signal.Signals, tmp_path: pathlib.Path
 ) -> None:
     """Ctrl-C, or the one process killed: the same command again brings all up."""
     class_of_six.lab("class", "down", "tp1", "noe", "zoe-roux", "--yes")
@@ -256,7 +258,7 @@ def test_one_that_is_ended_in_the_middle_goes_on(
 
 
 def test_the_host_is_as_before(
-    class_of_six: Project, before: dict[str, str], lab_host: Host, workstation: Host
+    class_of_six: ProjectCopy, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """Who is named first, then all."""
     class_of_six.lab("class", "down", "tp1", "adele", "--yes")

@@ -12,7 +12,7 @@ from cli import environment
 from hosts import command
 from sandbox import layout, machine
 from sandbox import lifecycle as boxes
-from sandbox.project_copy import Trial
+from sandbox.project_copy import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -20,43 +20,43 @@ LIMIT = pathlib.Path("/proc/sys/fs/inotify/max_user_instances")
 
 
 @pytest.fixture
-def trial(tmp_path: pathlib.Path) -> Iterator[Trial]:
+def project(tmp_path: pathlib.Path) -> Iterator[ProjectCopy]:
     """A project without a sandbox."""
     box = layout.Layout("grappe-test-demo")
     boxes.down(box)
-    made = Trial(tmp_path, box, environment.prepare(lambda _text: None))
+    made = ProjectCopy(tmp_path, box, environment.prepare(lambda _text: None))
     made.env.pop("GRAPPE_SSH_CONFIG", None)
     yield made
     boxes.down(box)
 
 
-def is_well(trial: Trial) -> bool:
+def is_well(project: ProjectCopy) -> bool:
     try:
-        return "1 of 1 students well" in trial.lab("check", "demo")
+        return "1 of 1 students well" in project.lab("check", "demo")
     except AssertionError:
         return False
 
 
-def test_from_nothing_twice_and_back(trial: Trial) -> None:
+def test_from_nothing_twice_and_back(project: ProjectCopy) -> None:
     """A bare server, a golden image, a student's lab, the tunnel; again nothing to do; all gone."""
     before = LIMIT.read_text()
-    said = trial.lab("demo", "--yes", "--json")
+    said = project.lab("demo", "--yes", "--json")
     assert "a bare Debian 12" in said
     assert "2 servers: ssh, http and https, each its own" in said
     assert "both domains by the tunnel, http and https" in said
     (cards,) = [line for line in said.splitlines() if line.startswith("[{")]
     assert ["yuno1", "yuno2"] == [server["name"] for server in json.loads(cards)]
 
-    again = trial.lab("demo", "--yes")
+    again = project.lab("demo", "--yes")
     assert " created" not in again
     assert "25 unchanged" in again
 
     # A lab host that was shut down comes back with its mirrored disk, and the labs on it.
-    machine.poweroff(trial.box, trial.box.lab_host)
-    assert boxes.has_fallen(trial.box)
-    assert "with the labs on them" in trial.lab("sandbox", "up")
-    command.wait_until(lambda: is_well(trial), what="the demo to answer", timeout=60, pause=1)
+    machine.poweroff(project.box, project.box.lab_host)
+    assert boxes.has_fallen(project.box)
+    assert "with the labs on them" in project.lab("sandbox", "up")
+    command.wait_until(lambda: is_well(project), what="the demo to answer", timeout=60, pause=1)
 
-    trial.lab("demo", "--down")
-    assert not boxes.status(trial.box).namespaces
+    project.lab("demo", "--down")
+    assert not boxes.status(project.box).namespaces
     assert before == LIMIT.read_text()

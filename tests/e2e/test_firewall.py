@@ -10,7 +10,7 @@ from hosts import command, connections
 from hosts.host import Host
 from sandbox import layout
 from sandbox import lifecycle as boxes
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -18,7 +18,7 @@ COUNT = "iptables -t nat -S | grep -c -- '-A PREROUTING -j GRAPPE-DNAT'"
 
 
 @pytest.fixture(scope="module")
-def erin(project: Project) -> Iterator[str]:
+def erin(project: ProjectCopy) -> Iterator[str]:
     """A student's lab that is up."""
     project.write("erin", 21)
     project.up("erin")
@@ -26,7 +26,7 @@ def erin(project: Project) -> Iterator[str]:
     project.destroy("erin")
 
 
-def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.Layout) -> None:
+def test_a_rule_in_the_words_of_nft_is_left_alone(project: ProjectCopy, box: layout.Layout) -> None:
     """It hides its whole table from iptables-save; the last rule of ours leaves all the same."""
     host = connections.connect(box.host_url)
     project.write("gina", 23, servers=[{"name": "yuno1"}])
@@ -58,7 +58,7 @@ def test_a_rule_in_the_words_of_nft_is_left_alone(project: Project, box: layout.
     ],
 )
 def test_everything_answers_after(
-    project: Project, desk: Desk, lab_host: Host, erin: str, action: str
+    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str, action: str
 ) -> None:
     """The rules are there once, and every way leads to its server."""
     lab_host.run(["sh", "-ec", action])
@@ -68,7 +68,7 @@ def test_everything_answers_after(
 
 
 def test_what_flushes_the_tables_of_everybody(
-    project: Project, desk: Desk, lab_host: Host, erin: str
+    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str
 ) -> None:
     """nftables' own start: NAT comes back with it, UFW's by its reload, LXD's masquerade by `up`."""
     lab_host.run(["systemctl", "restart", "nftables"])
@@ -91,7 +91,7 @@ def test_what_flushes_the_tables_of_everybody(
      "ufw reload"],
 )  # fmt: skip
 def test_nothing_is_let_in_that_is_not_kept_apart(
-    project: Project, lab_host: Host, erin: str, fault: str
+    project: ProjectCopy, lab_host: Host, erin: str, fault: str
 ) -> None:
     """Whatever was taken away of ours: a start of UFW brings what drops back before what accepts."""
     rules = "/etc/ufw/before.rules"
@@ -119,7 +119,7 @@ FROM = f"proto tcp from {WORKSTATION} to any port"
      (f"route insert 1 reject proto tcp from {WORKSTATION} to 10.64.21.10", {22})],
 )  # fmt: skip
 def test_what_a_teacher_denies_is_denied(
-    project: Project, desk: Desk, lab_host: Host, erin: str, rule: str, closed: set[int]
+    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str, rule: str, closed: set[int]
 ) -> None:
     """UFW's word holds for pages and for SSH; taken back, all is open again."""
     server = project.outputs(erin)["servers"][0]
@@ -160,7 +160,7 @@ def test_what_others_forward_is_not_opened(
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["ufw enabled", "ufw disabled"])
 def test_everything_answers_after_a_reboot(
-    project: Project, desk: Desk, box: layout.Layout, lab_host: Host, erin: str,
+    project: ProjectCopy, desk: Desk, box: layout.Layout, lab_host: Host, erin: str,
     enabled: bool,
 ) -> None:  # fmt: skip
     """Rules and backends come back by themselves, with UFW and without."""
@@ -180,7 +180,7 @@ def test_everything_answers_after_a_reboot(
 
 
 def test_a_lab_made_while_ufw_is_not_enabled(
-    project: Project, desk: Desk, box: layout.Layout
+    project: ProjectCopy, desk: Desk, box: layout.Layout
 ) -> None:
     """It works before UFW is enabled, and after."""
     host = connections.connect(box.host_url)

@@ -9,13 +9,13 @@ from collections.abc import Iterator
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
-def golden(project: Project) -> Iterator[Project]:
+def golden(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """A project with an image stack, up."""
     project.image("golden", recipe="standin", alias="golden")
     project.up("golden")
@@ -23,7 +23,7 @@ def golden(project: Project) -> Iterator[Project]:
     project.destroy("golden")
 
 
-def test_the_graph_is_shown_before_it_is_built(project: Project) -> None:
+def test_the_graph_is_shown_before_it_is_built(project: ProjectCopy) -> None:
     """Base image, builder, every step, and the image; and nothing is done."""
     project.image("shown", recipe="standin", alias="shown")
     said = project.pulumi("preview", "-s", "shown")
@@ -32,7 +32,7 @@ def test_the_graph_is_shown_before_it_is_built(project: Project) -> None:
         assert line in said
 
 
-def test_built_once(golden: Project, lab_host: Host) -> None:
+def test_built_once(golden: ProjectCopy, lab_host: Host) -> None:
     """The second run has nothing to do; the builder stands still; the hash is on the image."""
     said = golden.up("golden", "--expect-no-changes")
     assert "unchanged" in said
@@ -44,7 +44,7 @@ def test_built_once(golden: Project, lab_host: Host) -> None:
 
 
 def test_a_changed_line_is_a_new_image_and_servers_follow_when_told(
-    golden: Project, desk: Desk, lab_host: Host
+    golden: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """The alias moves when the new image is ready; a lab stays as it is until it is rebuilt."""
     golden.write("gina", 31, image="golden", servers=[{"name": "yuno1"}], workstation="none")
@@ -84,7 +84,7 @@ steps:
 
 @pytest.mark.parametrize("on_failure", ["go on", "start over"])
 def test_a_failed_step_leaves_the_builder(
-    project: Project, lab_host: Host, on_failure: str
+    project: ProjectCopy, lab_host: Host, on_failure: str
 ) -> None:
     """Its last lines and the way in are told; the next run goes on there, or with a new one."""
     standin = (project.folder / "recipes" / "standin" / "recipe.yaml").read_text()
@@ -128,7 +128,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_refused_at_preview(project: Project, case: str) -> None:
+def test_what_is_wrong_is_refused_at_preview(project: ProjectCopy, case: str) -> None:
     """With its key, its value and what would be right."""
     line, *words = BAD[case]
     folder = project.folder / "recipes" / "bad"

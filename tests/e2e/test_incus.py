@@ -10,7 +10,7 @@ from cli import sandbox as commands
 from hosts.host import Host
 from sandbox import layout
 from sandbox import lifecycle as boxes
-from tests.e2e.conftest import Desk, Project, inventory
+from tests.e2e.conftest import Desk, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -30,7 +30,7 @@ def box() -> Iterator[layout.Layout]:
 
 
 def test_a_lab_lives_on_incus(
-    project: Project, desk: Desk, lab_host: Host, workstation: Host
+    project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host
 ) -> None:
     """A golden image, a student from it, post-installed; drift mended; and nothing is left."""
     before = inventory(lab_host, workstation)

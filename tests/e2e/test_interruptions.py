@@ -13,21 +13,21 @@ import pytest
 from hosts import command
 from hosts.host import Host
 from sandbox.project_copy import UP
-from tests.e2e.conftest import Desk, Project, inventory
+from tests.e2e.conftest import Desk, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
 SLOW_RELOAD = "/etc/systemd/system/haproxy.service.d/slow.conf"
 
 
-def start(project: Project) -> subprocess.Popen[bytes]:
+def start(project: ProjectCopy) -> subprocess.Popen[bytes]:
     """Start an `up`, and return its engine."""
     argv = ["pulumi", *UP, "-s", "bob"]
     with (project.folder / "killed.log").open("wb") as log:
         return subprocess.Popen(argv, cwd=project.folder, env=project.env, stdout=log, stderr=log)
 
 
-def of_project(project: Project) -> list[str]:
+def of_project(project: ProjectCopy) -> list[str]:
     """Return the processes of this machine that work in the project's folder."""
     found = []
     for process in pathlib.Path("/proc").iterdir():
@@ -40,7 +40,7 @@ def of_project(project: Project) -> list[str]:
     return found
 
 
-def kill_when(project: Project, moment: Callable[[], bool], what: str) -> None:
+def kill_when(project: ProjectCopy, moment: Callable[[], bool], what: str) -> None:
     """Kill the engine at a moment of its run; what it started must end by itself."""
     engine = start(project)
     try:
@@ -55,7 +55,7 @@ def kill_when(project: Project, moment: Callable[[], bool], what: str) -> None:
 
 
 @pytest.fixture
-def fresh(project: Project, lab_host: Host, workstation: Host) -> dict[str, str]:
+def fresh(project: ProjectCopy, lab_host: Host, workstation: Host) -> dict[str, str]:
     """A stack that has nothing yet, and the host before it."""
     before = inventory(lab_host, workstation)
     project.write("bob", 8)
@@ -63,7 +63,7 @@ def fresh(project: Project, lab_host: Host, workstation: Host) -> dict[str, str]
 
 
 def finish(
-    project: Project, desk: Desk, lab_host: Host, workstation: Host,
+    project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     before: dict[str, str],
 ) -> None:  # fmt: skip
     """`./lab up` converges; after `down` no orphan is left."""
@@ -75,7 +75,7 @@ def finish(
 
 
 def test_before_the_first_resource(
-    project: Project, desk: Desk, lab_host: Host, workstation: Host,
+    project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """The lock of the dead run is cleared."""
@@ -86,7 +86,7 @@ def test_before_the_first_resource(
 
 
 def test_in_the_middle_of_a_containers_create(
-    project: Project, desk: Desk, lab_host: Host, workstation: Host,
+    project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """The container that is there is taken up."""
@@ -100,7 +100,7 @@ def test_in_the_middle_of_a_containers_create(
 
 
 def test_between_two_resources(
-    project: Project, desk: Desk, lab_host: Host, workstation: Host,
+    project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """What the dead run made and did not record is found again."""
@@ -112,7 +112,7 @@ def test_between_two_resources(
 
 
 def test_inside_a_fragments_transaction(
-    project: Project, desk: Desk, lab_host: Host, workstation: Host,
+    project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
     """Killed on both sides after the rename and before the reload: the next run mends it."""

@@ -9,7 +9,7 @@ import pytest
 from hosts import command, connections
 from sandbox import layout
 from sandbox import lifecycle as boxes
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -26,7 +26,7 @@ DIAL = "(timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo {0} {1
 
 
 @pytest.fixture(scope="module")
-def class_of_two(project: Project) -> Iterator[Project]:
+def class_of_two(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """Nora, with two servers and a quota, and Omar with one server."""
     project.write(
         "nora", 71, quota=QUOTA, limits={"memory": "512MiB", "cpu": "1"}, disk="1GiB",
@@ -120,7 +120,7 @@ def driver(request: pytest.FixtureRequest, box: layout.Layout) -> Iterator[str]:
     settled(box)
 
 
-def test_students_are_apart(class_of_two: Project, box: layout.Layout, driver: str) -> None:
+def test_students_are_apart(class_of_two: ProjectCopy, box: layout.Layout, driver: str) -> None:
     """As it stands, after a restart of LXD alone, and after a reboot of the host."""
     host = connections.connect(box.host_url)
     host.run(["lxd", "waitready", "--timeout=60"])
@@ -139,7 +139,7 @@ def test_students_are_apart(class_of_two: Project, box: layout.Layout, driver: s
     class_of_two.up("nora", "--expect-no-changes")
 
 
-def test_a_quota_holds(class_of_two: Project, box: layout.Layout) -> None:
+def test_a_quota_holds(class_of_two: ProjectCopy, box: layout.Layout) -> None:
     """LXD gives a student no more than it; a disk with a size is full when it is full."""
     host = connections.connect(box.host_url)
     shown = host.run(["lxc", "project", "show", "grappe-nora"]).stdout

@@ -9,7 +9,7 @@ from hosts import connections
 from hosts.host import Host
 from remote import maps
 from sandbox import layout
-from tests.e2e.conftest import Desk, Project, inventory
+from tests.e2e.conftest import Desk, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -21,7 +21,7 @@ def before(box: layout.Layout) -> dict[str, str]:
 
 
 def test_preview_on_an_empty_host(
-    project: Project, before: dict[str, str], lab_host: Host, workstation: Host
+    project: ProjectCopy, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """It changes nothing, and shows every name, address, port and domain."""
     project.write("alice", 7)
@@ -37,7 +37,7 @@ def test_preview_on_an_empty_host(
     assert before == inventory(lab_host, workstation)
 
 
-def test_up_then_nothing_to_do(project: Project, desk: Desk) -> None:
+def test_up_then_nothing_to_do(project: ProjectCopy, desk: Desk) -> None:
     """Every way leads to its own server; a second up changes nothing."""
     project.up("alice")
     servers = project.outputs("alice")["servers"]
@@ -48,7 +48,7 @@ def test_up_then_nothing_to_do(project: Project, desk: Desk) -> None:
     project.pulumi("preview", "--expect-no-changes", "-s", "alice")
 
 
-def test_the_host_is_as_the_sheet_has_it(project: Project, host: testinfra.host.Host) -> None:
+def test_the_host_is_as_the_sheet_has_it(project: ProjectCopy, host: testinfra.host.Host) -> None:
     """Rules, backends and units, as somebody who did the sheet would look at them."""
     assert "yuno1_ssh" in host.check_output("iptables -t nat -L GRAPPE-DNAT")
     assert host.file("/etc/ufw/before.rules").contains("--to-destination 10.64.7.10:22")
@@ -90,7 +90,7 @@ DRIFTS = {
 
 
 @pytest.mark.parametrize("drift", DRIFTS)
-def test_up_mends(project: Project, desk: Desk, lab_host: Host, drift: str) -> None:
+def test_up_mends(project: ProjectCopy, desk: Desk, lab_host: Host, drift: str) -> None:
     """What was broken by hand is seen by preview, mended by a plain up, and then all is well."""
     lab_host.run(["sh", "-ec", DRIFTS[drift]])
     seen = project.pulumi("preview", "--expect-no-changes", "-s", "alice", ok=False)
@@ -100,12 +100,12 @@ def test_up_mends(project: Project, desk: Desk, lab_host: Host, drift: str) -> N
     assert desk.answers(project.outputs("alice")["servers"])
 
 
-def test_after_all_mending_nothing_is_left_to_do(project: Project) -> None:
+def test_after_all_mending_nothing_is_left_to_do(project: ProjectCopy) -> None:
     """Each mending was complete."""
     project.up("alice", "--expect-no-changes")
 
 
-def test_up_mends_the_workstation(project: Project, desk: Desk, workstation: Host) -> None:
+def test_up_mends_the_workstation(project: ProjectCopy, desk: Desk, workstation: Host) -> None:
     """A hosts entry that was changed comes back."""
     path = workstation.etc_hosts
     connections.connect("local:").run(
@@ -116,7 +116,7 @@ def test_up_mends_the_workstation(project: Project, desk: Desk, workstation: Hos
     assert desk.answers(project.outputs("alice")["servers"])
 
 
-def test_live_changes_keep_the_container(project: Project, lab_host: Host) -> None:
+def test_live_changes_keep_the_container(project: ProjectCopy, lab_host: Host) -> None:
     """Limits change in place: the same container goes on."""
     look = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-alice"]
     created = lab_host.run(["sh", "-c", " ".join(look[:2]) + f" '{look[2]}' | grep created_at"])
@@ -132,7 +132,7 @@ def test_live_changes_keep_the_container(project: Project, lab_host: Host) -> No
 
 
 def test_a_server_that_is_away_is_told_of_soon_and_is_there_again_at_once(
-    project: Project, desk: Desk, lab_host: Host
+    project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """A page says 503 before a browser gives up, and nobody at a terminal of the host is told."""
     page = project.outputs("alice")["servers"][0]["urls"][0]
@@ -149,7 +149,7 @@ def test_a_server_that_is_away_is_told_of_soon_and_is_there_again_at_once(
 
 
 def test_destroy_leaves_the_host_as_it_was(
-    project: Project, before: dict[str, str], lab_host: Host, workstation: Host
+    project: ProjectCopy, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """Files byte for byte with mode and owner, rules, LXD's inventories, units and ports."""
     project.destroy("alice")

@@ -18,7 +18,7 @@ from providers.host_preflight.resource import HostPreflightProvider
 from sandbox import layout, machine
 from sandbox import lifecycle as boxes
 from stacks.lab_host import LabHostSpec
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -111,7 +111,7 @@ def test_each_step_twice(spec: LabHostSpec, lab_host: Host, box: layout.Layout) 
     assert "" == refusals(spec)
 
 
-def test_a_students_lab_stands_on_it(project: Project, desk: Desk, box: layout.Layout) -> None:
+def test_a_students_lab_stands_on_it(project: ProjectCopy, desk: Desk, box: layout.Layout) -> None:
     """The whole chain, from a bare machine to two servers that answer."""
     boxes.import_image(box)
     project.write("rosa", 81)
@@ -121,7 +121,7 @@ def test_a_students_lab_stands_on_it(project: Project, desk: Desk, box: layout.L
 
 
 def test_it_is_not_left_while_a_lab_stands(
-    project: Project, spec: LabHostSpec, lab_host: Host
+    project: ProjectCopy, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """The undoing refuses, and says what to do first."""
     last = scripts.of(spec)[-1]
@@ -156,7 +156,7 @@ def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: Host) -> None
 
 
 def test_the_host_stack_by_the_real_plugin(
-    project: Project, box: layout.Layout, spec: LabHostSpec, lab_host: Host
+    project: ProjectCopy, box: layout.Layout, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """Previewed, brought up, nothing to do, and taken down; run on the workstation."""
     if not plugin.ensure("pulumi_command"):

@@ -11,7 +11,7 @@ import pytest
 from hosts import command
 from hosts.host import Host
 from sandbox import layout
-from tests.e2e.conftest import Project
+from tests.e2e.conftest import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -19,7 +19,7 @@ PASSWORD = "Looking-4711-Glass"
 
 
 @pytest.fixture(scope="module")
-def tara(project: Project) -> Iterator[Project]:
+def tara(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """A lab that is up and post-installed."""
     project.write("tara", 83)
     project.pulumi("config", "set", "--secret", "grappe:password", PASSWORD, "-s", "tara")
@@ -28,14 +28,14 @@ def tara(project: Project) -> Iterator[Project]:
     project.destroy("tara")
 
 
-def lab(project: Project, *words: str) -> subprocess.CompletedProcess[str]:
+def lab(project: ProjectCopy, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["./lab", *words], cwd=project.folder, env=project.env, capture_output=True, text=True,
         stdin=subprocess.DEVNULL, check=False, timeout=120,
     )  # fmt: skip
 
 
-def test_the_card(tara: Project, lab_host: Host) -> None:
+def test_the_card(tara: ProjectCopy, lab_host: Host) -> None:
     """What to type, to click, to paste; the fingerprints are the servers' own."""
     told = lab(tara, "card", "tara").stdout
     for line in ("ssh -p 23042 tara@192.168.8.10", "https://yuno2.tara.grappe.test/",
@@ -51,7 +51,7 @@ def test_the_card(tara: Project, lab_host: Host) -> None:
     assert f"ED25519 {fingerprint}" in cards[0]["fingerprints"]
 
 
-def test_a_card_of_a_lab_that_is_down(tara: Project) -> None:
+def test_a_card_of_a_lab_that_is_down(tara: ProjectCopy) -> None:
     """There is none, and why."""
     tara.write("uma", 84)
     done = lab(tara, "card", "uma")
@@ -72,7 +72,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("damage", BREAKS)
-def test_check_from_green_to_red_and_back(tara: Project, lab_host: Host, damage: str) -> None:
+def test_check_from_green_to_red_and_back(tara: ProjectCopy, lab_host: Host, damage: str) -> None:
     """Exit 0, then 1 with the reason, then, after what it says to do, 0 again."""
     assert 0 == lab(tara, "check", "tara").returncode
     lab_host.run(["sh", "-c", damage])
@@ -91,7 +91,7 @@ def test_check_from_green_to_red_and_back(tara: Project, lab_host: Host, damage:
     assert (0, True) == (done.returncode, "1 of 1 students well." in done.stdout)
 
 
-def test_check_counts_what_drifted_where_all_ways_answer(tara: Project, lab_host: Host) -> None:
+def test_check_counts_what_drifted_where_all_ways_answer(tara: ProjectCopy, lab_host: Host) -> None:
     """A line that is gone from the file alone, and a limit; none before and after."""
     assert "drift" not in lab(tara, "check", "tara").stdout
     by_hand = (
@@ -108,7 +108,7 @@ def test_check_counts_what_drifted_where_all_ways_answer(tara: Project, lab_host
     assert "drift" not in lab(tara, "check", "tara").stdout
 
 
-def test_a_check_that_cannot_look(tara: Project) -> None:
+def test_a_check_that_cannot_look(tara: ProjectCopy) -> None:
     """Exit 2, and on which host."""
     tara.write("vera", 85, host="ssh://root@no-such-host.test")
     done = lab(tara, "check", "vera")
@@ -118,7 +118,7 @@ def test_a_check_that_cannot_look(tara: Project) -> None:
     assert 2 == lab(tara, "doctor", "ssh://root@no-such-host.test").returncode
 
 
-def test_top_answers_the_sheets_question(tara: Project, lab_host: Host) -> None:
+def test_top_answers_the_sheets_question(tara: ProjectCopy, lab_host: Host) -> None:
     """The host sees every container's processes; a container its own alone."""
     told = lab(tara, "top", "tara").stdout
     assert "grappe-tara/yuno1" in told
@@ -131,7 +131,7 @@ def test_top_answers_the_sheets_question(tara: Project, lab_host: Host) -> None:
     assert example["outside"] != example["inside"]
 
 
-def test_graph_and_explain_have_the_stacks_values(tara: Project) -> None:
+def test_graph_and_explain_have_the_stacks_values(tara: ProjectCopy) -> None:
     """Real addresses and ports; each resource with its lines of the sheet."""
     told = lab(tara, "graph", "tara").stdout
     assert "192.168.8.10:23042" in told
@@ -144,7 +144,7 @@ def test_graph_and_explain_have_the_stacks_values(tara: Project) -> None:
     assert PASSWORD not in told
 
 
-def test_ssh_goes_the_students_way(tara: Project, box: layout.Layout) -> None:
+def test_ssh_goes_the_students_way(tara: ProjectCopy, box: layout.Layout) -> None:
     """By the forward, from the workstation; a server that is not there is refused."""
     done = lab(tara, "ssh", "tara", "nope")
     assert 1 == done.returncode
@@ -188,7 +188,7 @@ MEND = (
 )
 
 
-def test_the_doctor_finds_what_is_planted(tara: Project, lab_host: Host) -> None:
+def test_the_doctor_finds_what_is_planted(tara: ProjectCopy, lab_host: Host) -> None:
     """Nothing on a well host; each of the faults by itself, with what mends it; and changes none."""
     done = lab(tara, "doctor", "tara")
     assert (0, True) == (done.returncode, "nothing is wrong" in done.stdout), done.stdout
@@ -213,7 +213,7 @@ def test_the_doctor_finds_what_is_planted(tara: Project, lab_host: Host) -> None
     )  # fmt: skip
 
 
-def test_the_doctor_sees_two_servers_with_one_host_key(tara: Project, lab_host: Host) -> None:
+def test_the_doctor_sees_two_servers_with_one_host_key(tara: ProjectCopy, lab_host: Host) -> None:
     """Each could pass for the other."""
     there = "--project grappe-tara"
     copy = (

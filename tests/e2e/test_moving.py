@@ -9,13 +9,13 @@ import pytest
 from hosts.host import Host
 from sandbox import layout, machine
 from sandbox import lifecycle as boxes
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
-def other(project: Project) -> Iterator[layout.Layout]:
+def other(project: ProjectCopy) -> Iterator[layout.Layout]:
     """A second lab host, on a room's network of its own."""
     made = layout.Layout("grappe-other")
     boxes.down(made)
@@ -30,7 +30,7 @@ def other(project: Project) -> Iterator[layout.Layout]:
 
 
 def test_the_same_machine_under_another_url_is_an_update(
-    project: Project, desk: Desk, lab_host: Host
+    project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """As another user, who works through sudo: nothing is replaced."""
     project.write("gina", 31, servers=[{"name": "yuno1"}])
@@ -49,7 +49,7 @@ def test_the_same_machine_under_another_url_is_an_update(
 
 
 def test_another_machine_is_a_replacement(
-    project: Project, lab_host: Host, other: layout.Layout
+    project: ProjectCopy, lab_host: Host, other: layout.Layout
 ) -> None:
     """Deleted on the old one, made on the new one."""
     servers = [{"name": "yuno1"}]
@@ -64,7 +64,7 @@ def test_another_machine_is_a_replacement(
     assert "yuno1" == machine.ssh(other, *listing).stdout.strip()
 
 
-def test_a_machine_that_is_gone(project: Project, desk: Desk, other: layout.Layout) -> None:
+def test_a_machine_that_is_gone(project: ProjectCopy, desk: Desk, other: layout.Layout) -> None:
     """The error names both hosts and the way out; forgotten, the lab is made on the new one."""
     machine.kill(other.lab_host)
     project.write("gina", 31, servers=[{"name": "yuno1"}])

@@ -9,7 +9,7 @@ import pathlib
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, Project, inventory
+from tests.e2e.conftest import Desk, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -43,7 +43,7 @@ print(json.dumps({"done": done, "failed": failed, "told": os.path.exists(stop)})
 
 
 def test_two_at_the_same_time_and_one_leaves(
-    project: Project,
+    project: ProjectCopy,
     desk: Desk,
     lab_host: Host,
     workstation: Host,

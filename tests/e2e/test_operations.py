@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -20,7 +20,7 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def olga(project: Project) -> Iterator[Project]:
+def olga(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """Her lab, up."""
     servers = [{"name": "yuno1", "volumes": [{"name": "data", "path": "/srv/data"}]}]
     project.write("olga", 91, id="olgaolgaolga", servers=servers)
@@ -29,7 +29,7 @@ def olga(project: Project) -> Iterator[Project]:
     project.destroy("olga")
 
 
-def urn(project: Project, name: str) -> str:
+def urn(project: ProjectCopy, name: str) -> str:
     resources = json.loads(project.pulumi("stack", "export", "-s", "olga"))["deployment"][
         "resources"
     ]
@@ -49,7 +49,7 @@ def born(lab_host: Host) -> str:
 @pytest.mark.parametrize("operation", ["--replace", "taint"])
 @pytest.mark.parametrize("name", KINDS)
 def test_a_forced_replacement_loses_nothing(
-    olga: Project, lab_host: Host, desk: Desk, name: str, operation: str
+    olga: ProjectCopy, lab_host: Host, desk: Desk, name: str, operation: str
 ) -> None:
     """Every way answers, and the next `up` has nothing to do."""
     before = born(lab_host)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, Project, inventory
+from tests.e2e.conftest import Desk, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -19,7 +19,7 @@ GOLDEN = pathlib.Path(__file__).parent.parent / "unit" / "golden"
 
 
 @pytest.fixture(scope="module")
-def alice(project: Project) -> Iterator[str]:
+def alice(project: ProjectCopy) -> Iterator[str]:
     """Another student, who is there already."""
     project.write("alice", 7)
     project.up("alice")
@@ -27,7 +27,7 @@ def alice(project: Project) -> Iterator[str]:
     project.destroy("alice")
 
 
-def refused(project: Project, stack: str = "bob", number: int = 8, **settings: Any) -> str:
+def refused(project: ProjectCopy, stack: str = "bob", number: int = 8, **settings: Any) -> str:
     """Return what a preview says that must fail."""
     project.write(stack, number, **settings)
     said = project.pulumi("preview", "-s", stack, ok=False)
@@ -38,7 +38,7 @@ def refused(project: Project, stack: str = "bob", number: int = 8, **settings: A
 
 
 def test_everything_wrong_in_a_stack_file_is_told_at_once(
-    project: Project, lab_host: Host, workstation: Host
+    project: ProjectCopy, lab_host: Host, workstation: Host
 ) -> None:
     """Unknown keys, names, domains, ports, addresses; the host is not touched."""
     before = inventory(lab_host, workstation)
@@ -50,7 +50,7 @@ def test_everything_wrong_in_a_stack_file_is_told_at_once(
 
 
 def test_what_another_stack_holds(
-    project: Project, alice: str, lab_host: Host, workstation: Host
+    project: ProjectCopy, alice: str, lab_host: Host, workstation: Host
 ) -> None:
     """Number, port, domain and name, each with its owner; alice's lab stays as it is."""
     before = inventory(lab_host, workstation)
@@ -83,7 +83,7 @@ def test_what_another_stack_holds(
     assert before == inventory(lab_host, workstation)
 
 
-def test_what_the_host_does_not_have(project: Project, alice: str) -> None:
+def test_what_the_host_does_not_have(project: ProjectCopy, alice: str) -> None:
     """An image and a profile that are not there, with those that are."""
     said = refused(
         project, student="bob", image="nope", profiles=["default", "big"], servers=[{"name": "a"}]
@@ -93,7 +93,7 @@ def test_what_the_host_does_not_have(project: Project, alice: str) -> None:
     assert "2 mistakes" in said
 
 
-def test_a_port_that_the_host_uses(project: Project, lab_host: Host) -> None:
+def test_a_port_that_the_host_uses(project: ProjectCopy, lab_host: Host) -> None:
     """The program that listens there is named."""
     script = "systemd-run --unit=grappe-squat --quiet python3 -m http.server 22292"
     lab_host.run(["sh", "-c", script])
@@ -114,7 +114,9 @@ def test_a_port_that_the_host_uses(project: Project, lab_host: Host) -> None:
         ("/var/lib/lxd/unix.socket", "there is no LXD. On the host: apt install lxd, lxd init"),
     ],
 )
-def test_a_host_that_lacks_a_part(project: Project, lab_host: Host, path: str, words: str) -> None:
+def test_a_host_that_lacks_a_part(
+    project: ProjectCopy, lab_host: Host, path: str, words: str
+) -> None:
     """What is missing, and how to get it."""
     with away(lab_host, path):
         assert words in refused(project, servers=[{"name": "a"}])
@@ -130,7 +132,7 @@ def away(host: Host, path: str) -> Iterator[None]:
         host.run(["mv", f"{path}.away", path])
 
 
-def test_haproxy_that_was_invalid_before_us(project: Project, lab_host: Host) -> None:
+def test_haproxy_that_was_invalid_before_us(project: ProjectCopy, lab_host: Host) -> None:
     """HAProxy's own line, and that it was so before."""
     config = "/etc/haproxy/haproxy.cfg"
     lab_host.run(["sh", "-c", f"cp -p {config} {config}.kept && echo 'nonsense 1' >> {config}"])
@@ -241,7 +243,7 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("case", STRANGERS)
-def test_what_others_have_on_the_host(project: Project, lab_host: Host, case: str) -> None:
+def test_what_others_have_on_the_host(project: ProjectCopy, lab_host: Host, case: str) -> None:
     """Named in a preview, with the line that says it, before anything is made."""
     plant, words, undo = STRANGERS[case]
     profiles = ["legs"] if "profile" in case else ["default"]
@@ -252,7 +254,7 @@ def test_what_others_have_on_the_host(project: Project, lab_host: Host, case: st
         lab_host.run(["sh", "-c", undo])
 
 
-def test_a_damaged_managed_part(project: Project, alice: str, lab_host: Host) -> None:
+def test_a_damaged_managed_part(project: ProjectCopy, alice: str, lab_host: Host) -> None:
     """The file, the lines, and what to do."""
     rules = "/etc/ufw/before.rules"
     lab_host.run(["sh", "-c", f"cp -p {rules} /root/kept && sed -i '/END GRAPPE/d' {rules}"])
@@ -276,7 +278,7 @@ def test_a_damaged_managed_part(project: Project, alice: str, lab_host: Host) ->
         ("netns:nowhere", "netns:nowhere does not answer"),
     ],
 )
-def test_a_host_that_cannot_be_reached(project: Project, where: str, words: str) -> None:
+def test_a_host_that_cannot_be_reached(project: ProjectCopy, where: str, words: str) -> None:
     """Why, in words, and what to do."""
     host = where.format(host=project.box.host)
     assert words in refused(project, servers=[{"name": "a"}], host=host)
@@ -291,7 +293,7 @@ def test_a_host_that_cannot_be_reached(project: Project, where: str, words: str)
     ],
 )  # fmt: skip
 def test_a_host_key_that_is_unknown_or_changed(
-    project: Project, tmp_path: pathlib.Path, keys: str, words: str
+    project: ProjectCopy, tmp_path: pathlib.Path, keys: str, words: str
 ) -> None:
     """Host keys are always checked."""
     known = tmp_path / "known_hosts"
@@ -308,7 +310,7 @@ def test_a_host_key_that_is_unknown_or_changed(
 
 
 def test_a_student_who_could_not_get_in_fails_the_up(
-    project: Project, desk: Desk, lab_host: Host
+    project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """The probe says which way is closed and why; the next up goes on."""
     project.write("bob", 8, servers=[{"name": "a"}])

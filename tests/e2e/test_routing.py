@@ -15,7 +15,7 @@ from providers.haproxy.resource import BackendProvider
 from remote import maps
 from sandbox import stayer
 from tests.contract.fragment_world import RealWorld
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 DOMAIN = "erin.grappe.test"
@@ -38,7 +38,7 @@ print(all(seen), len(seen))
 
 
 @pytest.fixture(scope="module")
-def erin(project: Project) -> Iterator[Project]:
+def erin(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """A lab of two servers, with a name below the first one's domain."""
     project.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]}, {"name": "yuno2"}])
     project.up("erin")
@@ -51,7 +51,7 @@ def backend(host: Host, name: str, **changes: object) -> BackendSpec:
 
 
 def test_a_connection_lives_while_ten_labs_come_and_go(
-    erin: Project, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
+    erin: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
     """Two minutes, http and https: nothing is reloaded, so nobody's connection is closed."""
     world, driver = RealWorld(lab_host), BackendProvider().driver(lab_host)
@@ -72,14 +72,14 @@ def test_a_connection_lives_while_ten_labs_come_and_go(
     assert worker == world.worker()
 
 
-def test_a_connection_never_crosses(erin: Project, workstation: Host) -> None:
+def test_a_connection_never_crosses(erin: ProjectCopy, workstation: Host) -> None:
     """Kept by HAProxy or by the client, each request goes where its own Host says."""
     del erin
     said = workstation.run(["python3", "-c", CROSS, DOMAIN, f"yuno1.{DOMAIN}"]).stdout
     assert "True 60" == said.strip()
 
 
-def test_a_teachers_reload_in_the_middle_of_changes(erin: Project, lab_host: Host) -> None:
+def test_a_teachers_reload_in_the_middle_of_changes(erin: ProjectCopy, lab_host: Host) -> None:
     """Whichever worker was told, the one that serves in the end has it all."""
     del erin
     driver = BackendProvider().driver(lab_host)
@@ -97,7 +97,7 @@ def test_a_teachers_reload_in_the_middle_of_changes(erin: Project, lab_host: Hos
 
 
 def test_a_name_below_a_domain_leads_to_its_server(
-    erin: Project, desk: Desk, lab_host: Host
+    erin: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """Known at the workstation and inside; one that nobody named is routed all the same."""
     assert "yuno1" == desk.get(f"http://www.yuno1.{DOMAIN}/")
@@ -110,7 +110,9 @@ def test_a_name_below_a_domain_leads_to_its_server(
     erin.up("erin", "--expect-no-changes")
 
 
-def test_the_counts_of_a_server_outlive_a_reload(erin: Project, desk: Desk, lab_host: Host) -> None:
+def test_the_counts_of_a_server_outlive_a_reload(
+    erin: ProjectCopy, desk: Desk, lab_host: Host
+) -> None:
     """A worker that has lived for some seconds hands them on to the next."""
     time.sleep(8)
     desk.get(f"http://yuno1.{DOMAIN}/")
@@ -127,7 +129,7 @@ def counts(host: Host) -> dict[str, int]:
     return dict(host.call("remote.surveys.requests", {})["10.64.21.10"])
 
 
-def test_what_is_not_up_has_a_page(erin: Project, desk: Desk, lab_host: Host) -> None:
+def test_what_is_not_up_has_a_page(erin: ProjectCopy, desk: Desk, lab_host: Host) -> None:
     """In both languages, with 503; over https the connection is closed; it keeps its line."""
     erin.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]},
                                     {"name": "yuno2", "state": "stopped"}])  # fmt: skip

@@ -16,7 +16,7 @@ from hosts.host import Host
 from sandbox import layout
 from sandbox import workstation as desks
 from sandbox.project_copy import UP
-from tests.e2e.conftest import Desk, Project
+from tests.e2e.conftest import Desk, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -57,7 +57,7 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def hanna(project: Project) -> Iterator[tuple[Project, Watch]]:
+def hanna(project: ProjectCopy) -> Iterator[tuple[ProjectCopy, Watch]]:
     """Her lab, up, and what could be seen on the host meanwhile."""
     project.write("hanna", 41, servers=SERVERS)
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "hanna")
@@ -73,7 +73,7 @@ def inside(lab_host: Host, server: str, script: str, student: str = "hanna") -> 
 
 
 def test_the_second_server_is_from_the_first(
-    hanna: tuple[Project, Watch], lab_host: Host, desk: Desk
+    hanna: tuple[ProjectCopy, Watch], lab_host: Host, desk: Desk
 ) -> None:
     """The first keeps what is its own; every way leads to its own server."""
     servers = hanna[0].outputs("hanna")["servers"]
@@ -88,7 +88,7 @@ def test_the_second_server_is_from_the_first(
 
 
 def test_the_first_keeps_its_identity_when_it_is_published_again(
-    project: Project, lab_host: Host
+    project: ProjectCopy, lab_host: Host
 ) -> None:
     """Publishing takes a copy: keys and machine-id are as before; a post-installed one is none."""
     servers = [{"name": "yuno1", "publish": "yuno-again"}]
@@ -108,7 +108,7 @@ def test_the_first_keeps_its_identity_when_it_is_published_again(
     project.destroy("hugo")
 
 
-def test_ssh_with_the_password(hanna: tuple[Project, Watch], desk: Desk) -> None:
+def test_ssh_with_the_password(hanna: tuple[ProjectCopy, Watch], desk: Desk) -> None:
     """Through the forward, as the sheet has it."""
     for server in hanna[0].outputs("hanna")["servers"]:
         assert "hanna" == server["ssh"]["user"]
@@ -116,7 +116,7 @@ def test_ssh_with_the_password(hanna: tuple[Project, Watch], desk: Desk) -> None
 
 
 def test_the_password_is_nowhere(
-    hanna: tuple[Project, Watch], lab_host: Host, tmp_path: pathlib.Path
+    hanna: tuple[ProjectCopy, Watch], lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """In no argv, no operation, no log, no file of the host, no plain state, no preview."""
     project, watch = hanna
@@ -139,7 +139,7 @@ def test_the_password_is_nowhere(
     assert MARKED not in project.pulumi("stack", "export", "-s", "hanna")
 
 
-def test_what_few_labs_have(hanna: tuple[Project, Watch], lab_host: Host) -> None:
+def test_what_few_labs_have(hanna: tuple[ProjectCopy, Watch], lab_host: Host) -> None:
     """A volume that outlives its server, a device, a snapshot, a start order."""
     project, _watch = hanna
     inside(lab_host, "yuno1", "echo kept > /srv/data/note")
@@ -154,7 +154,7 @@ def test_what_few_labs_have(hanna: tuple[Project, Watch], lab_host: Host) -> Non
 
 
 def test_a_lost_post_installation_is_seen_and_mended(
-    hanna: tuple[Project, Watch], lab_host: Host
+    hanna: tuple[ProjectCopy, Watch], lab_host: Host
 ) -> None:
     """By read, and a plain up."""
     project, _watch = hanna
@@ -165,7 +165,7 @@ def test_a_lost_post_installation_is_seen_and_mended(
     project.up("hanna", "--expect-no-changes")
 
 
-def test_an_interrupted_post_installation_is_finished(project: Project, lab_host: Host) -> None:
+def test_an_interrupted_post_installation_is_finished(project: ProjectCopy, lab_host: Host) -> None:
     """YunoHost's sign stands there in the middle; the next `up` does the rest, and says so."""
     project.write("ines", 46, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ines")
@@ -192,7 +192,7 @@ def test_an_interrupted_post_installation_is_finished(project: Project, lab_host
     project.lab("down", "ines", "--yes")
 
 
-def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: Host) -> None:
+def test_one_that_cannot_go_on_names_the_way_out(project: ProjectCopy, lab_host: Host) -> None:
     """Its user is there and nothing else: only a new server helps; so with a stranger's."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ivo")
@@ -206,7 +206,7 @@ def test_one_that_cannot_go_on_names_the_way_out(project: Project, lab_host: Hos
     project.lab("down", "ivo", "--yes")
 
 
-def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: Host) -> None:
+def test_a_stranger_who_was_faster_is_found_out(project: ProjectCopy, lab_host: Host) -> None:
     """Before it is post-installed, whoever opens the page may be its master."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
@@ -225,7 +225,7 @@ def test_a_stranger_who_was_faster_is_found_out(project: Project, lab_host: Host
 SSHD = "/etc/ssh/sshd_config.d/yunohost.conf"
 
 
-def test_what_a_student_changes_in_yunohost_is_told(project: Project, lab_host: Host) -> None:
+def test_what_a_student_changes_in_yunohost_is_told(project: ProjectCopy, lab_host: Host) -> None:
     """Another main domain is nobody's fault; a stack file that says the same goes on, else it is told."""
     project.write("iris", 48, servers=[{"name": "yuno1"}])
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "iris")
@@ -252,7 +252,7 @@ def test_what_a_student_changes_in_yunohost_is_told(project: Project, lab_host: 
     assert "shop" == desks.login(project.box, "iris", server["ssh"]["port"], other)
 
 
-def test_what_does_not_serve_is_found_by_check(project: Project, lab_host: Host) -> None:
+def test_what_does_not_serve_is_found_by_check(project: ProjectCopy, lab_host: Host) -> None:
     """A dead service of YunoHost's, and a page that nginx lost; each with what mends it."""
     for harm, words in (
         ("systemctl stop fail2ban", "fail2ban does not run"),
@@ -290,7 +290,7 @@ print(tries, won)
 
 
 def test_nobody_in_the_room_is_faster(
-    project: Project, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
+    project: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
     """The page of a server leads to it once it is post-installed; before, the door is open to all."""
     domain, stop = "yuno1.ivo.grappe.test", tmp_path / "stop"
@@ -338,7 +338,7 @@ def guess(host: Host, address: str, domain: str, times: int) -> list[str]:
 
 
 def test_a_ban_shuts_out_one_person(
-    hanna: tuple[Project, Watch], lab_host: Host, workstation: Host, desk: Desk
+    hanna: tuple[ProjectCopy, Watch], lab_host: Host, workstation: Host, desk: Desk
 ) -> None:
     """Not the lab host, from which all pages come; once it is banned, check has the way out."""
     project, _watch = hanna
@@ -381,7 +381,7 @@ def test_a_neighbour_is_known_by_yunohosts_own_dns(lab_host: Host) -> None:
     assert "10.64.41.10" in inside(lab_host, "yuno2", look)
 
 
-def test_two_clones_share_no_secret(hanna: tuple[Project, Watch], lab_host: Host) -> None:
+def test_two_clones_share_no_secret(hanna: tuple[ProjectCopy, Watch], lab_host: Host) -> None:
     """Nothing that only root may read, or a group beside it, is the same in both."""
     look = (
         "find / -xdev -type f -size +0 \\( -perm 0600 -o -perm 0400 -o -perm 0640 -o -perm 0440 \\) "
@@ -398,7 +398,7 @@ def test_two_clones_share_no_secret(hanna: tuple[Project, Watch], lab_host: Host
     assert set(journals) <= {inside(lab_host, "yuno2", "cat /etc/machine-id").strip()}
 
 
-def test_a_password_that_yunohost_refuses(project: Project) -> None:
+def test_a_password_that_yunohost_refuses(project: ProjectCopy) -> None:
     """Its own words; a mended one goes on from there."""
     project.write("ida", 42, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "set", "--secret", "grappe:password", "12345678", "-s", "ida")
@@ -411,7 +411,7 @@ def test_a_password_that_yunohost_refuses(project: Project) -> None:
 
 
 def test_a_student_whose_state_was_lost(
-    hanna: tuple[Project, Watch], lab_host: Host, desk: Desk
+    hanna: tuple[ProjectCopy, Watch], lab_host: Host, desk: Desk
 ) -> None:
     """All of it is taken up where it is: no container is made anew."""
     project, _watch = hanna

@@ -10,7 +10,7 @@ from core import errors
 from hosts import command, connections
 from hosts.host import Host
 from sandbox import layout
-from tests.e2e.conftest import Project, inventory
+from tests.e2e.conftest import ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -25,7 +25,7 @@ def relay(box: layout.Layout) -> Host:
 
 
 @pytest.fixture(scope="module")
-def paul(project: Project) -> Iterator[Project]:
+def paul(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """A lab with a tunnel, up."""
     project.write("paul", 73, tunnel={"relay": project.box.relay_url}, workstation="none")
     project.up("paul")
@@ -46,7 +46,7 @@ def every(relay: Host) -> list[str]:
     return [answer(relay, port, name) for port in (HTTP, HTTPS) for name in ("yuno1", "yuno2")]
 
 
-def test_the_domains_answer_on_the_relay(paul: Project, relay: Host, lab_host: Host) -> None:
+def test_the_domains_answer_on_the_relay(paul: ProjectCopy, relay: Host, lab_host: Host) -> None:
     """Each its own server, by http and https; and a second run has nothing to do."""
     assert ["yuno1", "yuno2"] * 2 == every(relay)
     paul.up("paul", "--expect-no-changes")
@@ -54,7 +54,7 @@ def test_the_domains_answer_on_the_relay(paul: Project, relay: Host, lab_host: H
     assert ["Restart=always", "User=grappe-tunnel"] == sorted(shown.split())
 
 
-def test_ports_80_and_443_carry_what_redirects(paul: Project, relay: Host) -> None:
+def test_ports_80_and_443_carry_what_redirects(paul: ProjectCopy, relay: Host) -> None:
     """Where the relay lets a tunnel have them; refused in words where it does not."""
     follow = ["-L", "-o", "/dev/null", "-w", "%{http_code}"]
     domain = "yuno1.paul.grappe.test"
@@ -88,7 +88,9 @@ def test_ports_80_and_443_carry_what_redirects(paul: Project, relay: Host) -> No
         relay.run(["sysctl", "-qw", f"{key}=1024"])
 
 
-def test_only_the_forwards_that_were_asked_for(paul: Project, relay: Host, lab_host: Host) -> None:
+def test_only_the_forwards_that_were_asked_for(
+    paul: ProjectCopy, relay: Host, lab_host: Host
+) -> None:
     """The key opens no shell, no other port, and nothing behind the relay."""
     home = "/var/lib/grappe-tunnel/paul"
     ssh = (f"timeout 5 ssh -F none -i {home}/key -o BatchMode=yes -o UserKnownHostsFile="
@@ -103,7 +105,7 @@ def test_only_the_forwards_that_were_asked_for(paul: Project, relay: Host, lab_h
     assert "9999" not in relay.run(["ss", "-Hltn"]).stdout
 
 
-def test_the_link_is_cut_and_restored(paul: Project, relay: Host, box: layout.Layout) -> None:
+def test_the_link_is_cut_and_restored(paul: ProjectCopy, relay: Host, box: layout.Layout) -> None:
     """A unit that is up and carries nothing is drift; the tunnel heals by itself."""
     link = ["ip", "-n", box.host, "link", "set", "eth1"]
     command.execute([*link, "down"])
@@ -130,7 +132,7 @@ def test_the_link_is_cut_and_restored(paul: Project, relay: Host, box: layout.La
     ],
 )
 def test_what_is_broken_by_hand_is_mended(
-    paul: Project, relay: Host, lab_host: Host, damage: str, words: str
+    paul: ProjectCopy, relay: Host, lab_host: Host, damage: str, words: str
 ) -> None:
     """A preview says what it sees; `up` mends it."""
     lab_host.run(["sh", "-c", damage])
@@ -139,7 +141,7 @@ def test_what_is_broken_by_hand_is_mended(
     assert ["yuno1", "yuno2"] * 2 == every(relay)
 
 
-def test_a_door_that_was_shut_on_the_relay_is_opened_again(paul: Project, relay: Host) -> None:
+def test_a_door_that_was_shut_on_the_relay_is_opened_again(paul: ProjectCopy, relay: Host) -> None:
     """The relay refuses the forward; the next run sees it."""
     relay.run(["sh", "-c", ": > /etc/ssh/grappe-tunnel.keys; pkill -u grappe-tunnel"])
     said = paul.pulumi("preview", "--expect-no-changes", "-s", "paul", ok=False)
@@ -149,7 +151,7 @@ def test_a_door_that_was_shut_on_the_relay_is_opened_again(paul: Project, relay:
 
 
 def test_a_relay_whose_host_key_changed(
-    paul: Project, relay: Host, lab_host: Host, box: layout.Layout
+    paul: ProjectCopy, relay: Host, lab_host: Host, box: layout.Layout
 ) -> None:
     """The tunnel does not stand, and says why; Grappe itself refuses the relay too."""
     key = "/etc/ssh/ssh_host_ed25519_key"
@@ -178,7 +180,7 @@ def test_a_relay_whose_host_key_changed(
     assert ["yuno1", "yuno2"] * 2 == every(connections.connect(box.relay_url))
 
 
-def test_what_is_refused_at_preview(paul: Project, relay: Host, box: layout.Layout) -> None:
+def test_what_is_refused_at_preview(paul: ProjectCopy, relay: Host, box: layout.Layout) -> None:
     """Ports that another student holds, that a program holds, that are root's; no relay at all."""
     forwards = [
         {"listen": HTTP, "port": 80},
@@ -196,7 +198,7 @@ def test_what_is_refused_at_preview(paul: Project, relay: Host, box: layout.Layo
     assert "the name is not known" in said
 
 
-def test_a_relay_that_refuses_the_forward(paul: Project, relay: Host) -> None:
+def test_a_relay_that_refuses_the_forward(paul: ProjectCopy, relay: Host) -> None:
     """`up` fails with ssh's own words."""
     conf = "/etc/ssh/sshd_config.d/00-no.conf"
     deny = "DisableForwarding yes\\nMatch all\\n"
@@ -212,7 +214,7 @@ def test_a_relay_that_refuses_the_forward(paul: Project, relay: Host) -> None:
     paul.up("paul")
 
 
-def test_nothing_is_left(paul: Project, lab_host: Host, workstation: Host, relay: Host) -> None:
+def test_nothing_is_left(paul: ProjectCopy, lab_host: Host, workstation: Host, relay: Host) -> None:
     """Neither on the lab host nor on the relay."""
     looks = ("ls /etc/ssh/sshd_config.d; ls -d /etc/ssh/grappe* /var/lib/grappe* 2>&1; "
              "id grappe-tunnel 2>&1; ss -Hltn | awk '{print $4}' | sort")  # fmt: skip
