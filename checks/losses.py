@@ -10,7 +10,7 @@ from checks.lab import PlannedServer, PreflightSpec
 from remote import identity
 
 # Marks of a container: the image it started from, and its stage.
-IMAGE, STAGE, ANEW, CREATING = "user.grappe.image", "user.grappe.stage", "anew", "creating"
+IMAGE, STAGE, RECREATE, CREATING = "user.grappe.image", "user.grappe.stage", "anew", "creating"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Loss:
     ordered: bool = False
 
 
-def of(
+def find(
     spec: PreflightSpec,
     was: Mapping[str, Any],
     instances: Sequence[Mapping[str, Any]],
@@ -63,7 +63,7 @@ def of(
     ]
     for name, item in ours.items():
         if name in planned:
-            found += _remade(*planned[name], item)
+            found += _recreated(*planned[name], item)
     for name in before.keys() & planned.keys():
         gone = set(before[name].get("volumes", ())) - set(planned[name][1].volumes)
         found += [
@@ -114,13 +114,13 @@ def _server(loss: Loss) -> str:
     return loss.name.partition("/")[0]
 
 
-def _remade(place: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
+def _recreated(place: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
     config, key = item["config"], f"grappe:servers[{place}]"
     if config.get(STAGE) == CREATING:
         # The container never became ready, so it holds nobody's work.
         return
     image = config.get(IMAGE, "")
-    if config.get(STAGE) == ANEW:
+    if config.get(STAGE) == RECREATE:
         yield Loss(server.name, "is marked to be made anew", ordered=True)
     elif server.source and image and image != server.source:
         reason = f"grappe:image is {server.source}, and {server.name} was made from {image}"

@@ -50,16 +50,16 @@ class Server:
 
 
 @dataclasses.dataclass(frozen=True)
-class Taken:
+class Snapshot:
     """A snapshot of the class's.
 
     Attributes:
         name: Its name.
-        at: When it was taken.
+        taken_at: When it was taken.
     """
 
     name: str
-    at: dt.datetime
+    taken_at: dt.datetime
 
 
 def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
@@ -80,15 +80,15 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
     lxd.change("POST", f"{path}/snapshots", {"name": name}, project=server.project)
 
 
-def of(lxd: daemon.Daemon, server: Server) -> list[Taken]:
+def find(lxd: daemon.Daemon, server: Server) -> list[Snapshot]:
     """Return the class's snapshots of a server, the oldest first; not those of its stack."""
     found = []
     for item in _snapshots(lxd, server):
         name = item["name"].rpartition("/")[2]
         mark = MARK + (BEFORE_RESET if is_before_reset(name) else name)
         if mark in item["config"]:
-            found.append(Taken(name, dt.datetime.fromisoformat(item["config"][mark])))
-    return sorted(found, key=lambda each: each.at)
+            found.append(Snapshot(name, dt.datetime.fromisoformat(item["config"][mark])))
+    return sorted(found, key=lambda each: each.taken_at)
 
 
 def is_before_reset(name: str) -> bool:
@@ -96,14 +96,14 @@ def is_before_reset(name: str) -> bool:
     return name.startswith(BEFORE_RESET)
 
 
-def chosen(lxd: daemon.Daemon, server: Server, name: str) -> Taken:
+def choose(lxd: daemon.Daemon, server: Server, name: str) -> Snapshot:
     """Return a server's snapshot by name; the latest where none is named.
 
     Raises:
         errors.CommandError: There is no such snapshot.
 
     """
-    found = of(lxd, server)
+    found = find(lxd, server)
     own = [each for each in found if not is_before_reset(each.name)]
     fitting = [each for each in found if each.name == name] if name else own
     if not fitting:
@@ -112,7 +112,7 @@ def chosen(lxd: daemon.Daemon, server: Server, name: str) -> Taken:
     return fitting[-1]
 
 
-def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Taken) -> None:
+def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     """Go back to a snapshot; what the server was is kept as `before-reset`.
 
     LXD puts the configuration of then back with the files. Ours goes on top again, so that an `up`
@@ -147,13 +147,13 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Taken) -> None:
 
 def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:
     """Name the last reset's snapshot by its time; return what `wanted` is called then."""
-    folder, found = f"instances/{server.name}/snapshots", of(lxd, server)
+    folder, found = f"instances/{server.name}/snapshots", find(lxd, server)
     older = [each for each in found if is_before_reset(each.name) and each.name != BEFORE_RESET]
     for each in found:
         if each.name == BEFORE_RESET:
-            name = f"{BEFORE_RESET}-{each.at:%Y%m%d-%H%M%S}"
+            name = f"{BEFORE_RESET}-{each.taken_at:%Y%m%d-%H%M%S}"
             lxd.change("POST", f"{folder}/{each.name}", {"name": name}, project=server.project)
-            older.append(Taken(name, each.at))
+            older.append(Snapshot(name, each.taken_at))
             wanted = name if wanted == BEFORE_RESET else wanted
     for each in older[:-KEPT]:
         if each.name != wanted:

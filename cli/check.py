@@ -134,7 +134,7 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
         )
         for server in spec.servers
     ]
-    return rows, drift.of(name)
+    return rows, drift.find(name)
 
 
 def _refuses(host: Host, address: str) -> bool:

@@ -29,7 +29,7 @@ def snapshot(options: argparse.Namespace) -> int:
     if not snapshots.NAME.fullmatch(name) or snapshots.is_before_reset(name):
         reason = "is no name. Letters, digits, . _ and -, at most 63; not before-reset."
         raise errors.BadInputError(f"{problems.show(name)} {reason}")
-    _host, lxd, servers = _there(options)
+    _host, lxd, servers = _servers_up(options)
 
     def act(server: snapshots.Server) -> str:
         snapshots.take(lxd, server, options.snapshot)
@@ -45,12 +45,12 @@ def reset(options: argparse.Namespace) -> int:
         errors.BadInputError: Nobody is up, or nobody has the snapshot.
 
     """
-    host, lxd, servers = _there(options)
-    to: dict[str, snapshots.Taken] = {}
+    host, lxd, servers = _servers_up(options)
+    to: dict[str, snapshots.Snapshot] = {}
     wrong: list[str] = []
     for server in servers:
         try:
-            to[server.row] = snapshots.chosen(lxd, server, options.to)
+            to[server.row] = snapshots.choose(lxd, server, options.to)
         except errors.CommandError as error:
             wrong.append(f"{server.row}: {error}")
     if not to:
@@ -60,9 +60,9 @@ def reset(options: argparse.Namespace) -> int:
         )  # fmt: skip
     for line in wrong:
         sys.stderr.write(f"error: {line}\n")
-    told = "".join(f"  {row} goes back to {_shown(taken)}\n" for row, taken in to.items())
+    lines = "".join(f"  {row} goes back to {_shown(snapshot)}\n" for row, snapshot in to.items())
     sys.stderr.write(
-        f"{told}What changed since then goes. Addresses, ports, domains and host keys stay. "
+        f"{lines}What changed since then goes. Addresses, ports, domains and host keys stay. "
         f"What each is now is kept as {snapshots.BEFORE_RESET}.\n"
     )
     if not progress.confirm(f"Reset {len(to)} servers?", yes=options.yes):
@@ -75,7 +75,7 @@ def reset(options: argparse.Namespace) -> int:
     return _run(options, [each for each in servers if each.row in to], act) or int(bool(wrong))
 
 
-def _there(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[snapshots.Server]]:
+def _servers_up(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[snapshots.Server]]:
     """Return the class's host, its LXD, and the chosen servers that are up."""
     made = class_file.read(environment.ROOT, options.name)
     classes.demand_states_here()
@@ -85,13 +85,13 @@ def _there(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[snaps
     return host, daemon.on(host), servers
 
 
-def _shown(taken: snapshots.Taken) -> str:
+def _shown(snapshot: snapshots.Snapshot) -> str:
     """Return a snapshot with its time, in hours and minutes where it is of today."""
-    at = taken.at.astimezone()
-    ago = dt.datetime.now(tz=dt.UTC) - taken.at
+    at = snapshot.taken_at.astimezone()
+    ago = dt.datetime.now(tz=dt.UTC) - snapshot.taken_at
     minutes = int(ago.total_seconds() // 60)
     clock = f"{at:%H:%M}" if ago < dt.timedelta(hours=12) else f"{at:%Y-%m-%d %H:%M}"
-    return f"{taken.name}, {clock} ({minutes} min ago)"
+    return f"{snapshot.name}, {clock} ({minutes} min ago)"
 
 
 def _run(
@@ -105,6 +105,6 @@ def _run(
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
         made = runner.Runner(rows, lambda row: act(by_row[row.name]), show.changed)
-        well = made.run(options.jobs, show.wait)
+        ok = made.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
-    return 0 if well else 1
+    return 0 if ok else 1

@@ -65,7 +65,7 @@ def _run_scripts(box: layout.Layout) -> None:
             step.detail = "a lab host already"
             return
         host = connections.connect(box.host_url)
-        for script in scripts.of(_spec(box)):
+        for script in scripts.for_host(_spec(box)):
             step.say(script.name)
             host.run(["sh", "-c", script.do], timeout=600)
         step.detail = "a lab host now, by the host stack's scripts"

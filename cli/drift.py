@@ -39,11 +39,11 @@ class Drift:
     words: tuple[str, ...]
 
 
-def of(name: str) -> list[Drift]:
+def find(name: str) -> list[Drift]:
     """Return the drifted resources of a stack, in the state's order."""
-    asked = [item for item in stack.recorded(name) if _kind(item) in KINDS]
+    readable = [item for item in stack.recorded(name) if _kind(item) in KINDS]
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-        found = pool.map(_ask, asked)
+        found = pool.map(_read, readable)
         return [each for each in found if each.words]
 
 
@@ -51,7 +51,7 @@ def _kind(item: dict[str, Any]) -> str:
     return str(item["type"]).rpartition("/")[2]
 
 
-def _ask(item: dict[str, Any]) -> Drift:
+def _read(item: dict[str, Any]) -> Drift:
     module, name = importlib.import_module(KINDS[_kind(item)]), _kind(item).rpartition(":")[2]
     try:
         words = getattr(module, name).provider().drift(item["outputs"])

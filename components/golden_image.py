@@ -56,7 +56,9 @@ class GoldenImage(pulumi.ComponentResource):
         )
         builder = self._builder(golden, common, preflight)
         place = {**common, "project": golden.project, "container": golden.builder}
-        done = steps.of(recipe, golden.alias, place, builder, self, starts_over=recipe.starts_over)
+        done = steps.register(
+            recipe, golden.alias, place, builder, self, starts_over=recipe.starts_over
+        )
         published = Published(
             golden.alias,
             PublishedSpec(

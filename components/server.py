@@ -178,7 +178,7 @@ class Server(pulumi.ComponentResource):
         done: list[pulumi.Resource] = [container]
         if server.recipe:
             # A failure may cost a builder, never a student's server.
-            done = steps.of(server.recipe, name, place, container, self, starts_over=False)
+            done = steps.register(server.recipe, name, place, container, self, starts_over=False)
         if server.publish:
             recipe = {"grappe.recipe": server.recipe.digest} if server.recipe else {}
             self.published = Published(

@@ -12,10 +12,10 @@ from providers.lxd.exec.resource import Exec
 from stacks.recipe import ReadRecipe
 
 
-def of(
+def register(
     recipe: ReadRecipe,
     prefix: str,
-    place: dict[str, Any],
+    common: dict[str, Any],
     container: Container,
     parent: pulumi.Resource,
     *,
@@ -26,7 +26,7 @@ def of(
     Args:
         recipe: The recipe.
         prefix: The prefix of the steps' logical names.
-        place: Common fields: `host`, `owner`, `project` and `container`.
+        common: Common fields: `host`, `owner`, `project` and `container`.
         container: The container itself.
         parent: Their parent resource.
         starts_over: Whether a failure recreates the container, content and all.
@@ -38,7 +38,7 @@ def of(
     done: list[pulumi.Resource] = [container]
     for step in recipe.steps:
         spec = ExecSpec(
-            **place,
+            **common,
             name=step.name,
             script=step.script,
             environment=step.environment,

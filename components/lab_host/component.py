@@ -58,7 +58,7 @@ class LabHost(pulumi.ComponentResource):
             opts=_called(f"{stack}-preflight", pulumi.ResourceOptions(parent=self)),
         )
         register = _here(name, spec) if reached is None else _there(name, spec, reached)
-        steps = scripts.of(spec, reached.port if reached else scripts.SSH_PORT)
+        steps = scripts.for_host(spec, reached.port if reached else scripts.SSH_PORT)
         for step in steps:
             # Another host means another lab host: undo the old one first, as far as is safe.
             options = pulumi.ResourceOptions(

@@ -36,7 +36,7 @@ class Script:
     undo: str
 
 
-def of(spec: LabHostSpec, port: int = SSH_PORT) -> list[Script]:
+def for_host(spec: LabHostSpec, port: int = SSH_PORT) -> list[Script]:
     """Return the steps; `port` is the server's sshd's, which stays open."""
     steps = [step for step in STEPS if step != "disk" or spec.second_disk]
     return [

@@ -32,7 +32,7 @@ OPERATION_SECONDS = 180.0
 
 # A thing's mark of its stage; the next run replaces one in stage `anew`.
 STAGE = "user.grappe.stage"
-CREATING, READY, ANEW = "creating", "ready", "anew"
+CREATING, READY, RECREATE = "creating", "ready", "anew"
 
 # Seconds between two reads of the output of a program in an instance.
 LOOK_SECONDS = 1

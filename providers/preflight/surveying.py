@@ -15,25 +15,25 @@ PAUSES = (0.4, 1.2)
 
 
 def lasting(
-    look: Callable[[], dict[str, Any]], judge: Callable[[dict[str, Any]], list[problems.Mistake]]
+    survey: Callable[[], dict[str, Any]], judge: Callable[[dict[str, Any]], list[problems.Mistake]]
 ) -> tuple[dict[str, Any], list[problems.Mistake]]:
     """Survey and judge; return the last survey and the mistakes that all surveys found.
 
     A survey may coincide with somebody else's change, whose passing state is no mistake.
     """
-    facts = look()
+    facts = survey()
     mistakes = judge(facts)
     for pause in PAUSES:
         if not mistakes:
             break
         time.sleep(pause)
-        facts = look()
+        facts = survey()
         again = judge(facts)
         mistakes = [mistake for mistake in mistakes if mistake in again]
     return facts, mistakes
 
 
-def at(
+def survey_lab_host(
     host: Host,
     urls: Sequence[str] = (),
     projects: Sequence[str] = (),

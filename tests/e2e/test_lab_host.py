@@ -83,7 +83,7 @@ def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
         run(lab_host, f"mount {spec.second_disk} /mnt")
         assert "is mounted on /mnt" in refusals(spec, overwrite=True)
         # The script itself refuses what a preview did not see.
-        (disk,) = [step for step in scripts.of(spec) if step.name == "disk"]
+        (disk,) = [step for step in scripts.for_host(spec) if step.name == "disk"]
         done = lab_host.run(["sh", "-c", disk.do], check=False)
         assert "is mounted, or used for swap, and was left alone" in done.stderr
     finally:
@@ -92,10 +92,10 @@ def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
 
 def test_each_step_twice(spec: LabHostSpec, lab_host: Host, box: layout.Layout) -> None:
     """In order; then all of it is there, and nobody is locked out."""
-    for step in scripts.of(spec):
+    for step in scripts.for_host(spec):
         run(lab_host, step.do)
     before = run(lab_host, "lxc storage list -f csv; ufw status; cat /proc/sys/net/ipv4/ip_forward")
-    for step in scripts.of(spec):
+    for step in scripts.for_host(spec):
         run(lab_host, step.do)
     assert before == run(
         lab_host, "lxc storage list -f csv; ufw status; cat /proc/sys/net/ipv4/ip_forward"
@@ -124,7 +124,7 @@ def test_it_is_not_left_while_a_lab_stands(
     project: ProjectCopy, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """The undoing refuses, and says what to do first."""
-    last = scripts.of(spec)[-1]
+    last = scripts.for_host(spec)[-1]
     done = lab_host.run(["sh", "-c", last.undo], check=False)
     assert not done.ok
     assert "labs are still up on this host" in done.stderr
@@ -136,7 +136,7 @@ def test_it_is_not_left_while_a_lab_stands(
 def test_somebodys_instances_are_left_alone(spec: LabHostSpec, lab_host: Host) -> None:
     """A daemon in use is taken as it is, when the host is made and when it is left."""
     run(lab_host, "lxc init standin theirs </dev/null; lxc profile set default user.mine yes")
-    (step,) = [step for step in scripts.of(spec) if step.name == "daemon"]
+    (step,) = [step for step in scripts.for_host(spec) if step.name == "daemon"]
     assert "is in use already, and is taken as it is" in run(lab_host, step.do)
     assert "left: lxc as it is, for it holds instances" in run(lab_host, step.undo)
     assert "theirs" in run(lab_host, "lxc list -f csv")
@@ -145,7 +145,7 @@ def test_somebodys_instances_are_left_alone(spec: LabHostSpec, lab_host: Host) -
 
 def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: Host) -> None:
     """What was not so before is undone; packages and the disk stay, and that is said."""
-    said = "".join(run(lab_host, step.undo) for step in reversed(scripts.of(spec)))
+    said = "".join(run(lab_host, step.undo) for step in reversed(scripts.for_host(spec)))
     for words in ("left: the package haproxy", "left: the package ufw", "mirrors /",
                   "left: the packages"):  # fmt: skip
         assert words in said

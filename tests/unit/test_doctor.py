@@ -186,7 +186,7 @@ def test_a_host_stack_file_is_checked(changes: dict[str, str], key: str, words: 
 def test_the_scripts_are_in_the_sheets_order() -> None:
     """The disk only where there is one; ssh's port stays open; a login that is not root asks sudo."""
     spec = lab_host.parse({"grappe:host": "ssh://lab"}, project="grappe", stack="lab")
-    steps = scripts.of(spec, 2222)
+    steps = scripts.for_host(spec, 2222)
     assert ["packages", "daemon", "firewall", "forwarding", "limits", "proxy"] == [
         s.name for s in steps
     ]

@@ -27,7 +27,7 @@ def found(
 ) -> list[losses.Loss]:  # fmt: skip
     instance = {"name": "yuno1", "ephemeral": False, "location": "none", **item,
                 "config": {**MARKS, **(config or {})}}  # fmt: skip
-    return losses.of(planned, codec.encode(LAB), [instance], moved=moved)
+    return losses.find(planned, codec.encode(LAB), [instance], moved=moved)
 
 
 def with_server(**changes: Any) -> PreflightSpec:
@@ -37,7 +37,7 @@ def with_server(**changes: Any) -> PreflightSpec:
 def test_what_stays_is_no_loss() -> None:
     """Also where the alias points to another image by now."""
     assert [] == found()
-    assert [] == losses.of(LAB, {}, [], moved=False)
+    assert [] == losses.find(LAB, {}, [], moved=False)
 
 
 @pytest.mark.parametrize(

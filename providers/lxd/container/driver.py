@@ -91,7 +91,7 @@ class ContainerDriver:
     def _unfinished(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
         """Whether to recreate a container of an earlier run; never one that became ready."""
         stage = found["config"].get(daemon.STAGE)
-        if stage == daemon.ANEW or found["config"].get(GENERATION, "") != spec.generation:
+        if stage == daemon.RECREATE or found["config"].get(GENERATION, "") != spec.generation:
             return True
         if stage == daemon.CREATING and not found["config"].get(LAST_POWER):
             # A power cut leaves a half-copied container; nobody ever used it.
@@ -173,7 +173,7 @@ class ContainerDriver:
         if stage == daemon.CREATING:
             drift.append("it never became ready")
         remake = "--rebuild" if run.rebuilds(spec.name) else ""
-        if stage == daemon.ANEW:
+        if stage == daemon.RECREATE:
             remake = "it is marked so"
         return base.Reading(actual, _outputs(found), "; ".join(drift), remake)
 

@@ -105,7 +105,7 @@ class ExecDriver:
     def _mark(self, spec: model.ExecSpec) -> None:
         """Mark the container as half done."""
         if spec.starts_over:
-            path, body = f"instances/{spec.container}", {"config": {daemon.STAGE: daemon.ANEW}}
+            path, body = f"instances/{spec.container}", {"config": {daemon.STAGE: daemon.RECREATE}}
             self._lxd.change("PATCH", path, body, project=spec.project)
 
     def _failure(self, spec: model.ExecSpec, outcome: shell.Outcome) -> errors.CommandError:
