@@ -10,11 +10,11 @@ import os
 import pathlib
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 from classroom import class_file, runner, sleep
 from classroom.class_file import Student
@@ -23,6 +23,7 @@ from cli import classroom as classes
 from cli import down as downs
 from cli import up as ups
 from core import errors
+from core.run import Run
 from engine.stack import Stack
 from stacks import files
 from views import classroom
@@ -73,6 +74,8 @@ def _up(row: runner.Row, engine: Engine) -> str:
     made = stack.select(row.stack)
     stack.ready(made)
     ups.have_id(made)
+    if engine.is_unchanged(made, Run(command="up", rebuild="")):
+        return "up, nothing to do"
     counts = engine.run(made, *stack.UP)
     return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
 
@@ -89,6 +92,8 @@ def _lie(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
 def _preview(row: runner.Row, engine: Engine) -> str:
     made = stack.select(row.stack)
     stack.ready(made)
+    if engine.is_unchanged(made, Run(command="preview", rebuild="")):
+        return "nothing to do"
     engine.run(made, "preview")
     return _planned(pathlib.Path(row.log).read_text())
 
@@ -102,14 +107,52 @@ def _down(row: runner.Row, engine: Engine) -> str:
     return "down" if not left else f"down, and {left} that unfinished runs left"
 
 
+class Interruptible(Protocol):
+    """What a Ctrl-C ends."""
+
+    def send_signal(self, number: int, /) -> None:
+        """End it: SIGINT at a safe point, SIGKILL at once."""
+
+
+@dataclasses.dataclass
+class Comparing:
+    """A comparison with the hosts, which changes nothing."""
+
+    run: Run
+
+    def send_signal(self, _number: int, /) -> None:
+        """End its waits."""
+        self.run.cancelled.set()
+
+
 @dataclasses.dataclass
 class Engine:
     """The engine's runs of one student's stack, in this process; their output goes into a log."""
 
     row: runner.Row
     changed: Callable[[runner.Row], None]
-    started: dict[str, subprocess.Popen[str]]
+    started: dict[str, Interruptible]
     stopped: threading.Event
+
+    def is_unchanged(self, made: Stack, this: Run) -> bool:
+        """Return whether the stack has nothing to do, found without the engine.
+
+        Raises:
+            errors.CancelledError: An interrupt came.
+
+        """
+        lines: list[str] = []
+        self.started[self.row.stack] = Comparing(this)
+        try:
+            if not self.stopped.is_set() and stack.is_unchanged(made, this, lines.append):
+                with open(self.row.log, "a") as log:  # noqa: PTH123
+                    log.writelines(f"{line}\n" for line in lines)
+                return True
+        finally:
+            del self.started[self.row.stack]
+        if self.stopped.is_set():
+            raise errors.CancelledError("interrupted before the engine began")
+        return False
 
     def run(self, made: Stack, *arguments: str) -> dict[str, int]:
         """Run a command of the engine; return the counts of created, updated and deleted resources.
@@ -163,7 +206,7 @@ def _run_all(
         rows.append(
             runner.Row(student.label, class_file.stack_of(options.name, student), log=str(log))
         )
-    started: dict[str, subprocess.Popen[str]] = {}
+    started: dict[str, Interruptible] = {}
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
         made = runner.Runner(
@@ -177,9 +220,7 @@ def _run_all(
 
 
 @contextlib.contextmanager
-def _interruptible(
-    made: runner.Runner, started: dict[str, subprocess.Popen[str]]
-) -> Iterator[None]:
+def _interruptible(made: runner.Runner, started: dict[str, Interruptible]) -> Iterator[None]:
     """On Ctrl-C begin no further run and end those under way; a second one ends them at once."""
     turns: list[float] = []
 

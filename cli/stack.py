@@ -8,10 +8,12 @@ import pathlib
 import socket
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from cli import environment
 from core import errors, lifetime
+from core.run import Run
 from engine.stack import Stack
 from engine.state import State
 from stacks import files
@@ -120,6 +122,31 @@ def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
     with attached.serve(program.run, PROJECT) as server:
         attach = server.begin(arguments[0], rebuild)
         stack.run(*arguments, *attach, env=server.environment)
+
+
+def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
+    """Return whether a stack has nothing to do, without the engine; say so if it has not.
+
+    Args:
+        stack: The stack.
+        this: The run; cancelling it ends the comparison.
+        say: Takes each line for the user.
+
+    """
+    if stack.through or not is_here() or not state_of(stack.name).resources():
+        return False
+    from components import program  # noqa: PLC0415 - most commands need no program
+    from engine import unchanged  # noqa: PLC0415
+
+    os.chdir(environment.ROOT)
+    config = files.configuration(folder(), stack.name)
+    found = unchanged.compare(program.run, state_of(stack.name), config, this)
+    if found.difference:
+        return False
+    for note in found.notes:
+        say(note)
+    say(f"{stack.name}: nothing to do, {found.resources} unchanged")
+    return True
 
 
 def resources(stack: Stack) -> list[dict[str, Any]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import sys
 
 from cli import new, progress, stack
 from core import errors
+from core.run import Run
 from engine.stack import Stack
 from stacks import files, settings
 
@@ -27,6 +29,8 @@ def up(options: argparse.Namespace) -> int:
         if names and not progress.confirm(_question(names), yes=options.yes):
             return 1
     have_id(made)
+    if not names and _is_unchanged(made, Run(command="up", rebuild="")):
+        return 0
     # The preflight stops a run that would lose any other content.
     stack.run(made, *stack.UP, rebuild=",".join(names))
     return 0
@@ -36,8 +40,24 @@ def preview(options: argparse.Namespace) -> int:
     """Show what `up` would do."""
     made = stack.select(options.name)
     stack.ready(made)
-    stack.run(made, "preview")
+    if not _is_unchanged(made, Run(command="preview")):
+        stack.run(made, "preview")
     return 0
+
+
+def _is_unchanged(made: Stack, this: Run) -> bool:
+    """Find out whether there is nothing to do; a Ctrl-C ends it at once."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        found = pool.submit(stack.is_unchanged, made, this, _print)
+        try:
+            return found.result()
+        except KeyboardInterrupt:
+            this.cancelled.set()
+            raise
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
 
 
 def _question(names: list[str]) -> str:

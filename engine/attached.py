@@ -60,6 +60,34 @@ def _nobody(_what: str, _urn: str) -> None:
 WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
 
 
+class Providers:
+    """The dynamic providers of one run, each unpickled and configured once.
+
+    Args:
+        project: The Pulumi project.
+        config: The stack's configuration.
+
+    """
+
+    def __init__(self, project: str, config: Mapping[str, Any]) -> None:
+        self._config = Config(raw_config=dict(config), project_name=project)
+        self._known: dict[str, ResourceProvider] = {}
+
+    def of(self, props: Mapping[str, Any]) -> ResourceProvider:
+        """Return the provider that a resource's properties name."""
+        import base64  # noqa: PLC0415
+
+        import dill  # noqa: PLC0415
+
+        text = props[PROVIDER]
+        if text not in self._known:
+            # As the SDK does: our own program wrote the text.
+            provider = _deserialize(lambda: dill.loads(base64.b64decode(text)))  # noqa: S301
+            provider.configure(ConfigureRequest(config=self._config))
+            self._known[text] = provider
+        return self._known[text]
+
+
 class Plugin(proto.ResourceProviderServicer):
     """Dynamic providers, as the SDK's own plugin serves them, for one run of the engine at a time.
 
@@ -70,8 +98,7 @@ class Plugin(proto.ResourceProviderServicer):
 
     def __init__(self, project: str) -> None:
         self._project = project
-        self._config: dict[str, Any] = {}
-        self._providers: dict[str, ResourceProvider] = {}
+        self._providers = Providers(project, {})
         self._run = run.Run(command="")
         self._calls = 0
         self._lock = threading.Lock()
@@ -146,8 +173,8 @@ class Plugin(proto.ResourceProviderServicer):
 
     def Configure(self, request: Any, _context: Any) -> Any:  # noqa: N802, D102
         given = rpc.deserialize_properties(request.args)
-        self._config = {key: rpc.unwrap_rpc_secret(value) for key, value in given.items()}
-        self._providers.clear()
+        config = {key: rpc.unwrap_rpc_secret(value) for key, value in given.items()}
+        self._providers = Providers(self._project, config)
         return proto.ConfigureResponse(acceptSecrets=False)
 
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
@@ -155,7 +182,7 @@ class Plugin(proto.ResourceProviderServicer):
             olds, news = (
                 rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
             )
-            provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+            provider = self._providers.of(olds if news[PROVIDER] == rpc.UNKNOWN else news)
             result = _told(context, lambda: provider.check(olds, news))
             failures = [
                 proto.CheckFailure(property=item.property, reason=item.reason)
@@ -168,7 +195,7 @@ class Plugin(proto.ResourceProviderServicer):
             olds, news = (
                 rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
             )
-            provider = self._provider(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+            provider = self._providers.of(olds if news[PROVIDER] == rpc.UNKNOWN else news)
             found = _told(context, lambda: provider.diff(request.id, olds, news))
             some, none = proto.DiffResponse.DIFF_SOME, proto.DiffResponse.DIFF_NONE
             return proto.DiffResponse(
@@ -181,13 +208,13 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("creating", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            made = _told(context, lambda: self._provider(props).create(props))
+            made = _told(context, lambda: self._providers.of(props).create(props))
             return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
             props = rpc.deserialize_properties(request.properties)
-            found = _told(context, lambda: self._provider(props).read(request.id, props))
+            found = _told(context, lambda: self._providers.of(props).read(request.id, props))
             inputs = None if found.inputs is None else _sent(found.inputs, props)
             return proto.ReadResponse(
                 id=found.id, properties=_sent(found.outs, props), inputs=inputs
@@ -197,29 +224,15 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("updating", request.urn)
             olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
-            done = _told(context, lambda: self._provider(news).update(request.id, olds, news))
+            done = _told(context, lambda: self._providers.of(news).update(request.id, olds, news))
             return proto.UpdateResponse(properties=_sent(done.outs, news))
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
             self._run.changes("deleting", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            _told(context, lambda: self._provider(props).delete(request.id, props))
+            _told(context, lambda: self._providers.of(props).delete(request.id, props))
             return empty_pb2.Empty()
-
-    def _provider(self, props: Mapping[str, Any]) -> ResourceProvider:
-        import base64  # noqa: PLC0415
-
-        import dill  # noqa: PLC0415
-
-        text = props[PROVIDER]
-        if text not in self._providers:
-            # As the SDK does: our own program wrote the text.
-            provider = _deserialize(lambda: dill.loads(base64.b64decode(text)))  # noqa: S301
-            given = Config(raw_config=self._config, project_name=self._project)
-            provider.configure(ConfigureRequest(config=given))
-            self._providers[text] = provider
-        return self._providers[text]
 
 
 def _sent(values: Mapping[str, Any] | None, props: Mapping[str, Any]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import pathlib
 import re
@@ -71,6 +73,48 @@ def names(folder: pathlib.Path) -> list[str]:
     """Return the stacks that have a file."""
     found = (path.name for path in folder.glob("Pulumi.*.yaml"))
     return sorted(name.removeprefix("Pulumi.").removesuffix(".yaml") for name in found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Configuration:
+    """A stack's configuration, as the engine gives it to the program.
+
+    Attributes:
+        plain: Texts by key, with Pulumi.yaml's defaults; of a structure, its JSON.
+        secrets: Ciphertexts by key.
+        salt: The `encryptionsalt`; empty without secrets.
+    """
+
+    plain: dict[str, str]
+    secrets: dict[str, str]
+    salt: str
+
+
+def configuration(folder: pathlib.Path, name: str) -> Configuration:
+    """Read a stack's whole configuration; `folder` is below that of Pulumi.yaml.
+
+    Raises:
+        errors.BadInputError: The file is no stack file.
+
+    """
+    read(folder, name)
+    own = load(path_of(folder, name).read_text()) or {}
+    project = load((folder.parent / "Pulumi.yaml").read_text())
+    defaults = {
+        key: item["default"] for key, item in project["config"].items() if "default" in item
+    }
+    given = {**defaults, **(own.get("config") or {})}
+    secrets = {key: value["secure"] for key, value in given.items() if _is_secret(value)}
+    plain = {key: _text(value) for key, value in given.items() if key not in secrets}
+    return Configuration(plain, secrets, str(own.get("encryptionsalt") or ""))
+
+
+def _is_secret(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"secure"}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def read(folder: pathlib.Path, name: str) -> dict[str, Any]:

@@ -1,0 +1,205 @@
+"""Whether a stack has nothing to do, found without the engine: it agrees with the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from components import program
+from core import errors, run
+from engine import unchanged
+from engine.state import State
+from stacks import files
+from tests.engine.conftest import LAB, PASSPHRASE, Engine
+
+NAME, ID = "uma", "umaumaumauma"
+# Its resources, with the stack and the components.
+COUNT = 13
+
+
+def compared(engine: Engine, this: run.Run | None = None) -> unchanged.Comparison:
+    """Return what the comparison of a stack finds."""
+    given = files.configuration(engine.project / "stacks", NAME)
+    before = pathlib.Path.cwd()
+    os.chdir(engine.project)
+    try:
+        state = State(engine.project / ".state", "grappe", NAME)
+        this = this or run.Run(command="up", rebuild="")
+        return unchanged.compare(program.run, state, given, this)
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="module")
+def up(engine: Engine) -> Iterator[Engine]:
+    """A lab with a password and a second name, which is up."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PULUMI_CONFIG_PASSPHRASE", PASSPHRASE)
+        engine.write(NAME, number=41, id=ID, servers=[{"name": "yuno1"}])
+        engine.pulumi("config", "set", "--secret", "grappe:password", "not-in-plain", "-s", NAME)
+        engine.up(NAME)
+        yield engine
+        engine.destroy(NAME)
+
+
+def test_stack_that_is_up_has_nothing_to_do(up: Engine) -> None:
+    """As the engine finds, too."""
+    assert compared(up) == unchanged.Comparison(resources=COUNT)
+    up.settled(NAME)
+
+
+def change(engine: Engine, **item: Any) -> None:
+    """Change the container's entry in the state."""
+    state = engine.state(NAME)
+    for each in state["deployment"]["resources"]:
+        if each["type"].endswith("lxd:Container"):
+            each.update(item)
+    engine.load(NAME, state)
+
+
+def limit(engine: Engine) -> None:
+    """Set a limit in the stack file."""
+    engine.write(NAME, number=41, id=ID, servers=[{"name": "yuno1", "limits": {"cpu": "1"}}])
+
+
+def add(engine: Engine) -> None:
+    """Add a server."""
+    engine.write(NAME, number=41, id=ID, servers=[{"name": "yuno1"}, {"name": "yuno2"}])
+
+
+def rename(engine: Engine) -> None:
+    """Give the server another name below its domain."""
+    engine.write(NAME, number=41, id=ID, servers=[{"name": "yuno1", "names": ["wiki"]}])
+
+
+def mistake(engine: Engine) -> None:
+    """Write a mistake."""
+    engine.write(NAME, number=41, id=ID, servers=[{"name": "yuno1", "limits": {"cpu": "many"}}])
+
+
+def password(engine: Engine) -> None:
+    """Set another password."""
+    engine.pulumi("config", "set", "--secret", "grappe:password", "another-one", "-s", NAME)
+
+
+def lose_server(engine: Engine) -> None:
+    """Lose the container."""
+    del engine.hosts[LAB].lxd.instances[f"grappe-{NAME}", "yuno1"]
+
+
+def lose_rule(engine: Engine) -> None:
+    """Lose the loaded NAT rules."""
+    chains = engine.hosts[LAB].system.chains
+    for key in [key for key in chains if "GRAPPE" in str(key)]:
+        chains[key] = []
+
+
+def refuse(engine: Engine) -> None:
+    """Have LXD refuse to answer."""
+
+    def meet(_request: str) -> None:
+        raise errors.DaemonError("LXD is away")
+
+    engine.hosts[LAB].lxd.meet = meet  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "alter", [limit, add, rename, mistake, password, lose_server, lose_rule, refuse]
+)
+def test_every_change_is_left_to_the_engine(
+    up: Engine, alter: Callable[[Engine], None], request: pytest.FixtureRequest
+) -> None:
+    """Whatever differs; and once the engine has dealt with it, there is nothing to do again."""
+    lxd = up.hosts[LAB].lxd
+    file = up.project / "stacks" / f"Pulumi.{NAME}.yaml"
+    before, meet = file.read_text(), lxd.meet
+
+    def back() -> None:
+        file.write_text(before)
+        lxd.meet = meet  # type: ignore[method-assign]
+        up.up(NAME)
+
+    request.addfinalizer(back)
+    alter(up)
+    assert compared(up).difference
+    assert "no changes were expected" in up.up(NAME, "--expect-no-changes", ok=None) or (
+        alter in (mistake, refuse) and "error:" in up.said
+    )
+    back()
+    assert compared(up) == unchanged.Comparison(resources=COUNT)
+
+
+@pytest.mark.parametrize(
+    "item", [{"taint": True}, {"dependencies": []}, {"protect": True}, {"initErrors": ["x"]}]
+)  # fmt: skip
+def test_state_that_asks_for_work_is_left_to_the_engine(up: Engine, item: dict[str, Any]) -> None:
+    """Also where the hosts are as recorded."""
+    state = up.state(NAME)
+    change(up, **item)
+    assert compared(up).difference
+    up.load(NAME, state)
+    assert not compared(up).difference
+
+
+def test_resource_that_the_program_lacks_is_left_to_the_engine(up: Engine) -> None:
+    """It is to be deleted."""
+    state = up.state(NAME)
+    more = up.state(NAME)
+    entry = next(each for each in more["deployment"]["resources"] if each["type"].endswith("Entry"))
+    more["deployment"]["resources"].append({**entry, "urn": f"{entry['urn']}-more"})
+    up.load(NAME, more)
+    assert "is to go" in compared(up).difference
+    up.load(NAME, state)
+
+
+def test_pending_operations_and_locks_are_left_to_the_engine(up: Engine) -> None:
+    """Of a run that was killed, or that is under way."""
+    path = State(up.project / ".state", "grappe", NAME).path
+    text = path.read_text()
+    pending = json.loads(text)
+    latest = pending["checkpoint"]["latest"]
+    latest["pending_operations"] = [{"resource": latest["resources"][-1], "type": "creating"}]
+    path.write_text(json.dumps(pending))
+    assert compared(up).difference
+    path.write_text(text)
+    lock = up.project / ".state" / ".pulumi" / "locks" / "organization" / "grappe" / NAME / "1.json"
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    lock.write_text("{}")
+    assert compared(up).difference
+    lock.unlink()
+    assert not compared(up).difference
+
+
+def test_wrong_passphrase_is_left_to_the_engine(
+    up: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reports what is wrong."""
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
+    assert "cannot be decrypted" in compared(up).difference
+
+
+def test_same_password_encrypted_anew_is_no_change(up: Engine) -> None:
+    """The plain values are compared, not the ciphertexts."""
+    up.pulumi("config", "set", "--secret", "grappe:password", "not-in-plain", "-s", NAME)
+    assert not compared(up).difference
+
+
+def test_comparison_changes_nothing(up: Engine) -> None:
+    """Neither on the hosts nor in the state's folder."""
+    path = State(up.project / ".state", "grappe", NAME).path
+    before, state = up.inventory(), path.read_bytes()
+    up.watch(LAB)
+    assert not compared(up).difference
+    assert (up.inventory(), path.read_bytes(), up.asked) == (before, state, [])
+
+
+def test_cancelled_comparison_ends_without_an_answer(up: Engine) -> None:
+    """A Ctrl-C says neither yes nor no."""
+    this = run.Run(command="up", rebuild="")
+    this.cancelled.set()
+    assert compared(up, this=this).difference
