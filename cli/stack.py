@@ -16,6 +16,7 @@ from core import errors, lifetime
 from core.run import Run
 from engine.stack import Stack
 from engine.state import State
+from hosts import connections, url
 from stacks import files
 
 PROJECT = "grappe"
@@ -137,9 +138,16 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
         return False
     from components import program  # noqa: PLC0415 - most commands need no program
     from engine import unchanged  # noqa: PLC0415
+    from providers import base  # noqa: PLC0415
 
     os.chdir(environment.ROOT)
     config = files.configuration(folder(), stack.name)
+    for key in ("host", "workstation"):
+        text = config.plain.get(f"grappe:{key}", "")
+        # Meanwhile the comparison decrypts the secrets.
+        if not url.problem(text):
+            connections.prepare(text)
+    base.preload()
     found = unchanged.compare(program.run, state_of(stack.name), config, this)
     if found.difference:
         return False

@@ -71,10 +71,14 @@ class Holder(Protocol):
 _prepared = threading.Lock()
 
 
-def _load() -> None:
-    """Import slow modules that nearly every run needs, while the host connects."""
-    for name in ("pylxd", "jinja2"):
-        importlib.import_module(name)
+def preload() -> None:
+    """Import slow modules that nearly every run needs, in the background."""
+
+    def act() -> None:
+        for name in ("pylxd", "jinja2"):
+            importlib.import_module(name)
+
+    threading.Thread(target=act, daemon=True).start()
 
 
 class Provider(dynamic.ResourceProvider, Generic[S]):
@@ -104,7 +108,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             text = req.config.get(f"grappe:{key}")
             if text and text != "none":
                 connections.prepare(str(text))
-        threading.Thread(target=_load, daemon=True).start()
+        preload()
 
     def examine(self, spec: S, _was: Mapping[str, Any]) -> tuple[S, list[problems.Mistake]]:
         """Survey the host, read only, before the plan; most kinds need not.
