@@ -81,7 +81,11 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
             wrong.append(str(seen.get("stage") or "YunoHost is not post-installed"))
         elif seen.get("inside") and not wrong:
             wrong += seen["inside"]
-            units = " ".join(line.split()[0] for line in wrong if line.endswith("does not run"))
+            units = " ".join(
+                line.split()[0]
+                for line in wrong
+                if line.endswith((" does not run", " does not answer"))
+            )
             inside = f"systemctl restart {units}" if units else "yunohost tools regen-conf --force"
             do = f"on the lab host: lxc exec {server.name} --project {lab.project} -- {inside}"
     main = str(seen.get("domain") or server.domain)

@@ -104,7 +104,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
             ((f"{inside} yunohost tools postinstall --domain {server.domain} "
               f"--username {lab.login} --fullname … --password …"),),
             "the password goes in where no process list and no log shows it",
-            f"{inside} ls /etc/yunohost/installed",
+            f"{inside} grep -r success: /var/log/yunohost/operations",
         )  # fmt: skip
     yield _rule(lab, server, dialled)
     yield _backend(lab, server)

@@ -1,5 +1,5 @@
 # Debian with nginx becomes a stand-in for a YunoHost server.
-systemctl enable standin-first-boot standin-api nginx ssh dnsmasq 2>/dev/null
+systemctl enable standin-first-boot yunohost-api yunohost-portal-api nginx ssh dnsmasq 2>/dev/null
 # It asks its own DNS from the start, as the real one does. The post-installation turns on the jails.
 systemctl disable --now fail2ban 2>/dev/null || true
 systemctl disable --now systemd-resolved 2>/dev/null || true

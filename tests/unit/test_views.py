@@ -100,6 +100,8 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
     [
         (["fail2ban does not run", "dnsmasq does not run"],
          "lxc exec yuno1 --project grappe-alice -- systemctl restart fail2ban dnsmasq"),
+        (["yunohost-portal-api does not answer"],
+         "lxc exec yuno1 --project grappe-alice -- systemctl restart yunohost-portal-api"),
         (["nginx has no page of a.test (yunohost tools regen-conf nginx --force)"],
          "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf --force"),
     ],

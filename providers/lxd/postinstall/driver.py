@@ -16,7 +16,11 @@ BOOT_SECONDS = 180.0
 _RESTART_DNS = "systemctl try-restart dnsmasq || true\n"
 # Fields that YunoHost keeps, and that a stack file may change later.
 _OWN = ("domain", "login", "password")
-_RELOAD_JAILS = "systemctl try-reload-or-restart fail2ban || true\n"
+# A reload keeps the bans of before.
+_RELOAD_JAILS = """\
+systemctl try-reload-or-restart fail2ban || true
+fail2ban-client unban {gateway} || true
+"""
 
 
 class PostInstallDriver:
@@ -149,7 +153,7 @@ class PostInstallDriver:
         """Exempt the bridge's address from fail2ban, since everybody comes through it."""
         if self._may_ban_all(spec):
             self._write(spec, model.JAIL, model.jail_file(spec))
-            self._activate(spec, _RELOAD_JAILS)
+            self._activate(spec, _RELOAD_JAILS.format(gateway=spec.resolver))
 
     def _may_ban_all(self, spec: model.PostInstallSpec) -> bool:
         if (

@@ -30,12 +30,15 @@ ADMIN = "admin"
 HELP_SECONDS = 60
 CHANGE_SECONDS = 120
 # The services of a post-installed YunoHost that a student uses. The check skips a disabled one.
-SERVICES = ("nginx", "yunohost-api", "dnsmasq", "fail2ban")
+SERVICES = ("nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "fail2ban")
+# The ports at which nginx finds the APIs. A unit may be active without its API: a child lives on.
+APIS = {"yunohost-api": 6787, "yunohost-portal-api": 6788}
 # `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
 # user of YunoHost may log in by ssh.
 FINISH = "yunohost tools regen-conf --force\nyunohost tools regen-conf ssh --force\n"
-# Prints a line for each service that should run and does not, and the main domain if nginx has
-# no page of it; optionally starts stopped services first.
+# Prints a line for each service that should run and does not, for each API that refuses connections
+# (a busy one may time out), and the main domain if nginx has no page of it; optionally starts
+# stopped services first.
 _INSIDE = f"""\
 for unit in {" ".join(SERVICES)}; do
     systemctl is-enabled --quiet $unit 2>/dev/null || continue
@@ -43,6 +46,12 @@ for unit in {" ".join(SERVICES)}; do
     if [ "$1" = start ] && systemctl restart $unit 2>/dev/null; then continue; fi
     echo "$unit does not run"
     if [ "$1" = start ]; then journalctl -q -n 3 -o cat -u $unit; fi
+done
+for api in {" ".join(f"{unit}:{port}" for unit, port in APIS.items())}; do
+    systemctl is-active --quiet ${{api%:*}} || continue
+    url=http://127.0.0.1:${{api#*:}}/
+    curl -s -o /dev/null -m 10 --retry 3 --retry-connrefused $url || [ $? = 28 ] ||
+        echo "${{api%:*}} does not answer"
 done
 domain=$(cat {DOMAIN_FILE} 2>/dev/null)
 test -z "$domain" || test -e "/etc/nginx/conf.d/$domain.conf" ||
