@@ -212,8 +212,8 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
 def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
-    for place, server in enumerate(spec.servers):
-        key = f"grappe:servers[{place}].port"
+    for index, server in enumerate(spec.servers):
+        key = f"grappe:servers[{index}].port"
         if holder := holders.get(f"tcp/{server.port}"):
             yield problems.Mistake(key, f"{server.port} is {holder}.")
         elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
@@ -231,7 +231,7 @@ def _led_elsewhere(
     spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
 ) -> Iterator[problems.Mistake]:
     """Refuse ports that a loaded NAT rule leads elsewhere; `adopt` takes over the sheet's rules."""
-    places = {server.port: place for place, server in enumerate(spec.servers)}
+    places = {server.port: index for index, server in enumerate(spec.servers)}
     # A rule that came after the lab was up is only a note, and a finding of doctor's.
     new = [port for port in places if f"tcp/{port}" not in own]
     web = strangers.WEB_PORTS if len(new) == len(places) else ()
@@ -246,11 +246,11 @@ def _led_elsewhere(
 
 def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
-    for place, server in enumerate(spec.servers):
+    for index, server in enumerate(spec.servers):
         if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
-            key = f"grappe:servers[{place}].domain"
+            key = f"grappe:servers[{index}].domain"
             yield problems.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
-        key = f"grappe:servers[{place}].domain"
+        key = f"grappe:servers[{index}].domain"
         if holder := holders.get(f"domain {server.domain}"):
             yield problems.Mistake(key, f'"{server.domain}" is {holder}.')
         if f"domain {server.domain}" in own:
@@ -284,7 +284,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
             f"{spec.project} exists on {spec.host}.",
         )  # fmt: skip
     yield from _renamed(spec, lxd)
-    for place, server in enumerate(spec.servers):
+    for index, server in enumerate(spec.servers):
         known = (
             not server.image
             or server.image in lxd["aliases"]
@@ -293,7 +293,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
         if not known:
             aliases = ", ".join(sorted(lxd["aliases"])) or "none"
             yield problems.Mistake(
-                f"grappe:servers[{place}].image",
+                f"grappe:servers[{index}].image",
                 f'"{server.image}" is not an image of the host. Its aliases: {aliases}.',
             )
     if spec.project not in projects:
@@ -354,14 +354,14 @@ def _missing(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems
             f'"{spec.interface}" is no interface of the host with an IPv4 address. Its own: '
             f"{', '.join(interfaces)}.",
         )
-    for place, server in enumerate(spec.servers):
+    for index, server in enumerate(spec.servers):
         if server.target and server.target not in members:
             known = ", ".join(members)
             have = (
                 f"Its members: {known}." if known else "The host's LXD is no cluster: leave it out."
             )
             yield problems.Mistake(
-                f"grappe:servers[{place}].target", f'"{server.target}" is no member. {have}'
+                f"grappe:servers[{index}].target", f'"{server.target}" is no member. {have}'
             )
     absent = facts.get("absent", ())
     for key, path in spec.paths:
@@ -385,8 +385,8 @@ def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[probl
     """Yield everything on the relay that prevents the tunnel; `facts` is the relay's survey."""
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
-    for place, port in enumerate(spec.listens):
-        where, key = f"grappe:tunnel.forwards[{place}].listen", f"port {port} of the relay"
+    for index, port in enumerate(spec.listens):
+        where, key = f"grappe:tunnel.forwards[{index}].listen", f"port {port} of the relay"
         if holder := holders.get(key):
             yield problems.Mistake(where, f"{port} of the relay is {holder}.")
         elif port in listening and key not in own:

@@ -162,7 +162,7 @@ def _target(line: str) -> str:
 def _is_about(line: str, ports: Sequence[int]) -> bool:
     """Whether a rule is about TCP to these ports, by an interface of people's or of a lab's."""
     words = line.split()
-    named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+    named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
     given = next((named[option] for option in ("--dport", "--dports") if option in named), "")
     parts = nat_by_hand.ports_of(given) if given else ()
     return (

@@ -173,17 +173,17 @@ def _mistakes(made: ClassFile) -> Iterable[problems.Mistake]:
             reason = f"is not a setting.{problems.near(key, known)}"
             yield problems.Mistake(f"settings.{key}", reason)
     seen: dict[tuple[str, str], int] = {}
-    for place, student in enumerate(made.students):
+    for index, student in enumerate(made.students):
         if problem := validators.problem_of_name(student.label):
             yield problems.Mistake(
-                f"students[{place}].label", f"{problems.show(student.label)} {problem}"
+                f"students[{index}].label", f"{problems.show(student.label)} {problem}"
             )
         if student.key and (problem := validators.problem_of_public_key(student.key)):
             shown = problems.show(validators.show_public_key(student.key))
-            yield problems.Mistake(f"students[{place}].key", f"{shown} {problem}")
+            yield problems.Mistake(f"students[{index}].key", f"{shown} {problem}")
         for key in ("label", "number"):
             text = str(getattr(student, key))
             if (key, text) in seen:
                 reason = f"{text} is that of students[{seen[key, text]}] too."
-                yield problems.Mistake(f"students[{place}].{key}", reason)
-            seen.setdefault((key, text), place)
+                yield problems.Mistake(f"students[{index}].{key}", reason)
+            seen.setdefault((key, text), index)

@@ -128,20 +128,20 @@ def _delimiter(text: str) -> str:
 def _columns(heads: list[str]) -> dict[str, int]:
     """Return the column of each field; the first of several."""
     found: dict[str, int] = {}
-    for place, head in enumerate(heads):
+    for index, head in enumerate(heads):
         plain = unicodedata.normalize("NFKD", head.strip().casefold())
         plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
         plain = plain.replace("\u2019", "'").rstrip(" .:")
         for field, known in HEADINGS.items():
             if plain in known:
-                found.setdefault(field, place)
+                found.setdefault(field, index)
     return found
 
 
 def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
     cells = {
-        field: " ".join(row[place].split()) if place < len(row) else ""
-        for field, place in columns.items()
+        field: " ".join(row[index].split()) if index < len(row) else ""
+        for field, index in columns.items()
     }
     whole = cells.pop("name", "")
     if not cells.get("first") and not cells.get("last"):

@@ -203,12 +203,12 @@ def _interruptible(
 def _reason(text: str) -> str:
     """Return a failure's reason from a log: the last error with details, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for place in range(len(lines) - 1, -1, -1):
-        words = lines[place].partition("error: ")[2].removeprefix("Exception calling application: ")
+    for index in range(len(lines) - 1, -1, -1):
+        words = lines[index].partition("error: ")[2].removeprefix("Exception calling application: ")
         if words and words != "update failed" and not words.startswith("Resource monitor"):
             more = [
                 line
-                for line in lines[place + 1 : place + 4]
+                for line in lines[index + 1 : index + 4]
                 if line.startswith(("seen:", "grappe:"))
             ]
             return " ".join([words, *more])

@@ -53,7 +53,7 @@ def strays(name: str, made: ClassFile) -> list[str]:
 def _demand_agreement(name: str, made: ClassFile) -> None:
     """Refuse numbers that the stack files do not have; name labs that nobody has."""
     found, lost = [], []
-    for place, student in enumerate(made.students):
+    for index, student in enumerate(made.students):
         each = class_file.stack_of(name, student)
         try:
             # `pulumi config set` writes numbers as texts.
@@ -66,7 +66,7 @@ def _demand_agreement(name: str, made: ClassFile) -> None:
             continue
         if number != str(student.number):
             reason = f"{student.number}, and stacks/Pulumi.{each}.yaml has {number}"
-            found.append(f"students[{place}].number is {reason}")
+            found.append(f"students[{index}].number is {reason}")
     if found:
         raise errors.BadInputError(
             f"classes/{name}.yaml and the stack files disagree", seen="\n".join(found),

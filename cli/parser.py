@@ -57,9 +57,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     words = list(argv)
     if words[:2] != ["class", "exec"] or "--" not in words:
         return build().parse_args(words)
-    place = words.index("--")
-    options = build().parse_args(words[:place])
-    options.command = words[place + 1 :]
+    index = words.index("--")
+    options = build().parse_args(words[:index])
+    options.command = words[index + 1 :]
     return options
 
 

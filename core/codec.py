@@ -210,8 +210,8 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
             mistakes.append(problems.Mistake(where, f"{problems.show(value)} is not a list"))
             return _WRONG
         listed = [
-            _decode_value(arguments[0], item, f"{where}[{place}]", mistakes)
-            for place, item in enumerate(value)
+            _decode_value(arguments[0], item, f"{where}[{index}]", mistakes)
+            for index, item in enumerate(value)
         ]
         return tuple(item for item in listed if item is not _WRONG)
     wrong = isinstance(value, bool) and hint is not bool

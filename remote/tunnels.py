@@ -88,8 +88,8 @@ class Link:
         self.lower_tunnel(name, whose)
         for path in ("key", "key.pub", "known_hosts", "owner", "lab"):
             self._system.write(f"{folder}/{path}", File(None))
-        for place in (folder, HOME):
-            real = self._system.root + place
+        for path in (folder, HOME):
+            real = self._system.root + path
             if os.path.isdir(real) and not os.listdir(real):
                 os.rmdir(real)
         last = not os.path.isdir(self._system.root + HOME)

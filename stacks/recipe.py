@@ -224,10 +224,10 @@ def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[problems.Mist
         if its is not None and its.alias == found.alias:
             checks.append(("alias", found.alias, f"is the alias of recipes/{other} too."))
     checks += _check_base(found.base, home)
-    for place, step in enumerate(found.steps):
-        checks += _check_step(step, f"steps[{place}]", home)
-        if step.name in {other.name for other in found.steps[:place]}:
-            checks.append((f"steps[{place}].name", step.name, "is another step's already."))
+    for index, step in enumerate(found.steps):
+        checks += _check_step(step, f"steps[{index}]", home)
+        if step.name in {other.name for other in found.steps[:index]}:
+            checks.append((f"steps[{index}].name", step.name, "is another step's already."))
     checks += _check_variables("environment", found.environment)
     return problems.collect(checks)
 

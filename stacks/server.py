@@ -52,8 +52,8 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
             name=server.name,
             domain=server.domain or allocation.domain(server.name, student, given.domain),
             names=server.names,
-            port=server.port or allocation.ssh_port(number, place),
-            address=server.address or allocation.address(number, place),
+            port=server.port or allocation.ssh_port(number, index),
+            address=server.address or allocation.address(number, index),
             image=server.image or given.image,
             state=server.state,
             limits=_present({**given.limits, **server.limits}),
@@ -67,7 +67,7 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
             recipe=_read_recipe(server.recipe),
             publish=server.publish,
         )
-        for place, server in enumerate(given.servers)
+        for index, server in enumerate(given.servers)
     )
 
 
@@ -91,8 +91,8 @@ def mistakes(
     number = given.number
     numbered = allocation.MIN_NUMBER <= number <= allocation.MAX_NUMBER
     subnet = allocation.subnet(number) if numbered else ""
-    for place, server in enumerate(servers):
-        where, asked = f"servers[{place}]", given.servers[place]
+    for index, server in enumerate(servers):
+        where, asked = f"servers[{index}]", given.servers[index]
         checks.append((f"{where}.name", server.name, validators.problem_of_name(server.name)))
         if asked.domain or not validators.problem_of_name(server.name):
             problem = validators.problem_of_domain(server.domain)
@@ -142,11 +142,11 @@ def setting_problem(group: str, key: str, value: str) -> str:
 def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
     return [
         problems.Mistake(
-            f"servers[{place}].{field}",
+            f"servers[{index}].{field}",
             f"{problems.show(value)} is servers[{values.index(value)}]'s already.",
         )
-        for place, value in enumerate(values)
-        if values.index(value) != place
+        for index, value in enumerate(values)
+        if values.index(value) != index
     ]
 
 
@@ -155,10 +155,10 @@ def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
     domains = [server.domain for server in servers]
     return [
         problems.Mistake(
-            f"servers[{place}].names[{number}]",
+            f"servers[{index}].names[{number}]",
             f"{problems.show(label)} means {name}, the domain of servers[{domains.index(name)}].",
         )
-        for place, server in enumerate(servers)
+        for index, server in enumerate(servers)
         for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True))
         if name in domains
     ]
@@ -176,9 +176,9 @@ def _shared_volumes(servers: Iterable[ServerSpec]) -> list[problems.Mistake]:
     """Return mistakes for volumes of one name in one pool: two servers would share one."""
     holders: dict[tuple[str, str], str] = {}
     found = []
-    for place, server in enumerate(servers):
+    for index, server in enumerate(servers):
         for number, volume in enumerate(server.volumes):
-            where = f"servers[{place}].volumes[{number}]"
+            where = f"servers[{index}].volumes[{number}]"
             first = holders.setdefault((volume.pool, volume.name), where)
             if first != where:
                 reason = f"{problems.show(volume.name)} is {first}'s already."
@@ -230,11 +230,11 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
         for name, device in asked.devices.items()
         for part, value, problem in container.device_problems(name, device)
     ]
-    for place, volume in enumerate(asked.volumes):
-        key = f"{where}.volumes[{place}]"
+    for index, volume in enumerate(asked.volumes):
+        key = f"{where}.volumes[{index}]"
         checks.append((f"{key}.name", volume.name, validators.problem_of_name(volume.name)))
         problem = validators.problem_of_path(volume.path)
-        if volume.path in [other.path for other in asked.volumes[:place]]:
+        if volume.path in [other.path for other in asked.volumes[:index]]:
             problem = problem or "is another volume's already, of this server."
         checks.append((f"{key}.path", volume.path, problem))
         checks.append((f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)))

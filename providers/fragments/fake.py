@@ -105,8 +105,8 @@ class FakeSystem(System):
         if action == "-C":
             return OK if line in rules else FAILED
         if action == "-I":
-            place = int(rest.pop(0)) if rest[0].isdigit() else 1
-            rules.insert(place - 1, " ".join(["-A", chain, *rest]))
+            position = int(rest.pop(0)) if rest[0].isdigit() else 1
+            rules.insert(position - 1, " ".join(["-A", chain, *rest]))
             return OK
         done = _restore(self.chains, table, " ".join([action, chain, *rest]))
         return OK if done else FAILED

@@ -238,9 +238,9 @@ class Lxd:
         said = [b"", b""]
 
         def listen() -> None:
-            for place, log in enumerate(logs):
-                new = self._read_log(log, query)[len(said[place]) :]
-                said[place] += new
+            for index, log in enumerate(logs):
+                new = self._read_log(log, query)[len(said[index]) :]
+                said[index] += new
                 if new:
                     tell(new)
 

@@ -97,7 +97,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:host", str(error))]
     facts, mistakes = surveying.lasting(
-        lambda: surveying.survey_lab_host(
+        lambda: surveying.survey_host(
             host,
             [url for _step, url in spec.needs],
             [spec.project],
@@ -177,7 +177,7 @@ def _examine_relay(spec: lab.PreflightSpec) -> Examined:
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:tunnel.relay", str(error))]
     _facts, mistakes = surveying.lasting(
-        lambda: surveying.survey_lab_host(relay), lambda facts: list(lab.judge_relay(spec, facts))
+        lambda: surveying.survey_host(relay), lambda facts: list(lab.judge_relay(spec, facts))
     )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:

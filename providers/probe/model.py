@@ -49,8 +49,8 @@ class ProbeSpec(codec.Spec):
         found: list[tuple[str, Any, str]] = [
             ("address", self.address, validators.problem_of_ipv4(self.address))
         ]
-        for place, check in enumerate(self.checks):
-            where = f"checks[{place}]"
+        for index, check in enumerate(self.checks):
+            where = f"checks[{index}]"
             found.append((f"{where}.port", check.port, validators.problem_of_port(check.port)))
             if check.kind not in KINDS:
                 problem = f"is not a kind: {', '.join(KINDS)}."

@@ -61,8 +61,8 @@ class TunnelSpec(codec.Spec):
         ]
         if not _HOST_KEY.fullmatch(self.relay_key):
             checks.append(("relay_key", self.relay_key, "is not a host key: type and key."))
-        for place, forward in enumerate(self.forwards):
-            where = f"forwards[{place}]"
+        for index, forward in enumerate(self.forwards):
+            where = f"forwards[{index}]"
             checks += [
                 (f"{where}.listen", forward.listen, validators.problem_of_port(forward.listen)),
                 (f"{where}.address", forward.address, validators.problem_of_ipv4(forward.address)),

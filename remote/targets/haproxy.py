@@ -221,7 +221,7 @@ class HaproxyTarget(Target):
         """Have HAProxy check a configuration; its messages name the target file."""
         self.system.write(path, File(content, 0o600))
         shown = self.system.run(haproxy_unit.SHOW).out
-        unit = haproxy_unit.parse(shown, lambda place: self.system.read(place).content or "")
+        unit = haproxy_unit.parse(shown, lambda path: self.system.read(path).content or "")
         try:
             done = self.system.run(
                 unit.check(self.system.root + path), environment=unit.environment

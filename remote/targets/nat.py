@@ -268,7 +268,7 @@ class NatTarget(Target):
             return
         argv = ["iptables", "-w", "-t", table]
         # A jump that comes too late moves to the head.
-        if loaded.place(table, chain, ours):
+        if loaded.position(table, chain, ours):
             self.system.run([*argv, "-D", chain, "-j", ours])
         self.system.must([*argv, "-I", chain, "-j", ours])
 

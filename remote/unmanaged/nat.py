@@ -62,9 +62,9 @@ def takes(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # ty
         return ()
     for option in ("--dport", "--dports", "--ports"):
         if option in words:
-            place = words.index(option)
-            parts = ports_of(words[place + 1])
-            if words[place - 1] != "!":
+            position = words.index(option)
+            parts = ports_of(words[position + 1])
+            if words[position - 1] != "!":
                 return parts
             return tuple(part for part in _all_but(parts) if part)
     # In a custom chain, the jump to it may have named the port.
