@@ -386,15 +386,15 @@ def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[probl
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
     for index, port in enumerate(spec.listens):
-        where, key = f"grappe:tunnel.forwards[{index}].listen", f"port {port} of the relay"
+        setting, key = f"grappe:tunnel.forwards[{index}].listen", f"port {port} of the relay"
         if holder := holders.get(key):
-            yield problems.Mistake(where, f"{port} of the relay is {holder}.")
+            yield problems.Mistake(setting, f"{port} of the relay is {holder}.")
         elif port in listening and key not in own:
             reason = f"{port} is in use on the relay, by {listening[port]}."
-            yield problems.Mistake(where, reason)
+            yield problems.Mistake(setting, reason)
         if port < facts["unprivileged"]:
             yield problems.Mistake(
-                where,
+                setting,
                 f"{port} is root's alone on the relay, and a tunnel is not root's: from "
                 f"{facts['unprivileged']} on; or there: sysctl -w "
                 f"net.ipv4.ip_unprivileged_port_start={port}",

@@ -85,7 +85,9 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
             f"the roster {path} cannot be read", seen=str(error.strerror), do="name a CSV file"
         ) from error
     except problems.Mistakes as mistakes:
-        raise errors.BadInputError(f"{path}: {base.tell(mistakes.mistakes)}") from mistakes
+        raise errors.BadInputError(
+            f"{path}: {base.format_mistakes(mistakes.mistakes)}"
+        ) from mistakes
 
 
 def _before(options: argparse.Namespace) -> ClassFile:

@@ -201,7 +201,7 @@ def _undo_steps(made: Stack) -> None:
     spec = kinds.parse(texts, project=stack.PROJECT, stack=made.name)
     if not isinstance(spec, lab_host.LabHostSpec):
         return
-    for script in reversed(scripts.for_host(spec, host.where.port or scripts.SSH_PORT)):
+    for script in reversed(scripts.for_host(spec, host.parsed_url.port or scripts.SSH_PORT)):
         with progress.step(script.name) as step:
             done = host.run(["sh", "-c", script.undo], timeout=STEP_SECONDS, check=False)
             step.detail = "undone" if done.ok else "not undone"

@@ -38,13 +38,13 @@ def new(options: argparse.Namespace) -> int:
     try:
         planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
     except problems.Mistakes as mistakes:
-        raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
+        raise errors.BadInputError(base.format_mistakes(mistakes.mistakes)) from mistakes
     found = neighbours.conflicts(options.name, values, others)
     if options.login and (problem := validators.problem_of_new_login(options.login)):
         key = f"{settings.NAMESPACE}:login"
         found.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
     if found:
-        raise errors.BadInputError(base.tell(found))
+        raise errors.BadInputError(base.format_mistakes(found))
     path.write_text(files.dump({"config": config}))
     try:
         made = stack.select(options.name)

@@ -127,7 +127,7 @@ def _sandbox(commands: Commands) -> None:
     status = _add(parts, "status", "cli.sandbox:status", "say what is there")
     status.add_argument("--json", action="store_true", help="the same facts as JSON")
     ssh = _add(parts, "ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines")
-    ssh.add_argument("where", choices=("host", "workstation", "relay"))
+    ssh.add_argument("machine", choices=("host", "workstation", "relay"))
     for part in (up, down, status, ssh):
         part.add_argument(
             "--os", choices=SYSTEMS, help="what the lab host is; each has a sandbox of its own"

@@ -96,5 +96,5 @@ def status(options: argparse.Namespace) -> int:
 def ssh(options: argparse.Namespace) -> int:
     """Enter a machine of the sandbox, or run a command there."""
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
-    argv = boxes.enter(chosen(options), options.where, words)
+    argv = boxes.enter(chosen(options), options.machine, words)
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own

@@ -31,8 +31,8 @@ def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
 
 
 def _reached(spec: LabHostSpec) -> ssh_settings.Connection | None:
-    where = url.parse(spec.host)
+    host_url = url.parse(spec.host)
     try:
-        return None if where.scheme == "local" else ssh_settings.resolve(where)
+        return None if host_url.scheme == "local" else ssh_settings.resolve(host_url)
     except errors.HostError as error:
         raise pulumi.RunError(str(error)) from None

@@ -141,7 +141,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         failures = []
         if mistakes:
             # On the empty property: the engine prints the value of a named one.
-            failures.append(dynamic.CheckFailure("", tell(mistakes)))
+            failures.append(dynamic.CheckFailure("", format_mistakes(mistakes)))
         return dynamic.CheckResult({**properties, DRIFT: ""}, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
@@ -164,7 +164,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             same_machine=recorded.get("host") == wanted.get("host")
             or _same_machine(recorded, wanted),
         )  # fmt: skip
-        _report(was, found, reading)
+        _report_changes(was, found, reading)
         return dynamic.DiffResult(
             changes=bool(found),
             replaces=sorted(found.replaces),
@@ -188,8 +188,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         if reading is None:
             return dynamic.ReadResult("", {})
         # Outputs that a read cannot see, such as a program's output, stay.
-        told = _state(reading.spec, host, reading.outputs)
-        state = {**codec.clean(props), **told, DRIFT: reading.drift}
+        live = _state(reading.spec, host, reading.outputs)
+        state = {**codec.clean(props), **live, DRIFT: reading.drift}
         inputs = {**_inputs(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 
@@ -253,7 +253,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             return True
         if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
             return False
-        say(spec, ["is kept as it is: its replacement took over what was there"])
+        report(spec, ["is kept as it is: its replacement took over what was there"])
         return True
 
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
@@ -316,7 +316,7 @@ class Resource(dynamic.Resource):
         super().__init__(self.provider(), name, properties, merged)
 
 
-def tell(mistakes: list[problems.Mistake]) -> str:
+def format_mistakes(mistakes: list[problems.Mistake]) -> str:
     """Return mistakes as a message, one a line."""
     if mistakes and not any(mistake.key for mistake in mistakes):
         # A mistake without a key of the stack file is a whole message.
@@ -332,21 +332,21 @@ def stack_of(owner: str) -> str:
     return owner.rpartition("/")[2]
 
 
-def _report(spec: codec.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
+def _report_changes(spec: codec.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
     """Report a plan's findings in the engine's output."""
-    say(spec, [f"has drifted: {line}" for line in found.drift])
+    report(spec, [f"has drifted: {line}" for line in found.drift])
     if reading is not None and reading.remake:
-        say(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
+        report(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
 
 
 def _print_left(spec: codec.Spec, things: list[str]) -> None:
-    say(spec, [f"an unfinished run left {thing}: gone" for thing in things])
+    report(spec, [f"an unfinished run left {thing}: gone" for thing in things])
 
 
-def say(spec: codec.Spec, lines: list[str]) -> None:
+def report(spec: codec.Spec, lines: list[str]) -> None:
     """Report lines about a thing in the engine's output."""
     for line in lines:
-        run.tell(f"{spec.id} {line}")
+        run.report(f"{spec.id} {line}")
 
 
 def _inputs(spec: codec.Spec) -> Outputs:

@@ -172,15 +172,15 @@ def status(box: layout.Layout) -> Status:
     )
 
 
-def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
+def enter(box: layout.Layout, machine_name: str, argv: list[str]) -> list[str]:
     """Return the argv that runs `argv`, or a shell, on a machine of the sandbox."""
     if not status(box).up:
         raise errors.HostError(f"the sandbox {box.name} is not up", do="./lab sandbox up")
-    if where == "workstation":
+    if machine_name == "workstation":
         return ["ip", "netns", "exec", box.workstation, *(argv or ["bash"])]
     # ssh hands one text to a shell over there: quotes keep the words apart.
     remote = ["--", shlex.join(argv)] if argv else []
-    name = {"host": box.host, "relay": box.relay}[where]
+    name = {"host": box.host, "relay": box.relay}[machine_name]
     return ["ssh", "-F", str(box.ssh_config), name, *remote]
 
 

@@ -92,33 +92,33 @@ def mistakes(
     numbered = allocation.MIN_NUMBER <= number <= allocation.MAX_NUMBER
     subnet = allocation.subnet(number) if numbered else ""
     for index, server in enumerate(servers):
-        where, asked = f"servers[{index}]", given.servers[index]
-        checks.append((f"{where}.name", server.name, validators.problem_of_name(server.name)))
+        prefix, asked = f"servers[{index}]", given.servers[index]
+        checks.append((f"{prefix}.name", server.name, validators.problem_of_name(server.name)))
         if asked.domain or not validators.problem_of_name(server.name):
             problem = validators.problem_of_domain(server.domain)
             if not problem and server.domain != server.domain.lower():
                 problem = f'has capitals: "{server.domain.lower()}"?'
             if asked.domain or follows:
-                checks.append((f"{where}.domain", server.domain, problem))
+                checks.append((f"{prefix}.domain", server.domain, problem))
         checks += [
-            (f"{where}.names[{number}]", label, problem)
+            (f"{prefix}.names[{number}]", label, problem)
             for number, label in enumerate(server.names)
             if (problem := _label_problem(label, server.names[:number]))
         ]
         if asked.port:
-            checks.append((f"{where}.port", server.port, _port_problem(server.port)))
+            checks.append((f"{prefix}.port", server.port, _port_problem(server.port)))
         if asked.address:
             problem = _address_problem(server.address, subnet, allocation.gateway(number))
-            checks.append((f"{where}.address", server.address, problem))
+            checks.append((f"{prefix}.address", server.address, problem))
         if server.state not in {"running", "stopped"}:
-            checks.append((f"{where}.state", server.state, "is not a state: running or stopped."))
-        checks.append((f"{where}.image", server.image, _image_problem(server.image)))
+            checks.append((f"{prefix}.state", server.state, "is not a state: running or stopped."))
+        checks.append((f"{prefix}.image", server.image, _image_problem(server.image)))
         checks += [
-            (f"{where}.limits.{key}", value, problem)
+            (f"{prefix}.limits.{key}", value, problem)
             for key, value in asked.limits.items()
             if (problem := setting_problem("limits", key, value))
         ]
-        checks += _server_extras(where, asked)
+        checks += _server_extras(prefix, asked)
     found = problems.collect(checks)
     for field in ("name", "domain", "port", "address"):
         found += _twice(field, [getattr(server, field) for server in servers])
@@ -178,11 +178,11 @@ def _shared_volumes(servers: Iterable[ServerSpec]) -> list[problems.Mistake]:
     found = []
     for index, server in enumerate(servers):
         for number, volume in enumerate(server.volumes):
-            where = f"servers[{index}].volumes[{number}]"
-            first = holders.setdefault((volume.pool, volume.name), where)
-            if first != where:
+            prefix = f"servers[{index}].volumes[{number}]"
+            first = holders.setdefault((volume.pool, volume.name), prefix)
+            if first != prefix:
                 reason = f"{problems.show(volume.name)} is {first}'s already."
-                found.append(problems.Mistake(f"{where}.name", reason))
+                found.append(problems.Mistake(f"{prefix}.name", reason))
     return found
 
 
@@ -218,20 +218,20 @@ def _read_recipe(name: str) -> recipe.ReadRecipe | None:
         return None
 
 
-def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
+def _server_extras(prefix: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
     """Check the settings that most servers do not use."""
     checks: list[tuple[str, Any, str]] = [
-        (f"{where}.config.{key}", value, problem)
+        (f"{prefix}.config.{key}", value, problem)
         for key, value in asked.config.items()
         if (problem := setting_problem("config", key, value))
     ]
     checks += [
-        (f"{where}.devices.{name}{part}", value, problem)
+        (f"{prefix}.devices.{name}{part}", value, problem)
         for name, device in asked.devices.items()
         for part, value, problem in container.device_problems(name, device)
     ]
     for index, volume in enumerate(asked.volumes):
-        key = f"{where}.volumes[{index}]"
+        key = f"{prefix}.volumes[{index}]"
         checks.append((f"{key}.name", volume.name, validators.problem_of_name(volume.name)))
         problem = validators.problem_of_path(volume.path)
         if volume.path in [other.path for other in asked.volumes[:index]]:
@@ -241,26 +241,26 @@ def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str
         if volume.size:
             checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))
     if asked.target:
-        checks.append((f"{where}.target", asked.target, validators.problem_of_name(asked.target)))
+        checks.append((f"{prefix}.target", asked.target, validators.problem_of_name(asked.target)))
     if asked.disk:
-        checks.append((f"{where}.disk", asked.disk, values.problem_of_size(asked.disk)))
+        checks.append((f"{prefix}.disk", asked.disk, values.problem_of_size(asked.disk)))
     if asked.publish:
         checks.append(
-            (f"{where}.publish", asked.publish, validators.problem_of_alias(asked.publish))
+            (f"{prefix}.publish", asked.publish, validators.problem_of_alias(asked.publish))
         )
     if asked.ephemeral and asked.publish:
         problem = "stops the server, and an ephemeral one is gone then."
-        checks.append((f"{where}.publish", asked.publish, problem))
+        checks.append((f"{prefix}.publish", asked.publish, problem))
     if asked.recipe and asked.state != "running":
         problem = "is done in a running server."
-        checks.append((f"{where}.recipe", asked.recipe, problem))
+        checks.append((f"{prefix}.recipe", asked.recipe, problem))
     checks += [
-        (f"{where}.snapshots[{number}]", name, problem)
+        (f"{prefix}.snapshots[{number}]", name, problem)
         for number, name in enumerate(asked.snapshots)
         if (problem := _snapshot_problem(name, asked.snapshots[:number]))
     ]
     if asked.recipe:
-        checks.append((f"{where}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
+        checks.append((f"{prefix}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
     return checks
 
 

@@ -64,12 +64,12 @@ class FakeHost:
     def __init__(
         self, text: str, root: pathlib.Path, *, machine_id: str = "", address: str = "192.168.8.10"
     ) -> None:
-        self.url, self.where = text, url.parse(text)
+        self.url, self.parsed_url = text, url.parse(text)
         self.machine_id, self.address = machine_id or f"machine-{text}", address
         self.system, self.lxd = fragments.FakeSystem(root), FakeYunohost()
         self.tunnels = tunnel_fake.FakeTunnelSystem(root)
         self.world: dict[str, FakeHost] = {text: self}
-        name = self.where.name if self.where.scheme == "netns" else ""
+        name = self.parsed_url.name if self.parsed_url.scheme == "netns" else ""
         self.store = f"/var/lib/grappe-{name}" if name else "/var/lib/grappe"
         self.etc_hosts = f"/etc/netns/{name}/hosts" if name else "/etc/hosts"
         self.root = root

@@ -21,7 +21,7 @@ class Client:
     """The fragment store of one target on a host.
 
     Args:
-        where: The host, as messages name it.
+        url: The host, as messages name it.
         folder: The folder of the target's store, on the host.
         target: The target, one of `remote.transaction.TARGETS`.
         shared_sections: The shared sections around the fragments.
@@ -30,9 +30,9 @@ class Client:
     """
 
     def __init__(
-        self, where: str, folder: str, target: str, shared_sections: Mapping[str, Any], send: Send
+        self, url: str, folder: str, target: str, shared_sections: Mapping[str, Any], send: Send
     ) -> None:
-        self._where = where
+        self._url = url
         self._common = {
             "target": target,
             "shared_sections": dict(shared_sections),
@@ -60,7 +60,7 @@ class Client:
         if answer.get("ok", True):
             return answer
         raise errors.DaemonError(
-            f"{self._where}: {answer['brief']}", seen=answer["seen"], do=answer["do"]
+            f"{self._url}: {answer['brief']}", seen=answer["seen"], do=answer["do"]
         )
 
 

@@ -33,7 +33,7 @@ class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
         except errors.HostError as error:
             return spec, [problems.Mistake("grappe:host", str(error))]
         for text in lab_host.warnings(spec, facts):
-            run.tell(f"warning: {spec.host}: {text}")
+            run.report(f"warning: {spec.host}: {text}")
         return spec, lab_host.judge(spec, facts)
 
 

@@ -86,7 +86,7 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
             mistakes = list(lab.judge_workstation(spec, facts, learnt["address"]))
             # A lab that is up may go on as it does.
             for mistake in mistakes if was else ():
-                run.tell(f"warning: {mistake.reason}")
+                run.report(f"warning: {mistake.reason}")
             found.append(({}, [] if was else mistakes))
         return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
 
@@ -112,7 +112,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
         if not mistakes:
             mistakes.append(problems.Mistake("grappe:host", str(error)))
     for note in lab.notes(spec, facts):
-        run.tell(f"note: {note}")
+        run.report(f"note: {note}")
     if was.get("lab") and was["lab"] != spec.lab:
         reason = (
             f"{problems.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
@@ -139,7 +139,7 @@ def _losses(
     stopped, told = losses.permitted(found, run.rebuild())
     for loss in told:
         if not loss.ordered:
-            run.tell(f"warning: what is in {loss.name} goes: {loss.reason}")
+            run.report(f"warning: what is in {loss.name} goes: {loss.reason}")
     if not stopped:
         return []
     return [problems.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
@@ -183,7 +183,7 @@ def _examine_relay(spec: lab.PreflightSpec) -> Examined:
     if not key or not relay.address:
         reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."
         mistakes.append(problems.Mistake("grappe:tunnel.relay", reason))
-    port = relay.where.port or lab.PreflightSpec.relay_port
+    port = relay.parsed_url.port or lab.PreflightSpec.relay_port
     return {"relay_address": relay.address, "relay_port": port, "relay_key": key}, mistakes
 
 

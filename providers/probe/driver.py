@@ -19,16 +19,16 @@ class Look(Protocol):
 class ProbeDriver:
     """Probes from one workstation."""
 
-    def __init__(self, look: Look, where: str) -> None:
+    def __init__(self, look: Look, url: str) -> None:
         self._look = look
-        self._where = where
+        self._url = url
 
     def create(self, spec: model.ProbeSpec) -> base.Outputs:
         """Try until all answer; raise NotReadyError with those that did not, and why."""
         failures = self._failures(spec, spec.seconds)
         if failures:
             raise errors.NotReadyError(
-                f"{spec.name} cannot be reached from the workstation ({self._where}) "
+                f"{spec.name} cannot be reached from the workstation ({self._url}) "
                 f"within {spec.seconds} s",
                 seen="\n".join(failures),
                 do=f"./lab sandbox status, or on the lab host: haproxy, ufw and lxc list; "

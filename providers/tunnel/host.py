@@ -44,9 +44,9 @@ def on(host: Host) -> TunnelHost:
     return RealTunnelHost(host)
 
 
-def read(where: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def read(url: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the result in an answer of `remote.tunnels`; raise its error."""
     if answer["ok"]:
         return dict(answer["result"])
     kind = errors.NotOursError if answer.get("not_ours") else errors.DaemonError
-    raise kind(f"{where}: {answer['brief']}", seen=answer["seen"], do=answer["do"])
+    raise kind(f"{url}: {answer['brief']}", seen=answer["seen"], do=answer["do"])

@@ -82,8 +82,8 @@ def ports_of(text: str) -> Tuple[range, ...]:
 
 
 def _takes_nft(line: str) -> Tuple[range, ...]:
-    where, _colon, rule = line.partition(": ")
-    if " GRAPPE-" in where or re.search(r"\boutput\b", where.lower()):
+    chain, _colon, rule = line.partition(": ")
+    if " GRAPPE-" in chain or re.search(r"\boutput\b", chain.lower()):
         return ()
     if re.search(r"\budp\b", rule) and not re.search(r"\btcp\b", rule):
         return ()

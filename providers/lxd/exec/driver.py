@@ -21,9 +21,9 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 class ExecDriver:
     """Programs in the containers of one daemon."""
 
-    def __init__(self, lxd: daemon.Daemon, where: str, say: job.Say | None = None) -> None:
+    def __init__(self, lxd: daemon.Daemon, url: str, say: job.Say | None = None) -> None:
         self._lxd = lxd
-        self._where = where
+        self._url = url
         self._say = say
 
     def create(self, spec: model.ExecSpec) -> base.Outputs:
@@ -31,7 +31,7 @@ class ExecDriver:
         found = self._find(spec)
         if found is None:
             raise errors.DaemonError(
-                f"{spec.id} has no container {spec.container} to run in on {self._where}",
+                f"{spec.id} has no container {spec.container} to run in on {self._url}",
                 do="run it again",
             )
         if found["status"] != "Running":
@@ -115,7 +115,7 @@ class ExecDriver:
         again = "starts over with a new container" if spec.starts_over else "goes on from here"
         enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
         return errors.CommandError(
-            f"{spec.name} {ended} in {spec.project}/{spec.container} on {self._where}",
+            f"{spec.name} {ended} in {spec.project}/{spec.container} on {self._url}",
             seen=outcome.tail(),
             do=f"look into it: {enter}; then run it again: it {again}",
         )
@@ -125,6 +125,6 @@ def to_terminal(container: str, name: str) -> job.Say:
     """Return a function that writes a program's lines to the engine's output."""
 
     def say(line: str) -> None:
-        run.tell(f"{container} {name} | {_COLOURS.sub('', line)}")
+        run.report(f"{container} {name} | {_COLOURS.sub('', line)}")
 
     return say

@@ -24,14 +24,14 @@ class PostInstallDriver:
 
     Args:
         lxd: The daemon.
-        where: The host, as messages name it.
+        url: The host, as messages name it.
         say: Called with each line of YunoHost's output; by default the engine shows it.
 
     """
 
-    def __init__(self, lxd: daemon.Daemon, where: str, say: job.Say | None = None) -> None:
+    def __init__(self, lxd: daemon.Daemon, url: str, say: job.Say | None = None) -> None:
         self._lxd = lxd
-        self._where = where
+        self._url = url
         self._say = say
 
     def create(self, spec: model.PostInstallSpec) -> base.Outputs:
@@ -44,7 +44,7 @@ class PostInstallDriver:
         """
         found = self._find(spec)
         if found is None:
-            raise errors.DaemonError(f"there is no container {spec.container} on {self._where}")
+            raise errors.DaemonError(f"there is no container {spec.container} on {self._url}")
         if not _runs(found):
             # A later run does it, when the server runs again.
             return {"user": spec.login}
@@ -214,7 +214,7 @@ class PostInstallDriver:
         wrong = inside(self._lxd, spec.project, spec.container, start=True)
         if wrong:
             raise errors.CommandError(
-                f"{spec.project}/{spec.container} on {self._where} is post-installed, and does not "
+                f"{spec.project}/{spec.container} on {self._url} is post-installed, and does not "
                 "serve",
                 seen="\n".join(wrong),
                 do=errors.room(" ".join(wrong))
@@ -239,7 +239,7 @@ class PostInstallDriver:
             if model.cannot_go_on(done.tail()):
                 way_out = f"an interrupted one cannot go on; make the server anew: {_rebuild(spec)}"
             raise errors.CommandError(
-                f"`{words}` {took} in {spec.project}/{spec.container} on {self._where}",
+                f"`{words}` {took} in {spec.project}/{spec.container} on {self._url}",
                 seen=done.tail(),
                 do=way_out,
             )
