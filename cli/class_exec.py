@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             done = lxd.execute(
                 row.name.partition(":")[2], ["sh", "-c", text], project=projects[row.name],
-                timeout=options.timeout, tell=lambda _said: None,
+                timeout=options.timeout, on_output=lambda _output: None,
             )  # fmt: skip
         except daemon.AbsentError:
             raise errors.CommandError(f"it is gone; ./lab up {row.stack} makes it again") from None

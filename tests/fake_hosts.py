@@ -32,10 +32,16 @@ class FakeYunohost(lxd.FakeLxd):
     """An LXD whose containers have a `yunohost` and nothing else; no program of ours is run."""
 
     def execute(
-        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: daemon.Tell
+        self,
+        instance: str,
+        argv: list[str],
+        *,
+        project: str,
+        timeout: float,
+        on_output: daemon.OnOutput,
     ) -> daemon.Executed:
         """Play what steps and post-installations leave."""
-        del timeout, tell
+        del timeout, on_output
         self.meet(f"POST instances/{instance}/exec")
         self.argv.append(argv)
         found = self.instances[project, instance]

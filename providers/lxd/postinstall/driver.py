@@ -25,14 +25,14 @@ class PostInstallDriver:
     Args:
         lxd: The daemon.
         url: The host, as messages name it.
-        say: Called with each line of YunoHost's output; by default the engine shows it.
+        on_line: Called with each line of YunoHost's output; by default the engine shows it.
 
     """
 
-    def __init__(self, lxd: daemon.Daemon, url: str, say: job.Say | None = None) -> None:
+    def __init__(self, lxd: daemon.Daemon, url: str, on_line: job.OnLine | None = None) -> None:
         self._lxd = lxd
         self._url = url
-        self._say = say
+        self._on_line = on_line
 
     def create(self, spec: model.PostInstallSpec) -> base.Outputs:
         """Post-install the server, or finish an interrupted one; leave a complete one.
@@ -132,7 +132,11 @@ class PostInstallDriver:
             self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 30)
         argv = ["sh", "-c", "systemctl is-system-running --wait; true"]
         self._lxd.execute(
-            spec.container, argv, project=project, timeout=BOOT_SECONDS, tell=lambda _said: None
+            spec.container,
+            argv,
+            project=project,
+            timeout=BOOT_SECONDS,
+            on_output=lambda _output: None,
         )
         self._write(spec, model.MARK, b"")
 
@@ -228,10 +232,12 @@ class PostInstallDriver:
     def _run(
         self, spec: model.PostInstallSpec, what: job.Job, words: str, *, aloud: bool = False
     ) -> str:
-        say = (
-            (self._say or exec_driver.to_terminal(spec.container, "yunohost")) if aloud else _quiet
+        on_line = (
+            (self._on_line or exec_driver.to_terminal(spec.container, "yunohost"))
+            if aloud
+            else _quiet
         )
-        done = shell.run(self._lxd, spec.project, spec.container, what, say)
+        done = shell.run(self._lxd, spec.project, spec.container, what, on_line)
         if done.status != 0:
             enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
             took = f"did not end within {what.timeout} s" if done.timed_out else "failed"
@@ -281,7 +287,7 @@ def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
     """Return the faults inside a post-installed YunoHost; see `model.looks_inside`."""
     done = lxd.execute(
         container, model.looks_inside(start=start), project=project, timeout=model.CHANGE_SECONDS,
-        tell=lambda _said: None,
+        on_output=lambda _output: None,
     )  # fmt: skip
     return done.stdout.decode(errors="replace").splitlines()
 
