@@ -112,7 +112,7 @@ class Host:
         """Run `main(request)` of a module of `remote` on the host; return what it returned."""
         sudo = root and self._sudo
         try:
-            return self._worker(sudo=sudo).ask(module, request, timeout)
+            return self._worker(sudo=sudo).call(module, request, timeout)
         except TimeoutError as error:
             raise errors.CommandError(
                 f"{self.url}: {module} did not end within {timeout:g} s"

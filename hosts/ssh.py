@@ -136,7 +136,7 @@ class Ssh:
         """Forward a socket of the host to one of this machine."""
         local = str(self._folder / f"socket{len(list(self._folder.iterdir()))}")
         remote = self._open_to_us(path) if sudo else path
-        done = self._tell("forward", "-L", f"{local}:{remote}")
+        done = self._control("forward", "-L", f"{local}:{remote}")
         if not done.ok:
             raise errors.HostError(
                 f"{self._host_url}: {path} could not be forwarded", seen=done.tail()
@@ -171,13 +171,13 @@ class Ssh:
         self._holder, self._proxies = None, []
         if (self._folder / CONTROL).exists():
             # A connection made ahead ends with the process that took it over.
-            self._tell("exit")
+            self._control("exit")
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ssh(self, master: str) -> list[str]:
         return _client(self._host_url, self._folder, master)
 
-    def _tell(self, *what: str) -> command.CommandResult:
+    def _control(self, *what: str) -> command.CommandResult:
         """Send a control command to the connection's master."""
         *options, target = self._ssh("no")
         return command.execute([*options, "-O", *what, target])

@@ -65,7 +65,7 @@ class Worker:
         """Whether the worker still runs."""
         return self._end is None and self._process.poll() is None
 
-    def ask(self, module: str, request: Mapping[str, Any], timeout: float) -> Any:
+    def call(self, module: str, request: Mapping[str, Any], timeout: float) -> Any:
         """Return what `main(request)` of `module` returns over there.
 
         Args:

@@ -24,18 +24,18 @@ def main(request: Json) -> Json:
     """Run one operation.
 
     Args:
-        request: `operation`, the name of a method of `Link`, and its arguments.
+        request: `operation`, the name of a method of `Tunnels`, and its arguments.
 
     """
-    return serve(Link(System(), reachability.main), request)
+    return serve(Tunnels(System(), reachability.main), request)
 
 
-def serve(link: Link, request: Json) -> Json:
+def serve(tunnels: Tunnels, request: Json) -> Json:
     """Run one operation; a refusal is an answer too."""
     request = dict(request)
     operation = request.pop("operation")
     try:
-        return {"ok": True, "result": getattr(link, operation)(**request)}
+        return {"ok": True, "result": getattr(tunnels, operation)(**request)}
     except RefusedError as error:
         return {
             "ok": False, "brief": error.brief, "seen": error.seen, "do": error.do,
@@ -43,18 +43,18 @@ def serve(link: Link, request: Json) -> Json:
         }  # fmt: skip
 
 
-class Link:
+class Tunnels:
     """The tunnels of one lab host.
 
     Args:
         system: The host.
-        seen: Checks an address from here, as `reachability.main`.
+        reach: Checks an address from here, as `reachability.main`.
 
     """
 
-    def __init__(self, system: System, seen: Callable[[Json], List[Json]]) -> None:
+    def __init__(self, system: System, reach: Callable[[Json], List[Json]]) -> None:
         self._system = system
-        self._seen = seen
+        self._reach = reach
 
     def make_key(self, name: str, whose: Json) -> Json:
         """Make a tunnel's key pair if it is missing."""
@@ -160,7 +160,7 @@ class Link:
         for word, meant in (("is-enabled", "enabled"), ("is-active", "active")):
             if self._system.run(["systemctl", word, "--quiet", service]).status != 0:
                 return f"{service} is not {meant}"
-        results = self._seen({**checks, "seconds": 0})
+        results = self._reach({**checks, "seconds": 0})
         return "; ".join(
             f"port {check['port']} of the relay carries nothing: {result['seen']}"
             for check, result in zip(checks["checks"], results)

@@ -110,7 +110,9 @@ class FakeHost:
             case "remote.reachability":
                 return [self._look(check) for check in request["checks"]]
             case "remote.tunnels":
-                return tunnels.serve(tunnels.Link(self.tunnels, self.tunnels.look), dict(request))
+                return tunnels.serve(
+                    tunnels.Tunnels(self.tunnels, self.tunnels.reach), dict(request)
+                )
         raise NotImplementedError(module)
 
     def prepare(self) -> None:

@@ -42,20 +42,20 @@ class Client:
 
     def put(self, fragment: Fragment) -> list[str]:
         """Put a fragment, with all queued changes; return messages for the user."""
-        return list(self._ask({"op": "put", "fragment": fragment.as_json()})["notes"])
+        return list(self._request({"op": "put", "fragment": fragment.as_json()})["notes"])
 
     def remove(self, spec: codec.Spec) -> list[str]:
         """Remove the fragment of a spec; deleting one that is already gone succeeds."""
-        return list(self._ask({"op": "remove", **_whose(spec)})["notes"])
+        return list(self._request({"op": "remove", **_whose(spec)})["notes"])
 
     def read(self, spec: codec.Spec) -> tuple[dict[str, Any], str] | None:
         """Return a spec's fragment on the host, and its drift; None when it is gone."""
-        answer = self._ask({"op": "read", **_whose(spec)})
+        answer = self._request({"op": "read", **_whose(spec)})
         if answer["fragment"] is None:
             return None
         return answer["fragment"], answer["drift"]
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         answer = self._send({**self._common, **request})
         if answer.get("ok", True):
             return answer

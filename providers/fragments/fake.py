@@ -71,7 +71,7 @@ class FakeSystem(System):
             raise ConnectionRefusedError("connection refused")
         return f"{match.group(1)} {dict(self.maps.get(match.group(3), [])).get(match.group(2), '')}"
 
-    def ask(self, path: str, text: str) -> str:
+    def send(self, path: str, text: str) -> str:
         """Answer as HAProxy's run-time socket does."""
         if not self.running or f"stats socket {path} " not in self.loaded or self.mute:
             raise ConnectionRefusedError("connection refused")

@@ -78,7 +78,7 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
         PROVIDERS[left.target]().driver(host).delete(spec)
     else:
         for operation in ("lower_tunnel", "remove_key"):
-            tunnels.on(host).ask(operation, name=left.name, whose=codec.marks(spec))
+            tunnels.on(host).call(operation, name=left.name, whose=codec.marks(spec))
 
 
 def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]:
