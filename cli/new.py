@@ -56,8 +56,8 @@ def new(options: argparse.Namespace) -> int:
         raise
     sys.stdout.write(f"stacks/{path.name}\n{_summary(planned)}")
     if options.post_install:
-        say = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
-        sys.stderr.write(f"Its password:  {say}\n")
+        command = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
+        sys.stderr.write(f"Its password:  {command}\n")
     sys.stderr.write(
         f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
     )

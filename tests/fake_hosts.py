@@ -54,8 +54,8 @@ class FakeYunohost(lxd.FakeLxd):
         if made := re.search(r"^\[ -e (\S+) \] && exit 0", text, re.MULTILINE):
             self.files[project, instance, made.group(1)] = b""
         # A YunoHost that serves has nothing to say of itself.
-        looks = (postinstall.looks_inside(), postinstall.looks_inside(start=True))
-        return daemon.Executed(0, b"" if argv in looks else HELP.encode(), b"")
+        inspections = (postinstall.inspection(), postinstall.inspection(start=True))
+        return daemon.Executed(0, b"" if argv in inspections else HELP.encode(), b"")
 
 
 class FakeHost:
@@ -108,7 +108,7 @@ class FakeHost:
                 path = str(self.root) + request["path"]
                 return hosts_file.main({**request, "path": path})
             case "remote.reachability":
-                return [self._look(check) for check in request["checks"]]
+                return [self._reach(check) for check in request["checks"]]
             case "remote.tunnels":
                 return tunnels.serve(
                     tunnels.Tunnels(self.tunnels, self.tunnels.reach), dict(request)
@@ -157,7 +157,7 @@ class FakeHost:
             for item in self.lxd.instances.values()
         )
 
-    def _look(self, check: Mapping[str, Any]) -> dict[str, Any]:
+    def _reach(self, check: Mapping[str, Any]) -> dict[str, Any]:
         """Return whether a way leads to a running server of any lab host of the world."""
         ways = [host.leads_to(check) for host in self.world.values() if host.lxd.instances]
         answers = any(address and host._running(address) for address, host in ways)

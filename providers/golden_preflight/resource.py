@@ -11,10 +11,10 @@ from hosts import connections
 from hosts.host import Host
 from providers import base
 from providers.preflight import surveying
-from providers.preflight.resource import LookingDriver
+from providers.preflight.resource import SurveyDriver
 
 
-class GoldenPreflightDriver(LookingDriver):
+class GoldenPreflightDriver(SurveyDriver):
     """The preflight of an image's stack; its delete comes last of all."""
 
     def sweep(self, spec: image.GoldenPreflightSpec) -> list[str]:

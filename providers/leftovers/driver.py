@@ -62,10 +62,10 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
 
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        looks = [pool.submit(_on, url, owner, lab) for url in dict.fromkeys(urls)]
+        searches = [pool.submit(_on, url, owner, lab) for url in dict.fromkeys(urls)]
         if lab_host:
-            looks.append(pool.submit(_in_lxd, lab_host, owner, lab))
-        return [item for look in looks for item in look.result()]
+            searches.append(pool.submit(_in_lxd, lab_host, owner, lab))
+        return [item for search in searches for item in search.result()]
 
 
 def remove(left: Leftover, owner: str, lab: str) -> None:

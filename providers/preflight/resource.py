@@ -27,7 +27,7 @@ Examined = tuple[dict[str, Any], list[problems.Mistake]]
 HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
 
 
-class LookingDriver:
+class SurveyDriver:
     """A driver that leaves nothing on the host."""
 
     def create(self, spec: codec.Spec) -> base.Outputs:
@@ -48,7 +48,7 @@ class LookingDriver:
         """Do nothing."""
 
 
-class PreflightDriver(LookingDriver):
+class PreflightDriver(SurveyDriver):
     """The preflight of a lab; its delete comes last of all."""
 
     def sweep(self, spec: lab.PreflightSpec) -> list[str]:

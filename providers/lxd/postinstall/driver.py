@@ -284,9 +284,9 @@ def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
 
 
 def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
-    """Return the faults inside a post-installed YunoHost; see `model.looks_inside`."""
+    """Return the faults inside a post-installed YunoHost; see `model.inspection`."""
     done = lxd.execute(
-        container, model.looks_inside(start=start), project=project, timeout=model.CHANGE_SECONDS,
+        container, model.inspection(start=start), project=project, timeout=model.CHANGE_SECONDS,
         on_output=lambda _output: None,
     )  # fmt: skip
     return done.stdout.decode(errors="replace").splitlines()
