@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
     made = class_file.read(environment.ROOT, options.name)
     classes.demand_states_here()
-    chosen = classes.standing(options.name, made, options.only or [])
+    chosen = classes.servers_up(options.name, made, options.only or [])
     environment.apply()
     lxd = daemon.on(connections.connect(made.host))
     folder = environment.STATE / "logs" / options.name
@@ -61,6 +61,6 @@ def run(options: argparse.Namespace) -> int:
 
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
-        well = runner.Runner(rows, act, show.changed).run(options.jobs, show.wait)
+        ok = runner.Runner(rows, act, show.changed).run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
-    return 0 if well else 1
+    return 0 if ok else 1

@@ -59,12 +59,10 @@ def preview(options: argparse.Namespace) -> int:
 def down(options: argparse.Namespace) -> int:
     """Take the class down; its files stay."""
     _made, students = classes.chosen(options)
-    standing = [
-        each for each in students if stack.recorded(class_file.stack_of(options.name, each))
-    ]
-    names = ", ".join(each.label for each in standing) or "nobody is up"
-    question = f"Take {len(standing)} labs of {options.name} down? What is in them goes: {names}."
-    if standing and not progress.confirm(question, yes=options.yes):
+    up_now = [each for each in students if stack.recorded(class_file.stack_of(options.name, each))]
+    names = ", ".join(each.label for each in up_now) or "nobody is up"
+    question = f"Take {len(up_now)} labs of {options.name} down? What is in them goes: {names}."
+    if up_now and not progress.confirm(question, yes=options.yes):
         return 1
     return _run_all(options, students, _down)
 
@@ -171,9 +169,9 @@ def _run_all(
             show.changed,
         )  # fmt: skip
         with _interruptible(made, started):
-            well = made.run(options.jobs, show.wait)
+            ok = made.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
-    return 0 if well else 1
+    return 0 if ok else 1
 
 
 @contextlib.contextmanager

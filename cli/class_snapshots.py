@@ -79,7 +79,7 @@ def _servers_up(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[
     """Return the class's host, its LXD, and the chosen servers that are up."""
     made = class_file.read(environment.ROOT, options.name)
     classes.demand_states_here()
-    servers = classes.standing(options.name, made, options.who)
+    servers = classes.servers_up(options.name, made, options.who)
     environment.apply()
     host = connections.connect(made.host)
     return host, daemon.on(host), servers

@@ -100,7 +100,7 @@ def demand_states_here() -> None:
         )
 
 
-def standing(name: str, made: ClassFile, only: Sequence[str]) -> list[snapshots.Server]:
+def servers_up(name: str, made: ClassFile, only: Sequence[str]) -> list[snapshots.Server]:
     """Return the servers that are up.
 
     Args:

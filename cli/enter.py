@@ -13,7 +13,7 @@ from hosts import url
 
 def run(options: argparse.Namespace) -> int:
     """Replace this process by ssh on the workstation."""
-    lab = labs.standing(options.name)
+    lab = labs.load_up(options.name)
     known = {card["name"]: card["ssh"] for card in lab.cards}
     if options.server not in known:
         raise errors.BadInputError(

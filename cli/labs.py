@@ -60,7 +60,7 @@ def password(name: str) -> str:
     return config.get(f"{settings.NAMESPACE}:{settings.PASSWORD}", ("", True))[0]
 
 
-def standing(name: str) -> Lab:
+def load_up(name: str) -> Lab:
     """Return a student's lab that is up."""
     lab = load(name)
     if not lab.cards:

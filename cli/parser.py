@@ -234,15 +234,19 @@ def _class(commands: Commands) -> None:
             "stop all servers; what is in them stays, and `up` leaves them asleep",
         ),
         ("wake", "class_runs:wake", "start the servers again"),
-        ("status", "class_looks:status", "say what is recorded of each student; no host is asked"),
+        (
+            "status",
+            "class_reports:status",
+            "say what is recorded of each student; no host is asked",
+        ),
         (
             "card",
-            "class_looks:card",
+            "class_reports:card",
             "write a page a student to print, and a table, with their passwords",
         ),
         (
             "check",
-            "class_looks:look",
+            "class_reports:check",
             "try every way to every server; exit 0 well, 1 not, 2 could not look",
         ),
     ):
