@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from checks import strangers
+from checks import conflicts
 from core import codec, problems
 from remote import haproxy_unit, identity, managed_block
 from remote.unmanaged import haproxy
-from remote.unmanaged import nat as nat_by_hand
+from remote.unmanaged import nat as unmanaged_nat
 
 BRIDGE = re.compile(r"gr-(\d+)")
 MAX_NUMBER = 4000
@@ -124,16 +124,19 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
 
 def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
     """Return what prevents nothing, but a teacher wants to know."""
-    targets = {server.port: (server.address, strangers.SSH_PORT) for server in spec.servers}
-    led = strangers.leaders(facts, [*targets, *strangers.WEB_PORTS])
+    targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
+    redirected = conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS])
     return [
-        *strangers.void(facts, targets),
-        *strangers.holding(facts, targets),
-        *(f"{', '.join(map(str, ports))} leads elsewhere too: {line}" for ports, line in led),
+        *conflicts.void_denials(facts, targets),
+        *conflicts.effective_denials(facts, targets),
+        *(
+            f"{', '.join(map(str, ports))} leads elsewhere too: {line}"
+            for ports, line in redirected
+        ),
         *_nobodys_address(spec, facts),
         *(
             f"{spec.host}: {problem}. On the host: {do}"
-            for problem, do in (() if _is_new(spec, facts) else strangers.in_the_way(facts))
+            for problem, do in (() if _is_new(spec, facts) else conflicts.obstacles(facts))
         ),
     ]
 
@@ -163,7 +166,7 @@ def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mi
         yield problems.Mistake(
             key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
         )
-    for problem, do in strangers.in_the_way(facts) if _is_new(spec, facts) else ():
+    for problem, do in conflicts.obstacles(facts) if _is_new(spec, facts) else ():
         yield problems.Mistake(key, f"{spec.host}: {problem}. On the host: {do}")
     if facts["haproxy"]:
         yield problems.Mistake(
@@ -201,7 +204,7 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
         elif path.endswith("before.rules") and spec.adopt:
             ports = {f"tcp/{server.port}" for server in spec.servers}
             for line in (text or "").splitlines():
-                if nat_by_hand.key(line) in ports and nat_by_hand.is_more(line):
+                if unmanaged_nat.key(line) in ports and unmanaged_nat.is_more(line):
                     yield problems.Mistake(
                         "grappe:adopt",
                         f"{path} says more of a port than Grappe takes over: {line.strip()}. It "
@@ -221,27 +224,27 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
         elif server.port in listening:
             reason = f"{server.port} is in use on the host, by {listening[server.port]}."
             yield problems.Mistake(key, reason)
-    for seen in strangers.listeners(facts):
+    for seen in conflicts.listeners(facts):
         if not (spec.adopt and seen.startswith(haproxy_unit.CONFIG)):
             yield problems.Mistake("grappe:host", f"somebody else has what HAProxy needs: {seen}.")
-    yield from _led_elsewhere(spec, facts, own)
+    yield from _redirects(spec, facts, own)
 
 
-def _led_elsewhere(
+def _redirects(
     spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
 ) -> Iterator[problems.Mistake]:
     """Refuse ports that a loaded NAT rule leads elsewhere; `adopt` takes over the sheet's rules."""
     places = {server.port: index for index, server in enumerate(spec.servers)}
     # A rule that came after the lab was up is only a note, and a finding of doctor's.
     new = [port for port in places if f"tcp/{port}" not in own]
-    web = strangers.WEB_PORTS if len(new) == len(places) else ()
-    for ports, line in strangers.leaders(facts, [*new, *web]):
-        if spec.adopt and nat_by_hand.key(line) in {f"tcp/{port}" for port in ports}:
+    web = conflicts.WEB_PORTS if len(new) == len(places) else ()
+    for ports, line in conflicts.redirects(facts, [*new, *web]):
+        if spec.adopt and unmanaged_nat.key(line) in {f"tcp/{port}" for port in ports}:
             continue
         first = next((port for port in ports if port in places), None)
         key = "grappe:host" if first is None else f"grappe:servers[{places[first]}].port"
-        told = ", ".join(map(str, ports))
-        yield problems.Mistake(key, f"{told} leads elsewhere on the host already: {line}.")
+        listed = ", ".join(map(str, ports))
+        yield problems.Mistake(key, f"{listed} leads elsewhere on the host already: {line}.")
 
 
 def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
@@ -297,7 +300,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
                 f'"{server.image}" is not an image of the host. Its aliases: {aliases}.',
             )
     if spec.project not in projects:
-        for profile, problem in strangers.profiles(lxd, spec.profiles, NIC):
+        for profile, problem in conflicts.profiles(lxd, spec.profiles, NIC):
             yield problems.Mistake(
                 "grappe:profiles", f'"{profile}" cannot be taken: {problem}. {OWN_PROFILE}'
             )
@@ -332,11 +335,11 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.
                 "grappe:number",
                 f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
             )
-    for line in strangers.routes(facts, spec.subnet, spec.bridge):
+    for line in conflicts.routes(facts, spec.subnet, spec.bridge):
         yield problems.Mistake(
             "grappe:number",
             f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}. Choose "
-            f"another number, or on the host: {strangers.undo(line)}",
+            f"another number, or on the host: {conflicts.removal_command(line)}",
         )
 
 
@@ -414,7 +417,7 @@ def judge_workstation(
     """
     for path, (reason, do) in facts["fixed"].items():
         yield problems.Mistake("grappe:workstation", f"{path} {reason}. There: {do}")
-    for line in strangers.named_elsewhere(facts, address):
+    for line in conflicts.other_addresses(facts, address):
         yield problems.Mistake(
             "grappe:workstation",
             f"the hosts file of {spec.workstation} leads a domain of the lab elsewhere than to "

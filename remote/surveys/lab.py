@@ -237,7 +237,7 @@ def _nat(chains: List[nft.Chain]) -> List[str]:
 
 def _filters(chains: List[nft.Chain]) -> List[Json]:
     """Return the base chains of somebody else's that filter, with their rules."""
-    listed = nft.chains(_tables(nft.strangers(chains)))
+    listed = nft.chains(_tables(nft.unknown_tables(chains)))
     return [chain._asdict() for chain in listed if chain.kind == "filter"]
 
 
