@@ -133,7 +133,7 @@ def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
             f"{', '.join(map(str, ports))} leads elsewhere too: {line}"
             for ports, line in redirected
         ),
-        *_nobodys_address(spec, facts),
+        *_unowned_addresses(spec, facts),
         *(
             f"{spec.host}: {problem}. On the host: {do}"
             for problem, do in (() if _is_new(spec, facts) else conflicts.obstacles(facts))
@@ -147,7 +147,7 @@ def _is_new(spec: PreflightSpec, facts: Mapping[str, Any]) -> bool:
     return all(project["name"] != spec.project for project in projects)
 
 
-def _nobodys_address(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+def _unowned_addresses(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield that students dial an address that the host has not; a router may lead it there."""
     own = {str(ipaddress.IPv4Interface(entry["subnet"]).ip) for entry in facts["subnets"]}
     if spec.address and own and spec.address not in own:
@@ -220,7 +220,7 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
         if holder := holders.get(f"tcp/{server.port}"):
             yield problems.Mistake(key, f"{server.port} is {holder}.")
         elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
-            yield problems.Mistake(key, _until_it_leaves(server.port, mine, server.name))
+            yield problems.Mistake(key, _still_held(server.port, mine, server.name))
         elif server.port in listening:
             reason = f"{server.port} is in use on the host, by {listening[server.port]}."
             yield problems.Mistake(key, reason)
@@ -252,7 +252,7 @@ def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems
     for index, server in enumerate(spec.servers):
         if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
             key = f"grappe:servers[{index}].domain"
-            yield problems.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
+            yield problems.Mistake(key, _still_held(server.domain, mine, server.name))
         key = f"grappe:servers[{index}].domain"
         if holder := holders.get(f"domain {server.domain}"):
             yield problems.Mistake(key, f'"{server.domain}" is {holder}.')
@@ -279,7 +279,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
         yield problems.Mistake(
             "grappe:number",
             f"{spec.number} is {_whose(spec, bridge)}, on {spec.host}. Free: {free_numbers(lxd)}."
-            f"{_way_back(spec, bridge)}",
+            f"{_rename_remedy(spec, bridge)}",
         )
     if (project := projects.get(spec.project)) and not _is_ours(spec, project):
         yield problems.Mistake(
@@ -463,24 +463,24 @@ def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _until_it_leaves(value: object, holder: str, server: str) -> str:
+def _still_held(value: object, holder: str, server: str) -> str:
     return (
         f"{problems.show(value)} still belongs to {holder}. Set port, address and domain of "
         f"{server}, or remove {holder} in a run of its own first."
     )
 
 
-def _held(thing: Mapping[str, Any]) -> Mapping[str, Any]:
+def _marks(thing: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the marks of an LXD object or of a fragment."""
     return identity.held_in_config(thing["config"]) if "config" in thing else thing
 
 
 def _is_ours(spec: PreflightSpec, thing: Mapping[str, Any]) -> bool:
-    return identity.belongs(_held(thing), spec.owner, spec.lab)
+    return identity.belongs(_marks(thing), spec.owner, spec.lab)
 
 
 def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
-    held = _held(thing)
+    held = _marks(thing)
     owner = held.get("owner") or ""
     if not owner:
         return "taken by something that Grappe did not make"
@@ -490,9 +490,9 @@ def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
     return f"{stack}'s (stack {owner})"
 
 
-def _way_back(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
+def _rename_remedy(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
     """Return the remedy where the holder may be this same lab, renamed before labs had ids."""
-    held = _held(bridge)
+    held = _marks(bridge)
     if held.get("lab") and held["owner"] == spec.owner:
         return f" Then {identity.way_out(held, spec.owner)}"
     project, _slash, stack = (held.get("owner") or "").rpartition("/")

@@ -85,7 +85,7 @@ def parse(text: str) -> list[Entry]:
         problems.Mistakes: All mistakes in it, by line.
 
     """
-    rows = list(csv.reader(io.StringIO(_told(text)), delimiter=_delimiter(text)))
+    rows = list(csv.reader(io.StringIO(_without_delimiter_line(text)), delimiter=_delimiter(text)))
     filled = [
         (number, row) for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)
     ]
@@ -113,7 +113,7 @@ def parse(text: str) -> list[Entry]:
 _SEP = re.compile(r"\s*\"?sep=(.)\"?[ \t]*(?=\r?\n)")
 
 
-def _told(text: str) -> str:
+def _without_delimiter_line(text: str) -> str:
     """Return the text without the line that says its delimiter; the others keep their numbers."""
     return _SEP.sub("", text, count=1) if _SEP.match(text) else text
 

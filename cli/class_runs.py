@@ -38,16 +38,16 @@ def up(options: argparse.Namespace) -> int:
     return _run_all(options, students, _up)
 
 
-def doze(options: argparse.Namespace) -> int:
+def put_to_sleep(options: argparse.Namespace) -> int:
     """Stop the class's servers; they keep their content, and the next `up` leaves them asleep."""
     _made, students = classes.chosen(options)
-    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=True))
+    return _run_all(options, students, lambda row, engine: _set_asleep(row, engine, asleep=True))
 
 
 def wake(options: argparse.Namespace) -> int:
     """Start servers that `sleep` or `state: stopped` has stopped."""
     _made, students = classes.chosen(options)
-    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=False))
+    return _run_all(options, students, lambda row, engine: _set_asleep(row, engine, asleep=False))
 
 
 def preview(options: argparse.Namespace) -> int:
@@ -75,7 +75,7 @@ def _up(row: runner.Row, engine: Engine) -> str:
     return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
 
 
-def _lie(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
+def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
     if not classes.servers(stack.recorded(row.stack)):
         return "is down"
     files.read(stack.folder(), row.stack)

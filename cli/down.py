@@ -160,10 +160,10 @@ def _unknown(made: Stack) -> list[leftovers.Leftover]:
             if any(each["host"] == url for each in recorded):
                 raise
             sys.stderr.write(f"… {error.brief}: nothing of {made.name} was looked for there\n")
-    return [item for item in found if not _stands_in(known, item)]
+    return [item for item in found if not _is_recorded(known, item)]
 
 
-def _stands_in(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
+def _is_recorded(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
     """Whether a thing on a host belongs to a resource in the state."""
     kinds_of = {
         "container": "Container", "volume": "Volume", "network": "Network", "project": "Project",

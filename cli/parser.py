@@ -230,7 +230,7 @@ def _class(commands: Commands) -> None:
         ("down", "class_runs:down", "take the class down; its files stay"),
         (
             "sleep",
-            "class_runs:doze",
+            "class_runs:put_to_sleep",
             "stop all servers; what is in them stays, and `up` leaves them asleep",
         ),
         ("wake", "class_runs:wake", "start the servers again"),

@@ -108,16 +108,18 @@ class Ssh:
             self._holder = command.start(
                 [*self._ssh("auto"), "--", shlex.join(["exec", "sh", "-c", script])], errors_of_ssh
             )
-        said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
-        if not said.complete:
+        printed = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
+        if not printed.complete:
             seen = log.read_text(errors="replace").strip()
             self.close()
-            raise _unreachable(self._host_url, seen, said)
-        return identity.read_identity(_after_greeting(said.text))
+            raise _unreachable(self._host_url, seen, printed)
+        return identity.read_identity(_after_greeting(printed.text))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
         """Run argv on the host; the login's shell splits the words that we quote here."""
-        done = command.execute([*self._ssh("no"), "--", _begun(argv)], stdin=stdin, timeout=timeout)
+        done = command.execute(
+            [*self._ssh("no"), "--", _command_line(argv)], stdin=stdin, timeout=timeout
+        )
         done = dataclasses.replace(done, stdout=_after_greeting(done.stdout))
         if done.status == CONNECTION_FAILED and not self.alive:
             raise errors.HostError(f"the connection to {self._host_url} was lost", seen=done.tail())
@@ -125,7 +127,7 @@ class Ssh:
 
     def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start argv on the host."""
-        return command.start([*self._ssh("no"), "--", _begun(argv)], log)
+        return command.start([*self._ssh("no"), "--", _command_line(argv)], log)
 
     @property
     def alive(self) -> bool:
@@ -189,16 +191,16 @@ class Ssh:
         with (self._folder / "proxy").open("wb") as log:
             process = self.start(argv, log)
         self._proxies.append(process)
-        said = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
-        if not said.complete:
+        printed = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
+        if not printed.complete:
             raise errors.HostError(
                 f"{self._host_url}: {path} cannot be reached with sudo",
                 do="allow the login `sudo -n`, or add it to the group of the socket",
             )
-        return _after_greeting(said.text).strip()
+        return _after_greeting(printed.text).strip()
 
 
-def _begun(argv: Sequence[str]) -> str:
+def _command_line(argv: Sequence[str]) -> str:
     """Return the command line for the login's shell, whichever it is.
 
     csh takes neither a line break nor a `!` in quotes: other characters stand for them until our
@@ -213,13 +215,13 @@ def _begun(argv: Sequence[str]) -> str:
     return shlex.join(["exec", "sh", "-c", script, "sh", hidden])
 
 
-def _after_greeting(said: str) -> str:
+def _after_greeting(printed: str) -> str:
     """Return a program's output without the login's greeting."""
-    before, begin, rest = said.partition(f"{BEGIN}\n")
+    before, begin, rest = printed.partition(f"{BEGIN}\n")
     return rest if begin else before
 
 
-class Said(NamedTuple):
+class Printed(NamedTuple):
     """What a process printed up to a line.
 
     Attributes:
@@ -233,7 +235,7 @@ class Said(NamedTuple):
     ended: bool
 
 
-def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> Said:
+def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> Printed:
     """Read a process's output up to the line `last`; end it where that does not come."""
     lines: queue.Queue[bytes | None] = queue.Queue()
     output = process.stdout or ()
@@ -250,12 +252,12 @@ def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) ->
     try:
         while (line := lines.get(timeout=timeout)) is not None:
             if line.decode(errors="replace").strip() == last:
-                return Said(text, complete=True, ended=False)
+                return Printed(text, complete=True, ended=False)
             text += line.decode(errors="replace")
     except queue.Empty:
         ended = False
     process.kill()
-    return Said(text, complete=False, ended=ended)
+    return Printed(text, complete=False, ended=ended)
 
 
 def _answers(local: str) -> bool:
@@ -273,7 +275,7 @@ def _answers(local: str) -> bool:
             return False
 
 
-def _unreachable(host_url: url.HostUrl, seen: str, said: Said) -> errors.HostError:
+def _unreachable(host_url: url.HostUrl, seen: str, printed: Printed) -> errors.HostError:
     for words, meaning, remedy in _REASONS:
         if words in seen:
             return errors.HostError(
@@ -281,11 +283,11 @@ def _unreachable(host_url: url.HostUrl, seen: str, said: Said) -> errors.HostErr
                 seen=seen.splitlines()[-1],
                 do=remedy.format(name=host_url.name),
             )
-    if not seen and (said.text or said.ended):
-        printed = said.text.strip().splitlines()
+    if not seen and (printed.text or printed.ended):
+        lines = printed.text.strip().splitlines()
         return errors.HostError(
             f"{host_url} lets us in, and runs no command",
-            seen=f"it printed: {printed[-1]}" if printed else "it ended, and printed nothing",
+            seen=f"it printed: {lines[-1]}" if lines else "it ended, and printed nothing",
             do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there, nothing "
             "in the login's own files that ends or replaces its shell, and here in ssh_config "
             "neither StdinNull nor SessionType",

@@ -132,10 +132,10 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             spec: Any = codec.decode(self.spec, properties)
             mistakes = spec.mistakes()
             if not mistakes:
-                spec, mistakes = _spoken(lambda: self.examine(spec, was))
+                spec, mistakes = _with_known_errors(lambda: self.examine(spec, was))
             properties = _inputs(spec)
             if not mistakes and was:
-                properties |= _spoken(lambda: self.known(spec, was))
+                properties |= _with_known_errors(lambda: self.known(spec, was))
         except problems.Mistakes as found:
             mistakes = found.mistakes
         failures = []
@@ -176,13 +176,15 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Make the thing, or take over the same lab's existing one."""
         spec = self._decode({**props, INCARNATION: _new_incarnation()})
-        host, outputs = _spoken(lambda: self._act(spec, lambda driver: driver.create(spec)))
+        host, outputs = _with_known_errors(
+            lambda: self._act(spec, lambda driver: driver.create(spec))
+        )
         return dynamic.CreateResult(spec.id, _state(spec, host, outputs))
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Read the real thing, on the host where it was made."""
         spec = self._recorded(props)
-        host, reading = _spoken(
+        host, reading = _with_known_errors(
             lambda: self._act(spec, lambda driver: driver.read(spec), props=props)
         )
         if reading is None:
@@ -197,7 +199,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """Change the thing in place."""
         old = self._decode(olds)
         new = self._decode({**news, INCARNATION: old.incarnation or _new_incarnation()})
-        host, outputs = _spoken(lambda: self._act(new, lambda driver: driver.update(old, new)))
+        host, outputs = _with_known_errors(
+            lambda: self._act(new, lambda driver: driver.update(old, new))
+        )
         # Outputs that an update does not return stay.
         return dynamic.UpdateResult({**codec.clean(olds), **_state(new, host, outputs)})
 
@@ -223,7 +227,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
                     _print_left(spec, left)
                     driver.delete(spec)
 
-        _spoken(lambda: self._act(spec, act, props=props))
+        _with_known_errors(lambda: self._act(spec, act, props=props))
 
     def drift(self, props: Mapping[str, Any]) -> tuple[str, ...]:
         """Return in words how the thing differs from the state; secrets are not compared.
@@ -258,7 +262,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
         """Read the thing, on the host where it was made."""
-        return _spoken(lambda: self._act(spec, lambda driver: driver.read(spec), props=olds))[1]
+        return _with_known_errors(
+            lambda: self._act(spec, lambda driver: driver.read(spec), props=olds)
+        )[1]
 
     def _recorded(self, properties: Mapping[str, Any]) -> S:
         """Return the spec in a state; one that is older than ids gets the lab's id."""
@@ -392,10 +398,12 @@ def _configured_host(stack: str) -> str:
 
 def _same_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     machine = str(old.get(MACHINE))
-    return _spoken(lambda: connections.is_same_machine(new["host"], old["host"], machine))
+    return _with_known_errors(
+        lambda: connections.is_same_machine(new["host"], old["host"], machine)
+    )
 
 
-def _spoken(action: Callable[[], T]) -> T:
+def _with_known_errors(action: Callable[[], T]) -> T:
     """Run an action; wrap any exception into an error with words."""
     try:
         return action()

@@ -114,7 +114,7 @@ class Tunnels:
         self._system.must(["systemctl", "restart", service])
         deadline = time.monotonic() + seconds
         while True:
-            wrong = self._wrong(name, checks)
+            wrong = self._fault(name, checks)
             if not wrong:
                 return {}
             if time.monotonic() > deadline:
@@ -122,7 +122,7 @@ class Tunnels:
             time.sleep(0.3)
         raise RefusedError(
             f"the tunnel {name} carries nothing",
-            "\n".join([wrong, *self._said(service, since)]),
+            "\n".join([wrong, *self._messages(service, since)]),
             "mend what ssh says, then run it again",
         )
 
@@ -139,7 +139,7 @@ class Tunnels:
         elif self._system.read(f"{HOME}/{name}/known_hosts").content != known_hosts:
             drift = "the relay's pinned host key was changed by hand"
         else:
-            drift = self._wrong(name, checks)
+            drift = self._fault(name, checks)
         return {"there": True, "drift": drift, **self._marks(name, "tunnel")}
 
     def lower_tunnel(self, name: str, whose: Json) -> Json:
@@ -154,7 +154,7 @@ class Tunnels:
         self._system.write(f"{HOME}/{name}/known_hosts", File(None))
         return {}
 
-    def _wrong(self, name: str, checks: Json) -> str:
+    def _fault(self, name: str, checks: Json) -> str:
         """Return what is wrong with a tunnel: a running unit may carry nothing."""
         service = _service(name)
         for word, meant in (("is-enabled", "enabled"), ("is-active", "active")):
@@ -167,7 +167,7 @@ class Tunnels:
             if not result["ok"]
         )
 
-    def _said(self, service: str, since: float) -> List[str]:
+    def _messages(self, service: str, since: float) -> List[str]:
         """Return the last messages of ssh."""
         done = self._system.run(
             ["journalctl", "-u", service, "--since", f"@{int(since)}", "-n", "40", "-o", "cat"]

@@ -81,7 +81,7 @@ def _interpreter(script: str) -> str:
     return shlex.join(shlex.split(first[2:])) if first.startswith("#!") else "sh -eu"
 
 
-class Hider:
+class SecretMask:
     """Replaces a job's secrets by a mark."""
 
     def __init__(self, job: Job) -> None:

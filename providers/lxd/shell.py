@@ -14,7 +14,7 @@ import time
 
 from core import errors
 from providers.lxd import daemon
-from providers.lxd.job import Hider, Job, Lines, OnLine, render
+from providers.lxd.job import Job, Lines, OnLine, SecretMask, render
 
 TAIL_LINES = 20
 # The exit status of `timeout` when it ended the program, and when it killed it; a stop of the
@@ -62,7 +62,7 @@ def run(
         errors.DaemonError: LXD refuses, for example because the instance is stopped.
 
     """
-    hide = Hider(job)
+    mask = SecretMask(job)
     started = time.monotonic()
     path = f"/run/grappe-exec-{secrets.token_hex(8)}"
     try:
@@ -71,7 +71,7 @@ def run(
             headers={"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0",
                      "X-LXD-mode": "0600"},
         )  # fmt: skip
-        lines = Lines(lambda line: on_line(hide(line)))
+        lines = Lines(lambda line: on_line(mask(line)))
         try:
             done = lxd.execute(
                 instance, ["sh", path], project=project, timeout=job.timeout + GRACE_SECONDS,
@@ -90,7 +90,7 @@ def run(
     late = time.monotonic() - started >= job.timeout
     return Outcome(
         done.status,
-        hide(done.stdout.decode(errors="replace")),
-        hide(done.stderr.decode(errors="replace")),
+        mask(done.stdout.decode(errors="replace")),
+        mask(done.stderr.decode(errors="replace")),
         timed_out=done.status == ENDED or (late and done.status == KILLED),
     )

@@ -190,13 +190,13 @@ def _listening(unit: haproxy_unit.Unit) -> List[Json]:
             # HAProxy binds its ports on all addresses, loopback too.
             own = address.startswith(("127.", "[::1]")) and port not in ("80", "443")
             if port.isdigit() and not own:
-                found |= {(int(port), _called(name, int(pid), unit)) for name, pid in users} or {
-                    (int(port), "a program")
-                }
+                found |= {
+                    (int(port), _program_name(name, int(pid), unit)) for name, pid in users
+                } or {(int(port), "a program")}
     return [{"port": port, "program": program} for port, program in sorted(found)]
 
 
-def _called(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
+def _program_name(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
     """Return a program's name; for an HAProxy that is not the unit's, with its process."""
     parent = re.search(r"^PPid:\s+(\d+)", _text("/proc/%d/status" % pid) or "", re.MULTILINE)
     own = unit.pid and unit.pid in (pid, int(parent.group(1)) if parent else 0)

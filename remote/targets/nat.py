@@ -189,7 +189,7 @@ class NatTarget(Target):
 
     def verify(self, files: Files) -> str:
         """Compare the chains in the kernel with the wanted ones."""
-        return "" if files[LOAD].content is None else self._wrong(self._loaded_chains(), files)
+        return "" if files[LOAD].content is None else self._fault(self._loaded_chains(), files)
 
     def diagnose(self, fragment: Fragment, files: Files) -> str:
         """Return whether this rule is missing, or else what is wrong with the chains."""
@@ -198,9 +198,9 @@ class NatTarget(Target):
             "nat", NAT
         ):
             return "the rule is not loaded in the kernel"
-        return self._wrong(loaded, files)
+        return self._fault(loaded, files)
 
-    def _wrong(self, loaded: Chains, files: Files) -> str:
+    def _fault(self, loaded: Chains, files: Files) -> str:
         # No two rules share a port, so their order in the nat table does not matter.
         wrong = loaded.compare("nat", NAT, _lines(files[LOAD]), ordered=False)
         for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):

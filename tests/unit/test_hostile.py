@@ -155,7 +155,7 @@ def _registered(meant: Any, config: dict[str, str], secrets: list[str]) -> dict[
     mocks.set_mocks(recorder, preview=False, monitor=monitor)
     pulumi.runtime.set_all_config(config, secrets)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stacks, "_reached", lambda _spec: None)
+        patch.setattr(stacks, "_connection", lambda _spec: None)
 
         @pulumi.runtime.test
         def run() -> None:

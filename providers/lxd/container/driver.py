@@ -142,7 +142,7 @@ class ContainerDriver:
 
     def read(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
         """Read the container."""
-        found = self._seen(spec)
+        found = self._find_glanced(spec)
         if found is None:
             return None
         config, limits = model.split_settings(ownership.visible(found["config"]))
@@ -190,7 +190,7 @@ class ContainerDriver:
     def _key(self, spec: model.ContainerSpec) -> tuple[int, str, str]:
         return (id(self._lxd), spec.project, spec.name)
 
-    def _seen(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
+    def _find_glanced(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
         seen, found = _glances.pop(self._key(spec), (0.0, None))
         if found is None or time.monotonic() - seen > GLANCE_SECONDS:
             return self._find(spec)
