@@ -27,11 +27,11 @@ def run(options: argparse.Namespace) -> int:
     words = options.command
     if not words:
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
-    made = class_file.read(environment.ROOT, options.name)
+    file = class_file.read(environment.ROOT, options.name)
     classes.demand_states_here()
-    chosen = classes.servers_up(options.name, made, options.only or [])
+    chosen = classes.servers_up(options.name, file, options.only or [])
     environment.apply()
-    lxd = daemon.on(connections.connect(made.host))
+    lxd = daemon.on(connections.connect(file.host))
     folder = environment.STATE / "logs" / options.name
     folder.mkdir(parents=True, exist_ok=True)
     rows = [

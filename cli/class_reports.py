@@ -20,7 +20,7 @@ from views.check import Row
 
 def status(options: argparse.Namespace) -> int:
     """Print each student's recorded state, without any host."""
-    made, students = classes.chosen(options)
+    file, students = classes.chosen(options)
     rows = []
     for student in students:
         name = class_file.stack_of(options.name, student)
@@ -35,7 +35,7 @@ def status(options: argparse.Namespace) -> int:
                      "servers": len(servers)})  # fmt: skip
     if options.json:
         sys.stdout.write(
-            json.dumps({"class": options.name, "host": made.host, "students": rows}) + "\n"
+            json.dumps({"class": options.name, "host": file.host, "students": rows}) + "\n"
         )
     else:
         sys.stdout.write(classroom.status(rows))

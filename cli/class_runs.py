@@ -33,8 +33,8 @@ _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
 
 def up(options: argparse.Namespace) -> int:
     """Bring the class up; another run goes on from there, and repairs drift."""
-    made, students = classes.chosen(options)
-    class_room.demand(options, made, students)
+    file, students = classes.chosen(options)
+    class_room.demand(options, file, students)
     return _run_all(options, students, _up)
 
 
@@ -68,10 +68,10 @@ def down(options: argparse.Namespace) -> int:
 
 
 def _up(row: runner.Row, engine: Engine) -> str:
-    made = stack.select(row.stack)
-    stack.ready(made)
-    ups.have_id(made)
-    counts = engine.run(made, *stack.UP)
+    selected = stack.select(row.stack)
+    stack.ready(selected)
+    ups.have_id(selected)
+    counts = engine.run(selected, *stack.UP)
     return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
 
 
@@ -85,18 +85,18 @@ def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
 
 
 def _preview(row: runner.Row, engine: Engine) -> str:
-    made = stack.select(row.stack)
-    stack.ready(made)
-    engine.run(made, "preview")
+    selected = stack.select(row.stack)
+    stack.ready(selected)
+    engine.run(selected, "preview")
     return _planned(pathlib.Path(row.log).read_text())
 
 
 def _down(row: runner.Row, engine: Engine) -> str:
     if not stack.file_of(row.stack).exists() or not stack.state_of(row.stack).path.exists():
         return "was down"
-    made = stack.select(row.stack)
-    stack.ready(made)
-    left = downs.take_down(made, lambda: engine.run(made, *stack.DOWN))
+    selected = stack.select(row.stack)
+    stack.ready(selected)
+    left = downs.take_down(selected, lambda: engine.run(selected, *stack.DOWN))
     return "down" if not left else f"down, and {left} that unfinished runs left"
 
 
@@ -109,7 +109,7 @@ class Engine:
     started: dict[str, subprocess.Popen[str]]
     stopped: threading.Event
 
-    def run(self, made: Stack, *arguments: str) -> dict[str, int]:
+    def run(self, selected: Stack, *arguments: str) -> dict[str, int]:
         """Run a command of the engine; return the counts of created, updated and deleted resources.
 
         Raises:
@@ -132,7 +132,7 @@ class Engine:
             extra = server.begin(arguments[0], "", note)
             if self.stopped.is_set():
                 raise errors.CancelledError("interrupted before the engine began")
-            process = made.start(*arguments, *extra, log=log, env=server.environment)
+            process = selected.start(*arguments, *extra, log=log, env=server.environment)
             self.started[self.row.stack] = process
             if self.stopped.is_set():
                 # The interrupt came during the start, and missed this process.
@@ -164,26 +164,26 @@ def _run_all(
     started: dict[str, subprocess.Popen[str]] = {}
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
-        made = runner.Runner(
-            rows, lambda row: act(row, Engine(row, show.changed, started, made.stopped)),
+        runs = runner.Runner(
+            rows, lambda row: act(row, Engine(row, show.changed, started, runs.stopped)),
             show.changed,
         )  # fmt: skip
-        with _interruptible(made, started):
-            ok = made.run(options.jobs, show.wait)
+        with _interruptible(runs, started):
+            ok = runs.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
     return 0 if ok else 1
 
 
 @contextlib.contextmanager
 def _interruptible(
-    made: runner.Runner, started: dict[str, subprocess.Popen[str]]
+    runs: runner.Runner, started: dict[str, subprocess.Popen[str]]
 ) -> Iterator[None]:
     """On Ctrl-C begin no further run and end those under way; a second one ends them at once."""
     turns: list[float] = []
 
     def interrupt(_number: int, _frame: object) -> None:
         turns.append(time.monotonic())
-        made.stop()
+        runs.stop()
         sys.stderr.write("interrupted: what is under way ends at a safe point; again, at once\n")
         for process in list(started.values()):
             with contextlib.suppress(ProcessLookupError):

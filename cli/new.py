@@ -47,10 +47,10 @@ def new(options: argparse.Namespace) -> int:
         raise errors.BadInputError(base.format_mistakes(found))
     path.write_text(files.dump({"config": config}))
     try:
-        made = stack.select(options.name)
+        selected = stack.select(options.name)
         if options.post_install:
             key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
-            made.set_secret(key, secrets.token_urlsafe(12))
+            selected.set_secret(key, secrets.token_urlsafe(12))
     except BaseException:
         path.unlink()
         raise
