@@ -24,7 +24,7 @@ def run(testbed: Testbed, sizes: list[int]) -> list[dict[str, Any]]:
 
 def _measure(testbed: Testbed, size: int) -> dict[str, Any]:
     bare = many_labs.bare(testbed, 2 * size)
-    names = [f"s{place:03}" for place in range(size)]
+    names = [f"s{index:03}" for index in range(size)]
     roster = testbed.project.folder / "roster.csv"
     roster.write_text("\n".join(["Nom", *names]))
     testbed.project.lab(

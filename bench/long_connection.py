@@ -28,12 +28,12 @@ def run(testbed: Testbed, minutes: float) -> dict[str, float]:
         stop = pathlib.Path(folder) / "stop"
         with stayer.Stayer(workstation, "yuno1.bystander.grappe.test", stop, seconds) as stays:
             begun = time.monotonic()
-            for place in range(LABS):
-                name = f"s{place}"
-                testbed.project.write(name, FIRST + place, image=IMAGE)
+            for index in range(LABS):
+                name = f"s{index}"
+                testbed.project.write(name, FIRST + index, image=IMAGE)
                 testbed.up(name)
                 testbed.down(name)
-                time.sleep(max(0.0, begun + seconds * (place + 1) / LABS - time.monotonic()))
+                time.sleep(max(0.0, begun + seconds * (index + 1) / LABS - time.monotonic()))
             seen = stays.end()
     testbed.down("bystander")
     return {"minutes": round(seen.lived / 60, 1), "requests": seen.asked, "failed": seen.failed,

@@ -13,7 +13,7 @@ def run(testbed: Testbed, sizes: list[int], found: list[dict[str, float]]) -> No
     testbed.up_bystander()
     for size in sizes:
         launched = bare(testbed, 2 * size)
-        students = [(f"s{place}", FIRST + place) for place in range(size)]
+        students = [(f"s{index}", FIRST + index) for index in range(size)]
         names = [name for name, _number in students]
         for name, number in students:
             testbed.project.write(name, number, image=IMAGE)

@@ -90,10 +90,10 @@ def _ansible(testbed: Testbed, environment: pathlib.Path, action: str) -> None:
     folder.mkdir(exist_ok=True)
     inventory = folder / "inventory.yml"
     servers = [
-        {"name": f"yuno{place + 1}", "address": f"{NET}.{10 + place}",
-         "port": 22222 + 10 * (NUMBER - 1) + place,
-         "domain": f"yuno{place + 1}.{STUDENT}.grappe.test"}
-        for place in range(2)
+        {"name": f"yuno{index + 1}", "address": f"{NET}.{10 + index}",
+         "port": 22222 + 10 * (NUMBER - 1) + index,
+         "domain": f"yuno{index + 1}.{STUDENT}.grappe.test"}
+        for index in range(2)
     ]  # fmt: skip
     variables = {"project": PROJECT, "bridge": BRIDGE, "net": NET, "image": IMAGE,
                  "servers": servers}  # fmt: skip

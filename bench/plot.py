@@ -27,9 +27,9 @@ def main(source: str, target: str) -> None:
 
 def contest(axis, times):
     phases = ("up", "nothing", "down")
-    for place, (way, took) in enumerate(times.items()):
+    for index, (way, took) in enumerate(times.items()):
         bars = axis.bar(
-            [n + 0.2 * place for n in range(3)],
+            [n + 0.2 * index for n in range(3)],
             [took[p] for p in phases],
             0.18,
             label=way,

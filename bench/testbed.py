@@ -43,8 +43,8 @@ class Testbed:
     def wait_for(self, student: str, number: int, servers: int = 2) -> None:
         """Return when every server of a student answers itself on every way."""
         ways = [
-            (f"yuno{place + 1}", way)
-            for place in range(servers)
+            (f"yuno{index + 1}", way)
+            for index in range(servers)
             for way in ("ssh", "http", "https")
         ]
         together(lambda way: self._wait_for(student, number, *way), ways)

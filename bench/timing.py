@@ -25,7 +25,7 @@ def processor() -> float:
     """Return the processor time of this machine since its start, in seconds."""
     first = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0]
     counts = [int(count) for count in first.split()[1:9]]
-    worked = sum(count for place, count in enumerate(counts) if place not in _IDLE)
+    worked = sum(count for index, count in enumerate(counts) if index not in _IDLE)
     return worked / os.sysconf("SC_CLK_TCK")
 
 

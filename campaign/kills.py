@@ -32,7 +32,7 @@ def run(
     stack: str,
     moments: int,
     inventory: Callable[[], dict[str, str]],
-    say: Callable[[str], None],
+    report: Callable[[str], None],
 ) -> list[Kill]:
     """Kill `up` of a stack at moments spread over its length; return the results.
 
@@ -41,7 +41,7 @@ def run(
         stack: The stack.
         moments: The number of moments.
         inventory: Takes the hosts' inventory.
-        say: Called with progress.
+        report: Called with progress.
 
     """
     before = inventory()
@@ -57,7 +57,9 @@ def run(
         said = project.lab("down", stack, "--yes")
         left = _difference(before, inventory())
         found.append(Kill(stack, seconds, made, left))
-        say(f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {left or 'nothing left'}")
+        report(
+            f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {left or 'nothing left'}"
+        )
         if left:
             project.folder.joinpath(f"{stack}-{number}.log").write_text(said)
             break

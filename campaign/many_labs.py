@@ -45,7 +45,7 @@ def run(
     rounds: int,
     inventory: Callable[[], dict[str, str]],
     *,
-    say: Callable[[str], None],
+    report: Callable[[str], None],
     seed: int,
 ) -> Result:
     """Run rounds; at the end bring everything up, check it, and take it down.
@@ -55,7 +55,7 @@ def run(
         stacks: The number of stacks.
         rounds: The number of rounds; each brings up, changes, kills or takes down every stack.
         inventory: Takes the hosts' inventory.
-        say: Called with progress.
+        report: Called with progress.
         seed: The random seed of the actions.
 
     """
@@ -77,7 +77,7 @@ def run(
                 for doing in doings:
                     runs[doing[1]] = runs.get(doing[1], 0) + 1
                 failed += filter(None, pool.map(lambda doing: _do(project, *doing), doings))
-                say(f"round {turn + 1} of {rounds}: {len(failed)} failed")
+                report(f"round {turn + 1} of {rounds}: {len(failed)} failed")
             lost = list(filter(None, pool.map(lambda name: _settle(project, name), names)))
         read = bystander.end()
         counted = _reloads(project) - reloads

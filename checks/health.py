@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from checks import strangers
+from checks import conflicts
 from core import errors
 from remote import iptables, managed_block
-from remote.unmanaged import haproxy as haproxy_by_hand
+from remote.unmanaged import haproxy as unmanaged_haproxy
 
 OWNER = "user.grappe.owner"
 # Less free disk or memory than this part is a finding.
@@ -59,8 +59,8 @@ def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
         *_programs(facts),
         *_ufw(facts),
         *_nat(facts),
-        *_in_the_way(facts),
-        *_strangers(facts),
+        *_obstacles(facts),
+        *_conflicts(facts),
         *_haproxy(facts),
         *_parts(facts),
         *_leftovers(facts, owners),
@@ -97,7 +97,7 @@ def _ufw(facts: Mapping[str, Any]) -> Iterator[Finding]:
         for ours, chain in iptables.JUMPS.items():
             if not loaded.has_jump("filter", chain, ours):
                 yield Finding(f"nothing leads from {chain} to {ours}: {LOST[ours]}", MEND)
-            elif wrong := loaded.compare("filter", ours, _meant(facts, ours), ordered=False):
+            elif wrong := loaded.compare("filter", ours, _wanted_rules(facts, ours), ordered=False):
                 yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
     if facts["forwarding"] != "1":
         yield Finding(
@@ -112,7 +112,7 @@ def _has_rules(facts: Mapping[str, Any]) -> bool:
     return any(key.startswith(("tcp/", "udp/")) for key in held)
 
 
-def _meant(facts: Mapping[str, Any], chain: str) -> list[str]:
+def _wanted_rules(facts: Mapping[str, Any], chain: str) -> list[str]:
     """Return the rules of one of our chains from our part of before.rules."""
     try:
         part = managed_block.split(facts["files"].get("/etc/ufw/before.rules") or "").body or ""
@@ -121,43 +121,43 @@ def _meant(facts: Mapping[str, Any], chain: str) -> list[str]:
     return [line for line in part.splitlines() if line.startswith(f"-A {chain} ")]
 
 
-def _in_the_way(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _obstacles(facts: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield what keeps a lab's parts from being changed, loaded or reached."""
     if facts["fragments"]:
-        for problem, do in strangers.in_the_way(facts):
+        for problem, do in conflicts.obstacles(facts):
             yield Finding(problem, do)
-        for line in strangers.drops(facts):
+        for line in conflicts.drops(facts):
             yield Finding(
                 "a rule before UFW's keeps people out of pages or servers",
                 f"where that is not meant: iptables -D {line[3:]}", line,
             )  # fmt: skip
 
 
-def _strangers(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _conflicts(facts: Mapping[str, Any]) -> Iterator[Finding]:
     """Yield findings about others' listeners, rules and routes that take a lab's traffic."""
     if not facts["fragments"]:
         return
-    for seen in strangers.listeners(facts):
+    for seen in conflicts.listeners(facts):
         yield Finding(
             "somebody else has what HAProxy needs: a part of the requests is theirs",
             "take it away, or give it another port; then ./lab up STACK", seen,
         )  # fmt: skip
     targets = {item["port"]: (item["address"], item["there"]) for item in facts["targets"]
                if item.get("port")}  # fmt: skip
-    for ports, line in strangers.leaders(facts, [*targets, *strangers.WEB_PORTS]):
-        told = ", ".join(map(str, ports))
-        yield Finding(f"{told} is led elsewhere too", "take that rule away", line)
-    for line in strangers.void(facts, targets):
+    for ports, line in conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS]):
+        listed = ", ".join(map(str, ports))
+        yield Finding(f"{listed} is led elsewhere too", "take that rule away", line)
+    for line in conflicts.void_denials(facts, targets):
         yield Finding(line, "the rule above")
-    for line in strangers.holding(facts, targets):
+    for line in conflicts.effective_denials(facts, targets):
         yield Finding(line, "where that is not meant: ufw status numbered, ufw delete NUMBER")
     if "error" not in facts["lxd"]:
         for network in facts["lxd"]["networks"]:
             subnet = _subnet(network)
-            for line in strangers.routes(facts, subnet, network["name"]) if subnet else ():
+            for line in conflicts.routes(facts, subnet, network["name"]) if subnet else ():
                 yield Finding(
                     f"the servers on {network['name']} are not reached: a route leads elsewhere",
-                    strangers.undo(line), line,
+                    conflicts.removal_command(line), line,
                 )  # fmt: skip
             if subnet and not any(subnet in line for line in facts["masquerades"]):
                 yield Finding(
@@ -207,7 +207,7 @@ def _haproxy(facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("HAProxy does not run: no domain answers", "systemctl start haproxy")
     text = facts["files"].get("/etc/haproxy/haproxy.cfg") or ""
     try:
-        strays = haproxy_by_hand.domains(text)
+        strays = unmanaged_haproxy.domains(text)
     except managed_block.DamagedError:
         return
     if strays:

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
-from checks import strangers
+from checks import conflicts
 from core import codec, problems
 from remote import haproxy_unit, identity, managed_block
 from remote.unmanaged import haproxy
-from remote.unmanaged import nat as nat_by_hand
+from remote.unmanaged import nat as unmanaged_nat
 
 BRIDGE = re.compile(r"gr-(\d+)")
 MAX_NUMBER = 4000
@@ -124,16 +124,19 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
 
 def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
     """Return what prevents nothing, but a teacher wants to know."""
-    targets = {server.port: (server.address, strangers.SSH_PORT) for server in spec.servers}
-    led = strangers.leaders(facts, [*targets, *strangers.WEB_PORTS])
+    targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
+    redirected = conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS])
     return [
-        *strangers.void(facts, targets),
-        *strangers.holding(facts, targets),
-        *(f"{', '.join(map(str, ports))} leads elsewhere too: {line}" for ports, line in led),
-        *_nobodys_address(spec, facts),
+        *conflicts.void_denials(facts, targets),
+        *conflicts.effective_denials(facts, targets),
+        *(
+            f"{', '.join(map(str, ports))} leads elsewhere too: {line}"
+            for ports, line in redirected
+        ),
+        *_unowned_addresses(spec, facts),
         *(
             f"{spec.host}: {problem}. On the host: {do}"
-            for problem, do in (() if _is_new(spec, facts) else strangers.in_the_way(facts))
+            for problem, do in (() if _is_new(spec, facts) else conflicts.obstacles(facts))
         ),
     ]
 
@@ -144,7 +147,7 @@ def _is_new(spec: PreflightSpec, facts: Mapping[str, Any]) -> bool:
     return all(project["name"] != spec.project for project in projects)
 
 
-def _nobodys_address(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+def _unowned_addresses(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
     """Yield that students dial an address that the host has not; a router may lead it there."""
     own = {str(ipaddress.IPv4Interface(entry["subnet"]).ip) for entry in facts["subnets"]}
     if spec.address and own and spec.address not in own:
@@ -163,7 +166,7 @@ def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mi
         yield problems.Mistake(
             key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
         )
-    for problem, do in strangers.in_the_way(facts) if _is_new(spec, facts) else ():
+    for problem, do in conflicts.obstacles(facts) if _is_new(spec, facts) else ():
         yield problems.Mistake(key, f"{spec.host}: {problem}. On the host: {do}")
     if facts["haproxy"]:
         yield problems.Mistake(
@@ -201,7 +204,7 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
         elif path.endswith("before.rules") and spec.adopt:
             ports = {f"tcp/{server.port}" for server in spec.servers}
             for line in (text or "").splitlines():
-                if nat_by_hand.key(line) in ports and nat_by_hand.is_more(line):
+                if unmanaged_nat.key(line) in ports and unmanaged_nat.is_more(line):
                     yield problems.Mistake(
                         "grappe:adopt",
                         f"{path} says more of a port than Grappe takes over: {line.strip()}. It "
@@ -212,45 +215,45 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
 def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
-    for place, server in enumerate(spec.servers):
-        key = f"grappe:servers[{place}].port"
+    for index, server in enumerate(spec.servers):
+        key = f"grappe:servers[{index}].port"
         if holder := holders.get(f"tcp/{server.port}"):
             yield problems.Mistake(key, f"{server.port} is {holder}.")
         elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
-            yield problems.Mistake(key, _until_it_leaves(server.port, mine, server.name))
+            yield problems.Mistake(key, _still_held(server.port, mine, server.name))
         elif server.port in listening:
             reason = f"{server.port} is in use on the host, by {listening[server.port]}."
             yield problems.Mistake(key, reason)
-    for seen in strangers.listeners(facts):
+    for seen in conflicts.listeners(facts):
         if not (spec.adopt and seen.startswith(haproxy_unit.CONFIG)):
             yield problems.Mistake("grappe:host", f"somebody else has what HAProxy needs: {seen}.")
-    yield from _led_elsewhere(spec, facts, own)
+    yield from _redirects(spec, facts, own)
 
 
-def _led_elsewhere(
+def _redirects(
     spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
 ) -> Iterator[problems.Mistake]:
     """Refuse ports that a loaded NAT rule leads elsewhere; `adopt` takes over the sheet's rules."""
-    places = {server.port: place for place, server in enumerate(spec.servers)}
+    places = {server.port: index for index, server in enumerate(spec.servers)}
     # A rule that came after the lab was up is only a note, and a finding of doctor's.
     new = [port for port in places if f"tcp/{port}" not in own]
-    web = strangers.WEB_PORTS if len(new) == len(places) else ()
-    for ports, line in strangers.leaders(facts, [*new, *web]):
-        if spec.adopt and nat_by_hand.key(line) in {f"tcp/{port}" for port in ports}:
+    web = conflicts.WEB_PORTS if len(new) == len(places) else ()
+    for ports, line in conflicts.redirects(facts, [*new, *web]):
+        if spec.adopt and unmanaged_nat.key(line) in {f"tcp/{port}" for port in ports}:
             continue
         first = next((port for port in ports if port in places), None)
         key = "grappe:host" if first is None else f"grappe:servers[{places[first]}].port"
-        told = ", ".join(map(str, ports))
-        yield problems.Mistake(key, f"{told} leads elsewhere on the host already: {line}.")
+        listed = ", ".join(map(str, ports))
+        yield problems.Mistake(key, f"{listed} leads elsewhere on the host already: {line}.")
 
 
 def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
-    for place, server in enumerate(spec.servers):
+    for index, server in enumerate(spec.servers):
         if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
-            key = f"grappe:servers[{place}].domain"
-            yield problems.Mistake(key, _until_it_leaves(server.domain, mine, server.name))
-        key = f"grappe:servers[{place}].domain"
+            key = f"grappe:servers[{index}].domain"
+            yield problems.Mistake(key, _still_held(server.domain, mine, server.name))
+        key = f"grappe:servers[{index}].domain"
         if holder := holders.get(f"domain {server.domain}"):
             yield problems.Mistake(key, f'"{server.domain}" is {holder}.')
         if f"domain {server.domain}" in own:
@@ -276,7 +279,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
         yield problems.Mistake(
             "grappe:number",
             f"{spec.number} is {_whose(spec, bridge)}, on {spec.host}. Free: {free_numbers(lxd)}."
-            f"{_way_back(spec, bridge)}",
+            f"{_rename_remedy(spec, bridge)}",
         )
     if (project := projects.get(spec.project)) and not _is_ours(spec, project):
         yield problems.Mistake(
@@ -284,7 +287,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
             f"{spec.project} exists on {spec.host}.",
         )  # fmt: skip
     yield from _renamed(spec, lxd)
-    for place, server in enumerate(spec.servers):
+    for index, server in enumerate(spec.servers):
         known = (
             not server.image
             or server.image in lxd["aliases"]
@@ -293,11 +296,11 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
         if not known:
             aliases = ", ".join(sorted(lxd["aliases"])) or "none"
             yield problems.Mistake(
-                f"grappe:servers[{place}].image",
+                f"grappe:servers[{index}].image",
                 f'"{server.image}" is not an image of the host. Its aliases: {aliases}.',
             )
     if spec.project not in projects:
-        for profile, problem in strangers.profiles(lxd, spec.profiles, NIC):
+        for profile, problem in conflicts.profiles(lxd, spec.profiles, NIC):
             yield problems.Mistake(
                 "grappe:profiles", f'"{profile}" cannot be taken: {problem}. {OWN_PROFILE}'
             )
@@ -332,11 +335,11 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.
                 "grappe:number",
                 f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
             )
-    for line in strangers.routes(facts, spec.subnet, spec.bridge):
+    for line in conflicts.routes(facts, spec.subnet, spec.bridge):
         yield problems.Mistake(
             "grappe:number",
             f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}. Choose "
-            f"another number, or on the host: {strangers.undo(line)}",
+            f"another number, or on the host: {conflicts.removal_command(line)}",
         )
 
 
@@ -354,14 +357,14 @@ def _missing(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems
             f'"{spec.interface}" is no interface of the host with an IPv4 address. Its own: '
             f"{', '.join(interfaces)}.",
         )
-    for place, server in enumerate(spec.servers):
+    for index, server in enumerate(spec.servers):
         if server.target and server.target not in members:
             known = ", ".join(members)
             have = (
                 f"Its members: {known}." if known else "The host's LXD is no cluster: leave it out."
             )
             yield problems.Mistake(
-                f"grappe:servers[{place}].target", f'"{server.target}" is no member. {have}'
+                f"grappe:servers[{index}].target", f'"{server.target}" is no member. {have}'
             )
     absent = facts.get("absent", ())
     for key, path in spec.paths:
@@ -385,16 +388,16 @@ def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[probl
     """Yield everything on the relay that prevents the tunnel; `facts` is the relay's survey."""
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
-    for place, port in enumerate(spec.listens):
-        where, key = f"grappe:tunnel.forwards[{place}].listen", f"port {port} of the relay"
+    for index, port in enumerate(spec.listens):
+        setting, key = f"grappe:tunnel.forwards[{index}].listen", f"port {port} of the relay"
         if holder := holders.get(key):
-            yield problems.Mistake(where, f"{port} of the relay is {holder}.")
+            yield problems.Mistake(setting, f"{port} of the relay is {holder}.")
         elif port in listening and key not in own:
             reason = f"{port} is in use on the relay, by {listening[port]}."
-            yield problems.Mistake(where, reason)
+            yield problems.Mistake(setting, reason)
         if port < facts["unprivileged"]:
             yield problems.Mistake(
-                where,
+                setting,
                 f"{port} is root's alone on the relay, and a tunnel is not root's: from "
                 f"{facts['unprivileged']} on; or there: sysctl -w "
                 f"net.ipv4.ip_unprivileged_port_start={port}",
@@ -414,7 +417,7 @@ def judge_workstation(
     """
     for path, (reason, do) in facts["fixed"].items():
         yield problems.Mistake("grappe:workstation", f"{path} {reason}. There: {do}")
-    for line in strangers.named_elsewhere(facts, address):
+    for line in conflicts.other_addresses(facts, address):
         yield problems.Mistake(
             "grappe:workstation",
             f"the hosts file of {spec.workstation} leads a domain of the lab elsewhere than to "
@@ -460,24 +463,24 @@ def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _until_it_leaves(value: object, holder: str, server: str) -> str:
+def _still_held(value: object, holder: str, server: str) -> str:
     return (
         f"{problems.show(value)} still belongs to {holder}. Set port, address and domain of "
         f"{server}, or remove {holder} in a run of its own first."
     )
 
 
-def _held(thing: Mapping[str, Any]) -> Mapping[str, Any]:
+def _marks(thing: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the marks of an LXD object or of a fragment."""
     return identity.held_in_config(thing["config"]) if "config" in thing else thing
 
 
 def _is_ours(spec: PreflightSpec, thing: Mapping[str, Any]) -> bool:
-    return identity.belongs(_held(thing), spec.owner, spec.lab)
+    return identity.belongs(_marks(thing), spec.owner, spec.lab)
 
 
 def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
-    held = _held(thing)
+    held = _marks(thing)
     owner = held.get("owner") or ""
     if not owner:
         return "taken by something that Grappe did not make"
@@ -487,9 +490,9 @@ def _whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
     return f"{stack}'s (stack {owner})"
 
 
-def _way_back(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
+def _rename_remedy(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
     """Return the remedy where the holder may be this same lab, renamed before labs had ids."""
-    held = _held(bridge)
+    held = _marks(bridge)
     if held.get("lab") and held["owner"] == spec.owner:
         return f" Then {identity.way_out(held, spec.owner)}"
     project, _slash, stack = (held.get("owner") or "").rpartition("/")

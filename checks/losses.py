@@ -55,7 +55,7 @@ def find(
     if moved:
         reason = f"grappe:host is {spec.host}, and it was made on {was['host']}"
         return [Loss(name, reason, f"grappe:host: {was['host']}") for name in before]
-    planned = {server.name: (place, server) for place, server in enumerate(spec.servers)}
+    planned = {server.name: (index, server) for index, server in enumerate(spec.servers)}
     found = [
         Loss(name, "is in the stack file no more", f"grappe:servers: a server with name: {name}")
         for name in before
@@ -114,8 +114,8 @@ def _server(loss: Loss) -> str:
     return loss.name.partition("/")[0]
 
 
-def _recreated(place: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
-    config, key = item["config"], f"grappe:servers[{place}]"
+def _recreated(index: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
+    config, key = item["config"], f"grappe:servers[{index}]"
     if config.get(STAGE) == CREATING:
         # The container never became ready, so it holds nobody's work.
         return

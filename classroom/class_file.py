@@ -102,16 +102,16 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
     found: list[problems.Mistake] = []
     if not isinstance(content, dict):
         raise errors.BadInputError(f"classes/{name}.yaml is no class file: no host, no students")
-    made = codec.salvage(ClassFile, _plain(content), found)
-    found += _mistakes(made) if made else []
-    if found or made is None:
+    file = codec.salvage(ClassFile, _plain(content), found)
+    found += _mistakes(file) if file else []
+    if found or file is None:
         lines = "\n".join(f"{each.key}  {each.reason}" for each in found)
         count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
         raise errors.BadInputError(f"classes/{name}.yaml: {count}", seen=lines)
-    return made
+    return file
 
 
-def write(folder: pathlib.Path, name: str, made: ClassFile) -> None:
+def write(folder: pathlib.Path, name: str, file: ClassFile) -> None:
     """Write a class; an existing file keeps its comments and order."""
     path, yaml = path_of(folder, name), YAML()
     yaml.width, yaml.allow_unicode = 1000, True
@@ -119,17 +119,17 @@ def write(folder: pathlib.Path, name: str, made: ClassFile) -> None:
     if path.exists():
         content = yaml.load(path.read_text())
         known = {str(each.get("label")) for each in content.get("students") or []}
-        come = [_written(each) for each in made.students if each.label not in known]
+        come = [_written(each) for each in file.students if each.label not in known]
         if content.get("students"):
             content["students"].extend(come)
         else:
             content["students"] = come
-        if made.post_install:
+        if file.post_install:
             content["post_install"] = True
     else:
         content = {
-            "host": made.host, "post_install": made.post_install, "settings": dict(made.settings),
-            "students": [_written(each) for each in made.students],
+            "host": file.host, "post_install": file.post_install, "settings": dict(file.settings),
+            "students": [_written(each) for each in file.students],
         }  # fmt: skip
     text = io.StringIO()
     yaml.dump(content, text)
@@ -160,30 +160,30 @@ def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
     return found
 
 
-def _mistakes(made: ClassFile) -> Iterable[problems.Mistake]:
+def _mistakes(file: ClassFile) -> Iterable[problems.Mistake]:
     try:
-        url.parse(made.host)
+        url.parse(file.host)
     except ValueError as error:
-        yield problems.Mistake("host", f"{problems.show(made.host)} {error}")
+        yield problems.Mistake("host", f"{problems.show(file.host)} {error}")
     known = {field.name for field in dataclasses.fields(settings.Settings)}
-    for key in made.settings:
+    for key in file.settings:
         if key in OWN:
             yield problems.Mistake(f"settings.{key}", "is each student's own. Take it out.")
         elif key not in known:
             reason = f"is not a setting.{problems.near(key, known)}"
             yield problems.Mistake(f"settings.{key}", reason)
     seen: dict[tuple[str, str], int] = {}
-    for place, student in enumerate(made.students):
+    for index, student in enumerate(file.students):
         if problem := validators.problem_of_name(student.label):
             yield problems.Mistake(
-                f"students[{place}].label", f"{problems.show(student.label)} {problem}"
+                f"students[{index}].label", f"{problems.show(student.label)} {problem}"
             )
         if student.key and (problem := validators.problem_of_public_key(student.key)):
             shown = problems.show(validators.show_public_key(student.key))
-            yield problems.Mistake(f"students[{place}].key", f"{shown} {problem}")
+            yield problems.Mistake(f"students[{index}].key", f"{shown} {problem}")
         for key in ("label", "number"):
             text = str(getattr(student, key))
             if (key, text) in seen:
                 reason = f"{text} is that of students[{seen[key, text]}] too."
-                yield problems.Mistake(f"students[{place}].{key}", reason)
-            seen.setdefault((key, text), place)
+                yield problems.Mistake(f"students[{index}].{key}", reason)
+            seen.setdefault((key, text), index)

@@ -85,7 +85,7 @@ def parse(text: str) -> list[Entry]:
         problems.Mistakes: All mistakes in it, by line.
 
     """
-    rows = list(csv.reader(io.StringIO(_told(text)), delimiter=_delimiter(text)))
+    rows = list(csv.reader(io.StringIO(_without_delimiter_line(text)), delimiter=_delimiter(text)))
     filled = [
         (number, row) for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)
     ]
@@ -113,7 +113,7 @@ def parse(text: str) -> list[Entry]:
 _SEP = re.compile(r"\s*\"?sep=(.)\"?[ \t]*(?=\r?\n)")
 
 
-def _told(text: str) -> str:
+def _without_delimiter_line(text: str) -> str:
     """Return the text without the line that says its delimiter; the others keep their numbers."""
     return _SEP.sub("", text, count=1) if _SEP.match(text) else text
 
@@ -128,20 +128,20 @@ def _delimiter(text: str) -> str:
 def _columns(heads: list[str]) -> dict[str, int]:
     """Return the column of each field; the first of several."""
     found: dict[str, int] = {}
-    for place, head in enumerate(heads):
+    for index, head in enumerate(heads):
         plain = unicodedata.normalize("NFKD", head.strip().casefold())
         plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
         plain = plain.replace("\u2019", "'").rstrip(" .:")
         for field, known in HEADINGS.items():
             if plain in known:
-                found.setdefault(field, place)
+                found.setdefault(field, index)
     return found
 
 
 def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
     cells = {
-        field: " ".join(row[place].split()) if place < len(row) else ""
-        for field, place in columns.items()
+        field: " ".join(row[index].split()) if index < len(row) else ""
+        for field, index in columns.items()
     }
     whole = cells.pop("name", "")
     if not cells.get("first") and not cells.get("last"):

@@ -33,7 +33,7 @@ def main() -> int:
             raise
         sys.stderr.write(f"error: {errors.unexpected(error)}\n")
     # For check and doctor, exit status 1 means findings; an error is 2.
-    return 2 if options.run in {"cli.check:run", "cli.doctor:run", "cli.class_looks:look"} else 1
+    return 2 if options.run in {"cli.check:run", "cli.doctor:run", "cli.class_reports:check"} else 1
 
 
 if __name__ == "__main__":

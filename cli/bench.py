@@ -30,11 +30,11 @@ def run(options: argparse.Namespace) -> int:
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     commands.have_packages()
     with progress.step("ansible") as step:
-        step.say("its own python environment")
+        step.report("its own python environment")
         ansible = environment_of(layout.cache() / "bench")
     boxes.down(box)
     with progress.step("lab host") as step:
-        boxes.up(box, step.say)
+        boxes.up(box, step.report)
         step.detail = boxes.versions(box)
     environment.apply()
     results: dict[str, Any] = {}
@@ -81,22 +81,22 @@ def _measure(
         testbed.pulumi("image", *UP)
     if "contest" in options.parts:
         with progress.step("one student") as step:
-            step.say("an expert's script, Ansible and Grappe, in turns")
+            step.report("an expert's script, Ansible and Grappe, in turns")
             measured = one_lab.run(testbed, ansible, options.rounds)
             results |= {**measured, "beside": one_lab.beside(testbed)}
     if "fragments" in options.parts:
         with progress.step("one more") as step:
-            step.say(f"{', '.join(map(str, options.fragments))} fragments already there")
+            step.report(f"{', '.join(map(str, options.fragments))} fragments already there")
             results["fragments"] = fragments.run(testbed, options.fragments, options.rounds)
     if "class" in options.parts:
         with progress.step("a class") as step:
-            step.say(f"{', '.join(map(str, options.classes))} students")
+            step.report(f"{', '.join(map(str, options.classes))} students")
             results["class"] = classroom.run(testbed, options.classes)
     if "connection" in options.parts:
         with progress.step("a long connection") as step:
-            step.say(f"{options.minutes:g} minutes, ten labs come and go")
+            step.report(f"{options.minutes:g} minutes, ten labs come and go")
             results["connection"] = long_connection.run(testbed, options.minutes)
     if "crowd" in options.parts:
         with progress.step("many students") as step:
-            step.say(f"{', '.join(map(str, options.students))} at the same time")
+            step.report(f"{', '.join(map(str, options.students))} at the same time")
             many_labs.run(testbed, options.students, results.setdefault("crowd", []))

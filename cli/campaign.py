@@ -82,20 +82,20 @@ def _round(
 ) -> None:
     host, workstation = map(connections.connect, (made.box.host_url, made.box.workstation_url))
 
-    def look() -> dict[str, str]:
+    def survey() -> dict[str, str]:
         return inventory(host, workstation)
 
     if "kills" in options.parts:
         for stack in ("kim", "image"):
             with progress.step(f"kills of {stack}") as step:
                 found.setdefault("kills", []).extend(
-                    kills.run(made, stack, options.moments, look, step.say)
+                    kills.run(made, stack, options.moments, survey, step.report)
                 )
     if "faults" in options.parts:
         dice = random.Random(seed)  # noqa: S311 - the same again by its seed
         for name in options.fault or faults.FAULTS:
             with progress.step(name) as step:
-                outcome = faults.run(made, "kim", name, round(dice.random() * LENGTH, 1), look)
+                outcome = faults.run(made, "kim", name, round(dice.random() * LENGTH, 1), survey)
                 found.setdefault("faults", []).append(outcome)
                 step.detail = outcome.lost or f"{outcome.seconds} s in, {outcome.ended}, none lost"
             # The sandbox's machine may have rebooted.
@@ -106,7 +106,7 @@ def _round(
     if "labs" in options.parts:
         with progress.step(f"{options.stacks} labs, {options.rounds} rounds") as step:
             result = many_labs.run(
-                made, options.stacks, options.rounds, look, say=step.say, seed=seed
+                made, options.stacks, options.rounds, survey, report=step.report, seed=seed
             )
             found.setdefault("labs", []).append(result)
             step.detail = f"{len(result.failed)} failed, {len(result.lost)} lost"

@@ -18,7 +18,7 @@ KEYS = ("ed25519", "ecdsa", "rsa")
 
 def run(options: argparse.Namespace) -> int:
     """Print the card of a student whose lab is up."""
-    lab = labs.standing(options.name)
+    lab = labs.load_up(options.name)
     cards = with_fingerprints(lab.spec, lab.cards)
     if options.json:
         sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")

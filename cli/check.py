@@ -21,7 +21,7 @@ from views import check
 
 # The number of students that it checks at once.
 TOGETHER = 8
-LOOK_SECONDS = 60
+REACH_SECONDS = 60
 SICK, BLIND = 1, 2
 # The port of a server's nginx.
 PAGES = 80
@@ -35,17 +35,19 @@ def run(options: argparse.Namespace) -> int:
     drifts: dict[str, list[drift.Drift]] = {}
     blind: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-        looks = {name: pool.submit(_look, name, some=options.all) for name in _names(options)}
-    for name, look in looks.items():
+        checks = {
+            name: pool.submit(_check_lab, name, skip_others=options.all) for name in _names(options)
+        }
+    for name, checked in checks.items():
         try:
-            found, drifts[name] = look.result()
-            rows += found
+            checked_rows, drifts[name] = checked.result()
+            rows += checked_rows
         except errors.GrappeError as error:
             blind.append(f"{name}: {error}")
-    return told(rows, drifts, blind, as_json=options.json)
+    return report(rows, drifts, blind, as_json=options.json)
 
 
-def told(
+def report(
     rows: list[check.Row],
     drifts: Mapping[str, list[drift.Drift]],
     blind: list[str],
@@ -62,12 +64,12 @@ def told(
 
     """
     if as_json:
-        said = {
-            "servers": [dataclasses.asdict(row) for row in rows], "not_looked": blind,
+        content = {
+            "servers": [check.as_json(row) for row in rows], "not_looked": blind,
             "drift": {name: [dataclasses.asdict(each) for each in found]
                       for name, found in drifts.items() if found},
         }  # fmt: skip
-        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.write(json.dumps(content) + "\n")
     elif rows:
         sys.stdout.write(check.render(rows, {name: [each.kind for each in found]
                                              for name, found in drifts.items()}))  # fmt: skip
@@ -77,21 +79,21 @@ def told(
         sys.stderr.write("no student's lab is up here\n")
     if blind:
         return BLIND
-    return 0 if all(row.well for row in rows) else SICK
+    return 0 if all(row.ok for row in rows) else SICK
 
 
 def _names(options: argparse.Namespace) -> list[str]:
     return labs.names() if options.all else [options.name]
 
 
-def look_at(name: str) -> tuple[list[check.Row], list[drift.Drift]]:
+def check_lab(name: str) -> tuple[list[check.Row], list[drift.Drift]]:
     """Check one lab that is up: its servers, and its drift."""
-    return _look(name, some=False)
+    return _check_lab(name, skip_others=False)
 
 
-def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]:
+def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[drift.Drift]]:
     """Check one lab's servers and drift; a check of all skips stacks that are no lab or down."""
-    if some:
+    if skip_others:
         try:
             lab = labs.load(name)
         except errors.BadInputError as error:
@@ -101,7 +103,7 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
         if not lab.cards:
             return [], []
     else:
-        lab = labs.standing(name)
+        lab = labs.load_up(name)
     spec = lab.spec
     host = connections.connect(spec.host)
     _demand_same_machine(name, host)
@@ -112,7 +114,7 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
         found = []
     states = {item["name"]: item["status"] for item in found}
     ways = _ways(lab)
-    asked = host.call("remote.surveys.requests", {})
+    requests = host.call("remote.surveys.requests", {})
     refuses = {
         server.name: _refuses(host, server.address)
         for server in spec.servers
@@ -128,7 +130,7 @@ def _look(name: str, *, some: bool) -> tuple[list[check.Row], list[drift.Drift]]
                 **(_installed(lxd, spec.project, server.name) if spec.post_install else {}),
                 **ways.get(server.name, {}),
                 "refuses": refuses.get(server.name, False),
-                "asked": asked.get(server.address),
+                "asked": requests.get(server.address),
             },
             name,
         )
@@ -174,7 +176,7 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     request = {"address": lab.cards[0]["ssh"]["host"], "seconds": 0,
                "checks": [item for _name, _kind, item in tried]}  # fmt: skip
     workstation = connections.connect(lab.spec.workstation)
-    seen = workstation.call("remote.reachability", request, timeout=LOOK_SECONDS, root=False)
+    seen = workstation.call("remote.reachability", request, timeout=REACH_SECONDS, root=False)
     found: dict[str, Any] = {}
     for (name, kind, _item), result in zip(tried, seen, strict=True):
         found.setdefault(name, {})[kind] = result

@@ -27,11 +27,11 @@ def run(options: argparse.Namespace) -> int:
     words = options.command
     if not words:
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
-    made = class_file.read(environment.ROOT, options.name)
+    file = class_file.read(environment.ROOT, options.name)
     classes.demand_states_here()
-    chosen = classes.standing(options.name, made, options.only or [])
+    chosen = classes.servers_up(options.name, file, options.only or [])
     environment.apply()
-    lxd = daemon.on(connections.connect(made.host))
+    lxd = daemon.on(connections.connect(file.host))
     folder = environment.STATE / "logs" / options.name
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         try:
             done = lxd.execute(
                 row.name.partition(":")[2], ["sh", "-c", text], project=projects[row.name],
-                timeout=options.timeout, tell=lambda _said: None,
+                timeout=options.timeout, on_output=lambda _output: None,
             )  # fmt: skip
         except daemon.AbsentError:
             raise errors.CommandError(f"it is gone; ./lab up {row.stack} makes it again") from None
@@ -61,6 +61,6 @@ def run(options: argparse.Namespace) -> int:
 
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
-        well = runner.Runner(rows, act, show.changed).run(options.jobs, show.wait)
+        ok = runner.Runner(rows, act, show.changed).run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
-    return 0 if well else 1
+    return 0 if ok else 1

@@ -38,7 +38,7 @@ def create(options: argparse.Namespace) -> int:
     come, left = _compare(before, entries)
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
     students = _numbered(name, before, come, others)
-    made = dataclasses.replace(before, students=(*before.students, *students))
+    file = dataclasses.replace(before, students=(*before.students, *students))
     # A student whose stack file is lost, or that an interrupted run did not write, gets one too.
     lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
     planned = {
@@ -47,12 +47,12 @@ def create(options: argparse.Namespace) -> int:
     }  # fmt: skip
     _demand_sound(planned, others)
     # Write numbers and labels first: a run after an interruption goes on with them.
-    class_file.write(root, name, made)
+    class_file.write(root, name, file)
     for each, values in planned.items():
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
         stack.file_of(each).write_text(files.dump({"config": config}))
-    if made.post_install:
-        names = [class_file.stack_of(name, each) for each in made.students]
+    if file.post_install:
+        names = [class_file.stack_of(name, each) for each in file.students]
         without = [
             each for each in names
             if not stack.recorded(each)
@@ -62,7 +62,7 @@ def create(options: argparse.Namespace) -> int:
             with progress.step("passwords") as step:
                 classes.each(without, _have_password)
                 step.detail = f"{len(without)}, one a student"
-    sys.stdout.write(classroom.created(name, made, students))
+    sys.stdout.write(classroom.created(name, file, students))
     if left:
         sys.stderr.write(
             f"{len(left)} of the class are not in this roster, and stay: "
@@ -85,7 +85,9 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
             f"the roster {path} cannot be read", seen=str(error.strerror), do="name a CSV file"
         ) from error
     except problems.Mistakes as mistakes:
-        raise errors.BadInputError(f"{path}: {base.tell(mistakes.mistakes)}") from mistakes
+        raise errors.BadInputError(
+            f"{path}: {base.format_mistakes(mistakes.mistakes)}"
+        ) from mistakes
 
 
 def _before(options: argparse.Namespace) -> ClassFile:
@@ -96,13 +98,13 @@ def _before(options: argparse.Namespace) -> ClassFile:
     if options.relay:
         given["tunnel"] = {"relay": options.relay}
     if path.exists():
-        made = class_file.read(environment.ROOT, options.name)
-        if (options.host and options.host != made.host) or given:
+        file = class_file.read(environment.ROOT, options.name)
+        if (options.host and options.host != file.host) or given:
             raise errors.BadInputError(
                 f"classes/{options.name}.yaml is there already, with its host and settings",
                 do="change them there; who comes gets them, who is there keeps theirs",
             )
-        return dataclasses.replace(made, post_install=made.post_install or options.post_install)
+        return dataclasses.replace(file, post_install=file.post_install or options.post_install)
     if not options.host:
         raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
     if not labels.label(options.name) == options.name:
@@ -156,8 +158,8 @@ def _numbered(
         for stack_name, values in others.items()
         if stack_name not in left.values()
     }
-    made = labels.unique([(entry.first, entry.last) for entry in come], taken)
-    if wrong := [entry for entry, label in zip(come, made, strict=True) if not label]:
+    new_labels = labels.unique([(entry.first, entry.last) for entry in come], taken)
+    if wrong := [entry for entry, label in zip(come, new_labels, strict=True) if not label]:
         lines = "\n".join(f"line {entry.line}  {problems.show(entry.name)}" for entry in wrong)
         raise errors.BadInputError(
             f"{len(wrong)} names have no letter of a to z for a label", seen=lines,
@@ -167,7 +169,7 @@ def _numbered(
     for student in before.students:
         held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
     students = []
-    for entry, label in zip(come, made, strict=True):
+    for entry, label in zip(come, new_labels, strict=True):
         number = (
             int(others[left[label]].get("number", 0)) if label in left
             else neighbours.free_number(before.host, held)
@@ -180,10 +182,10 @@ def _numbered(
     return students
 
 
-def _values(made: ClassFile, student: Student) -> dict[str, Any]:
+def _values(file: ClassFile, student: Student) -> dict[str, Any]:
     return {
-        "student": student.label, "id": new.new_id(), "host": made.host, "number": student.number,
-        **made.settings, **({"keys": [student.key]} if student.key else {}),
+        "student": student.label, "id": new.new_id(), "host": file.host, "number": student.number,
+        **file.settings, **({"keys": [student.key]} if student.key else {}),
     }  # fmt: skip
 
 
@@ -212,8 +214,8 @@ def _demand_sound(
 
 
 def _have_password(name: str) -> None:
-    made = stack.select(name)
+    selected = stack.select(name)
     key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
-    made.set_secret(
+    selected.set_secret(
         key, "-".join("".join(secrets.choice(LETTERS) for _ in range(5)) for _ in range(3))
     )

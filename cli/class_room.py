@@ -17,7 +17,7 @@ from providers.lxd import daemon
 from stacks import settings
 
 
-def demand(options: argparse.Namespace, made: ClassFile, students: Sequence[Student]) -> None:
+def demand(options: argparse.Namespace, file: ClassFile, students: Sequence[Student]) -> None:
     """Print what the lab host has left; refuse if the new servers do not fit.
 
     Raises:
@@ -31,7 +31,7 @@ def demand(options: argparse.Namespace, made: ClassFile, students: Sequence[Stud
     if not down:
         return
     environment.apply()
-    host = connections.connect(made.host)
+    host = connections.connect(file.host)
     seen, above = (
         host.call("remote.surveys.room", {}),
         host.call("remote.processes", {"seconds": 0.1}),
@@ -39,17 +39,17 @@ def demand(options: argparse.Namespace, made: ClassFile, students: Sequence[Stud
     lxd = daemon.on(host)
     here = room.Room(
         memory=above["available"], inotify=seen["inotify"],
-        disk=_free_disk(lxd, str(made.settings.get("pool") or "default")),
+        disk=_free_disk(lxd, str(file.settings.get("pool") or "default")),
         servers=len(above["containers"]),
         used=sum(each["memory"] for each in above["containers"]),
     )  # fmt: skip
-    of_one = len(made.settings.get("servers") or settings.Settings().servers)
+    of_one = len(file.settings.get("servers") or settings.Settings().servers)
     wanted = len(down) * of_one
     found = list(room.findings(here, wanted))
-    sys.stderr.write(f"{made.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
+    sys.stderr.write(f"{file.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
     if found and not options.anyway:
         raise errors.BadInputError(
-            f"{made.host} has room for {room.fits(here) // of_one} of the {len(down)} labs "
+            f"{file.host} has room for {room.fits(here) // of_one} of the {len(down)} labs "
             "that are down; nothing was begun",
             seen="\n".join(what for what, _mends in found),
             do="\n".join([*(mends for _what, mends in found), "or all the same: --anyway"]),

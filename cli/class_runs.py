@@ -34,21 +34,21 @@ _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
 
 def up(options: argparse.Namespace) -> int:
     """Bring the class up; another run goes on from there, and repairs drift."""
-    made, students = classes.chosen(options)
-    class_room.demand(options, made, students)
+    file, students = classes.chosen(options)
+    class_room.demand(options, file, students)
     return _run_all(options, students, _up)
 
 
-def doze(options: argparse.Namespace) -> int:
+def put_to_sleep(options: argparse.Namespace) -> int:
     """Stop the class's servers; they keep their content, and the next `up` leaves them asleep."""
     _made, students = classes.chosen(options)
-    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=True))
+    return _run_all(options, students, lambda row, engine: _set_asleep(row, engine, asleep=True))
 
 
 def wake(options: argparse.Namespace) -> int:
     """Start servers that `sleep` or `state: stopped` has stopped."""
     _made, students = classes.chosen(options)
-    return _run_all(options, students, lambda row, engine: _lie(row, engine, asleep=False))
+    return _run_all(options, students, lambda row, engine: _set_asleep(row, engine, asleep=False))
 
 
 def preview(options: argparse.Namespace) -> int:
@@ -60,27 +60,25 @@ def preview(options: argparse.Namespace) -> int:
 def down(options: argparse.Namespace) -> int:
     """Take the class down; its files stay."""
     _made, students = classes.chosen(options)
-    standing = [
-        each for each in students if stack.recorded(class_file.stack_of(options.name, each))
-    ]
-    names = ", ".join(each.label for each in standing) or "nobody is up"
-    question = f"Take {len(standing)} labs of {options.name} down? What is in them goes: {names}."
-    if standing and not progress.confirm(question, yes=options.yes):
+    up_now = [each for each in students if stack.recorded(class_file.stack_of(options.name, each))]
+    names = ", ".join(each.label for each in up_now) or "nobody is up"
+    question = f"Take {len(up_now)} labs of {options.name} down? What is in them goes: {names}."
+    if up_now and not progress.confirm(question, yes=options.yes):
         return 1
     return _run_all(options, students, _down)
 
 
 def _up(row: runner.Row, engine: Engine) -> str:
-    made = stack.select(row.stack)
-    stack.ready(made)
-    ups.have_id(made)
-    if engine.is_unchanged(made, Run(command="up", rebuild="")):
+    selected = stack.select(row.stack)
+    stack.ready(selected)
+    ups.have_id(selected)
+    if engine.is_unchanged(selected, Run(command="up", rebuild="")):
         return "up, nothing to do"
-    counts = engine.run(made, *stack.UP)
+    counts = engine.run(selected, *stack.UP)
     return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
 
 
-def _lie(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
+def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
     if not classes.servers(stack.recorded(row.stack)):
         return "is down"
     files.read(stack.folder(), row.stack)
@@ -90,20 +88,20 @@ def _lie(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
 
 
 def _preview(row: runner.Row, engine: Engine) -> str:
-    made = stack.select(row.stack)
-    stack.ready(made)
-    if engine.is_unchanged(made, Run(command="preview", rebuild="")):
+    selected = stack.select(row.stack)
+    stack.ready(selected)
+    if engine.is_unchanged(selected, Run(command="preview", rebuild="")):
         return "nothing to do"
-    engine.run(made, "preview")
+    engine.run(selected, "preview")
     return _planned(pathlib.Path(row.log).read_text())
 
 
 def _down(row: runner.Row, engine: Engine) -> str:
     if not stack.file_of(row.stack).exists() or not stack.state_of(row.stack).path.exists():
         return "was down"
-    made = stack.select(row.stack)
-    stack.ready(made)
-    left = downs.take_down(made, lambda: engine.run(made, *stack.DOWN))
+    selected = stack.select(row.stack)
+    stack.ready(selected)
+    left = downs.take_down(selected, lambda: engine.run(selected, *stack.DOWN))
     return "down" if not left else f"down, and {left} that unfinished runs left"
 
 
@@ -134,7 +132,7 @@ class Engine:
     started: dict[str, Interruptible]
     stopped: threading.Event
 
-    def is_unchanged(self, made: Stack, this: Run) -> bool:
+    def is_unchanged(self, selected: Stack, this: Run) -> bool:
         """Return whether the stack has nothing to do, found without the engine.
 
         Raises:
@@ -144,7 +142,7 @@ class Engine:
         lines: list[str] = []
         self.started[self.row.stack] = Comparing(this)
         try:
-            if not self.stopped.is_set() and stack.is_unchanged(made, this, lines.append):
+            if not self.stopped.is_set() and stack.is_unchanged(selected, this, lines.append):
                 with open(self.row.log, "a") as log:  # noqa: PTH123
                     log.writelines(f"{line}\n" for line in lines)
                 return True
@@ -154,7 +152,7 @@ class Engine:
             raise errors.CancelledError("interrupted before the engine began")
         return False
 
-    def run(self, made: Stack, *arguments: str) -> dict[str, int]:
+    def run(self, selected: Stack, *arguments: str) -> dict[str, int]:
         """Run a command of the engine; return the counts of created, updated and deleted resources.
 
         Raises:
@@ -177,7 +175,7 @@ class Engine:
             extra = server.begin(arguments[0], "", note)
             if self.stopped.is_set():
                 raise errors.CancelledError("interrupted before the engine began")
-            process = made.start(*arguments, *extra, log=log, env=server.environment)
+            process = selected.start(*arguments, *extra, log=log, env=server.environment)
             self.started[self.row.stack] = process
             if self.stopped.is_set():
                 # The interrupt came during the start, and missed this process.
@@ -209,24 +207,24 @@ def _run_all(
     started: dict[str, Interruptible] = {}
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
-        made = runner.Runner(
-            rows, lambda row: act(row, Engine(row, show.changed, started, made.stopped)),
+        runs = runner.Runner(
+            rows, lambda row: act(row, Engine(row, show.changed, started, runs.stopped)),
             show.changed,
         )  # fmt: skip
-        with _interruptible(made, started):
-            well = made.run(options.jobs, show.wait)
+        with _interruptible(runs, started):
+            ok = runs.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
-    return 0 if well else 1
+    return 0 if ok else 1
 
 
 @contextlib.contextmanager
-def _interruptible(made: runner.Runner, started: dict[str, Interruptible]) -> Iterator[None]:
+def _interruptible(runs: runner.Runner, started: dict[str, Interruptible]) -> Iterator[None]:
     """On Ctrl-C begin no further run and end those under way; a second one ends them at once."""
     turns: list[float] = []
 
     def interrupt(_number: int, _frame: object) -> None:
         turns.append(time.monotonic())
-        made.stop()
+        runs.stop()
         sys.stderr.write("interrupted: what is under way ends at a safe point; again, at once\n")
         for process in list(started.values()):
             with contextlib.suppress(ProcessLookupError):
@@ -244,12 +242,12 @@ def _interruptible(made: runner.Runner, started: dict[str, Interruptible]) -> It
 def _reason(text: str) -> str:
     """Return a failure's reason from a log: the last error with details, else the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    for place in range(len(lines) - 1, -1, -1):
-        words = lines[place].partition("error: ")[2].removeprefix("Exception calling application: ")
+    for index in range(len(lines) - 1, -1, -1):
+        words = lines[index].partition("error: ")[2].removeprefix("Exception calling application: ")
         if words and words != "update failed" and not words.startswith("Resource monitor"):
             more = [
                 line
-                for line in lines[place + 1 : place + 4]
+                for line in lines[index + 1 : index + 4]
                 if line.startswith(("seen:", "grappe:"))
             ]
             return " ".join([words, *more])

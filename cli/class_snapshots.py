@@ -77,11 +77,11 @@ def reset(options: argparse.Namespace) -> int:
 
 def _servers_up(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[snapshots.Server]]:
     """Return the class's host, its LXD, and the chosen servers that are up."""
-    made = class_file.read(environment.ROOT, options.name)
+    file = class_file.read(environment.ROOT, options.name)
     classes.demand_states_here()
-    servers = classes.standing(options.name, made, options.who)
+    servers = classes.servers_up(options.name, file, options.who)
     environment.apply()
-    host = connections.connect(made.host)
+    host = connections.connect(file.host)
     return host, daemon.on(host), servers
 
 
@@ -104,7 +104,7 @@ def _run(
     rows = [runner.Row(server.row, server.stack) for server in servers]
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
-        made = runner.Runner(rows, lambda row: act(by_row[row.name]), show.changed)
-        ok = made.run(options.jobs, show.wait)
+        runs = runner.Runner(rows, lambda row: act(by_row[row.name]), show.changed)
+        ok = runs.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
     return 0 if ok else 1

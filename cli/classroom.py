@@ -23,10 +23,10 @@ def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
             disagree.
 
     """
-    made = class_file.read(environment.ROOT, options.name)
+    file = class_file.read(environment.ROOT, options.name)
     demand_states_here()
-    _demand_agreement(options.name, made)
-    known = {each.label: each for each in made.students}
+    _demand_agreement(options.name, file)
+    known = {each.label: each for each in file.students}
     names = list(dict.fromkeys(options.students))
     if wrong := [name for name in names if name not in known]:
         near = "".join(problems.near(name, known) for name in wrong)
@@ -34,12 +34,12 @@ def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
             f"{', '.join(wrong)} is no student of {options.name}.{near}",
             do=f"./lab class status {options.name} lists them",
         )
-    return made, [known[name] for name in names] or list(made.students)
+    return file, [known[name] for name in names] or list(file.students)
 
 
-def strays(name: str, made: ClassFile) -> list[str]:
+def strays(name: str, file: ClassFile) -> list[str]:
     """Return the stacks that are named after a class and have no student in its file."""
-    own = {class_file.stack_of(name, each) for each in made.students}
+    own = {class_file.stack_of(name, each) for each in file.students}
     others = [f"{each}-" for each in class_file.names(stack.folder().parent) if each != name]
     return [
         each
@@ -50,10 +50,10 @@ def strays(name: str, made: ClassFile) -> list[str]:
     ]
 
 
-def _demand_agreement(name: str, made: ClassFile) -> None:
+def _demand_agreement(name: str, file: ClassFile) -> None:
     """Refuse numbers that the stack files do not have; name labs that nobody has."""
     found, lost = [], []
-    for place, student in enumerate(made.students):
+    for index, student in enumerate(file.students):
         each = class_file.stack_of(name, student)
         try:
             # `pulumi config set` writes numbers as texts.
@@ -66,13 +66,13 @@ def _demand_agreement(name: str, made: ClassFile) -> None:
             continue
         if number != str(student.number):
             reason = f"{student.number}, and stacks/Pulumi.{each}.yaml has {number}"
-            found.append(f"students[{place}].number is {reason}")
+            found.append(f"students[{index}].number is {reason}")
     if found:
         raise errors.BadInputError(
             f"classes/{name}.yaml and the stack files disagree", seen="\n".join(found),
             do="put the number of the stack file back: it is that of the lab",
         )  # fmt: skip
-    for each in strays(name, made):
+    for each in strays(name, file):
         _warn(name, each, lost)
 
 
@@ -100,12 +100,12 @@ def demand_states_here() -> None:
         )
 
 
-def standing(name: str, made: ClassFile, only: Sequence[str]) -> list[snapshots.Server]:
+def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshots.Server]:
     """Return the servers that are up.
 
     Args:
         name: The class.
-        made: Its file.
+        file: Its file.
         only: Labels, or `label:server`; empty for all.
 
     Raises:
@@ -117,7 +117,7 @@ def standing(name: str, made: ClassFile, only: Sequence[str]) -> list[snapshots.
             student.label, stack_name, item["inputs"]["name"], item["inputs"]["project"],
             item["inputs"]["address"],
         )
-        for student in made.students
+        for student in file.students
         for stack_name in [class_file.stack_of(name, student)]
         for item in servers(stack.recorded(stack_name))
     ]  # fmt: skip

@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             box = dataclasses.replace(box, asked=systems.BARE)
     commands.have_packages()
     with progress.step("engine") as step:
-        found = engine.ensure(step.say)
+        found = engine.ensure(step.report)
         step.detail = f"pulumi {found.version}, {found.source}"
     environment.apply()
     fresh = commands.bring_up(box, image=False)
@@ -67,11 +67,11 @@ def run(options: argparse.Namespace) -> int:
         servers = _bring_lab_up(box)
     with progress.step("from the workstation") as step:
         password, _secret = stack.select(NAME).config()["grappe:password"]
-        cards = [_try(box, server, password, step.say) for server in servers]
+        cards = [_try(box, server, password, step.report) for server in servers]
         step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
     with progress.step("from the internet") as step:
         for server in servers:
-            _try_relay(box, server, step.say)
+            _try_relay(box, server, step.report)
         step.detail = "both domains by the tunnel, http and https"
     _print_card(cards, as_json=options.json)
     return 0
@@ -116,16 +116,16 @@ def _write_stacks(box: layout.Layout) -> None:
 
 
 def _try(
-    box: layout.Layout, server: dict[str, Any], password: str, say: progress.Say
+    box: layout.Layout, server: dict[str, Any], password: str, report: progress.Report
 ) -> dict[str, Any]:
     """Try every way to a server as a student would; the server must answer with its own name."""
     name, ssh = server["name"], server["ssh"]
-    say(f"ssh {ssh['port']} → {name}")
+    report(f"ssh {ssh['port']} → {name}")
     command_there = "hostname -s; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
     said = workstation.login(box, ssh["user"], ssh["port"], password, command_there).splitlines()
     answers = {f"ssh port {ssh['port']}": said[0] if said else ""}
     for url in server["urls"]:
-        say(url)
+        report(url)
         answers[url] = workstation.run(box, [*_WHO, url]).partition(".")[0]
     for way, answer in answers.items():
         if answer != name:
@@ -133,11 +133,11 @@ def _try(
     return {**server, "fingerprints": [f"ED25519 {said[1].split()[1]}"]}
 
 
-def _try_relay(box: layout.Layout, server: dict[str, Any], say: progress.Say) -> None:
+def _try_relay(box: layout.Layout, server: dict[str, Any], report: progress.Report) -> None:
     """Load a server's pages from the internet, through the tunnel."""
     for scheme, port in (("http", 8080), ("https", 8443)):
         url = f"{scheme}://{server['domain']}:{port}/"
-        say(url)
+        report(url)
         resolve = f"{server['domain']}:{port}:{layout.RELAY_ADDRESS}"
         argv = ["ip", "netns", "exec", box.relay, *_WHO, "--resolve", resolve, url]
         answer = command.execute(argv).stdout.partition(".")[0]

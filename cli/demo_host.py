@@ -66,7 +66,7 @@ def _run_scripts(box: layout.Layout) -> None:
             return
         host = connections.connect(box.host_url)
         for script in scripts.for_host(_spec(box)):
-            step.say(script.name)
+            step.report(script.name)
             host.run(["sh", "-c", script.do], timeout=600)
         step.detail = "a lab host now, by the host stack's scripts"
     sys.stderr.write(

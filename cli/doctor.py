@@ -16,7 +16,7 @@ from hosts import connections
 from providers.lxd import daemon
 from views import check as views
 
-LOOK_SECONDS = 180
+SURVEY_SECONDS = 180
 
 
 def run(options: argparse.Namespace) -> int:
@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
     environment.apply()
     host = connections.connect(url)
     request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": []}
-    facts = host.call("remote.surveys.health", request, timeout=LOOK_SECONDS)
+    facts = host.call("remote.surveys.health", request, timeout=SURVEY_SECONDS)
     found = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
     found += closed_ways(host.url)
     if options.json:
@@ -39,21 +39,21 @@ def closed_ways(url: str) -> list[health.Finding]:
     """Return a finding for each server of this folder's labs on a host that `check` finds ill."""
     found = []
     with concurrent.futures.ThreadPoolExecutor(check.TOGETHER) as pool:
-        for rows in pool.map(lambda name: _ill(name, url), labs.names()):
+        for rows in pool.map(lambda name: _failing_rows(name, url), labs.names()):
             found += [
                 health.Finding(f"{row.student}/{row.server}: {row.why}", row.do) for row in rows
             ]
     return found
 
 
-def _ill(name: str, url: str) -> list[views.Row]:
+def _failing_rows(name: str, url: str) -> list[views.Row]:
     try:
         lab = labs.load(name)
-        rows = check.look_at(name)[0] if lab.cards and lab.spec.host == url else []
+        rows = check.check_lab(name)[0] if lab.cards and lab.spec.host == url else []
     except errors.GrappeError:
         # A stack of another kind, or one that cannot be read: `./lab check` reports it.
         return []
-    return [row for row in rows if not row.well]
+    return [row for row in rows if not row.ok]
 
 
 def render(url: str, firewall: str, found: list[health.Finding]) -> str:

@@ -26,44 +26,48 @@ def down(options: argparse.Namespace) -> int:
         errors.CommandError: The run failed, and has said why.
 
     """
-    made = stack.select(options.name)
-    stack.ready(made)
-    left = _unknown(made)
-    if not _agreed(options, _contents(made, left)):
+    selected = stack.select(options.name)
+    stack.ready(selected)
+    left = _leftovers(selected)
+    if not _agreed(options, _contents(selected, left)):
         return 1
-    count = len([item for item in stack.resources(made) if _is_ours(item)])
+    count = len([item for item in stack.resources(selected) if _is_ours(item)])
     if left:
         things = "1 thing" if len(left) == 1 else f"{len(left)} things"
         sys.stderr.write(
             f"{options.name}: {count} resources of the state, and {things} that an unfinished run "
             f"left ({', '.join(map(str, left))})\n"
         )
-    if not left and all(item["type"] == "pulumi:pulumi:Stack" for item in stack.resources(made)):
+    if not left and all(
+        item["type"] == "pulumi:pulumi:Stack" for item in stack.resources(selected)
+    ):
         sys.stderr.write(
             f"{options.name}: its state is empty, and its hosts have nothing with the id of its "
             f"stack file. Whose a lab of that name is: ./lab preview {options.name}\n"
         )
-    _take_down(made, left, lambda: stack.run(made, *stack.DOWN))
+    _take_down(selected, left, lambda: stack.run(selected, *stack.DOWN))
     if left:
         sys.stderr.write("✓ all gone\n")
     return 0
 
 
-def take_down(made: Stack, destroy: Callable[[], object]) -> int:
+def take_down(selected: Stack, destroy: Callable[[], object]) -> int:
     """Take a stack down with leftovers of unfinished runs; return the number of leftovers.
 
     Args:
-        made: The stack.
+        selected: The stack.
         destroy: Runs the engine's destroy.
 
     """
-    left = _unknown(made)
-    _take_down(made, left, destroy)
+    left = _leftovers(selected)
+    _take_down(selected, left, destroy)
     return len(left)
 
 
-def _take_down(made: Stack, left: list[leftovers.Leftover], destroy: Callable[[], object]) -> None:
-    owner, lab = _identity(made)
+def _take_down(
+    selected: Stack, left: list[leftovers.Leftover], destroy: Callable[[], object]
+) -> None:
+    owner, lab = _identity(selected)
     for item in left:
         # A leftover container blocks the removal of resources in the state.
         if item.kind == "container":
@@ -71,7 +75,7 @@ def _take_down(made: Stack, left: list[leftovers.Leftover], destroy: Callable[[]
     destroy()
     for item in left:
         leftovers.remove(item, owner, lab)
-    _undo_steps(made)
+    _undo_steps(selected)
 
 
 def forget(options: argparse.Namespace) -> int:
@@ -82,15 +86,15 @@ def forget(options: argparse.Namespace) -> int:
     )
     if not progress.confirm(question, yes=options.yes):
         return 1
-    made = stack.select(options.name)
-    stack.ready(made)
-    state = made.export()
+    selected = stack.select(options.name)
+    stack.ready(selected)
+    state = selected.export()
     gone = dict(state.get("deployment") or {})
     kept = [item for item in gone.get("resources", []) if item["type"] == "pulumi:pulumi:Stack"]
     for item in kept:
         item.pop("outputs", None)
     gone["resources"], gone["pending_operations"] = kept, []
-    made.replace({**state, "deployment": gone})
+    selected.replace({**state, "deployment": gone})
     sys.stderr.write(f"{options.name} is forgotten; ./lab up {options.name} makes it anew\n")
     return 0
 
@@ -102,11 +106,11 @@ def remove(options: argparse.Namespace) -> int:
     )
     if not progress.confirm(question, yes=options.yes):
         return 1
-    made = stack.select(options.name)
+    selected = stack.select(options.name)
     state = stack.state_of(options.name)
     down(argparse.Namespace(name=options.name, yes=True))
     traces = [stack.file_of(options.name), *state.traces(stack.engine_home())]
-    made.remove()
+    selected.remove()
     for path in traces:
         path.unlink(missing_ok=True)
     for folder in state.folders:
@@ -124,21 +128,21 @@ def _agreed(options: argparse.Namespace, names: list[str]) -> bool:
     return progress.confirm(question, yes=options.yes)
 
 
-def _contents(made: Stack, left: list[leftovers.Leftover]) -> list[str]:
+def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:
     """Return the servers whose content would go, without builders."""
-    if files.read(stack.folder(), made.name).get("kind", "student") != "student":
+    if files.read(stack.folder(), selected.name).get("kind", "student") != "student":
         return []
-    found = {*stack.servers(made), *(item.name for item in left if item.kind == "container")}
+    found = {*stack.servers(selected), *(item.name for item in left if item.kind == "container")}
     return sorted(found)
 
 
-def _unknown(made: Stack) -> list[leftovers.Leftover]:
+def _leftovers(selected: Stack) -> list[leftovers.Leftover]:
     """Return the things on its hosts that carry the lab's marks and are in no state."""
-    config = files.read(stack.folder(), made.name)
+    config = files.read(stack.folder(), selected.name)
     if config.get("kind") == "host":
         return []
-    owner, lab = _identity(made)
-    recorded = [item["inputs"] for item in stack.resources(made) if _is_ours(item)]
+    owner, lab = _identity(selected)
+    recorded = [item["inputs"] for item in stack.resources(selected) if _is_ours(item)]
     tunnel = config.get("tunnel") or {}
     urls = [
         *(str(config.get(key) or "") for key in ("host", "workstation")),
@@ -147,11 +151,11 @@ def _unknown(made: Stack) -> list[leftovers.Leftover]:
     ]
     lab_hosts = {str(config.get("host") or "")} | {
         str(item["inputs"]["host"])
-        for item in stack.resources(made)
+        for item in stack.resources(selected)
         if "dynamic/lxd:" in item["type"]
     }
     known = {(item["type"].rpartition(":")[2], item["inputs"]["name"]) for item in
-             stack.resources(made) if _is_ours(item)}  # fmt: skip
+             stack.resources(selected) if _is_ours(item)}  # fmt: skip
     found = []
     for url in dict.fromkeys(each for each in urls if each not in ("", "none")):
         try:
@@ -159,11 +163,11 @@ def _unknown(made: Stack) -> list[leftovers.Leftover]:
         except errors.HostError as error:
             if any(each["host"] == url for each in recorded):
                 raise
-            sys.stderr.write(f"… {error.brief}: nothing of {made.name} was looked for there\n")
-    return [item for item in found if not _stands_in(known, item)]
+            sys.stderr.write(f"… {error.brief}: nothing of {selected.name} was looked for there\n")
+    return [item for item in found if not _is_recorded(known, item)]
 
 
-def _stands_in(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
+def _is_recorded(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
     """Whether a thing on a host belongs to a resource in the state."""
     kinds_of = {
         "container": "Container", "volume": "Volume", "network": "Network", "project": "Project",
@@ -180,33 +184,33 @@ def _stands_in(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
     return item.name in names
 
 
-def _identity(made: Stack) -> tuple[str, str]:
-    lab = str(files.read(stack.folder(), made.name).get("id") or "")
-    return f"{stack.PROJECT}/{made.name}", lab
+def _identity(selected: Stack) -> tuple[str, str]:
+    lab = str(files.read(stack.folder(), selected.name).get("id") or "")
+    return f"{stack.PROJECT}/{selected.name}", lab
 
 
 def _is_ours(item: dict[str, object]) -> bool:
     return str(item["type"]).startswith("pulumi-python:dynamic/")
 
 
-def _undo_steps(made: Stack) -> None:
+def _undo_steps(selected: Stack) -> None:
     """Undo the steps of a lab host that an unfinished run left, by the notes of each step."""
-    config = files.read(stack.folder(), made.name)
+    config = files.read(stack.folder(), selected.name)
     if config.get("kind") != "host":
         return
     host = connections.connect(str(config["host"]))
     if not host.run(["test", "-e", NOTES], check=False).ok:
         return
-    texts = {key: text for key, (text, _secret) in made.config().items()}
-    spec = kinds.parse(texts, project=stack.PROJECT, stack=made.name)
+    texts = {key: text for key, (text, _secret) in selected.config().items()}
+    spec = kinds.parse(texts, project=stack.PROJECT, stack=selected.name)
     if not isinstance(spec, lab_host.LabHostSpec):
         return
-    for script in reversed(scripts.for_host(spec, host.where.port or scripts.SSH_PORT)):
+    for script in reversed(scripts.for_host(spec, host.parsed_url.port or scripts.SSH_PORT)):
         with progress.step(script.name) as step:
             done = host.run(["sh", "-c", script.undo], timeout=STEP_SECONDS, check=False)
             step.detail = "undone" if done.ok else "not undone"
             if not done.ok:
                 raise errors.CommandError(
                     f"the step {script.name} could not be undone on {host.url}", seen=done.tail(),
-                    do=f"mend what it says, then: ./lab down {made.name}",
+                    do=f"mend what it says, then: ./lab down {selected.name}",
                 )  # fmt: skip

@@ -13,7 +13,7 @@ from hosts import url
 
 def run(options: argparse.Namespace) -> int:
     """Replace this process by ssh on the workstation."""
-    lab = labs.standing(options.name)
+    lab = labs.load_up(options.name)
     known = {card["name"]: card["ssh"] for card in lab.cards}
     if options.server not in known:
         raise errors.BadInputError(
@@ -38,10 +38,16 @@ def argv_of(workstation: str, ssh: dict[str, object], words: list[str]) -> list[
     entering = ["ssh", "-p", str(ssh["port"]), f"{ssh['user']}@{ssh['host']}", *words]
     if workstation == "none":
         return entering
-    where = url.parse(workstation)
-    if where.scheme == "netns":
-        return ["ip", "netns", "exec", where.name, *entering]
-    if where.scheme == "ssh":
-        target = f"{where.user}@{where.name}" if where.user else where.name
-        return ["ssh", *(["-p", str(where.port)] if where.port else []), "-t", target, *entering]
+    host_url = url.parse(workstation)
+    if host_url.scheme == "netns":
+        return ["ip", "netns", "exec", host_url.name, *entering]
+    if host_url.scheme == "ssh":
+        target = f"{host_url.user}@{host_url.name}" if host_url.user else host_url.name
+        return [
+            "ssh",
+            *(["-p", str(host_url.port)] if host_url.port else []),
+            "-t",
+            target,
+            *entering,
+        ]
     return entering

@@ -19,9 +19,9 @@ STATE = ROOT / ".state"
 PASSPHRASE = STATE / "passphrase"
 
 
-def prepare(say: progress.Say) -> dict[str, str]:
+def prepare(report: progress.Report) -> dict[str, str]:
     """Prepare engine, state and passphrase; return the variables to set."""
-    found = engine.ensure(say)
+    found = engine.ensure(report)
     STATE.mkdir(mode=0o700, exist_ok=True)
     variables = {
         "PULUMI_SKIP_UPDATE_CHECK": "true",
@@ -65,7 +65,7 @@ def _have_engine() -> None:
     """Prepare the engine; report only slow steps."""
     if engine.find() is None:
         with progress.step("engine") as step:
-            found = engine.ensure(step.say)
+            found = engine.ensure(step.report)
             step.detail = f"pulumi {found.version}, {found.source}"
 
 

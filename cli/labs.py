@@ -60,7 +60,7 @@ def password(name: str) -> str:
     return config.get(f"{settings.NAMESPACE}:{settings.PASSWORD}", ("", True))[0]
 
 
-def standing(name: str) -> Lab:
+def load_up(name: str) -> Lab:
     """Return a student's lab that is up."""
     lab = load(name)
     if not lab.cards:
@@ -88,7 +88,7 @@ def _read(name: str) -> tuple[AnySpec, Stack]:
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
     except problems.Mistakes as mistakes:
-        text = f"stacks/Pulumi.{name}.yaml: {base.tell(mistakes.mistakes)}"
+        text = f"stacks/Pulumi.{name}.yaml: {base.format_mistakes(mistakes.mistakes)}"
         raise errors.BadInputError(text) from mistakes
     return spec, stack
 

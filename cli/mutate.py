@@ -69,12 +69,12 @@ def run(options: argparse.Namespace) -> int:
         progress.step("mutations") as step,
         concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool,
     ):
-        step.say("the tree as it is")
+        step.report("the tree as it is")
         if failed := _try(UNCHANGED).killed_by:
             raise errors.BadInputError("the fast tests fail without any bug", seen=failed)
         for outcome in pool.map(_try, mutations):
             outcomes.append(outcome)
-            step.say(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")
+            step.report(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")
         survived = [item for item in outcomes if not item.killed_by]
         step.detail = f"{len(outcomes) - len(survived)} of {len(outcomes)} seen"
     if options.json:

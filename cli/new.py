@@ -38,26 +38,26 @@ def new(options: argparse.Namespace) -> int:
     try:
         planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
     except problems.Mistakes as mistakes:
-        raise errors.BadInputError(base.tell(mistakes.mistakes)) from mistakes
+        raise errors.BadInputError(base.format_mistakes(mistakes.mistakes)) from mistakes
     found = neighbours.conflicts(options.name, values, others)
     if options.login and (problem := validators.problem_of_new_login(options.login)):
         key = f"{settings.NAMESPACE}:login"
         found.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
     if found:
-        raise errors.BadInputError(base.tell(found))
+        raise errors.BadInputError(base.format_mistakes(found))
     path.write_text(files.dump({"config": config}))
     try:
-        made = stack.select(options.name)
+        selected = stack.select(options.name)
         if options.post_install:
             key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
-            made.set_secret(key, secrets.token_urlsafe(12))
+            selected.set_secret(key, secrets.token_urlsafe(12))
     except BaseException:
         path.unlink()
         raise
     sys.stdout.write(f"stacks/{path.name}\n{_summary(planned)}")
     if options.post_install:
-        say = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
-        sys.stderr.write(f"Its password:  {say}\n")
+        command = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
+        sys.stderr.write(f"Its password:  {command}\n")
     sys.stderr.write(
         f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
     )

@@ -57,9 +57,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     words = list(argv)
     if words[:2] != ["class", "exec"] or "--" not in words:
         return build().parse_args(words)
-    place = words.index("--")
-    options = build().parse_args(words[:place])
-    options.command = words[place + 1 :]
+    index = words.index("--")
+    options = build().parse_args(words[:index])
+    options.command = words[index + 1 :]
     return options
 
 
@@ -127,7 +127,7 @@ def _sandbox(commands: Commands) -> None:
     status = _add(parts, "status", "cli.sandbox:status", "say what is there")
     status.add_argument("--json", action="store_true", help="the same facts as JSON")
     ssh = _add(parts, "ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines")
-    ssh.add_argument("where", choices=("host", "workstation", "relay"))
+    ssh.add_argument("machine", choices=("host", "workstation", "relay"))
     for part in (up, down, status, ssh):
         part.add_argument(
             "--os", choices=SYSTEMS, help="what the lab host is; each has a sandbox of its own"
@@ -230,19 +230,23 @@ def _class(commands: Commands) -> None:
         ("down", "class_runs:down", "take the class down; its files stay"),
         (
             "sleep",
-            "class_runs:doze",
+            "class_runs:put_to_sleep",
             "stop all servers; what is in them stays, and `up` leaves them asleep",
         ),
         ("wake", "class_runs:wake", "start the servers again"),
-        ("status", "class_looks:status", "say what is recorded of each student; no host is asked"),
+        (
+            "status",
+            "class_reports:status",
+            "say what is recorded of each student; no host is asked",
+        ),
         (
             "card",
-            "class_looks:card",
+            "class_reports:card",
             "write a page a student to print, and a table, with their passwords",
         ),
         (
             "check",
-            "class_looks:look",
+            "class_reports:check",
             "try every way to every server; exit 0 well, 1 not, 2 could not look",
         ),
     ):

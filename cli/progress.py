@@ -23,7 +23,7 @@ class Step:
         self._alive = sys.stderr.isatty()
         self._start = time.monotonic()
 
-    def say(self, text: str) -> None:
+    def report(self, text: str) -> None:
         """Report the step's progress."""
         self.detail = text
         if self._alive:
@@ -90,4 +90,4 @@ def _colour(mark: str, line: str) -> str:
     return f"\x1b[{32 if mark == '✓' else 31}m{mark}\x1b[0m{line[1:]}"
 
 
-Say = Callable[[str], None]
+Report = Callable[[str], None]

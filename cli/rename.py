@@ -24,29 +24,29 @@ def run(options: argparse.Namespace) -> int:
         raise errors.BadInputError(
             f"stacks/Pulumi.{name}.yaml exists already", do="choose another name"
         )
-    made = stack.select(name if done else old)
-    stack.ready(made)
-    stack.state_of(made.name).demand_whole(history=True)
-    config = files.read(stack.folder(), made.name)
+    selected = stack.select(name if done else old)
+    stack.ready(selected)
+    stack.state_of(selected.name).demand_whole(history=True)
+    config = files.read(stack.folder(), selected.name)
     if config.get("kind", "student") != "student":
         raise errors.BadInputError(
-            f"{made.name} is no student's lab: what it has made is called after it",
+            f"{selected.name} is no student's lab: what it has made is called after it",
             do="take it down, and make one with the new name",
         )
-    ours = [item for item in stack.resources(made) if "owner" in (item.get("inputs") or {})]
+    ours = [item for item in stack.resources(selected) if "owner" in (item.get("inputs") or {})]
     student = f"{settings.NAMESPACE}:student"
     if not ours:
         # The lab has no resources with the old name yet.
-        made.set_plain(student, name)
+        selected.set_plain(student, name)
     elif not config.get("student"):
-        made.set_plain(student, old)
+        selected.set_plain(student, old)
     lab = str(config.get("id") or "") or new.new_id()
     if not config.get("id"):
-        made.set_plain(f"{settings.NAMESPACE}:id", lab)
+        selected.set_plain(f"{settings.NAMESPACE}:id", lab)
     if any(str(item["inputs"].get("lab") or "") != lab for item in ours):
-        _mark_by_name(made, old, done=done)
+        _mark_by_name(selected, old, done=done)
     if not done:
-        made.rename(name)
+        selected.rename(name)
     for path in stack.state_of(old).traces(stack.engine_home()):
         # Remove files of the old name; the state itself has moved.
         path.unlink(missing_ok=True)
@@ -77,17 +77,17 @@ def _is_done(old: str, name: str) -> bool:
     )
 
 
-def _mark_by_name(made: Stack, old: str, *, done: bool) -> None:
+def _mark_by_name(selected: Stack, old: str, *, done: bool) -> None:
     """Bring up a lab that is older than ids once under its old name, so that it carries its id."""
-    if not stack.servers(made):
+    if not stack.servers(selected):
         return
-    under = made
+    under = selected
     if done:
-        made.rename(old)
+        selected.rename(old)
         under = Stack(old, environment.ROOT)
     try:
         # This run may delete nothing.
         stack.run(under, *stack.UP, rebuild="")
     finally:
         if done:
-            under.rename(made.name)
+            under.rename(selected.name)

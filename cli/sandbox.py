@@ -43,15 +43,15 @@ def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
         # Take a dead sandbox down before making a new one.
         boxes.down(box)
     with progress.step("lab host") as step:
-        step.say(box.system.title + (", UFW and HAProxy" if box.system.program else ""))
+        step.report(box.system.title + (", UFW and HAProxy" if box.system.program else ""))
         for machine in box.machines:
             images.disk(machine.system)
-        fresh = boxes.up(box, step.say)
+        fresh = boxes.up(box, step.report)
         step.detail = boxes.versions(box) if fresh else f"{box.host} is up already"
     if not image:
         return fresh
     with progress.step("image") as step:
-        step.say("standin (a stand-in: no YunoHost)")
+        step.report("standin (a stand-in: no YunoHost)")
         images.server_image()
         imported = boxes.import_image(box)
         step.detail += "" if imported else ", there already"
@@ -96,5 +96,5 @@ def status(options: argparse.Namespace) -> int:
 def ssh(options: argparse.Namespace) -> int:
     """Enter a machine of the sandbox, or run a command there."""
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
-    argv = boxes.enter(chosen(options), options.where, words)
+    argv = boxes.enter(chosen(options), options.machine, words)
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own

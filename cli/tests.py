@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     box = layout.Layout(SANDBOX)
     commands.have_packages(browser=True)
     with progress.step("engine") as step:
-        found = engine.ensure(step.say)
+        found = engine.ensure(step.report)
         step.detail = f"pulumi {found.version}, {found.source}"
     # Leftovers of a killed run would falsify the tests.
     _clear()

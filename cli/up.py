@@ -21,34 +21,34 @@ def up(options: argparse.Namespace) -> int:
         errors.CommandError: The run failed, and has shown why.
 
     """
-    made = stack.select(options.name)
-    stack.ready(made)
+    selected = stack.select(options.name)
+    stack.ready(selected)
     names: list[str] = []
     if options.rebuild is not None:
-        names = _chosen(made, options.rebuild)
+        names = _chosen(selected, options.rebuild)
         if names and not progress.confirm(_question(names), yes=options.yes):
             return 1
-    have_id(made)
-    if not names and _is_unchanged(made, Run(command="up", rebuild="")):
+    have_id(selected)
+    if not names and _is_unchanged(selected, Run(command="up", rebuild="")):
         return 0
     # The preflight stops a run that would lose any other content.
-    stack.run(made, *stack.UP, rebuild=",".join(names))
+    stack.run(selected, *stack.UP, rebuild=",".join(names))
     return 0
 
 
 def preview(options: argparse.Namespace) -> int:
     """Show what `up` would do."""
-    made = stack.select(options.name)
-    stack.ready(made)
-    if not _is_unchanged(made, Run(command="preview")):
-        stack.run(made, "preview")
+    selected = stack.select(options.name)
+    stack.ready(selected)
+    if not _is_unchanged(selected, Run(command="preview")):
+        stack.run(selected, "preview")
     return 0
 
 
-def _is_unchanged(made: Stack, this: Run) -> bool:
+def _is_unchanged(selected: Stack, this: Run) -> bool:
     """Find out whether there is nothing to do; a Ctrl-C ends it at once."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        found = pool.submit(stack.is_unchanged, made, this, _print)
+        found = pool.submit(stack.is_unchanged, selected, this, _print)
         try:
             return found.result()
         except KeyboardInterrupt:
@@ -64,24 +64,26 @@ def _question(names: list[str]) -> str:
     return f"Let {', '.join(names)} go? What is in them goes with them."
 
 
-def have_id(made: Stack) -> None:
+def have_id(selected: Stack) -> None:
     """Give a lab that is older than ids its own; the run then marks its resources."""
-    config = files.read(stack.folder(), made.name)
+    config = files.read(stack.folder(), selected.name)
     if config.get("id") or not config.get("host"):
         return
     # If the stack file has lost the line, the state knows the id.
     known = [
-        str(item["inputs"].get("lab") or "") for item in stack.resources(made) if "inputs" in item
+        str(item["inputs"].get("lab") or "")
+        for item in stack.resources(selected)
+        if "inputs" in item
     ]
-    made.set_plain(f"{settings.NAMESPACE}:id", next(filter(None, known), new.new_id()))
+    selected.set_plain(f"{settings.NAMESPACE}:id", next(filter(None, known), new.new_id()))
     sys.stderr.write(
-        f"… stacks/Pulumi.{made.name}.yaml: grappe:id is written, and marks this lab\n"
+        f"… stacks/Pulumi.{selected.name}.yaml: grappe:id is written, and marks this lab\n"
     )
 
 
-def _chosen(made: Stack, names: list[str]) -> list[str]:
+def _chosen(selected: Stack, names: list[str]) -> list[str]:
     """Return the servers to recreate, all if none is named, and the volumes that may go."""
-    known = stack.servers(made)
+    known = stack.servers(selected)
     if unknown := [name for name in names if name.partition("/")[0] not in known]:
         raise errors.BadInputError(
             f"{', '.join(unknown)} is not a server of the stack",

@@ -47,7 +47,7 @@ def _run() -> None:
     except problems.Mistakes as found:
         mistakes = [*found.mistakes, *mistakes]
     if mistakes or spec is None:
-        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.tell(mistakes)}")
+        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.format_mistakes(mistakes)}")
     connections.connect_ahead(spec.host)
     for name, value in stacks.build(spec).items():
         pulumi.export(name, value)

@@ -111,7 +111,7 @@ class Server(pulumi.ComponentResource):
                 delete_before_replace=True,
             ),
         )
-        ready = self._made_ready(lab, server, container)
+        ready = self._register_contents(lab, server, container)
         # Made while LXD makes the network, and removed while it stops the container: they depend on
         # the project only for that order. An early request gets 503.
         in_project = pulumi.ResourceOptions(parent=self, depends_on=[project])
@@ -137,7 +137,7 @@ class Server(pulumi.ComponentResource):
             Backend(f"{name}-page", page, opts=in_project)
         if lab.workstation != "none":
             ways = [rule, backend, *ready]
-            self._seen_from_workstation(lab, server, dialled, ways, in_project)
+            self._register_workstation(lab, server, dialled, ways, in_project)
         user = self._user or pulumi.Output.from_input(lab.user)
         self.card = pulumi.Output.all(dialled, user).apply(
             lambda known: _card(server, address=known[0], user=known[1])
@@ -164,7 +164,7 @@ class Server(pulumi.ComponentResource):
             for volume in server.volumes
         ]
 
-    def _made_ready(
+    def _register_contents(
         self, lab: LabSpec, server: ServerSpec, container: Container
     ) -> list[pulumi.Resource]:
         """Register the work in the container, as in the sheet: install, publish, post-install."""
@@ -228,7 +228,7 @@ class Server(pulumi.ComponentResource):
             for snapshot in server.snapshots
         ]
 
-    def _seen_from_workstation(
+    def _register_workstation(
         self,
         lab: LabSpec,
         server: ServerSpec,

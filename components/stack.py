@@ -26,13 +26,13 @@ def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
     if isinstance(spec, LabHostSpec):
         from components.lab_host.component import LabHost  # noqa: PLC0415
 
-        return {"host": LabHost(spec, _reached(spec)).host}
+        return {"host": LabHost(spec, _connection(spec)).host}
     return {"servers": StudentLab(spec).servers}
 
 
-def _reached(spec: LabHostSpec) -> ssh_settings.Connection | None:
-    where = url.parse(spec.host)
+def _connection(spec: LabHostSpec) -> ssh_settings.Connection | None:
+    host_url = url.parse(spec.host)
     try:
-        return None if where.scheme == "local" else ssh_settings.resolve(where)
+        return None if host_url.scheme == "local" else ssh_settings.resolve(host_url)
     except errors.HostError as error:
         raise pulumi.RunError(str(error)) from None

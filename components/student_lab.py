@@ -114,8 +114,8 @@ def _pools(lab: LabSpec) -> tuple[tuple[str, str], ...]:
     """Return the storage pools that a lab names, with the keys that name them."""
     sized = [("grappe:pool", lab.pool)] if any(item.disk for item in lab.servers) else []
     return (*sized, *(
-        (f"grappe:servers[{place}].volumes[{number}].pool", volume.pool)
-        for place, item in enumerate(lab.servers)
+        (f"grappe:servers[{index}].volumes[{number}].pool", volume.pool)
+        for index, item in enumerate(lab.servers)
         for number, volume in enumerate(item.volumes)
     ))  # fmt: skip
 
@@ -123,8 +123,8 @@ def _pools(lab: LabSpec) -> tuple[tuple[str, str], ...]:
 def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
     """Return the files and devices of the host that a lab's servers are to have."""
     return tuple(
-        (f"grappe:servers[{place}].devices.{name}.source", device["source"])
-        for place, item in enumerate(lab.servers)
+        (f"grappe:servers[{index}].devices.{name}.source", device["source"])
+        for index, item in enumerate(lab.servers)
         for name, device in item.devices.items()
         if device.get("type") in ("disk", "unix-char", "unix-block")
         and device.get("source", "").startswith("/")

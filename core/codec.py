@@ -129,7 +129,7 @@ def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
 
 
 def salvage(
-    kind: type[S], properties: Mapping[str, Any], mistakes: list[problems.Mistake], where: str = ""
+    kind: type[S], properties: Mapping[str, Any], mistakes: list[problems.Mistake], path: str = ""
 ) -> S | None:
     """Decode the valid properties into a dataclass, and collect the mistakes.
 
@@ -137,7 +137,7 @@ def salvage(
         kind: The dataclass.
         properties: Its fields, nested.
         mistakes: The list that mistakes are added to; a wrong field gets its default.
-        where: The key of the properties themselves.
+        path: The key of the properties themselves.
 
     Returns:
         None when a field without a default is wrong or missing.
@@ -148,17 +148,17 @@ def salvage(
     values: dict[str, Any] = {}
     whole = True
     mistakes += [
-        problems.Mistake(_join(where, key), f"is not a setting.{problems.near(key, known)}")
+        problems.Mistake(_join(path, key), f"is not a setting.{problems.near(key, known)}")
         for key in properties.keys() - known.keys()
     ]
     for key, field in known.items():
         if key in properties:
-            found = _decode_value(hints[key], properties[key], _join(where, key), mistakes)
+            found = _decode_value(hints[key], properties[key], _join(path, key), mistakes)
             if found is not _WRONG:
                 values[key] = found
                 continue
         elif not _has_default(field):
-            mistakes.append(problems.Mistake(_join(where, key), "is missing"))
+            mistakes.append(problems.Mistake(_join(path, key), "is missing"))
         whole = whole and _has_default(field)
     return kind(**values) if whole else None
 
@@ -173,8 +173,8 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
 
 
 _NAMES = {str: "a text", int: "a whole number", bool: "true or false", float: "a number"}
@@ -188,34 +188,34 @@ def _has_default(field: dataclasses.Field[Any]) -> bool:
 
 
 def _decode_value(  # noqa: PLR0911 - one for each kind of value
-    hint: Any, value: Any, where: str, mistakes: list[problems.Mistake]
+    hint: Any, value: Any, path: str, mistakes: list[problems.Mistake]
 ) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if dataclasses.is_dataclass(hint) or (origin and issubclass(origin, Mapping)):
         if not isinstance(value, Mapping):
             mistakes.append(
-                problems.Mistake(where, f"{problems.show(value)} is not a group of settings")
+                problems.Mistake(path, f"{problems.show(value)} is not a group of settings")
             )
             return _WRONG
         if origin is None:
-            found = salvage(typing.cast("type[Any]", hint), value, mistakes, where)
+            found = salvage(typing.cast("type[Any]", hint), value, mistakes, path)
             return _WRONG if found is None else found
         items = {
-            str(key): _decode_value(arguments[1], item, f"{where}.{key}", mistakes)
+            str(key): _decode_value(arguments[1], item, f"{path}.{key}", mistakes)
             for key, item in sorted(value.items())
         }
         return {key: item for key, item in items.items() if item is not _WRONG}
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            mistakes.append(problems.Mistake(where, f"{problems.show(value)} is not a list"))
+            mistakes.append(problems.Mistake(path, f"{problems.show(value)} is not a list"))
             return _WRONG
         listed = [
-            _decode_value(arguments[0], item, f"{where}[{place}]", mistakes)
-            for place, item in enumerate(value)
+            _decode_value(arguments[0], item, f"{path}[{index}]", mistakes)
+            for index, item in enumerate(value)
         ]
         return tuple(item for item in listed if item is not _WRONG)
     wrong = isinstance(value, bool) and hint is not bool
     if hint in _NAMES and (wrong or not isinstance(value, hint)):
-        mistakes.append(problems.Mistake(where, f"{problems.show(value)} is not {_NAMES[hint]}"))
+        mistakes.append(problems.Mistake(path, f"{problems.show(value)} is not {_NAMES[hint]}"))
         return _WRONG
     return value

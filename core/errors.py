@@ -38,10 +38,10 @@ def unexpected(error: Exception) -> GrappeError:
     trace = error.__traceback__
     while trace and trace.tb_next:
         trace = trace.tb_next
-    place = f"{trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else "?"
+    location = f"{trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else "?"
     return GrappeError(
         "Grappe met something it does not know; this is a fault in Grappe",
-        seen=f"{type(error).__name__}: {error} (in {place})",
+        seen=f"{type(error).__name__}: {error} (in {location})",
         do="running it again is safe; please report what was seen",
     )
 

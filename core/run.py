@@ -78,7 +78,7 @@ def entered(run: Run) -> Iterator[None]:
         _entered.reset(token)
 
 
-def tell(text: str) -> None:
+def report(text: str) -> None:
     """Show the user of the run one or more lines."""
     current().show(errors.escape(text))
 

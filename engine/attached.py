@@ -183,7 +183,7 @@ class Plugin(proto.ResourceProviderServicer):
                 rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
             )
             provider = self._providers.of(olds if news[PROVIDER] == rpc.UNKNOWN else news)
-            result = _told(context, lambda: provider.check(olds, news))
+            result = _with_plain_errors(context, lambda: provider.check(olds, news))
             failures = [
                 proto.CheckFailure(property=item.property, reason=item.reason)
                 for item in result.failures
@@ -196,7 +196,7 @@ class Plugin(proto.ResourceProviderServicer):
                 rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
             )
             provider = self._providers.of(olds if news[PROVIDER] == rpc.UNKNOWN else news)
-            found = _told(context, lambda: provider.diff(request.id, olds, news))
+            found = _with_plain_errors(context, lambda: provider.diff(request.id, olds, news))
             some, none = proto.DiffResponse.DIFF_SOME, proto.DiffResponse.DIFF_NONE
             return proto.DiffResponse(
                 changes=some if found.changes else none,
@@ -208,13 +208,15 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("creating", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            made = _told(context, lambda: self._providers.of(props).create(props))
+            made = _with_plain_errors(context, lambda: self._providers.of(props).create(props))
             return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
             props = rpc.deserialize_properties(request.properties)
-            found = _told(context, lambda: self._providers.of(props).read(request.id, props))
+            found = _with_plain_errors(
+                context, lambda: self._providers.of(props).read(request.id, props)
+            )
             inputs = None if found.inputs is None else _sent(found.inputs, props)
             return proto.ReadResponse(
                 id=found.id, properties=_sent(found.outs, props), inputs=inputs
@@ -224,14 +226,16 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("updating", request.urn)
             olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
-            done = _told(context, lambda: self._providers.of(news).update(request.id, olds, news))
+            done = _with_plain_errors(
+                context, lambda: self._providers.of(news).update(request.id, olds, news)
+            )
             return proto.UpdateResponse(properties=_sent(done.outs, news))
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
             self._run.changes("deleting", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            _told(context, lambda: self._providers.of(props).delete(request.id, props))
+            _with_plain_errors(context, lambda: self._providers.of(props).delete(request.id, props))
             return empty_pb2.Empty()
 
 
@@ -245,7 +249,7 @@ def _sent(values: Mapping[str, Any] | None, props: Mapping[str, Any]) -> Any:
         loop.close()
 
 
-def _told(context: Any, action: Callable[[], Any]) -> Any:
+def _with_plain_errors(context: Any, action: Callable[[], Any]) -> Any:
     """Run an action; pass on only the text of an error to the engine."""
     try:
         return action()

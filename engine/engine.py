@@ -69,7 +69,7 @@ def find() -> Engine | None:
     return None
 
 
-def ensure(say: Callable[[str], None]) -> Engine:
+def ensure(report: Callable[[str], None]) -> Engine:
     """Return the engine; install or build it if missing.
 
     Raises:
@@ -79,11 +79,11 @@ def ensure(say: Callable[[str], None]) -> Engine:
     found = find()
     if found:
         return found
-    say("trying Pulumi's installer")
+    report("trying Pulumi's installer")
     if not _install():
         go = _go()
-        say("building the engine from its Go modules, some minutes, once for this machine")
-        _build(go, say)
+        report("building the engine from its Go modules, some minutes, once for this machine")
+        _build(go, report)
     found = find()
     if found is None:
         raise errors.CommandError("the engine is not there after it was made")
@@ -123,12 +123,12 @@ def _go() -> str:
     )
 
 
-def _build(go: str, say: Callable[[str], None]) -> None:
+def _build(go: str, report: Callable[[str], None]) -> None:
     with _workspace() as work:
         target = work / "bin"
         target.mkdir()
         for program, (module, package) in MODULES.items():
-            say(f"building {program.removesuffix('.bin')}")
+            report(f"building {program.removesuffix('.bin')}")
             flag = f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{VERSION}"
             argv = [go, "build", "-C", str(HERE / module), "-trimpath", "-ldflags", flag,
                     "-o", str(target / program), package]  # fmt: skip

@@ -71,44 +71,46 @@ class Stack:
 
     def config(self) -> dict[str, tuple[str, bool]]:
         """Return the configuration, with Pulumi.yaml's: {key: (text, whether secret)}."""
-        found = json.loads(self._ask("config", "--json", "--show-secrets"))
+        found = json.loads(self._output("config", "--json", "--show-secrets"))
         return {key: (item.get("value", ""), item["secret"]) for key, item in found.items()}
 
     def set_secret(self, key: str, value: str) -> None:
         """Set a secret; it travels on standard input, since everybody can see an argv."""
-        self._ask("config", "set", "--secret", key, stdin=value.encode())
+        self._output("config", "set", "--secret", key, stdin=value.encode())
 
     def set_plain(self, key: str, value: str) -> None:
         """Set a plain value; the comments of the stack file stay."""
-        self._ask("config", "set", key, value)
+        self._output("config", "set", key, value)
 
     def rename(self, name: str) -> None:
         """Give the stack another name, its file and its state with it."""
-        self._ask("stack", "rename", name)
+        self._output("stack", "rename", name)
 
     def remove(self) -> None:
         """Remove the stack, which must be down."""
-        self._ask("stack", "rm", "--yes")
+        self._output("stack", "rm", "--yes")
 
     def outputs(self) -> dict[str, Any]:
         """Return the program's outputs; nothing for a stack that is down."""
-        found: dict[str, Any] = json.loads(self._ask("stack", "output", "--json", "--show-secrets"))
+        found: dict[str, Any] = json.loads(
+            self._output("stack", "output", "--json", "--show-secrets")
+        )
         return found
 
     def export(self) -> dict[str, Any]:
         """Return the state, its secrets as ciphertext."""
-        found: dict[str, Any] = json.loads(self._ask("stack", "export"))
+        found: dict[str, Any] = json.loads(self._output("stack", "export"))
         return found
 
     def replace(self, state: dict[str, Any]) -> None:
         """Replace the state."""
-        self._ask("stack", "import", stdin=json.dumps(state).encode())
+        self._output("stack", "import", stdin=json.dumps(state).encode())
 
     def cancel(self) -> None:
         """Clear the lock of a dead run."""
-        self._ask("cancel", "--yes")
+        self._output("cancel", "--yes")
 
-    def _ask(self, *arguments: str, stdin: bytes = b"") -> str:
+    def _output(self, *arguments: str, stdin: bytes = b"") -> str:
         done = command.execute(self._argv(*arguments), stdin=stdin, timeout=SECONDS)
         if not done.ok:
             said = f"`pulumi {' '.join(arguments[:2])} -s {self.name}` failed"

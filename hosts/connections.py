@@ -84,11 +84,11 @@ def prepare(text: str) -> None:
 
 def connect_ahead(text: str) -> None:
     """Begin a connection that another process of this run will use."""
-    where = url.parse(text)
-    if where.scheme == "ssh":
+    host_url = url.parse(text)
+    if host_url.scheme == "ssh":
         from hosts import ssh  # noqa: PLC0415 - only where it is used
 
-        ssh.connect_ahead(where)
+        ssh.connect_ahead(host_url)
 
 
 @atexit.register
@@ -102,10 +102,10 @@ def close_all() -> None:
         _silent.clear()
 
 
-def _open(where: url.HostUrl) -> Host:
-    if where.scheme == "ssh":
+def _open(host_url: url.HostUrl) -> Host:
+    if host_url.scheme == "ssh":
         from hosts import ssh  # noqa: PLC0415 - only where it is used
 
-        return Host(where, *ssh.open_connection(where))
-    ours = local.Local(where.name if where.scheme == "netns" else "")
-    return Host(where, ours, local.identify(where, ours))
+        return Host(host_url, *ssh.open_connection(host_url))
+    ours = local.Local(host_url.name if host_url.scheme == "netns" else "")
+    return Host(host_url, ours, local.identify(host_url, ours))

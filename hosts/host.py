@@ -39,9 +39,11 @@ class Transport(Protocol):
 class Host:
     """A connected machine."""
 
-    def __init__(self, where: url.HostUrl, transport: Transport, which: identity.Identity) -> None:
-        self.url = str(where)
-        self.where = where
+    def __init__(
+        self, host_url: url.HostUrl, transport: Transport, which: identity.Identity
+    ) -> None:
+        self.url = str(host_url)
+        self.parsed_url = host_url
         self.machine_id, self.boot_id = which.machine_id, which.boot_id
         self.address = which.address
         self._sudo = which.uid != 0
@@ -56,15 +58,15 @@ class Host:
     @property
     def etc_hosts(self) -> str:
         """The hosts file; a namespace has its own, which `ip netns exec` lays over /etc/hosts."""
-        if self.where.scheme == "netns":
-            return f"/etc/netns/{self.where.name}/hosts"
+        if self.parsed_url.scheme == "netns":
+            return f"/etc/netns/{self.parsed_url.name}/hosts"
         return "/etc/hosts"
 
     @property
     def store(self) -> str:
         """The folder of the fragment store on this host."""
-        if self.where.scheme == "netns":
-            return f"/var/lib/grappe-{self.where.name}"
+        if self.parsed_url.scheme == "netns":
+            return f"/var/lib/grappe-{self.parsed_url.name}"
         return "/var/lib/grappe"
 
     def run(
@@ -110,7 +112,7 @@ class Host:
         """Run `main(request)` of a module of `remote` on the host; return what it returned."""
         sudo = root and self._sudo
         try:
-            return self._worker(sudo=sudo).ask(module, request, timeout)
+            return self._worker(sudo=sudo).call(module, request, timeout)
         except TimeoutError as error:
             raise errors.CommandError(
                 f"{self.url}: {module} did not end within {timeout:g} s"

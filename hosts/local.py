@@ -39,16 +39,16 @@ class Local:
         """Do nothing."""
 
 
-def identify(where: url.HostUrl, local: Local) -> identity.Identity:
+def identify(host_url: url.HostUrl, local: Local) -> identity.Identity:
     """Identify the machine behind a local URL; a namespace counts as a machine of its own."""
     done = local.run(["sh", "-c", identity.IDENTIFY], stdin=b"", timeout=10)
     if not done.ok:
         raise errors.HostError(
-            f"{where} does not answer",
+            f"{host_url} does not answer",
             seen=done.tail(),
-            do="./lab sandbox up" if where.scheme == "netns" else "",
+            do="./lab sandbox up" if host_url.scheme == "netns" else "",
         )
     told = identity.read_identity(done.stdout)
-    if where.scheme == "netns":
-        return dataclasses.replace(told, machine_id=f"{told.machine_id}/{where.name}")
+    if host_url.scheme == "netns":
+        return dataclasses.replace(told, machine_id=f"{told.machine_id}/{host_url.name}")
     return told

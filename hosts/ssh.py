@@ -66,18 +66,21 @@ _REASONS = (
 )  # fmt: skip
 
 
-def open_connection(where: url.HostUrl) -> tuple[Ssh, identity.Identity]:
+def open_connection(host_url: url.HostUrl) -> tuple[Ssh, identity.Identity]:
     """Connect and identify; raise HostError with the reason."""
-    connection = Ssh(where)
+    connection = Ssh(host_url)
     return connection, connection.open()
 
 
-def connect_ahead(where: url.HostUrl) -> None:
+def connect_ahead(host_url: url.HostUrl) -> None:
     """Begin to connect for another process of this run; that process reports errors."""
     nothing = subprocess.DEVNULL
     with contextlib.suppress(OSError):
         if lifetime.engine() is not None:
-            argv = [*_client(where, _make_folder(where), "auto", persist=f"{IDLE_SECONDS}"), "cat"]
+            argv = [
+                *_client(host_url, _make_folder(host_url), "auto", persist=f"{IDLE_SECONDS}"),
+                "cat",
+            ]
             held = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=nothing, stderr=nothing, start_new_session=True
             )
@@ -91,9 +94,9 @@ _ahead: list[subprocess.Popen[bytes]] = []
 class Ssh:
     """One multiplexed connection of OpenSSH's own client."""
 
-    def __init__(self, where: url.HostUrl) -> None:
-        self._where = where
-        self._folder = _make_folder(where)
+    def __init__(self, host_url: url.HostUrl) -> None:
+        self._host_url = host_url
+        self._folder = _make_folder(host_url)
         self._holder: subprocess.Popen[bytes] | None = None
         self._proxies: list[subprocess.Popen[bytes]] = []
 
@@ -105,24 +108,26 @@ class Ssh:
             self._holder = command.start(
                 [*self._ssh("auto"), "--", shlex.join(["exec", "sh", "-c", script])], errors_of_ssh
             )
-        said = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
-        if not said.complete:
+        printed = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
+        if not printed.complete:
             seen = log.read_text(errors="replace").strip()
             self.close()
-            raise _unreachable(self._where, seen, said)
-        return identity.read_identity(_after_greeting(said.text))
+            raise _unreachable(self._host_url, seen, printed)
+        return identity.read_identity(_after_greeting(printed.text))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
         """Run argv on the host; the login's shell splits the words that we quote here."""
-        done = command.execute([*self._ssh("no"), "--", _begun(argv)], stdin=stdin, timeout=timeout)
+        done = command.execute(
+            [*self._ssh("no"), "--", _command_line(argv)], stdin=stdin, timeout=timeout
+        )
         done = dataclasses.replace(done, stdout=_after_greeting(done.stdout))
         if done.status == CONNECTION_FAILED and not self.alive:
-            raise errors.HostError(f"the connection to {self._where} was lost", seen=done.tail())
+            raise errors.HostError(f"the connection to {self._host_url} was lost", seen=done.tail())
         return done
 
     def start(self, argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
         """Start argv on the host."""
-        return command.start([*self._ssh("no"), "--", _begun(argv)], log)
+        return command.start([*self._ssh("no"), "--", _command_line(argv)], log)
 
     @property
     def alive(self) -> bool:
@@ -133,14 +138,14 @@ class Ssh:
         """Forward a socket of the host to one of this machine."""
         local = str(self._folder / f"socket{len(list(self._folder.iterdir()))}")
         remote = self._open_to_us(path) if sudo else path
-        done = self._tell("forward", "-L", f"{local}:{remote}")
+        done = self._control("forward", "-L", f"{local}:{remote}")
         if not done.ok:
             raise errors.HostError(
-                f"{self._where}: {path} could not be forwarded", seen=done.tail()
+                f"{self._host_url}: {path} could not be forwarded", seen=done.tail()
             )
         if not _answers(local) and (forbids := self._forbids()):
             raise errors.HostError(
-                f"{self._where}: sshd does not lead on to {path}",
+                f"{self._host_url}: sshd does not lead on to {path}",
                 seen=forbids,
                 do="in its sshd_config, for this login: AllowStreamLocalForwarding yes, and "
                 "DisableForwarding no; then systemctl reload ssh",
@@ -168,13 +173,13 @@ class Ssh:
         self._holder, self._proxies = None, []
         if (self._folder / CONTROL).exists():
             # A connection made ahead ends with the process that took it over.
-            self._tell("exit")
+            self._control("exit")
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ssh(self, master: str) -> list[str]:
-        return _client(self._where, self._folder, master)
+        return _client(self._host_url, self._folder, master)
 
-    def _tell(self, *what: str) -> command.CommandResult:
+    def _control(self, *what: str) -> command.CommandResult:
         """Send a control command to the connection's master."""
         *options, target = self._ssh("no")
         return command.execute([*options, "-O", *what, target])
@@ -186,16 +191,16 @@ class Ssh:
         with (self._folder / "proxy").open("wb") as log:
             process = self.start(argv, log)
         self._proxies.append(process)
-        said = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
-        if not said.complete:
+        printed = _first_lines(process, END_OF_IDENTITY, CONNECT_SECONDS)
+        if not printed.complete:
             raise errors.HostError(
-                f"{self._where}: {path} cannot be reached with sudo",
+                f"{self._host_url}: {path} cannot be reached with sudo",
                 do="allow the login `sudo -n`, or add it to the group of the socket",
             )
-        return _after_greeting(said.text).strip()
+        return _after_greeting(printed.text).strip()
 
 
-def _begun(argv: Sequence[str]) -> str:
+def _command_line(argv: Sequence[str]) -> str:
     """Return the command line for the login's shell, whichever it is.
 
     csh takes neither a line break nor a `!` in quotes: other characters stand for them until our
@@ -210,13 +215,13 @@ def _begun(argv: Sequence[str]) -> str:
     return shlex.join(["exec", "sh", "-c", script, "sh", hidden])
 
 
-def _after_greeting(said: str) -> str:
+def _after_greeting(printed: str) -> str:
     """Return a program's output without the login's greeting."""
-    before, begin, rest = said.partition(f"{BEGIN}\n")
+    before, begin, rest = printed.partition(f"{BEGIN}\n")
     return rest if begin else before
 
 
-class Said(NamedTuple):
+class Printed(NamedTuple):
     """What a process printed up to a line.
 
     Attributes:
@@ -230,7 +235,7 @@ class Said(NamedTuple):
     ended: bool
 
 
-def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> Said:
+def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) -> Printed:
     """Read a process's output up to the line `last`; end it where that does not come."""
     lines: queue.Queue[bytes | None] = queue.Queue()
     output = process.stdout or ()
@@ -247,12 +252,12 @@ def _first_lines(process: subprocess.Popen[bytes], last: str, timeout: float) ->
     try:
         while (line := lines.get(timeout=timeout)) is not None:
             if line.decode(errors="replace").strip() == last:
-                return Said(text, complete=True, ended=False)
+                return Printed(text, complete=True, ended=False)
             text += line.decode(errors="replace")
     except queue.Empty:
         ended = False
     process.kill()
-    return Said(text, complete=False, ended=ended)
+    return Printed(text, complete=False, ended=ended)
 
 
 def _answers(local: str) -> bool:
@@ -270,32 +275,32 @@ def _answers(local: str) -> bool:
             return False
 
 
-def _unreachable(where: url.HostUrl, seen: str, said: Said) -> errors.HostError:
+def _unreachable(host_url: url.HostUrl, seen: str, printed: Printed) -> errors.HostError:
     for words, meaning, remedy in _REASONS:
         if words in seen:
             return errors.HostError(
-                f"{where} cannot be reached: {meaning}",
+                f"{host_url} cannot be reached: {meaning}",
                 seen=seen.splitlines()[-1],
-                do=remedy.format(name=where.name),
+                do=remedy.format(name=host_url.name),
             )
-    if not seen and (said.text or said.ended):
-        printed = said.text.strip().splitlines()
+    if not seen and (printed.text or printed.ended):
+        lines = printed.text.strip().splitlines()
         return errors.HostError(
-            f"{where} lets us in, and runs no command",
-            seen=f"it printed: {printed[-1]}" if printed else "it ended, and printed nothing",
-            do=f"`ssh {where.name} echo hello` must print hello: no ForceCommand there, nothing in "
-            "the login's own files that ends or replaces its shell, and here in ssh_config neither "
-            "StdinNull nor SessionType",
+            f"{host_url} lets us in, and runs no command",
+            seen=f"it printed: {lines[-1]}" if lines else "it ended, and printed nothing",
+            do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there, nothing "
+            "in the login's own files that ends or replaces its shell, and here in ssh_config "
+            "neither StdinNull nor SessionType",
         )
     return errors.HostError(
-        f"{where} cannot be reached",
+        f"{host_url} cannot be reached",
         seen=seen.splitlines()[-1] if seen else f"no answer within {CONNECT_SECONDS} s",
-        do=f"ssh {where.name} must work from this machine without a question",
+        do=f"ssh {host_url.name} must work from this machine without a question",
     )
 
 
 def _client(
-    where: url.HostUrl, folder: pathlib.Path, master: str, *, persist: str = "no"
+    host_url: url.HostUrl, folder: pathlib.Path, master: str, *, persist: str = "no"
 ) -> list[str]:
     config = os.environ.get("GRAPPE_SSH_CONFIG", "")
     return [
@@ -305,12 +310,12 @@ def _client(
         "-o", "StrictHostKeyChecking=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}",
         "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no",
         "-o", "ClearAllForwardings=no", "-o", "ExitOnForwardFailure=no",
-        "-o", "RemoteCommand=none", *(["-p", str(where.port)] if where.port else []),
-        "-T", f"{where.user}@{where.name}" if where.user else where.name,
+        "-o", "RemoteCommand=none", *(["-p", str(host_url.port)] if host_url.port else []),
+        "-T", f"{host_url.user}@{host_url.name}" if host_url.user else host_url.name,
     ]  # fmt: skip
 
 
-def _make_folder(where: url.HostUrl) -> pathlib.Path:
+def _make_folder(host_url: url.HostUrl) -> pathlib.Path:
     """Return a private folder: the host's own in this run, or a new one outside a run.
 
     A control socket's path must be short, and ssh gives spaces and `%` in it a meaning. This also
@@ -324,7 +329,7 @@ def _make_folder(where: url.HostUrl) -> pathlib.Path:
             shutil.rmtree(folder, ignore_errors=True)
     run = lifetime.engine()
     if run is not None:
-        name = hashlib.sha256(str(where).encode()).hexdigest()[:8]
+        name = hashlib.sha256(str(host_url).encode()).hexdigest()[:8]
         folder = root / f"grappe-{run}-{name}"
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)

@@ -37,7 +37,7 @@ class Connection:
     agent: str
 
 
-def resolve(where: url.HostUrl) -> Connection:
+def resolve(host_url: url.HostUrl) -> Connection:
     """Return how `ssh` would reach a host.
 
     Raises:
@@ -46,17 +46,17 @@ def resolve(where: url.HostUrl) -> Connection:
     """
     config = os.environ.get("GRAPPE_SSH_CONFIG", "")
     argv = ["ssh", *(["-F", config] if pathlib.Path(config).is_file() else []), "-G"]
-    if where.port:
-        argv += ["-p", str(where.port)]
-    argv.append(f"{where.user}@{where.name}" if where.user else where.name)
+    if host_url.port:
+        argv += ["-p", str(host_url.port)]
+    argv.append(f"{host_url.user}@{host_url.name}" if host_url.user else host_url.name)
     done = command.execute(argv)
     if not done.ok:
-        raise errors.HostError(f"ssh does not know {where}", seen=done.tail())
+        raise errors.HostError(f"ssh does not know {host_url}", seen=done.tail())
     said = parse(done.stdout)
     for key in ("proxycommand", "proxyjump"):
         if said.get(key, ["none"])[0] != "none":
             raise errors.HostError(
-                f"{where} is behind another host, which pulumi-command cannot go through",
+                f"{host_url} is behind another host, which pulumi-command cannot go through",
                 seen=f"{key} {said[key][0]}",
                 do="run this on a machine that reaches it directly",
             )
@@ -66,12 +66,12 @@ def resolve(where: url.HostUrl) -> Connection:
     private = _private_key(said.get("identityfile", []))
     if not private and not agent:
         raise errors.HostError(
-            f"no key without a passphrase opens {where}, and there is no agent",
+            f"no key without a passphrase opens {host_url}, and there is no agent",
             do='eval "$(ssh-agent)" && ssh-add',
         )
     files = " ".join(said.get("userknownhostsfile", []) + said.get("globalknownhostsfile", []))
     return Connection(
-        name, port, said["user"][0], _host_key(where, alias, files.split()), private, agent
+        name, port, said["user"][0], _host_key(host_url, alias, files.split()), private, agent
     )
 
 
@@ -84,7 +84,7 @@ def parse(text: str) -> dict[str, list[str]]:
     return found
 
 
-def _host_key(where: url.HostUrl, alias: str, files: list[str]) -> str:
+def _host_key(host_url: url.HostUrl, alias: str, files: list[str]) -> str:
     keys: dict[str, str] = {}
     for file in files:
         path = pathlib.Path(file).expanduser()
@@ -98,8 +98,8 @@ def _host_key(where: url.HostUrl, alias: str, files: list[str]) -> str:
         if kind in keys:
             return keys[kind]
     raise errors.HostError(
-        f"the host key of {where} is not in known_hosts",
-        do=f"compare its fingerprint with the host's own: ssh {where.name}",
+        f"the host key of {host_url} is not in known_hosts",
+        do=f"compare its fingerprint with the host's own: ssh {host_url.name}",
     )
 
 

@@ -65,7 +65,7 @@ class Worker:
         """Whether the worker still runs."""
         return self._end is None and self._process.poll() is None
 
-    def ask(self, module: str, request: Mapping[str, Any], timeout: float) -> Any:
+    def call(self, module: str, request: Mapping[str, Any], timeout: float) -> Any:
         """Return what `main(request)` of `module` returns over there.
 
         Args:
@@ -131,14 +131,14 @@ class Worker:
         with contextlib.suppress(ValueError):
             self._process.wait()
             with self._lock:
-                self._end = {"failed": self._said()}
+                self._end = {"failed": self._last_output()}
                 for waiting in self._waiting.values():
                     waiting.put(self._end)
 
-    def _said(self) -> str:
+    def _last_output(self) -> str:
         self._log.seek(0)
-        said = self._log.read().decode(errors="replace").strip().splitlines()
-        return "\n".join(said[-TAIL_LINES:]) or f"exit {self._process.returncode}"
+        lines = self._log.read().decode(errors="replace").strip().splitlines()
+        return "\n".join(lines[-TAIL_LINES:]) or f"exit {self._process.returncode}"
 
 
 def _wait(answers: queue.Queue[dict[str, Any]], deadline: float) -> dict[str, Any]:

@@ -136,16 +136,16 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             spec: Any = codec.decode(self.spec, properties)
             mistakes = spec.mistakes()
             if not mistakes:
-                spec, mistakes = _spoken(lambda: self.examine(spec, was))
+                spec, mistakes = _with_known_errors(lambda: self.examine(spec, was))
             properties = _inputs(spec)
             if not mistakes and was:
-                properties |= _spoken(lambda: self.known(spec, was))
+                properties |= _with_known_errors(lambda: self.known(spec, was))
         except problems.Mistakes as found:
             mistakes = found.mistakes
         failures = []
         if mistakes:
             # On the empty property: the engine prints the value of a named one.
-            failures.append(dynamic.CheckFailure("", tell(mistakes)))
+            failures.append(dynamic.CheckFailure("", format_mistakes(mistakes)))
         return dynamic.CheckResult({**properties, DRIFT: ""}, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
@@ -168,7 +168,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             same_machine=recorded.get("host") == wanted.get("host")
             or _same_machine(recorded, wanted),
         )  # fmt: skip
-        _report(was, found, reading)
+        _report_changes(was, found, reading)
         return dynamic.DiffResult(
             changes=bool(found),
             replaces=sorted(found.replaces),
@@ -180,20 +180,22 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Make the thing, or take over the same lab's existing one."""
         spec = self._decode({**props, INCARNATION: _new_incarnation()})
-        host, outputs = _spoken(lambda: self._act(spec, lambda driver: driver.create(spec)))
+        host, outputs = _with_known_errors(
+            lambda: self._act(spec, lambda driver: driver.create(spec))
+        )
         return dynamic.CreateResult(spec.id, _state(spec, host, outputs))
 
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Read the real thing, on the host where it was made."""
         spec = self._recorded(props)
-        host, reading = _spoken(
+        host, reading = _with_known_errors(
             lambda: self._act(spec, lambda driver: driver.read(spec), props=props)
         )
         if reading is None:
             return dynamic.ReadResult("", {})
         # Outputs that a read cannot see, such as a program's output, stay.
-        told = _state(reading.spec, host, reading.outputs)
-        state = {**codec.clean(props), **told, DRIFT: reading.drift}
+        live = _state(reading.spec, host, reading.outputs)
+        state = {**codec.clean(props), **live, DRIFT: reading.drift}
         inputs = {**_inputs(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 
@@ -201,7 +203,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """Change the thing in place."""
         old = self._decode(olds)
         new = self._decode({**news, INCARNATION: old.incarnation or _new_incarnation()})
-        host, outputs = _spoken(lambda: self._act(new, lambda driver: driver.update(old, new)))
+        host, outputs = _with_known_errors(
+            lambda: self._act(new, lambda driver: driver.update(old, new))
+        )
         # Outputs that an update does not return stay.
         return dynamic.UpdateResult({**codec.clean(olds), **_state(new, host, outputs)})
 
@@ -227,7 +231,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
                     _print_left(spec, left)
                     driver.delete(spec)
 
-        _spoken(lambda: self._act(spec, act, props=props))
+        _with_known_errors(lambda: self._act(spec, act, props=props))
 
     def drift(self, props: Mapping[str, Any]) -> tuple[str, ...]:
         """Return in words how the thing differs from the state; secrets are not compared.
@@ -257,12 +261,14 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             return True
         if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
             return False
-        say(spec, ["is kept as it is: its replacement took over what was there"])
+        report(spec, ["is kept as it is: its replacement took over what was there"])
         return True
 
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
         """Read the thing, on the host where it was made."""
-        return _spoken(lambda: self._act(spec, lambda driver: driver.read(spec), props=olds))[1]
+        return _with_known_errors(
+            lambda: self._act(spec, lambda driver: driver.read(spec), props=olds)
+        )[1]
 
     def _recorded(self, properties: Mapping[str, Any]) -> S:
         """Return the spec in a state; one that is older than ids gets the lab's id."""
@@ -320,7 +326,7 @@ class Resource(dynamic.Resource):
         super().__init__(self.provider(), name, properties, merged)
 
 
-def tell(mistakes: list[problems.Mistake]) -> str:
+def format_mistakes(mistakes: list[problems.Mistake]) -> str:
     """Return mistakes as a message, one a line."""
     if mistakes and not any(mistake.key for mistake in mistakes):
         # A mistake without a key of the stack file is a whole message.
@@ -336,21 +342,21 @@ def stack_of(owner: str) -> str:
     return owner.rpartition("/")[2]
 
 
-def _report(spec: codec.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
+def _report_changes(spec: codec.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
     """Report a plan's findings in the engine's output."""
-    say(spec, [f"has drifted: {line}" for line in found.drift])
+    report(spec, [f"has drifted: {line}" for line in found.drift])
     if reading is not None and reading.remake:
-        say(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
+        report(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
 
 
 def _print_left(spec: codec.Spec, things: list[str]) -> None:
-    say(spec, [f"an unfinished run left {thing}: gone" for thing in things])
+    report(spec, [f"an unfinished run left {thing}: gone" for thing in things])
 
 
-def say(spec: codec.Spec, lines: list[str]) -> None:
+def report(spec: codec.Spec, lines: list[str]) -> None:
     """Report lines about a thing in the engine's output."""
     for line in lines:
-        run.tell(f"{spec.id} {line}")
+        run.report(f"{spec.id} {line}")
 
 
 def _inputs(spec: codec.Spec) -> Outputs:
@@ -396,10 +402,12 @@ def _configured_host(stack: str) -> str:
 
 def _same_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     machine = str(old.get(MACHINE))
-    return _spoken(lambda: connections.is_same_machine(new["host"], old["host"], machine))
+    return _with_known_errors(
+        lambda: connections.is_same_machine(new["host"], old["host"], machine)
+    )
 
 
-def _spoken(action: Callable[[], T]) -> T:
+def _with_known_errors(action: Callable[[], T]) -> T:
     """Run an action; wrap any exception into an error with words."""
     try:
         return action()

@@ -64,17 +64,17 @@ def parse(shown: str, text: Callable[[str], str]) -> Unit:
     started = re.search(r"argv\[\]=(.*?) ;", " ".join(fields.get("ExecStart", [])))
     words = _expand(started.group(1).split() if started else [], environment)
     given = [word for n, word in enumerate(words) if n and words[n - 1] == "-f"]
-    files = [path for place in given for path in listed(place)]
+    files = [path for each in given for path in listed(each)]
     masked = fields.get("LoadState") == ["masked"]
     return Unit(files or [CONFIG], environment, int(pid) if pid.isdigit() else 0, masked)
 
 
-def listed(place: str) -> List[str]:
+def listed(path: str) -> List[str]:
     """Return the files that HAProxy loads of a path: those of a folder by name, or itself."""
-    if not os.path.isdir(place):
-        return [place]
-    names = sorted(name for name in os.listdir(place) if name.endswith(".cfg") and name[0] != ".")
-    return [os.path.join(place, name) for name in names]
+    if not os.path.isdir(path):
+        return [path]
+    names = sorted(name for name in os.listdir(path) if name.endswith(".cfg") and name[0] != ".")
+    return [os.path.join(path, name) for name in names]
 
 
 def _expand(words: List[str], environment: Dict[str, str]) -> List[str]:

@@ -53,14 +53,14 @@ class Chains:
         """Return the rules of a chain; none for a missing chain."""
         return self._rules.get((table, chain), [])
 
-    def place(self, table: str, chain: str, target: str) -> int:
+    def position(self, table: str, chain: str, target: str) -> int:
         """Return the number of a chain's rule that jumps to another chain; 0 for none."""
         rules, line = self.rules(table, chain), f"-A {chain} -j {target}"
         return rules.index(line) + 1 if line in rules else 0
 
     def has_jump(self, table: str, chain: str, ours: str) -> bool:
         """Whether a chain jumps to ours before any other of its rules decides."""
-        rules = self.rules(table, chain)[: self.place(table, chain, ours)]
+        rules = self.rules(table, chain)[: self.position(table, chain, ours)]
         earlier = rules[:-1] if chain in JUMPS.values() else []
         return bool(rules) and all(any(word in rule for word in _FIRST) for rule in earlier)
 

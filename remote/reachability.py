@@ -28,15 +28,15 @@ def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     deadline = time.monotonic() + request["seconds"]
     results: List[Dict[str, Any]] = [{} for _check in request["checks"]]
 
-    def act(place: int) -> None:
-        check = request["checks"][place]
+    def act(index: int) -> None:
+        check = request["checks"][index]
         while True:
-            results[place] = _try(request["address"], check)
-            if results[place]["ok"] or time.monotonic() > deadline:
+            results[index] = _try(request["address"], check)
+            if results[index]["ok"] or time.monotonic() > deadline:
                 return
             time.sleep(0.1)
 
-    threads = [threading.Thread(target=act, args=(place,)) for place in range(len(results))]
+    threads = [threading.Thread(target=act, args=(index,)) for index in range(len(results))]
     for thread in threads:
         thread.start()
     for thread in threads:

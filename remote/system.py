@@ -100,7 +100,7 @@ class System:
         with socket.create_connection(("127.0.0.1", port), timeout=3) as connection:
             return plain_http.get(connection, path)[:64].decode("ascii", "replace")
 
-    def ask(self, path: str, text: str) -> str:
+    def send(self, path: str, text: str) -> str:
         """Send a text to a program's Unix socket and return its whole answer; raise OSError."""
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(SOCKET_SECONDS)

@@ -24,18 +24,18 @@ def main(request: Json) -> Json:
     """Run one operation.
 
     Args:
-        request: `operation`, the name of a method of `Link`, and its arguments.
+        request: `operation`, the name of a method of `Tunnels`, and its arguments.
 
     """
-    return serve(Link(System(), reachability.main), request)
+    return serve(Tunnels(System(), reachability.main), request)
 
 
-def serve(link: Link, request: Json) -> Json:
+def serve(tunnels: Tunnels, request: Json) -> Json:
     """Run one operation; a refusal is an answer too."""
     request = dict(request)
     operation = request.pop("operation")
     try:
-        return {"ok": True, "result": getattr(link, operation)(**request)}
+        return {"ok": True, "result": getattr(tunnels, operation)(**request)}
     except RefusedError as error:
         return {
             "ok": False, "brief": error.brief, "seen": error.seen, "do": error.do,
@@ -43,18 +43,18 @@ def serve(link: Link, request: Json) -> Json:
         }  # fmt: skip
 
 
-class Link:
+class Tunnels:
     """The tunnels of one lab host.
 
     Args:
         system: The host.
-        seen: Checks an address from here, as `reachability.main`.
+        reach: Checks an address from here, as `reachability.main`.
 
     """
 
-    def __init__(self, system: System, seen: Callable[[Json], List[Json]]) -> None:
+    def __init__(self, system: System, reach: Callable[[Json], List[Json]]) -> None:
         self._system = system
-        self._seen = seen
+        self._reach = reach
 
     def make_key(self, name: str, whose: Json) -> Json:
         """Make a tunnel's key pair if it is missing."""
@@ -88,8 +88,8 @@ class Link:
         self.lower_tunnel(name, whose)
         for path in ("key", "key.pub", "known_hosts", "owner", "lab"):
             self._system.write(f"{folder}/{path}", File(None))
-        for place in (folder, HOME):
-            real = self._system.root + place
+        for path in (folder, HOME):
+            real = self._system.root + path
             if os.path.isdir(real) and not os.listdir(real):
                 os.rmdir(real)
         last = not os.path.isdir(self._system.root + HOME)
@@ -114,7 +114,7 @@ class Link:
         self._system.must(["systemctl", "restart", service])
         deadline = time.monotonic() + seconds
         while True:
-            wrong = self._wrong(name, checks)
+            wrong = self._fault(name, checks)
             if not wrong:
                 return {}
             if time.monotonic() > deadline:
@@ -122,7 +122,7 @@ class Link:
             time.sleep(0.3)
         raise RefusedError(
             f"the tunnel {name} carries nothing",
-            "\n".join([wrong, *self._said(service, since)]),
+            "\n".join([wrong, *self._messages(service, since)]),
             "mend what ssh says, then run it again",
         )
 
@@ -139,7 +139,7 @@ class Link:
         elif self._system.read(f"{HOME}/{name}/known_hosts").content != known_hosts:
             drift = "the relay's pinned host key was changed by hand"
         else:
-            drift = self._wrong(name, checks)
+            drift = self._fault(name, checks)
         return {"there": True, "drift": drift, **self._marks(name, "tunnel")}
 
     def lower_tunnel(self, name: str, whose: Json) -> Json:
@@ -154,20 +154,20 @@ class Link:
         self._system.write(f"{HOME}/{name}/known_hosts", File(None))
         return {}
 
-    def _wrong(self, name: str, checks: Json) -> str:
+    def _fault(self, name: str, checks: Json) -> str:
         """Return what is wrong with a tunnel: a running unit may carry nothing."""
         service = _service(name)
         for word, meant in (("is-enabled", "enabled"), ("is-active", "active")):
             if self._system.run(["systemctl", word, "--quiet", service]).status != 0:
                 return f"{service} is not {meant}"
-        results = self._seen({**checks, "seconds": 0})
+        results = self._reach({**checks, "seconds": 0})
         return "; ".join(
             f"port {check['port']} of the relay carries nothing: {result['seen']}"
             for check, result in zip(checks["checks"], results)
             if not result["ok"]
         )
 
-    def _said(self, service: str, since: float) -> List[str]:
+    def _messages(self, service: str, since: float) -> List[str]:
         """Return the last messages of ssh."""
         done = self._system.run(
             ["journalctl", "-u", service, "--since", f"@{int(since)}", "-n", "40", "-o", "cat"]

@@ -15,13 +15,13 @@ def reasons(paths: Iterable[str]) -> Dict[str, List[str]]:
     found = {}
     for path in paths:
         folder = os.path.dirname(path)
-        places = [place for place in (path, folder) if os.path.exists(place)]
-        held = [place for place in places if not os.access(place, os.W_OK)]
+        existing = [each for each in (path, folder) if os.path.exists(each)]
+        unwritable = [each for each in existing if not os.access(each, os.W_OK)]
         if os.path.islink(path):
             found[path] = ["is a symbolic link to %s" % os.readlink(path), "make it a real file"]
-        elif held and os.geteuid() == 0:
+        elif unwritable and os.geteuid() == 0:
             found[path] = [
-                "cannot be changed: %s is immutable, or on a read-only file system" % held[0],
-                "chattr -i %s, or remount it read-write" % held[0],
+                "cannot be changed: %s is immutable, or on a read-only file system" % unwritable[0],
+                "chattr -i %s, or remount it read-write" % unwritable[0],
             ]
     return found

@@ -16,7 +16,7 @@ import tempfile
 import traceback
 from typing import Any, BinaryIO, Dict
 
-asked, told = os.fdopen(os.dup(0), "rb"), os.dup(1)
+requests, answers = os.fdopen(os.dup(0), "rb"), os.dup(1)
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 # Programs' output must not mix with the answers.
 os.dup2(2, 1)
@@ -36,25 +36,25 @@ def unnamed() -> BinaryIO:
 turn = unnamed()
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 package = unnamed()
-package.write(asked.read(int(asked.readline())))
+package.write(requests.read(int(requests.readline())))
 package.flush()
 sys.path.insert(0, "/dev/fd/%d" % package.fileno())
 
 
-def tell(said: Dict[str, Any]) -> None:
+def send_answer(answer: Dict[str, Any]) -> None:
     """Write one answer, whole."""
-    data = memoryview(json.dumps(said).encode() + b"\n")
+    data = memoryview(json.dumps(answer).encode() + b"\n")
     fcntl.lockf(turn, fcntl.LOCK_EX)
     while data:
-        data = data[os.write(told, data) :]
+        data = data[os.write(answers, data) :]
 
 
-def act(number: int, module: Any, request: Any) -> None:
+def serve(number: int, module: Any, request: Any) -> None:
     """Answer a request."""
     try:
-        tell({"id": number, "answer": module.main(request)})
+        send_answer({"id": number, "answer": module.main(request)})
     except BaseException:
-        tell({"id": number, "failed": traceback.format_exc()})
+        send_answer({"id": number, "failed": traceback.format_exc()})
 
 
 def watch(number: int, module: Any, request: Any) -> None:
@@ -62,19 +62,19 @@ def watch(number: int, module: Any, request: Any) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if not pid:
-        act(number, module, request)
+        serve(number, module, request)
         return
     status = os.waitpid(pid, 0)[1]
     if status:
-        tell({"id": number, "failed": "it was ended by signal %d" % (status & 127)})
+        send_answer({"id": number, "failed": "it was ended by signal %d" % (status & 127)})
 
 
-for line in asked:
+for line in requests:
     sent = json.loads(line)
     try:
         loaded = importlib.import_module(sent["module"])
     except Exception:
-        tell({"id": sent["id"], "failed": traceback.format_exc()})
+        send_answer({"id": sent["id"], "failed": traceback.format_exc()})
         continue
     if not os.fork():
         try:

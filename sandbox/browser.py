@@ -18,7 +18,7 @@ _QUIET = (
 )  # fmt: skip
 
 
-def look(
+def visit(
     url: str, box: layout.Layout | None = None, *, picture: pathlib.Path | None = None,
     size: tuple[int, int] = (1280, 800),
 ) -> str:  # fmt: skip
@@ -31,9 +31,9 @@ def look(
         size: The window's width and height.
 
     """
-    where = ["ip", "netns", "exec", box.workstation] if box else []
+    prefix = ["ip", "netns", "exec", box.workstation] if box else []
     with tempfile.TemporaryDirectory(prefix="grappe-browser-") as profile:
-        argv = [*where, "chromium", *_QUIET, f"--user-data-dir={profile}",
+        argv = [*prefix, "chromium", *_QUIET, f"--user-data-dir={profile}",
                 f"--window-size={size[0]},{size[1]}"]  # fmt: skip
         if picture:
             _run([*argv, f"--screenshot={picture}", url])

@@ -32,12 +32,12 @@ class Status:
     relay: str
 
 
-def up(box: layout.Layout, say: Progress) -> bool:
+def up(box: layout.Layout, report: Progress) -> bool:
     """Bring the sandbox up; return whether anything was missing."""
     if status(box).up:
         return False
     if has_fallen(box):
-        say("booting from the disks they have, with the labs on them")
+        report("booting from the disks they have, with the labs on them")
         _revive(box)
         return False
     down(box)
@@ -45,22 +45,22 @@ def up(box: layout.Layout, say: Progress) -> bool:
     box.folder.mkdir(parents=True)
     _raise_limits(box)
     box.noted.write_text(box.system.name)
-    say("network: lab host, workstation, relay")
+    report("network: lab host, workstation, relay")
     network.up(box)
-    say("lab host and relay: booting")
+    report("lab host and relay: booting")
     for each in box.machines:
         machine.prepare(each)
     machine.write_ssh_config(box)
     try:
         machine.start(box, *box.machines)
     except errors.NotReadyError as error:
-        say(f"once more: {error.brief}")
+        report(f"once more: {error.brief}")
         for each in box.machines:
             machine.kill(each)
         _renew(box)
         machine.start(box, *box.machines)
     if box.system.program:
-        say("lab host: its daemon and UFW")
+        report("lab host: its daemon and UFW")
         _prepare(box)
     (box.folder / "ready").touch()
     return True
@@ -172,15 +172,15 @@ def status(box: layout.Layout) -> Status:
     )
 
 
-def enter(box: layout.Layout, where: str, argv: list[str]) -> list[str]:
+def enter(box: layout.Layout, machine_name: str, argv: list[str]) -> list[str]:
     """Return the argv that runs `argv`, or a shell, on a machine of the sandbox."""
     if not status(box).up:
         raise errors.HostError(f"the sandbox {box.name} is not up", do="./lab sandbox up")
-    if where == "workstation":
+    if machine_name == "workstation":
         return ["ip", "netns", "exec", box.workstation, *(argv or ["bash"])]
     # ssh hands one text to a shell over there: quotes keep the words apart.
     remote = ["--", shlex.join(argv)] if argv else []
-    name = {"host": box.host, "relay": box.relay}[where]
+    name = {"host": box.host, "relay": box.relay}[machine_name]
     return ["ssh", "-F", str(box.ssh_config), name, *remote]
 
 

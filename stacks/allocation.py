@@ -8,9 +8,9 @@ FIRST_SSH_PORT = 22222
 MAX_BUILDERS = 250
 
 
-def ssh_port(number: int, place: int) -> int:
+def ssh_port(number: int, index: int) -> int:
     """Return the port of the lab host that leads to a server's sshd."""
-    return FIRST_SSH_PORT + 10 * (number - 1) + place
+    return FIRST_SSH_PORT + 10 * (number - 1) + index
 
 
 def bridge(number: int) -> str:
@@ -23,9 +23,9 @@ def gateway(number: int) -> str:
     return f"{_network(number)}.1"
 
 
-def address(number: int, place: int) -> str:
+def address(number: int, index: int) -> str:
     """Return a server's address."""
-    return f"{_network(number)}.{10 + place}"
+    return f"{_network(number)}.{10 + index}"
 
 
 def subnet(number: int) -> str:

@@ -71,10 +71,10 @@ def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:
 def _machine(host: object) -> object:
     """Return a host URL's machine, whatever the login."""
     try:
-        where = url.parse(str(host))
+        host_url = url.parse(str(host))
     except ValueError:
         return host
-    return (where.scheme, where.name.lower(), where.port or SSH_PORT)
+    return (host_url.scheme, host_url.name.lower(), host_url.port or SSH_PORT)
 
 
 def _text(value: object) -> str:

@@ -80,12 +80,12 @@ def _against(
     key: str, shown: object, allowed: int, asked: Sequence[int | None]
 ) -> Iterator[tuple[str, Any, str]]:
     """Compare a quota with the servers' limits; LXD requires a limit of every server."""
-    where, example = _SAID[key]
-    for place, value in enumerate(asked):
+    prefix, example = _SAID[key]
+    for index, value in enumerate(asked):
         if not value:
             also = " and that of its volumes" if key == "disk" else ""
             problem = f"is no amount{also}. With quota.{key} every server says its own: {example}."
-            yield f"servers[{place}].{where}", "", problem
+            yield f"servers[{index}].{prefix}", "", problem
     known = [value for value in asked if value]
     if len(known) == len(asked) and sum(known) > allowed:
         yield f"quota.{key}", shown, f"is less than what the servers ask for: {_sum(key, known)}."

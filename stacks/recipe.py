@@ -170,8 +170,10 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
     if found is not None:
         mistakes += _check(name, found, folder)
     if mistakes or found is None:
-        where = f"recipes/{name}/recipe.yaml"
-        raise problems.Mistakes([problems.Mistake(f"{where}: {m.key}", m.reason) for m in mistakes])
+        prefix = f"recipes/{name}/recipe.yaml"
+        raise problems.Mistakes(
+            [problems.Mistake(f"{prefix}: {m.key}", m.reason) for m in mistakes]
+        )
     environment = found.environment
     steps = tuple(_read_step(step, environment, folder / name) for step in found.steps)
     made_of = {
@@ -224,10 +226,10 @@ def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[problems.Mist
         if its is not None and its.alias == found.alias:
             checks.append(("alias", found.alias, f"is the alias of recipes/{other} too."))
     checks += _check_base(found.base, home)
-    for place, step in enumerate(found.steps):
-        checks += _check_step(step, f"steps[{place}]", home)
-        if step.name in {other.name for other in found.steps[:place]}:
-            checks.append((f"steps[{place}].name", step.name, "is another step's already."))
+    for index, step in enumerate(found.steps):
+        checks += _check_step(step, f"steps[{index}]", home)
+        if step.name in {other.name for other in found.steps[:index]}:
+            checks.append((f"steps[{index}].name", step.name, "is another step's already."))
     checks += _check_variables("environment", found.environment)
     return problems.collect(checks)
 
@@ -244,30 +246,30 @@ def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]
         yield "base", path, _file_problem(home / path)
 
 
-def _check_step(step: Step, where: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
-    yield f"{where}.name", step.name, validators.problem_of_comment(step.name)
+def _check_step(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
+    yield f"{prefix}.name", step.name, validators.problem_of_comment(step.name)
     if step.timeout < 1:
-        yield f"{where}.timeout", step.timeout, "is not a time. Seconds, from 1."
+        yield f"{prefix}.timeout", step.timeout, "is not a time. Seconds, from 1."
     for key in ("directory", "creates"):
         if path := getattr(step, key):
-            yield f"{where}.{key}", path, validators.problem_of_path(path)
-    yield from _check_variables(f"{where}.environment", step.environment)
+            yield f"{prefix}.{key}", path, validators.problem_of_path(path)
+    yield from _check_variables(f"{prefix}.environment", step.environment)
     if bool(step.script) == bool(step.run):
-        yield f"{where}.script", step.script, "or run: one of the two is to be done."
+        yield f"{prefix}.script", step.script, "or run: one of the two is to be done."
     if step.script:
-        yield f"{where}.script", step.script, _script_problem(home / step.script)
+        yield f"{prefix}.script", step.script, _script_problem(home / step.script)
     for number, file in enumerate(step.files):
-        yield f"{where}.files[{number}].from", file.source, _file_problem(home / file.source)
-        yield f"{where}.files[{number}].path", file.path, validators.problem_of_path(file.path)
+        yield f"{prefix}.files[{number}].from", file.source, _file_problem(home / file.source)
+        yield f"{prefix}.files[{number}].path", file.path, validators.problem_of_path(file.path)
     for number, url in enumerate(step.needs):
         if not _is_web(url):
-            yield f"{where}.needs[{number}]", url, "is not a URL, as https://deb.debian.org."
+            yield f"{prefix}.needs[{number}]", url, "is not a URL, as https://deb.debian.org."
 
 
-def _check_variables(where: str, variables: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
+def _check_variables(prefix: str, variables: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
     for name in variables:
         if not _VARIABLE.fullmatch(name):
-            yield f"{where}.{name}", name, "is not the name of a variable."
+            yield f"{prefix}.{name}", name, "is not the name of a variable."
 
 
 def _is_web(text: str) -> bool:

@@ -52,8 +52,8 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
             name=server.name,
             domain=server.domain or allocation.domain(server.name, student, given.domain),
             names=server.names,
-            port=server.port or allocation.ssh_port(number, place),
-            address=server.address or allocation.address(number, place),
+            port=server.port or allocation.ssh_port(number, index),
+            address=server.address or allocation.address(number, index),
             image=server.image or given.image,
             state=server.state,
             limits=_present({**given.limits, **server.limits}),
@@ -67,7 +67,7 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
             recipe=_read_recipe(server.recipe),
             publish=server.publish,
         )
-        for place, server in enumerate(given.servers)
+        for index, server in enumerate(given.servers)
     )
 
 
@@ -91,34 +91,34 @@ def mistakes(
     number = given.number
     numbered = allocation.MIN_NUMBER <= number <= allocation.MAX_NUMBER
     subnet = allocation.subnet(number) if numbered else ""
-    for place, server in enumerate(servers):
-        where, asked = f"servers[{place}]", given.servers[place]
-        checks.append((f"{where}.name", server.name, validators.problem_of_name(server.name)))
+    for index, server in enumerate(servers):
+        prefix, asked = f"servers[{index}]", given.servers[index]
+        checks.append((f"{prefix}.name", server.name, validators.problem_of_name(server.name)))
         if asked.domain or not validators.problem_of_name(server.name):
             problem = validators.problem_of_domain(server.domain)
             if not problem and server.domain != server.domain.lower():
                 problem = f'has capitals: "{server.domain.lower()}"?'
             if asked.domain or follows:
-                checks.append((f"{where}.domain", server.domain, problem))
+                checks.append((f"{prefix}.domain", server.domain, problem))
         checks += [
-            (f"{where}.names[{number}]", label, problem)
+            (f"{prefix}.names[{number}]", label, problem)
             for number, label in enumerate(server.names)
             if (problem := _label_problem(label, server.names[:number]))
         ]
         if asked.port:
-            checks.append((f"{where}.port", server.port, _port_problem(server.port)))
+            checks.append((f"{prefix}.port", server.port, _port_problem(server.port)))
         if asked.address:
             problem = _address_problem(server.address, subnet, allocation.gateway(number))
-            checks.append((f"{where}.address", server.address, problem))
+            checks.append((f"{prefix}.address", server.address, problem))
         if server.state not in {"running", "stopped"}:
-            checks.append((f"{where}.state", server.state, "is not a state: running or stopped."))
-        checks.append((f"{where}.image", server.image, _image_problem(server.image)))
+            checks.append((f"{prefix}.state", server.state, "is not a state: running or stopped."))
+        checks.append((f"{prefix}.image", server.image, _image_problem(server.image)))
         checks += [
-            (f"{where}.limits.{key}", value, problem)
+            (f"{prefix}.limits.{key}", value, problem)
             for key, value in asked.limits.items()
             if (problem := setting_problem("limits", key, value))
         ]
-        checks += _server_extras(where, asked)
+        checks += _server_extras(prefix, asked)
     found = problems.collect(checks)
     for field in ("name", "domain", "port", "address"):
         found += _twice(field, [getattr(server, field) for server in servers])
@@ -142,11 +142,11 @@ def setting_problem(group: str, key: str, value: str) -> str:
 def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
     return [
         problems.Mistake(
-            f"servers[{place}].{field}",
+            f"servers[{index}].{field}",
             f"{problems.show(value)} is servers[{values.index(value)}]'s already.",
         )
-        for place, value in enumerate(values)
-        if values.index(value) != place
+        for index, value in enumerate(values)
+        if values.index(value) != index
     ]
 
 
@@ -155,10 +155,10 @@ def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
     domains = [server.domain for server in servers]
     return [
         problems.Mistake(
-            f"servers[{place}].names[{number}]",
+            f"servers[{index}].names[{number}]",
             f"{problems.show(label)} means {name}, the domain of servers[{domains.index(name)}].",
         )
-        for place, server in enumerate(servers)
+        for index, server in enumerate(servers)
         for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True))
         if name in domains
     ]
@@ -176,13 +176,13 @@ def _shared_volumes(servers: Iterable[ServerSpec]) -> list[problems.Mistake]:
     """Return mistakes for volumes of one name in one pool: two servers would share one."""
     holders: dict[tuple[str, str], str] = {}
     found = []
-    for place, server in enumerate(servers):
+    for index, server in enumerate(servers):
         for number, volume in enumerate(server.volumes):
-            where = f"servers[{place}].volumes[{number}]"
-            first = holders.setdefault((volume.pool, volume.name), where)
-            if first != where:
+            prefix = f"servers[{index}].volumes[{number}]"
+            first = holders.setdefault((volume.pool, volume.name), prefix)
+            if first != prefix:
                 reason = f"{problems.show(volume.name)} is {first}'s already."
-                found.append(problems.Mistake(f"{where}.name", reason))
+                found.append(problems.Mistake(f"{prefix}.name", reason))
     return found
 
 
@@ -218,49 +218,49 @@ def _read_recipe(name: str) -> recipe.ReadRecipe | None:
         return None
 
 
-def _server_extras(where: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
+def _server_extras(prefix: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
     """Check the settings that most servers do not use."""
     checks: list[tuple[str, Any, str]] = [
-        (f"{where}.config.{key}", value, problem)
+        (f"{prefix}.config.{key}", value, problem)
         for key, value in asked.config.items()
         if (problem := setting_problem("config", key, value))
     ]
     checks += [
-        (f"{where}.devices.{name}{part}", value, problem)
+        (f"{prefix}.devices.{name}{part}", value, problem)
         for name, device in asked.devices.items()
         for part, value, problem in container.device_problems(name, device)
     ]
-    for place, volume in enumerate(asked.volumes):
-        key = f"{where}.volumes[{place}]"
+    for index, volume in enumerate(asked.volumes):
+        key = f"{prefix}.volumes[{index}]"
         checks.append((f"{key}.name", volume.name, validators.problem_of_name(volume.name)))
         problem = validators.problem_of_path(volume.path)
-        if volume.path in [other.path for other in asked.volumes[:place]]:
+        if volume.path in [other.path for other in asked.volumes[:index]]:
             problem = problem or "is another volume's already, of this server."
         checks.append((f"{key}.path", volume.path, problem))
         checks.append((f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)))
         if volume.size:
             checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))
     if asked.target:
-        checks.append((f"{where}.target", asked.target, validators.problem_of_name(asked.target)))
+        checks.append((f"{prefix}.target", asked.target, validators.problem_of_name(asked.target)))
     if asked.disk:
-        checks.append((f"{where}.disk", asked.disk, values.problem_of_size(asked.disk)))
+        checks.append((f"{prefix}.disk", asked.disk, values.problem_of_size(asked.disk)))
     if asked.publish:
         checks.append(
-            (f"{where}.publish", asked.publish, validators.problem_of_alias(asked.publish))
+            (f"{prefix}.publish", asked.publish, validators.problem_of_alias(asked.publish))
         )
     if asked.ephemeral and asked.publish:
         problem = "stops the server, and an ephemeral one is gone then."
-        checks.append((f"{where}.publish", asked.publish, problem))
+        checks.append((f"{prefix}.publish", asked.publish, problem))
     if asked.recipe and asked.state != "running":
         problem = "is done in a running server."
-        checks.append((f"{where}.recipe", asked.recipe, problem))
+        checks.append((f"{prefix}.recipe", asked.recipe, problem))
     checks += [
-        (f"{where}.snapshots[{number}]", name, problem)
+        (f"{prefix}.snapshots[{number}]", name, problem)
         for number, name in enumerate(asked.snapshots)
         if (problem := _snapshot_problem(name, asked.snapshots[:number]))
     ]
     if asked.recipe:
-        checks.append((f"{where}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
+        checks.append((f"{prefix}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
     return checks
 
 

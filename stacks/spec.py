@@ -88,8 +88,8 @@ def parse(
     lab = _resolve(given, f"{project}/{stack}", stack, post_install=bool(config.get(password)))
     if lab.post_install:
         mistakes += [
-            problems.Mistake(f"servers[{place}].domain", f"{problems.show(item.domain)} {problem}")
-            for place, item in enumerate(lab.servers)
+            problems.Mistake(f"servers[{index}].domain", f"{problems.show(item.domain)} {problem}")
+            for index, item in enumerate(lab.servers)
             if not validators.problem_of_domain(item.domain)
             and (problem := postinstall.domain_problem(item.domain))
         ]
@@ -143,8 +143,8 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]
         ("domain", given.domain, validators.problem_of_domain(given.domain)),
     ]
     checks += [
-        (f"keys[{place}]", validators.show_public_key(key), validators.problem_of_public_key(key))
-        for place, key in enumerate(given.keys)
+        (f"keys[{index}]", validators.show_public_key(key), validators.problem_of_public_key(key))
+        for index, key in enumerate(given.keys)
     ]
     twice = sorted({name for name in given.profiles if given.profiles.count(name) > 1})
     checks += [("profiles", name, "is there twice. Name each once.") for name in twice]

@@ -45,12 +45,12 @@ def problems(
         problem = "is not reached by SSH: ssh://[user@]relay."
     yield "tunnel.relay", url.without_password(given.relay), problem
     listens = [forward.listen for forward in given.forwards]
-    for place, forward in enumerate(given.forwards):
-        where = f"tunnel.forwards[{place}]"
-        yield f"{where}.listen", forward.listen, validators.problem_of_port(forward.listen)
-        yield f"{where}.port", forward.port, validators.problem_of_port(forward.port)
-        if listens.index(forward.listen) != place:
-            yield f"{where}.listen", forward.listen, "is another forward's already."
+    for index, forward in enumerate(given.forwards):
+        prefix = f"tunnel.forwards[{index}]"
+        yield f"{prefix}.listen", forward.listen, validators.problem_of_port(forward.listen)
+        yield f"{prefix}.port", forward.port, validators.problem_of_port(forward.port)
+        if listens.index(forward.listen) != index:
+            yield f"{prefix}.listen", forward.listen, "is another forward's already."
         if forward.server and forward.server not in servers:
             names = ", ".join(servers)
-            yield f"{where}.server", forward.server, f"is not one of the servers: {names}."
+            yield f"{prefix}.server", forward.server, f"is not one of the servers: {names}."

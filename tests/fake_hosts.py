@@ -32,10 +32,16 @@ class FakeYunohost(lxd.FakeLxd):
     """An LXD whose containers have a `yunohost` and nothing else; no program of ours is run."""
 
     def execute(
-        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: daemon.Tell
+        self,
+        instance: str,
+        argv: list[str],
+        *,
+        project: str,
+        timeout: float,
+        on_output: daemon.OnOutput,
     ) -> daemon.Executed:
         """Play what steps and post-installations leave."""
-        del timeout, tell
+        del timeout, on_output
         self.meet(f"POST instances/{instance}/exec")
         self.argv.append(argv)
         found = self.instances[project, instance]
@@ -48,8 +54,8 @@ class FakeYunohost(lxd.FakeLxd):
         if made := re.search(r"^\[ -e (\S+) \] && exit 0", text, re.MULTILINE):
             self.files[project, instance, made.group(1)] = b""
         # A YunoHost that serves has nothing to say of itself.
-        looks = (postinstall.looks_inside(), postinstall.looks_inside(start=True))
-        return daemon.Executed(0, b"" if argv in looks else HELP.encode(), b"")
+        inspections = (postinstall.inspection(), postinstall.inspection(start=True))
+        return daemon.Executed(0, b"" if argv in inspections else HELP.encode(), b"")
 
 
 class FakeHost:
@@ -64,12 +70,12 @@ class FakeHost:
     def __init__(
         self, text: str, root: pathlib.Path, *, machine_id: str = "", address: str = "192.168.8.10"
     ) -> None:
-        self.url, self.where = text, url.parse(text)
+        self.url, self.parsed_url = text, url.parse(text)
         self.machine_id, self.address = machine_id or f"machine-{text}", address
         self.system, self.lxd = fragments.FakeSystem(root), FakeYunohost()
         self.tunnels = tunnel_fake.FakeTunnelSystem(root)
         self.world: dict[str, FakeHost] = {text: self}
-        name = self.where.name if self.where.scheme == "netns" else ""
+        name = self.parsed_url.name if self.parsed_url.scheme == "netns" else ""
         self.store = f"/var/lib/grappe-{name}" if name else "/var/lib/grappe"
         self.etc_hosts = f"/etc/netns/{name}/hosts" if name else "/etc/hosts"
         self.root = root
@@ -102,9 +108,11 @@ class FakeHost:
                 path = str(self.root) + request["path"]
                 return hosts_file.main({**request, "path": path})
             case "remote.reachability":
-                return [self._look(check) for check in request["checks"]]
+                return [self._reach(check) for check in request["checks"]]
             case "remote.tunnels":
-                return tunnels.serve(tunnels.Link(self.tunnels, self.tunnels.look), dict(request))
+                return tunnels.serve(
+                    tunnels.Tunnels(self.tunnels, self.tunnels.reach), dict(request)
+                )
         raise NotImplementedError(module)
 
     def prepare(self) -> None:
@@ -149,7 +157,7 @@ class FakeHost:
             for item in self.lxd.instances.values()
         )
 
-    def _look(self, check: Mapping[str, Any]) -> dict[str, Any]:
+    def _reach(self, check: Mapping[str, Any]) -> dict[str, Any]:
         """Return whether a way leads to a running server of any lab host of the world."""
         ways = [host.leads_to(check) for host in self.world.values() if host.lxd.instances]
         answers = any(address and host._running(address) for address, host in ways)

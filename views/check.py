@@ -27,7 +27,7 @@ class Row:
         ssh: `ok`, `✗`, or `-` if not tried; likewise `http` and `https`.
         installed: `yes`, `no`, or `-` if the stack does not post-install it.
         asked: HAProxy's count of connections to its pages, and of those open now.
-        well: Whether it has no fault.
+        ok: Whether it has no fault.
         why: Its faults, in words.
         do: The remedy.
         note: A difference from the stack file that a student may make.
@@ -41,7 +41,7 @@ class Row:
     https: str
     installed: str
     asked: str
-    well: bool
+    ok: bool
     why: str = ""
     do: str = ""
     note: str = ""
@@ -90,12 +90,18 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
             do = f"on the lab host: lxc exec {server.name} --project {lab.project} -- {inside}"
     main = str(seen.get("domain") or server.domain)
     note = f"its main domain is {main} now" if main != server.domain else ""
-    well = not wrong
+    ok = not wrong
     return Row(
         lab.student, server.name, container, **ways, installed=installed,
-        asked=_asked(seen.get("asked")), well=well,
-        why="; ".join(wrong), do="" if well else do, note=note,
+        asked=_asked(seen.get("asked")), ok=ok,
+        why="; ".join(wrong), do="" if ok else do, note=note,
     )  # fmt: skip
+
+
+def as_json(row: Row) -> dict[str, Any]:
+    """Return a row as `--json` has it, where `ok` is called `well`."""
+    fields = dataclasses.asdict(row)
+    return {"well" if key == "ok" else key: fields[key] for key in fields}
 
 
 def render(rows: Sequence[Row], drifts: Mapping[str, Sequence[str]] | None = None) -> str:
@@ -109,14 +115,14 @@ def render(rows: Sequence[Row], drifts: Mapping[str, Sequence[str]] | None = Non
     cells = [[str(getattr(row, head)) for head in HEADS] for row in rows]
     lines = table.render(HEADS, cells)
     for row in rows:
-        if not row.well:
+        if not row.ok:
             lines.append(f"{BAD} {row.student}/{row.server}: {row.why}    {row.do}")
     lines += [f"! {row.student}/{row.server}: {row.note}" for row in rows if row.note]
     for stack, kinds in (drifts or {}).items():
         if kinds:
             lines.append(f"! {stack}: drift: {_counted(kinds)}; what it is: ./lab preview {stack}")
     students = {row.student for row in rows}
-    sick = {row.student for row in rows if not row.well}
+    sick = {row.student for row in rows if not row.ok}
     lines.append(f"{len(students) - len(sick)} of {len(students)} students well.")
     return "\n".join(lines) + "\n"
 

@@ -65,9 +65,9 @@ class Show(Protocol):
         """Let some time pass."""
 
 
-def created(name: str, made: Made, come: Sequence[Student]) -> str:
+def created(name: str, file: Made, come: Sequence[Student]) -> str:
     """Return the summary of `class new`."""
-    lines = [f"classes/{name}.yaml: {_students(len(made.students))}, {len(come)} of them new"]
+    lines = [f"classes/{name}.yaml: {_students(len(file.students))}, {len(come)} of them new"]
     if come:
         numbers = [student.number for student in come]
         last = f" to {name}-{come[-1].label}" if len(come) > 1 else ""

@@ -53,9 +53,9 @@ def text(lab: LabSpec, dialled: str) -> str:
     wide = max(map(len, middle))
     lines = [f"workstation ({lab.workstation})", "│"]
     for server in lab.servers:
-        for place, way in enumerate(found):
+        for index, way in enumerate(found):
             if way.server == server.name:
-                line = f"├─► {ports[place]:<{width}} ── {middle[place]:<{wide}} ──► "
+                line = f"├─► {ports[index]:<{width}} ── {middle[index]:<{wide}} ──► "
                 lines.append(f"{line}{way.server} {way.target}")
         lines.append("│")
     lines[-1] = f"└─  lab host {lab.host}, {dialled}"

@@ -30,20 +30,20 @@ class LabHost(pulumi.ComponentResource):
     def __init__(
         self,
         spec: LabHostSpec,
-        reached: ssh_settings.Connection | None,
+        connection: ssh_settings.Connection | None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Register the steps.
 
         Args:
             spec: The lab host.
-            reached: The settings of its SSH connection; None for this machine.
+            connection: The settings of its SSH connection; None for this machine.
             opts: Pulumi's options.
 
         """
         # Not the stack's name, as in older states: a renamed stack keeps its resources.
         name, stack = NAME, spec.owner.rpartition("/")[2]
-        super().__init__("grappe:index:LabHost", name, {}, _called(stack, opts))
+        super().__init__("grappe:index:LabHost", name, {}, _with_older_name(stack, opts))
         last: pulumi.Resource = HostPreflight(
             f"{name}-preflight",
             HostPreflightSpec(
@@ -55,43 +55,43 @@ class LabHost(pulumi.ComponentResource):
                 second_disk=spec.second_disk,
                 overwrite=spec.overwrite,
             ),
-            opts=_called(f"{stack}-preflight", pulumi.ResourceOptions(parent=self)),
+            opts=_with_older_name(f"{stack}-preflight", pulumi.ResourceOptions(parent=self)),
         )
-        register = _here(name, spec) if reached is None else _there(name, spec, reached)
-        steps = scripts.for_host(spec, reached.port if reached else scripts.SSH_PORT)
+        register = _local(name, spec) if connection is None else _over_ssh(name, spec, connection)
+        steps = scripts.for_host(spec, connection.port if connection else scripts.SSH_PORT)
         for step in steps:
             # Another host means another lab host: undo the old one first, as far as is safe.
             options = pulumi.ResourceOptions(
                 parent=self, depends_on=[last], delete_before_replace=True
             )
-            last = register(step, _called(f"{stack}-{step.name}", options))
+            last = register(step, _with_older_name(f"{stack}-{step.name}", options))
         self.host = {"url": spec.host, "steps": [step.name for step in steps]}
         self.register_outputs({"host": self.host})
 
 
-def _called(name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+def _with_older_name(name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
     """Return options with the alias of a resource's older logical name."""
     older = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=name)])
     return pulumi.ResourceOptions.merge(opts, older)
 
 
-def _there(name: str, spec: LabHostSpec, reached: ssh_settings.Connection) -> Register:
+def _over_ssh(name: str, spec: LabHostSpec, connection: ssh_settings.Connection) -> Register:
     def register(step: scripts.Script, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         return remote.Command(
             f"{name}-{step.name}",
             connection=remote.ConnectionArgs(
-                host=reached.host,
-                port=reached.port,
-                user=reached.user,
-                private_key=pulumi.Output.secret(reached.private_key)
-                if reached.private_key
+                host=connection.host,
+                port=connection.port,
+                user=connection.user,
+                private_key=pulumi.Output.secret(connection.private_key)
+                if connection.private_key
                 else None,
-                agent_socket_path=reached.agent or None,
-                host_key=reached.host_key,
+                agent_socket_path=connection.agent or None,
+                host_key=connection.host_key,
             ),
-            create=scripts.as_root(step.do, reached.user),
-            update=scripts.as_root(step.do, reached.user),
-            delete=scripts.as_root(step.undo, reached.user),
+            create=scripts.as_root(step.do, connection.user),
+            update=scripts.as_root(step.do, connection.user),
+            delete=scripts.as_root(step.undo, connection.user),
             # Most sshds refuse these variables, with a warning each time.
             add_previous_output_in_env=False,
             triggers=[spec.host],
@@ -101,7 +101,7 @@ def _there(name: str, spec: LabHostSpec, reached: ssh_settings.Connection) -> Re
     return register
 
 
-def _here(name: str, spec: LabHostSpec) -> Register:
+def _local(name: str, spec: LabHostSpec) -> Register:
     def register(step: scripts.Script, opts: pulumi.ResourceOptions) -> pulumi.Resource:
         return local.Command(
             f"{name}-{step.name}",

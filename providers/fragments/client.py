@@ -21,7 +21,7 @@ class Client:
     """The fragment store of one target on a host.
 
     Args:
-        where: The host, as messages name it.
+        url: The host, as messages name it.
         folder: The folder of the target's store, on the host.
         target: The target, one of `remote.transaction.TARGETS`.
         shared_sections: The shared sections around the fragments.
@@ -30,9 +30,9 @@ class Client:
     """
 
     def __init__(
-        self, where: str, folder: str, target: str, shared_sections: Mapping[str, Any], send: Send
+        self, url: str, folder: str, target: str, shared_sections: Mapping[str, Any], send: Send
     ) -> None:
-        self._where = where
+        self._url = url
         self._common = {
             "target": target,
             "shared_sections": dict(shared_sections),
@@ -42,25 +42,25 @@ class Client:
 
     def put(self, fragment: Fragment) -> list[str]:
         """Put a fragment, with all queued changes; return messages for the user."""
-        return list(self._ask({"op": "put", "fragment": fragment.as_json()})["notes"])
+        return list(self._request({"op": "put", "fragment": fragment.as_json()})["notes"])
 
     def remove(self, spec: codec.Spec) -> list[str]:
         """Remove the fragment of a spec; deleting one that is already gone succeeds."""
-        return list(self._ask({"op": "remove", **_whose(spec)})["notes"])
+        return list(self._request({"op": "remove", **_whose(spec)})["notes"])
 
     def read(self, spec: codec.Spec) -> tuple[dict[str, Any], str] | None:
         """Return a spec's fragment on the host, and its drift; None when it is gone."""
-        answer = self._ask({"op": "read", **_whose(spec)})
+        answer = self._request({"op": "read", **_whose(spec)})
         if answer["fragment"] is None:
             return None
         return answer["fragment"], answer["drift"]
 
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         answer = self._send({**self._common, **request})
         if answer.get("ok", True):
             return answer
         raise errors.DaemonError(
-            f"{self._where}: {answer['brief']}", seen=answer["seen"], do=answer["do"]
+            f"{self._url}: {answer['brief']}", seen=answer["seen"], do=answer["do"]
         )
 
 

@@ -33,7 +33,7 @@ class FragmentDriver(Generic[S]):
 
     def create(self, spec: S) -> base.Outputs:
         """Put the fragment; an interrupted run may have put it already."""
-        base.say(spec, self._store.put(self._render(spec)))
+        base.report(spec, self._store.put(self._render(spec)))
         return {}
 
     def read(self, spec: S) -> base.Reading[S] | None:
@@ -63,7 +63,7 @@ class FragmentDriver(Generic[S]):
 
     def delete(self, spec: S) -> None:
         """Remove the fragment."""
-        base.say(spec, self._store.remove(spec))
+        base.report(spec, self._store.remove(spec))
 
 
 def _same(found: dict[str, object], rendered: dict[str, object]) -> bool:

@@ -71,7 +71,7 @@ class FakeSystem(System):
             raise ConnectionRefusedError("connection refused")
         return f"{match.group(1)} {dict(self.maps.get(match.group(3), [])).get(match.group(2), '')}"
 
-    def ask(self, path: str, text: str) -> str:
+    def send(self, path: str, text: str) -> str:
         """Answer as HAProxy's run-time socket does."""
         if not self.running or f"stats socket {path} " not in self.loaded or self.mute:
             raise ConnectionRefusedError("connection refused")
@@ -105,8 +105,8 @@ class FakeSystem(System):
         if action == "-C":
             return OK if line in rules else FAILED
         if action == "-I":
-            place = int(rest.pop(0)) if rest[0].isdigit() else 1
-            rules.insert(place - 1, " ".join(["-A", chain, *rest]))
+            position = int(rest.pop(0)) if rest[0].isdigit() else 1
+            rules.insert(position - 1, " ".join(["-A", chain, *rest]))
             return OK
         done = _restore(self.chains, table, " ".join([action, chain, *rest]))
         return OK if done else FAILED

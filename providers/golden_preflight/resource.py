@@ -11,10 +11,10 @@ from hosts import connections
 from hosts.host import Host
 from providers import base
 from providers.preflight import surveying
-from providers.preflight.resource import LookingDriver
+from providers.preflight.resource import SurveyDriver
 
 
-class GoldenPreflightDriver(LookingDriver):
+class GoldenPreflightDriver(SurveyDriver):
     """The preflight of an image's stack; its delete comes last of all."""
 
     def sweep(self, spec: image.GoldenPreflightSpec) -> list[str]:
@@ -43,7 +43,7 @@ class GoldenPreflightProvider(base.Provider[image.GoldenPreflightSpec]):
         except errors.HostError as error:
             return spec, [problems.Mistake("grappe:host", str(error))]
         _facts, mistakes = surveying.lasting(
-            lambda: surveying.survey_lab_host(host, [url for _step, url in spec.needs]),
+            lambda: surveying.survey_host(host, [url for _step, url in spec.needs]),
             lambda facts: image.judge(spec, facts),
         )
         return spec, mistakes

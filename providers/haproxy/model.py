@@ -61,11 +61,11 @@ class BackendSpec(codec.Spec):
         ]
         if not self.domains:
             checks.append(("domains", [], "is empty. At least one domain."))
-        for place, domain in enumerate(self.domains):
+        for index, domain in enumerate(self.domains):
             problem = validators.problem_of_domain(domain)
             if not problem and domain != domain.lower():
                 problem = f'has capitals: "{domain.lower()}"?'
-            checks.append((f"domains[{place}]", domain, problem))
+            checks.append((f"domains[{index}]", domain, problem))
         return problems.collect(checks)
 
 

@@ -10,7 +10,7 @@ from core import errors, problems, run
 from hosts import connections
 from hosts.host import Host
 from providers import base
-from providers.preflight.resource import LookingDriver
+from providers.preflight.resource import SurveyDriver
 
 
 class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
@@ -21,7 +21,7 @@ class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
     def driver(self, host: Host) -> base.Driver[lab_host.HostPreflightSpec]:
         """Return the driver, which needs no host."""
         del host
-        return LookingDriver()
+        return SurveyDriver()
 
     def examine(
         self, spec: lab_host.HostPreflightSpec, _was: Mapping[str, Any]
@@ -33,7 +33,7 @@ class HostPreflightProvider(base.Provider[lab_host.HostPreflightSpec]):
         except errors.HostError as error:
             return spec, [problems.Mistake("grappe:host", str(error))]
         for text in lab_host.warnings(spec, facts):
-            run.tell(f"warning: {spec.host}: {text}")
+            run.report(f"warning: {spec.host}: {text}")
         return spec, lab_host.judge(spec, facts)
 
 

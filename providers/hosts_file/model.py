@@ -25,8 +25,8 @@ class EntrySpec(codec.Spec):
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
         found = [
-            problems.Mistake(f"domains[{place}]", f"{problems.show(domain)} {problem}")
-            for place, domain in enumerate(self.domains)
+            problems.Mistake(f"domains[{index}]", f"{problems.show(domain)} {problem}")
+            for index, domain in enumerate(self.domains)
             if (problem := validators.problem_of_domain(domain))
         ]
         if problem := validators.problem_of_ipv4(self.address):

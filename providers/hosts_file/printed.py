@@ -31,13 +31,13 @@ class PrintedDriver:
     def delete(self, spec: model.EntrySpec) -> None:
         """Print the lines that the user may remove."""
         if len(self._missing(spec)) < len(spec.domains):
-            base.say(spec, [f"is yours to take out of {self._host.etc_hosts}: {_line(spec)}"])
+            base.report(spec, [f"is yours to take out of {self._host.etc_hosts}: {_line(spec)}"])
 
     def _say(self, spec: model.EntrySpec) -> None:
         if self._missing(spec):
             file, url = self._host.etc_hosts, self._host.url
             told = f"is yours to write into {file}, for the login on {url} may not: {_line(spec)}"
-            base.say(spec, [told])
+            base.report(spec, [told])
 
     def _missing(self, spec: model.EntrySpec) -> list[str]:
         text = self._host.run(["cat", self._host.etc_hosts], root=False, check=False).stdout

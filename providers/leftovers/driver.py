@@ -62,10 +62,10 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
 
     """
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        looks = [pool.submit(_on, url, owner, lab) for url in dict.fromkeys(urls)]
+        searches = [pool.submit(_on, url, owner, lab) for url in dict.fromkeys(urls)]
         if lab_host:
-            looks.append(pool.submit(_in_lxd, lab_host, owner, lab))
-        return [item for look in looks for item in look.result()]
+            searches.append(pool.submit(_in_lxd, lab_host, owner, lab))
+        return [item for search in searches for item in search.result()]
 
 
 def remove(left: Leftover, owner: str, lab: str) -> None:
@@ -78,7 +78,7 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
         PROVIDERS[left.target]().driver(host).delete(spec)
     else:
         for operation in ("lower_tunnel", "remove_key"):
-            tunnels.on(host).ask(operation, name=left.name, whose=codec.marks(spec))
+            tunnels.on(host).call(operation, name=left.name, whose=codec.marks(spec))
 
 
 def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]:

@@ -35,13 +35,13 @@ STAGE = "user.grappe.stage"
 CREATING, READY, RECREATE = "creating", "ready", "anew"
 
 # Seconds between two reads of the output of a program in an instance.
-LOOK_SECONDS = 1
+POLL_SECONDS = 1
 # Seconds between two checks that the run still waits for an operation.
 WAIT_SECONDS = 2
 
 Json = dict[str, Any]
 # Takes a program's output as it comes.
-Tell = Callable[[bytes], None]
+OnOutput = Callable[[bytes], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Daemon(Protocol):
         """Have the host flush LXD's writes to its disk."""
 
     def execute(
-        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: Tell
+        self, instance: str, argv: list[str], *, project: str, timeout: float, on_output: OnOutput
     ) -> Executed:
         """Run argv in an instance as root; LXD's operation shows `argv` to everybody."""
 
@@ -223,7 +223,7 @@ class Lxd:
             self._host.run(["sync"], timeout=OPERATION_SECONDS, root=False)
 
     def execute(  # noqa: D102
-        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: Tell
+        self, instance: str, argv: list[str], *, project: str, timeout: float, on_output: OnOutput
     ) -> Executed:
         body = {
             "command": argv, "interactive": False, "wait-for-websocket": False,
@@ -235,29 +235,29 @@ class Lxd:
         operation = _identifier(answer["operation"])
         log = f"{path}/{self._exec_logs}/exec_{operation}"
         logs = [f"{log}.stdout", f"{log}.stderr"]
-        said = [b"", b""]
+        output = [b"", b""]
 
-        def listen() -> None:
-            for place, log in enumerate(logs):
-                new = self._read_log(log, query)[len(said[place]) :]
-                said[place] += new
+        def read_new() -> None:
+            for index, log in enumerate(logs):
+                new = self._read_log(log, query)[len(output[index]) :]
+                output[index] += new
                 if new:
-                    tell(new)
+                    on_output(new)
 
         try:
-            waited, done = 0.0, self._look(operation, LOOK_SECONDS)
+            waited, done = 0.0, self._poll(operation, POLL_SECONDS)
             while done["status_code"] < 200 and waited < timeout:  # noqa: PLR2004
-                listen()
+                read_new()
                 run.demand_wanted()
-                waited += LOOK_SECONDS
-                done = self._look(operation, LOOK_SECONDS)
+                waited += POLL_SECONDS
+                done = self._poll(operation, POLL_SECONDS)
             result = self._judge(done, f"the program in {instance}", timeout)
-            listen()
+            read_new()
         finally:
             for log in logs:
                 with contextlib.suppress(AbsentError, errors.DaemonError):
                     self._send("delete", log, params=query)
-        return Executed(int(result.get("return", -1)), said[0], said[1])
+        return Executed(int(result.get("return", -1)), output[0], output[1])
 
     @property
     def _exec_logs(self) -> str:
@@ -276,7 +276,7 @@ class Lxd:
                 raise
             return b""
 
-    def _look(self, operation: str, seconds: int) -> Json:
+    def _poll(self, operation: str, seconds: int) -> Json:
         """Wait for an operation for some seconds; return its state."""
         try:
             answer = self._send(
@@ -295,10 +295,10 @@ class Lxd:
     def _wait(self, operation: str, what: str, timeout: float) -> Json:
         """Wait until LXD has finished, or the run is interrupted."""
         identifier, deadline = _identifier(operation), time.monotonic() + timeout
-        done = self._look(identifier, min(WAIT_SECONDS, int(timeout)))
+        done = self._poll(identifier, min(WAIT_SECONDS, int(timeout)))
         while done["status_code"] < 200 and time.monotonic() < deadline:  # noqa: PLR2004
             run.demand_wanted()
-            done = self._look(identifier, WAIT_SECONDS)
+            done = self._poll(identifier, WAIT_SECONDS)
         return self._judge(done, what, timeout)
 
     def _judge(self, answer: Json, what: str, timeout: float) -> Json:

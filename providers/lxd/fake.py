@@ -206,7 +206,13 @@ class FakeLxd:
             raise daemon.AbsentError(file)
 
     def execute(
-        self, instance: str, argv: list[str], *, project: str, timeout: float, tell: daemon.Tell
+        self,
+        instance: str,
+        argv: list[str],
+        *,
+        project: str,
+        timeout: float,
+        on_output: daemon.OnOutput,
     ) -> daemon.Executed:
         """Run a program of this machine, with its paths in the instance's folder."""
         self.meet(f"POST instances/{instance}/exec")
@@ -227,7 +233,7 @@ class FakeLxd:
         done = command.execute(["sh", str(program)], timeout=timeout)
         for said in (done.stdout, done.stderr):
             if said:
-                tell(said.encode())
+                on_output(said.encode())
         return daemon.Executed(done.status, done.stdout.encode(), done.stderr.encode())
 
     def _real(self, room: str, text: str) -> str:

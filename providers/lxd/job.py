@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 HIDDEN = "[secret]"
 # The fewest characters of a line that count as a secret.
 SHORTEST = 3
-Say = Callable[[str], None]
+OnLine = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,7 +81,7 @@ def _interpreter(script: str) -> str:
     return shlex.join(shlex.split(first[2:])) if first.startswith("#!") else "sh -eu"
 
 
-class Hider:
+class SecretMask:
     """Replaces a job's secrets by a mark."""
 
     def __init__(self, job: Job) -> None:
@@ -102,8 +102,8 @@ class Hider:
 class Lines:
     """Joins pieces of output into lines."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self, on_line: OnLine) -> None:
+        self._on_line = on_line
         self._rest = b""
 
     def feed(self, piece: bytes) -> None:
@@ -111,7 +111,7 @@ class Lines:
         *whole, self._rest = (self._rest + piece).split(b"\n")
         for line in whole:
             # Of a progress bar that overwrites itself, only the last text counts.
-            self._say(line.decode(errors="replace").rstrip("\r").rpartition("\r")[2])
+            self._on_line(line.decode(errors="replace").rstrip("\r").rpartition("\r")[2])
 
     def end(self) -> None:
         """Report the unfinished last line."""

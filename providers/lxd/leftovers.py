@@ -77,10 +77,10 @@ def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list
     """Remove the containers of a lab that use an LXD object; return their names."""
     removed = []
     for url in used.get("used_by") or ():
-        where = urllib.parse.urlsplit(url)
-        project = urllib.parse.parse_qs(where.query).get("project", ["default"])[0]
+        parsed = urllib.parse.urlsplit(url)
+        project = urllib.parse.parse_qs(parsed.query).get("project", ["default"])[0]
         for thing in inside(lxd, project, whose):
-            if thing.kind == "container" and where.path.endswith(f"/instances/{thing.name}"):
+            if thing.kind == "container" and parsed.path.endswith(f"/instances/{thing.name}"):
                 remove(lxd, thing)
                 removed.append(f"container {thing.name}")
     return removed

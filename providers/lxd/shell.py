@@ -14,7 +14,7 @@ import time
 
 from core import errors
 from providers.lxd import daemon
-from providers.lxd.job import Hider, Job, Lines, Say, render
+from providers.lxd.job import Job, Lines, OnLine, SecretMask, render
 
 TAIL_LINES = 20
 # The exit status of `timeout` when it ended the program, and when it killed it; a stop of the
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def run(
-    lxd: daemon.Daemon, project: str, instance: str, job: Job, say: Say = lambda _line: None
+    lxd: daemon.Daemon, project: str, instance: str, job: Job, on_line: OnLine = lambda _line: None
 ) -> Outcome:
     """Run a job in an instance, as root or as its user.
 
@@ -56,13 +56,13 @@ def run(
         project: The instance's project.
         instance: The instance, which must be running.
         job: What to run.
-        say: Called with each line of its output.
+        on_line: Called with each line of its output.
 
     Raises:
         errors.DaemonError: LXD refuses, for example because the instance is stopped.
 
     """
-    hide = Hider(job)
+    mask = SecretMask(job)
     started = time.monotonic()
     path = f"/run/grappe-exec-{secrets.token_hex(8)}"
     try:
@@ -71,11 +71,11 @@ def run(
             headers={"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0",
                      "X-LXD-mode": "0600"},
         )  # fmt: skip
-        lines = Lines(lambda line: say(hide(line)))
+        lines = Lines(lambda line: on_line(mask(line)))
         try:
             done = lxd.execute(
                 instance, ["sh", path], project=project, timeout=job.timeout + GRACE_SECONDS,
-                tell=lines.feed,
+                on_output=lines.feed,
             )  # fmt: skip
         except errors.DaemonError:
             # The file removes itself when it runs, but it may not have run.
@@ -90,7 +90,7 @@ def run(
     late = time.monotonic() - started >= job.timeout
     return Outcome(
         done.status,
-        hide(done.stdout.decode(errors="replace")),
-        hide(done.stderr.decode(errors="replace")),
+        mask(done.stdout.decode(errors="replace")),
+        mask(done.stderr.decode(errors="replace")),
         timed_out=done.status == ENDED or (late and done.status == KILLED),
     )

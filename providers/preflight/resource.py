@@ -27,7 +27,7 @@ Examined = tuple[dict[str, Any], list[problems.Mistake]]
 HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
 
 
-class LookingDriver:
+class SurveyDriver:
     """A driver that leaves nothing on the host."""
 
     def create(self, spec: codec.Spec) -> base.Outputs:
@@ -48,7 +48,7 @@ class LookingDriver:
         """Do nothing."""
 
 
-class PreflightDriver(LookingDriver):
+class PreflightDriver(SurveyDriver):
     """The preflight of a lab; its delete comes last of all."""
 
     def sweep(self, spec: lab.PreflightSpec) -> list[str]:
@@ -86,7 +86,7 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
             mistakes = list(lab.judge_workstation(spec, facts, learnt["address"]))
             # A lab that is up may go on as it does.
             for mistake in mistakes if was else ():
-                run.tell(f"warning: {mistake.reason}")
+                run.report(f"warning: {mistake.reason}")
             found.append(({}, [] if was else mistakes))
         return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
 
@@ -97,7 +97,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:host", str(error))]
     facts, mistakes = surveying.lasting(
-        lambda: surveying.survey_lab_host(
+        lambda: surveying.survey_host(
             host,
             [url for _step, url in spec.needs],
             [spec.project],
@@ -112,7 +112,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
         if not mistakes:
             mistakes.append(problems.Mistake("grappe:host", str(error)))
     for note in lab.notes(spec, facts):
-        run.tell(f"note: {note}")
+        run.report(f"note: {note}")
     if was.get("lab") and was["lab"] != spec.lab:
         reason = (
             f"{problems.show(spec.lab)} is another lab's. At the last `up` it was: {was['lab']}"
@@ -139,7 +139,7 @@ def _losses(
     stopped, told = losses.permitted(found, run.rebuild())
     for loss in told:
         if not loss.ordered:
-            run.tell(f"warning: what is in {loss.name} goes: {loss.reason}")
+            run.report(f"warning: what is in {loss.name} goes: {loss.reason}")
     if not stopped:
         return []
     return [problems.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
@@ -177,13 +177,13 @@ def _examine_relay(spec: lab.PreflightSpec) -> Examined:
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:tunnel.relay", str(error))]
     _facts, mistakes = surveying.lasting(
-        lambda: surveying.survey_lab_host(relay), lambda facts: list(lab.judge_relay(spec, facts))
+        lambda: surveying.survey_host(relay), lambda facts: list(lab.judge_relay(spec, facts))
     )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:
         reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."
         mistakes.append(problems.Mistake("grappe:tunnel.relay", reason))
-    port = relay.where.port or lab.PreflightSpec.relay_port
+    port = relay.parsed_url.port or lab.PreflightSpec.relay_port
     return {"relay_address": relay.address, "relay_port": port, "relay_key": key}, mistakes
 
 

@@ -33,7 +33,7 @@ def lasting(
     return facts, mistakes
 
 
-def survey_lab_host(
+def survey_host(
     host: Host,
     urls: Sequence[str] = (),
     projects: Sequence[str] = (),

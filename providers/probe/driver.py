@@ -9,7 +9,7 @@ from providers import base
 from providers.probe import model
 
 
-class Look(Protocol):
+class RunChecks(Protocol):
     """Runs the checks."""
 
     def __call__(self, spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
@@ -19,16 +19,16 @@ class Look(Protocol):
 class ProbeDriver:
     """Probes from one workstation."""
 
-    def __init__(self, look: Look, where: str) -> None:
-        self._look = look
-        self._where = where
+    def __init__(self, run_checks: RunChecks, url: str) -> None:
+        self._run_checks = run_checks
+        self._url = url
 
     def create(self, spec: model.ProbeSpec) -> base.Outputs:
         """Try until all answer; raise NotReadyError with those that did not, and why."""
         failures = self._failures(spec, spec.seconds)
         if failures:
             raise errors.NotReadyError(
-                f"{spec.name} cannot be reached from the workstation ({self._where}) "
+                f"{spec.name} cannot be reached from the workstation ({self._url}) "
                 f"within {spec.seconds} s",
                 seen="\n".join(failures),
                 do=f"./lab sandbox status, or on the lab host: haproxy, ufw and lxc list; "
@@ -49,7 +49,7 @@ class ProbeDriver:
         """Do nothing; a probe leaves nothing."""
 
     def _failures(self, spec: model.ProbeSpec, seconds: int) -> list[str]:
-        results = self._look(spec, seconds)
+        results = self._run_checks(spec, seconds)
         return [
             f"{check.kind} {check.domain or spec.address}:{check.port}: {result['seen']}"
             for check, result in zip(spec.checks, results, strict=True)

@@ -49,14 +49,14 @@ class ProbeSpec(codec.Spec):
         found: list[tuple[str, Any, str]] = [
             ("address", self.address, validators.problem_of_ipv4(self.address))
         ]
-        for place, check in enumerate(self.checks):
-            where = f"checks[{place}]"
-            found.append((f"{where}.port", check.port, validators.problem_of_port(check.port)))
+        for index, check in enumerate(self.checks):
+            prefix = f"checks[{index}]"
+            found.append((f"{prefix}.port", check.port, validators.problem_of_port(check.port)))
             if check.kind not in KINDS:
                 problem = f"is not a kind: {', '.join(KINDS)}."
-                found.append((f"{where}.kind", check.kind, problem))
+                found.append((f"{prefix}.kind", check.kind, problem))
             if check.kind in {"http", "https"}:
                 found.append(
-                    (f"{where}.domain", check.domain, validators.problem_of_domain(check.domain))
+                    (f"{prefix}.domain", check.domain, validators.problem_of_domain(check.domain))
                 )
         return problems.collect(found)

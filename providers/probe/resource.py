@@ -16,7 +16,7 @@ class ProbeProvider(base.Provider[model.ProbeSpec]):
         """Return the driver for a workstation."""
         from providers.probe import driver  # noqa: PLC0415
 
-        def look(spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
+        def run_checks(spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
             answer = host.call(
                 "remote.reachability",
                 driver.request(spec, seconds),
@@ -25,7 +25,7 @@ class ProbeProvider(base.Provider[model.ProbeSpec]):
             )
             return list(answer)
 
-        return driver.ProbeDriver(look, host.url)
+        return driver.ProbeDriver(run_checks, host.url)
 
 
 class Probe(base.Resource, module="probe", name="Probe"):

@@ -39,8 +39,8 @@ class RelayGrantSpec(codec.Spec):
         if not self.listens:
             checks.append(("listens", "", "is empty. At least one port."))
         checks += [
-            (f"listens[{place}]", port, validators.problem_of_port(port))
-            for place, port in enumerate(self.listens)
+            (f"listens[{index}]", port, validators.problem_of_port(port))
+            for index, port in enumerate(self.listens)
         ]
         return problems.collect(checks)
 

@@ -16,12 +16,12 @@ class TunnelDriver:
 
     def create(self, spec: model.TunnelSpec) -> base.Outputs:
         """Start the tunnel; return when something answers through it."""
-        self._tunnels.ask("raise_tunnel", **model.request(spec), seconds=spec.seconds)
+        self._tunnels.call("raise_tunnel", **model.request(spec), seconds=spec.seconds)
         return {}
 
     def read(self, spec: model.TunnelSpec) -> base.Reading[model.TunnelSpec] | None:
         """Read the tunnel; a running unit that carries nothing is drift."""
-        found = self._tunnels.ask("read_tunnel", **model.request(spec))
+        found = self._tunnels.call("read_tunnel", **model.request(spec))
         if not found["there"]:
             return None
         return base.Reading(codec.marked(spec, found), drift=found["drift"])
@@ -33,4 +33,4 @@ class TunnelDriver:
 
     def delete(self, spec: model.TunnelSpec) -> None:
         """Stop and remove the tunnel."""
-        self._tunnels.ask("lower_tunnel", name=spec.name, whose=codec.marks(spec))
+        self._tunnels.call("lower_tunnel", name=spec.name, whose=codec.marks(spec))

@@ -68,7 +68,7 @@ class FakeTunnelSystem(System):
                 self.enabled.discard(unit)
         return OK
 
-    def look(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    def reach(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Answer as `reachability.main` does."""
         seen = "200 OK" if self.carries else "ConnectionRefusedError"
         return [{"ok": self.carries, "seen": seen} for _check in request["checks"]]
@@ -80,7 +80,7 @@ class FakeTunnelHost:
     def __init__(self, root: pathlib.Path) -> None:
         self.system = FakeTunnelSystem(root)
 
-    def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
+    def call(self, operation: str, **request: Any) -> Mapping[str, Any]:
         """Run an operation in this process."""
-        worked = tunnels.Link(self.system, self.system.look)
+        worked = tunnels.Tunnels(self.system, self.system.reach)
         return hosts.read("ssh://fake", tunnels.serve(worked, {"operation": operation, **request}))

@@ -15,7 +15,7 @@ STAND_SECONDS = 40
 class TunnelHost(Protocol):
     """The tunnel operations of a lab host."""
 
-    def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
+    def call(self, operation: str, **request: Any) -> Mapping[str, Any]:
         """Run one of the operations of `remote.tunnels` there.
 
         Raises:
@@ -30,7 +30,7 @@ class RealTunnelHost:
     def __init__(self, host: Host) -> None:
         self._host = host
 
-    def ask(self, operation: str, **request: Any) -> Mapping[str, Any]:
+    def call(self, operation: str, **request: Any) -> Mapping[str, Any]:
         """Send a request, and read the answer."""
         answer = self._host.call(
             "remote.tunnels", {"operation": operation, **request},
@@ -44,9 +44,9 @@ def on(host: Host) -> TunnelHost:
     return RealTunnelHost(host)
 
 
-def read(where: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+def read(url: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the result in an answer of `remote.tunnels`; raise its error."""
     if answer["ok"]:
         return dict(answer["result"])
     kind = errors.NotOursError if answer.get("not_ours") else errors.DaemonError
-    raise kind(f"{where}: {answer['brief']}", seen=answer["seen"], do=answer["do"])
+    raise kind(f"{url}: {answer['brief']}", seen=answer["seen"], do=answer["do"])

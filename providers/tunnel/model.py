@@ -61,12 +61,12 @@ class TunnelSpec(codec.Spec):
         ]
         if not _HOST_KEY.fullmatch(self.relay_key):
             checks.append(("relay_key", self.relay_key, "is not a host key: type and key."))
-        for place, forward in enumerate(self.forwards):
-            where = f"forwards[{place}]"
+        for index, forward in enumerate(self.forwards):
+            prefix = f"forwards[{index}]"
             checks += [
-                (f"{where}.listen", forward.listen, validators.problem_of_port(forward.listen)),
-                (f"{where}.address", forward.address, validators.problem_of_ipv4(forward.address)),
-                (f"{where}.port", forward.port, validators.problem_of_port(forward.port)),
+                (f"{prefix}.listen", forward.listen, validators.problem_of_port(forward.listen)),
+                (f"{prefix}.address", forward.address, validators.problem_of_ipv4(forward.address)),
+                (f"{prefix}.port", forward.port, validators.problem_of_port(forward.port)),
             ]
         return problems.collect(checks)
 

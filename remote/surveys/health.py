@@ -71,7 +71,7 @@ def main(request: Json) -> Json:
 
 def _instances(sockets: List[str]) -> List[Json]:
     """Return every container: name, project, status, owner and static address."""
-    found = _ask(sockets, "instances?recursion=1&all-projects=true") or []
+    found = _query_lxd(sockets, "instances?recursion=1&all-projects=true") or []
     return [
         {
             "name": item["name"],
@@ -89,16 +89,16 @@ def _instances(sockets: List[str]) -> List[Json]:
 
 def _firewall(sockets: List[str]) -> str:
     """Return the daemon's firewall driver."""
-    found = _ask(sockets, "") or {}
+    found = _query_lxd(sockets, "") or {}
     return str(found.get("environment", {}).get("firewall", ""))
 
 
-def _ask(sockets: List[str], path: str) -> Any:
-    place = next((path for path in sockets if os.path.exists(path)), None)
-    if place is None:
+def _query_lxd(sockets: List[str], path: str) -> Any:
+    socket_path = next((path for path in sockets if os.path.exists(path)), None)
+    if socket_path is None:
         return None
     try:
-        return lab.ask(place, path)
+        return lab.query_lxd(socket_path, path)
     except (OSError, ValueError, KeyError):
         return None
 

@@ -75,29 +75,30 @@ def main(request: Json) -> Json:
 
 
 def _lxd(sockets: List[str]) -> Json:
-    place = next((path for path in sockets if os.path.exists(path)), None)
-    if place is None:
+    socket_path = next((path for path in sockets if os.path.exists(path)), None)
+    if socket_path is None:
         return {"error": "there is no LXD"}
     try:
-        profiles = ask(place, "profiles?recursion=1")
+        profiles = query_lxd(socket_path, "profiles?recursion=1")
         return {
             "projects": [
                 {"name": item["name"], "config": item["config"]}
-                for item in ask(place, "projects?recursion=1")
+                for item in query_lxd(socket_path, "projects?recursion=1")
             ],
             "networks": [
                 {"name": item["name"], "managed": item["managed"], "config": item["config"]}
-                for item in ask(place, "networks?recursion=1")
+                for item in query_lxd(socket_path, "networks?recursion=1")
             ],
             "aliases": {
-                item["name"]: item["target"] for item in ask(place, "images/aliases?recursion=1")
+                item["name"]: item["target"]
+                for item in query_lxd(socket_path, "images/aliases?recursion=1")
             },
             "images": {
                 item["fingerprint"]: item["properties"] or {}
-                for item in ask(place, "images?recursion=1")
+                for item in query_lxd(socket_path, "images?recursion=1")
             },
-            "pools": [path.rpartition("/")[2] for path in ask(place, "storage-pools")],
-            "members": _members(place),
+            "pools": [path.rpartition("/")[2] for path in query_lxd(socket_path, "storage-pools")],
+            "members": _members(socket_path),
             "profiles": [item["name"] for item in profiles],
             "brings": {item["name"]: item["devices"] for item in profiles},
         }
@@ -105,21 +106,21 @@ def _lxd(sockets: List[str]) -> Json:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
 
 
-def _members(place: str) -> List[str]:
+def _members(socket_path: str) -> List[str]:
     """Return the members of the host's cluster; none for a host without one."""
-    if not ask(place, "cluster").get("enabled"):
+    if not query_lxd(socket_path, "cluster").get("enabled"):
         return []
-    return [path.rpartition("/")[2] for path in ask(place, "cluster/members")]
+    return [path.rpartition("/")[2] for path in query_lxd(socket_path, "cluster/members")]
 
 
 def _instances(sockets: List[str], projects: List[str]) -> List[Json]:
     """Return the instances of projects, of their config only our marks."""
-    place = next((path for path in sockets if os.path.exists(path)), None)
+    socket_path = next((path for path in sockets if os.path.exists(path)), None)
     found: List[Json] = []
-    for project in projects if place else []:
+    for project in projects if socket_path else []:
         query = urllib.parse.urlencode({"project": project, "recursion": "1"})
         try:
-            items = ask(str(place), "instances?" + query)
+            items = query_lxd(str(socket_path), "instances?" + query)
         except (OSError, ValueError, KeyError, TypeError):
             # The project does not exist yet; or LXD does not answer, which other parts report.
             continue
@@ -148,11 +149,11 @@ def _unreached(url: str) -> str:
         return "%s port %s, %s" % (parts.hostname, port, error.strerror or error)
 
 
-def ask(place: str, path: str) -> Any:
-    """Return LXD's metadata for a path below /1.0/; `place` is its socket."""
+def query_lxd(socket_path: str, path: str) -> Any:
+    """Return LXD's metadata for a path below /1.0/; `socket_path` is its socket."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(LXD_SECONDS)
-        connection.connect(place)
+        connection.connect(socket_path)
         return json.loads(plain_http.get(connection, f"/1.0/{path}".rstrip("/")))["metadata"]
 
 
@@ -189,13 +190,13 @@ def _listening(unit: haproxy_unit.Unit) -> List[Json]:
             # HAProxy binds its ports on all addresses, loopback too.
             own = address.startswith(("127.", "[::1]")) and port not in ("80", "443")
             if port.isdigit() and not own:
-                found |= {(int(port), _called(name, int(pid), unit)) for name, pid in users} or {
-                    (int(port), "a program")
-                }
+                found |= {
+                    (int(port), _program_name(name, int(pid), unit)) for name, pid in users
+                } or {(int(port), "a program")}
     return [{"port": port, "program": program} for port, program in sorted(found)]
 
 
-def _called(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
+def _program_name(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
     """Return a program's name; for an HAProxy that is not the unit's, with its process."""
     parent = re.search(r"^PPid:\s+(\d+)", _text("/proc/%d/status" % pid) or "", re.MULTILINE)
     own = unit.pid and unit.pid in (pid, int(parent.group(1)) if parent else 0)
@@ -205,8 +206,8 @@ def _called(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
 def _configs(unit: haproxy_unit.Unit) -> Json:
     """Return the other files that HAProxy loads, by path: the unit's, and the running one's."""
     words = (_text("/proc/%d/cmdline" % unit.pid) or "").split("\0") if unit.pid else []
-    given = [place for number, place in enumerate(words) if number and words[number - 1] == "-f"]
-    paths = [*unit.files, *(path for place in given for path in haproxy_unit.listed(place))]
+    given = [word for number, word in enumerate(words) if number and words[number - 1] == "-f"]
+    paths = [*unit.files, *(path for each in given for path in haproxy_unit.listed(each))]
     return {path: _text(path) or "" for path in paths if path != haproxy_unit.CONFIG}
 
 
@@ -236,7 +237,7 @@ def _nat(chains: List[nft.Chain]) -> List[str]:
 
 def _filters(chains: List[nft.Chain]) -> List[Json]:
     """Return the base chains of somebody else's that filter, with their rules."""
-    listed = nft.chains(_tables(nft.strangers(chains)))
+    listed = nft.chains(_tables(nft.unknown_tables(chains)))
     return [chain._asdict() for chain in listed if chain.kind == "filter"]
 
 
@@ -266,7 +267,7 @@ def _routes() -> List[Json]:
         kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
         kind = words.pop(0) if words[0] in (*kinds, "local", "broadcast", "multicast") else ""
         to = "0.0.0.0/0" if words[0] == "default" else words[0]
-        named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+        named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
         if kind in ("local", "broadcast", "multicast") or named.get("table", "main") not in asked:
             continue
         found.append(
@@ -288,7 +289,7 @@ def _ruled() -> Tuple[Set[str], List[Json]]:
     asked, ends = {"main", "local", "default"}, []
     for line in run(["ip", "-4", "rule", "show"])[1].splitlines():
         words = line.split()
-        named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+        named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
         one = named.get("from", "all") != "all" and "/" not in named["from"]
         if one or ("fwmark" in named and "not" not in words) or "uidrange" in named:
             continue

@@ -93,8 +93,8 @@ def _daemon(paths: List[str]) -> Any:
     if path is None:
         return None
     try:
-        items = lab.ask(path, "instances?recursion=1&all-projects=true") or []
-        pools = lab.ask(path, "storage-pools") or []
+        items = lab.query_lxd(path, "instances?recursion=1&all-projects=true") or []
+        pools = lab.query_lxd(path, "storage-pools") or []
     except (OSError, ValueError, KeyError) as error:
         return {"error": str(error)}
     owners = [item["config"].get("user.grappe.owner", "") for item in items]

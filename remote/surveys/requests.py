@@ -28,7 +28,7 @@ def counted(system: System) -> Dict[str, Dict[str, int]]:
     if not match:
         return {}
     try:
-        lines: List[str] = system.ask(match.group(1), "show table grappe_servers\n").splitlines()
+        lines: List[str] = system.send(match.group(1), "show table grappe_servers\n").splitlines()
     except OSError:
         return {}
     return {

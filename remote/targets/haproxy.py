@@ -221,7 +221,7 @@ class HaproxyTarget(Target):
         """Have HAProxy check a configuration; its messages name the target file."""
         self.system.write(path, File(content, 0o600))
         shown = self.system.run(haproxy_unit.SHOW).out
-        unit = haproxy_unit.parse(shown, lambda place: self.system.read(place).content or "")
+        unit = haproxy_unit.parse(shown, lambda path: self.system.read(path).content or "")
         try:
             done = self.system.run(
                 unit.check(self.system.root + path), environment=unit.environment
@@ -252,18 +252,20 @@ class HaproxyTarget(Target):
         """Return the maps that HAProxy has loaded; raise OSError if its socket fails."""
         config, live = files[CONFIG].content or "", {}
         for path in (maps.ROUTES, maps.STATES):
-            answer = self._tell(config, [f"show map {path}"])
+            answer = self._send_commands(config, [f"show map {path}"])
             live[path] = maps.loaded(answer)
             if not answer.startswith("0x") and answer.strip():
                 raise OSError(answer.strip())
         return live
 
-    def _tell(self, config: str, commands: List[str]) -> str:
+    def _send_commands(self, config: str, commands: List[str]) -> str:
         """Send commands to the running HAProxy; return its answers, or raise OSError."""
         refused = OSError("it has no run-time socket")
         for path, prefix in (*((path, "") for path in sockets(config)), (MASTER, "@1 ")):
             try:
-                answer = self.system.ask(path, "; ".join(prefix + line for line in commands) + "\n")
+                answer = self.system.send(
+                    path, "; ".join(prefix + line for line in commands) + "\n"
+                )
             except OSError as error:
                 refused = error
                 continue
@@ -280,8 +282,8 @@ class HaproxyTarget(Target):
                 return f"{len(todo)} lines of its maps were to be changed"
             while todo:
                 count = max(1, _SENT_AT_ONCE // (2 * max(map(len, todo))))
-                if said := self._tell(config, todo[:count]).strip():
-                    return f"its run-time socket said: {said.splitlines()[0]}"
+                if answer := self._send_commands(config, todo[:count]).strip():
+                    return f"its run-time socket said: {answer.splitlines()[0]}"
                 todo = todo[count:]
         except OSError as error:
             return f"its run-time socket is of no use: {error}"

@@ -41,7 +41,7 @@ ABSENT, NOTHING = "absent", "#!/bin/sh\n"
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
 NAT_JUMP = ("nat", "PREROUTING", NAT)
-LOOKED_AT = {"nat": ("PREROUTING", NAT), "filter": (*JUMPS, *JUMPS.values())}
+READ_CHAINS = {"nat": ("PREROUTING", NAT), "filter": (*JUMPS, *JUMPS.values())}
 
 JUMP_SCRIPT = (
     f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
@@ -172,7 +172,7 @@ class NatTarget(Target):
         load = ["iptables-restore", "-w", "-n"]
         if step and target is files and self.system.run(load, step).status == 0:
             return
-        loaded = self._look()
+        loaded = self._loaded_chains()
         if self.system.has("nft") and not (loaded.has_jump(*NAT_JUMP) or self._has_table()):
             self.system.write(MADE_TABLE, File("", 0o600))
         filtered = loaded.ufw_is_loaded()
@@ -189,18 +189,18 @@ class NatTarget(Target):
 
     def verify(self, files: Files) -> str:
         """Compare the chains in the kernel with the wanted ones."""
-        return "" if files[LOAD].content is None else self._wrong(self._look(), files)
+        return "" if files[LOAD].content is None else self._fault(self._loaded_chains(), files)
 
     def diagnose(self, fragment: Fragment, files: Files) -> str:
         """Return whether this rule is missing, or else what is wrong with the chains."""
-        loaded = self._look()
+        loaded = self._loaded_chains()
         if not _is_bridge_allow(fragment) and fragment["parts"]["rule"] not in loaded.rules(
             "nat", NAT
         ):
             return "the rule is not loaded in the kernel"
-        return self._wrong(loaded, files)
+        return self._fault(loaded, files)
 
-    def _wrong(self, loaded: Chains, files: Files) -> str:
+    def _fault(self, loaded: Chains, files: Files) -> str:
         # No two rules share a port, so their order in the nat table does not matter.
         wrong = loaded.compare("nat", NAT, _lines(files[LOAD]), ordered=False)
         for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
@@ -220,7 +220,7 @@ class NatTarget(Target):
 
     def deactivate(self) -> None:
         """Remove the jumps and the chains from the kernel, and the table if we made it."""
-        loaded, script = self._look(), ""
+        loaded, script = self._loaded_chains(), ""
         for table, jumps in (("nat", {NAT: "PREROUTING"}), ("filter", JUMPS)):
             lines: List[str] = []
             for ours, chain in jumps.items():
@@ -268,18 +268,18 @@ class NatTarget(Target):
             return
         argv = ["iptables", "-w", "-t", table]
         # A jump that comes too late moves to the head.
-        if loaded.place(table, chain, ours):
+        if loaded.position(table, chain, ours):
             self.system.run([*argv, "-D", chain, "-j", ours])
         self.system.must([*argv, "-I", chain, "-j", ours])
 
-    def _look(self) -> Chains:
+    def _loaded_chains(self) -> Chains:
         listing = self.system.must(["iptables-save"]).out
         if "is incompatible" in listing:
             # `iptables-save` hides a whole table with a native nftables rule; `-S` shows the rest.
             listing = ""
-            for table, chains in LOOKED_AT.items():
-                asked = [["iptables", "-w", "-t", table, "-S", chain] for chain in chains]
-                listing += f"*{table}\n" + "".join(self.system.run(argv).out for argv in asked)
+            for table, chains in READ_CHAINS.items():
+                listings = [["iptables", "-w", "-t", table, "-S", chain] for chain in chains]
+                listing += f"*{table}\n" + "".join(self.system.run(argv).out for argv in listings)
         return Chains(listing)
 
     def _has_table(self) -> bool:

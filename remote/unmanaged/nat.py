@@ -11,7 +11,7 @@ from typing import List, Set, Tuple
 from remote import managed_block
 
 MAX_PORT = 65535
-_LEADING = ("DNAT", "REDIRECT", "NETMAP")
+_REDIRECTING = ("DNAT", "REDIRECT", "NETMAP")
 # The sheet's rule.
 _SHEET = re.compile(
     r" -A PREROUTING| -d \S+| -i \S+| -p (?:tcp|udp)| -m (?:tcp|udp|comment)| --dport \d+|"
@@ -34,15 +34,15 @@ def is_shell_script(text: str) -> bool:
     return not first.startswith("#!") or bool(re.search(r"\b(?:ba|da|a|k|z)?sh\b", first))
 
 
-def leads_all(line: str) -> bool:
+def redirects_all(line: str) -> bool:
     """Whether a rule of a custom chain leads every packet of that chain elsewhere."""
     words = line.split()
     target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
     ports = {"--dport", "--dports", "--ports"} & set(words)
-    return words[0] == "-A" and words[1] != "PREROUTING" and target in _LEADING and not ports
+    return words[0] == "-A" and words[1] != "PREROUTING" and target in _REDIRECTING and not ports
 
 
-def takes(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # type: ignore[assignment]
+def redirected_ports(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # type: ignore[assignment]
     """Return the TCP ports that a loaded rule leads elsewhere, if any.
 
     Args:
@@ -53,22 +53,22 @@ def takes(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # ty
     """
     words = line.split()
     if words[0] == "nft":
-        return _takes_nft(line)
+        return _redirected_by_nft(line)
     if not line.startswith("-A ") or words[1].startswith("GRAPPE-") or words[1] == "OUTPUT":
         return ()
     target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
     protocol = words[words.index("-p") + 1] if "-p" in words[:-1] else "tcp"
-    if target not in (*_LEADING, *chains) or protocol not in ("tcp", "all"):
+    if target not in (*_REDIRECTING, *chains) or protocol not in ("tcp", "all"):
         return ()
     for option in ("--dport", "--dports", "--ports"):
         if option in words:
-            place = words.index(option)
-            parts = ports_of(words[place + 1])
-            if words[place - 1] != "!":
+            position = words.index(option)
+            parts = ports_of(words[position + 1])
+            if words[position - 1] != "!":
                 return parts
             return tuple(part for part in _all_but(parts) if part)
     # In a custom chain, the jump to it may have named the port.
-    all_of_it = words[1] == "PREROUTING" and target in _LEADING
+    all_of_it = words[1] == "PREROUTING" and target in _REDIRECTING
     return (range(1, MAX_PORT + 1),) if all_of_it else ()
 
 
@@ -81,9 +81,9 @@ def ports_of(text: str) -> Tuple[range, ...]:
     return tuple(parts)
 
 
-def _takes_nft(line: str) -> Tuple[range, ...]:
-    where, _colon, rule = line.partition(": ")
-    if " GRAPPE-" in where or re.search(r"\boutput\b", where.lower()):
+def _redirected_by_nft(line: str) -> Tuple[range, ...]:
+    chain, _colon, rule = line.partition(": ")
+    if " GRAPPE-" in chain or re.search(r"\boutput\b", chain.lower()):
         return ()
     if re.search(r"\budp\b", rule) and not re.search(r"\btcp\b", rule):
         return ()

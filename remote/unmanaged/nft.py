@@ -70,14 +70,14 @@ def chains(listed: str) -> List[Chain]:
     return [chain._replace(rules=rules[number]) for number, chain in enumerate(found)]
 
 
-def strangers(found: Sequence[Chain]) -> List[str]:
+def unknown_tables(found: Sequence[Chain]) -> List[str]:
     """Return the tables of somebody else's that filter what a lab host takes or leads on."""
     hooks = ("input", "forward", "output")
     own = {c.table for c in found if c.kind == "filter" and c.hook in hooks} - _KNOWN
     return sorted(table for table in own if table.split()[0] in ("ip", "inet"))
 
 
-def shut(chain: Chain) -> Iterator[str]:
+def missing_accepts(chain: Chain) -> Iterator[str]:
     """Yield the rules that a chain lacks, without which it cuts labs off."""
     ends = chain.policy == "drop" or any(_ALWAYS.match(rule) for rule in chain.rules)
     if not ends or chain.kind != "filter":

@@ -139,7 +139,7 @@ class FakeWorld:
 
     def tell(self, command: str) -> str:
         """Give HAProxy's run-time socket a command; return its answer."""
-        return self.system.ask("/run/haproxy/grappe.sock", command)
+        return self.system.send("/run/haproxy/grappe.sock", command)
 
     def mute(self) -> None:
         """Make the run-time sockets useless."""

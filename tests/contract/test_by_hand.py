@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors
-from remote.unmanaged import haproxy as haproxy_by_hand
-from remote.unmanaged import nat as nat_by_hand
+from remote.unmanaged import haproxy as unmanaged_haproxy
+from remote.unmanaged import nat as unmanaged_nat
 from tests.contract import fragment_world
 from tests.contract.fragment_world import DATA, KINDS, FakeWorld, World
 
@@ -130,9 +130,9 @@ SHEET = (DATA / "sheet.cfg").read_text()
 )  # fmt: skip
 def test_routing_that_says_more_than_the_sheet_is_told(line: str) -> None:
     """Each line that would go without a word; of the sheet's own none."""
-    assert [] == haproxy_by_hand.unaccounted(SHEET)
+    assert [] == unmanaged_haproxy.unaccounted(SHEET)
     with_it = SHEET.replace("\tbind *:80\n", f"\tbind *:80\n    {line}\n")
-    assert [line] == haproxy_by_hand.unaccounted(with_it)
+    assert [line] == unmanaged_haproxy.unaccounted(with_it)
 
 
 @pytest.mark.parametrize(
@@ -141,5 +141,5 @@ def test_routing_that_says_more_than_the_sheet_is_told(line: str) -> None:
 )
 def test_a_rule_that_says_more_than_the_sheet_is_known(more: str) -> None:
     """Whom it keeps out would be let in."""
-    assert not nat_by_hand.is_more(RULE)
-    assert nat_by_hand.is_more(RULE.replace(" -p tcp", f" {more} -p tcp"))
+    assert not unmanaged_nat.is_more(RULE)
+    assert unmanaged_nat.is_more(RULE.replace(" -p tcp", f" {more} -p tcp"))

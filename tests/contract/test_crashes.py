@@ -77,7 +77,7 @@ class Host(RuleBasedStateMachine):
         POWER.root, POWER.left = str(self.folder), None
         self.kind = KINDS[kind]
         self.world = FakeWorld(self.folder / "host")
-        for program in ("run", "ask"):
+        for program in ("run", "send"):
             self._count(program)
         # A process that was cut off is a dead one.
         self.patch.setattr(stores, "_born", lambda pid: f"{POWER.lives}" if pid else "")

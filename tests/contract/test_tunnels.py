@@ -96,8 +96,8 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
     for owner in (OWNER, STRANGER):
         whose = {"owner": owner, "lab": "", "incarnation": ""}
         with contextlib.suppress(errors.NotOursError):
-            tunnels.ask("lower_tunnel", name="contract", whose=whose)
-            tunnels.ask("remove_key", name="contract", whose=whose)
+            tunnels.call("lower_tunnel", name="contract", whose=whose)
+            tunnels.call("remove_key", name="contract", whose=whose)
     grant.delete(spec(KEY))
 
 

@@ -40,10 +40,10 @@ def test_every_domain_in_a_browser(
         for url in server["urls"]:
             scheme = url.partition(":")[0]
             picture = pictures / f"{server['name']}-{scheme}.png"
-            page = browser.look(url, box, picture=picture, size=(800, 400))
+            page = browser.visit(url, box, picture=picture, size=(800, 400))
             assert f"{server['name']}: a stand-in for YunoHost" in page
             assert picture.read_bytes().startswith(PNG)
-    with_no_entry = browser.look("http://yuno9.sara.grappe.test/", box)
+    with_no_entry = browser.visit("http://yuno9.sara.grappe.test/", box)
     assert "stand-in for YunoHost" not in with_no_entry
 
 
@@ -54,7 +54,7 @@ def test_the_topology_as_a_picture(
     svg = sara.folder / "sara.svg"
     sara.lab("graph", "sara", "--svg", str(svg))
     picture = pictures / "sara.png"
-    shown = browser.look(svg.as_uri(), picture=picture, size=(1280, 620))
+    shown = browser.visit(svg.as_uri(), picture=picture, size=(1280, 620))
     for words in ("192.168.8.10", "23032", "10.64.82.10", "yuno2.sara.grappe.test", "gr-82"):
         assert words in shown
     assert "error" not in shown.lower()

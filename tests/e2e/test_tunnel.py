@@ -39,7 +39,7 @@ def answer(relay: Host, port: int, server: str = "yuno1") -> str:
     where = f"{domain}:{port}:{layout.RELAY_ADDRESS}"
     argv = ["curl", "-sk", "--max-time", "5", "--resolve", where, "-o", "/dev/null",
             "-w", "%header{x-served-by}", f"{scheme}://{domain}:{port}/"]  # fmt: skip
-    return command.execute(["ip", "netns", "exec", relay.where.name, *argv], timeout=10).stdout
+    return command.execute(["ip", "netns", "exec", relay.parsed_url.name, *argv], timeout=10).stdout
 
 
 def every(relay: Host) -> list[str]:
@@ -63,7 +63,7 @@ def test_ports_80_and_443_carry_what_redirects(paul: ProjectCopy, relay: Host) -
         for port in (80, 443, HTTP)
         for word in ("--resolve", f"{domain}:{port}:{layout.RELAY_ADDRESS}")
     ]
-    into = ["ip", "netns", "exec", relay.where.name, "curl", "-sk", "--max-time", "5"]
+    into = ["ip", "netns", "exec", relay.parsed_url.name, "curl", "-sk", "--max-time", "5"]
 
     def admin(port: str) -> str:
         url = f"http://{domain}{port}/yunohost/admin"

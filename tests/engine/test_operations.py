@@ -68,7 +68,7 @@ def answers(engine: Engine) -> bool:
             {"kind": "https", "port": 443, "domain": f"{name}.alice.grappe.test"},
         )
     ]
-    return all(host._look(check)["ok"] for check in checks)
+    return all(host._reach(check)["ok"] for check in checks)
 
 
 def born(engine: Engine, project: str, name: str) -> str:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from checks import room
 from classroom import class_file, labels, roster, runner, sleep
-from cli import class_looks, class_new, class_runs, environment
+from cli import class_new, class_reports, class_runs, environment
 from cli import classroom as commands
 from core import errors, problems, validators
 from stacks import kinds
@@ -218,9 +218,9 @@ def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
     with pytest.raises(
         errors.BadInputError, match="adel is no student of tp1. Did you mean adele?"
     ):
-        class_looks.status(options)
+        class_reports.status(options)
     with pytest.raises(errors.BadInputError, match="there is no class tp2"):
-        class_looks.status(argparse.Namespace(name="tp2", students=[], json=False))
+        class_reports.status(argparse.Namespace(name="tp2", students=[], json=False))
 
 
 def test_one_that_fails_stops_no_other() -> None:
@@ -389,7 +389,7 @@ def test_an_entry_that_was_taken_out_is_missed(
     kept = folder / "stacks/Pulumi.tp1-zoe.yaml"
     kept.write_text(kept.read_text().replace("number: 2", "number: '2'"))
     before = stacks_of(folder)
-    class_looks.status(looked)
+    class_reports.status(looked)
     said = capsys.readouterr().err
     assert "stacks/Pulumi.tp1-adele.yaml is of no student of tp1" in said
     assert "./lab down tp1-adele" in said
@@ -409,9 +409,9 @@ def test_a_label_or_a_number_that_was_changed_by_hand(
     looked = argparse.Namespace(name="tp1", students=[], json=False)
     path.write_text(whole.replace("number: 1", "number: 77"))
     with pytest.raises(errors.BadInputError, match="is 77, and stacks/Pulumi.tp1-adele.yaml has 1"):
-        class_looks.status(looked)
+        class_reports.status(looked)
     path.write_text(whole.replace("label: adele", "label: odile"))
-    class_looks.status(looked)
+    class_reports.status(looked)
     assert "./lab rename tp1-adele tp1-odile" in capsys.readouterr().err
 
 

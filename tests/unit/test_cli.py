@@ -133,7 +133,7 @@ def test_a_sandbox_that_is_not_up_says_how(monkeypatch: pytest.MonkeyPatch) -> N
 def test_progress_that_is_piped_is_plain(capsys: pytest.CaptureFixture[str]) -> None:
     """No escape sequence, one line a step, the mark says how it ended."""
     with progress.step("image") as step:
-        step.say("half way")
+        step.report("half way")
     with pytest.raises(ValueError, match="x"), progress.step("engine"):
         raise ValueError("x")
     out, err = capsys.readouterr()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from checks import strangers
+from checks import conflicts
 from core import validators
 from providers.haproxy import model
 from remote import managed_block, maps
@@ -209,4 +209,4 @@ def test_the_names_of_our_sections_are_known_to_the_checks() -> None:
     """Others' sections of those names are refused before ours are written."""
     part = managed_block.split(compiled(BACKEND)).body or ""
     named = {name for _kind, name, _body in unmanaged.sections(part) if name.startswith("grappe")}
-    assert set(strangers.OUR_SECTIONS) == named
+    assert set(conflicts.OUR_SECTIONS) == named

@@ -133,7 +133,7 @@ def test_a_hostile_value_is_refused_or_harmless(given: tuple[str, dict[str, Any]
         meant = kinds.parse(config, project="grappe", stack="alice", secrets=secrets)
         seen = _registered(meant, config, secrets)
     except problems.Mistakes as refusal:
-        _demand_readable(base.tell(refusal.mistakes))
+        _demand_readable(base.format_mistakes(refusal.mistakes))
         return
     except (errors.GrappeError, pulumi.RunError) as refusal:
         _demand_readable(str(refusal))
@@ -155,7 +155,7 @@ def _registered(meant: Any, config: dict[str, str], secrets: list[str]) -> dict[
     mocks.set_mocks(recorder, preview=False, monitor=monitor)
     pulumi.runtime.set_all_config(config, secrets)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stacks, "_reached", lambda _spec: None)
+        patch.setattr(stacks, "_connection", lambda _spec: None)
 
         @pulumi.runtime.test
         def run() -> None:

@@ -55,7 +55,7 @@ def test_identity(text: str, expected: identity.Identity) -> None:
 )  # fmt: skip
 def test_why_a_host_cannot_be_reached(seen: str, words: str) -> None:
     """OpenSSH's words become ours, with what to do."""
-    nothing = ssh.Said("", complete=False, ended=False)
+    nothing = ssh.Printed("", complete=False, ended=False)
     said = str(ssh._unreachable(url.parse("ssh://root@lab"), seen, nothing))
     assert words in said
     assert "do: " in said
@@ -65,14 +65,14 @@ def test_why_a_host_cannot_be_reached(seen: str, words: str) -> None:
     ("said", "words"),
     [
         (
-            ssh.Said("Use the other login\n", complete=False, ended=True),
+            ssh.Printed("Use the other login\n", complete=False, ended=True),
             "it printed: Use the other login",
         ),
-        (ssh.Said("", complete=False, ended=True), "it ended, and printed nothing"),
-        (ssh.Said("menu: 1) quit\n", complete=False, ended=False), "it printed: menu: 1) quit"),
+        (ssh.Printed("", complete=False, ended=True), "it ended, and printed nothing"),
+        (ssh.Printed("menu: 1) quit\n", complete=False, ended=False), "it printed: menu: 1) quit"),
     ],
 )
-def test_a_login_that_runs_no_command(said: ssh.Said, words: str) -> None:
+def test_a_login_that_runs_no_command(said: ssh.Printed, words: str) -> None:
     """A ForceCommand, or a shell that a file of the login's replaced: what it printed is shown."""
     told = str(ssh._unreachable(url.parse("ssh://root@lab"), "", said))
     assert words in told
@@ -85,7 +85,7 @@ def test_a_login_that_runs_no_command(said: ssh.Said, words: str) -> None:
 )
 def test_words_reach_a_program_through_any_shell(argv: list[str]) -> None:
     """In one line without `!`, which csh would take for its own."""
-    line = ssh._begun(argv)
+    line = ssh._command_line(argv)
     assert "\n" not in line
     assert "!" not in line
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)

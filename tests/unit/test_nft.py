@@ -43,15 +43,15 @@ def test_what_a_table_lacks_for_labs(listed: str, missing: list[str]) -> None:
     """The pages, the bridges and what is led on; nothing where its policy lets all in."""
     found = nft.chains(listed)
     assert [("input", "inet mine"), ("forward", "inet mine")] == [(c.hook, c.table) for c in found]
-    assert missing == [rule for chain in found for rule in nft.shut(chain)]
+    assert missing == [rule for chain in found for rule in nft.missing_accepts(chain)]
 
 
-def test_tables_of_ufw_and_lxd_are_no_strangers() -> None:
+def test_tables_of_ufw_and_lxd_are_known() -> None:
     """Nor one that only does NAT, or is of IPv6 alone."""
     names = ("ip filter", "ip6 filter", "inet lxd", "ip6 theirs", "inet mine", "ip also")
     found = [nft.Chain(name, "c", "filter", "input", "accept") for name in names]
     found.append(nft.Chain("ip translate", "c", "nat", "prerouting", "accept"))
-    assert ["inet mine", "ip also"] == nft.strangers(found)
+    assert ["inet mine", "ip also"] == nft.unknown_tables(found)
 
 
 @pytest.mark.parametrize(
@@ -64,5 +64,5 @@ def test_tables_of_ufw_and_lxd_are_no_strangers() -> None:
 )
 def test_the_ports_of_an_nft_rule_of_two_protocols(rule: str, ports: tuple[int, ...]) -> None:
     """One for udp alone leads none of a lab's."""
-    taken = nat.takes(f"nft inet mine pre: {rule}")
+    taken = nat.redirected_ports(f"nft inet mine pre: {rule}")
     assert list(ports) == [port for part in taken for port in part]

@@ -48,7 +48,7 @@ def test_the_password_is_in_no_argv() -> None:
     made = model.job(V12, SPEC)
     assert "correct horse" not in made.script
     assert "correct horse\n" == made.stdin
-    assert "correct horse" not in job.Hider(made)("it is correct horse.")
+    assert "correct horse" not in job.SecretMask(made)("it is correct horse.")
 
 
 def test_what_is_refused() -> None:

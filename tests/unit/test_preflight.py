@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from checks import lab, strangers
+from checks import conflicts, lab
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys import hosts_file
 from remote.surveys import lab as surveyed
-from remote.unmanaged import haproxy as haproxy_by_hand
-from remote.unmanaged import nat as nat_by_hand
+from remote.unmanaged import haproxy as unmanaged_haproxy
+from remote.unmanaged import nat as unmanaged_nat
 
 SURVEY = json.loads((pathlib.Path(__file__).parent / "golden" / "survey.json").read_text())
 LAB = lab.PreflightSpec(
@@ -208,7 +208,7 @@ CASES = {
 )  # fmt: skip
 def test_whatever_form_a_rule_has_its_ports_are_known(line: str, taken: int, free: int) -> None:
     """By a port, a list, a range, none, or all but one; of tcp, and on the way in."""
-    ports = nat_by_hand.takes(line)
+    ports = unmanaged_nat.redirected_ports(line)
     assert not taken or any(taken in part for part in ports)
     assert not any(free in part for part in ports)
 
@@ -269,7 +269,7 @@ def test_what_ufw_denies_is_told() -> None:
     ],
 )
 def test_each_denial_says_what_it_does(rule: str, words: str) -> None:
-    """With a comment, logged, for an interface or a network; what concerns no lab is not told."""
+    """With a comment, logged, for an interface or a network; what concerns no lab is not reported."""
     notes = lab.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
     assert words in " ".join(notes)
     assert bool(words) is bool(notes)
@@ -298,7 +298,7 @@ OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
 )  # fmt: skip
 def test_only_what_takes_a_labs_ports_is_told(lines: list[str], ports: list[int]) -> None:
     """By an address and an interface that the host has, also through a chain of somebody's own."""
-    found = list(strangers.leaders({"nat": lines, **OWN}, [22292, 80, 443]))
+    found = list(conflicts.redirects({"nat": lines, **OWN}, [22292, 80, 443]))
     assert ports == [port for taken, _line in found for port in taken]
 
 
@@ -323,7 +323,7 @@ def test_a_lab_that_is_up_is_told_and_not_stopped() -> None:
 )  # fmt: skip
 def test_whatever_form_a_listener_has_its_ports_are_known(line: str, ports: set[int]) -> None:
     """Lists, ranges, addresses of both kinds; a socket or UDP is none."""
-    found = haproxy_by_hand.binds(f"frontend x\n{line}\n")
+    found = unmanaged_haproxy.binds(f"frontend x\n{line}\n")
     assert ([(2, ports, line.strip())] if ports else []) == found
 
 

@@ -88,11 +88,11 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
     """The first cause, and what mends it; of a well server nothing."""
     meant = lab()
     row = check.row(meant, meant.servers[0], {**WELL, **changes}, "alice")
-    assert (not why, why) == (row.well, row.why)
+    assert (not why, why) == (row.ok, row.why)
     told = check.render([row])
-    assert ("1 of 1" if row.well else "0 of 1") in told
+    assert ("1 of 1" if row.ok else "0 of 1") in told
     mends = "fail2ban-client unban 10.64.1.1" if "refuses" in changes else "./lab up alice"
-    assert (mends in told) is not row.well
+    assert (mends in told) is not row.ok
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
     """Where all ways answer, and YunoHost is not whole."""
     meant = lab()
     row = check.row(meant, meant.servers[0], {**WELL, "inside": lines}, "alice")
-    assert (False, "; ".join(lines)) == (row.well, row.why)
+    assert (False, "; ".join(lines)) == (row.ok, row.why)
     assert mends in check.render([row])
 
 
@@ -118,7 +118,7 @@ def test_what_a_student_may_change_is_told_and_well() -> None:
     """Another main domain."""
     meant = lab()
     row = check.row(meant, meant.servers[0], {**WELL, "domain": "blog.test"}, "alice")
-    assert row.well
+    assert row.ok
     assert "! alice/yuno1: its main domain is blog.test now" in check.render([row])
     same = {**WELL, "domain": meant.servers[0].domain}
     assert "" == check.row(meant, meant.servers[0], same, "alice").note
@@ -148,7 +148,7 @@ def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:
     """Its ways are not tried."""
     meant = lab(servers=[{"name": "yuno1", "state": "stopped"}])
     row = check.row(meant, meant.servers[0], {"container": "Stopped"}, "alice")
-    assert (True, "-", "-") == (row.well, row.ssh, row.installed)
+    assert (True, "-", "-") == (row.ok, row.ssh, row.installed)
 
 
 def test_the_topology_is_the_labs() -> None:

@@ -163,7 +163,7 @@ def _reach(patch: pytest.MonkeyPatch) -> None:
     def reach(_spec: LabHostSpec) -> ssh_settings.Connection:
         return made
 
-    patch.setattr(stacks, "_reached", reach)
+    patch.setattr(stacks, "_connection", reach)
 
 
 @pytest.mark.parametrize("stack", STACKS)

@@ -34,10 +34,10 @@ IMAGE = "user.grappe.image"
 class ContainerDriver:
     """Containers of one daemon."""
 
-    def __init__(self, lxd: daemon.Daemon, dial: readiness.Dial, where: str) -> None:
+    def __init__(self, lxd: daemon.Daemon, dial: readiness.Dial, url: str) -> None:
         self._lxd = lxd
-        self._readiness = readiness.Readiness(lxd, dial, where)
-        self._where = where
+        self._readiness = readiness.Readiness(lxd, dial, url)
+        self._url = url
 
     def create(self, spec: model.ContainerSpec) -> base.Outputs:
         """Make and start the container; return when it is ready.
@@ -81,8 +81,8 @@ class ContainerDriver:
             # The copy must not keep the original's marks.
             unmarked = dict.fromkeys(identity.MARKS.values(), "")
             body["config"] = {**unmarked, **body["config"], BASE_IMAGE: fingerprint}
-        where = {"target": spec.target} if spec.target else {}
-        self._lxd.change("POST", "instances", body, project=spec.project, query=where)
+        query = {"target": spec.target} if spec.target else {}
+        self._lxd.change("POST", "instances", body, project=spec.project, query=query)
         if template:
             # A copy brings its original's marks along.
             found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
@@ -142,7 +142,7 @@ class ContainerDriver:
 
     def read(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
         """Read the container."""
-        found = self._seen(spec)
+        found = self._find_glanced(spec)
         if found is None:
             return None
         config, limits = model.split_settings(ownership.visible(found["config"]))
@@ -190,7 +190,7 @@ class ContainerDriver:
     def _key(self, spec: model.ContainerSpec) -> tuple[int, str, str]:
         return (id(self._lxd), spec.project, spec.name)
 
-    def _seen(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
+    def _find_glanced(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
         seen, found = _glances.pop(self._key(spec), (0.0, None))
         if found is None or time.monotonic() - seen > GLANCE_SECONDS:
             return self._find(spec)
@@ -202,7 +202,7 @@ class ContainerDriver:
         found = self._find(new)
         if found is None:
             raise errors.DaemonError(
-                f"{new.id} has gone from {self._where} since it was looked at", do="run it again"
+                f"{new.id} has gone from {self._url} since it was looked at", do="run it again"
             )
         device, wanted = found["devices"].get(model.NIC, {}), model.devices(new)[model.NIC]
         moved = any(device.get(key) != wanted[key] for key in ("network", "ipv4.address"))

@@ -33,12 +33,12 @@ class Readiness:
     Attributes:
         lxd: The host's daemon.
         dial: Tries a port of a container from the host.
-        where: The host, as messages name it.
+        url: The host, as messages name it.
     """
 
     lxd: daemon.Daemon
     dial: Dial
-    where: str
+    url: str
 
     def wait(self, spec: model.ContainerSpec) -> None:
         """Return when the container is ready; raise NotReadyError with the last observation."""
@@ -108,7 +108,7 @@ class Readiness:
         if more := errors.room(console):
             remedy += f"{more}; "
         return errors.NotReadyError(
-            f"{spec.id} {what} on {self.where}",
+            f"{spec.id} {what} on {self.url}",
             seen=f"{seen}\nits console: {console}" if console else seen,
             do=f"{remedy}look into it: lxc exec {spec.name} --project {spec.project} -- bash; "
             "then run it again: it goes on from here",

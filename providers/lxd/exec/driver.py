@@ -21,24 +21,24 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 class ExecDriver:
     """Programs in the containers of one daemon."""
 
-    def __init__(self, lxd: daemon.Daemon, where: str, say: job.Say | None = None) -> None:
+    def __init__(self, lxd: daemon.Daemon, url: str, on_line: job.OnLine | None = None) -> None:
         self._lxd = lxd
-        self._where = where
-        self._say = say
+        self._url = url
+        self._on_line = on_line
 
     def create(self, spec: model.ExecSpec) -> base.Outputs:
         """Run the program; return its exit status and output."""
         found = self._find(spec)
         if found is None:
             raise errors.DaemonError(
-                f"{spec.id} has no container {spec.container} to run in on {self._where}",
+                f"{spec.id} has no container {spec.container} to run in on {self._url}",
                 do="run it again",
             )
         if found["status"] != "Running":
             # A builder stopped since its publication, whose state was lost.
             self._start(spec)
-        say = self._say or to_terminal(spec.container, spec.name)
-        outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), say)
+        on_line = self._on_line or to_terminal(spec.container, spec.name)
+        outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), on_line)
         if outcome.status != 0 and spec.fatal:
             self._mark(spec)
             raise self._failure(spec, outcome)
@@ -73,8 +73,8 @@ class ExecDriver:
         if spec.container_id not in {"", ownership.identity_of(found)}:
             # The container is gone, and the program's effects with it.
             return
-        say = self._say or to_terminal(spec.container, spec.name)
-        outcome = shell.run(self._lxd, spec.project, spec.container, model.undoing(spec), say)
+        on_line = self._on_line or to_terminal(spec.container, spec.name)
+        outcome = shell.run(self._lxd, spec.project, spec.container, model.undoing(spec), on_line)
         if outcome.status != 0:
             raise self._failure(spec, outcome)
 
@@ -91,7 +91,7 @@ class ExecDriver:
         self._lxd.change("PUT", f"{path}/state", {"action": "start"}, project=spec.project)
         self._lxd.execute(
             spec.container, ["systemctl", "is-system-running", "--wait"], project=spec.project,
-            timeout=START_SECONDS, tell=lambda _said: None,
+            timeout=START_SECONDS, on_output=lambda _output: None,
         )  # fmt: skip
 
     def _exists(self, spec: model.ExecSpec) -> bool:
@@ -115,16 +115,16 @@ class ExecDriver:
         again = "starts over with a new container" if spec.starts_over else "goes on from here"
         enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
         return errors.CommandError(
-            f"{spec.name} {ended} in {spec.project}/{spec.container} on {self._where}",
+            f"{spec.name} {ended} in {spec.project}/{spec.container} on {self._url}",
             seen=outcome.tail(),
             do=f"look into it: {enter}; then run it again: it {again}",
         )
 
 
-def to_terminal(container: str, name: str) -> job.Say:
+def to_terminal(container: str, name: str) -> job.OnLine:
     """Return a function that writes a program's lines to the engine's output."""
 
-    def say(line: str) -> None:
-        run.tell(f"{container} {name} | {_COLOURS.sub('', line)}")
+    def report(line: str) -> None:
+        run.report(f"{container} {name} | {_COLOURS.sub('', line)}")
 
-    return say
+    return report

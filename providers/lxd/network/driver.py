@@ -134,11 +134,11 @@ def _body(spec: model.NetworkSpec) -> dict[str, Any]:
     }
 
 
-def lost_on(host: Host) -> Callable[[model.NetworkSpec], str]:
+def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
     """Return a function that returns what a bridge of the host has lost."""
 
-    def lost(spec: model.NetworkSpec) -> str:
+    def lost_settings(spec: model.NetworkSpec) -> str:
         subnet = str(ipaddress.IPv4Interface(spec.address).network)
         return str(host.call("remote.bridge", {"name": spec.name, "subnet": subnet}))
 
-    return lost
+    return lost_settings

@@ -17,7 +17,7 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
         from providers.lxd import daemon  # noqa: PLC0415
         from providers.lxd.network import driver  # noqa: PLC0415
 
-        return driver.NetworkDriver(daemon.on(host), driver.lost_on(host))
+        return driver.NetworkDriver(daemon.on(host), driver.lost_settings_on(host))
 
 
 class Network(base.Resource, module="lxd", name="Network"):

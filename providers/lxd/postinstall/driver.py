@@ -28,15 +28,15 @@ class PostInstallDriver:
 
     Args:
         lxd: The daemon.
-        where: The host, as messages name it.
-        say: Called with each line of YunoHost's output; by default the engine shows it.
+        url: The host, as messages name it.
+        on_line: Called with each line of YunoHost's output; by default the engine shows it.
 
     """
 
-    def __init__(self, lxd: daemon.Daemon, where: str, say: job.Say | None = None) -> None:
+    def __init__(self, lxd: daemon.Daemon, url: str, on_line: job.OnLine | None = None) -> None:
         self._lxd = lxd
-        self._where = where
-        self._say = say
+        self._url = url
+        self._on_line = on_line
 
     def create(self, spec: model.PostInstallSpec) -> base.Outputs:
         """Post-install the server, or finish an interrupted one; leave a complete one.
@@ -48,7 +48,7 @@ class PostInstallDriver:
         """
         found = self._find(spec)
         if found is None:
-            raise errors.DaemonError(f"there is no container {spec.container} on {self._where}")
+            raise errors.DaemonError(f"there is no container {spec.container} on {self._url}")
         if not _runs(found):
             # A later run does it, when the server runs again.
             return {"user": spec.login}
@@ -136,7 +136,11 @@ class PostInstallDriver:
             self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 30)
         argv = ["sh", "-c", "systemctl is-system-running --wait; true"]
         self._lxd.execute(
-            spec.container, argv, project=project, timeout=BOOT_SECONDS, tell=lambda _said: None
+            spec.container,
+            argv,
+            project=project,
+            timeout=BOOT_SECONDS,
+            on_output=lambda _output: None,
         )
         self._write(spec, model.MARK, b"")
 
@@ -218,7 +222,7 @@ class PostInstallDriver:
         wrong = inside(self._lxd, spec.project, spec.container, start=True)
         if wrong:
             raise errors.CommandError(
-                f"{spec.project}/{spec.container} on {self._where} is post-installed, and does not "
+                f"{spec.project}/{spec.container} on {self._url} is post-installed, and does not "
                 "serve",
                 seen="\n".join(wrong),
                 do=errors.room(" ".join(wrong))
@@ -232,10 +236,12 @@ class PostInstallDriver:
     def _run(
         self, spec: model.PostInstallSpec, what: job.Job, words: str, *, aloud: bool = False
     ) -> str:
-        say = (
-            (self._say or exec_driver.to_terminal(spec.container, "yunohost")) if aloud else _quiet
+        on_line = (
+            (self._on_line or exec_driver.to_terminal(spec.container, "yunohost"))
+            if aloud
+            else _quiet
         )
-        done = shell.run(self._lxd, spec.project, spec.container, what, say)
+        done = shell.run(self._lxd, spec.project, spec.container, what, on_line)
         if done.status != 0:
             enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
             took = f"did not end within {what.timeout} s" if done.timed_out else "failed"
@@ -243,7 +249,7 @@ class PostInstallDriver:
             if model.cannot_go_on(done.tail()):
                 way_out = f"an interrupted one cannot go on; make the server anew: {_rebuild(spec)}"
             raise errors.CommandError(
-                f"`{words}` {took} in {spec.project}/{spec.container} on {self._where}",
+                f"`{words}` {took} in {spec.project}/{spec.container} on {self._url}",
                 seen=done.tail(),
                 do=way_out,
             )
@@ -282,10 +288,10 @@ def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
 
 
 def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
-    """Return the faults inside a post-installed YunoHost; see `model.looks_inside`."""
+    """Return the faults inside a post-installed YunoHost; see `model.inspection`."""
     done = lxd.execute(
-        container, model.looks_inside(start=start), project=project, timeout=model.CHANGE_SECONDS,
-        tell=lambda _said: None,
+        container, model.inspection(start=start), project=project, timeout=model.CHANGE_SECONDS,
+        on_output=lambda _output: None,
     )  # fmt: skip
     return done.stdout.decode(errors="replace").splitlines()
 

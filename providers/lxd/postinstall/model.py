@@ -167,7 +167,7 @@ def names_script(domains: Sequence[str], resolver: str) -> str:
     )
 
 
-def looks_inside(*, start: bool = False) -> list[str]:
+def inspection(*, start: bool = False) -> list[str]:
     """Return the argv that prints the faults inside a post-installed YunoHost, a line each.
 
     Args:

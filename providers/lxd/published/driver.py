@@ -89,7 +89,11 @@ class PublishedDriver:
         if runs and spec.running == "restart":
             argv = ["sh", "-c", "systemctl is-system-running --wait"]
             self._lxd.execute(
-                spec.container, argv, project=spec.project, timeout=60, tell=lambda _said: None
+                spec.container,
+                argv,
+                project=spec.project,
+                timeout=60,
+                on_output=lambda _output: None,
             )
 
     def _set_state(self, spec: model.PublishedSpec, body: dict[str, object]) -> None:

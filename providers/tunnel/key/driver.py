@@ -16,12 +16,12 @@ class KeyDriver:
 
     def create(self, spec: model.KeySpec) -> base.Outputs:
         """Make the pair, unless it exists."""
-        made = self._tunnels.ask("make_key", name=spec.name, whose=codec.marks(spec))
+        made = self._tunnels.call("make_key", name=spec.name, whose=codec.marks(spec))
         return {"public_key": made["public_key"]}
 
     def read(self, spec: model.KeySpec) -> base.Reading[model.KeySpec] | None:
         """Read the pair."""
-        found = self._tunnels.ask("read_key", name=spec.name, whose=codec.marks(spec))
+        found = self._tunnels.call("read_key", name=spec.name, whose=codec.marks(spec))
         if not found["public_key"]:
             return None
         return base.Reading(codec.marked(spec, found), {"public_key": found["public_key"]})
@@ -33,4 +33,4 @@ class KeyDriver:
 
     def delete(self, spec: model.KeySpec) -> None:
         """Remove the pair, and the user with the last pair."""
-        self._tunnels.ask("remove_key", name=spec.name, whose=codec.marks(spec))
+        self._tunnels.call("remove_key", name=spec.name, whose=codec.marks(spec))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from checks import strangers
+from checks import conflicts
 from remote.surveys import lab
 
 BEFORE = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n:f2b-web - [0:0]\n"
@@ -27,8 +27,8 @@ AFTER = "-A INPUT -j ufw-before-input\n-A FORWARD -j ufw-before-forward\n"
 )  # fmt: skip
 def test_a_drop_before_ufw_is_found(rules: str, found: int) -> None:
     """One about pages or servers; not one about other ports, protocols or bridges."""
-    assert found == len(list(strangers.drops({"chains": BEFORE + rules + AFTER})))
-    assert [] == list(strangers.drops({"chains": BEFORE + AFTER + rules}))
+    assert found == len(list(conflicts.drops({"chains": BEFORE + rules + AFTER})))
+    assert [] == list(conflicts.drops({"chains": BEFORE + AFTER + rules}))
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_a_table_counts_where_a_labs_packets_consult_it(
     }
     monkeypatch.setattr(lab, "run", lambda argv: (0, listed[argv[2]], ""))
     found = {"routes": lab._routes()}
-    assert consulted == bool(list(strangers.routes(found, "10.64.8.0/24", "gr-8")))
+    assert consulted == bool(list(conflicts.routes(found, "10.64.8.0/24", "gr-8")))
 
 
 def test_a_rule_that_drops_a_network_is_a_route_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """And says how it is removed."""
     listed = {"rule": "100:\tfrom all to 10.64.8.0/24 prohibit\n", "route": ""}
     monkeypatch.setattr(lab, "run", lambda argv: (0, listed[argv[2]], ""))
-    (line,) = strangers.routes({"routes": lab._routes()}, "10.64.8.0/24", "gr-8")
-    assert "ip rule del from all to 10.64.8.0/24 prohibit" == strangers.undo(line)
-    assert [] == list(strangers.routes({"routes": lab._routes()}, "10.64.9.0/24", "gr-9"))
+    (line,) = conflicts.routes({"routes": lab._routes()}, "10.64.8.0/24", "gr-8")
+    assert "ip rule del from all to 10.64.8.0/24 prohibit" == conflicts.removal_command(line)
+    assert [] == list(conflicts.routes({"routes": lab._routes()}, "10.64.9.0/24", "gr-9"))

@@ -9,17 +9,18 @@ import threading
 from typing import Any
 
 from classroom import class_file
-from cli import card as single
-from cli import check as checks_of
+from cli import card as lab_card
+from cli import check as lab_check
 from cli import classroom as classes
 from cli import environment, labs, stack
 from core import errors
-from views import cards, check, classroom
+from views import cards, classroom
+from views.check import Row
 
 
 def status(options: argparse.Namespace) -> int:
     """Print each student's recorded state, without any host."""
-    made, students = classes.chosen(options)
+    file, students = classes.chosen(options)
     rows = []
     for student in students:
         name = class_file.stack_of(options.name, student)
@@ -34,38 +35,38 @@ def status(options: argparse.Namespace) -> int:
                      "servers": len(servers)})  # fmt: skip
     if options.json:
         sys.stdout.write(
-            json.dumps({"class": options.name, "host": made.host, "students": rows}) + "\n"
+            json.dumps({"class": options.name, "host": file.host, "students": rows}) + "\n"
         )
     else:
         sys.stdout.write(classroom.status(rows))
     return 0
 
 
-def look(options: argparse.Namespace) -> int:
+def check(options: argparse.Namespace) -> int:
     """Try every way to every server of the class; exit 0 without faults, 1 with, 2 on an error."""
     _made, students = classes.chosen(options)
-    rows: list[check.Row] = []
+    rows: list[Row] = []
     drifts: dict[str, Any] = {}
     blind: list[str] = []
     lock = threading.Lock()
 
     def one(name: str) -> None:
         try:
-            found, drift = checks_of.look_at(name)
+            checked_rows, drift = lab_check.check_lab(name)
         except errors.GrappeError as error:
             with lock:
                 blind.append(f"{name}: {error}")
             return
         with lock:
-            rows.extend(found)
+            rows.extend(checked_rows)
             drifts[name] = drift
 
     names = [class_file.stack_of(options.name, each) for each in students]
-    classes.each([name for name in names if stack.recorded(name)], one, at_once=checks_of.TOGETHER)
+    classes.each([name for name in names if stack.recorded(name)], one, at_once=lab_check.TOGETHER)
     blind += [f"{name}: is down" for name in names if not stack.recorded(name)]
     order = [each.label for each in students]
     rows.sort(key=lambda row: (order.index(row.student), row.server))
-    return checks_of.told(rows, drifts, blind, as_json=options.json)
+    return lab_check.report(rows, drifts, blind, as_json=options.json)
 
 
 def card(options: argparse.Namespace) -> int:
@@ -76,21 +77,21 @@ def card(options: argparse.Namespace) -> int:
     named = {class_file.stack_of(options.name, each): each for each in students}
 
     def one(name: str) -> None:
-        lab = labs.standing(name)
+        lab = labs.load_up(name)
         shown = cards.student(
-            lab.spec, single.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
+            lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
             password=labs.password(name) if lab.spec.post_install else "",
         )  # fmt: skip
         with lock:
             found[name] = shown
 
-    standing = [name for name in named if classes.servers(stack.recorded(name))]
-    if not standing:
+    up_now = [name for name in named if classes.servers(stack.recorded(name))]
+    if not up_now:
         raise errors.BadInputError(
             f"nobody of {options.name} is up", do=f"./lab class up {options.name}"
         )
-    classes.each(standing, one)
-    ordered = [found[name] for name in standing]
+    classes.each(up_now, one)
+    ordered = [found[name] for name in up_now]
     folder = class_file.path_of(environment.ROOT, options.name).parent
     for suffix, text in (
         ("html", cards.page(options.name, ordered)),

@@ -14,7 +14,7 @@ from typing import Any
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
 from remote.unmanaged import haproxy, nft
-from remote.unmanaged import nat as nat_by_hand
+from remote.unmanaged import nat as unmanaged_nat
 
 SCRIPTS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
 # What Grappe's part of haproxy.cfg calls its sections.
@@ -50,13 +50,13 @@ def _configurations(facts: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
         yield path, after if outside.body else 0, outside.after
 
 
-def untouchable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def unchangeable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield why a file that labs share cannot be changed or is not loaded; and what to do."""
     for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
         yield f"{path} {reason}", do
     for path in SCRIPTS:
         text = facts["files"].get(path) or ""
-        if not nat_by_hand.is_shell_script(text):
+        if not unmanaged_nat.is_shell_script(text):
             yield (
                 f"{path} is no shell script ({text.splitlines()[0]}), and Grappe's part is one",
                 f"move it, and have a shell script in its place call it with {path}'s arguments",
@@ -78,10 +78,10 @@ def untouchable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
-def shut(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def closed_chains(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each chain of somebody's own nftables that cuts labs off; and what lets them in."""
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
-        if missing := list(nft.shut(chain)):
+        if missing := list(nft.missing_accepts(chain)):
             into = f"{chain.table} {chain.name}"
             yield (
                 f"the chain {chain.name} of nft's table {chain.table} drops what labs need",
@@ -90,28 +90,28 @@ def shut(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             )
 
 
-def in_the_way(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def obstacles(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what keeps a lab's parts from being changed, loaded or reached; and what to do."""
-    yield from untouchable(facts)
-    yield from shut(facts)
+    yield from unchangeable(facts)
+    yield from closed_chains(facts)
 
 
-def leaders(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
+def redirects(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
     """Yield each loaded NAT rule of others that leads some of these ports elsewhere.
 
     A rule for an address or an interface that the host does not have leads none. If a custom
     chain's rules name no port, the rule that jumps to it says which ports.
     """
     lines = list(facts.get("nat", ()))
-    chains = {line.split()[1] for line in lines if nat_by_hand.leads_all(line)}
+    chains = {line.split()[1] for line in lines if unmanaged_nat.redirects_all(line)}
     for line in lines:
-        taken = nat_by_hand.takes(line, chains)
+        taken = unmanaged_nat.redirected_ports(line, chains)
         known = [port for port in ports if any(port in part for part in taken)]
-        if known and _concerns(line, facts["subnets"]):
+        if known and _applies(line, facts["subnets"]):
             yield known, line
 
 
-def _concerns(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
+def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a rule matches an address and an interface of the host."""
     own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in subnets]
     interfaces = {entry["interface"] for entry in subnets}
@@ -149,8 +149,8 @@ def drops(facts: Mapping[str, Any]) -> Iterator[str]:
             if target.startswith("ufw-"):
                 break
             inner = loaded.rules("filter", target)
-            for rule in [line, *inner] if _is_about(line, ports) else ():
-                if _target(rule) in ("DROP", "REJECT") and _is_about(rule, ports):
+            for rule in [line, *inner] if _matches(line, ports) else ():
+                if _target(rule) in ("DROP", "REJECT") and _matches(rule, ports):
                     yield rule
 
 
@@ -159,12 +159,12 @@ def _target(line: str) -> str:
     return words[words.index("-j") + 1] if "-j" in words[:-1] else ""
 
 
-def _is_about(line: str, ports: Sequence[int]) -> bool:
+def _matches(line: str, ports: Sequence[int]) -> bool:
     """Whether a rule is about TCP to these ports, by an interface of people's or of a lab's."""
     words = line.split()
-    named = {word: words[place + 1] for place, word in enumerate(words[:-1])}
+    named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
     given = next((named[option] for option in ("--dport", "--dports") if option in named), "")
-    parts = nat_by_hand.ports_of(given) if given else ()
+    parts = unmanaged_nat.ports_of(given) if given else ()
     return (
         named.get("-p", "tcp") in ("tcp", "all")
         and "INVALID" not in line
@@ -174,12 +174,12 @@ def _is_about(line: str, ports: Sequence[int]) -> bool:
     )
 
 
-def undo(line: str) -> str:
+def removal_command(line: str) -> str:
     """Return the command that removes a route, or a rule of routing."""
     return f"ip rule del {line[5:]}" if line.startswith("rule ") else f"ip route del {line}"
 
 
-def named_elsewhere(facts: Mapping[str, Any], address: str) -> Iterator[str]:
+def other_addresses(facts: Mapping[str, Any], address: str) -> Iterator[str]:
     """Yield the lines of a hosts file by which a lab's domains lead to another address."""
     for line in facts["lines"]:
         if line["address"] != address:
@@ -210,14 +210,14 @@ class Denial:
     interface: str
     words: str
 
-    def is_about(self, port: int, protocol: str = "tcp") -> bool:
+    def matches(self, port: int, protocol: str = "tcp") -> bool:
         """Whether it matches a port."""
         ours = self.protocol in ("any", protocol)
         return ours and (not self.ports or any(port in part for part in self.ports))
 
     @property
-    def whom(self) -> str:
-        """Whom it keeps out."""
+    def excluded(self) -> str:
+        """The people whom it keeps out."""
         source = f" from {self.source}" if self.source.prefixlen else ""
         return f"people{source}{f' by {self.interface}' if self.interface else ''}"
 
@@ -250,7 +250,7 @@ def denials(facts: Mapping[str, Any]) -> list[Denial]:
                 action,
                 routed,
                 protocol,
-                nat_by_hand.ports_of(ports) if ports != "any" else (),
+                unmanaged_nat.ports_of(ports) if ports != "any" else (),
                 ipaddress.IPv4Network(to, strict=False),
                 ipaddress.IPv4Network(source, strict=False),
                 interface,
@@ -260,7 +260,7 @@ def denials(facts: Mapping[str, Any]) -> list[Denial]:
     return found
 
 
-def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+def void_denials(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
     """Yield denials without effect, since DNAT comes before UFW's rules; with one that works.
 
     Args:
@@ -270,7 +270,7 @@ def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> It
     """
     for denial in denials(facts):
         for port, (address, there) in sorted(targets.items()):
-            if not denial.routed and denial.ports and denial.is_about(port):
+            if not denial.routed and denial.ports and denial.matches(port):
                 source = denial.source if denial.source.prefixlen else "any"
                 on = f" in on {denial.interface}" if denial.interface else ""
                 yield (
@@ -280,23 +280,25 @@ def void(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> It
                 )
 
 
-def holding(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+def effective_denials(
+    facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]
+) -> Iterator[str]:
     """Yield denials that do keep somebody out of pages or servers, so that nobody searches long."""
     for denial in denials(facts):
-        pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.is_about(port)]
-        led = [
+        pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.matches(port)]
+        servers_ports = [
             str(port)
             for port, (address, there) in sorted(targets.items())
             if denial.routed
-            and denial.is_about(there)
+            and denial.matches(there)
             and ipaddress.IPv4Address(address) in denial.to
         ]
         people = not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS)
-        if (pages or led) and people:
-            what = " and ".join(pages or led)
-            yield f"`{denial.words}` holds: it keeps {denial.whom} out of {what}"
+        if (pages or servers_ports) and people:
+            what = " and ".join(pages or servers_ports)
+            yield f"`{denial.words}` holds: it keeps {denial.excluded} out of {what}"
         servers = denial.interface.startswith("gr-") or not denial.interface
-        names = denial.is_about(53, "udp") or denial.is_about(67, "udp")
+        names = denial.matches(53, "udp") or denial.matches(67, "udp")
         if not denial.routed and servers and names and denial.source.overlaps(STUDENTS):
             yield f"`{denial.words}` holds: it keeps servers from DNS and DHCP"
     if facts.get("ufw_output") in ("DROP", "REJECT"):
