@@ -17,6 +17,7 @@ from hosts.host import Host
 from providers.lxd import daemon
 from providers.lxd.postinstall import driver as postinstall
 from providers.lxd.postinstall import model
+from stacks import ways
 from views import check
 
 # The number of students that it checks at once.
@@ -113,12 +114,12 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     except daemon.AbsentError:
         found = []
     states = {item["name"]: item["status"] for item in found}
-    ways = _ways(lab)
+    tried = _ways(lab)
     requests = host.call("remote.surveys.requests", {})
     refuses = {
         server.name: _refuses(host, server.address)
         for server in spec.servers
-        if not ways.get(server.name, {}).get("http", {"ok": True})["ok"]
+        if not tried.get(server.name, {}).get("http", {"ok": True})["ok"]
         and states.get(server.name) == "Running"
     }
     rows = [
@@ -128,7 +129,7 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
             {
                 "container": states.get(server.name, "absent"),
                 **(_installed(lxd, spec.project, server.name) if spec.post_install else {}),
-                **ways.get(server.name, {}),
+                **tried.get(server.name, {}),
                 "refuses": refuses.get(server.name, False),
                 "asked": requests.get(server.address),
             },
@@ -165,21 +166,17 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     if lab.spec.workstation == "none":
         return {}
     tried = [
-        (
-            card["name"],
-            kind,
-            {"kind": kind, "port": port, "domain": card["domain"], "led": kind == "http"},
-        )
+        (card["name"], way)
         for card in lab.cards
-        for kind, port in (("ssh", card["ssh"]["port"]), ("http", 80), ("https", 443))
+        for way in ways.checks(card["ssh"]["port"], card["domain"])
     ]
     request = {"address": lab.cards[0]["ssh"]["host"], "seconds": 0,
-               "checks": [item for _name, _kind, item in tried]}  # fmt: skip
+               "checks": [dataclasses.asdict(way) for _name, way in tried]}  # fmt: skip
     workstation = connections.connect(lab.spec.workstation)
     seen = workstation.call("remote.reachability", request, timeout=REACH_SECONDS, root=False)
     found: dict[str, Any] = {}
-    for (name, kind, _item), result in zip(tried, seen, strict=True):
-        found.setdefault(name, {})[kind] = result
+    for (name, way), result in zip(tried, seen, strict=True):
+        found.setdefault(name, {})[way.kind] = result
     return found
 
 

@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import Any
-
 import pulumi
 
-from components import authorized_keys, steps
-from providers.haproxy.model import PAGE, BackendSpec
+from components import steps
 from providers.haproxy.resource import Backend
-from providers.hosts_file.model import EntrySpec
 from providers.hosts_file.resource import Entry
-from providers.lxd.container.model import ContainerSpec
 from providers.lxd.container.resource import Container
-from providers.lxd.exec.model import ExecSpec
 from providers.lxd.exec.resource import Exec
-from providers.lxd.postinstall.model import PostInstallSpec, names_script
 from providers.lxd.postinstall.resource import PostInstall
 from providers.lxd.project.resource import Project
-from providers.lxd.published.model import PublishedSpec
 from providers.lxd.published.resource import Published
-from providers.lxd.snapshot.model import SnapshotSpec
 from providers.lxd.snapshot.resource import Snapshot
-from providers.lxd.volume.model import VolumeSpec
 from providers.lxd.volume.resource import Volume
-from providers.nat.model import RuleSpec
 from providers.nat.resource import Rule
 from providers.preflight.resource import Preflight
-from providers.probe.model import Check, ProbeSpec
 from providers.probe.resource import Probe
-from remote import maps
-from stacks.server import ServerSpec
-from stacks.spec import LabSpec
-
-SSH_PORT = 22
+from stacks.plan import LabPlan, ServerPlan
 
 
 class Server(pulumi.ComponentResource):
@@ -43,231 +26,114 @@ class Server(pulumi.ComponentResource):
     Attributes:
         card: The student's access data: {name, domain, address, ssh, urls}.
         published: The image published from it, if any.
-        alias: That image's alias.
     """
 
     card: pulumi.Output[dict[str, object]]
     published: Published | None
-    alias: str
-    _user: pulumi.Output[str] | None
-    _installed: PostInstall | None
 
     def __init__(
         self,
-        lab: LabSpec,
-        server: ServerSpec,
+        lab: LabPlan,
+        plan: ServerPlan,
         *,
         preflight: Preflight,
         project: Project,
         after: list[pulumi.Resource],
         opts: pulumi.ResourceOptions,
     ) -> None:
-        dialled = preflight.address
-        name = f"{lab.student}-{server.name}"
-        super().__init__("grappe:index:Server", name, {}, opts)
-        common: dict[str, Any] = {"host": lab.host, "owner": lab.owner, "lab": lab.id}
-        rule = Rule(
-            f"{name}-ssh",
-            RuleSpec(
-                **common,
-                name=f"{server.name}_ssh",
-                address=lab.address if lab.interface else "",
-                interface=lab.interface,
-                port=server.port,
-                target_address=server.address,
-                target_port=SSH_PORT,
-                comment=f"{server.name}_ssh",
-                adopt=lab.adopt,
-                bridge=lab.bridge,
-            ),
-            # The rule needs no existing bridge: it matches bridges by prefix.
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[preflight]),
-        )
-        container = Container(
-            name,
-            ContainerSpec(
-                **common,
-                name=server.name,
-                project=lab.project,
-                image=server.image,
-                profiles=lab.profiles,
-                config=server.config,
-                limits=server.limits,
-                disk=server.disk,
-                pool=lab.pool,
-                network=lab.bridge,
-                address=server.address,
-                state=server.state,
-                devices=server.devices,
-                ephemeral=server.ephemeral,
-                target=server.target,
-                adopt=lab.adopt,
-            ),
-            # UFW drops the container's DHCP request until the first rule opens the bridge.
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=[*after, rule, *self._volumes(lab, server, after)],
-                # Also when the engine replaces it by itself: it must make a new container.
-                delete_before_replace=True,
-            ),
-        )
-        ready = self._register_contents(lab, server, container)
+        super().__init__("grappe:index:Server", plan.prefix, {}, opts)
+        rule = Rule(f"{plan.prefix}-ssh", plan.rule, opts=self._after(preflight))
+        container = self._container(plan, rule, after)
+        # The work in the container, as in the sheet: install, publish, post-install.
+        done = steps.register(plan.steps, plan.prefix, container, self)
+        self.published = self._published(plan, container, done)
+        done = [*done, self.published] if self.published else done
+        if plan.names:
+            Exec(
+                f"{plan.prefix}-names", plan.names, opts=self._after(*done),
+                container_id=container.container_id,
+            )  # fmt: skip
+        installed = self._postinstall(plan, container, done)
+        done = [*done, installed] if installed else done
+        self._keys(plan, container, done)
+        snapshots = [
+            Snapshot(
+                f"{plan.prefix}-{snapshot.name}", snapshot, opts=self._after(*done),
+                container_id=container.container_id,
+            )
+            for snapshot in plan.snapshots
+        ]  # fmt: skip
+        # A page routed by hand stays until Grappe has taken its server over.
+        routed = installed or (container if lab.adopt else project)
+        backend = Backend(f"{plan.prefix}-web", plan.backend, opts=self._after(routed))
         # Made while LXD makes the network, and removed while it stops the container: they depend on
         # the project only for that order. An early request gets 503.
-        in_project = pulumi.ResourceOptions(parent=self, depends_on=[project])
-        route = BackendSpec(
-            **common,
-            name=server.name,
-            domains=(server.domain,),
-            address=server.address,
-            state=maps.UP if server.state == "running" else maps.STOPPED,
-            default=lab.default == server.name,
-            adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
-        )
-        # Before a post-installation, the first visitor of a server's page may become its master. A
-        # page routed by hand stays until Grappe has taken its server over.
-        routed = [self._installed] if self._installed else [container] if lab.adopt else [project]
-        backend = Backend(
-            f"{name}-web", route, opts=pulumi.ResourceOptions(parent=self, depends_on=routed)
-        )
-        if self._installed and not lab.adopt:
-            page = dataclasses.replace(
-                route, name=f"{server.name}{PAGE}", state=maps.INSTALLING, adopts=()
-            )
-            Backend(f"{name}-page", page, opts=in_project)
-        if lab.workstation != "none":
-            ways = [rule, backend, *ready]
-            self._register_workstation(lab, server, dialled, ways, in_project)
-        user = self._user or pulumi.Output.from_input(lab.user)
-        self.card = pulumi.Output.all(dialled, user).apply(
-            lambda known: _card(server, address=known[0], user=known[1])
+        if plan.page:
+            Backend(f"{plan.prefix}-page", plan.page, opts=self._after(project))
+        if plan.entry:
+            Entry(
+                f"{plan.prefix}-hosts", plan.entry, opts=self._after(project),
+                address=preflight.address,
+            )  # fmt: skip
+        if plan.probe:
+            ready = self._after(rule, backend, *done, *snapshots)
+            Probe(f"{plan.prefix}-probe", plan.probe, opts=ready, address=preflight.address)
+        user = installed.user if installed else lab.user
+        self.card = pulumi.Output.all(preflight.address, user).apply(
+            lambda known: _card(plan, address=known[0], user=known[1])
         )
         self.register_outputs({"card": self.card})
 
-    def _volumes(
-        self, lab: LabSpec, server: ServerSpec, wait: list[pulumi.Resource]
-    ) -> list[pulumi.Resource]:
-        return [
-            Volume(
-                f"{lab.student}-{server.name}-{volume.name}",
-                VolumeSpec(
-                    host=lab.host,
-                    owner=lab.owner,
-                    lab=lab.id,
-                    name=volume.name,
-                    project=lab.project,
-                    pool=volume.pool,
-                    config={"size": volume.size} if volume.size else {},
-                ),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=wait),
-            )
-            for volume in server.volumes
+    def _after(self, *others: pulumi.Resource) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, depends_on=others)
+
+    def _container(self, plan: ServerPlan, rule: Rule, after: list[pulumi.Resource]) -> Container:
+        volumes = [
+            Volume(f"{plan.prefix}-{volume.name}", volume, opts=self._after(*after))
+            for volume in plan.volumes
         ]
+        # UFW drops the container's DHCP request until the first rule opens the bridge.
+        opts = self._after(*after, rule, *volumes)
+        # Also when the engine replaces it by itself: it must make a new container.
+        opts.delete_before_replace = True
+        return Container(plan.prefix, plan.container, opts=opts)
 
-    def _register_contents(
-        self, lab: LabSpec, server: ServerSpec, container: Container
-    ) -> list[pulumi.Resource]:
-        """Register the work in the container, as in the sheet: install, publish, post-install."""
-        name = f"{lab.student}-{server.name}"
-        common: dict[str, Any] = {
-            "host": lab.host, "owner": lab.owner, "lab": lab.id, "project": lab.project,
-        }  # fmt: skip
-        place = {**common, "container": server.name}
-        self.published, self.alias, self._user = None, server.publish, None
-        self._installed = None
-        done: list[pulumi.Resource] = [container]
-        if server.recipe:
-            # A failure may cost a builder, never a student's server.
-            done = steps.register(server.recipe, name, place, container, self, starts_over=False)
-        if server.publish:
-            recipe = {"grappe.recipe": server.recipe.digest} if server.recipe else {}
-            self.published = Published(
-                f"{name}-image",
-                PublishedSpec(
-                    **place, name=server.publish, properties=recipe, running="restart",
-                    adopt=lab.adopt,
-                ),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
-                container_id=container.container_id,
-            )  # fmt: skip
-            done = [*done, self.published]
-        if not lab.post_install and server.state == "running":
-            # YunoHost uses a DNS of its own, also before its post-installation.
-            domains = tuple(item.domain for item in lab.servers)
-            Exec(
-                f"{name}-names",
-                ExecSpec(**place, name="names", script=names_script(domains, lab.gateway)),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
-                container_id=container.container_id,
-            )
-        if lab.post_install:
-            installed = PostInstall(
-                f"{name}-postinstall",
-                PostInstallSpec(
-                    **place, name=server.name, domain=server.domain, login=lab.login, password="",
-                    resolver=lab.gateway,
-                    neighbours=tuple(
-                        item.domain for item in lab.servers if item.name != server.name
-                    ),
-                ),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
-                container_id=container.container_id,
-                password=pulumi.Config("grappe").require_secret("password"),
-            )  # fmt: skip
-            self._user, self._installed = installed.user, installed
-            done = [*done, installed]
-        if lab.keys and server.state == "running":
-            authorized_keys.register(lab, server.name, container, done, self)
-        return done + [
-            Snapshot(
-                f"{name}-{snapshot}",
-                SnapshotSpec(**place, name=snapshot),
-                opts=pulumi.ResourceOptions(parent=self, depends_on=done),
-                container_id=container.container_id,
-            )
-            for snapshot in server.snapshots
-        ]
+    def _published(
+        self, plan: ServerPlan, container: Container, done: list[pulumi.Resource]
+    ) -> Published | None:
+        if plan.published is None:
+            return None
+        return Published(
+            f"{plan.prefix}-image", plan.published, opts=self._after(*done),
+            container_id=container.container_id,
+        )  # fmt: skip
 
-    def _register_workstation(
-        self,
-        lab: LabSpec,
-        server: ServerSpec,
-        dialled: pulumi.Output[str],
-        ways: list[pulumi.Resource],
-        in_project: pulumi.ResourceOptions,
-    ) -> None:
-        name = f"{lab.student}-{server.name}"
-        common: dict[str, Any] = {
-            "host": lab.workstation, "owner": lab.owner, "lab": lab.id, "name": server.name,
-        }  # fmt: skip
-        Entry(
-            f"{name}-hosts",
-            EntrySpec(**common, address="", domains=server.domains),
-            address=dialled,
-            opts=in_project,
-        )
-        if server.state == "running":
-            Probe(
-                f"{name}-probe",
-                ProbeSpec(
-                    **common,
-                    address="",
-                    checks=(
-                        Check(kind="ssh", port=server.port),
-                        Check(kind="http", port=80, domain=server.domain, led=True),
-                        Check(kind="https", port=443, domain=server.domain),
-                    ),
-                ),
-                address=dialled,
-                opts=pulumi.ResourceOptions(parent=self, depends_on=ways),
-            )
+    def _postinstall(
+        self, plan: ServerPlan, container: Container, done: list[pulumi.Resource]
+    ) -> PostInstall | None:
+        if plan.postinstall is None:
+            return None
+        return PostInstall(
+            f"{plan.prefix}-postinstall", plan.postinstall, opts=self._after(*done),
+            container_id=container.container_id,
+            password=pulumi.Config("grappe").require_secret("password"),
+        )  # fmt: skip
+
+    def _keys(self, plan: ServerPlan, container: Container, done: list[pulumi.Resource]) -> None:
+        if plan.keys is None:
+            return
+        opts = self._after(*done)
+        # A replacement that the engine decides on would else remove the keys after it wrote them.
+        opts.delete_before_replace = True
+        name = f"{plan.prefix}-keys"
+        Exec(name, plan.keys, opts=opts, container_id=container.container_id)
 
 
-def _card(server: ServerSpec, *, address: str, user: str) -> dict[str, object]:
+def _card(plan: ServerPlan, *, address: str, user: str) -> dict[str, object]:
     return {
-        "name": server.name,
-        "domain": server.domain,
-        "address": server.address,
-        "ssh": {"host": address, "port": server.port, "user": user},
-        "urls": [f"http://{server.domain}/", f"https://{server.domain}/"],
+        "name": plan.name,
+        "domain": plan.domain,
+        "address": plan.container.address,
+        "ssh": {"host": address, "port": plan.rule.port, "user": user},
+        "urls": [f"http://{plan.domain}/", f"https://{plan.domain}/"],
     }

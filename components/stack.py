@@ -9,6 +9,7 @@ import pulumi
 from components.student_lab import StudentLab
 from core import errors
 from hosts import ssh_settings, url
+from stacks import plan
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
@@ -21,13 +22,14 @@ def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
     """
     if isinstance(spec, GoldenSpec):
         from components.golden_image import GoldenImage  # noqa: PLC0415
+        from stacks import golden_plan  # noqa: PLC0415
 
-        return {"image": GoldenImage(spec).image}
+        return {"image": GoldenImage(golden_plan.plan(spec)).image}
     if isinstance(spec, LabHostSpec):
         from components.lab_host.component import LabHost  # noqa: PLC0415
 
         return {"host": LabHost(spec, _connection(spec)).host}
-    return {"servers": StudentLab(spec).servers}
+    return {"servers": StudentLab(plan.plan(spec)).servers}
 
 
 def _connection(spec: LabHostSpec) -> ssh_settings.Connection | None:

@@ -10,10 +10,10 @@ from typing import Any
 from core import problems, validators
 from providers.lxd import values
 from providers.lxd.container import model as container
-from stacks import allocation, recipe, settings
+from stacks import allocation, recipe, settings, ways
 
 # Ports that every lab host uses itself: sshd and HAProxy.
-HOST_PORTS = (22, 80, 443)
+HOST_PORTS = tuple(ways.PORTS.values())
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -10,15 +10,13 @@ from core import problems, validators
 from hosts import url
 from providers.lxd import values
 from providers.lxd.postinstall import model as postinstall
-from stacks import allocation, quota, server, settings, tunnel
+from stacks import allocation, authorized_keys, quota, server, settings, tunnel
 
 # YunoHost's own bounds.
 MIN_PASSWORD, MAX_PASSWORD = 8, 126
 # `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
 MAX_STUDENT = 63 - len("grappe-")
 
-# The user that has a student's keys before a post-installation.
-KEYS_USER = "grappe-student"
 # The user of a YunoHost that somebody else has post-installed.
 YUNOHOSTS_USER = "admin"
 
@@ -55,7 +53,7 @@ class LabSpec:
         """The login by which the student's ssh gets in: its administrator, once there is one."""
         if self.post_install:
             return self.login
-        return KEYS_USER if self.keys else YUNOHOSTS_USER
+        return authorized_keys.KEYS_USER if self.keys else YUNOHOSTS_USER
 
 
 def parse(

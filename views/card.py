@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hosts import url
+from stacks import ways
 from stacks.spec import LabSpec
 
 HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"
@@ -105,7 +106,7 @@ def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
     schemes = [
         (scheme, usual, forward.listen)
         for forward in led
-        for scheme, usual in (("http", 80), ("https", 443))
+        for scheme, usual in ((way, ways.PORTS[way]) for way in (ways.HTTP, ways.HTTPS))
         if forward.port == usual and not forward.server
     ]
     if lab.tunnel is None or not schemes:

@@ -7,11 +7,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stacks import ways
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
 from views import table
 
-WAYS = ("ssh", "http", "https")
+WAYS = tuple(ways.PORTS)
 OK, BAD, NONE = "ok", "✗", "-"
 HEADS = ("student", "server", "container", *WAYS, "installed", "asked")
 
@@ -64,10 +65,10 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     wrong = []
     if container != server.state:
         wrong.append(f"the container is {container}, not {server.state}")
-    ways = {way: _mark(seen.get(way), expected=server.state == "running") for way in WAYS}
+    marks = {way: _mark(seen.get(way), expected=server.state == "running") for way in WAYS}
     do = f"./lab up {stack}"
     if not wrong:
-        wrong += [f"{way}: {seen[way]['seen']}" for way in WAYS if ways[way] == BAD]
+        wrong += [f"{way}: {seen[way]['seen']}" for way in WAYS if marks[way] == BAD]
         if seen.get("refuses"):
             wrong.append("it refuses the lab host, by which all pages come: banned by fail2ban?")
             do = (
@@ -92,7 +93,7 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     note = f"its main domain is {main} now" if main != server.domain else ""
     ok = not wrong
     return Row(
-        lab.student, server.name, container, **ways, installed=installed,
+        lab.student, server.name, container, **marks, installed=installed,
         asked=_asked(seen.get("asked")), ok=ok,
         why="; ".join(wrong), do="" if ok else do, note=note,
     )  # fmt: skip

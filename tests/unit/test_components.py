@@ -9,7 +9,7 @@ import pytest
 from pulumi.runtime import mocks
 
 from components.student_lab import StudentLab
-from stacks import spec
+from stacks import plan, spec
 
 
 class Recorder(mocks.Mocks):
@@ -53,7 +53,7 @@ def build(**changes: str) -> tuple[Recorder, list[dict[str, Any]]]:
 
     @pulumi.runtime.test
     def run() -> pulumi.Output[None]:
-        return StudentLab(lab).servers.apply(cards.extend)
+        return StudentLab(plan.plan(lab)).servers.apply(cards.extend)
 
     run()
     return recorder, cards

@@ -1,0 +1,41 @@
+"""The script that gives a user of a server the student's own public keys; pure."""
+
+from __future__ import annotations
+
+# The user that has the keys before a post-installation.
+KEYS_USER = "grappe-student"
+# Whatever else stands in the file is the student's.
+_REMOVE = """\
+file=$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys
+[ -f "$file" ] && sed -i '/^# BEGIN GRAPPE/,/^# END GRAPPE/d' "$file"
+"""
+_WRITE = """\
+home=$(getent passwd {user} | cut -d: -f6)
+group=$(id -gn {user})
+install -d -m 0700 -o {user} -g "$group" "$home/.ssh"
+file=$home/.ssh/authorized_keys
+[ -f "$file" ] || install -m 0600 -o {user} -g "$group" /dev/null "$file"
+sed -i '/^# BEGIN GRAPPE/,/^# END GRAPPE/d' "$file"
+cat >> "$file" <<'END'
+# BEGIN GRAPPE (changed by Grappe alone)
+{keys}
+# END GRAPPE
+END
+"""
+# Before a post-installation nobody can log in: this user can, and may do what root may. YunoHost
+# gives no name with a dash.
+_MAKE = """\
+id {user} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {user}
+[ ! -d /etc/sudoers.d ] || echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/grappe
+"""
+
+
+def script(user: str, keys: tuple[str, ...]) -> str:
+    """Return the script that gives a user its keys."""
+    text = _WRITE.format(user=user, keys="\n".join(keys))
+    return f"{_MAKE.format(user=user)}{text}" if user == KEYS_USER else text
+
+
+def removal(user: str) -> str:
+    """Return the script that takes the keys away again."""
+    return _REMOVE.format(user=user) + "true\n"
