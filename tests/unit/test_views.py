@@ -114,7 +114,7 @@ def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
     assert mends in check.render([row])
 
 
-def test_what_a_student_may_change_is_told_and_well() -> None:
+def test_changed_main_domain_is_noted_and_ok() -> None:
     """Another main domain."""
     meant = lab()
     row = check.row(meant, meant.servers[0], {**WELL, "domain": "blog.test"}, "alice")
@@ -164,7 +164,7 @@ def test_the_topology_is_the_labs() -> None:
         assert word in words
 
 
-def test_nothing_of_a_stack_file_is_markup() -> None:
+def test_picture_escapes_the_stack_file() -> None:
     """What stands in a picture is text."""
     meant = lab(workstation="netns:a.b", student="alice")
     assert "<script" not in topology.svg(meant, "<script>")
