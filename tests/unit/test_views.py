@@ -149,6 +149,8 @@ def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:
     meant = lab(servers=[{"name": "yuno1", "state": "stopped"}])
     row = check.row(meant, meant.servers[0], {"container": "Stopped"}, "alice")
     assert (True, "-", "-") == (row.ok, row.ssh, row.installed)
+    # The name in JSON is older.
+    assert check.as_json(row)["well"] is True
 
 
 def test_the_topology_is_the_labs() -> None:
@@ -189,5 +191,5 @@ def test_top_counts_the_host_and_what_is_in_it() -> None:
     lines = top.render(facts).splitlines()
     assert ["host", "20"] == lines[1].split()[:2]
     assert "grappe-alice/yuno1" in lines[3]
-    assert "yuno1" == top.where("yuno1")
+    assert "yuno1" == top.container_name("yuno1")
     assert pathlib.Path(topology.__file__).with_name("topology.svg.j2").exists()
