@@ -47,14 +47,14 @@ def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[problems.
 
     """
     key, lxd = "grappe:host", facts["lxd"]
-    found = [
+    mistakes = [
         problems.Mistake(key, f"{spec.host} has no {program}.")
         for program in facts["missing"]
         if program.startswith(("iptables", "ufw"))
     ]
     if "error" in lxd:
-        return [*found, problems.Mistake(key, f"{spec.host}: {lxd['error']}.")]
-    return [*found, *_taken(spec, facts), *_alias(spec, lxd), *_needs(spec, facts)]
+        return [*mistakes, problems.Mistake(key, f"{spec.host}: {lxd['error']}.")]
+    return [*mistakes, *_taken(spec, facts), *_alias(spec, lxd), *_needs(spec, facts)]
 
 
 def built(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> bool:

@@ -110,16 +110,16 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
         facts: The result of `remote.surveys.lab`.
 
     """
-    found = [
+    mistakes = [
         *_host(spec, facts),
         *_files(spec, facts),
         *_ports(spec, facts),
         *_domains(spec, facts),
     ]
     if "error" not in facts["lxd"]:
-        found += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts), *_needs(spec, facts)]
-        found += _missing(spec, facts)
-    return found
+        mistakes += [*_lxd(spec, facts["lxd"]), *_subnet(spec, facts), *_needs(spec, facts)]
+        mistakes += _missing(spec, facts)
+    return mistakes
 
 
 def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:

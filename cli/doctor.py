@@ -26,24 +26,24 @@ def run(options: argparse.Namespace) -> int:
     host = connections.connect(url)
     request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": []}
     facts = host.call("remote.surveys.health", request, timeout=SURVEY_SECONDS)
-    found = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
-    found += closed_ways(host.url)
+    findings = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
+    findings += closed_ways(host.url)
     if options.json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in found]) + "\n")
+        sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings]) + "\n")
     else:
-        sys.stdout.write(render(host.url, facts["firewall"], found))
-    return 1 if found else 0
+        sys.stdout.write(render(host.url, facts["firewall"], findings))
+    return 1 if findings else 0
 
 
 def closed_ways(url: str) -> list[health.Finding]:
     """Return a finding for each server of this folder's labs on a host that `check` finds ill."""
-    found = []
+    findings = []
     with concurrent.futures.ThreadPoolExecutor(check.TOGETHER) as pool:
         for rows in pool.map(lambda name: _failing_rows(name, url), labs.names()):
-            found += [
+            findings += [
                 health.Finding(f"{row.student}/{row.server}: {row.why}", row.do) for row in rows
             ]
-    return found
+    return findings
 
 
 def _failing_rows(name: str, url: str) -> list[views.Row]:
@@ -56,14 +56,14 @@ def _failing_rows(name: str, url: str) -> list[views.Row]:
     return [row for row in rows if not row.ok]
 
 
-def render(url: str, firewall: str, found: list[health.Finding]) -> str:
+def render(url: str, firewall: str, findings: list[health.Finding]) -> str:
     """Return the findings as text."""
     lines = []
-    for finding in found:
+    for finding in findings:
         lines.append(f"✗ {finding.what}")
         if finding.seen:
             lines.append(f"    seen: {finding.seen}")
         lines.append(f"    do:   {finding.do}")
-    count = {0: "nothing is wrong", 1: "1 finding"}.get(len(found), f"{len(found)} findings")
+    count = {0: "nothing is wrong", 1: "1 finding"}.get(len(findings), f"{len(findings)} findings")
     lines.append(f"{url}: {count}. LXD's firewall driver: {firewall or 'unknown'}.")
     return "\n".join(lines) + "\n"

@@ -15,9 +15,9 @@ def run(options: argparse.Namespace) -> int:
     """Print the sheet's lines for each resource; the lab need not be up."""
     lab = labs.load(options.name)
     dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "<address>"
-    found = explain.parts(lab.spec, dialled)
+    parts = explain.parts(lab.spec, dialled)
     if options.json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(part) for part in found]) + "\n")
+        sys.stdout.write(json.dumps([dataclasses.asdict(part) for part in parts]) + "\n")
     else:
-        sys.stdout.write(explain.render(found))
+        sys.stdout.write(explain.render(parts))
     return 0

@@ -73,7 +73,7 @@ class Providers:
         self._config = Config(raw_config=dict(config), project_name=project)
         self._known: dict[str, ResourceProvider] = {}
 
-    def of(self, props: Mapping[str, Any]) -> ResourceProvider:
+    def find(self, props: Mapping[str, Any]) -> ResourceProvider:
         """Return the provider that a resource's properties name."""
         import base64  # noqa: PLC0415
 
@@ -182,7 +182,7 @@ class Plugin(proto.ResourceProviderServicer):
             olds, news = (
                 rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
             )
-            provider = self._providers.of(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+            provider = self._providers.find(olds if news[PROVIDER] == rpc.UNKNOWN else news)
             result = _with_plain_errors(context, lambda: provider.check(olds, news))
             failures = [
                 proto.CheckFailure(property=item.property, reason=item.reason)
@@ -195,7 +195,7 @@ class Plugin(proto.ResourceProviderServicer):
             olds, news = (
                 rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
             )
-            provider = self._providers.of(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+            provider = self._providers.find(olds if news[PROVIDER] == rpc.UNKNOWN else news)
             found = _with_plain_errors(context, lambda: provider.diff(request.id, olds, news))
             some, none = proto.DiffResponse.DIFF_SOME, proto.DiffResponse.DIFF_NONE
             return proto.DiffResponse(
@@ -208,14 +208,14 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("creating", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            made = _with_plain_errors(context, lambda: self._providers.of(props).create(props))
+            made = _with_plain_errors(context, lambda: self._providers.find(props).create(props))
             return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
             props = rpc.deserialize_properties(request.properties)
             found = _with_plain_errors(
-                context, lambda: self._providers.of(props).read(request.id, props)
+                context, lambda: self._providers.find(props).read(request.id, props)
             )
             inputs = None if found.inputs is None else _sent(found.inputs, props)
             return proto.ReadResponse(
@@ -227,7 +227,7 @@ class Plugin(proto.ResourceProviderServicer):
             self._run.changes("updating", request.urn)
             olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
             done = _with_plain_errors(
-                context, lambda: self._providers.of(news).update(request.id, olds, news)
+                context, lambda: self._providers.find(news).update(request.id, olds, news)
             )
             return proto.UpdateResponse(properties=_sent(done.outs, news))
 
@@ -235,7 +235,9 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("deleting", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            _with_plain_errors(context, lambda: self._providers.of(props).delete(request.id, props))
+            _with_plain_errors(
+                context, lambda: self._providers.find(props).delete(request.id, props)
+            )
             return empty_pb2.Empty()
 
 

@@ -201,7 +201,7 @@ def _compared(
     plain = {key: secret.decrypt(text) for key, text in config.secrets.items()}
     recorded = _recorded(deployment["resources"], secret)
     given = {**config.plain, **plain}
-    monitor = Monitor(recorded, state, attached.Providers(state.project, given).of, this)
+    monitor = Monitor(recorded, state, attached.Providers(state.project, given).find, this)
     this.show = monitor.notes.append
     with _served(monitor) as address:
         request = language_pb2.RunRequest(

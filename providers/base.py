@@ -163,18 +163,18 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         reading: Reading[S] | None = Reading(was, drift=str(recorded.get(DRIFT) or ""))
         if recorded.get(MACHINE):
             reading = self._observe(whose, olds)
-        found: changes.Changes = changes.between(
+        planned: changes.Changes = changes.between(
             self.spec, recorded, reading, wanted,
             same_machine=recorded.get("host") == wanted.get("host")
             or _same_machine(recorded, wanted),
         )  # fmt: skip
-        _report_changes(was, found, reading)
+        _report_changes(was, planned, reading)
         return dynamic.DiffResult(
-            changes=bool(found),
-            replaces=sorted(found.replaces),
+            changes=bool(planned),
+            replaces=sorted(planned.replaces),
             # Names, ports and addresses are fixed: the old thing must go first. On another
             # machine it conflicts with nothing, and the old lab leaves in its own order.
-            delete_before_replace="host" not in found.replaces,
+            delete_before_replace="host" not in planned.replaces,
         )
 
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
@@ -247,8 +247,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         spec = self._recorded(plain)
         _host, reading = self._act(spec, lambda driver: driver.read(spec), props=plain)
         recorded = {**plain, **codec.encode(spec)}
-        found = changes.between(self.spec, recorded, reading, recorded, same_machine=True)
-        return found.drift
+        planned = changes.between(self.spec, recorded, reading, recorded, same_machine=True)
+        return planned.drift
 
     def _taken_over(self, driver: Driver[S], spec: S) -> bool:
         """Whether a later create took over the thing."""
@@ -342,9 +342,11 @@ def stack_of(owner: str) -> str:
     return owner.rpartition("/")[2]
 
 
-def _report_changes(spec: codec.Spec, found: changes.Changes, reading: Reading[Any] | None) -> None:
+def _report_changes(
+    spec: codec.Spec, planned: changes.Changes, reading: Reading[Any] | None
+) -> None:
     """Report a plan's findings in the engine's output."""
-    report(spec, [f"has drifted: {line}" for line in found.drift])
+    report(spec, [f"has drifted: {line}" for line in planned.drift])
     if reading is not None and reading.remake:
         report(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
 

@@ -93,21 +93,21 @@ def between(
 
 
 def _drift(
-    kind: type[codec.Spec], was: Mapping[str, Any], actual: Mapping[str, Any], told: str
+    kind: type[codec.Spec], was: Mapping[str, Any], actual: Mapping[str, Any], faults: str
 ) -> tuple[str, ...]:
     """Return in words how the real thing differs from the recorded one, without secrets' values."""
     named = {field.name for field in dataclasses.fields(kind)}
-    found = sorted(
+    lines = sorted(
         words
         for name in named - kind.SECRETS - set(codec.MARKS)
         for words in _difference(name, was.get(name), actual.get(name))
     )
-    found += sorted(
+    lines += sorted(
         f"{name} was changed" for name in kind.SECRETS if was.get(name) != actual.get(name)
     )
     if was.get("incarnation") != actual.get("incarnation"):
-        found.append("another run, with another state, has taken it over")
-    return (*found, *(line for line in told.splitlines() if line.strip()))
+        lines.append("another run, with another state, has taken it over")
+    return (*lines, *(line for line in faults.splitlines() if line.strip()))
 
 
 def _difference(name: str, was: object, now: object) -> Iterator[str]:

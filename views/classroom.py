@@ -126,14 +126,14 @@ class _Lines:
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
         self._lock = threading.Lock()
-        self._told: dict[str, str] = {}
+        self._shown_states: dict[str, str] = {}
 
     def changed(self, row: Run) -> None:
         """Print a row if its state has changed."""
         with self._lock:
-            if self._told.get(row.name) == row.state:
+            if self._shown_states.get(row.name) == row.state:
                 return
-            self._told[row.name] = row.state
+            self._shown_states[row.name] = row.state
             if self._as_json:
                 said = {"student": row.name, "stack": row.stack, "state": row.state,
                         "text": row.text, "seconds": round(row.took, 1),

@@ -40,7 +40,7 @@ def parts(lab: LabSpec, dialled: str) -> list[Part]:
         dialled: The address of the lab host that students dial.
 
     """
-    found = [
+    parts = [
         Part(
             f"{lab.student}-preflight", "what you look up beforehand",
             ("ip a", "ss -ltn", "lxc list", "lxc image list"),
@@ -64,10 +64,10 @@ def parts(lab: LabSpec, dialled: str) -> list[Part]:
         ),
     ]  # fmt: skip
     for server in lab.servers:
-        found += _server(lab, server, dialled)
+        parts += _server(lab, server, dialled)
     if lab.tunnel:
-        found += _tunnel(lab, dialled)
-    return found
+        parts += _tunnel(lab, dialled)
+    return parts
 
 
 def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
@@ -183,10 +183,10 @@ def _tunnel(lab: LabSpec, dialled: str) -> Iterator[Part]:
     )  # fmt: skip
 
 
-def render(found: Sequence[Part]) -> str:
+def render(parts: Sequence[Part]) -> str:
     """Return the parts as text."""
     lines: list[str] = []
-    for part in found:
+    for part in parts:
         lines += [f"{part.resource}  ({part.what})"]
         lines += [f"    {'$ ' if _is_command(line) else ''}{line}" for line in part.sheet]
         if part.differs:

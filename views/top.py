@@ -13,7 +13,7 @@ The host's htop shows them all: containers share its kernel, and their processes
 the host. Inside a container htop shows that container's alone."""
 
 
-def where(payload: str) -> str:
+def container_name(payload: str) -> str:
     """Return a container's name for people: `grappe-alice_yuno1` becomes `grappe-alice/yuno1`."""
     project, underscore, name = payload.rpartition("_")
     return f"{project}/{name}" if underscore else payload
@@ -29,7 +29,7 @@ def render(facts: Mapping[str, Any]) -> str:
     rows = [
         _row("host", together, f"{facts['processors']} processors, all that its kernel runs"),
         _row("  of its own", facts["own"], "sshd, LXD, HAProxy, the kernel's threads"),
-        *(_row(f"  {where(item['name'])}", item, "seen from inside, all there is")
+        *(_row(f"  {container_name(item['name'])}", item, "seen from inside, all there is")
           for item in containers),
     ]  # fmt: skip
     lines = table.render(HEADS, rows)
@@ -37,8 +37,9 @@ def render(facts: Mapping[str, Any]) -> str:
     if containers:
         lines += ["", ANSWER]
     if example := facts.get("example"):
+        inside = f"{example['inside']} in {container_name(example['container'])}"
         lines.append(f"One of them: {example['name']} is process {example['outside']} on the host, "
-                     f"and {example['inside']} in {where(example['container'])}.")  # fmt: skip
+                     f"and {inside}.")  # fmt: skip
     return "\n".join(lines) + "\n"
 
 

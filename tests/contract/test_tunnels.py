@@ -218,7 +218,7 @@ def relay_world(
             made.driver(GRANT).delete(GRANT.make(made.url, owner=owner))
 
 
-def test_life_of_a_door(relay_world: FakeWorld | RealWorld) -> None:
+def test_life_of_a_relay_grant(relay_world: FakeWorld | RealWorld) -> None:
     """Opened, changed, seen when it was shut by hand, and gone with nothing left."""
     driven = relay_world.driver(GRANT)
     spec = GRANT.make(relay_world.url)

@@ -43,7 +43,7 @@ def test_built_once(golden: ProjectCopy, lab_host: Host) -> None:
     assert listed.startswith("build-standin,STOPPED")
 
 
-def test_a_changed_line_is_a_new_image_and_servers_follow_when_told(
+def test_changed_recipe_makes_image_servers_follow_when_ordered(
     golden: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """The alias moves when the new image is ready; a lab stays as it is until it is rebuilt."""

@@ -131,7 +131,7 @@ def test_live_changes_keep_the_container(project: ProjectCopy, lab_host: Host) -
     assert "400MiB" == config.stdout.strip()
 
 
-def test_a_server_that_is_away_is_told_of_soon_and_is_there_again_at_once(
+def test_stopped_server_gets_a_page_then_answers_at_once(
     project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """A page says 503 before a browser gives up, and nobody at a terminal of the host is told."""

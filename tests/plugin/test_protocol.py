@@ -201,7 +201,7 @@ class TestProbe:
         check = {"kind": "http", "port": port, "domain": "a.test"}
         return {**COMMON, "address": "127.0.0.1", "checks": [check], "seconds": seconds}
 
-    def test_its_life(self, plugin: Any) -> None:
+    def test_probe_is_created_drifts_and_fails_with_the_reason(self, plugin: Any) -> None:
         """Created when the server answers, drift when it is gone, an error with the reason."""
         server = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler

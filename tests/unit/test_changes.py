@@ -37,7 +37,7 @@ def between(
     )
 
 
-def test_nothing_differs() -> None:
+def test_plan_of_an_unchanged_thing_is_empty() -> None:
     """No field, nothing replaced, no word."""
     found = between()
     assert not found
@@ -68,7 +68,7 @@ def test_nothing_differs() -> None:
          {"owner"}, {"owner"}, ()),
     ],
 )  # fmt: skip
-def test_what_is_changed(
+def test_plan_of_a_single_difference(
     case: dict[str, Any], fields: set[str], replaces: set[str], drift: tuple[str, ...]
 ) -> None:
     """Each difference by itself."""
@@ -76,7 +76,7 @@ def test_what_is_changed(
     assert (fields, replaces, drift) == (set(found.fields), set(found.replaces), found.drift)
 
 
-def test_what_is_gone_is_made_anew() -> None:
+def test_plan_recreates_a_missing_thing() -> None:
     """In the words of the plan."""
     wanted = codec.encode(SERVER)
     found = changes.between(ContainerSpec, wanted, None, wanted, same_machine=True)
@@ -244,7 +244,7 @@ def test_a_destroy_removes_all(provider: Any, monkeypatch: pytest.MonkeyPatch) -
     assert ["sweep", "delete"] == provider.fake.done
 
 
-def test_what_is_held_by_a_leftover_goes_in_the_second_try(
+def test_destroy_empties_what_a_leftover_holds(
     provider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A destroy empties what LXD will not let go; an up never does."""

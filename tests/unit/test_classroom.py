@@ -52,7 +52,7 @@ def test_a_roster_as_schools_export_it(text: str, encoding: str) -> None:
         ("Nom\n" + "".join(f"s{number}\n" for number in range(4001)), ["has 4001 students"]),
     ],
 )  # fmt: skip
-def test_what_is_wrong_with_a_roster_is_told_at_once(text: str, words: list[str]) -> None:
+def test_roster_reports_all_mistakes_at_once(text: str, words: list[str]) -> None:
     """Each with its line."""
     with pytest.raises(problems.Mistakes) as found:
         roster.parse(text)
@@ -142,7 +142,7 @@ def test_new_gives_labels_and_numbers_once(
     ]
 
 
-def test_who_comes_later_has_a_password_too(
+def test_later_student_gets_a_password_too(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The class file remembers that its servers are post-installed: else anybody is root there."""
@@ -223,7 +223,7 @@ def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
         class_reports.status(argparse.Namespace(name="tp2", students=[], json=False))
 
 
-def test_one_that_fails_stops_no_other() -> None:
+def test_failed_run_stops_no_other() -> None:
     """So many at once, each told when it begins and when it ends."""
     rows = [runner.Row(name, f"tp1-{name}") for name in "abcdef"]
     most, now, lock = [0], [0], threading.Lock()

@@ -46,7 +46,7 @@ def test_version_says_what_a_report_needs() -> None:
     )
 
 
-def test_what_class_exec_is_to_run_stands_after_two_dashes() -> None:
+def test_class_exec_takes_the_command_after_two_dashes() -> None:
     """Its own options are not ours, whatever they are."""
     argv = ["class", "exec", "tp1", "--json", "--only", "a", "b:yuno1", "--", "ls", "--", "--json"]
     options = parser.parse(argv)

@@ -80,7 +80,7 @@ def test_a_lab_is_a_room_and_two_servers() -> None:
 
 
 @pytest.mark.parametrize(("adopt", "first"), [("false", "grappe-alice"), ("true", "alice-yuno1")])
-def test_what_leads_to_a_server_waits_for_nothing_that_takes_long(adopt: str, first: str) -> None:
+def test_routes_to_a_server_wait_for_nothing_slow(adopt: str, first: str) -> None:
     """But routing by hand stays until its server is taken over; a probe waits for every way."""
     recorder, _cards = build(**{"grappe:adopt": adopt})
     waits = recorder.waits

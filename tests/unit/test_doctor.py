@@ -155,7 +155,7 @@ def test_a_bare_server_is_judged(spec: dict[str, Any], facts: dict[str, Any], wo
     assert (words in said) if words else said == ""
 
 
-def test_what_the_sheet_asks_for_is_a_warning() -> None:
+def test_shortfall_of_the_sheet_is_a_warning() -> None:
     """The lab can go on."""
     poor = {**SERVER, "memory": 10**9, "processors": 1, "addresses": ["10.0.2.15"],
             "daemons": {"lxd": {"strangers": 2}}}  # fmt: skip
@@ -196,7 +196,7 @@ def test_the_scripts_are_in_the_sheets_order() -> None:
     assert scripts.as_root(firewall, "teacher").startswith("exec sudo -n -- sh -c ")
 
 
-def test_what_ssh_says_of_a_host_is_read() -> None:
+def test_ssh_settings_are_parsed() -> None:
     """Values by keyword, several in their order."""
     text = "hostname 192.0.2.1\nport 22\nidentityfile ~/a\nidentityfile ~/b\n"
     assert ["~/a", "~/b"] == ssh_settings.parse(text)["identityfile"]

@@ -139,7 +139,7 @@ def test_traces_are_the_stacks_alone(tmp_path: pathlib.Path) -> None:
     [("stacks/grappe/alice.json.attrs", False, "alice.json.attrs"),
      ("meta.yaml", False, "version: 1"), ("history/grappe/alice/1.json.attrs", True, "rm ")],
 )  # fmt: skip
-def test_what_stands_beside_a_state_and_is_cut_off(
+def test_file_beside_a_state_is_truncated(
     tmp_path: pathlib.Path, name: str, history: bool, words: str
 ) -> None:
     """The engine says EOF, and no more."""

@@ -78,7 +78,7 @@ def test_the_default_server_is_a_line_too() -> None:
     assert "is not a domain" in validators.problem_of_domain(maps.DEFAULT)
 
 
-def test_one_that_is_being_installed_gives_way() -> None:
+def test_installing_backend_gives_way_to_a_manual_route() -> None:
     """To the route that comes when it is done; until then it has a line, and a page."""
     page = dataclasses.replace(BACKEND, name="yuno1-page", state=maps.INSTALLING, default=True)
     assert {"a.test": maps.INSTALLING, "default": maps.INSTALLING} == states(page)
@@ -87,7 +87,7 @@ def test_one_that_is_being_installed_gives_way() -> None:
     assert {"a.test": maps.STOPPED} == states(page, stopped)
 
 
-def test_what_an_older_grappe_wrote_is_routed() -> None:
+def test_fragment_of_an_older_version_is_routed() -> None:
     """Its fragments have no state, and parts that nobody reads any more."""
     old = model.fragment(BACKEND).as_json()
     parts = {"domains": ["a.test"], "label": "grappe.alice.yuno1", "default": False,
@@ -175,7 +175,7 @@ HOSTS = "global\n\ndefaults web from base\n\tmode http\n\ttimeout connect 5000\n
      ("  defaults  # of all\n    mode http\n  frontend a\n    bind :9\n", "  defaults  # of all\n    mode http\n"),
      ("defaults\n  mode tcp\n# a note\ndefaults b\n  mode http\n", "defaults b-below-grappe\n  mode http\n")],
 )  # fmt: skip
-def test_what_stands_below_takes_the_hosts_own_defaults(config: str, expected: str) -> None:
+def test_sections_below_keep_the_hosts_defaults(config: str, expected: str) -> None:
     """As it does where Grappe is not there."""
     assert compiled(BACKEND, config=config).endswith(f"{expected}# END GRAPPE\n")
 
@@ -198,7 +198,7 @@ def test_a_silent_stream_lives_as_long_as_yunohost_lets_it() -> None:
         ("state", "asleep", "is not one of"),
     ],
 )
-def test_what_is_refused(field: str, value: object, words: str) -> None:
+def test_backend_refuses_haproxy_syntax(field: str, value: object, words: str) -> None:
     """Nothing of HAProxy's syntax gets into a backend."""
     (mistake,) = dataclasses.replace(BACKEND, **{field: value}).mistakes()
     assert mistake.key.startswith(field)

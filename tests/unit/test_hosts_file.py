@@ -27,7 +27,7 @@ class Desk:
         return command.CommandResult(tuple(argv), 0, self.text, "")
 
 
-def test_what_is_missing_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_hosts_entry_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     """In create and in every look, until it is there; and what may go again in delete."""
     desk = Desk()
     driver = resource.EntryProvider().driver(desk)  # type: ignore[arg-type]

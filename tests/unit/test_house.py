@@ -24,7 +24,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
     ],
     ids=" ".join,
 )
-def test_it_holds(argv: list[str]) -> None:
+def test_tool_passes(argv: list[str]) -> None:
     """Lint, format, types and the direction of imports."""
     program = pathlib.Path(sys.executable).parent / argv[0]
     done = subprocess.run(

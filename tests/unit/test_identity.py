@@ -35,7 +35,7 @@ def test_a_lab_without_an_id(held: dict[str, str], ours: bool) -> None:
     assert ours is identity.belongs(held, "grappe/alice", "")
 
 
-def test_what_a_stranger_reads() -> None:
+def test_owner_and_way_out_are_named() -> None:
     """Whose it is, and the way out where it may be the very lab."""
     held = {"owner": "grappe/alice", "lab": "another00001"}
     assert "called grappe/alice too, with the id another00001" in identity.whose(

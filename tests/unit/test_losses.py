@@ -34,7 +34,7 @@ def with_server(**changes: Any) -> PreflightSpec:
     return dataclasses.replace(LAB, servers=(dataclasses.replace(YUNO1, **changes),))
 
 
-def test_what_stays_is_no_loss() -> None:
+def test_kept_server_is_no_loss() -> None:
     """Also where the alias points to another image by now."""
     assert [] == found()
     assert [] == losses.find(LAB, {}, [], moved=False)
@@ -59,7 +59,7 @@ def test_what_stays_is_no_loss() -> None:
         (dict(config={"user.grappe.stage": "anew"}), "yuno1", "is marked to be made anew", ""),
     ],
 )  # fmt: skip
-def test_what_would_go(case: dict[str, Any], name: str, reason: str, keep: str) -> None:
+def test_changed_setting_is_a_loss(case: dict[str, Any], name: str, reason: str, keep: str) -> None:
     """The server, why, and the line that keeps it."""
     (loss,) = found(**case)
     assert name == loss.name
@@ -72,7 +72,7 @@ def test_what_would_go(case: dict[str, Any], name: str, reason: str, keep: str) 
     [{"user.grappe.lab": "another00001"}, {"user.grappe.stage": "creating"}],
     ids=["another lab's", "never ready"],
 )
-def test_what_is_nobodys_work_is_no_loss(config: dict[str, str]) -> None:
+def test_unready_or_foreign_server_is_no_loss(config: dict[str, str]) -> None:
     """Another lab's is refused elsewhere; what never became ready holds nothing."""
     assert [] == found(planned=with_server(source="other"), config=config)
 
@@ -80,7 +80,7 @@ def test_what_is_nobodys_work_is_no_loss(config: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("names", "stopped"), [(None, 0), ("", 1), ("yuno2", 1), ("yuno1", 0), ("yuno2,yuno1", 0)]
 )
-def test_who_is_stopped(names: str | None, stopped: int) -> None:
+def test_loss_stops_a_run_unless_permitted(names: str | None, stopped: int) -> None:
     """A plain pulumi never is; `lab up` is, but for the servers that it was told."""
     loss = losses.Loss("yuno1", "because")
     split = losses.permitted([loss], names)
@@ -102,7 +102,7 @@ def test_a_volume_alone_may_go_without_its_server() -> None:
     assert text.startswith("1 thing would")
 
 
-def test_what_the_user_reads() -> None:
+def test_refusal_names_each_loss_and_the_way_out() -> None:
     """One line a loss, the word that lets it go, the lines that keep it."""
     text = losses.refusal(
         "alice",

@@ -64,7 +64,7 @@ def test_the_filter_rules_are_those_of_the_golden_file() -> None:
         ("address", "::1", "is not an IPv4 address"),
     ],
 )
-def test_what_is_refused(field: str, value: object, words: str) -> None:
+def test_rule_refuses_iptables_syntax(field: str, value: object, words: str) -> None:
     """Nothing of iptables' syntax gets into a rule."""
     (mistake,) = dataclasses.replace(RULE, **{field: value}).mistakes()
     assert field == mistake.key
@@ -88,7 +88,7 @@ def test_the_isolation_stands_before_whatever_lets_in(order: tuple[str, ...], we
     assert well is loaded.has_jump("filter", "ufw-before-input", "GRAPPE-INPUT")
 
 
-def test_what_accepts_stands_after_what_people_deny() -> None:
+def test_accepts_come_after_the_users_denials() -> None:
     """So `ufw deny` and `ufw route deny` hold; what drops stands before them."""
     assert {"GRAPPE-INPUT": "ufw-before-input", "GRAPPE-FORWARD": "ufw-before-forward",
             "GRAPPE-LET-IN": "ufw-after-input",
@@ -120,7 +120,7 @@ def compiled(*specs: model.RuleSpec) -> nat.Files:
     return made.compile([model.fragment(spec).as_json() for spec in specs], current)
 
 
-def test_what_is_let_through_is_our_own() -> None:
+def test_only_our_own_connections_are_accepted() -> None:
     """A rule's connections to its server and port, each bridge to itself; nothing else's."""
     spec = dataclasses.replace(RULE, bridge="gr-1")
     part = managed_block.split(compiled(spec)[nat.RULES].content or "").body or ""

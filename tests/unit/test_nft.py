@@ -39,7 +39,7 @@ PAGES, ENTERS, LEAVES = (
         (TABLE.replace("policy drop", "policy accept") % ("\n\t\ttcp dport 25 drop", ""), []),
     ],
 )  # fmt: skip
-def test_what_a_table_lacks_for_labs(listed: str, missing: list[str]) -> None:
+def test_missing_accepts_of_a_foreign_table(listed: str, missing: list[str]) -> None:
     """The pages, the bridges and what is led on; nothing where its policy lets all in."""
     found = nft.chains(listed)
     assert [("input", "inet mine"), ("forward", "inet mine")] == [(c.hook, c.table) for c in found]

@@ -36,7 +36,7 @@ def test_the_body_of_an_answer_is_returned_whole() -> None:
 
 
 @pytest.mark.parametrize("said", [b"", b"SSH-2.0-OpenSSH_9.2\r\n"])
-def test_what_does_not_speak_http_is_an_error(said: bytes) -> None:
+def test_get_raises_for_an_answer_that_is_no_http(said: bytes) -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
         theirs.sendall(said)

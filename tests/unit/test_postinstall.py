@@ -37,7 +37,7 @@ USER = ["--username", "anna", "--fullname", "Anna"]
     ],
     ids=["3.x", "4.2", "11.1", "12.0.5"],
 )
-def test_it_is_given_what_it_takes(said: str, rest: list[str]) -> None:
+def test_arguments_follow_the_installed_help(said: str, rest: list[str]) -> None:
     """And no more."""
     assert START + rest == model.arguments(said, SPEC)
     assert model.takes_user(said) is ("--username" in said)
@@ -51,7 +51,7 @@ def test_the_password_is_in_no_argv() -> None:
     assert "correct horse" not in job.SecretMask(made)("it is correct horse.")
 
 
-def test_what_is_refused() -> None:
+def test_postinstall_refuses_and_hides_the_password() -> None:
     """The password's value is not shown."""
     bad = model.PostInstallSpec(
         host="ssh://lab", owner="grappe/a", name="yuno1", project="grappe-a", container="yuno 1",
@@ -147,7 +147,7 @@ def test_which_files_are_its_records(name: str, is_one: bool) -> None:
 
 @pytest.mark.parametrize("said", ["Error: Username already exists in the list of system users",
                                   "The user 'anna' already exists"])  # fmt: skip
-def test_what_cannot_go_on(said: str) -> None:
+def test_try_that_made_its_user_cannot_go_on(said: str) -> None:
     """An earlier try had made the user: only a new server helps."""
     assert model.cannot_go_on(said)
     assert not model.cannot_go_on("Password must be less than 127 characters long")

@@ -206,7 +206,7 @@ CASES = {
         ("nft ip nat GRAPPE-DNAT: tcp dport 22292 dnat to 10.64.8.10:22", 0, 22292),
     ],
 )  # fmt: skip
-def test_whatever_form_a_rule_has_its_ports_are_known(line: str, taken: int, free: int) -> None:
+def test_ports_of_any_nat_rule_are_found(line: str, taken: int, free: int) -> None:
     """By a port, a list, a range, none, or all but one; of tcp, and on the way in."""
     ports = unmanaged_nat.redirected_ports(line)
     assert not taken or any(taken in part for part in ports)
@@ -226,7 +226,7 @@ NOTHING_WRONG = {
 
 
 @pytest.mark.parametrize("case", NOTHING_WRONG)
-def test_what_is_in_nobodys_way_is_not_named(case: str) -> None:
+def test_harmless_thing_is_not_refused(case: str) -> None:
     """Nothing is refused that does no harm."""
     assert [] == lab.judge(LAB, facts(**NOTHING_WRONG[case]))
 
@@ -236,7 +236,7 @@ DENY_PORT = "### tuple ### limit tcp 22000:22999 0.0.0.0/0 any 10.0.0.0/8 in_eth
 DENY_SERVER = "### tuple ### route:reject any any 10.64.8.10 any 0.0.0.0/0 in_eth0!out_gr-8"
 
 
-def test_what_ufw_denies_is_told() -> None:
+def test_ufw_denials_are_reported() -> None:
     """A rule that matches nothing with the one that does; one that holds so that nobody searches."""
     found = facts(ufw_rules=[
         DENY_PAGES, DENY_PORT, DENY_SERVER,
@@ -321,14 +321,14 @@ def test_a_lab_that_is_up_is_told_and_not_stopped() -> None:
         ("bind quic4@:443 ssl", set()), ("server a 10.0.0.1:80", set()),
     ],
 )  # fmt: skip
-def test_whatever_form_a_listener_has_its_ports_are_known(line: str, ports: set[int]) -> None:
+def test_ports_of_any_bind_line_are_found(line: str, ports: set[int]) -> None:
     """Lists, ranges, addresses of both kinds; a socket or UDP is none."""
     found = unmanaged_haproxy.binds(f"frontend x\n{line}\n")
     assert ([(2, ports, line.strip())] if ports else []) == found
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_what_is_in_the_way_is_named(case: str) -> None:
+def test_obstacle_is_refused_with_its_holder(case: str) -> None:
     """Each obstacle, with who holds it or how to mend it; nothing beside it."""
     changes, words = CASES[case]
     found = lab.judge(LAB, facts(**changes))
@@ -378,7 +378,7 @@ def test_a_hosts_line_of_last_year_is_refused(tmp_path: pathlib.Path) -> None:
     assert "/etc/hosts is a symbolic link to /x. There: make it a real file" in first.reason
 
 
-def test_what_a_stack_file_names_and_the_host_has_not() -> None:
+def test_missing_host_resources_are_refused_by_key() -> None:
     """A pool, an interface, a member of a cluster, a folder for a device: each with its key."""
     server = dataclasses.replace(LAB.servers[0], target="m2")
     planned = dataclasses.replace(

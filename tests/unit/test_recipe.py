@@ -46,7 +46,7 @@ def test_a_recipe_is_read_whole(folder: pathlib.Path) -> None:
     assert read.starts_over
 
 
-def test_its_hash_is_that_of_all_that_makes_the_image(folder: pathlib.Path) -> None:
+def test_recipe_hash_covers_what_makes_the_image(folder: pathlib.Path) -> None:
     """A word of a description does not change it; a byte of a file does."""
     before = recipe.read("test", folder).digest
     path = folder / "test" / "recipe.yaml"
@@ -71,7 +71,9 @@ def test_its_hash_is_that_of_all_that_makes_the_image(folder: pathlib.Path) -> N
         (("steps:", "on_failure: stop\nsteps:"), "is not one of go on, start over"),
     ],
 )
-def test_what_is_refused(folder: pathlib.Path, change: tuple[str, str], words: str) -> None:
+def test_recipe_refuses_with_file_key_and_remedy(
+    folder: pathlib.Path, change: tuple[str, str], words: str
+) -> None:
     """With the file, the key, the value and what would be right."""
     (folder / "test" / "recipe.yaml").write_text(GOOD.replace(*change))
     with pytest.raises(problems.Mistakes) as found:
@@ -91,7 +93,7 @@ def test_two_recipes_with_one_alias(folder: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize("name", recipe.names())
-def test_those_we_have_are_well_and_say_where_they_were_run(name: str) -> None:
+def test_shipped_recipes_are_valid_and_say_where_they_ran(name: str) -> None:
     """What could not be run is marked as not run."""
     assert recipe.read(name).steps
     assert "tested: " in (recipe.FOLDER / name / "recipe.yaml").read_text()

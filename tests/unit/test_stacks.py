@@ -50,7 +50,7 @@ def test_the_table_is_frozen(number: int, place: int, expected: tuple[Any, ...])
 
 
 @given(numbers, places, numbers, places)
-def test_nothing_collides(number: int, place: int, other: int, elsewhere: int) -> None:
+def test_allocation_never_collides(number: int, place: int, other: int, elsewhere: int) -> None:
     """Two servers never share a port or an address, nor two students a network."""
     if (number, place) != (other, elsewhere):
         assert allocation.ssh_port(number, place) != allocation.ssh_port(other, elsewhere)
@@ -61,7 +61,7 @@ def test_nothing_collides(number: int, place: int, other: int, elsewhere: int) -
 
 
 @given(numbers, places)
-def test_everything_is_in_range(number: int, place: int) -> None:
+def test_allocation_stays_in_range(number: int, place: int) -> None:
     """Ports are ports, addresses are on the bridge, its name fits."""
     assert 1024 < allocation.ssh_port(number, place) <= 65535
     subnet = ipaddress.IPv4Network(allocation.subnet(number))
@@ -90,7 +90,7 @@ def test_any_of_it_can_be_set_by_hand() -> None:
     assert {**own, "limits": {"cpu": "1", "memory": "1GiB"}}.items() <= found.items()
 
 
-def test_what_few_servers_have() -> None:
+def test_server_takes_all_rare_settings() -> None:
     """Devices, volumes with their devices, snapshots, configuration over the stack's, a recipe."""
     own = {"name": "a", "config": {"boot.autostart.priority": "5"},
            "devices": {"web": {"type": "proxy", "listen": "tcp:0:81", "connect": "tcp:0:80"}},
@@ -174,7 +174,7 @@ MISTAKES = {
     ("key", "value", "words"),
     [(key, value, words) for key, cases in MISTAKES.items() for value, words in cases],
 )
-def test_what_is_refused(key: str, value: Any, words: str) -> None:
+def test_stack_file_refuses_with_key_and_remedy(key: str, value: Any, words: str) -> None:
     """Each mistake has its key and says what would be right."""
     with pytest.raises(problems.Mistakes) as found:
         parse(**{key: value})
@@ -183,7 +183,7 @@ def test_what_is_refused(key: str, value: Any, words: str) -> None:
     assert any(words in item.reason for item in found.value.mistakes)
 
 
-def test_what_a_user_reads_is_that_of_the_golden_file() -> None:
+def test_mistakes_match_the_golden_file() -> None:
     """Every line of it, word for word."""
     golden = pathlib.Path(__file__).parent / "golden"
     written = json.loads((golden / "mistakes.json").read_text())
@@ -238,7 +238,7 @@ def test_pulumi_yaml_is_made_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize("kind", settings.KINDS)
-def test_what_the_engine_says_of_every_kind_is_no_mistake(kind: str) -> None:
+def test_default_settings_of_any_kind_are_no_mistake(kind: str) -> None:
     """It hands each stack the defaults of all settings."""
     entries = yaml.safe_load(declaration.PATH.read_text())["config"].items()
     defaults = {key: entry["default"] for key, entry in entries}

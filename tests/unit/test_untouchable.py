@@ -10,7 +10,7 @@ import pytest
 from remote import untouchable
 
 
-def test_what_can_be_changed_has_no_reason(tmp_path: pathlib.Path) -> None:
+def test_writable_file_has_no_reason(tmp_path: pathlib.Path) -> None:
     """A file, and one that is yet to be made."""
     (tmp_path / "there").touch()
     assert {} == untouchable.reasons([str(tmp_path / "there"), str(tmp_path / "new")])
@@ -24,7 +24,7 @@ def test_a_symbolic_link_is_named_with_its_target(tmp_path: pathlib.Path) -> Non
 
 
 @pytest.mark.parametrize("held", ["file", "folder"])
-def test_one_that_root_may_not_write(
+def test_immutable_file_or_folder_is_named(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, held: str
 ) -> None:
     """The file itself or its folder, where the change is a rename; with what mends it."""

@@ -114,7 +114,7 @@ def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
     assert mends in check.render([row])
 
 
-def test_what_a_student_may_change_is_told_and_well() -> None:
+def test_changed_main_domain_is_noted_and_ok() -> None:
     """Another main domain."""
     meant = lab()
     row = check.row(meant, meant.servers[0], {**WELL, "domain": "blog.test"}, "alice")
@@ -149,6 +149,8 @@ def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:
     meant = lab(servers=[{"name": "yuno1", "state": "stopped"}])
     row = check.row(meant, meant.servers[0], {"container": "Stopped"}, "alice")
     assert (True, "-", "-") == (row.ok, row.ssh, row.installed)
+    # The name in JSON is older.
+    assert check.as_json(row)["well"] is True
 
 
 def test_the_topology_is_the_labs() -> None:
@@ -164,7 +166,7 @@ def test_the_topology_is_the_labs() -> None:
         assert word in words
 
 
-def test_nothing_of_a_stack_file_is_markup() -> None:
+def test_picture_escapes_the_stack_file() -> None:
     """What stands in a picture is text."""
     meant = lab(workstation="netns:a.b", student="alice")
     assert "<script" not in topology.svg(meant, "<script>")
@@ -189,5 +191,5 @@ def test_top_counts_the_host_and_what_is_in_it() -> None:
     lines = top.render(facts).splitlines()
     assert ["host", "20"] == lines[1].split()[:2]
     assert "grappe-alice/yuno1" in lines[3]
-    assert "yuno1" == top.where("yuno1")
+    assert "yuno1" == top.container_name("yuno1")
     assert pathlib.Path(topology.__file__).with_name("topology.svg.j2").exists()

@@ -37,7 +37,7 @@ def ask(host: Host, *, timeout: float = 20, **request: Any) -> Any:
     return host.call(ASKED, {"text": "", **request}, timeout=timeout, root=False)
 
 
-def test_one_python_answers_again_and_keeps_nothing(host: Host) -> None:
+def test_worker_keeps_nothing_between_requests(host: Host) -> None:
     """What a request leaves in its process, the next does not find."""
     ours = host._worker(sudo=False)
     first, second = ask(host, text="é" * 100_000), ask(host)
@@ -60,12 +60,12 @@ def test_several_at_once(host: Host, tmp_path: pathlib.Path) -> None:
         assert ["x", "x"] == [end.result()["left"] for end in ends]
 
 
-def test_what_a_program_says_is_no_answer(host: Host) -> None:
+def test_output_of_a_program_is_no_answer(host: Host) -> None:
     """Programs that are started speak elsewhere, and read nothing."""
     assert ask(host, speak=True, text="mine")["text"] == "mine"
 
 
-def test_what_fails_is_told(host: Host) -> None:
+def test_failed_request_raises_its_error(host: Host) -> None:
     """The error itself, and the next request is answered."""
     with pytest.raises(errors.CommandError, match="KeyError: 'text'"):
         host.call(ASKED, {}, root=False)
@@ -76,7 +76,7 @@ def test_what_fails_is_told(host: Host) -> None:
     assert ask(host, text="still here")["text"] == "still here"
 
 
-def test_one_that_has_ended_is_started_anew(host: Host) -> None:
+def test_ended_worker_is_started_again(host: Host) -> None:
     """Killed while somebody waits: that one is told, and the next is answered."""
     ours = host._worker(sudo=False)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
@@ -88,7 +88,7 @@ def test_one_that_has_ended_is_started_anew(host: Host) -> None:
     assert ask(host, text="again")["text"] == "again"
 
 
-def test_it_ends_with_us(host: Host) -> None:
+def test_worker_ends_with_the_connection(host: Host) -> None:
     """Nothing of it is left when the connection is closed."""
     ours = host._worker(sudo=False)
     ask(host)

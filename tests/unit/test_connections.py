@@ -15,7 +15,7 @@ from providers import base
 from providers.haproxy.resource import BackendProvider
 
 
-def test_who_waits_for_a_host_is_told_at_once_and_who_comes_later_tries_again(
+def test_failed_connection_fails_waiters_later_ones_try_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waiting: list[futures.Future[Host]] = []

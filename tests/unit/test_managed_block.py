@@ -30,7 +30,7 @@ def test_the_last_body_counts(text: str, first: str, second: str) -> None:
 
 
 @given(files, bodies, files)
-def test_what_others_add_later_stays(text: str, body: str, added: str) -> None:
+def test_lines_added_below_the_part_stay(text: str, body: str, added: str) -> None:
     """Lines below the part survive it."""
     put = managed_block.put(text, body) + added
     found = managed_block.split(put)

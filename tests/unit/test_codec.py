@@ -96,7 +96,7 @@ def test_the_sdk_still_uses_this_sentinel() -> None:
 
 
 @given(st.text())
-def test_what_is_shown_is_safe_and_short(text: str) -> None:
+def test_shown_value_is_safe_and_short(text: str) -> None:
     """No control character reaches a screen."""
     shown = problems.show(text)
     assert shown.isprintable()

@@ -27,7 +27,7 @@ texts = st.text(alphabet="aZ09-._ \n\t;|&$`'\"{}()#*!/\\:é\x1b", max_size=70)
         ]
     ),
 )
-def test_what_is_accepted_holds_no_syntax(text: str, rule: object) -> None:
+def test_accepted_value_holds_no_syntax(text: str, rule: object) -> None:
     """No space, line break, quote or sign of a shell, of HAProxy or of iptables."""
     if rule(text) == "":  # type: ignore[operator]
         assert text
