@@ -84,7 +84,8 @@ def problem_of_interface(value: str) -> str:
 
 
 # `yunohost tools postinstall` refuses the aliases of the administrators' mail, and the users that
-# Debian and YunoHost's own packages make.
+# Debian and YunoHost's own packages make. For a user with the name of a system group it removes the
+# group, and the server is broken.
 RESERVED_LOGINS = frozenset(
     """
     admin admins root webmaster postmaster abuse
@@ -93,6 +94,8 @@ RESERVED_LOGINS = frozenset(
     nobody nslcd opendkim openldap operator polkitd postfix postgres postsrsd proxy redis rspamd
     sshd sync sys syslog systemd-journal systemd-network systemd-resolve systemd-timesync tss
     unscd uucp uuidd visitors vmail www-data ynh-portal ynh-vpnclient yunohost yunohost-portal
+    audio cdrom crontab dialout dip disk fax floppy input kmem kvm netdev nogroup ntpsec plugdev
+    postdrop render sasl sgx shadow src ssh staff sudo tape tty users utmp video voice
     """.split()  # noqa: SIM905 - read as a text
 )
 

@@ -26,6 +26,8 @@ END
 # gives no name with a dash.
 _MAKE = """\
 id {user} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {user}
+# After a post-installation YunoHost's sshd lets in its own groups alone.
+getent group ssh.app >/dev/null && usermod -aG ssh.app {user}
 [ ! -d /etc/sudoers.d ] || echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/grappe
 """
 
@@ -37,5 +39,6 @@ def script(user: str, keys: tuple[str, ...]) -> str:
 
 
 def removal(user: str) -> str:
-    """Return the script that takes the keys away again."""
-    return _REMOVE.format(user=user) + "true\n"
+    """Return the script that takes the keys away again; the user and its files stay."""
+    may = "rm -f /etc/sudoers.d/grappe\n" if user == KEYS_USER else ""
+    return f"{_REMOVE.format(user=user)}true\n{may}"

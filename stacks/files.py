@@ -82,12 +82,10 @@ class Configuration:
     Attributes:
         plain: Texts by key, with Pulumi.yaml's defaults; of a structure, its JSON.
         secrets: Ciphertexts by key.
-        salt: The `encryptionsalt`; empty without secrets.
     """
 
     plain: dict[str, str]
     secrets: dict[str, str]
-    salt: str
 
 
 def configuration(folder: pathlib.Path, name: str) -> Configuration:
@@ -106,7 +104,7 @@ def configuration(folder: pathlib.Path, name: str) -> Configuration:
     given = {**defaults, **(own.get("config") or {})}
     secrets = {key: value["secure"] for key, value in given.items() if _is_secret(value)}
     plain = {key: _text(value) for key, value in given.items() if key not in secrets}
-    return Configuration(plain, secrets, str(own.get("encryptionsalt") or ""))
+    return Configuration(plain, secrets)
 
 
 def _is_secret(value: Any) -> bool:

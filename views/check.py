@@ -62,33 +62,23 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
 
     """
     container = str(seen["container"]).lower()
-    wrong = []
-    if container != server.state:
-        wrong.append(f"the container is {container}, not {server.state}")
     marks = {way: _mark(seen.get(way), expected=server.state == "running") for way in WAYS}
-    do = f"./lab up {stack}"
-    if not wrong:
-        wrong += [f"{way}: {seen[way]['seen']}" for way in WAYS if marks[way] == BAD]
-        if seen.get("refuses"):
-            wrong.append("it refuses the lab host, by which all pages come: banned by fail2ban?")
-            do = (
-                f"on the lab host: lxc exec {server.name} --project {lab.project} -- sh -c "
-                f"'fail2ban-client unban {lab.gateway}; systemctl restart nginx'"
-            )
     installed = NONE
     if lab.post_install and server.state == "running":
         installed = "yes" if seen.get("installed") else "no"
+    wrong, do = [f"the container is {container}, not {server.state}"], f"./lab up {stack}"
+    if container == server.state:
+        wrong = [f"{way}: {seen[way]['seen']}" for way in WAYS if marks[way] == BAD]
+        inside = list(seen.get("inside") or ())
         if installed == "no" and not wrong:
-            wrong.append(str(seen.get("stage") or "YunoHost is not post-installed"))
-        elif seen.get("inside") and not wrong:
-            wrong += seen["inside"]
-            units = " ".join(
-                line.split()[0]
-                for line in wrong
-                if line.endswith((" does not run", " does not answer"))
-            )
-            inside = f"systemctl restart {units}" if units else "yunohost tools regen-conf --force"
-            do = f"on the lab host: lxc exec {server.name} --project {lab.project} -- {inside}"
+            wrong = [str(seen.get("stage") or "YunoHost is not post-installed")]
+        elif inside:
+            wrong += inside
+            do = _within(lab, server, _remedy(inside))
+        elif seen.get("refuses"):
+            wrong.append("it refuses the lab host, by which all pages come: banned by fail2ban?")
+            lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
+            do = _within(lab, server, f"sh -c '{lift}'")
     main = str(seen.get("domain") or server.domain)
     note = f"its main domain is {main} now" if main != server.domain else ""
     ok = not wrong
@@ -97,6 +87,17 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         asked=_asked(seen.get("asked")), ok=ok,
         why="; ".join(wrong), do="" if ok else do, note=note,
     )  # fmt: skip
+
+
+def _within(lab: LabSpec, server: ServerSpec, command: str) -> str:
+    return f"on the lab host: lxc exec {server.name} --project {lab.project} -- {command}"
+
+
+def _remedy(inside: Sequence[str]) -> str:
+    """Return the command that mends faults inside a YunoHost."""
+    dead = (" does not run", " does not answer")
+    units = " ".join(line.split()[0] for line in inside if line.endswith(dead))
+    return f"systemctl restart {units}" if units else "yunohost tools regen-conf --force"
 
 
 def as_json(row: Row) -> dict[str, Any]:

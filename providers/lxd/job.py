@@ -19,7 +19,6 @@ class Job:
     Attributes:
         script: A script, run by `sh -eu`, or by the interpreter of its `#!` line.
         environment: Variables beside LXD's own.
-        secrets: Variables whose values no output shows.
         stdin: Its standard input; no output shows it.
         directory: Its working directory; empty for the user's home.
         user: Its user; empty for root.
@@ -30,7 +29,6 @@ class Job:
 
     script: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
     stdin: str = ""
     directory: str = ""
     user: str = ""
@@ -41,7 +39,6 @@ class Job:
 
 def render(job: Job) -> str:
     """Return the file that runs a job; shell builtins carry its data, so that no argv shows it."""
-    exports = {**job.environment, **job.secrets}
     lines = [
         'rm -f -- "$0"',
         # First end a program that a dead run of Grappe left.
@@ -57,7 +54,7 @@ def render(job: Job) -> str:
         "trap 'rm -rf -- \"$folder\"' EXIT",
         f"printf '%s' {shlex.quote(job.script)} > \"$folder/program\"",
         f"printf '%s' {shlex.quote(job.stdin)} > \"$folder/stdin\"",
-        *(f"export {key}={shlex.quote(value)}" for key, value in exports.items()),
+        *(f"export {key}={shlex.quote(value)}" for key, value in job.environment.items()),
     ]
     become = ""
     if job.user:
@@ -82,13 +79,12 @@ def _interpreter(script: str) -> str:
 
 
 class SecretMask:
-    """Replaces a job's secrets by a mark."""
+    """Replaces a job's standard input, which is secret, by a mark."""
 
     def __init__(self, job: Job) -> None:
-        whole = [job.stdin, *job.secrets.values()]
-        words = {text.strip() for text in whole}
+        words = {job.stdin.strip()}
         # Output comes line by line; a line of a letter or two, such as an answer, is no secret.
-        lines = (line.strip() for text in whole for line in text.splitlines())
+        lines = (line.strip() for line in job.stdin.splitlines())
         words |= {line for line in lines if len(line) >= SHORTEST}
         self._words = sorted((word for word in words if word), key=len, reverse=True)
 

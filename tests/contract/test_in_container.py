@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from core import errors
-from providers.lxd import daemon, ownership
+from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model
 from providers.lxd.exec import driver as execs
@@ -77,39 +77,34 @@ class TestExec:
     def test_a_failure_is_fatal_and_shows_the_last_lines(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
-        """With the way in; where it is said to be none, the status is recorded."""
+        """With the way in."""
         failing = step(class_room, script="echo the reason; exit 3")
         with pytest.raises(errors.CommandError) as failure:
             steps.driver.create(failing)
         for words in ("step exited with 3", "the reason", "exec yuno1 --project"):
             assert words in str(failure.value)
-        outputs = steps.driver.create(dataclasses.replace(failing, fatal=False))
-        assert (3, "the reason\n") == (outputs["status"], outputs["stdout"])
 
-    def test_argv_environment_directory_and_input(self, class_room: LxdWorld, steps: Steps) -> None:
-        """All of them arrive as they were, quotes and line breaks included."""
+    def test_environment_and_directory_arrive(self, class_room: LxdWorld, steps: Steps) -> None:
+        """As they were, quotes and line breaks included."""
         spec = step(
-            class_room, script="pwd; cat; printf '%s|' \"$A\" \"$B\"", directory="/tmp",
-            stdin="a line\nand 'quotes' $HOME `x`\n", environment={"A": "it's $A\nand"},
-            secrets={"B": SECRET},
+            class_room, script="pwd; printf '%s|' \"$A\"", directory="/tmp",
+            environment={"A": "it's $A\nand"},
         )  # fmt: skip
-        steps.said.clear()
         said = steps.driver.create(spec)["stdout"]
         assert said.split("\n")[0].endswith("/tmp")
-        assert "it's $A\nand|[secret]|" in said
-        # What is read is a secret too.
-        assert "quotes" not in said
-        argv = step(class_room, script="", argv=("printf", "%s,", "a b", "$c"))
-        assert "a b,$c," == steps.driver.create(argv)["stdout"]
-        assert SECRET not in "".join(steps.said)
+        assert "it's $A\nand|" in said
 
-    def test_a_secret_is_not_in_a_failure(self, class_room: LxdWorld, steps: Steps) -> None:
-        """Its own output is shown without it."""
-        spec = step(class_room, script='echo "it is $P"; exit 1', secrets={"P": SECRET})
-        with pytest.raises(errors.CommandError) as failure:
-            steps.driver.create(spec)
-        assert SECRET not in str(failure.value)
-        assert "it is [secret]" in str(failure.value)
+    def test_input_arrives_and_no_output_shows_it(self, class_room: LxdWorld, steps: Steps) -> None:
+        """Nor does what is printed line by line; a failure is shown without it too."""
+        text = f"{SECRET}\nand 'quotes' $HOME `x`\n"
+        what = job.Job(script='read first; cat; echo "it is $first"; exit 1', stdin=text)
+        lines: list[str] = []
+        outcome = shell.run(class_room.lxd, PROJECT, "yuno1", what, lines.append)
+        assert (1, ["[secret]", "it is [secret]"]) == (outcome.status, lines)
+        assert SECRET not in outcome.tail()
+        assert "quotes" not in outcome.stdout
+        count = job.Job(script="wc -c", stdin=text)
+        assert str(len(text)) in shell.run(class_room.lxd, PROJECT, "yuno1", count).stdout
 
     def test_creates_and_unless(self, class_room: LxdWorld, steps: Steps) -> None:
         """Done already is not done again; what it made and is gone is seen as drift."""
@@ -139,10 +134,10 @@ class TestExec:
     def test_a_change_of_what_is_said_of_it_does_not_run_it(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
-        """A trigger does, and so does drift."""
+        """Another script does, and so does drift."""
         spec = step(class_room)
         assert {} == steps.driver.update(spec, dataclasses.replace(spec, timeout=7))
-        again = steps.driver.update(spec, dataclasses.replace(spec, triggers=("new",)))
+        again = steps.driver.update(spec, dataclasses.replace(spec, script="echo one"))
         assert "one\n" == again["stdout"]
         assert "one\n" == steps.driver.update(spec, spec)["stdout"]
 
@@ -153,6 +148,17 @@ class TestExec:
         steps.driver.create(spec)
         steps.driver.delete(spec)
         assert "/tmp/undone is not there" == steps.driver.read(spec).drift
+
+    def test_another_script_first_undoes_the_one_before(
+        self, class_room: LxdWorld, steps: Steps
+    ) -> None:
+        """Such as the keys of a user who no longer has them."""
+        old = step(class_room, script="touch /tmp/first", delete="rm /tmp/first")
+        steps.driver.create(old)
+        new = dataclasses.replace(old, script="ls /tmp/first || touch /tmp/second", delete="true")
+        steps.driver.update(old, new)
+        assert steps.driver.read(dataclasses.replace(old, creates="/tmp/first")).drift
+        assert not steps.driver.read(dataclasses.replace(new, creates="/tmp/second")).drift
 
     def test_another_container_means_another_run(self, class_room: LxdWorld, steps: Steps) -> None:
         """What was done in a container that is gone is not done."""

@@ -309,11 +309,8 @@ class TestImage:
         driver = published.PublishedDriver(room.lxd)
         spec = published_model.PublishedSpec(
             host=room.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1",
-            properties={"recipe": "abc"},
+            properties={"recipe": "abc"}, running="restart",
         )  # fmt: skip
-        with pytest.raises(errors.BadInputError, match="runs, and was not published"):
-            driver.create(spec)
-        spec = dataclasses.replace(spec, running="restart")
         outputs = driver.create(spec)
         assert outputs["fingerprint"] == aliases.target(room.lxd, "contract")
         assert (spec, outputs) == (driver.read(spec).spec, driver.read(spec).outputs)

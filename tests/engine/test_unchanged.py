@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from components import program
-from core import errors, run
+from core import errors, problems, run
 from engine import unchanged
 from engine.state import State
+from providers.lxd.container.resource import Container
 from stacks import files
 from tests.engine.conftest import LAB, PASSPHRASE, Engine
 
@@ -144,6 +145,40 @@ def test_state_that_asks_for_work_is_left_to_the_engine(up: Engine, item: dict[s
     assert compared(up).difference
     up.load(NAME, state)
     assert not compared(up).difference
+
+
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+@pytest.mark.parametrize("kind", ["pulumi:pulumi:Stack", "grappe:index:Server"])
+def test_component_that_differs_is_left_to_the_engine(up: Engine, kind: str, part: str) -> None:
+    """The stack's outputs are what the card shows."""
+    state, other = up.state(NAME), up.state(NAME)
+    for each in other["deployment"]["resources"]:
+        if each["type"].endswith(kind):
+            each[part] = {**each.get(part, {}), "more": "x"}
+    up.load(NAME, other)
+    assert f"other {part}" in compared(up).difference
+    up.load(NAME, state)
+
+
+def test_inputs_of_an_older_version_are_left_to_the_engine(up: Engine) -> None:
+    """It writes today's into the state, even where nothing changes on a host."""
+    state, older = up.state(NAME), up.state(NAME)
+    for each in older["deployment"]["resources"]:
+        if each["type"].endswith("lxd:Network"):
+            del each["inputs"]["config"]
+    up.load(NAME, older)
+    assert "changes" in compared(up).difference
+    up.load(NAME, state)
+
+
+def test_refusal_by_the_host_is_left_to_the_engine(
+    up: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that finds a mistake, where the thing itself is as recorded."""
+    mistake = problems.Mistake("grappe:number", "is not free")
+    provider = Container.provider
+    monkeypatch.setattr(provider, "examine", lambda _self, spec, _was: (spec, [mistake]))
+    assert "is not free" in compared(up).difference
 
 
 def test_resource_that_the_program_lacks_is_left_to_the_engine(up: Engine) -> None:

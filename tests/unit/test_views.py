@@ -114,6 +114,16 @@ def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
     assert mends in check.render([row])
 
 
+def test_check_names_a_dead_nginx_rather_than_a_ban() -> None:
+    """Both refuse the lab host's requests."""
+    meant = lab()
+    refused = {"ok": False, "seen": "refused"}
+    seen = {**WELL, "http": refused, "refuses": True, "inside": ["nginx does not run"]}
+    row = check.row(meant, meant.servers[0], seen, "alice")
+    assert "http: refused; nginx does not run" == row.why
+    assert row.do.endswith("-- systemctl restart nginx")
+
+
 def test_changed_main_domain_is_noted_and_ok() -> None:
     """Another main domain."""
     meant = lab()

@@ -39,7 +39,7 @@ class ExecDriver:
             self._start(spec)
         on_line = self._on_line or to_terminal(spec.container, spec.name)
         outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), on_line)
-        if outcome.status != 0 and spec.fatal:
+        if outcome.status != 0:
             self._mark(spec)
             raise self._failure(spec, outcome)
         return {
@@ -59,6 +59,9 @@ class ExecDriver:
 
     def update(self, old: model.ExecSpec, new: model.ExecSpec) -> base.Outputs:
         """Run the program again, unless only fields in `QUIET` have changed."""
+        if old.delete and old.delete != new.delete and old.script != new.script:
+            # What it did for another user, for instance, is none of the new one's.
+            self.delete(old)
         names = {field.name for field in dataclasses.fields(new)}
         changed = {name for name in names if getattr(old, name) != getattr(new, name)}
         if changed and changed <= model.QUIET:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import shlex
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from providers.lxd.job import Job
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A change of these alone does not run the program again.
-QUIET = frozenset({*codec.MARKS, "host", "timeout", "fatal", "delete", "starts_over"})
+QUIET = frozenset({*codec.MARKS, "host", "timeout", "delete", "starts_over"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -24,43 +23,33 @@ class ExecSpec(codec.Spec):
         project: The container's LXD project.
         container: The container.
         container_id: The container's own id; another container means another run.
-        argv: The program and its arguments; or else
-        script: a script, run by `sh -eu`, or by the interpreter of its `#!` line.
+        script: A script, run by `sh -eu`, or by the interpreter of its `#!` line.
         environment: Variables beside LXD's own.
-        secrets: Variables whose values no output shows.
-        stdin: Its standard input; no output shows it.
         directory: Its working directory; empty for the user's home.
         user: Its user; empty for root.
         timeout: Seconds after which Grappe ends it as failed.
         creates: A path: while it exists, the program need not run; when it goes, it runs again.
         unless: A shell command: if it succeeds, the program need not run.
-        triggers: Any text; a change of it runs the program again.
-        delete: A script that undoes it, run when the resource is deleted.
-        fatal: Whether an exit status other than 0 is a failure.
+        delete: A script that undoes it, run when the resource is deleted, and before another script
+            takes its place.
         starts_over: Whether a failure marks the container, so that the next run recreates it.
     """
 
     MARKED: ClassVar[bool] = False
 
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "container"})
-    SECRETS: ClassVar[frozenset[str]] = frozenset({"secrets", "stdin"})
 
     project: str
     container: str
     container_id: str = ""
-    argv: tuple[str, ...] = ()
-    script: str = ""
+    script: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    secrets: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    stdin: str = ""
     directory: str = ""
     user: str = ""
     timeout: int = 600
     creates: str = ""
     unless: str = ""
-    triggers: tuple[str, ...] = ()
     delete: str = ""
-    fatal: bool = True
     starts_over: bool = False
 
     @property
@@ -71,18 +60,17 @@ class ExecSpec(codec.Spec):
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values, without secrets' values."""
         found = []
-        if bool(self.argv) == bool(self.script):
-            found.append(problems.Mistake("argv", "is what to run, or script is: one of the two."))
+        if not self.script:
+            found.append(problems.Mistake("script", "is empty: what is to run?"))
         if problem := validators.problem_of_name(self.container):
             found.append(
                 problems.Mistake("container", f"{problems.show(self.container)} {problem}")
             )
-        for group in ("environment", "secrets"):
-            found += [
-                problems.Mistake(f"{group}.{key}", "is not the name of a variable.")
-                for key in getattr(self, group)
-                if not _VARIABLE.fullmatch(key)
-            ]
+        found += [
+            problems.Mistake(f"environment.{key}", "is not the name of a variable.")
+            for key in self.environment
+            if not _VARIABLE.fullmatch(key)
+        ]
         for key in ("directory", "creates"):
             path = getattr(self, key)
             if path and not path.startswith("/"):
@@ -99,7 +87,7 @@ class ExecSpec(codec.Spec):
 def job(spec: ExecSpec) -> Job:
     """Return the job that runs the program."""
     return Job(
-        script=spec.script or f"exec {shlex.join(spec.argv)}\n",
+        script=spec.script,
         **_how(spec),
         timeout=spec.timeout,
         creates=spec.creates,
@@ -113,5 +101,5 @@ def undoing(spec: ExecSpec) -> Job:
 
 
 def _how(spec: ExecSpec) -> dict[str, Any]:
-    names = ("environment", "secrets", "stdin", "directory", "user")
+    names = ("environment", "directory", "user")
     return {name: getattr(spec, name) for name in names}

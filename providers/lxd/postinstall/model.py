@@ -34,8 +34,11 @@ SERVICES = ("nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "d
 # The ports at which nginx finds the APIs. A unit may be active without its API: a child lives on.
 APIS = {"yunohost-api": 6787, "yunohost-portal-api": 6788}
 # `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
-# user of YunoHost may log in by ssh.
-FINISH = "yunohost tools regen-conf --force\nyunohost tools regen-conf ssh --force\n"
+# user of YunoHost may log in by ssh. It lists what it did in 150 lines.
+FINISH = """\
+yunohost tools regen-conf --force >/dev/null
+yunohost tools regen-conf ssh --force >/dev/null
+"""
 # Prints a line for each service that should run and does not, for each API that refuses connections
 # (a busy one may time out), and the main domain if nginx has no page of it; optionally starts
 # stopped services first.

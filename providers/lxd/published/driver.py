@@ -72,13 +72,6 @@ class PublishedDriver:
                 f"there is no container {spec.container} in the project {spec.project} to publish"
             ) from error
         runs = found["status"] != "Stopped"
-        if runs and spec.running == "refuse":
-            raise errors.BadInputError(
-                f"the container {spec.project}/{spec.container} runs, and was not published",
-                seen="what it writes meanwhile would be in the image by halves",
-                do=f"{self._lxd.program} stop {spec.container} --project {spec.project}, "
-                "or say running: stop, or restart",
-            )
         if runs:
             self._set_state(spec, {"action": "stop", "timeout": STOP_SECONDS})
         try:

@@ -17,7 +17,7 @@ GENERALISED = {
     "/var/lib/systemd/network": "",
     "/var/lib/dbus": "machine-id",
 }
-RUNNING = ("refuse", "stop", "restart")
+RUNNING = ("stop", "restart")
 # Publishing empties these, so that systemd makes new ones at the first boot.
 EMPTIED = ("/etc/machine-id",)
 HERE = pathlib.Path(__file__).parent
@@ -72,7 +72,7 @@ class PublishedSpec(codec.Spec):
         container: The container; publishing copies it, and does not change it.
         container_id: The container's own id; another container is published again.
         properties: The image's properties in `lxc image show`; a change publishes again.
-        running: How to treat a running container: `refuse`, `stop` it and leave it so, or
+        running: How to treat a running container: `stop` it and leave it so, or
             `restart` it after the copy.
         adopt: Whether to take over an image that the alias points to already, as it is.
     """
@@ -82,7 +82,7 @@ class PublishedSpec(codec.Spec):
     project: str
     container: str
     container_id: str = ""
-    running: str = "refuse"
+    running: str = "stop"
     adopt: bool = False
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 

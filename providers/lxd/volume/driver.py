@@ -20,7 +20,7 @@ class VolumeDriver:
         """Make the volume, unless an interrupted run left it."""
         if self._find(spec) is not None:
             return self.update(spec, spec)
-        body = {"name": spec.name, "type": "custom", "content_type": spec.content, **_body(spec)}
+        body = {"name": spec.name, "type": "custom", "content_type": "filesystem", **_body(spec)}
         path = f"storage-pools/{spec.pool}/volumes/custom"
         self._lxd.change("POST", path, body, project=spec.project)
         return {}
@@ -31,10 +31,7 @@ class VolumeDriver:
         if found is None:
             return None
         config = ownership.visible(found["config"])
-        content = found.get("content_type") or spec.content
-        actual = dataclasses.replace(
-            ownership.marked(spec, found["config"]), config=config, content=content
-        )
+        actual = dataclasses.replace(ownership.marked(spec, found["config"]), config=config)
         return base.Reading(actual)
 
     def update(self, old: model.VolumeSpec, new: model.VolumeSpec) -> base.Outputs:

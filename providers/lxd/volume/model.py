@@ -8,8 +8,6 @@ from typing import ClassVar
 
 from core import codec, problems, validators
 
-CONTENTS = ("filesystem", "block")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VolumeSpec(codec.Spec):
@@ -18,15 +16,13 @@ class VolumeSpec(codec.Spec):
     Attributes:
         project: Its LXD project.
         pool: Its storage pool.
-        content: `filesystem` or `block`.
         config: LXD's volume configuration: `{"size": "5GiB"}`.
     """
 
-    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "pool", "content"})
+    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "pool"})
 
     project: str
     pool: str = "default"
-    content: str = "filesystem"
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
@@ -40,6 +36,4 @@ class VolumeSpec(codec.Spec):
             ("name", self.name, validators.problem_of_name(self.name)),
             ("pool", self.pool, validators.problem_of_name(self.pool)),
         ]
-        if self.content not in CONTENTS:
-            checks.append(("content", self.content, f"is not one of {', '.join(CONTENTS)}."))
         return problems.collect(checks)
