@@ -1,8 +1,9 @@
-"""The plugin as the engine starts it, spoken to over gRPC; no engine, no host but this one."""
+"""The plugin in both ways, spoken to over gRPC; no engine, no host but this one."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import http.server
 import os
 import pathlib
@@ -21,6 +22,7 @@ from pulumi.dynamic.dynamic import serialize_provider
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
 from core import codec
+from engine import attached
 from providers.golden_preflight.resource import GoldenPreflightProvider
 from providers.haproxy.resource import BackendProvider
 from providers.host_preflight.resource import HostPreflightProvider
@@ -75,21 +77,34 @@ RULE = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def plugin() -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
-    """The plugin's process, as `pulumi-resource-pulumi-python` starts it."""
-    process = subprocess.Popen(
+@contextlib.contextmanager
+def process() -> Iterator[int]:
+    """The plugin's own process, as `pulumi-resource-pulumi-python` starts it; yields its port."""
+    started = subprocess.Popen(
         [sys.executable, "-u", "-m", "pulumi.dynamic"], cwd=ROOT, stdout=subprocess.PIPE,
         env={**os.environ, "PULUMI_PROJECT": "grappe"},
     )  # fmt: skip
-    assert process.stdout
-    port = int(process.stdout.readline())
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    assert started.stdout
+    yield int(started.stdout.readline())
+    started.terminate()
+    started.wait()
+
+
+@contextlib.contextmanager
+def attached_process() -> Iterator[int]:
+    """This process, as `lab` serves the engines that it starts; yields its port."""
+    with attached.serve(lambda: None, "grappe") as server:
+        server.begin("up")
+        yield int(server.environment["PULUMI_DEBUG_PROVIDERS"].rpartition(":")[2])
+
+
+@pytest.fixture(scope="module", params=[process, attached_process], ids=["process", "attached"])
+def plugin(request: pytest.FixtureRequest) -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
+    """The plugin, in both ways of being one."""
+    with request.param() as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
         stub.Configure(provider_pb2.ConfigureRequest(args=struct_pb2.Struct()))
         yield stub
-    process.terminate()
-    process.wait()
 
 
 def struct(provider: type, values: dict[str, Any]) -> struct_pb2.Struct:
