@@ -244,6 +244,9 @@ def _reason(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     for index in range(len(lines) - 1, -1, -1):
         words = lines[index].partition("error: ")[2].removeprefix("Exception calling application: ")
+        if words.startswith("the stack is currently locked"):
+            # The engine's own words recommend `pulumi cancel`, which would take the other's lock.
+            return "another run of it is under way: wait for its end"
         if words and words != "update failed" and not words.startswith("Resource monitor"):
             more = [
                 line

@@ -282,6 +282,15 @@ def test_the_reason_of_a_failure_is_the_last_error() -> None:
     assert "LXD failed: POST instances seen: no room" == class_runs._reason(text)
 
 
+def test_a_lock_of_another_run_is_told_without_its_removal() -> None:
+    """The engine recommends a command that would take the lock from the other run."""
+    text = (
+        "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) "
+        "to end or delete the lock file with `pulumi cancel`.\n  .pulumi/locks/x.json: created by\n"
+    )
+    assert "another run of it is under way: wait for its end" == class_runs._reason(text)
+
+
 ROOM = room.Room(memory=10 * 2**30, disk=50 * 10**9, inotify=128)
 
 
