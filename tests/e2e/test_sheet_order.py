@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import json
 import pathlib
 import subprocess
 import threading
@@ -275,6 +276,28 @@ def test_what_does_not_serve_is_found_by_check(project: ProjectCopy, lab_host: H
         (line,) = [line for line in said.splitlines() if "lxc exec" in line]
         lab_host.run(["sh", "-c", line[line.index("lxc exec") :]], timeout=60)
         project.lab("check", "iris")
+
+
+# Stands for YunoHost's directory: its users are known once it runs.
+DIRECTORY = """
+userdel iris
+printf '%s\\n' '[Service]' Type=oneshot RemainAfterExit=yes 'ExecStart=/usr/sbin/useradd iris' \
+    '[Install]' WantedBy=multi-user.target > /etc/systemd/system/slapd.service
+systemctl enable slapd
+"""
+
+
+def test_stopped_directory_is_no_server_of_somebody_else(
+    project: ProjectCopy, lab_host: Host
+) -> None:
+    """The way out of that one would delete the student's work."""
+    inside(lab_host, "yuno1", DIRECTORY, "iris")
+    assert "slapd does not run" in project.lab("check", "iris", ok=False)
+    exported = json.loads(project.pulumi("stack", "export", "-s", "iris"))
+    (urn,) = [item["urn"] for item in exported["deployment"]["resources"]
+              if item["type"].endswith("PostInstall")]  # fmt: skip
+    project.up("iris", "--replace", urn)
+    assert "iris" in inside(lab_host, "yuno1", "id iris", "iris")
     project.lab("down", "iris", "--yes")
 
 

@@ -230,7 +230,7 @@ class PostInstallDriver:
             )
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
-        asked = job.Job(script=f"getent passwd {login}\n", timeout=model.HELP_SECONDS)
+        asked = model.has_user(login)
         return shell.run(self._lxd, spec.project, spec.container, asked).status == 0
 
     def _run(

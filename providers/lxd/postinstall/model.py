@@ -78,6 +78,18 @@ exec $interpreter -c {program} {option} "$path" {arguments}
 """
 
 
+# YunoHost's users are LDAP's: with slapd or nslcd stopped nobody is known, and the server must not
+# look like somebody else's.
+_HAS_USER = """\
+getent passwd {login} >/dev/null && exit 0
+for unit in slapd nslcd; do
+    if systemctl is-enabled --quiet $unit 2>/dev/null; then systemctl start $unit || true; fi
+done
+nscd --invalidate=passwd 2>/dev/null || true
+getent passwd {login}
+"""
+
+
 class Stage(enum.Enum):
     """The stages of a post-installation."""
 
@@ -244,6 +256,11 @@ def job(help_text: str, spec: PostInstallSpec) -> Job:
     """Return the job that runs the post-installation."""
     script = _with_password("--password", arguments(help_text, spec))
     return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
+
+
+def has_user(login: str) -> Job:
+    """Return the job that succeeds if a server knows a user; it starts the directory if stopped."""
+    return Job(script=_HAS_USER.format(login=shlex.quote(login)), timeout=HELP_SECONDS)
 
 
 def change_of_password(spec: PostInstallSpec, login: str) -> Job:
