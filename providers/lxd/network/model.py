@@ -53,7 +53,12 @@ def settings(spec: NetworkSpec) -> dict[str, str]:
     before UFW's rules and let one student's servers reach another's; Grappe's
     chains accept what the bridges need instead.
     """
-    answers = [f"address=/{domain}/{address}" for domain, address in sorted(spec.hosts.items())]
+    # `local` keeps queries for IPv6 addresses here: resolvers of the internet do not know the
+    # names, and where they do not answer, every look-up would wait for them.
+    answers = [
+        f"address=/{domain}/{address}\nlocal=/{domain}/"
+        for domain, address in sorted(spec.hosts.items())
+    ]
     return {
         **spec.config,
         **({"raw.dnsmasq": "\n".join(answers)} if answers else {}),
