@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Callable, Mapping
 
 HIDDEN = "[secret]"
+# The line that a program prints first that must wait.
+WAITING = "waits for the program of an earlier run"
 # The fewest characters of a line that count as a secret.
 SHORTEST = 3
 OnLine = Callable[[str], None]
@@ -43,7 +45,7 @@ def render(job: Job) -> str:
         'rm -f -- "$0"',
         # First end a program that a dead run of Grappe left.
         "exec 9>/run/grappe-exec.lock",
-        "flock 9",
+        f"flock -n 9 || {{ echo {shlex.quote(WAITING)}; flock 9; }}",
     ]
     if job.creates:
         lines.append(f"[ -e {shlex.quote(job.creates)} ] && exit 0")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 
 import pytest
 
 from core import errors
+from hosts import command
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model
@@ -105,6 +107,20 @@ class TestExec:
         assert "quotes" not in outcome.stdout
         count = job.Job(script="wc -c", stdin=text)
         assert str(len(text)) in shell.run(class_room.lxd, PROJECT, "yuno1", count).stdout
+
+    def test_program_says_that_it_waits_for_another(
+        self, class_room: LxdWorld, steps: Steps
+    ) -> None:
+        """Such as one that a dead run left; silence would look like a fault."""
+        long = job.Job(script="touch /tmp/begun; sleep 2")
+        began = step(class_room, creates="/tmp/begun")
+        lines: list[str] = []
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            first = pool.submit(shell.run, class_room.lxd, PROJECT, "yuno1", long)
+            command.wait_until(lambda: not steps.driver.read(began).drift, what="it", timeout=30)
+            second = job.Job(script="echo mine")
+            shell.run(class_room.lxd, PROJECT, "yuno1", second, lines.append)
+        assert (0, [job.WAITING, "mine"]) == (first.result().status, lines)
 
     def test_creates_and_unless(self, class_room: LxdWorld, steps: Steps) -> None:
         """Done already is not done again; what it made and is gone is seen as drift."""

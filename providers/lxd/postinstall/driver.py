@@ -236,11 +236,12 @@ class PostInstallDriver:
     def _run(
         self, spec: model.PostInstallSpec, what: job.Job, words: str, *, aloud: bool = False
     ) -> str:
-        on_line = (
-            (self._on_line or exec_driver.to_terminal(spec.container, "yunohost"))
-            if aloud
-            else _quiet
-        )
+        report = self._on_line or exec_driver.to_terminal(spec.container, "yunohost")
+
+        def on_line(line: str) -> None:
+            if aloud or line == job.WAITING:
+                report(line)
+
         done = shell.run(self._lxd, spec.project, spec.container, what, on_line)
         if done.status != 0:
             enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
@@ -310,7 +311,3 @@ def _read(lxd: daemon.Daemon, project: str, container: str, path: str) -> bytes 
 
 def _rebuild(spec: model.PostInstallSpec) -> str:
     return f"./lab up {base.stack_of(spec.owner)} --rebuild {spec.container}"
-
-
-def _quiet(_line: str) -> None:
-    pass
