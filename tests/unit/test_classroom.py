@@ -334,7 +334,7 @@ def test_a_page_and_a_table_of_cards() -> None:
     )  # fmt: skip
     made = cards.student(lab, [CARD], name="Zoé <b>", password="abcde-fghjk")
     page = cards.page("tp1", [made, made])
-    assert 2 == page.count("<section>")
+    assert 2 == page.count("<section")
     assert "Zoé &lt;b&gt;" in page
     for text in (
         "ssh -p 22222 zoe@192.168.8.10",
