@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from cli import labs
+from cli import environment, labs
 from hosts import connections
 from providers.lxd import daemon
 from stacks.spec import LabSpec
@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
     else:
-        sys.stdout.write(card.render(lab.spec, cards, lab.stack))
+        sys.stdout.write(card.render(lab.spec, cards, lab.stack, environment.language()))
     return 0
 
 

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from cli import drift, labs, stack
+from cli import drift, environment, labs, stack
 from core import errors
 from hosts import connections
 from hosts.host import Host
@@ -72,8 +72,8 @@ def report(
         }  # fmt: skip
         sys.stdout.write(json.dumps(content) + "\n")
     elif rows:
-        sys.stdout.write(check.render(rows, {name: [each.kind for each in found]
-                                             for name, found in drifts.items()}))  # fmt: skip
+        kinds = {name: [each.kind for each in found] for name, found in drifts.items()}
+        sys.stdout.write(check.render(rows, kinds, environment.language()))
     for text in blind:
         sys.stderr.write(f"error: {text}\n")
     if not rows and not blind:

@@ -81,6 +81,7 @@ def card(options: argparse.Namespace) -> int:
         shown = cards.student(
             lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
             password=labs.password(name) if lab.spec.post_install else "",
+            locale=environment.language(),
         )  # fmt: skip
         with lock:
             found[name] = shown

@@ -151,4 +151,5 @@ def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
         sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
         return
     lab = labs.load(NAME)
-    sys.stdout.write(f"\n{card.render(lab.spec, cards, NAME)}\n{HINTS}")
+    shown = card.render(lab.spec, cards, NAME, environment.language())
+    sys.stdout.write(f"\n{shown}\n{HINTS}")

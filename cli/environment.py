@@ -13,6 +13,7 @@ from cli import progress
 from core import errors
 from engine import engine
 from sandbox import layout
+from views import language as views_language
 
 ROOT = pathlib.Path(__file__).parent.parent
 STATE = ROOT / ".state"
@@ -42,6 +43,11 @@ def prepare(report: progress.Report) -> dict[str, str]:
         # The sandbox's hosts; this file includes the user's own ssh_config.
         variables["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
     return variables
+
+
+def language() -> str:
+    """Return the language of this process's locale."""
+    return views_language.of_locale(os.environ)
 
 
 def apply() -> None:

@@ -17,6 +17,8 @@ NAMESPACE = "grappe"
 LXDS = ("limits", "config", "devices")
 # The one secret setting; the host's own files hold the others in plain.
 PASSWORD = "password"  # noqa: S105 - its name
+# The languages of the texts for students.
+LANGUAGES = ("en", "fr")
 
 
 def setting(default: Any, text: str) -> Any:
@@ -205,6 +207,11 @@ class Settings:
         (),
         "The student's public SSH keys: of the login, once it is post-installed; else of a user "
         "that is made for them",
+    )
+    language: str = setting(
+        "",
+        f"The language of the card and of `lab check`: {' or '.join(LANGUAGES)}; left out, that of "
+        "the locale where the command runs",
     )
     adopt: bool = setting(
         False,

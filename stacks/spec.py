@@ -44,6 +44,7 @@ class LabSpec:
     keys: tuple[str, ...]
     login: str
     post_install: bool
+    language: str
     adopt: bool
     tunnel: tunnel.TunnelSpec | None
     servers: tuple[server.ServerSpec, ...]
@@ -126,6 +127,7 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         keys=given.keys,
         login=given.login or validators.login_of(student),
         post_install=post_install,
+        language=given.language,
         adopt=given.adopt,
         tunnel=tunnel.meant(given.tunnel),
         servers=server.meant(given, student),
@@ -139,6 +141,7 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]
         ("host", url.without_password(given.host), url.problem(given.host)),
         ("student", lab.student, _student_problem(lab.student)),
         ("domain", given.domain, validators.problem_of_domain(given.domain)),
+        ("language", given.language, _language_problem(given.language)),
     ]
     checks += [
         (f"keys[{index}]", validators.show_public_key(key), validators.problem_of_public_key(key))
@@ -186,6 +189,13 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]
         if (problem := server.setting_problem(group, key, value))
     ]
     return problems.collect(checks)
+
+
+def _language_problem(language: str) -> str:
+    if not language or language in settings.LANGUAGES:
+        return ""
+    known = ", ".join(settings.LANGUAGES)
+    return f"is not one of the languages: {known}. Left out, the locale decides."
 
 
 def _student_problem(student: str) -> str:

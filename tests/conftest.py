@@ -12,6 +12,9 @@ from hosts import connections
 from hosts.host import Host
 from sandbox import layout
 
+# Tests read English, also those of commands that they start.
+os.environ["LC_ALL"] = "C.UTF-8"
+
 
 @pytest.fixture(scope="session")
 def box() -> layout.Layout:

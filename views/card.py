@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gettext
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,23 +11,28 @@ from typing import Any
 from hosts import url
 from stacks import ways
 from stacks.spec import LabSpec
-
-HOSTS_FILES = "/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator"
+from views import language
+from views.language import Message
 
 # A placeholder for a login that only the student knows.
-ITS_USER = "YOUR-USER"
-NOT_INSTALLED = (
-    f"A YunoHost that is not post-installed has no user to log in as; {ITS_USER} is the one that",
-    "is made then. Post-install it at once, for until then whoever opens its page first may be its",
-    "administrator:",
+ITS_USER = Message("YOUR-USER")
+NOT_INSTALLED = Message(
+    "A YunoHost that is not post-installed has no user to log in as; {user} is the one that\n"
+    "is made then. Post-install it at once, for until then whoever opens its page first may be its"
+    "\nadministrator:",
+    user=ITS_USER,
 )
-PORTLESS = (
-    "YunoHost's own redirects leave the port out: type whole paths, with the slash at their end.",
-    "Ports 80 and 443 of the relay spare that; README says what it needs.",
+PORTLESS = Message(
+    "YunoHost's own redirects leave the port out: type whole paths, with the slash at their end.\n"
+    "Ports 80 and 443 of the relay spare that; README says what it needs."
 )
-FIRST_TIME = (
-    "ssh asks on the first time whether the host key is right: compare it with the one above.",
-    "After a rebuild a server has a new one; forget the old one:",
+FIRST_TIME = Message(
+    "ssh asks on the first time whether the host key is right: compare it with the one above.\n"
+    "After a rebuild a server has a new one; forget the old one:"
+)
+HOSTS_FILE = Message(
+    "For a browser, in the hosts file of your own machine\n"
+    "(/etc/hosts; on Windows C:\\Windows\\System32\\drivers\\etc\\hosts, as administrator):"
 )
 
 
@@ -69,38 +75,47 @@ def as_json(cards: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def render(lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str) -> str:
+def render(
+    lab: LabSpec, cards: Sequence[Mapping[str, Any]], stack: str, locale: str = language.ENGLISH
+) -> str:
     """Return the card.
 
     Args:
         lab: The lab.
         cards: The stack's output, each with the `fingerprints` of its host keys.
         stack: The stack's name.
+        locale: The language, where the lab sets none.
 
     """
-    host = cards[0]["ssh"]["host"]
-    lines = [f"{lab.student}, student {lab.number}{'lab host ' + host:>50}"]
+    catalog = language.catalog(lab.language or locale)
+    _ = catalog.gettext
+    student = _("{student}, student {number}").format(student=lab.student, number=lab.number)
+    host = _("lab host {host}").format(host=cards[0]["ssh"]["host"])
+    lines = [f"{student}{host:>50}"]
     for card in cards:
         ssh = card["ssh"]
         lines.append(f"  {card['name']:<8} {'   '.join(card['urls'])}")
-        user = ssh["user"] if lab.post_install or lab.keys else ITS_USER
+        user = ssh["user"] if lab.post_install or lab.keys else ITS_USER.into(catalog)
         lines.append(f"           ssh -p {ssh['port']} {user}@{ssh['host']}")
         lines += [f"           {shown}" for shown in card["fingerprints"]]
     if lab.post_install:
         asking = f"pulumi config get grappe:password -s {stack}"
-        lines += ["", f"Password of {cards[0]['ssh']['user']}:  {asking}"]
+        password = _("Password of {user}:").format(user=cards[0]["ssh"]["user"])
+        lines += ["", f"{password}  {asking}"]
     else:
         pages = "   ".join(f"https://{card['domain']}/yunohost/admin" for card in cards)
-        lines += ["", *NOT_INSTALLED, f"  {pages}"]
-    lines += from_outside(lab, cards)
-    lines += ["", *FIRST_TIME]
+        lines += ["", NOT_INSTALLED.into(catalog), f"  {pages}"]
+    lines += from_outside(lab, cards, catalog)
+    lines += ["", FIRST_TIME.into(catalog)]
     lines += [f"  ssh-keygen -R '{known_hosts_name(card)}'" for card in cards]
-    lines += ["", "For a browser, in the hosts file of your own machine", f"({HOSTS_FILES}):"]
+    lines += ["", HOSTS_FILE.into(catalog)]
     lines += [f"  {line.expandtabs(16)}" for line in hosts_lines(cards)]
     return "\n".join(lines) + "\n"
 
 
-def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
+def from_outside(
+    lab: LabSpec, cards: Sequence[Mapping[str, Any]], catalog: gettext.NullTranslations
+) -> list[str]:
     """Return the lines about access through the tunnel; nothing without one."""
     led = lab.tunnel.forwards if lab.tunnel else ()
     schemes = [
@@ -112,11 +127,11 @@ def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
     if lab.tunnel is None or not schemes:
         return []
     relay = url.parse(lab.tunnel.relay).name
-    lines = [
-        "",
-        f"From the internet, by {relay}; in the hosts file write its address instead of",
-        f"{cards[0]['ssh']['host']}:",
-    ]
+    _ = catalog.gettext
+    by = _(
+        "From the internet, by {relay}; in the hosts file write its address instead of\n{host}:"
+    ).format(relay=relay, host=cards[0]["ssh"]["host"])
+    lines = ["", *by.splitlines()]
     for card in cards:
         for scheme, usual, listen in schemes:
             port = "" if listen == usual else f":{listen}"
@@ -125,4 +140,6 @@ def from_outside(lab: LabSpec, cards: Sequence[Mapping[str, Any]]) -> list[str]:
                 continue
             path = "/yunohost/admin/" if scheme == "https" else "/"
             lines.append(f"  {scheme}://{card['domain']}{port}{path}")
-    return lines + (list(PORTLESS) if any(listen != usual for _s, usual, listen in schemes) else [])
+    if any(listen != usual for _scheme, usual, listen in schemes):
+        lines += PORTLESS.into(catalog).splitlines()
+    return lines

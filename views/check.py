@@ -4,17 +4,39 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import gettext
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stacks import ways
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
-from views import table
+from views import language, table
+from views.language import Message
 
 WAYS = tuple(ways.PORTS)
 OK, BAD, NONE = "ok", "✗", "-"
-HEADS = ("student", "server", "container", *WAYS, "installed", "asked")
+HEADS: dict[str, str | Message] = {
+    "student": Message("student"), "server": Message("server"), "container": Message("container"),
+    **dict(zip(WAYS, WAYS, strict=True)),
+    "installed": Message("installed"), "asked": Message("asked"),
+}  # fmt: skip
+# What `remote.reachability` and a post-installation report, in English, of a way or a server; the
+# first that fits is it. Texts of other programs stay as they are.
+REPORTS = (
+    Message("the connection was closed before a banner came"),
+    Message("not an SSH banner: {banner}"),
+    Message("{answer}: HAProxy finds no server behind it"),
+    Message("404: HAProxy does not know the domain"),
+    Message("somebody else than the lab answers: a program that does not say its name, {answer}"),
+    Message("somebody else than the lab answers: {who}, {answer}"),
+    Message("its post-installation was interrupted: YunoHost records no success of it"),
+    Message("{file} is not there, and it was post-installed"),
+    Message("{unit} does not run"),
+    Message("{unit} does not answer"),
+    Message("nginx has no page of {domain} (yunohost tools regen-conf nginx --force)"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,9 +51,10 @@ class Row:
         installed: `yes`, `no`, or `-` if the stack does not post-install it.
         asked: HAProxy's count of connections to its pages, and of those open now.
         ok: Whether it has no fault.
-        why: Its faults, in words.
-        do: The remedy.
+        faults: Its faults.
+        remedy: What to type against them.
         note: A difference from the stack file that a student may make.
+        language: The language of its lab; empty if the lab sets none.
     """
 
     student: str
@@ -40,12 +63,23 @@ class Row:
     ssh: str
     http: str
     https: str
-    installed: str
-    asked: str
+    installed: str | Message
+    asked: str | Message
     ok: bool
-    why: str = ""
-    do: str = ""
-    note: str = ""
+    faults: tuple[str | Message, ...] = ()
+    remedy: str | Message = ""
+    note: str | Message = ""
+    language: str = ""
+
+    @property
+    def why(self) -> str:
+        """Its faults in English."""
+        return "; ".join(map(str, self.faults))
+
+    @property
+    def do(self) -> str:
+        """The remedy in English."""
+        return str(self.remedy)
 
 
 def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -> Row:
@@ -63,34 +97,45 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     """
     container = str(seen["container"]).lower()
     marks = {way: _mark(seen.get(way), expected=server.state == "running") for way in WAYS}
-    installed = NONE
+    installed: str | Message = NONE
     if lab.post_install and server.state == "running":
-        installed = "yes" if seen.get("installed") else "no"
-    wrong, do = [f"the container is {container}, not {server.state}"], f"./lab up {stack}"
+        installed = Message("yes") if seen.get("installed") else Message("no")
+    wrong: list[str | Message] = [
+        Message("the container is {container}, not {state}", container=container,
+                state=server.state)
+    ]  # fmt: skip
+    do: str | Message = f"./lab up {stack}"
     if container == server.state:
-        wrong = [f"{way}: {seen[way]['seen']}" for way in WAYS if marks[way] == BAD]
+        wrong = [
+            Message("{way}: {report}", way=way, report=report(seen[way]["seen"]))
+            for way in WAYS if marks[way] == BAD
+        ]  # fmt: skip
         inside = list(seen.get("inside") or ())
-        if installed == "no" and not wrong:
-            wrong = [str(seen.get("stage") or "YunoHost is not post-installed")]
+        if installed != NONE and not seen.get("installed") and not wrong:
+            stage = seen.get("stage")
+            wrong = [report(stage) if stage else Message("YunoHost is not post-installed")]
         elif inside:
-            wrong += inside
+            wrong += map(report, inside)
             do = _within(lab, server, _remedy(inside))
         elif seen.get("refuses"):
-            wrong.append("it refuses the lab host, by which all pages come: banned by fail2ban?")
+            wrong.append(
+                Message("it refuses the lab host, by which all pages come: banned by fail2ban?")
+            )
             lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
             do = _within(lab, server, f"sh -c '{lift}'")
     main = str(seen.get("domain") or server.domain)
-    note = f"its main domain is {main} now" if main != server.domain else ""
+    note = Message("its main domain is {domain} now", domain=main) if main != server.domain else ""
     ok = not wrong
     return Row(
         lab.student, server.name, container, **marks, installed=installed,
         asked=_asked(seen.get("asked")), ok=ok,
-        why="; ".join(wrong), do="" if ok else do, note=note,
+        faults=tuple(wrong), remedy="" if ok else do, note=note, language=lab.language,
     )  # fmt: skip
 
 
-def _within(lab: LabSpec, server: ServerSpec, command: str) -> str:
-    return f"on the lab host: lxc exec {server.name} --project {lab.project} -- {command}"
+def _within(lab: LabSpec, server: ServerSpec, command: str) -> Message:
+    lxc = f"lxc exec {server.name} --project {lab.project} -- {command}"
+    return Message("on the lab host: {command}", command=lxc)
 
 
 def _remedy(inside: Sequence[str]) -> str:
@@ -100,49 +145,95 @@ def _remedy(inside: Sequence[str]) -> str:
     return f"systemctl restart {units}" if units else "yunohost tools regen-conf --force"
 
 
+def report(text: str) -> str | Message:
+    """Return the text of a reported fault, to be translated if it is one of `REPORTS`."""
+    for known in REPORTS:
+        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(known.english))
+        if match := re.fullmatch(pattern, text):
+            return Message(known.english, **match.groupdict())
+    return text
+
+
 def as_json(row: Row) -> dict[str, Any]:
-    """Return a row as `--json` has it, where `ok` is called `well`."""
-    fields = dataclasses.asdict(row)
-    return {"well" if key == "ok" else key: fields[key] for key in fields}
+    """Return a row as `--json` has it, in English, where `ok` is called `well`."""
+    seen = {key: str(getattr(row, key)) for key in HEADS}
+    return {**seen, "well": row.ok, "why": row.why, "do": row.do, "note": str(row.note)}
 
 
-def render(rows: Sequence[Row], drifts: Mapping[str, Sequence[str]] | None = None) -> str:
+def render(
+    rows: Sequence[Row],
+    drifts: Mapping[str, Sequence[str]] | None = None,
+    locale: str = language.ENGLISH,
+) -> str:
     """Return the rows as a table, then the faults, and the number of servers without any.
 
     Args:
         rows: The servers.
         drifts: By stack, the kinds of the resources that have drifted.
+        locale: The language, unless all labs set one and the same.
 
     """
-    cells = [[str(getattr(row, head)) for head in HEADS] for row in rows]
-    lines = table.render(HEADS, cells)
+    spoken = {row.language for row in rows}
+    catalog = language.catalog((spoken.pop() if len(spoken) == 1 else "") or locale)
+    _ = catalog.gettext
+    heads = [language.shown(head, catalog) for head in HEADS.values()]
+    cells = [[language.shown(getattr(row, key), catalog) for key in HEADS] for row in rows]
+    lines = table.render(heads, cells)
     for row in rows:
         if not row.ok:
-            lines.append(f"{BAD} {row.student}/{row.server}: {row.why}    {row.do}")
-    lines += [f"! {row.student}/{row.server}: {row.note}" for row in rows if row.note]
+            why = _("; ").join(language.shown(fault, catalog) for fault in row.faults)
+            do = language.shown(row.remedy, catalog)
+            lines.append(f"{BAD} {_told(row, why, catalog)}    {do}")
+    lines += [
+        f"! {_told(row, language.shown(row.note, catalog), catalog)}" for row in rows if row.note
+    ]
     for stack, kinds in (drifts or {}).items():
         if kinds:
-            lines.append(f"! {stack}: drift: {_counted(kinds)}; what it is: ./lab preview {stack}")
+            drift = _("{stack}: drift: {kinds}; what it is: {command}").format(
+                stack=stack, kinds=_counted(kinds, catalog), command=f"./lab preview {stack}"
+            )
+            lines.append(f"! {drift}")
     students = {row.student for row in rows}
     sick = {row.student for row in rows if not row.ok}
-    lines.append(f"{len(students) - len(sick)} of {len(students)} students well.")
+    well = len(students) - len(sick)
+    lines.append(_("{well} of {all} students well.").format(well=well, all=len(students)))
     return "\n".join(lines) + "\n"
 
 
-def _counted(kinds: Sequence[str]) -> str:
+def _told(row: Row, what: str, catalog: gettext.NullTranslations) -> str:
+    server = f"{row.student}/{row.server}"
+    return Message("{server}: {what}", server=server, what=what).into(catalog)
+
+
+def _counted(kinds: Sequence[str], catalog: gettext.NullTranslations) -> str:
     """Return the count of each kind: `2 rules, 1 container`."""
     counts = collections.Counter(kind.lower() for kind in kinds)
-    many = {"entry": "entries"}
     return ", ".join(
-        f"{count} {kind if count == 1 else many.get(kind, f'{kind}s')}"
-        for kind, count in sorted(counts.items())
+        _count(kind, count, catalog).format(count=count) for kind, count in sorted(counts.items())
     )
 
 
-def _asked(counts: Mapping[str, int] | None) -> str:
+def _count(kind: str, count: int, catalog: gettext.NullTranslations) -> str:
+    ngettext = catalog.ngettext
+    return {
+        "backend": ngettext("{count} backend", "{count} backends", count),
+        "container": ngettext("{count} container", "{count} containers", count),
+        "entry": ngettext("{count} entry", "{count} entries", count),
+        "network": ngettext("{count} network", "{count} networks", count),
+        "project": ngettext("{count} project", "{count} projects", count),
+        "rule": ngettext("{count} rule", "{count} rules", count),
+        "tunnel": ngettext("{count} tunnel", "{count} tunnels", count),
+        "volume": ngettext("{count} volume", "{count} volumes", count),
+    }[kind]
+
+
+def _asked(counts: Mapping[str, int] | None) -> str | Message:
     if not counts:
         return NONE
-    return f"{counts['connections']}, {counts['open']} open"
+    return Message(
+        "{connections}, {open} open",
+        connections=str(counts["connections"]), open=str(counts["open"]),
+    )  # fmt: skip
 
 
 def _mark(seen: Mapping[str, Any] | None, *, expected: bool) -> str:

@@ -212,6 +212,20 @@ def test_a_class_file_that_was_edited_by_hand(
         assert each in str(found.value)
 
 
+def test_language_of_a_class_is_its_students(folder: pathlib.Path) -> None:
+    """Who comes gets it; an unknown one is refused before anything is written."""
+    create(folder, "Nom\nAdele\n")
+    path = folder / "classes/tp1.yaml"
+    written = path.read_text()
+    path.write_text(written.replace("settings:\n", "settings:\n  language: de\n"))
+    with pytest.raises(errors.BadInputError, match="tp1-zoe: grappe:language .*: en, fr"):
+        create(folder, "Nom\nAdele\nZoe\n", host="", workstation="")
+    path.write_text(written.replace("settings:\n", "settings:\n  language: fr\n"))
+    create(folder, "Nom\nAdele\nZoe\n", host="", workstation="")
+    assert "fr" == stack_of(folder, "tp1-zoe")["grappe:language"]
+    assert "grappe:language" not in stack_of(folder, "tp1-adele")
+
+
 def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
     create(folder, "Nom\nAdele\nZoe\n")
     options = argparse.Namespace(name="tp1", students=["adel", "zoe"], json=False)
@@ -334,7 +348,7 @@ def test_a_page_and_a_table_of_cards() -> None:
     )  # fmt: skip
     made = cards.student(lab, [CARD], name="Zoé <b>", password="abcde-fghjk")
     page = cards.page("tp1", [made, made])
-    assert 2 == page.count("<section>")
+    assert 2 == page.count("<section")
     assert "Zoé &lt;b&gt;" in page
     for text in (
         "ssh -p 22222 zoe@192.168.8.10",

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import problems
-from stacks import allocation, declaration, files, golden, kinds, settings, spec
+from stacks import allocation, declaration, files, golden, kinds, plan, settings, spec
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 GOOD = {"grappe:host": "ssh://lab", "grappe:number": "7"}
@@ -104,6 +104,12 @@ def test_server_takes_all_rare_settings() -> None:
     assert ("standin", "mine", ("clean",)) == (server.recipe.name, server.publish, server.snapshots)
 
 
+def test_language_changes_no_resource() -> None:
+    """An `up` after a change of it has nothing to do."""
+    assert "fr" == parse(language="fr").language
+    assert plan.plan(parse()) == plan.plan(parse(language="fr"))
+
+
 def test_the_password_is_a_secret_or_nothing() -> None:
     """In plain it is refused, and not shown; so is one that YunoHost would refuse."""
     config = {**GOOD, "grappe:password": "correct horse"}
@@ -144,6 +150,8 @@ MISTAKES = {
     "address": [("10.0.0", "is not an IPv4 address"), ("0.0.0.0", "of one machine")],
     "interface": [("eth0; reboot", "is not the name of an interface"), ("x" * 16, "At most 15")],
     "default": [("nobody", "is not one of the servers: yuno1, yuno2")],
+    "language": [("de", "is not one of the languages: en, fr. Left out, the locale decides."),
+                 ("FR", "is not one of the languages")],
     "limits": [({"a b": "1"}, "its key is not one of LXD's limits"), ({"cpu": [1]}, "is not a text")],
     "config": [({"user.a": "x\x1by"}, "has control characters"), ({"a": "x"}, "is not a setting of LXD")],
     "servers": [([], "1 to 10"), ([{"name": f"s{n}"} for n in range(11)], "1 to 10"),
