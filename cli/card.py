@@ -10,6 +10,7 @@ from typing import Any
 from cli import environment, labs
 from hosts import connections
 from providers.lxd import daemon
+from providers.lxd.postinstall import driver as postinstall
 from stacks.spec import LabSpec
 from views import card
 
@@ -28,9 +29,19 @@ def run(options: argparse.Namespace) -> int:
 
 
 def with_fingerprints(lab: LabSpec, cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Add the host keys' fingerprints, read in the containers: no network can forge them."""
+    """Add `fingerprints` (of the host keys) and `installed`, read in the containers.
+
+    No network can forge what is read there.
+    """
     lxd = daemon.on(connections.connect(lab.host))
-    return [{**item, "fingerprints": _fingerprints(lxd, lab, item["name"])} for item in cards]
+    return [
+        {
+            **item,
+            "fingerprints": _fingerprints(lxd, lab, item["name"]),
+            "installed": postinstall.is_installed(lxd, lab.project, item["name"]),
+        }
+        for item in cards
+    ]
 
 
 def _fingerprints(lxd: daemon.Daemon, lab: LabSpec, name: str) -> list[str]:

@@ -18,14 +18,13 @@ from providers.lxd import daemon
 from providers.lxd.postinstall import driver as postinstall
 from providers.lxd.postinstall import model
 from stacks import ways
+from stacks.server import ServerSpec
 from views import check
 
 # The number of students that it checks at once.
 TOGETHER = 8
 REACH_SECONDS = 60
 SICK, BLIND = 1, 2
-# The port of a server's nginx.
-PAGES = 80
 
 
 def run(options: argparse.Namespace) -> int:
@@ -116,21 +115,15 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     states = {item["name"]: item["status"] for item in found}
     tried = _ways(lab)
     requests = host.call("remote.surveys.requests", {})
-    refuses = {
-        server.name: _refuses(host, server.address)
-        for server in spec.servers
-        if not tried.get(server.name, {}).get("http", {"ok": True})["ok"]
-        and states.get(server.name) == "Running"
-    }
     rows = [
         check.row(
             spec,
             server,
             {
                 "container": states.get(server.name, "absent"),
-                **(_installed(lxd, spec.project, server.name) if spec.post_install else {}),
+                **_installed(lxd, lab, server.name),
                 **tried.get(server.name, {}),
-                "refuses": refuses.get(server.name, False),
+                **_refusals(host, lxd, lab, server, tried.get(server.name, {})),
                 "asked": requests.get(server.address),
             },
             name,
@@ -140,10 +133,21 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     return rows, drift.find(name)
 
 
-def _refuses(host: Host, address: str) -> bool:
-    """Whether a running server refuses the lab host's own requests for its pages."""
-    request = {"address": address, "port": PAGES, "seconds": 0}
-    return "refused" in str(host.call("remote.dial", request))
+def _refusals(
+    host: Host, lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, tried: Mapping[str, Any]
+) -> dict[str, object]:
+    """Return the signs of a ban by a server whose ways do not answer: `refuses` and `banned`."""
+    closed = [kind for kind, result in tried.items() if not result["ok"]]
+    if not closed:
+        return {}
+    request = {"address": server.address, "port": ways.PORTS[ways.HTTP], "seconds": 0}
+    refuses = "http" in closed and "refused" in str(host.call("remote.dial", request))
+    try:
+        banned = postinstall.banned(lxd, lab.spec.project, server.name)
+    except errors.DaemonError:
+        # It does not run, or has no fail2ban.
+        banned = []
+    return {"refuses": refuses, "banned": banned}
 
 
 def _demand_same_machine(name: str, host: Host) -> None:
@@ -180,9 +184,12 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def _installed(lxd: daemon.Daemon, project: str, name: str) -> dict[str, object]:
+def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object]:
     """Return the stage of a server's post-installation, and the faults inside it."""
+    project = lab.spec.project
     try:
+        if not lab.spec.post_install:
+            return {"by_hand": postinstall.is_installed(lxd, project, name)}
         stage = postinstall.stage_of(lxd, project, name)
         if stage is not model.Stage.DONE:
             return {"installed": False, "stage": model.DRIFTS.get(stage, "")}

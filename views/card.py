@@ -22,6 +22,11 @@ NOT_INSTALLED = Message(
     "\nadministrator:",
     user=ITS_USER,
 )
+NOT_INSTALLED_KEYS = Message(
+    "Post-install YunoHost at once, for until then whoever opens its page first may be its\n"
+    "administrator; your key goes on to open the server:"
+)
+BY_HAND = Message("YunoHost is post-installed: log in as the user that was made then.")
 PORTLESS = Message(
     "YunoHost's own redirects leave the port out: type whole paths, with the slash at their end.\n"
     "Ports 80 and 443 of the relay spare that; README says what it needs."
@@ -82,7 +87,8 @@ def render(
 
     Args:
         lab: The lab.
-        cards: The stack's output, each with the `fingerprints` of its host keys.
+        cards: The stack's output, each with the `fingerprints` of its host keys, and `installed`
+            (whether it is post-installed).
         stack: The stack's name.
         locale: The language, where the lab sets none.
 
@@ -102,9 +108,13 @@ def render(
         asking = f"pulumi config get grappe:password -s {stack}"
         password = _("Password of {user}:").format(user=cards[0]["ssh"]["user"])
         lines += ["", f"{password}  {asking}"]
+    elif pages := [
+        f"https://{card['domain']}/yunohost/admin" for card in cards if not card.get("installed")
+    ]:
+        first = (NOT_INSTALLED_KEYS if lab.keys else NOT_INSTALLED).into(catalog)
+        lines += ["", first, f"  {'   '.join(pages)}"]
     else:
-        pages = "   ".join(f"https://{card['domain']}/yunohost/admin" for card in cards)
-        lines += ["", NOT_INSTALLED.into(catalog), f"  {pages}"]
+        lines += ["", BY_HAND.into(catalog)]
     lines += from_outside(lab, cards, catalog)
     lines += ["", FIRST_TIME.into(catalog)]
     lines += [f"  ssh-keygen -R '{known_hosts_name(card)}'" for card in cards]

@@ -90,8 +90,9 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         server: Its spec.
         seen: `container` (LXD's state, or `absent`), `installed`, `stage` (of an incomplete
             post-installation, in words), by its name the `{ok, seen}` of each way that was tried,
-            `refuses` (whether it refuses the lab host), `asked` (HAProxy's counts), `inside`
-            (lines of faults inside it), and `domain` (its main domain).
+            `refuses` (whether it refuses the lab host), `banned` (the addresses that it bans),
+            `asked` (HAProxy's counts), `inside` (lines of faults inside it), `domain` (its main
+            domain), and `by_hand` (whether somebody else than Grappe post-installed it).
         stack: The stack's name.
 
     """
@@ -117,6 +118,9 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         elif inside:
             wrong += map(report, inside)
             do = _within(lab, server, _remedy(inside))
+        elif wrong and (banned := list(seen.get("banned") or ())):
+            wrong.append(Message("its fail2ban bans {addresses}", addresses=", ".join(banned)))
+            do = _within(lab, server, f"fail2ban-client unban {' '.join(banned)}")
         elif seen.get("refuses"):
             wrong.append(
                 Message("it refuses the lab host, by which all pages come: banned by fail2ban?")
@@ -124,7 +128,11 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
             lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
             do = _within(lab, server, f"sh -c '{lift}'")
     main = str(seen.get("domain") or server.domain)
-    note = Message("its main domain is {domain} now", domain=main) if main != server.domain else ""
+    note: str | Message = ""
+    if main != server.domain:
+        note = Message("its main domain is {domain} now", domain=main)
+    if seen.get("by_hand"):
+        note = Message("it is post-installed, and its users are those made then")
     ok = not wrong
     return Row(
         lab.student, server.name, container, **marks, installed=installed,

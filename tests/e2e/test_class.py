@@ -175,9 +175,9 @@ def test_a_students_own_key_opens_her_servers(
     path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"
     kept = path.read_text()
     path.write_text(kept.replace("config:\n", f'config:\n  grappe:keys: ["{public}"]\n'))
-    (server, _other) = class_of_six.outputs("tp1-noe")["servers"]
+    server, other = class_of_six.outputs("tp1-noe")["servers"]
 
-    def whoami() -> str:
+    def whoami(server: dict[str, Any] = server) -> str:
         argv = ["ssh", "-q", "-i", str(key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no",
                 "-o", "UserKnownHostsFile=/dev/null", "-o", "IdentitiesOnly=yes",
                 "-p", str(server["ssh"]["port"]), f"grappe-student@{server['ssh']['host']}", "id -un"]  # fmt: skip
@@ -192,6 +192,15 @@ def test_a_students_own_key_opens_her_servers(
     )
     class_of_six.pulumi("up", "--yes", "--skip-preview", "--replace", urns[0], "-s", "tp1-noe")
     assert "grappe-student" == whoami()
+    # YunoHost's sshd lets in some groups alone; a student may post-install by hand.
+    by_hand = ["yunohost", "tools", "postinstall", "--domain", other["domain"], "--username", "noe",
+               "--fullname", "Noe", "--password", "a-long-enough-1"]  # fmt: skip
+    lab_host.run(["lxc", "exec", "yuno2", "--project", "grappe-noe", "--", *by_hand], timeout=60)
+    assert "grappe-student" == whoami(other)
+    assert "! noe/yuno2: it is post-installed" in class_of_six.lab("check", "tp1-noe")
+    card = class_of_six.lab("card", "tp1-noe")
+    assert f"https://{server['domain']}/yunohost/admin" in card
+    assert f"https://{other['domain']}/yunohost/admin" not in card
     inside = ["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "sh", "-c"]
     file = "/home/grappe-student/.ssh/authorized_keys"
     lab_host.run([*inside, f"echo '# hers' >> {file}"])

@@ -198,3 +198,10 @@ def test_a_change_of_one_that_stands_still_is_refused() -> None:
     assert {} == made.update(DONE, DONE)
     with pytest.raises(errors.BadInputError, match="stands still, and its password changed"):
         made.update(DONE, dataclasses.replace(DONE, password="another long one"))
+
+
+def test_banned_addresses_are_read_from_fail2bans_own_listing() -> None:
+    """Each once, whatever jails hold it."""
+    said = "[{'sshd': ['192.168.8.20']}, {'recidive': ['192.168.8.20', '10.64.1.1']}]\n"
+    assert ["192.168.8.20", "10.64.1.1"] == model.addresses(said)
+    assert [] == model.addresses("[{'sshd': []}]\n")

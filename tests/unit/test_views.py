@@ -114,6 +114,17 @@ def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
     assert mends in check.render([row])
 
 
+def test_check_names_whom_a_server_bans() -> None:
+    """A student's own address, after wrong passwords by ssh; with the command that lifts it."""
+    meant = lab()
+    seen = {**WELL, "ssh": {"ok": False, "seen": "refused"}, "banned": ["192.168.8.20"]}
+    row = check.row(meant, meant.servers[0], seen, "alice")
+    assert "ssh: refused; its fail2ban bans 192.168.8.20" == row.why
+    assert row.do.endswith("-- fail2ban-client unban 192.168.8.20")
+    # A ban of somebody who is not here is no fault.
+    assert check.row(meant, meant.servers[0], {**WELL, "banned": ["192.0.2.1"]}, "alice").ok
+
+
 def test_check_names_a_dead_nginx_rather_than_a_ban() -> None:
     """Both refuse the lab host's requests."""
     meant = lab()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from core import errors
+from core import errors, run
 from providers import base
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.exec import driver as exec_driver
@@ -70,6 +70,12 @@ class PostInstallDriver:
             self._write_names(spec)
         else:
             self._demand_ours(spec, login)
+            if self._file(spec, model.MARK) is None and stage is model.Stage.DONE:
+                run.report(
+                    f"{spec.container} was post-installed by somebody else, and {login} keeps "
+                    "the password of then. Another one, in the server: "
+                    f"yunohost user update {login} --change-password"
+                )
             self._mend(spec, stage)
         self._demand_services(spec)
         return {"user": login}
@@ -283,9 +289,23 @@ def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
     ]
     return model.stage(
         records,
-        installed=_read(lxd, project, container, model.INSTALLED) is not None,
+        installed=is_installed(lxd, project, container),
         marked=_read(lxd, project, container, model.MARK) is not None,
     )
+
+
+def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
+    """Return whether anybody has post-installed a server."""
+    return _read(lxd, project, container, model.INSTALLED) is not None
+
+
+def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
+    """Return the addresses that a server's fail2ban bans now; needs its version 0.11 or later."""
+    done = lxd.execute(
+        container, ["fail2ban-client", "banned"], project=project, timeout=model.HELP_SECONDS,
+        on_output=lambda _output: None,
+    )  # fmt: skip
+    return model.addresses(done.stdout.decode(errors="replace"))
 
 
 def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:

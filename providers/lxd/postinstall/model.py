@@ -30,7 +30,9 @@ ADMIN = "admin"
 HELP_SECONDS = 60
 CHANGE_SECONDS = 120
 # The services of a post-installed YunoHost that a student uses. The check skips a disabled one.
-SERVICES = ("nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "fail2ban")
+SERVICES = (
+    "ssh", "nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "fail2ban",
+)  # fmt: skip
 # The ports at which nginx finds the APIs. A unit may be active without its API: a child lives on.
 APIS = {"yunohost-api": 6787, "yunohost-portal-api": 6788}
 # `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
@@ -210,6 +212,11 @@ def stage(records: Sequence[str], *, installed: bool, marked: bool) -> Stage:
     if not installed:
         return Stage.LOST if whole else Stage.ABSENT
     return Stage.DONE if whole or not records else Stage.INTERRUPTED
+
+
+def addresses(banned: str) -> list[str]:
+    """Return the addresses in the output of `fail2ban-client banned`, each once."""
+    return list(dict.fromkeys(re.findall(r"\d+\.\d+\.\d+\.\d+", banned)))
 
 
 def cannot_go_on(said: str) -> bool:
