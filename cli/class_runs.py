@@ -142,15 +142,19 @@ class Engine:
         lines: list[str] = []
         self.started[self.row.stack] = Comparing(this)
         try:
-            if not self.stopped.is_set() and stack.is_unchanged(selected, this, lines.append):
-                with open(self.row.log, "a") as log:  # noqa: PTH123
-                    log.writelines(f"{line}\n" for line in lines)
-                return True
+            unchanged = not self.stopped.is_set() and stack.is_unchanged(
+                selected, this, lines.append
+            )
+        except errors.GrappeError as error:
+            lines.append(f"error: {error}")
+            raise errors.CommandError(_reason(lines[-1])) from error
         finally:
             del self.started[self.row.stack]
+            with open(self.row.log, "a") as log:  # noqa: PTH123
+                log.writelines(f"{line}\n" for line in lines)
         if self.stopped.is_set():
             raise errors.CancelledError("interrupted before the engine began")
-        return False
+        return unchanged
 
     def run(self, selected: Stack, *arguments: str) -> dict[str, int]:
         """Run a command of the engine; return the counts of created, updated and deleted resources.

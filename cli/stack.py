@@ -133,6 +133,9 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
         this: The run; cancelling it ends the comparison.
         say: Takes each line for the user.
 
+    Raises:
+        errors.GrappeError: No run can go on: mistakes, or a host that does not answer.
+
     """
     if stack.through or not is_here() or not state_of(stack.name).resources():
         return False

@@ -29,7 +29,7 @@ from pulumi.runtime.proto import (
     resource_pb2_grpc,
 )
 
-from core import codec, run
+from core import codec, errors, run
 from engine import attached
 from engine.passphrase import Passphrase
 from engine.state import State
@@ -39,6 +39,8 @@ THREADS = 32
 # The engine's features that the program's registrations use here.
 FEATURES = {"secrets", "resourceReferences", "aliasSpecs", "deletedWith"}
 SECRET = {rpc._special_sig_key: rpc._special_secret_sig}  # noqa: SLF001 - the protocol's own
+# The engine would meet these once more, and a host that does not answer would be waited for again.
+REFUSALS = (errors.BadInputError, errors.HostError)
 # What makes a recorded resource more than settled: the engine has more to do with it.
 UNSETTLED = ("delete", "taint", "pendingReplacement", "external", "initErrors")
 
@@ -58,6 +60,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
 
     Attributes:
         difference: The first difference found; empty without any.
+        refusal: Why no run can go on: mistakes, or a host that does not answer.
         registered: The URNs that the program has registered.
         notes: What program and providers had to say.
 
@@ -73,6 +76,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         self._run = this
         self._lock = threading.Lock()
         self.difference = ""
+        self.refusal: errors.GrappeError | None = None
         self.registered: set[str] = set()
         self.notes: list[str] = []
 
@@ -128,7 +132,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         provider = self._provider(inputs)
         checked = provider.check(recorded["inputs"], inputs)
         if checked.failures:
-            raise Differs("; ".join(item.reason for item in checked.failures))
+            raise errors.BadInputError("\n".join(item.reason for item in checked.failures))
         wanted = codec.clean(checked.inputs)
         # A check returns these among its inputs once they are known.
         known = getattr(provider, "OUTPUTS", ())
@@ -151,6 +155,8 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the engine meets it again, and reports it
+            if isinstance(error, REFUSALS):
+                self.refusal = error
             self.difference = self.difference or str(error) or type(error).__name__
             context.abort(grpc.StatusCode.ABORTED, "left to the engine")
 
@@ -181,9 +187,15 @@ def compare(
         config: The stack's configuration.
         this: The run that the providers serve; cancelling it ends the comparison.
 
+    Raises:
+        errors.BadInputError: A check refuses something; the engine's would be the same.
+        errors.HostError: A host does not answer, or refuses us.
+
     """
     try:
         return _compared(program, state, config, this)
+    except REFUSALS:
+        raise
     except Exception as error:  # noqa: BLE001 - the engine meets it again, and reports it
         return Comparison(str(error) or type(error).__name__)
 
@@ -209,8 +221,12 @@ def _compared(
         try:
             done = attached.Language(program).Run(request, None)
         except Exception as error:
+            if monitor.refusal:
+                raise monitor.refusal from None
             # The SDK raises what the monitor's answer ended.
             raise Differs(monitor.difference or str(error)) from error
+    if monitor.refusal:
+        raise monitor.refusal
     if monitor.difference or done.bail or this.cancelled.is_set():
         return Comparison(monitor.difference or "\n".join(monitor.notes) or "interrupted")
     missing = sorted(recorded.keys() - monitor.registered)
