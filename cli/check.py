@@ -144,8 +144,8 @@ def _refusals(
     refuses = "http" in closed and "refused" in str(host.call("remote.dial", request))
     try:
         banned = postinstall.banned(lxd, lab.spec.project, server.name)
-    except errors.DaemonError:
-        # It does not run, or has no fail2ban.
+    except (errors.DaemonError, daemon.AbsentError):
+        # It does not run, is gone, or has no fail2ban.
         banned = []
     return {"refuses": refuses, "banned": banned}
 

@@ -25,11 +25,11 @@ DISK_SIZE = "16G"
 
 SERVER_RECIPE = "standin"
 # The recipe's steps, as a builder runs them in LXD; and a user of the sandbox's own, who can log in
-# with the key of this machine's sandboxes before a post-installation.
+# with the key of this machine's sandboxes, by a group that YunoHost's sshd lets in too.
 _STEPS = """\
 tar -x --numeric-owner --xattrs -f "$1" -C "$2"
 chroot "$2" sh -eu < "$3"
-chroot "$2" useradd --create-home --shell /bin/bash admin
+chroot "$2" useradd --create-home --shell /bin/bash --groups ssh.app admin
 for home in root home/admin; do
     mkdir -p -m 0700 "$2/$home/.ssh"
     cp "$4" "$2/$home/.ssh/authorized_keys"

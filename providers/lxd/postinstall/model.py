@@ -47,7 +47,7 @@ yunohost tools regen-conf ssh --force >/dev/null
 _INSIDE = f"""\
 for unit in {" ".join(SERVICES)}; do
     systemctl is-enabled --quiet $unit 2>/dev/null || continue
-    systemctl is-active --quiet $unit && continue
+    systemctl is-active --quiet $unit $unit.socket && continue
     if [ "$1" = start ] && systemctl restart $unit 2>/dev/null; then continue; fi
     echo "$unit does not run"
     if [ "$1" = start ]; then journalctl -q -n 3 -o cat -u $unit; fi
