@@ -129,6 +129,9 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
 
     def _compare(self, inputs: dict[str, Any], recorded: dict[str, Any]) -> None:
         """Do as the engine's plan: check with the recorded inputs, compare with the outputs."""
+        if inputs.get(codec.PROVIDER_KEY) != recorded["outputs"].get(codec.PROVIDER_KEY):
+            # Nor is what somebody else sends to this port unpickled.
+            raise Differs(f"{recorded['urn']} has another provider")
         provider = self._provider(inputs)
         checked = provider.check(recorded["inputs"], inputs)
         if checked.failures:

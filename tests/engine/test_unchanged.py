@@ -148,6 +148,17 @@ def test_component_that_differs_is_left_to_the_engine(up: Engine, kind: str, par
     up.load(NAME, state)
 
 
+def test_another_provider_is_left_to_the_engine(up: Engine) -> None:
+    """And what names it is not unpickled: any process here could send it."""
+    state, other = up.state(NAME), up.state(NAME)
+    for each in other["deployment"]["resources"]:
+        if each["type"].endswith("lxd:Network"):
+            each["outputs"]["__provider"] = "gASVAAAAAAAAAA=="
+    up.load(NAME, other)
+    assert "has another provider" in compared(up).difference
+    up.load(NAME, state)
+
+
 def test_inputs_of_an_older_version_are_left_to_the_engine(up: Engine) -> None:
     """It writes today's into the state, even where nothing changes on a host."""
     state, older = up.state(NAME), up.state(NAME)
