@@ -13,6 +13,7 @@ from typing import Any
 
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
+from remote.surveys.facts import HealthFacts, HostFacts, HostsFileFacts, Lxd
 from remote.unmanaged import haproxy, nft
 from remote.unmanaged import nat as unmanaged_nat
 
@@ -26,7 +27,7 @@ STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 _OWN_TABLES = {"", "main", "local", "default"}
 
 
-def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
+def listeners(facts: HostFacts) -> Iterator[str]:
     """Yield others that listen on the web's ports: a line of HAProxy's files, or a program."""
     for path, first, part in _configurations(facts):
         for number, ports, line in haproxy.binds(part, facts.get("variables")):
@@ -37,7 +38,7 @@ def listeners(facts: Mapping[str, Any]) -> Iterator[str]:
             yield f"port {entry['port']} is taken by {entry['program']}; HAProxy needs it"
 
 
-def _configurations(facts: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+def _configurations(facts: HostFacts) -> Iterator[tuple[str, int, str]]:
     """Yield what others have in HAProxy's files: the path, how many lines precede it, the text."""
     texts = {CONFIG: facts["files"].get(CONFIG) or "", **facts.get("configs", {})}
     for path, text in texts.items():
@@ -50,7 +51,7 @@ def _configurations(facts: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
         yield path, after if outside.body else 0, outside.after
 
 
-def unchangeable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield why a file that labs share cannot be changed or is not loaded; and what to do."""
     for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
         yield f"{path} {reason}", do
@@ -78,7 +79,7 @@ def unchangeable(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         )
 
 
-def closed_chains(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield each chain of somebody's own nftables that cuts labs off; and what lets them in."""
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
         if missing := list(nft.missing_accepts(chain)):
@@ -90,13 +91,13 @@ def closed_chains(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             )
 
 
-def obstacles(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield what keeps a lab's parts from being changed, loaded or reached; and what to do."""
     yield from unchangeable(facts)
     yield from closed_chains(facts)
 
 
-def redirects(facts: Mapping[str, Any], ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
+def redirects(facts: HostFacts, ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
     """Yield each loaded NAT rule of others that leads some of these ports elsewhere.
 
     A rule for an address or an interface that the host does not have leads none. If a custom
@@ -124,7 +125,7 @@ def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
     )
 
 
-def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
+def routes(facts: HostFacts, subnet: str, bridge: str) -> Iterator[str]:
     """Yield the routes that lead a student's network elsewhere."""
     wanted = ipaddress.IPv4Network(subnet)
     for route in facts.get("routes", ()):
@@ -136,7 +137,7 @@ def routes(facts: Mapping[str, Any], subnet: str, bridge: str) -> Iterator[str]:
             yield str(route["line"])
 
 
-def drops(facts: Mapping[str, Any]) -> Iterator[str]:
+def drops(facts: HealthFacts) -> Iterator[str]:
     """Yield the loaded rules before UFW's own that drop what people send to pages or servers.
 
     Chains that the kernel's own lead to are read too, those of Docker's or of fail2ban's; not what
@@ -179,7 +180,7 @@ def removal_command(line: str) -> str:
     return f"ip rule del {line[5:]}" if line.startswith("rule ") else f"ip route del {line}"
 
 
-def other_addresses(facts: Mapping[str, Any], address: str) -> Iterator[str]:
+def other_addresses(facts: HostsFileFacts, address: str) -> Iterator[str]:
     """Yield the lines of a hosts file by which a lab's domains lead to another address."""
     for line in facts["lines"]:
         if line["address"] != address:
@@ -222,7 +223,7 @@ class Denial:
         return f"people{source}{f' by {self.interface}' if self.interface else ''}"
 
 
-def denials(facts: Mapping[str, Any]) -> list[Denial]:
+def denials(facts: HostFacts) -> list[Denial]:
     """Return the users' denials, from the comments that UFW keeps beside its rules."""
     found = []
     for line in facts.get("ufw_rules", ()):
@@ -260,7 +261,7 @@ def denials(facts: Mapping[str, Any]) -> list[Denial]:
     return found
 
 
-def void_denials(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+def void_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
     """Yield denials without effect, since DNAT comes before UFW's rules; with one that works.
 
     Args:
@@ -280,9 +281,7 @@ def void_denials(facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]
                 )
 
 
-def effective_denials(
-    facts: Mapping[str, Any], targets: Mapping[int, tuple[str, int]]
-) -> Iterator[str]:
+def effective_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
     """Yield denials that do keep somebody out of pages or servers, so that nobody searches long."""
     for denial in denials(facts):
         pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.matches(port)]
@@ -308,7 +307,7 @@ def effective_denials(
         )
 
 
-def profiles(lxd: Mapping[str, Any], names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:
+def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:
     """Yield profiles that bring a device that a server may not have, each with the reason.
 
     Args:

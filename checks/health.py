@@ -11,6 +11,7 @@ from typing import Any
 from checks import conflicts
 from core import errors
 from remote import iptables, managed_block
+from remote.surveys.facts import HealthFacts
 from remote.unmanaged import haproxy as unmanaged_haproxy
 
 OWNER = "user.grappe.owner"
@@ -47,7 +48,7 @@ class Finding:
     seen: str = ""
 
 
-def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
+def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
     """Return all faults of a host.
 
     Args:
@@ -70,14 +71,14 @@ def judge(facts: Mapping[str, Any], owners: Collection[str]) -> list[Finding]:
     ]
 
 
-def _programs(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _programs(facts: HealthFacts) -> Iterator[Finding]:
     for program in facts["missing"]:
         yield Finding(f"{program} is not installed", "./lab new HOST --lab-host makes a lab host")
     if error := facts["lxd"].get("error"):
         yield Finding("LXD does not work", "systemctl status lxd; journalctl -u lxd", error)
 
 
-def _ufw(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _ufw(facts: HealthFacts) -> Iterator[Finding]:
     ufw = facts["ufw"]
     if not ufw["enabled"]:
         seen = "its rules are still loaded, until the next boot" if ufw["active"] else ""
@@ -106,13 +107,13 @@ def _ufw(facts: Mapping[str, Any]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _has_rules(facts: Mapping[str, Any]) -> bool:
+def _has_rules(facts: HealthFacts) -> bool:
     """Whether any lab's ports lead to servers."""
     held = (key for fragment in facts["fragments"] for key in fragment["keys"])
     return any(key.startswith(("tcp/", "udp/")) for key in held)
 
 
-def _wanted_rules(facts: Mapping[str, Any], chain: str) -> list[str]:
+def _wanted_rules(facts: HealthFacts, chain: str) -> list[str]:
     """Return the rules of one of our chains from our part of before.rules."""
     try:
         part = managed_block.split(facts["files"].get("/etc/ufw/before.rules") or "").body or ""
@@ -121,7 +122,7 @@ def _wanted_rules(facts: Mapping[str, Any], chain: str) -> list[str]:
     return [line for line in part.splitlines() if line.startswith(f"-A {chain} ")]
 
 
-def _obstacles(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
     """Yield what keeps a lab's parts from being changed, loaded or reached."""
     if facts["fragments"]:
         for problem, do in conflicts.obstacles(facts):
@@ -133,7 +134,7 @@ def _obstacles(facts: Mapping[str, Any]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _conflicts(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
     """Yield findings about others' listeners, rules and routes that take a lab's traffic."""
     if not facts["fragments"]:
         return
@@ -174,7 +175,7 @@ def _subnet(network: Mapping[str, Any]) -> str:
     return str(ipaddress.IPv4Interface(address).network)
 
 
-def _nat(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _nat(facts: HealthFacts) -> Iterator[Finding]:
     rules = [line for line in facts["nat"] if line.startswith("-A ")]
     seen: dict[str, int] = defaultdict(int)
     for line in rules:
@@ -196,7 +197,7 @@ def _nat(facts: Mapping[str, Any]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _haproxy(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _haproxy(facts: HealthFacts) -> Iterator[Finding]:
     if facts["loaded"]:
         yield Finding(
             "haproxy.cfg is not valid: the next reload or boot fails",
@@ -217,7 +218,7 @@ def _haproxy(facts: Mapping[str, Any]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _parts(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _parts(facts: HealthFacts) -> Iterator[Finding]:
     for path, text in facts["files"].items():
         try:
             part = managed_block.split(text or "")
@@ -231,7 +232,7 @@ def _parts(facts: Mapping[str, Any]) -> Iterator[Finding]:
             yield Finding(f"Grappe's part of {path} is gone: the next reload loses it", MEND)
 
 
-def _leftovers(facts: Mapping[str, Any], owners: Collection[str]) -> Iterator[Finding]:
+def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]:
     if "error" in facts["lxd"]:
         return
     alive = {item["own_address"] for item in facts["instances"]} - {""}
@@ -257,7 +258,7 @@ def _leftovers(facts: Mapping[str, Any], owners: Collection[str]) -> Iterator[Fi
                 )
 
 
-def _tunnels(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _tunnels(facts: HealthFacts) -> Iterator[Finding]:
     for name, unit in facts["units"].items():
         if name.startswith("grappe-tunnel-") and unit.get("ActiveState") != "active":
             yield Finding(
@@ -266,7 +267,7 @@ def _tunnels(facts: Mapping[str, Any]) -> Iterator[Finding]:
             )  # fmt: skip
 
 
-def _room(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _room(facts: HealthFacts) -> Iterator[Finding]:
     disk, memory = facts["disk"], facts["memory"]
     if disk["free"] < FREE_PART * disk["size"]:
         yield Finding(
@@ -289,7 +290,7 @@ def _room(facts: Mapping[str, Any]) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _servers(facts: Mapping[str, Any]) -> Iterator[Finding]:
+def _servers(facts: HealthFacts) -> Iterator[Finding]:
     for item in facts["certificates"]:
         if item["left"] < CERTIFICATE_DAYS * DAY:
             days = int(item["left"] // DAY)
@@ -301,8 +302,8 @@ def _servers(facts: Mapping[str, Any]) -> Iterator[Finding]:
                 "yunohost domain cert renew",
             )
     holders = defaultdict(list)
-    for item in facts["host_keys"]:
-        holders[item["key"]].append(f"{item['project']}/{item['server']}")
+    for host_key in facts["host_keys"]:
+        holders[host_key["key"]].append(f"{host_key['project']}/{host_key['server']}")
     for names in holders.values():
         if len(names) > 1:
             yield Finding(

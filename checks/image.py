@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from core import codec, problems
 from remote import identity
+from remote.surveys.facts import LabFacts, Lxd
 
 RECIPE_PROPERTY = "grappe.recipe"
 
@@ -38,7 +39,7 @@ class GoldenPreflightSpec(codec.Spec):
     needs: tuple[tuple[str, ...], ...] = ()
 
 
-def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
+def judge(spec: GoldenPreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
     """Return everything on the host that prevents the image.
 
     Args:
@@ -57,15 +58,16 @@ def judge(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> list[problems.
     return [*mistakes, *_taken(spec, facts), *_alias(spec, lxd), *_needs(spec, facts)]
 
 
-def built(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> bool:
+def built(spec: GoldenPreflightSpec, lxd: Lxd) -> bool:
     """Whether the host has the image of this exact recipe, so that no step will run."""
     image = _image(spec, lxd)
     return image.get(RECIPE_PROPERTY) == spec.recipe
 
 
-def _taken(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
-    for kind, name in (("networks", spec.bridge), ("projects", spec.project)):
-        for thing in facts["lxd"][kind]:
+def _taken(spec: GoldenPreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    lxd = facts["lxd"]
+    for things, name in ((lxd["networks"], spec.bridge), (lxd["projects"], spec.project)):
+        for thing in things:
             held = identity.held_in_config(thing["config"])
             if thing["name"] == name and not identity.belongs(held, spec.owner, spec.lab):
                 whose = f"there: {identity.whose(held, spec.owner)}"
@@ -80,7 +82,7 @@ def _taken(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[prob
             yield problems.Mistake("grappe:number", reason)
 
 
-def _alias(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _alias(spec: GoldenPreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
     if spec.alias not in lxd["aliases"]:
         return
     properties = _image(spec, lxd)
@@ -93,7 +95,7 @@ def _alias(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Iterator[proble
     yield problems.Mistake("grappe:alias", f'"{spec.alias}" is {whose}.')
 
 
-def _needs(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _needs(spec: GoldenPreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     if built(spec, facts["lxd"]):
         return
     for step, url in spec.needs:
@@ -104,6 +106,6 @@ def _needs(spec: GoldenPreflightSpec, facts: Mapping[str, Any]) -> Iterator[prob
             )
 
 
-def _image(spec: GoldenPreflightSpec, lxd: Mapping[str, Any]) -> Mapping[str, str]:
+def _image(spec: GoldenPreflightSpec, lxd: Lxd) -> Mapping[str, str]:
     fingerprint = lxd["aliases"].get(spec.alias, "")
     return dict(lxd["images"].get(fingerprint, {}))

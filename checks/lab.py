@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from checks import conflicts
 from core import codec, problems
 from remote import haproxy_unit, identity, managed_block
+from remote.surveys.facts import HostsFileFacts, LabFacts, Lxd
 from remote.unmanaged import haproxy
 from remote.unmanaged import nat as unmanaged_nat
 
@@ -102,7 +103,7 @@ class PreflightSpec(codec.Spec):
     paths: tuple[tuple[str, str], ...] = ()
 
 
-def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
+def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
     """Return everything on the host that prevents the lab.
 
     Args:
@@ -122,7 +123,7 @@ def judge(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistak
     return mistakes
 
 
-def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
+def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     """Return what prevents nothing, but a teacher wants to know."""
     targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
     redirected = conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS])
@@ -141,13 +142,13 @@ def notes(spec: PreflightSpec, facts: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _is_new(spec: PreflightSpec, facts: Mapping[str, Any]) -> bool:
+def _is_new(spec: PreflightSpec, facts: LabFacts) -> bool:
     """Whether the host has nothing of the lab yet; a lab that is up may go on as it does."""
     projects = facts["lxd"].get("projects", ())
     return all(project["name"] != spec.project for project in projects)
 
 
-def _unowned_addresses(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+def _unowned_addresses(spec: PreflightSpec, facts: LabFacts) -> Iterator[str]:
     """Yield that students dial an address that the host has not; a router may lead it there."""
     own = {str(ipaddress.IPv4Interface(entry["subnet"]).ip) for entry in facts["subnets"]}
     if spec.address and own and spec.address not in own:
@@ -157,7 +158,7 @@ def _unowned_addresses(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterato
         )
 
 
-def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _host(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     key = "grappe:host"
     for program in facts["missing"]:
         reason = f"{spec.host} has no {program}. On the host: {_REMEDIES[program]}"
@@ -176,7 +177,7 @@ def _host(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mi
         )
 
 
-def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _files(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     for path, text in facts["files"].items():
         try:
             managed_block.split(text or "")
@@ -212,7 +213,7 @@ def _files(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
                     )
 
 
-def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _ports(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
     for index, server in enumerate(spec.servers):
@@ -231,7 +232,7 @@ def _ports(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
 
 
 def _redirects(
-    spec: PreflightSpec, facts: Mapping[str, Any], own: Mapping[str, str]
+    spec: PreflightSpec, facts: LabFacts, own: Mapping[str, str]
 ) -> Iterator[problems.Mistake]:
     """Refuse ports that a loaded NAT rule leads elsewhere; `adopt` takes over the sheet's rules."""
     places = {server.port: index for index, server in enumerate(spec.servers)}
@@ -247,7 +248,7 @@ def _redirects(
         yield problems.Mistake(key, f"{listed} leads elsewhere on the host already: {line}.")
 
 
-def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _domains(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     holders, own = _holders(spec, facts), _own(spec, facts)
     for index, server in enumerate(spec.servers):
         if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
@@ -272,7 +273,7 @@ def _domains(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems
         yield problems.Mistake("grappe:default", f"the host's default server is {holder}.")
 
 
-def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _lxd(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
     networks = {network["name"]: network for network in lxd["networks"]}
     projects = {project["name"]: project for project in lxd["projects"]}
     if (bridge := networks.get(spec.bridge)) and not _is_ours(spec, bridge):
@@ -312,7 +313,7 @@ def _lxd(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mista
             )
 
 
-def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _renamed(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
     """Refuse a lab whose resources exist under another student's name."""
     for project in lxd["projects"]:
         held = identity.held_in_config(project["config"])
@@ -326,7 +327,7 @@ def _renamed(spec: PreflightSpec, lxd: Mapping[str, Any]) -> Iterator[problems.M
             )
 
 
-def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _subnet(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     wanted = ipaddress.IPv4Network(spec.subnet)
     for entry in facts["subnets"]:
         network = ipaddress.IPv4Interface(entry["subnet"]).network
@@ -343,10 +344,11 @@ def _subnet(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.
         )
 
 
-def _missing(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _missing(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     """Refuse what the stack file names and the host has not."""
-    pools, members = facts["lxd"].get("pools"), facts["lxd"].get("members", [])
-    for key, pool in spec.pools if pools is not None else ():
+    lxd = facts["lxd"]
+    pools, members = lxd.get("pools", []), lxd.get("members", [])
+    for key, pool in spec.pools if "pools" in lxd else ():
         if pool not in pools:
             known = ", ".join(sorted(pools)) or "none"
             yield problems.Mistake(key, f'"{pool}" is not a pool of the host. Its own: {known}.')
@@ -372,7 +374,7 @@ def _missing(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems
             yield problems.Mistake(key, f'"{path}" is not there on {spec.host}.')
 
 
-def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _needs(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     if any(project["name"] == spec.project for project in facts["lxd"]["projects"]):
         # An existing lab has run its steps already.
         return
@@ -384,7 +386,7 @@ def _needs(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.M
             )
 
 
-def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def judge_relay(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     """Yield everything on the relay that prevents the tunnel; `facts` is the relay's survey."""
     holders, own = _holders(spec, facts), _own(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
@@ -405,7 +407,7 @@ def judge_relay(spec: PreflightSpec, facts: Mapping[str, Any]) -> Iterator[probl
 
 
 def judge_workstation(
-    spec: PreflightSpec, facts: Mapping[str, Any], address: str
+    spec: PreflightSpec, facts: HostsFileFacts, address: str
 ) -> Iterator[problems.Mistake]:
     """Yield what is in the way of the lab's hosts entries.
 
@@ -425,7 +427,7 @@ def judge_workstation(
         )
 
 
-def free_numbers(lxd: Mapping[str, Any]) -> str:
+def free_numbers(lxd: Lxd) -> str:
     """Return the numbers that no bridge of the host holds, as ranges."""
     taken = {
         int(match.group(1))
@@ -443,7 +445,7 @@ def free_numbers(lxd: Mapping[str, Any]) -> str:
     return ", ".join(ranges[:3])
 
 
-def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
+def _holders(spec: PreflightSpec, facts: LabFacts) -> dict[str, str]:
     """Return the owners of the keys that other labs hold."""
     return {
         key: _whose(spec, fragment)
@@ -453,7 +455,7 @@ def _holders(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _own(spec: PreflightSpec, facts: Mapping[str, Any]) -> dict[str, str]:
+def _own(spec: PreflightSpec, facts: LabFacts) -> dict[str, str]:
     """Return the keys that this lab holds now, each with its server."""
     return {
         key: fragment["id"].rpartition("/")[2].removesuffix("_ssh")

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from core import codec, problems
+from remote.surveys.facts import ServerFacts
 
 # The memory in bytes that the lab sheet asks for.
 MEMORY = 5000 * 10**6
@@ -29,7 +30,7 @@ class HostPreflightSpec(codec.Spec):
     overwrite: bool
 
 
-def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mistake]:
+def judge(spec: HostPreflightSpec, facts: ServerFacts) -> list[problems.Mistake]:
     """Return everything on the server that prevents the lab host.
 
     Args:
@@ -40,7 +41,7 @@ def judge(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> list[problems.Mi
     return [*_abilities(spec, facts), *_daemons(spec, facts), *_disk(spec, facts)]
 
 
-def warnings(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]:
+def warnings(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[str]:
     """Yield what falls short of the sheet without preventing the lab."""
     if facts["memory"] < MEMORY:
         yield f"it has {facts['memory'] // 10**6} MB of memory; the sheet asks for 5000"
@@ -60,7 +61,7 @@ def warnings(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[str]
         )
 
 
-def _abilities(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _abilities(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mistake]:
     key = "grappe:host"
     for program in facts["missing"]:
         yield problems.Mistake(
@@ -74,7 +75,7 @@ def _abilities(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[pr
         )
 
 
-def _daemons(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _daemons(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mistake]:
     for name, found in facts["daemons"].items():
         if name != spec.daemon and (found.get("instances") or "error" in found):
             held = f"holds {found.get('instances', 'unknown')} instances"
@@ -85,7 +86,7 @@ def _daemons(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[prob
             )
 
 
-def _disk(spec: HostPreflightSpec, facts: Mapping[str, Any]) -> Iterator[problems.Mistake]:
+def _disk(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mistake]:
     if not spec.second_disk:
         return
     root = facts["root"]
@@ -132,7 +133,7 @@ def _is_added(disk: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
     return len(mine) == 1 and mine < set(root["devices"]) and root["devices"][0] not in mine
 
 
-def _find(path: str, disks: list[Mapping[str, Any]]) -> tuple[Any, Any]:
+def _find(path: str, disks: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
     """Return a disk or partition, and the disk that it is on."""
     for disk in disks:
         for part in (disk, *disk.get("parts", ())):
@@ -141,7 +142,7 @@ def _find(path: str, disks: list[Mapping[str, Any]]) -> tuple[Any, Any]:
     return None, None
 
 
-def _free(facts: Mapping[str, Any]) -> str:
+def _free(facts: ServerFacts) -> str:
     found = [
         f"{disk['path']} ({_size(disk['size'])})"
         for disk in facts["disks"]

@@ -14,6 +14,7 @@ from hosts.host import Host
 from providers import base
 from providers.lxd import daemon
 from providers.preflight import surveying
+from remote.surveys.facts import HostsFileFacts, LabFacts
 
 if TYPE_CHECKING:
     import pulumi
@@ -130,7 +131,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
 
 
 def _losses(
-    spec: lab.PreflightSpec, was: Mapping[str, Any], facts: Mapping[str, Any], host: Host
+    spec: lab.PreflightSpec, was: Mapping[str, Any], facts: LabFacts, host: Host
 ) -> list[problems.Mistake]:
     """Refuse or only report losses of servers' content, as the run's REBUILD permits."""
     found = losses.find(
@@ -155,18 +156,19 @@ def _is_same(host: Host, url: str) -> bool:
         return False
 
 
-def _survey_hosts_file(spec: lab.PreflightSpec) -> dict[str, Any]:
-    """Return what the workstation's hosts file says of the lab's domains."""
+def _survey_hosts_file(spec: lab.PreflightSpec) -> HostsFileFacts | None:
+    """Return what the workstation's hosts file says of the lab's domains; None without one."""
     if spec.workstation == "none":
-        return {}
+        return None
     domains = [server.domain for server in spec.servers]
     try:
         workstation = connections.connect(spec.workstation)
         request = {"path": workstation.etc_hosts, "domains": domains}
-        return dict(workstation.call("remote.surveys.hosts_file", request))
+        facts: HostsFileFacts = workstation.call("remote.surveys.hosts_file", request)
     except errors.HostError:
         # Its hosts entries report it.
-        return {}
+        return None
+    return facts
 
 
 def _examine_relay(spec: lab.PreflightSpec) -> Examined:

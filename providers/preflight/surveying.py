@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from core import problems
 from hosts.host import Host
 from providers.lxd import daemon
+from remote.surveys.facts import LabFacts
 
 # Seconds before the second survey, and before the third.
 PAUSES = (0.4, 1.2)
 
 
 def lasting(
-    survey: Callable[[], dict[str, Any]], judge: Callable[[dict[str, Any]], list[problems.Mistake]]
-) -> tuple[dict[str, Any], list[problems.Mistake]]:
+    survey: Callable[[], LabFacts], judge: Callable[[LabFacts], list[problems.Mistake]]
+) -> tuple[LabFacts, list[problems.Mistake]]:
     """Survey and judge; return the last survey and the mistakes that all surveys found.
 
     A survey may coincide with somebody else's change, whose passing state is no mistake.
@@ -38,7 +38,7 @@ def survey_host(
     urls: Sequence[str] = (),
     projects: Sequence[str] = (),
     paths: Sequence[str] = (),
-) -> dict[str, Any]:
+) -> LabFacts:
     """Return the result of `remote.surveys.lab` on a host.
 
     Args:
@@ -52,4 +52,5 @@ def survey_host(
         "sockets": daemon.SOCKETS, "store": host.store, "urls": list(urls),
         "projects": list(projects), "paths": list(paths),
     }  # fmt: skip
-    return dict(host.call("remote.surveys.lab", request))
+    facts: LabFacts = host.call("remote.surveys.lab", request)
+    return facts

@@ -15,61 +15,59 @@ import time
 from typing import Any, Dict, List, Optional
 
 from remote import haproxy_unit
-from remote.surveys import lab
+from remote.surveys import facts, lab
 from remote.system import read_text
 
 Json = Dict[str, Any]
 SECONDS = 5
 
 
-def main(request: Json) -> Json:
+def main(request: Json) -> facts.HealthFacts:
     """Survey the host.
 
     Args:
         request: That of the preflight's survey.
 
     """
-    facts = lab.main(request)
     instances = _instances(request["sockets"])
     domains = _domains(request["store"])
-    facts.update(
-        {
-            "firewall": _firewall(request["sockets"]),
-            "instances": instances,
-            "ufw": _ufw(),
-            "switched_off": _switched_off(),
-            "masquerades": _masquerades(),
-            "forwarding": read_text("/proc/sys/net/ipv4/ip_forward").strip(),
-            "chains": lab.run(["iptables-save"])[1],
-            "loaded": _whole_haproxy(),
-            "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
-            "disk": _disk("/"),
-            "inotify": {
-                "limit": int(read_text("/proc/sys/fs/inotify/max_user_instances") or 0),
-                "used": _inotify(),
-            },
-            "memory": _memory(),
-            "targets": _targets(request["store"]),
-            "certificates": [
-                {"server": item["name"], "project": item["project"], "left": left}
-                for item in instances
-                if item["address"]
-                for left in [_certificate(item["address"], domains.get(item["address"]))]
-                if left is not None
-            ],
-            "host_keys": [
-                {"server": item["name"], "project": item["project"], "key": key}
-                for item in instances
-                if item["address"]
-                for key in [_host_key(item["address"])]
-                if key
-            ],
-        }
-    )
-    return facts
+    found: facts.HealthFacts = {
+        **lab.main(request),
+        "firewall": _firewall(request["sockets"]),
+        "instances": instances,
+        "ufw": _ufw(),
+        "switched_off": _switched_off(),
+        "masquerades": _masquerades(),
+        "forwarding": read_text("/proc/sys/net/ipv4/ip_forward").strip(),
+        "chains": lab.run(["iptables-save"])[1],
+        "loaded": _whole_haproxy(),
+        "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
+        "disk": _disk("/"),
+        "inotify": {
+            "limit": int(read_text("/proc/sys/fs/inotify/max_user_instances") or 0),
+            "used": _inotify(),
+        },
+        "memory": _memory(),
+        "targets": _targets(request["store"]),
+        "certificates": [
+            {"server": item["name"], "project": item["project"], "left": left}
+            for item in instances
+            if item["address"]
+            for left in [_certificate(item["address"], domains.get(item["address"]))]
+            if left is not None
+        ],
+        "host_keys": [
+            {"server": item["name"], "project": item["project"], "key": key}
+            for item in instances
+            if item["address"]
+            for key in [_host_key(item["address"])]
+            if key
+        ],
+    }
+    return found
 
 
-def _instances(sockets: List[str]) -> List[Json]:
+def _instances(sockets: List[str]) -> List[facts.Container]:
     """Return every container: name, project, status, owner and static address."""
     found = _query_lxd(sockets, "instances?recursion=1&all-projects=true") or []
     return [
@@ -103,7 +101,7 @@ def _query_lxd(sockets: List[str], path: str) -> Any:
         return None
 
 
-def _ufw() -> Json:
+def _ufw() -> facts.Ufw:
     """Return whether UFW's file enables it, and whether its rules are loaded."""
     match = re.search(r"^ENABLED=(\w+)", read_text("/etc/ufw/ufw.conf"), re.MULTILINE)
     active = any("active" in line.split() for line in _lines(["ufw", "status"])[:1])
@@ -138,13 +136,13 @@ def _tunnels() -> List[str]:
     return sorted(name[:-8] for name in names if re.match(r"grappe-tunnel-.*\.service$", name))
 
 
-def _unit(name: str) -> Json:
+def _unit(name: str) -> Dict[str, str]:
     words = ["ActiveState", "UnitFileState"]
     lines = _lines(["systemctl", "show", name, "--property", ",".join(words)])
     return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
-def _disk(path: str) -> Json:
+def _disk(path: str) -> facts.Space:
     found = os.statvfs(path)
     size = found.f_blocks * found.f_frsize
     return {"size": size, "free": found.f_bavail * found.f_frsize}
@@ -164,14 +162,14 @@ def _inotify() -> int:
     return found
 
 
-def _memory() -> Json:
+def _memory() -> Dict[str, int]:
     found = dict(re.findall(r"^(\w+):\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE))
     return {name: int(found.get(name, 0)) * 1024 for name in ("MemTotal", "MemAvailable")}
 
 
-def _targets(store: str) -> List[Json]:
+def _targets(store: str) -> List[facts.Target]:
     """Return each fragment's target: its id, owner, address, and the port that leads there."""
-    found = []
+    found: List[facts.Target] = []
     for fragment in lab.fragments_of(store):
         spec = fragment.get("spec", {})
         address = spec.get("target_address") or spec.get("address") or ""

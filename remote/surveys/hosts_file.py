@@ -5,20 +5,17 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from remote import managed_block, untouchable
+from remote.surveys import facts
 from remote.system import read_text
 
 Json = Dict[str, Any]
 
 
-def main(request: Json) -> Json:
+def main(request: Json) -> facts.HostsFileFacts:
     """Look at the hosts file.
 
     Args:
         request: `path`, the file's, and `domains`.
-
-    Returns:
-        `lines`, those outside of Grappe's part that name one of the domains, each `{number,
-        address, domains, text}`; and `fixed`, as `untouchable.reasons` returns it.
 
     """
     text = read_text(request["path"])
@@ -28,8 +25,9 @@ def main(request: Json) -> Json:
     }
 
 
-def _lines(text: str, domains: Any) -> List[Json]:
-    found, inside = [], False
+def _lines(text: str, domains: Any) -> List[facts.HostsLine]:
+    found: List[facts.HostsLine] = []
+    inside = False
     for number, line in enumerate(text.splitlines(), 1):
         if line.startswith((managed_block.BEGIN, managed_block.END)):
             inside = line.startswith(managed_block.BEGIN)

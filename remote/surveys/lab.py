@@ -14,9 +14,10 @@ import socket
 import subprocess
 import tempfile
 import urllib.parse
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, cast
 
 from remote import haproxy_unit, managed_block, plain_http, untouchable
+from remote.surveys import facts
 from remote.unmanaged import nft
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
@@ -34,7 +35,7 @@ PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 Json = Dict[str, Any]
 
 
-def main(request: Json) -> Json:
+def main(request: Json) -> facts.LabFacts:
     """Survey the host.
 
     Args:
@@ -71,10 +72,10 @@ def main(request: Json) -> Json:
     # Most parts wait for other programs.
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
         asked = {name: pool.submit(part) for name, part in parts.items()}
-        return {name: future.result() for name, future in asked.items()}
+        return cast("facts.LabFacts", {name: each.result() for name, each in asked.items()})
 
 
-def _lxd(sockets: List[str]) -> Json:
+def _lxd(sockets: List[str]) -> facts.Lxd:
     socket_path = next((path for path in sockets if os.path.exists(path)), None)
     if socket_path is None:
         return {"error": "there is no LXD"}
@@ -113,10 +114,10 @@ def _members(socket_path: str) -> List[str]:
     return [path.rpartition("/")[2] for path in query_lxd(socket_path, "cluster/members")]
 
 
-def _instances(sockets: List[str], projects: List[str]) -> List[Json]:
+def _instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
     """Return the instances of projects, of their config only our marks."""
     socket_path = next((path for path in sockets if os.path.exists(path)), None)
-    found: List[Json] = []
+    found: List[facts.Instance] = []
     for project in projects if socket_path else []:
         query = urllib.parse.urlencode({"project": project, "recursion": "1"})
         try:
@@ -157,9 +158,9 @@ def query_lxd(socket_path: str, path: str) -> Any:
         return json.loads(plain_http.get(connection, f"/1.0/{path}".rstrip("/")))["metadata"]
 
 
-def fragments_of(store: str) -> List[Json]:
+def fragments_of(store: str) -> List[facts.Fragment]:
     """Return the keys of a store's fragments, and their owners."""
-    found = []
+    found: List[facts.Fragment] = []
     for area in ("nat", "haproxy", "relay"):
         folder = f"{store}/{area}/fragments"
         names = os.listdir(folder) if os.path.isdir(folder) else []
@@ -167,15 +168,22 @@ def fragments_of(store: str) -> List[Json]:
             try:
                 with open(f"{folder}/{name}", encoding="utf-8") as stream:
                     fragment = json.load(stream)
-                found.append({key: fragment[key] for key in ("id", "owner", "keys", "spec")})
-                found[-1]["lab"] = fragment.get("lab", "")
+                found.append(
+                    {
+                        "id": fragment["id"],
+                        "owner": fragment["owner"],
+                        "lab": fragment.get("lab", ""),
+                        "keys": fragment["keys"],
+                        "spec": fragment["spec"],
+                    }
+                )
             except (OSError, ValueError, KeyError):
                 # The transaction reports a damaged file, with the remedy.
                 continue
     return found
 
 
-def _listening(unit: haproxy_unit.Unit) -> List[Json]:
+def _listening(unit: haproxy_unit.Unit) -> List[facts.Listener]:
     """Return the TCP ports on which the host listens for others, each with its program.
 
     The name of an HAProxy that the unit did not start says so.
@@ -203,7 +211,7 @@ def _program_name(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
     return name if name != "haproxy" or own else "another haproxy (process %d)" % pid
 
 
-def _configs(unit: haproxy_unit.Unit) -> Json:
+def _configs(unit: haproxy_unit.Unit) -> Dict[str, str]:
     """Return the other files that HAProxy loads, by path: the unit's, and the running one's."""
     words = (_text("/proc/%d/cmdline" % unit.pid) or "").split("\0") if unit.pid else []
     given = [word for number, word in enumerate(words) if number and words[number - 1] == "-f"]
@@ -259,7 +267,7 @@ def _ufw_output() -> str:
     return match.group(1) if match else ""
 
 
-def _routes() -> List[Json]:
+def _routes() -> List[facts.Route]:
     """Return the IPv4 routes of the consulted tables, without those to the host itself."""
     asked, found = _ruled()
     for line in run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
@@ -281,12 +289,13 @@ def _routes() -> List[Json]:
     return found
 
 
-def _ruled() -> Tuple[Set[str], List[Json]]:
+def _ruled() -> Tuple[Set[str], List[facts.Route]]:
     """Return the routing tables that labs' packets consult, and the rules that drop them.
 
     A rule for marked packets, for one user or for one source address concerns others.
     """
-    asked, ends = {"main", "local", "default"}, []
+    asked = {"main", "local", "default"}
+    ends: List[facts.Route] = []
     for line in run(["ip", "-4", "rule", "show"])[1].splitlines():
         words = line.split()
         named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
@@ -324,9 +333,9 @@ def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
     return "" if status in (0, 2) else words or f"exit {status}"
 
 
-def _subnets() -> List[Json]:
+def _subnets() -> List[facts.Subnet]:
     """Return the IPv4 networks of the host's interfaces."""
-    found = []
+    found: List[facts.Subnet] = []
     for line in run(["ip", "-4", "-o", "address", "show"])[1].splitlines():
         fields = line.split()
         found.append({"interface": fields[1], "subnet": fields[3]})

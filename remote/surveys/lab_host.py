@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import Any, Dict, List
 
-from remote.surveys import lab
+from remote.surveys import facts, lab
 
 Json = Dict[str, Any]
 PROGRAMS = ("systemctl", "apt-get", "lsblk", "wipefs", "findmnt")
@@ -17,7 +17,7 @@ _DAEMONS = {"lxd": ("/var/lib/lxd/unix.socket",), "incus": ("/var/lib/incus/unix
             "lxd-snap": ("/var/snap/lxd/common/lxd/unix.socket",)}  # fmt: skip
 
 
-def main(request: Json) -> Json:
+def main(request: Json) -> facts.ServerFacts:
     """Survey the server; `request` is not used."""
     del request
     return {
@@ -34,7 +34,7 @@ def main(request: Json) -> Json:
     }  # fmt: skip
 
 
-def _root() -> Json:
+def _root() -> facts.Root:
     """Return the file system of /: its type, used bytes, and devices in order."""
     kind = lab.run(["findmnt", "-n", "-o", "FSTYPE", "/"])[1].strip()
     found = os.statvfs("/")
@@ -48,7 +48,7 @@ def _root() -> Json:
     return {"type": kind, "used": used, "devices": list(dict.fromkeys(devices))}
 
 
-def _disks() -> List[Json]:
+def _disks() -> List[facts.Disk]:
     """Return every disk and its parts: path, type, size, file system, mount point."""
     argv = ["lsblk", "-J", "-b", "-p", "-o", "PATH,TYPE,SIZE,FSTYPE,MOUNTPOINT"]
     status, out, _err = lab.run(argv)
@@ -60,7 +60,7 @@ def _disks() -> List[Json]:
     ]
 
 
-def _plain(entry: Json) -> Json:
+def _plain(entry: Json) -> facts.Part:
     return {
         "path": entry["path"],
         "type": entry["type"],

@@ -1,0 +1,294 @@
+"""The shapes of what surveys return; `checks` import them too. Standard library alone.
+
+A fact that a survey could not get is empty, or a text that says why.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, TypedDict
+
+
+class Marked(TypedDict):
+    """A thing of LXD's, with its configuration."""
+
+    name: str
+    config: Dict[str, str]
+
+
+class Network(Marked):
+    """A network of LXD's; `managed` is false for an interface that LXD only knows."""
+
+    managed: bool
+
+
+class Lxd(TypedDict, total=False):
+    """LXD's things; where it does not answer, `error` alone.
+
+    Attributes:
+        aliases: Fingerprints by alias.
+        images: Properties by fingerprint.
+        members: Those of its cluster; none without one.
+        brings: The devices that each profile brings, by profile and name.
+    """
+
+    error: str
+    projects: List[Marked]
+    networks: List[Network]
+    aliases: Dict[str, str]
+    images: Dict[str, Dict[str, str]]
+    pools: List[str]
+    members: List[str]
+    profiles: List[str]
+    brings: Dict[str, Dict[str, Dict[str, str]]]
+
+
+class Instance(TypedDict):
+    """An instance of a lab's project; of its config only our marks."""
+
+    name: str
+    project: str
+    ephemeral: bool
+    location: str
+    config: Dict[str, str]
+
+
+class Listener(TypedDict):
+    """A TCP port on which the host listens for others."""
+
+    port: int
+    program: str
+
+
+class Subnet(TypedDict):
+    """An IPv4 network of one of the host's interfaces, as `10.0.0.1/24`."""
+
+    interface: str
+    subnet: str
+
+
+class Route(TypedDict):
+    """An IPv4 route, or a rule that drops (`table` is `rule` then); `to` is a network."""
+
+    to: str
+    device: str
+    table: str
+    line: str
+
+
+class FilterChain(TypedDict):
+    """A base chain of nftables that filters, as `remote.unmanaged.nft.Chain`."""
+
+    table: str
+    name: str
+    kind: str
+    hook: str
+    policy: str
+    rules: List[str]
+
+
+class Fragment(TypedDict):
+    """A fragment of the store, without its rendered parts."""
+
+    id: str
+    owner: str
+    lab: str
+    keys: List[str]
+    spec: Dict[str, Any]
+
+
+class HostsLine(TypedDict):
+    """A line of a hosts file outside of Grappe's part that names one of a lab's domains."""
+
+    number: int
+    address: str
+    domains: List[str]
+    text: str
+
+
+class HostsFileFacts(TypedDict):
+    """What `remote.surveys.hosts_file` returns; `fixed` as in `HostFacts`."""
+
+    lines: List[HostsLine]
+    fixed: Dict[str, List[str]]
+
+
+class HostFacts(TypedDict):
+    """What preflights and doctor ask of a lab host.
+
+    Attributes:
+        haproxy: HAProxy's errors about what stands around our part.
+        haproxy_loads: The paths that its unit loads.
+        haproxy_masked: Whether its unit is masked.
+        variables: The variables in its `bind` lines.
+        nat: The loaded NAT rules, as `iptables-save` prints them, or `nft TABLE CHAIN: RULE`.
+        configs: The other files that HAProxy loads, by path.
+        ufw_rules: UFW's comments beside its users' rules.
+        ufw_output: UFW's default for outgoing packets.
+        reached: Why each URL cannot be reached; empty where it can.
+        absent: The paths that do not exist, of those asked for.
+        missing: The programs that are not installed.
+        files: The shared files by path; None for one that does not exist.
+        fixed: Why a shared file cannot be changed, and what to do, by path.
+        unprivileged: The lowest port that any user may listen on.
+    """
+
+    lxd: Lxd
+    haproxy: str
+    haproxy_loads: List[str]
+    haproxy_masked: bool
+    variables: Dict[str, str]
+    listening: List[Listener]
+    subnets: List[Subnet]
+    routes: List[Route]
+    nat: List[str]
+    filters: List[FilterChain]
+    configs: Dict[str, str]
+    ufw_rules: List[str]
+    ufw_output: str
+    fragments: List[Fragment]
+    reached: Dict[str, str]
+    absent: List[str]
+    missing: List[str]
+    files: Dict[str, Optional[str]]
+    fixed: Dict[str, List[str]]
+    unprivileged: int
+
+
+class LabFacts(HostFacts):
+    """What `remote.surveys.lab` returns."""
+
+    instances: List[Instance]
+
+
+class Container(TypedDict):
+    """A container of any project; `address` is that of a running one."""
+
+    name: str
+    project: str
+    status: str
+    owner: str
+    address: str
+    own_address: str
+
+
+class Ufw(TypedDict):
+    """Whether UFW's file enables it, and whether its rules are loaded."""
+
+    enabled: bool
+    active: bool
+
+
+class Space(TypedDict):
+    """A file system's bytes."""
+
+    size: int
+    free: int
+
+
+class Inotify(TypedDict):
+    """The instances that a user may have, and those in use."""
+
+    limit: int
+    used: int
+
+
+class Target(TypedDict):
+    """Where a fragment leads: the host's `port`, and the server's `address` and port `there`."""
+
+    id: str
+    owner: str
+    address: str
+    port: int
+    there: int
+
+
+class Certificate(TypedDict):
+    """The seconds that a server's certificate is still valid."""
+
+    server: str
+    project: str
+    left: float
+
+
+class HostKey(TypedDict):
+    """A server's public host key, as `TYPE BASE64`."""
+
+    server: str
+    project: str
+    key: str
+
+
+class HealthFacts(HostFacts):
+    """What `remote.surveys.health` returns.
+
+    Attributes:
+        switched_off: UFW's scripts with our part that UFW would not run.
+        masquerades: The loaded masquerade rules.
+        chains: All rules of iptables, as `iptables-save` prints them.
+        loaded: HAProxy's errors about its whole configuration.
+        units: `ActiveState` and `UnitFileState` by unit.
+        memory: `MemTotal` and `MemAvailable`, in bytes.
+    """
+
+    instances: List[Container]
+    firewall: str
+    ufw: Ufw
+    switched_off: List[str]
+    masquerades: List[str]
+    forwarding: str
+    chains: str
+    loaded: str
+    units: Dict[str, Dict[str, str]]
+    disk: Space
+    inotify: Inotify
+    memory: Dict[str, int]
+    targets: List[Target]
+    certificates: List[Certificate]
+    host_keys: List[HostKey]
+
+
+class Part(TypedDict):
+    """A disk or a part of one; `holds` names its content, `mounted` its mount point."""
+
+    path: str
+    type: str
+    size: int
+    holds: str
+    mounted: str
+
+
+class Disk(Part):
+    """A disk."""
+
+    parts: List[Part]
+
+
+class Root(TypedDict):
+    """The file system of `/`: its type, used bytes, and devices in order."""
+
+    type: str
+    used: int
+    devices: List[str]
+
+
+class Daemon(TypedDict, total=False):
+    """A container daemon's counts; where it does not answer, `error` alone."""
+
+    error: str
+    instances: int
+    strangers: int
+    pools: int
+
+
+class ServerFacts(TypedDict):
+    """What `remote.surveys.lab_host` returns of a bare server; `memory` in bytes."""
+
+    missing: List[str]
+    systemd: bool
+    netfilter: bool
+    root: Root
+    disks: List[Disk]
+    memory: int
+    processors: int
+    addresses: List[str]
+    daemons: Dict[str, Daemon]
