@@ -10,11 +10,10 @@ from typing import Any
 
 from checks import conflicts
 from core import errors
-from remote import iptables, managed_block
+from remote import haproxy_unit, identity, iptables, managed_block
 from remote.surveys.facts import HealthFacts
 from remote.unmanaged import haproxy as unmanaged_haproxy
 
-OWNER = "user.grappe.owner"
 # Less free disk or memory than this part is a finding.
 FREE_PART = 0.1
 # A server's inotify instances, as counted in a real YunoHost 12.1; room for fewer servers than
@@ -170,7 +169,7 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
 def _subnet(network: Mapping[str, Any]) -> str:
     """Return the network of a student's bridge; nothing for any other bridge."""
     address = network["config"].get("ipv4.address", "")
-    if not network["config"].get(OWNER) or "/" not in address:
+    if not network["config"].get(identity.OWNER) or "/" not in address:
         return ""
     return str(ipaddress.IPv4Interface(address).network)
 
@@ -201,12 +200,12 @@ def _haproxy(facts: HealthFacts) -> Iterator[Finding]:
     if facts["loaded"]:
         yield Finding(
             "haproxy.cfg is not valid: the next reload or boot fails",
-            "haproxy -c -f /etc/haproxy/haproxy.cfg", _first(facts["loaded"]),
+            f"haproxy -c -f {haproxy_unit.CONFIG}", _first(facts["loaded"]),
         )  # fmt: skip
     routed = any(key.startswith("domain ") for f in facts["fragments"] for key in f["keys"])
     if routed and facts["units"]["haproxy"].get("ActiveState") != "active":
         yield Finding("HAProxy does not run: no domain answers", "systemctl start haproxy")
-    text = facts["files"].get("/etc/haproxy/haproxy.cfg") or ""
+    text = facts["files"].get(haproxy_unit.CONFIG) or ""
     try:
         strays = unmanaged_haproxy.domains(text)
     except managed_block.DamagedError:
@@ -250,7 +249,7 @@ def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]
     for kind, things in (("LXD project", facts["lxd"]["projects"]),
                          ("network", facts["lxd"]["networks"])):  # fmt: skip
         for thing in things:
-            owner = thing["config"].get(OWNER, "")
+            owner = thing["config"].get(identity.OWNER, "")
             if owner and owner not in owners:
                 yield Finding(
                     f"the {kind} {thing['name']} is of the stack {owner}, which is not here",

@@ -10,13 +10,13 @@ from typing import Any, ClassVar
 
 from checks import conflicts
 from core import codec, problems
+from core.names import MAX_NUMBER
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys.facts import HostsFileFacts, LabFacts, Lxd
 from remote.unmanaged import haproxy
 from remote.unmanaged import nat as unmanaged_nat
 
 BRIDGE = re.compile(r"gr-(\d+)")
-MAX_NUMBER = 4000
 # The name of a server's own network device.
 NIC = "eth0"
 OWN_PROFILE = (

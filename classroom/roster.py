@@ -14,8 +14,8 @@ import unicodedata
 from collections.abc import Iterator
 
 from core import problems, validators
+from core.names import MAX_NUMBER
 
-MOST = 4000
 # The exports' headings by field, without accents and case.
 HEADINGS = {
     "first": ("prenom", "first name", "firstname", "given name", "prenoms"),
@@ -101,8 +101,8 @@ def parse(text: str) -> list[Entry]:
     mistakes = [*_mistakes(entries)]
     if not entries:
         mistakes.append(problems.Mistake("roster", "has headings and no student."))
-    if len(entries) > MOST:
-        reason = f"has {len(entries)} students: a lab host has numbers for {MOST}."
+    if len(entries) > MAX_NUMBER:
+        reason = f"has {len(entries)} students: a lab host has numbers for {MAX_NUMBER}."
         mistakes.append(problems.Mistake("roster", reason))
     if mistakes:
         raise problems.Mistakes(mistakes)

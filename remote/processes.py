@@ -11,7 +11,7 @@ import re
 import time
 from typing import Any, Dict
 
-from remote.system import read_text
+from remote.system import meminfo, read_text
 
 Json = Dict[str, Any]
 _PAYLOAD = re.compile(r"/lxc\.payload\.([^/\n]+)")
@@ -97,5 +97,5 @@ def _better(example: Any, pid: int, container: str) -> Any:
 
 
 def _memory_of_host() -> Any:
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE))
-    return int(found["MemTotal"]) * 1024, int(found["MemAvailable"]) * 1024
+    found = meminfo()
+    return found["MemTotal"], found["MemAvailable"]

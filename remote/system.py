@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -187,6 +188,12 @@ class System:
 
 def _text(output: bytes) -> str:
     return output.decode("utf-8", "replace")
+
+
+def meminfo() -> Dict[str, int]:
+    """Return the host's memory in bytes, by the kernel's names: `MemTotal`, `MemAvailable`."""
+    lines = re.findall(r"^(\w+):\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE)
+    return {name: int(kilobytes) * 1024 for name, kilobytes in lines}
 
 
 def read_text(path: str) -> str:

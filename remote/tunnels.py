@@ -8,11 +8,11 @@ import time
 from typing import Any, Callable, Dict, List
 
 from remote import identity, reachability
+from remote.names import TUNNEL_HOME, TUNNEL_USER
 from remote.system import File, RefusedError, System
 
 Json = Dict[str, Any]
-USER = "grappe-tunnel"
-HOME = "/var/lib/grappe-tunnel"
+USER, HOME = TUNNEL_USER, TUNNEL_HOME
 UNITS = "/etc/systemd/system"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-MIN_NUMBER, MAX_NUMBER = 1, 4000
 MAX_SERVERS = 10
 FIRST_SSH_PORT = 22222
 MAX_BUILDERS = 250

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from core import problems, validators
+from core.names import MAX_NUMBER, MIN_NUMBER
 from providers.lxd import values
 from providers.lxd.container import model as container
 from stacks import allocation, recipe, settings, ways
@@ -89,7 +90,7 @@ def mistakes(
     """
     checks: list[tuple[str, Any, str]] = []
     number = given.number
-    numbered = allocation.MIN_NUMBER <= number <= allocation.MAX_NUMBER
+    numbered = MIN_NUMBER <= number <= MAX_NUMBER
     subnet = allocation.subnet(number) if numbered else ""
     for index, server in enumerate(servers):
         prefix, asked = f"servers[{index}]", given.servers[index]

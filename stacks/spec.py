@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from core import problems, validators
+from core.names import MAX_NUMBER, MIN_NUMBER
 from hosts import url
 from providers.lxd import values
 from providers.lxd.postinstall import model as postinstall
@@ -158,8 +159,8 @@ def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]
                 "sit? Else none."
             )
             checks.append(("workstation", shown, problem))
-    if not allocation.MIN_NUMBER <= given.number <= allocation.MAX_NUMBER:
-        limits = f"{allocation.MIN_NUMBER} to {allocation.MAX_NUMBER}"
+    if not MIN_NUMBER <= given.number <= MAX_NUMBER:
+        limits = f"{MIN_NUMBER} to {MAX_NUMBER}"
         wrong = "is out of range" if given.number else "is not a student's number"
         problem = f"{wrong}. {limits}, and no other student's on the host."
         checks.append(("number", given.number, problem))

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from core import codec, problems, validators
 from providers.fragments.fragment import Fragment
+from remote.names import TUNNEL_USER
 
 # The relay's user for tunnels, who may do nothing else.
-USER = "grappe-tunnel"
 _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+=*")
 
 
@@ -65,4 +65,4 @@ def fragment(spec: RelayGrantSpec) -> Fragment:
 
 def shared_sections() -> Mapping[str, Any]:
     """Return what all grants share: the user that holds them."""
-    return {"user": USER}
+    return {"user": TUNNEL_USER}

@@ -7,9 +7,8 @@ import re
 from typing import Any
 
 from core import codec, problems, templates, validators
+from remote.names import TUNNEL_HOME, TUNNEL_USER
 
-USER = "grappe-tunnel"
-HOME = "/var/lib/grappe-tunnel"
 # The kind of check by target port.
 ANSWERS = {22: "ssh", 80: "http", 443: "https"}
 _HOST_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/]+=*")
@@ -75,7 +74,9 @@ def request(spec: TunnelSpec) -> dict[str, Any]:
     """Return the request for `remote.tunnels`."""
     name = f"[{spec.relay_address}]:{spec.relay_port}"
     known = spec.relay_address if spec.relay_port == 22 else name  # noqa: PLR2004 - ssh's own
-    unit = templates.render(__file__, "unit.j2", tunnel=spec, user=USER, home=f"{HOME}/{spec.name}")
+    unit = templates.render(
+        __file__, "unit.j2", tunnel=spec, user=TUNNEL_USER, home=f"{TUNNEL_HOME}/{spec.name}"
+    )
     checks = [
         {"kind": ANSWERS.get(item.port, "tcp"), "port": item.listen, "domain": item.domain}
         for item in spec.forwards

@@ -14,9 +14,9 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional
 
-from remote import haproxy_unit
+from remote import haproxy_unit, identity
 from remote.surveys import facts, lab
-from remote.system import read_text
+from remote.system import meminfo, read_text
 
 Json = Dict[str, Any]
 SECONDS = 5
@@ -75,7 +75,7 @@ def _instances(sockets: List[str]) -> List[facts.Container]:
             "name": item["name"],
             "project": item["project"],
             "status": item["status"],
-            "owner": item["config"].get("user.grappe.owner", ""),
+            "owner": item["config"].get(identity.OWNER, ""),
             "address": item["devices"].get("eth0", {}).get("ipv4.address", "")
             if item["status"] == "Running"
             else "",
@@ -163,8 +163,8 @@ def _inotify() -> int:
 
 
 def _memory() -> Dict[str, int]:
-    found = dict(re.findall(r"^(\w+):\s+(\d+) kB", read_text("/proc/meminfo"), re.MULTILINE))
-    return {name: int(found.get(name, 0)) * 1024 for name in ("MemTotal", "MemAvailable")}
+    found = meminfo()
+    return {name: found.get(name, 0) for name in ("MemTotal", "MemAvailable")}
 
 
 def _targets(store: str) -> List[facts.Target]:

@@ -27,7 +27,7 @@ FILES = (
     "/etc/ufw/before.rules",
     "/etc/ufw/before.init",
     "/etc/ufw/after.init",
-    "/etc/haproxy/haproxy.cfg",
+    haproxy_unit.CONFIG,
 )
 UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")

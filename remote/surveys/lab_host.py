@@ -7,7 +7,9 @@ import os
 import shutil
 from typing import Any, Dict, List
 
+from remote import identity
 from remote.surveys import facts, lab
+from remote.system import meminfo
 
 Json = Dict[str, Any]
 PROGRAMS = ("systemctl", "apt-get", "lsblk", "wipefs", "findmnt")
@@ -78,8 +80,7 @@ def _held(path: str) -> str:
 
 
 def _memory() -> int:
-    with open("/proc/meminfo", encoding="utf-8") as stream:
-        return int(stream.readline().split()[1]) * 1024
+    return meminfo()["MemTotal"]
 
 
 def _addresses() -> List[str]:
@@ -97,5 +98,5 @@ def _daemon(paths: List[str]) -> Any:
         pools = lab.query_lxd(path, "storage-pools") or []
     except (OSError, ValueError, KeyError) as error:
         return {"error": str(error)}
-    owners = [item["config"].get("user.grappe.owner", "") for item in items]
+    owners = [item["config"].get(identity.OWNER, "") for item in items]
     return {"instances": len(items), "strangers": owners.count(""), "pools": len(pools)}

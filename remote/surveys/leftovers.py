@@ -7,11 +7,11 @@ import os
 from typing import Any, Dict, List
 
 from remote import identity
+from remote.names import TUNNEL_HOME
 from remote.system import read_text
 
 Json = Dict[str, Any]
 TARGETS = ("nat", "haproxy", "hosts", "relay")
-TUNNELS = "/var/lib/grappe-tunnel"
 
 
 def main(request: Json) -> Json:
@@ -33,7 +33,7 @@ def main(request: Json) -> Json:
             if "id" in held and identity.belongs(held, request["owner"], request["lab"]):
                 found.append({"target": target, "id": held["id"], "owner": held["owner"]})
     tunnels: List[str] = []
-    folder = root + TUNNELS
+    folder = root + TUNNEL_HOME
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
         held = {
             "owner": read_text(f"{folder}/{name}/owner").strip(),

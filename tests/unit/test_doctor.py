@@ -11,7 +11,7 @@ from checks import lab_host as preflight
 from components.lab_host import scripts
 from core import problems
 from hosts import ssh_settings
-from remote import iptables, managed_block
+from remote import identity, iptables, managed_block
 from stacks import lab_host
 
 WELL: dict[str, Any] = {
@@ -27,7 +27,7 @@ WELL: dict[str, Any] = {
 RULE = "-A PREROUTING -p tcp -m tcp --dport 22222 -j DNAT --to-destination 10.0.0.1:22"
 
 JUMPS = [f"-A {chain} -j {ours}" for ours, chain in iptables.JUMPS.items()]
-BRIDGE = {"name": "gr-1", "config": {doctor.OWNER: "grappe/a", "ipv4.address": "10.64.1.1/24"}}
+BRIDGE = {"name": "gr-1", "config": {identity.OWNER: "grappe/a", "ipv4.address": "10.64.1.1/24"}}
 FILTER = "-A GRAPPE-FORWARD -i gr-+ -o gr-+ -j DROP\n"
 # A host with a lab that is up.
 UP: dict[str, Any] = {
@@ -65,7 +65,7 @@ def test_a_well_host_has_no_findings() -> None:
         ({"loaded": "[ALERT] bad"}, "haproxy.cfg is not valid"),
         ({"targets": [{"id": "a", "owner": "grappe/a", "address": "10.64.1.10"}]},
          "where no container is"),
-        ({"lxd": {"projects": [{"name": "p", "config": {doctor.OWNER: "grappe/x"}}],
+        ({"lxd": {"projects": [{"name": "p", "config": {identity.OWNER: "grappe/x"}}],
                   "networks": []}}, "is of the stack grappe/x, which is not here"),
         ({"disk": {"size": 100, "free": 5}}, "the disk is almost full"),
         ({"memory": {"MemTotal": 100, "MemAvailable": 5}}, "memory is almost used up"),

@@ -11,6 +11,7 @@ import sys
 import pytest
 
 from core import errors, validators
+from core.names import INSTALLED
 from providers.lxd import fake, job
 from providers.lxd.postinstall import driver, model
 
@@ -161,7 +162,7 @@ def installed(files: dict[str, bytes]) -> tuple[driver.PostInstallDriver, fake.F
     lxd = fake.FakeLxd()
     config = {"user.grappe.owner": "grappe/a"}
     lxd.instances["grappe-a", "yuno1"] = {"status": "Running", "config": config}
-    there = {model.INSTALLED: b"", model.MARK: b"", **files}
+    there = {INSTALLED: b"", model.MARK: b"", **files}
     lxd.files.update({("grappe-a", "yuno1", path): text for path, text in there.items()})
     return driver.PostInstallDriver(lxd, "ssh://fake"), lxd
 

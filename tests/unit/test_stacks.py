@@ -14,12 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import problems
+from core.names import MAX_NUMBER, MIN_NUMBER
 from stacks import allocation, declaration, files, golden, kinds, plan, settings, spec
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 GOOD = {"grappe:host": "ssh://lab", "grappe:number": "7"}
 
-numbers = st.integers(allocation.MIN_NUMBER, allocation.MAX_NUMBER)
+numbers = st.integers(MIN_NUMBER, MAX_NUMBER)
 places = st.integers(0, allocation.MAX_SERVERS - 1)
 
 

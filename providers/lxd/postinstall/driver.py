@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from core import errors, run
+from core.names import INSTALLED
 from providers import base
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.exec import driver as exec_driver
@@ -64,7 +65,7 @@ class PostInstallDriver:
             self._run(spec, model.job(asked, spec), "yunohost tools postinstall", aloud=True)
             if self._stage(spec) is model.Stage.ABSENT:
                 raise errors.CommandError(
-                    f"{spec.container} was post-installed and has no {model.INSTALLED}"
+                    f"{spec.container} was post-installed and has no {INSTALLED}"
                 )
             self._write(spec, model.MARK, b"")
             self._write_names(spec)
@@ -89,7 +90,7 @@ class PostInstallDriver:
         if stage is not model.Stage.DONE and not _runs(found):
             return base.Reading(spec)
         if stage is model.Stage.ABSENT:
-            return base.Reading(spec, drift=f"{model.INSTALLED} is not there")
+            return base.Reading(spec, drift=f"{INSTALLED} is not there")
         drift = model.DRIFTS.get(stage, "")
         if not drift and self._may_ban_all(spec):
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
@@ -128,7 +129,7 @@ class PostInstallDriver:
         if stage is model.Stage.INTERRUPTED:
             self._finish(spec)
         elif stage is model.Stage.LOST:
-            self._write(spec, model.INSTALLED, b"")
+            self._write(spec, INSTALLED, b"")
         self._write_jail(spec)
         self._write_names(spec)
 
@@ -296,7 +297,7 @@ def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
 
 def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
     """Return whether anybody has post-installed a server."""
-    return _read(lxd, project, container, model.INSTALLED) is not None
+    return _read(lxd, project, container, INSTALLED) is not None
 
 
 def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from core import codec, problems, validators
+from core.names import INSTALLED
 from providers.lxd.job import Job
 
-INSTALLED = "/etc/yunohost/installed"
 DOMAIN_FILE = "/etc/yunohost/current_host"
 # YunoHost touches INSTALLED in the middle, 70 seconds before its end. Our mark, written after exit
 # status 0, or YunoHost's own record, also of one by the web, proves that it is complete.

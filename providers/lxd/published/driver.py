@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 
-from core import errors
+from core import errors, names
 from providers import base
 from providers.lxd import daemon, ownership
 from providers.lxd.image import aliases
@@ -153,7 +153,7 @@ class PublishedDriver:
             raise errors.BadInputError(
                 f"the container {spec.project}/{spec.container} is post-installed, and was not "
                 "published",
-                seen=f"it has {model.INSTALLED}: every server from it would have its domain, its "
+                seen=f"it has {names.INSTALLED}: every server from it would have its domain, its "
                 "administrator and that password",
                 do="publish one that is not; servers that came from the image before need it no "
                 "more: take `publish` out of the stack file",
@@ -210,7 +210,7 @@ class PublishedDriver:
     def _is_installed(self, spec: model.PublishedSpec) -> bool:
         path = f"instances/{spec.copy}/files"
         try:
-            self._lxd.read_file(path, project=spec.project, file=model.INSTALLED)
+            self._lxd.read_file(path, project=spec.project, file=names.INSTALLED)
         except daemon.AbsentError:
             return False
         return True

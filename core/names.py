@@ -1,0 +1,8 @@
+"""Names and numbers that several packages share."""
+
+from __future__ import annotations
+
+# YunoHost's own sign that a server is post-installed.
+INSTALLED = "/etc/yunohost/installed"
+# The students' numbers on a lab host.
+MIN_NUMBER, MAX_NUMBER = 1, 4000

@@ -1,0 +1,7 @@
+"""Names that code on a host shares with what renders it. Standard library alone."""
+
+from __future__ import annotations
+
+# The user of a tunnel, on the lab host and on the relay, and its folder on the lab host.
+TUNNEL_USER = "grappe-tunnel"
+TUNNEL_HOME = "/var/lib/grappe-tunnel"
