@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from checks.lab import PlannedServer, PreflightSpec
+from checks.lab.spec import PlannedServer, PreflightSpec
 from remote import identity
 
 # Marks of a container: the image it started from, and its stage.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from checks.image import RECIPE_PROPERTY
-from checks.lab import PlannedServer, PreflightSpec
+from checks.lab.spec import PlannedServer, PreflightSpec
 from providers.haproxy.model import PAGE, BackendSpec
 from providers.hosts_file.model import EntrySpec
 from providers.lxd.container.model import ContainerSpec
