@@ -241,7 +241,7 @@ def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]
             and _is_ours(fragment["address"])
             and (fragment["address"] not in alive)
         ):
-            stack = fragment["owner"].rpartition("/")[2]
+            stack = identity.stack_of(fragment["owner"])
             yield Finding(
                 f"{fragment['id']} leads to {fragment['address']}, where no container is",
                 f"./lab up {stack}, or ./lab down {stack}",

@@ -16,7 +16,6 @@ from classroom.class_file import ClassFile, Student
 from cli import classroom as classes
 from cli import environment, new, progress, stack
 from core import errors, problems
-from providers import base
 from stacks import files, kinds, neighbours, settings
 from views import classroom
 
@@ -85,9 +84,7 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
             f"the roster {path} cannot be read", seen=str(error.strerror), do="name a CSV file"
         ) from error
     except problems.Mistakes as mistakes:
-        raise errors.BadInputError(
-            f"{path}: {base.format_mistakes(mistakes.mistakes)}"
-        ) from mistakes
+        raise errors.BadInputError(f"{path}: {problems.summary(mistakes.mistakes)}") from mistakes
 
 
 def _before(options: argparse.Namespace) -> ClassFile:

@@ -11,7 +11,6 @@ from cli import environment
 from cli import stack as stacks
 from core import errors, problems
 from engine.stack import Stack
-from providers import base
 from stacks import files, kinds, settings
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
@@ -88,7 +87,7 @@ def _read(name: str) -> tuple[AnySpec, Stack]:
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
     except problems.Mistakes as mistakes:
-        text = f"stacks/Pulumi.{name}.yaml: {base.format_mistakes(mistakes.mistakes)}"
+        text = f"stacks/Pulumi.{name}.yaml: {problems.summary(mistakes.mistakes)}"
         raise errors.BadInputError(text) from mistakes
     return spec, stack
 

@@ -50,7 +50,7 @@ def whose(spec: PreflightSpec, thing: Mapping[str, Any]) -> str:
     owner = held.get("owner") or ""
     if not owner:
         return "taken by something that Grappe did not make"
-    stack = owner.rpartition("/")[2]
+    stack = identity.stack_of(owner)
     if owner == spec.owner:
         return f"another {stack}'s, of another folder or state"
     return f"{stack}'s (stack {owner})"
@@ -62,7 +62,7 @@ def rename_remedy(spec: PreflightSpec, bridge: Mapping[str, Any]) -> str:
     if held.get("lab") and held["owner"] == spec.owner:
         return f" Then {identity.way_out(held, spec.owner)}"
     project, _slash, stack = (held.get("owner") or "").rpartition("/")
-    now = spec.owner.rpartition("/")[2]
+    now = identity.stack_of(spec.owner)
     if held.get("lab") or not stack or stack == now or project != spec.owner.rpartition("/")[0]:
         return ""
     return f" If this stack was renamed from {stack}: ./lab rename {stack} {now}"

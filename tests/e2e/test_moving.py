@@ -70,7 +70,7 @@ def test_a_machine_that_is_gone(project: ProjectCopy, desk: Desk, other: layout.
     project.write("gina", 31, servers=[{"name": "yuno1"}])
     said = project.up("gina", ok=False)
     assert f"was made on {other.host_url}, which does not answer" in said
-    assert f"the stack now says {project.box.host_url}" in said
+    assert f"the stack file now names {project.box.host_url}" in said
     assert "./lab forget gina" in said
     project.lab("forget", "gina", "--yes")
     project.up("gina")
