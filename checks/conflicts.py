@@ -13,11 +13,11 @@ from typing import Any
 
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
+from remote.names import UFW_SCRIPTS
 from remote.surveys.facts import HealthFacts, HostFacts, HostsFileFacts, Lxd
 from remote.unmanaged import haproxy, nft
 from remote.unmanaged import nat as unmanaged_nat
 
-SCRIPTS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
 # What Grappe's part of haproxy.cfg calls its sections.
 OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
 WEB_PORTS = (80, 443)
@@ -55,7 +55,7 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield why a file that labs share cannot be changed or is not loaded; and what to do."""
     for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
         yield f"{path} {reason}", do
-    for path in SCRIPTS:
+    for path in UFW_SCRIPTS:
         text = facts["files"].get(path) or ""
         if not unmanaged_nat.is_shell_script(text):
             yield (

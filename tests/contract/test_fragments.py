@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors
-from remote import managed_block, maps
+from remote import managed_block, maps, running_haproxy
 from remote import store as stores
 from remote.targets import haproxy as haproxy_target
 from tests.contract import fragment_world
@@ -352,7 +352,7 @@ class TestHaproxy:
         self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The old files come back when the new ones are not what is loaded."""
-        monkeypatch.setattr(haproxy_target, "RELOAD_SECONDS", 0.1)
+        monkeypatch.setattr(running_haproxy, "RELOAD_SECONDS", 0.1)
         world = fragment_world.FakeWorld(tmp_path / "host")
         driver, original = world.driver(self.kind), world.read(self.kind.file)
         world.system.stuck = True
