@@ -137,10 +137,10 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
     """Yield findings about others' listeners, rules and routes that take a lab's traffic."""
     if not facts["fragments"]:
         return
-    for seen in conflicts.listeners(facts):
+    for listener in conflicts.listeners(facts):
         yield Finding(
             "somebody else has what HAProxy needs: a part of the requests is theirs",
-            "take it away, or give it another port; then ./lab up STACK", seen,
+            "take it away, or give it another port; then ./lab up STACK", listener,
         )  # fmt: skip
     targets = {item["port"]: (item["address"], item["there"]) for item in facts["targets"]
                if item.get("port")}  # fmt: skip
@@ -176,11 +176,11 @@ def _subnet(network: Mapping[str, Any]) -> str:
 
 def _nat(facts: HealthFacts) -> Iterator[Finding]:
     rules = [line for line in facts["nat"] if line.startswith("-A ")]
-    seen: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
     for line in rules:
         if " -j DNAT" in line:
-            seen[line] += 1
-    for line, count in seen.items():
+            counts[line] += 1
+    for line, count in counts.items():
         if count > 1:
             yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
     has_rules = _has_rules(facts)
@@ -294,9 +294,9 @@ def _servers(facts: HealthFacts) -> Iterator[Finding]:
         if item["left"] < CERTIFICATE_DAYS * DAY:
             days = int(item["left"] // DAY)
             ends = f"ends in {days} days" if days >= 0 else f"ended {-days} days ago"
-            where = f"{item['project']}/{item['server']}"
+            server = f"{item['project']}/{item['server']}"
             yield Finding(
-                f"the certificate of {where} {ends}",
+                f"the certificate of {server} {ends}",
                 f"lxc exec {item['server']} --project {item['project']} -- "
                 "yunohost domain cert renew",
             )

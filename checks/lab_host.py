@@ -76,9 +76,9 @@ def _abilities(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems
 
 
 def _daemons(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mistake]:
-    for name, found in facts["daemons"].items():
-        if name != spec.daemon and (found.get("instances") or "error" in found):
-            held = f"holds {found.get('instances', 'unknown')} instances"
+    for name, daemon in facts["daemons"].items():
+        if name != spec.daemon and (daemon.get("instances") or "error" in daemon):
+            held = f"holds {daemon.get('instances', 'unknown')} instances"
             yield problems.Mistake(
                 "grappe:daemon",
                 f'"{spec.daemon}" would stand beside {name}, which {held}. Say {name}, or take it '
@@ -123,8 +123,8 @@ def _unfit(spec: HostPreflightSpec, disk: Mapping[str, Any], used: int) -> Itera
 
 
 def _parts(disk: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    found: Sequence[Mapping[str, Any]] = disk.get("parts", ())
-    return found
+    parts: Sequence[Mapping[str, Any]] = disk.get("parts", ())
+    return parts
 
 
 def _is_added(disk: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
@@ -143,7 +143,7 @@ def _find(path: str, disks: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
 
 
 def _free(facts: ServerFacts) -> str:
-    found = [
+    free = [
         f"{disk['path']} ({_size(disk['size'])})"
         for disk in facts["disks"]
         if disk["type"] in {"disk", "loop"}
@@ -153,7 +153,7 @@ def _free(facts: ServerFacts) -> str:
         )
         and disk["size"]
     ]
-    return ", ".join(found) or "none"
+    return ", ".join(free) or "none"
 
 
 def _size(value: float) -> str:

@@ -56,17 +56,17 @@ def find(
         reason = f"grappe:host is {spec.host}, and it was made on {was['host']}"
         return [Loss(name, reason, f"grappe:host: {was['host']}") for name in before]
     planned = {server.name: (index, server) for index, server in enumerate(spec.servers)}
-    found = [
+    losses = [
         Loss(name, "is in the stack file no more", f"grappe:servers: a server with name: {name}")
         for name in before
         if name in ours and name not in planned
     ]
     for name, item in ours.items():
         if name in planned:
-            found += _recreated(*planned[name], item)
+            losses += _recreated(*planned[name], item)
     for name in before.keys() & planned.keys():
         gone = set(before[name].get("volumes", ())) - set(planned[name][1].volumes)
-        found += [
+        losses += [
             Loss(
                 f"{name}/{volume.rpartition('/')[2]}",
                 "the volume is in the stack file no more",
@@ -75,7 +75,7 @@ def find(
             )
             for volume in sorted(gone)
         ]
-    return sorted(found, key=lambda loss: loss.name)
+    return sorted(losses, key=lambda loss: loss.name)
 
 
 def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], list[Loss]]:

@@ -12,7 +12,7 @@ import sys
 from cli import progress
 from core import errors
 from engine import engine
-from sandbox import layout
+from sandbox.layout import Layout
 from views import language as views_language
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -38,10 +38,10 @@ def prepare(report: progress.Report) -> dict[str, str]:
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     if not os.environ.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
         variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase())
-    box = layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
-    if box.ssh_config.exists():
+    layout = Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
+    if layout.ssh_config.exists():
         # The sandbox's hosts; this file includes the user's own ssh_config.
-        variables["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
+        variables["GRAPPE_SSH_CONFIG"] = str(layout.ssh_config)
     return variables
 
 

@@ -96,11 +96,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def configure(self, req: dynamic.ConfigureRequest) -> None:
         """Prepare the process that serves this provider, and those after it."""
-        this = run.current()
-        this.lab = str(req.config.get("grappe:id") or "")
+        this_run = run.current()
+        this_run.lab = str(req.config.get("grappe:id") or "")
         if not _prepared.acquire(blocking=False):
             return
-        if not this.is_attached:
+        if not this_run.is_attached:
             lifetime.end_with_engine()
             threads.widen()
         student = req.config.get("grappe:kind") in (None, "student")

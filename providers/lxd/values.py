@@ -40,8 +40,8 @@ def size(text: str) -> int | None:
 
 def problem_of_size(text: str) -> str:
     """Return what is wrong with a size, with a suggestion; or nothing."""
-    if found := size(text):
-        return "" if found <= MOST else "is more than there can be."
+    if bytes_ := size(text):
+        return "" if bytes_ <= MOST else "is more than there can be."
     meant = _MEANT.fullmatch(text.strip())
     if not meant:
         return "is not a size, as 512MiB or 5GiB."
@@ -94,8 +94,8 @@ def _one_of(*words: str) -> Judge:
 
 
 def _kernel(text: str) -> str:
-    one = r"(?:unlimited|\d+)"
-    known = re.fullmatch(rf"{one}(?::{one})?", text)
+    bound = r"(?:unlimited|\d+)"
+    known = re.fullmatch(rf"{bound}(?::{bound})?", text)
     return (
         ""
         if known

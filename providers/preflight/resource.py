@@ -83,15 +83,16 @@ class PreflightProvider(base.Provider[PreflightSpec]):
             if spec.relay:
                 parts.append(pool.submit(_examine_relay, spec))
             entries = pool.submit(_survey_hosts_file, spec)
-            found = [part.result() for part in parts]
-        learnt = {key: value for part, _mistakes in found for key, value in part.items()}
+            results = [part.result() for part in parts]
+        learnt = {key: value for part, _mistakes in results for key, value in part.items()}
         if (facts := entries.result()) and learnt.get("address"):
             mistakes = list(preflight.judge_workstation(spec, facts, learnt["address"]))
             # A lab that is up may go on as it does.
             for mistake in mistakes if was else ():
                 run.report(f"warning: {mistake.reason}")
-            found.append(({}, [] if was else mistakes))
-        return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
+            results.append(({}, [] if was else mistakes))
+        refused = [mistake for _fields, mistakes in results for mistake in mistakes]
+        return dataclasses.replace(spec, **learnt), refused
 
 
 def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
@@ -136,11 +137,11 @@ def _losses(
     spec: PreflightSpec, was: Mapping[str, Any], facts: LabFacts, host: Host
 ) -> list[problems.Mistake]:
     """Refuse or only report losses of servers' content, as the run's REBUILD permits."""
-    found = losses.find(
+    lost = losses.find(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
     )
-    stopped, told = losses.permitted(found, run.rebuild())
-    for loss in told:
+    stopped, reported = losses.permitted(lost, run.rebuild())
+    for loss in reported:
         if not loss.ordered:
             run.report(f"warning: what is in {loss.name} goes: {loss.reason}")
     if not stopped:

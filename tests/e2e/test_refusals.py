@@ -61,7 +61,7 @@ def test_what_another_stack_holds(
     # As another folder has it, which knows nothing of her file.
     away = file.rename(project.folder / "alice.yaml")
     said = refused(project, number=7)
-    where = project.box.host_url
+    where = project.layout.host_url
     assert f"7 is alice's (stack grappe/alice), on {where}. Free: 1 to 6" in said
     assert "8 to 4000" in said
     said = refused(
@@ -280,7 +280,7 @@ def test_a_damaged_managed_part(project: ProjectCopy, alice: str, lab_host: Host
 )
 def test_a_host_that_cannot_be_reached(project: ProjectCopy, where: str, words: str) -> None:
     """Why, in words, and what to do."""
-    host = where.format(host=project.box.host)
+    host = where.format(host=project.layout.host)
     assert words in refused(project, servers=[{"name": "a"}], host=host)
 
 
@@ -297,10 +297,10 @@ def test_a_host_key_that_is_unknown_or_changed(
 ) -> None:
     """Host keys are always checked."""
     known = tmp_path / "known_hosts"
-    known.write_text(f"{project.box.host} {keys}\n" if keys else "")
+    known.write_text(f"{project.layout.host} {keys}\n" if keys else "")
     config = tmp_path / "ssh_config"
-    text = project.box.ssh_config.read_text()
-    config.write_text(text.replace(str(project.box.folder / "known_hosts"), str(known)))
+    text = project.layout.ssh_config.read_text()
+    config.write_text(text.replace(str(project.layout.folder / "known_hosts"), str(known)))
     kept = project.env["GRAPPE_SSH_CONFIG"]
     project.env["GRAPPE_SSH_CONFIG"] = str(config)
     try:
