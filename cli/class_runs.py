@@ -264,11 +264,11 @@ def _reason(text: str) -> str:
 def _planned(text: str) -> str:
     """Return a preview's counts in one line."""
     _, _, resources = text.rpartition("\nResources:\n")
-    found = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
-    told = text.rpartition("\nDiagnostics:\n")[2]
-    if drifted := sum(" has drifted: " in line for line in told.splitlines()):
-        found.append(f"{drifted} drifted")
-    return ", ".join(found) or "nothing to do"
+    counts = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
+    diagnostics = text.rpartition("\nDiagnostics:\n")[2]
+    if drifted := sum(" has drifted: " in line for line in diagnostics.splitlines()):
+        counts.append(f"{drifted} drifted")
+    return ", ".join(counts) or "nothing to do"
 
 
 def _counted(counts: Mapping[str, int]) -> str:
