@@ -184,7 +184,7 @@ def other_addresses(facts: HostsFileFacts, address: str) -> Iterator[str]:
     """Yield the lines of a hosts file by which a lab's domains lead to another address."""
     for line in facts["lines"]:
         if line["address"] != address:
-            yield f"line {line['number']} says otherwise: {line['text']}"
+            yield f"line {line['number']} names another address: {line['text']}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -275,8 +275,9 @@ def void_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> It
                 source = denial.source if denial.source.prefixlen else "any"
                 on = f" in on {denial.interface}" if denial.interface else ""
                 yield (
-                    f"`{denial.words}` keeps nobody out of {port}: that port is led on before UFW "
-                    f"looks. This does: ufw route insert 1 {denial.action}{on} proto tcp from "
+                    f"`{denial.words}` keeps nobody out of {port}: DNAT forwards that port "
+                    "before UFW filters. This rule works: ufw route insert 1 "
+                    f"{denial.action}{on} proto tcp from "
                     f"{source} to {address} port {target_port}"
                 )
 
@@ -295,11 +296,11 @@ def effective_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) 
         people = not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS)
         if (pages or servers_ports) and people:
             shut = " and ".join(pages or servers_ports)
-            yield f"`{denial.words}` holds: it keeps {denial.excluded} out of {shut}"
+            yield f"`{denial.words}` is in effect: it keeps {denial.excluded} out of {shut}"
         servers = denial.interface.startswith("gr-") or not denial.interface
         names = denial.matches(53, "udp") or denial.matches(67, "udp")
         if not denial.routed and servers and names and denial.source.overlaps(STUDENTS):
-            yield f"`{denial.words}` holds: it keeps servers from DNS and DHCP"
+            yield f"`{denial.words}` is in effect: it keeps servers from DNS and DHCP"
     if facts.get("ufw_output") in ("DROP", "REJECT"):
         yield (
             "UFW lets nothing out of the host by default: HAProxy reaches no server. "
@@ -334,4 +335,4 @@ def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, st
         for settings in brings.get(name, {}).values()
     )
     if brings and not rooted and set(names) <= brings.keys():
-        yield names[-1] if names else "", "none of them brings a root disk"
+        yield names[-1] if names else "", "none of them has a root disk"

@@ -57,7 +57,7 @@ def find(
         return [Loss(name, reason, f"grappe:host: {was['host']}") for name in before]
     planned = {server.name: (index, server) for index, server in enumerate(spec.servers)}
     losses = [
-        Loss(name, "is in the stack file no more", f"grappe:servers: a server with name: {name}")
+        Loss(name, "is no longer in the stack file", f"grappe:servers: a server with name: {name}")
         for name in before
         if name in ours and name not in planned
     ]
@@ -69,7 +69,7 @@ def find(
         losses += [
             Loss(
                 f"{name}/{volume.rpartition('/')[2]}",
-                "the volume is in the stack file no more",
+                "the volume is no longer in the stack file",
                 f"grappe:servers[{planned[name][0]}].volumes: one with name: "
                 f"{volume.rpartition('/')[2]} and pool: {volume.partition('/')[0]}",
             )
@@ -103,7 +103,7 @@ def refusal(stack: str, losses: Sequence[Loss]) -> str:
     if not any("/" in name for name in names):
         count = count.replace("thing", "server")
     width = max(len(loss.name) for loss in losses)
-    lines = [f"{count} would be made anew or go, and all that is in it; nothing was changed"]
+    lines = [f"{count} would be recreated or removed, with everything in it; nothing was changed"]
     lines += [f"  {loss.name:<{width}}  {loss.reason}" for loss in losses]
     lines.append(f"  let it go: ./lab up {stack} --rebuild {' '.join(names)}")
     lines += [f"  or keep {loss.name}: {loss.keep}" for loss in losses if loss.keep]
@@ -121,7 +121,7 @@ def _recreated(index: int, server: PlannedServer, item: Mapping[str, Any]) -> It
         return
     image = config.get(IMAGE, "")
     if config.get(STAGE) == RECREATE:
-        yield Loss(server.name, "is marked to be made anew", ordered=True)
+        yield Loss(server.name, "is marked to be recreated", ordered=True)
     elif server.source and image and image != server.source:
         reason = f"grappe:image is {server.source}, and {server.name} was made from {image}"
         yield Loss(server.name, reason, f"{key}.image: {image}")

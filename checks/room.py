@@ -58,7 +58,7 @@ def findings(room: Room, wanted: int) -> Iterator[tuple[str, str]]:
         problem = f"memory for {room.memory // room.each} more servers, and {wanted} are wanted"
         yield (
             problem,
-            "bring fewer up at a time, or set `limits: {memory: ...}`, or take a larger host",
+            "start fewer at a time, or set `limits: {memory: ...}`, or take a larger host",
         )
     if wanted * DISK > room.disk:
         problem = f"disk for {room.disk // DISK} more servers, and {wanted} are wanted"

@@ -17,7 +17,7 @@ from stacks import settings
 
 HEAD = """\
 # The class {name}. Add a comment where you like; `lab class new {name} --roster FILE` keeps it.
-# What stands in `settings` goes into the stack file of whoever comes: a grappe: setting each.
+# `settings` go into the stack file of each new student, as grappe: settings.
 """
 # Settings that each student has of their own.
 OWN = ("id", "host", "student", "number", "kind", "keys")
@@ -97,11 +97,13 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
         content = YAML(typ="safe").load(path.read_text())
     except (YAMLError, UnicodeDecodeError) as error:
         raise errors.BadInputError(
-            f"classes/{name}.yaml cannot be read", seen=str(error), do="mend that line"
+            f"classes/{name}.yaml cannot be read", seen=str(error), do="fix that line"
         ) from error
     mistakes: list[problems.Mistake] = []
     if not isinstance(content, dict):
-        raise errors.BadInputError(f"classes/{name}.yaml is no class file: no host, no students")
+        raise errors.BadInputError(
+            f"classes/{name}.yaml is not a class file: it has no host and no students"
+        )
     file = codec.salvage(ClassFile, _plain(content), mistakes)
     mistakes += _mistakes(file) if file else []
     if mistakes or file is None:

@@ -70,7 +70,7 @@ def decode(content: bytes) -> str:
         return content.decode("utf-16", "replace")
     if b"\0" in content:
         raise problems.Mistakes(
-            [problems.Mistake("roster", "is no text: export it as CSV, not as a spreadsheet.")]
+            [problems.Mistake("roster", "is not a text: export it as CSV, not as a spreadsheet.")]
         )
     try:
         return content.decode("utf-8-sig")

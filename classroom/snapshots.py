@@ -72,7 +72,7 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
     path = _path(lxd, server)
     if any(item["name"].rpartition("/")[2] == name for item in _snapshots(lxd, server)):
         raise errors.CommandError(
-            f"it has a snapshot {name} already: choose another name, or take that one away: "
+            f"it has a snapshot {name} already: choose another name, or delete that one: "
             f"{lxd.program} delete {server.name}/{name} --project {server.project}"
         )
     note = {"config": {MARK + name: dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}}
@@ -175,7 +175,7 @@ def _path(lxd: daemon.Daemon, server: Server) -> str:
     try:
         lxd.get(f"instances/{server.name}", project=server.project)
     except daemon.AbsentError:
-        raise errors.CommandError(f"it is gone; ./lab up {server.stack} makes it again") from None
+        raise errors.CommandError(f"it is missing; ./lab up {server.stack} recreates it") from None
     return f"instances/{server.name}"
 
 

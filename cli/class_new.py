@@ -99,14 +99,15 @@ def _before(options: argparse.Namespace) -> ClassFile:
         if (options.host and options.host != file.host) or given:
             raise errors.BadInputError(
                 f"classes/{options.name}.yaml is there already, with its host and settings",
-                do="change them there; who comes gets them, who is there keeps theirs",
+                do="change them there; new students get them, the others keep theirs",
             )
         return dataclasses.replace(file, post_install=file.post_install or options.post_install)
     if not options.host:
         raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
     if not labels.label(options.name) == options.name:
         raise errors.BadInputError(
-            f"{problems.show(options.name)} is no name of a class: small letters, digits, dashes",
+            f"{problems.show(options.name)} is not the name of a class: small letters, digits, "
+            "dashes",
             do=f"as {labels.label(options.name) or 'tp1'}",
         )
     return ClassFile(host=options.host, post_install=options.post_install, settings=given)

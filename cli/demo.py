@@ -96,7 +96,7 @@ def _down(options: argparse.Namespace, layout: Layout) -> int:
                 down.down(argparse.Namespace(name=name, yes=True))
                 continue
         except (errors.CommandError, errors.HostError):
-            sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
+            sys.stderr.write(f"{name} could not be destroyed; Grappe removes its whole lab host\n")
         # The lab host is gone or will go, with everything on it.
         down.forget(argparse.Namespace(name=name, yes=True))
     demo_host.forget()
@@ -129,7 +129,7 @@ def _try(
         answers[url] = workstation.run(layout, [*_WHO, url]).partition(".")[0]
     for way, answer in answers.items():
         if answer != name:
-            raise errors.NotReadyError(f"{way} is answered by {answer!r}, not by {name}")
+            raise errors.NotReadyError(f"{answer!r} answers {way}, not {name}")
     return {**server, "fingerprints": [f"ED25519 {said[1].split()[1]}"]}
 
 
@@ -142,7 +142,7 @@ def _try_relay(layout: Layout, server: dict[str, Any], report: progress.Report) 
         argv = ["ip", "netns", "exec", layout.relay, *_WHO, "--resolve", resolve, url]
         answer = command.execute(argv).stdout.partition(".")[0]
         if answer != server["name"]:
-            raise errors.NotReadyError(f"{url} on the relay is answered by {answer!r}")
+            raise errors.NotReadyError(f"{answer!r} answers {url} on the relay")
 
 
 def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:

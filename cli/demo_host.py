@@ -71,7 +71,7 @@ def _run_scripts(layout: Layout) -> None:
             host.run(["sh", "-c", script.do], timeout=600)
         step.detail = "a lab host now, by the host stack's scripts"
     sys.stderr.write(
-        "… pulumi-command's plugin cannot be had here, so there is no stack of the lab host\n"
+        "… pulumi-command's plugin cannot be installed here, so the lab host has no stack\n"
     )
 
 

@@ -48,7 +48,7 @@ def load(name: str) -> Lab:
     spec, stack = _read(name)
     if not isinstance(spec, LabSpec):
         raise errors.BadInputError(
-            f"{name} is no student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
+            f"{name} is not a student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
         )
     return Lab(name, spec, list(_outputs(stack).get("servers", [])))
 
@@ -65,7 +65,7 @@ def load_up(name: str) -> Lab:
     if not lab.cards:
         if any(str(item["type"]).endswith("/lxd:Container") for item in stacks.recorded(name)):
             raise errors.BadInputError(
-                f"the `up` of {name} did not end: it has servers, and no card yet",
+                f"the `up` of {name} did not finish: it has servers, and no card yet",
                 do=f"./lab up {name} goes on from there, or says why it cannot",
             )
         raise errors.BadInputError(

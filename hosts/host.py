@@ -146,7 +146,9 @@ class Host:
         if re.search("python3.*not found|No module named|exit 127", output):
             # python3-minimal lacks parts of the standard library.
             return errors.HostError(
-                f"{self.url} has no whole python3", seen=output, do="there: apt install python3"
+                f"{self.url} has an incomplete python3",
+                seen=output,
+                do="there: apt install python3",
             )
         if sudo and output.startswith("sudo: "):
             return self._no_root(output)

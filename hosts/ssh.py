@@ -145,7 +145,7 @@ class Ssh:
             )
         if not _answers(local) and (forbids := self._forbids()):
             raise errors.HostError(
-                f"{self._host_url}: sshd does not lead on to {path}",
+                f"{self._host_url}: sshd does not forward to {path}",
                 seen=forbids,
                 do="in its sshd_config, for this login: AllowStreamLocalForwarding yes, and "
                 "DisableForwarding no; then systemctl reload ssh",
@@ -286,7 +286,7 @@ def _unreachable(host_url: url.HostUrl, messages: str, printed: Printed) -> erro
     if not messages and (printed.text or printed.ended):
         lines = printed.text.strip().splitlines()
         return errors.HostError(
-            f"{host_url} lets us in, and runs no command",
+            f"{host_url} accepts the login, but runs no command",
             seen=f"it printed: {lines[-1]}" if lines else "it ended, and printed nothing",
             do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there, nothing "
             "in the login's own files that ends or replaces its shell, and here in ssh_config "
@@ -295,7 +295,7 @@ def _unreachable(host_url: url.HostUrl, messages: str, printed: Printed) -> erro
     return errors.HostError(
         f"{host_url} cannot be reached",
         seen=messages.splitlines()[-1] if messages else f"no answer within {CONNECT_SECONDS} s",
-        do=f"ssh {host_url.name} must work from this machine without a question",
+        do=f"ssh {host_url.name} must work from this machine without a prompt",
     )
 
 

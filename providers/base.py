@@ -260,7 +260,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             return True
         if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
             return False
-        report(spec, ["is kept as it is: its replacement took over what was there"])
+        report(spec, ["stays as it is: its replacement took it over"])
         return True
 
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
@@ -324,11 +324,11 @@ def _report_changes(
     """Report a plan's findings in the engine's output."""
     report(spec, [f"has drifted: {line}" for line in planned.drift])
     if reading is not None and reading.remake:
-        report(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
+        report(spec, [f"will be recreated, and its content will be lost: {reading.remake}"])
 
 
 def _print_left(spec: codec.Spec, things: list[str]) -> None:
-    report(spec, [f"an unfinished run left {thing}: gone" for thing in things])
+    report(spec, [f"removed {thing}, which an unfinished run left" for thing in things])
 
 
 def report(spec: codec.Spec, lines: list[str]) -> None:

@@ -66,14 +66,14 @@ class RunningHaproxy:
         try:
             todo = maps.commands(self._live(files), _texts(files))
             if len(todo) > MOST_COMMANDS:
-                return f"{len(todo)} lines of its maps were to be changed"
+                return f"{len(todo)} lines of its maps had to change"
             while todo:
                 count = max(1, _SENT_AT_ONCE // (2 * max(map(len, todo))))
                 if answer := self._send_commands(config, todo[:count]).strip():
-                    return f"its run-time socket said: {answer.splitlines()[0]}"
+                    return f"its run-time socket answered: {answer.splitlines()[0]}"
                 todo = todo[count:]
         except OSError as error:
-            return f"its run-time socket is of no use: {error}"
+            return f"its run-time socket is unusable: {error}"
         # A reload that began before the files were renamed ends in a worker with the old ones.
         deadline = time.monotonic() + RELOAD_SECONDS
         while self._system.run(["systemctl", "is-active", "haproxy"]).out.strip() == "reloading":

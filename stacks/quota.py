@@ -46,7 +46,7 @@ def problems(
     for key in ("containers", "cpu"):
         value = getattr(quota, key)
         if value < 0:
-            yield f"quota.{key}", value, "is not a number of them. 1 or more."
+            yield f"quota.{key}", value, "is not a number from 1."
     if 0 < quota.containers < len(servers):
         yield "quota.containers", quota.containers, f"is less than the {len(servers)} servers."
     if quota.cpu > 0:
@@ -84,11 +84,12 @@ def _against(
     for index, value in enumerate(limits):
         if not value:
             also = " and that of its volumes" if key == "disk" else ""
-            problem = f"is no amount{also}. With quota.{key} every server says its own: {example}."
+            problem = f"is no amount{also}. With quota.{key} every server sets its own: {example}."
             yield f"servers[{index}].{prefix}", "", problem
     known = [value for value in limits if value]
     if len(known) == len(limits) and sum(known) > allowed:
-        yield f"quota.{key}", shown, f"is less than what the servers ask for: {_sum(key, known)}."
+        problem = f"is less than the servers' limits together: {_sum(key, known)}."
+        yield f"quota.{key}", shown, problem
 
 
 def _sum(key: str, values: Sequence[int]) -> str:

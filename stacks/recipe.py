@@ -255,7 +255,7 @@ def _check_step(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[s
             yield f"{prefix}.{key}", path, validators.problem_of_path(path)
     yield from _check_variables(f"{prefix}.environment", step.environment)
     if bool(step.script) == bool(step.run):
-        yield f"{prefix}.script", step.script, "or run: one of the two is to be done."
+        yield f"{prefix}.script", step.script, "or run: set one of the two."
     if step.script:
         yield f"{prefix}.script", step.script, _script_problem(home / step.script)
     for number, file in enumerate(step.files):
@@ -287,13 +287,13 @@ def _script_problem(path: pathlib.Path) -> str:
         return problem
     content = path.read_bytes()
     if b"\r\n" in content:
-        return "has Windows' line ends. This mends it: sed -i 's/\\r$//' and the file."
+        return "has Windows line endings. To fix them: sed -i 's/\\r$//' and the file."
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return "is not UTF-8 text."
     wrong = "\0" in text or text.startswith("\ufeff")
-    return "is no text for a shell: it has a NUL or a byte order mark." if wrong else ""
+    return "is not a text for a shell: it has a NUL or a byte order mark." if wrong else ""
 
 
 def _file_problem(path: pathlib.Path) -> str:

@@ -29,10 +29,12 @@ REPORTS = (
     Message("not an SSH banner: {banner}"),
     Message("{answer}: HAProxy finds no server behind it"),
     Message("404: HAProxy does not know the domain"),
-    Message("somebody else than the lab answers: a program that does not say its name, {answer}"),
-    Message("somebody else than the lab answers: {who}, {answer}"),
+    Message(
+        "something other than the lab answers: a program that does not give its name, {answer}"
+    ),
+    Message("something other than the lab answers: {who}, {answer}"),
     Message("its post-installation was interrupted: YunoHost records no success of it"),
-    Message("{file} is not there, and it was post-installed"),
+    Message("{file} is missing, and it was post-installed"),
     Message("{unit} does not run"),
     Message("{unit} does not answer"),
     Message("nginx has no page of {domain} (yunohost tools regen-conf nginx --force)"),
@@ -197,14 +199,14 @@ def render(
     ]
     for stack, kinds in (drifts or {}).items():
         if kinds:
-            drift = _("{stack}: drift: {kinds}; what it is: {command}").format(
+            drift = _("{stack}: drift: {kinds}; details: {command}").format(
                 stack=stack, kinds=_counted(kinds, catalog), command=f"./lab preview {stack}"
             )
             lines.append(f"! {drift}")
     students = {row.student for row in rows}
     sick = {row.student for row in rows if not row.ok}
     well = len(students) - len(sick)
-    lines.append(_("{well} of {all} students well.").format(well=well, all=len(students)))
+    lines.append(_("{well} of {all} students ok.").format(well=well, all=len(students)))
     return "\n".join(lines) + "\n"
 
 

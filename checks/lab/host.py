@@ -74,8 +74,8 @@ def _unadoptable_routing(spec: PreflightSpec, path: str, text: str) -> Iterator[
     for line in haproxy.unaccounted(text):
         yield problems.Mistake(
             "grappe:adopt",
-            f"{path} has more in its routing by hand than Grappe takes over: {line}. It would go "
-            "with the rest: take it out of the file, or give it a port of its own",
+            f"{path} has more in its routing by hand than Grappe takes over: {line}. It would be "
+            "removed with the rest: take it out of the file, or give it a port of its own",
         )
 
 
@@ -85,8 +85,8 @@ def _unadoptable_rules(spec: PreflightSpec, path: str, text: str) -> Iterator[pr
         if unmanaged_nat.key(line) in ports and unmanaged_nat.is_more(line):
             yield problems.Mistake(
                 "grappe:adopt",
-                f"{path} says more of a port than Grappe takes over: {line.strip()}. It would go: "
-                "take it out of the file, or say it by `ufw route`",
+                f"{path} has a rule with more conditions than Grappe takes over: {line.strip()}. "
+                "It would be removed: take it out of the file, or write it as a `ufw route` rule",
             )
 
 
@@ -108,7 +108,7 @@ def paths(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     absent = facts.get("absent", ())
     for key, path in spec.paths:
         if path in absent:
-            yield problems.Mistake(key, f'"{path}" is not there on {spec.host}.')
+            yield problems.Mistake(key, f'"{path}" does not exist on {spec.host}.')
 
 
 def is_new(spec: PreflightSpec, facts: LabFacts) -> bool:

@@ -48,9 +48,9 @@ def _renamed(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
         if spec.lab and held["lab"] == spec.lab and student != spec.student:
             yield problems.Mistake(
                 "grappe:student",
-                f'is missing: this lab is up as "{student}", and goes on when the stack file says '
-                f"grappe:student: {student}. If the stack file is a copy of that lab's, take "
-                "grappe:id out of it instead.",
+                f'is missing: this lab is up as "{student}". To keep it, set grappe:student: '
+                f"{student}. If the stack file is a copy of that lab's, remove grappe:id from it "
+                "instead.",
             )
 
 
@@ -94,7 +94,7 @@ def _profiles(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
     if all(project["name"] != spec.project for project in lxd["projects"]):
         for profile, problem in conflicts.profiles(lxd, spec.profiles, NIC):
             yield problems.Mistake(
-                "grappe:profiles", f'"{profile}" cannot be taken: {problem}. {OWN_PROFILE}'
+                "grappe:profiles", f'"{profile}" cannot be used: {problem}. {OWN_PROFILE}'
             )
     for profile in spec.profiles:
         if profile not in lxd["profiles"]:

@@ -24,7 +24,7 @@ def subnet(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     for line in conflicts.routes(facts, spec.subnet, spec.bridge):
         yield problems.Mistake(
             "grappe:number",
-            f"{spec.number} means {spec.subnet}, which the host leads elsewhere: {line}. Choose "
+            f"{spec.number} means {spec.subnet}, which the host routes elsewhere: {line}. Choose "
             f"another number, or on the host: {conflicts.removal_command(line)}",
         )
 
@@ -35,7 +35,7 @@ def interface(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake
     if spec.interface and spec.interface not in known:
         yield problems.Mistake(
             "grappe:interface",
-            f'"{spec.interface}" is no interface of the host with an IPv4 address. Its own: '
+            f'"{spec.interface}" is not an interface of the host with an IPv4 address. Its own: '
             f"{', '.join(known)}.",
         )
 
@@ -46,5 +46,5 @@ def unowned_address(spec: PreflightSpec, facts: LabFacts) -> Iterator[str]:
     if spec.address and own and spec.address not in own:
         yield (
             f"grappe:address {spec.address} is on no interface of {spec.host} "
-            f"({', '.join(sorted(own))}): something has to lead it there"
+            f"({', '.join(sorted(own))}): a router must forward it there"
         )

@@ -42,10 +42,7 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     return [
         *conflicts.void_denials(facts, targets),
         *conflicts.effective_denials(facts, targets),
-        *(
-            f"{', '.join(map(str, ports))} leads elsewhere too: {line}"
-            for ports, line in redirected
-        ),
+        *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),
         *(
             f"{spec.host}: {problem}. On the host: {do}"
@@ -68,8 +65,8 @@ def judge_relay(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mista
         if port < facts["unprivileged"]:
             yield problems.Mistake(
                 setting,
-                f"{port} is root's alone on the relay, and a tunnel is not root's: from "
-                f"{facts['unprivileged']} on; or there: sysctl -w "
+                f"{port} is root's alone on the relay, and a tunnel does not run as root: use a "
+                f"port from {facts['unprivileged']} on; or there: sysctl -w "
                 f"net.ipv4.ip_unprivileged_port_start={port}",
             )
 
@@ -90,6 +87,6 @@ def judge_workstation(
     for line in conflicts.other_addresses(facts, address):
         yield problems.Mistake(
             "grappe:workstation",
-            f"the hosts file of {spec.workstation} leads a domain of the lab elsewhere than to "
-            f"{address}; {line}. Take the domain out of that line",
+            f"the hosts file of {spec.workstation} maps a domain of the lab to another address "
+            f"than {address}; {line}. Remove the domain from that line",
         )

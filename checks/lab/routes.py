@@ -29,7 +29,7 @@ def ports(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     for listener in conflicts.listeners(facts):
         if not (spec.adopt and listener.startswith(haproxy_unit.CONFIG)):
             yield problems.Mistake(
-                "grappe:host", f"somebody else has what HAProxy needs: {listener}."
+                "grappe:host", f"HAProxy needs a port that is in use: {listener}."
             )
     yield from _redirects(spec, facts, own)
 
@@ -48,7 +48,7 @@ def _redirects(
         first = next((port for port in ports if port in indices), None)
         key = "grappe:host" if first is None else f"grappe:servers[{indices[first]}].port"
         listed = ", ".join(map(str, ports))
-        yield problems.Mistake(key, f"{listed} leads elsewhere on the host already: {line}.")
+        yield problems.Mistake(key, f"{listed} is already redirected on the host: {line}.")
 
 
 def domains(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
@@ -70,7 +70,7 @@ def domains(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
                 yield problems.Mistake(
                     key,
                     f'"{server.domain}" and "{name}" are a domain and its sub-domain, and "{name}" '
-                    f"is {holder}. A sub-domain goes where its parent does: choose another.",
+                    f"is {holder}. A sub-domain follows its parent's route: choose another.",
                 )
     if spec.default and (holder := holders.get("the default backend")):
         yield problems.Mistake("grappe:default", f"the host's default server is {holder}.")

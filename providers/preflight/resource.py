@@ -143,7 +143,7 @@ def _losses(
     stopped, reported = losses.permitted(lost, run.rebuild())
     for loss in reported:
         if not loss.ordered:
-            run.report(f"warning: what is in {loss.name} goes: {loss.reason}")
+            run.report(f"warning: the content of {loss.name} will be lost: {loss.reason}")
     if not stopped:
         return []
     return [problems.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]

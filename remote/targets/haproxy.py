@@ -95,7 +95,7 @@ class HaproxyTarget(Target):
                     raise RefusedError(
                         f"{mine} and {other} are a domain and its sub-domain",
                         f"{other} is that of stack {fragment['owner']}",
-                        "choose another: a sub-domain goes where its parent does",
+                        "choose another: a sub-domain follows its parent's route",
                         fragment=newest,
                     )
 

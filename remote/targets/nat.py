@@ -176,7 +176,7 @@ class NatTarget(Target):
         for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
             wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
         if not wrong and not loaded.has_jump(*NAT_JUMP):
-            wrong = f"nothing leads to the chain {NAT} of the nat table"
+            wrong = f"PREROUTING of the nat table has no jump to {NAT}"
         if wrong or not loaded.ufw_is_loaded():
             return wrong
         for ours, chain in JUMPS.items():
@@ -185,7 +185,7 @@ class NatTarget(Target):
             ordered = ours not in (LET_IN, LET_THROUGH)
             wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
             if not wrong and not loaded.has_jump("filter", chain, ours):
-                wrong = f"nothing leads from {chain} to {ours}"
+                wrong = f"{chain} has no jump to {ours}"
         return wrong
 
     def deactivate(self) -> None:

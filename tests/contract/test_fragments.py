@@ -321,7 +321,7 @@ class TestHaproxy:
         finally:
             world.unmute()
         assert worker != world.worker()
-        assert "reloaded HAProxy: its run-time socket is of no use" in capsys.readouterr().out
+        assert "reloaded HAProxy: its run-time socket is unusable" in capsys.readouterr().out
         assert "b.contract.test 10.79.159.10" in world.tell(f"show map {maps.ROUTES}")
 
     @pytest.mark.sandbox

@@ -32,7 +32,7 @@ def project(tmp_path: pathlib.Path) -> Iterator[ProjectCopy]:
 
 def is_well(project: ProjectCopy) -> bool:
     try:
-        return "1 of 1 students well" in project.lab("check", "demo")
+        return "1 of 1 students ok" in project.lab("check", "demo")
     except AssertionError:
         return False
 

@@ -127,7 +127,7 @@ def test_the_link_is_cut_and_restored(paul: ProjectCopy, relay: Host, box: layou
     [
         (f"systemctl stop {UNIT}", "is not active"),
         (f"sed -i s/8080/8081/ /etc/systemd/system/{UNIT}.service", "was changed by hand"),
-        (f"rm /etc/systemd/system/{UNIT}.service", "it is gone"),
+        (f"rm /etc/systemd/system/{UNIT}.service", "it is missing"),
         ("rm /var/lib/grappe-tunnel/paul/known_hosts", "pinned host key was changed by hand"),
     ],
 )

@@ -140,16 +140,16 @@ CASES = {
     ),
     "the port leads elsewhere": (
         {"nat": ["-A PREROUTING -p tcp -m tcp --dport 22292 -j DNAT --to-destination 10.0.0.5:22"]},
-        ["22292 leads elsewhere on the host already: -A PREROUTING"],
+        ["22292 is already redirected on the host: -A PREROUTING"],
     ),
     "the web's ports lead elsewhere": (
         {"nat": ["-A DOCKER ! -i docker0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 1.2.3.4:80"]},
-        ["80 leads elsewhere on the host already: -A DOCKER"],
+        ["80 is already redirected on the host: -A DOCKER"],
     ),
     "a route over the network": (
         {"routes": [{"to": "10.64.8.0/24", "device": "eth0", "table": "",
                      "line": "10.64.8.0/24 via 192.168.8.1 dev eth0"}]},
-        ["8 means 10.64.8.0/24, which the host leads elsewhere: 10.64.8.0/24 via 192.168.8.1"],
+        ["8 means 10.64.8.0/24, which the host routes elsewhere: 10.64.8.0/24 via 192.168.8.1"],
     ),
     "a rule over the network": (
         {"routes": [{"to": "10.64.8.0/24", "device": "", "table": "rule",
@@ -159,7 +159,7 @@ CASES = {
     "a table of a tunnel's over the network": (
         {"routes": [{"to": "10.0.0.0/8", "device": "wg0", "table": "51820",
                      "line": "10.0.0.0/8 dev wg0 table 51820"}]},
-        ["which the host leads elsewhere: 10.0.0.0/8 dev wg0 table 51820"],
+        ["which the host routes elsewhere: 10.0.0.0/8 dev wg0 table 51820"],
     ),
     "a profile with a second leg": (
         {"lxd__brings": {"default": {"root": {"type": "disk", "path": "/"}, "eth1": {
@@ -171,7 +171,7 @@ CASES = {
             "type": "nic", "name": "eth0", "parent": "br0"}}}},
         ["its device lan (network br0) is called eth0 inside, as the server's own"],
     ),
-    "no root disk": ({"lxd__brings": {"default": {}}}, ["none of them brings a root disk"]),
+    "no root disk": ({"lxd__brings": {"default": {}}}, ["none of them has a root disk"]),
     "a damaged part": (
         {"files": {"/etc/ufw/before.rules": managed_block.BEGIN + "\n"}},
         ["the managed part of /etc/ufw/before.rules is damaged"],
@@ -248,12 +248,15 @@ def test_ufw_denials_are_reported() -> None:
     ])  # fmt: skip
     notes = preflight.notes(LAB, found)
     assert [
-        "`ufw limit in on eth0 tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: that "
-        "port is led on before UFW looks. This does: ufw route insert 1 limit in on eth0 proto tcp "
+        "`ufw limit in on eth0 tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: "
+        "DNAT forwards that port before UFW filters. This rule works: ufw route insert 1 limit "
+        "in on eth0 proto tcp "
         "from 10.0.0.0/8 to 10.64.8.10 port 22",
-        "`ufw deny tcp from 192.168.8.20 port 80,443` holds: it keeps people from 192.168.8.20/32 out "
+        "`ufw deny tcp from 192.168.8.20 port 80,443` is in effect: it keeps people from "
+        "192.168.8.20/32 out "
         "of 80 and 443",
-        "`ufw route reject in on eth0 to 10.64.8.10` holds: it keeps people by eth0 out of 22292",
+        "`ufw route reject in on eth0 to 10.64.8.10` is in effect: it keeps people by eth0 out "
+        "of 22292",
     ] == notes
     assert [] == preflight.notes(LAB, facts())
 
@@ -310,7 +313,7 @@ def test_a_lab_that_is_up_is_told_and_not_stopped() -> None:
     up = facts(nat=[rule], fragments=[{"id": "grappe/bob/yuno1_ssh", "owner": "grappe/bob",
                                        "keys": ["tcp/22292"]}])  # fmt: skip
     assert [] == preflight.judge(LAB, up)
-    assert [f"80 leads elsewhere too: {rule}"] == preflight.notes(LAB, up)
+    assert [f"80 is redirected too: {rule}"] == preflight.notes(LAB, up)
 
 
 @pytest.mark.parametrize(
@@ -374,7 +377,7 @@ def test_a_hosts_line_of_last_year_is_refused(tmp_path: pathlib.Path) -> None:
     seen = hosts_file.main({"path": str(path), "domains": ["yuno1.bob.grappe.test"]})
     planned = dataclasses.replace(LAB, workstation="local")
     (mistake,) = preflight.judge_workstation(planned, seen, "192.168.8.10")
-    assert "line 2 says otherwise: 192.0.2.7\tyuno1.bob.grappe.test www" in mistake.reason
+    assert "line 2 names another address: 192.0.2.7\tyuno1.bob.grappe.test www" in mistake.reason
     seen["fixed"] = {"/etc/hosts": ["is a symbolic link to /x", "make it a real file"]}
     first, _second = preflight.judge_workstation(planned, seen, "192.168.8.10")
     assert "/etc/hosts is a symbolic link to /x. There: make it a real file" in first.reason
@@ -390,9 +393,9 @@ def test_missing_host_resources_are_refused_by_key() -> None:
     seen = facts(lxd__pools=["default"], lxd__members=[], absent=["/srv/x"])
     found = {mistake.key: mistake.reason for mistake in preflight.judge(planned, seen)}
     assert '"nope" is not a pool of the host. Its own: default.' == found.pop("grappe:pool")
-    assert "no interface of the host" in found.pop("grappe:interface")
+    assert "not an interface of the host" in found.pop("grappe:interface")
     assert "is no cluster: leave it out" in found.pop("grappe:servers[0].target")
-    assert "is not there on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
+    assert "does not exist on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
     assert {} == found
     seen = facts(lxd__pools=["default"], lxd__members=["m1"])
     assert [

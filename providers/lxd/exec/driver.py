@@ -120,7 +120,7 @@ class ExecDriver:
         return errors.CommandError(
             f"{spec.name} {ended} in {spec.project}/{spec.container} on {self._url}",
             seen=outcome.tail(),
-            do=f"look into it: {enter}; then run it again: it {again}",
+            do=f"inspect it: {enter}; then run it again: it {again}",
         )
 
 

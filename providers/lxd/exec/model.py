@@ -75,7 +75,7 @@ class ExecSpec(codec.Spec):
             path = getattr(self, key)
             if path and not path.startswith("/"):
                 mistakes.append(
-                    problems.Mistake(key, f"{problems.show(path)} is not a path from / on.")
+                    problems.Mistake(key, f"{problems.show(path)} is not an absolute path.")
                 )
         if self.timeout < 1:
             mistakes.append(

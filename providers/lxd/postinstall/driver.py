@@ -73,9 +73,9 @@ class PostInstallDriver:
             self._demand_ours(spec, login)
             if self._file(spec, model.MARK) is None and stage is model.Stage.DONE:
                 run.report(
-                    f"{spec.container} was post-installed by somebody else, and {login} keeps "
-                    "the password of then. Another one, in the server: "
-                    f"yunohost user update {login} --change-password"
+                    f"{spec.container} was post-installed by somebody else, and {login} keeps its "
+                    f"old password. To set another, in the server: yunohost user update {login} "
+                    "--change-password"
                 )
             self._mend(spec, stage)
         self._demand_services(spec)
@@ -105,8 +105,8 @@ class PostInstallDriver:
         if not _runs(self._find(new) or {}):
             if changed := [name for name in _OWN if getattr(old, name) != getattr(new, name)]:
                 raise errors.BadInputError(
-                    f"{new.container} stands still, and its {' and '.join(changed)} changed",
-                    do="bring it up with state: running first, or put the old value back",
+                    f"{new.container} is stopped, and its {' and '.join(changed)} changed",
+                    do="start it with state: running first, or restore the old value",
                 )
             return {}
         self._demand_as_wished(old, new)
@@ -199,7 +199,7 @@ class PostInstallDriver:
             raise errors.BadInputError(
                 f"{spec.container} was post-installed by somebody else: it has no user {login}",
                 seen="before it is post-installed, whoever opens its page first may do so",
-                do=f"make it anew, and what is in it goes: {_rebuild(spec)}",
+                do=f"recreate it, which deletes its content: {_rebuild(spec)}",
             )
 
     def _demand_as_wished(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> None:
@@ -218,9 +218,9 @@ class PostInstallDriver:
             todo.append(f"yunohost user create {new.login} --admin")
         if todo:
             raise errors.BadInputError(
-                f"{new.container} is post-installed, and is not yet what the stack file says now",
-                seen="what is installed is YunoHost's own to change",
-                do=f"in the server: {'; '.join(todo)}; then the same again. Or make it anew: "
+                f"{new.container} is post-installed, and differs from the stack file",
+                seen="only YunoHost itself can change an installed server",
+                do=f"in the server: {'; '.join(todo)}; then run this again. Or recreate it: "
                 f"{_rebuild(new)}",
             )
 
@@ -229,11 +229,10 @@ class PostInstallDriver:
         wrong = inside(self._lxd, spec.project, spec.container, start=True)
         if wrong:
             raise errors.CommandError(
-                f"{spec.project}/{spec.container} on {self._url} is post-installed, and does not "
-                "serve",
+                f"{spec.project}/{spec.container} on {self._url} is post-installed, but some of "
+                "its services fail",
                 seen="\n".join(wrong),
-                do=errors.room(" ".join(wrong))
-                or f"look into it, or make it anew: {_rebuild(spec)}",
+                do=errors.room(" ".join(wrong)) or f"inspect it, or recreate it: {_rebuild(spec)}",
             )
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
@@ -253,9 +252,11 @@ class PostInstallDriver:
         if done.status != 0:
             enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
             took = f"did not end within {script_job.timeout} s" if done.timed_out else "failed"
-            way_out = f"mend what it says, or look into it: {enter}; then run it again"
+            way_out = f"fix what it reports, or inspect it: {enter}; then run it again"
             if model.cannot_go_on(done.tail()):
-                way_out = f"an interrupted one cannot go on; make the server anew: {_rebuild(spec)}"
+                way_out = (
+                    f"an interrupted one cannot be resumed; recreate the server: {_rebuild(spec)}"
+                )
             raise errors.CommandError(
                 f"`{words}` {took} in {spec.project}/{spec.container} on {self._url}",
                 seen=done.tail(),

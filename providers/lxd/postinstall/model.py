@@ -104,7 +104,7 @@ class Stage(enum.Enum):
 
 DRIFTS = {
     Stage.INTERRUPTED: "its post-installation was interrupted: YunoHost records no success of it",
-    Stage.LOST: f"{INSTALLED} is not there, and it was post-installed",
+    Stage.LOST: f"{INSTALLED} is missing, and it was post-installed",
 }
 
 
