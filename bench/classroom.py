@@ -28,8 +28,8 @@ def _measure(testbed: Testbed, size: int) -> dict[str, Any]:
     roster = testbed.project.folder / "roster.csv"
     roster.write_text("\n".join(["Nom", *names]))
     testbed.project.lab(
-        "class", "new", NAME, "--roster", str(roster), "--host", testbed.box.host_url,
-        "--image", IMAGE, "--workstation", testbed.box.workstation_url,
+        "class", "new", NAME, "--roster", str(roster), "--host", testbed.layout.host_url,
+        "--image", IMAGE, "--workstation", testbed.layout.workstation_url,
     )  # fmt: skip
     stacks = [f"{NAME}-{name}" for name in names]
     up, memory = _class(testbed, "up")
@@ -65,12 +65,12 @@ def _class(
         watcher = threading.Thread(target=_watch, args=(going.pid, most, ended))
         if watch:
             watcher.start()
-        _out, said = going.communicate(timeout=1800)
+        _out, errors = going.communicate(timeout=1800)
         ended.set()
         if watch:
             watcher.join()
         if going.returncode:
-            raise AssertionError(said)
+            raise AssertionError(errors)
 
     return timing.seconds(act), most[0]
 

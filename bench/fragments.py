@@ -32,23 +32,23 @@ def run(testbed: Testbed, sizes: list[int], rounds: int) -> list[dict[str, float
     The times are medians in seconds, the request in ms; reloads count all measured changes; the
     bystander watches one more change.
     """
-    host = connections.connect(testbed.box.host_url)
+    host = connections.connect(testbed.layout.host_url)
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
-    found = []
+    rows = []
     testbed.up_bystander()
     for size in sizes:
         _fill(testbed, host, size)
-        one: dict[str, list[float]] = {"rule": [], "backend": []}
+        times: dict[str, list[float]] = {"rule": [], "backend": []}
         worker, reloads = _worker(testbed), 0
         for turn in range(rounds):
             rule, backend = _rule(host.url, 5000 + turn), _backend(host.url, 5000 + turn)
-            one["rule"].append(timing.seconds(nat.create, rule))
-            one["backend"].append(timing.seconds(haproxy.create, backend))
+            times["rule"].append(timing.seconds(nat.create, rule))
+            times["backend"].append(timing.seconds(haproxy.create, backend))
             nat.delete(rule)
             haproxy.delete(backend)
             reloads += worker != _worker(testbed)
             worker = _worker(testbed)
-        medians = {kind: timing.median(times) for kind, times in one.items()}
+        medians = {kind: timing.median(seconds) for kind, seconds in times.items()}
         with Bystander(testbed) as watching:
             nat.create(rule)
             haproxy.create(backend)
@@ -61,10 +61,10 @@ def run(testbed: Testbed, sizes: list[int], rounds: int) -> list[dict[str, float
             "request": _request(testbed),
             **watching.seen,
         }
-        found.append(row)
+        rows.append(row)
     _fill(testbed, host, 0)
     testbed.down("bystander")
-    return found
+    return rows
 
 
 def _fill(testbed: Testbed, host: Host, size: int) -> None:

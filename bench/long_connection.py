@@ -22,7 +22,7 @@ def run(testbed: Testbed, minutes: float) -> dict[str, float]:
 
     """
     testbed.up_bystander()
-    workstation = connections.connect(testbed.box.workstation_url)
+    workstation = connections.connect(testbed.layout.workstation_url)
     seconds = 60 * minutes
     with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
         stop = pathlib.Path(folder) / "stop"

@@ -8,7 +8,7 @@ from bench.testbed import IMAGE, Bystander, Testbed, together
 FIRST = 100
 
 
-def run(testbed: Testbed, sizes: list[int], found: list[dict[str, float]]) -> None:
+def run(testbed: Testbed, sizes: list[int], rows: list[dict[str, float]]) -> None:
     """Add for each size {students, bare, grappe, down, requests, failures}; times in seconds."""
     testbed.up_bystander()
     for size in sizes:
@@ -22,13 +22,13 @@ def run(testbed: Testbed, sizes: list[int], found: list[dict[str, float]]) -> No
             for name, number in students:
                 testbed.wait_for(name, number)
             down = timing.seconds(together, testbed.down, names)
-        found.append(
+        rows.append(
             {
                 "students": size, "bare": launched, "grappe": round(up, 2), "down": round(down, 2),
                 **watching.seen,
             }
         )  # fmt: skip
-        found.sort(key=lambda row: row["students"])
+        rows.sort(key=lambda row: row["students"])
     testbed.down("bystander")
 
 

@@ -35,7 +35,7 @@ def run(testbed: Testbed, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
         "grappe": functools.partial(_grappe, testbed),
         "lab": functools.partial(_lab, testbed),
     }
-    found: Times = {way: {} for way in ways}
+    times: Times = {way: {} for way in ways}
     worked: Times = {way: {} for way in ways}
     loop = []
     for _round in range(rounds):
@@ -47,20 +47,20 @@ def run(testbed: Testbed, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
                 action = "down" if phase == "down" else "up"
                 loop.append(timing.loop())
                 before = timing.processor()
-                found[way].setdefault(phase, []).append(timing.seconds(act, action))
+                times[way].setdefault(phase, []).append(timing.seconds(act, action))
                 worked[way].setdefault(phase, []).append(timing.processor() - before)
             if way not in OURS:
                 _open_bridge(testbed, "delete allow")
     return {
-        "contest": _medians(found), "processor": _medians(worked),
+        "contest": _medians(times), "processor": _medians(worked),
         "loop": [round(took, 2) for took in loop],
     }  # fmt: skip
 
 
-def _medians(found: Times) -> dict[str, dict[str, float]]:
+def _medians(times: Times) -> dict[str, dict[str, float]]:
     return {
         way: {phase: timing.median(times) for phase, times in phases.items()}
-        for way, phases in found.items()
+        for way, phases in times.items()
     }
 
 
@@ -97,9 +97,9 @@ def _ansible(testbed: Testbed, environment: pathlib.Path, action: str) -> None:
     ]  # fmt: skip
     variables = {"project": PROJECT, "bridge": BRIDGE, "net": NET, "image": IMAGE,
                  "servers": servers}  # fmt: skip
-    host = {testbed.box.host: {"ansible_python_interpreter": "/usr/bin/python3"}}
+    host = {testbed.layout.host: {"ansible_python_interpreter": "/usr/bin/python3"}}
     inventory.write_text(yaml.safe_dump({"lab": {"hosts": host, "vars": variables}}))
-    options = f"-F {testbed.box.ssh_config} -o ControlMaster=auto -o ControlPersist=60s"
+    options = f"-F {testbed.layout.ssh_config} -o ControlMaster=auto -o ControlPersist=60s"
     env = {**os.environ, "ANSIBLE_CONFIG": str(HERE / "ansible" / "ansible.cfg"),
            "ANSIBLE_SSH_ARGS": options, "ANSIBLE_HOME": str(folder)}  # fmt: skip
     argv = [str(environment / "bin" / "ansible-playbook"), "-i", str(inventory),
@@ -129,8 +129,8 @@ def _open_bridge(testbed: Testbed, how: str) -> None:
     delete = "delete " if first == "delete" else ""
     verb = rest or first
     script = "; ".join(
-        f"ufw {route}{delete}{verb} {where} >/dev/null"
-        for route, where in (
+        f"ufw {route}{delete}{verb} {interface} >/dev/null"
+        for route, interface in (
             ("", f"in on {BRIDGE}"),
             ("route ", f"in on {BRIDGE}"),
             ("route ", f"out on {BRIDGE}"),

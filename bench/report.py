@@ -41,11 +41,12 @@ def tables(results: dict[str, Any]) -> str:
         parts.append(_fragments(rows))
     if rows := results.get("class"):
         parts.append(_class(rows))
-    if seen := results.get("connection"):
+    if connection := results.get("connection"):
         parts.append(
-            f"Two kept connections lived {seen['minutes']} minutes while {seen['labs']} labs came "
-            f"and went: {seen['failed']} of {seen['requests']} requests failed, "
-            f"{seen['connections'] - 2} connections more were opened."
+            f"Two kept connections lived {connection['minutes']} minutes while "
+            f"{connection['labs']} labs came and went: {connection['failed']} of "
+            f"{connection['requests']} requests failed, "
+            f"{connection['connections'] - 2} connections more were opened."
         )
     return "\n\n".join(parts) + "\n"
 
@@ -83,8 +84,8 @@ def _one_lab(medians: dict[str, dict[str, float]]) -> str:
         ratios = {way: ours / medians[way][phase] for way in ("expert", "ansible")}
         goals = [
             f"{'met' if ratios[way] <= goal else 'missed'}: {goal} of {way}"
-            for (what, way), goal in GOALS.items()
-            if what == phase
+            for (goal_phase, way), goal in GOALS.items()
+            if goal_phase == phase
         ]
         lines.append(
             f"| {title} | {medians['expert'][phase]} s | {medians['ansible'][phase]} s | {ours} s "

@@ -15,7 +15,8 @@ from typing import Self, TypeVar
 from components.lab_host import scripts
 from core import errors
 from hosts import command
-from sandbox import layout, project_copy
+from sandbox import project_copy
+from sandbox.layout import HOST_ADDRESS, Layout
 
 T = TypeVar("T")
 IMAGE = "bench"
@@ -29,12 +30,12 @@ ANSWER_SECONDS = 120
 class Testbed:
     """A lab host, the workstation, and the project that acts on them."""
 
-    def __init__(self, box: layout.Layout, project: project_copy.ProjectCopy) -> None:
-        self.box, self.project = box, project
+    def __init__(self, layout: Layout, project: project_copy.ProjectCopy) -> None:
+        self.layout, self.project = layout, project
 
     def host(self, *argv: str, stdin: bytes = b"", timeout: float = 600) -> str:
         """Run argv on the lab host; raise if it fails."""
-        full = ["ssh", "-F", str(self.box.ssh_config), self.box.host, "--", *argv]
+        full = ["ssh", "-F", str(self.layout.ssh_config), self.layout.host, "--", *argv]
         done = command.execute(full, stdin=stdin, timeout=timeout)
         if not done.ok:
             raise errors.CommandError(f"`{' '.join(argv)[:80]}` failed", seen=done.tail())
@@ -58,15 +59,15 @@ class Testbed:
     def _answers(self, student: str, number: int, server: str, way: str) -> bool:
         if way == "ssh":
             port = 22222 + 10 * (number - 1) + int(server.removeprefix("yuno")) - 1
-            script = f"exec 3<>/dev/tcp/{layout.HOST_ADDRESS}/{port} && head -c 3 <&3"
+            script = f"exec 3<>/dev/tcp/{HOST_ADDRESS}/{port} && head -c 3 <&3"
             argv = ["bash", "-c", script]
         else:
             domain = f"{server}.{student}.grappe.test"
-            address = layout.HOST_ADDRESS
+            address = HOST_ADDRESS
             argv = ["curl", "-sk", "--max-time", "2", "--resolve", f"{domain}:80:{address}",
                     "--resolve", f"{domain}:443:{address}", "-o", "/dev/null",
                     "-w", "%header{x-served-by}", f"{way}://{domain}/"]  # fmt: skip
-        done = command.execute(["ip", "netns", "exec", self.box.workstation, *argv], timeout=10)
+        done = command.execute(["ip", "netns", "exec", self.layout.workstation, *argv], timeout=10)
         return done.stdout.startswith("SSH" if way == "ssh" else server)
 
     def up_bystander(self) -> None:
@@ -115,22 +116,22 @@ class Bystander:
 
     def __init__(self, testbed: Testbed, student: str = "bystander") -> None:
         self.seen: dict[str, int] = {}
-        self._there = ["ip", "netns", "exec", testbed.box.workstation]
+        self._on_workstation = ["ip", "netns", "exec", testbed.layout.workstation]
         self._domain = f"yuno1.{student}.grappe.test"
         self._process: subprocess.Popen[str] | None = None
 
     def time(self, count: int) -> float:
         """Return the median time of a request, connection included, in milliseconds."""
-        address = layout.HOST_ADDRESS
-        argv = [*self._there, "curl", "-s", "--max-time", "10", "--resolve",
+        address = HOST_ADDRESS
+        argv = [*self._on_workstation, "curl", "-s", "--max-time", "10", "--resolve",
                 f"{self._domain}:80:{address}", f"http://{self._domain}/",
                 "--write-out", "\n%{time_total}"]  # fmt: skip
-        said = [command.execute(argv, timeout=15).stdout for _turn in range(count)]
-        return round(1000 * statistics.median(float(text.split()[-1]) for text in said), 2)
+        outputs = [command.execute(argv, timeout=15).stdout for _turn in range(count)]
+        return round(1000 * statistics.median(float(text.split()[-1]) for text in outputs), 2)
 
     def __enter__(self) -> Self:
         """Begin."""
-        argv = [*self._there, "python3", "-I", "-c", _VISIT, layout.HOST_ADDRESS, self._domain]
+        argv = [*self._on_workstation, "python3", "-I", "-c", _VISIT, HOST_ADDRESS, self._domain]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen([*argv, "yuno1"], stdin=pipe, stdout=pipe, text=True)
         return self
@@ -138,8 +139,8 @@ class Bystander:
     def __exit__(self, *_error: object) -> None:
         """End."""
         if self._process:
-            said, _nothing = self._process.communicate(timeout=30)
-            self.seen = json.loads(said)
+            output, _nothing = self._process.communicate(timeout=30)
+            self.seen = json.loads(output)
 
 
 @contextlib.contextmanager

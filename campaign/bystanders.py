@@ -6,7 +6,7 @@ import json
 import pathlib
 import subprocess
 
-from sandbox import layout
+from sandbox.layout import HOST_ADDRESS, Layout
 
 # Runs on the workstation until a file appears: uses new connections, and one that it keeps.
 _PROGRAM = """
@@ -47,16 +47,16 @@ class Bystander:
     """A client that reads one page all the time.
 
     Args:
-        box: The sandbox, on whose workstation it runs.
+        layout: The sandbox, on whose workstation it runs.
         domain: The page's domain.
         folder: The folder of the file that ends it.
 
     """
 
-    def __init__(self, box: layout.Layout, domain: str, folder: pathlib.Path) -> None:
+    def __init__(self, layout: Layout, domain: str, folder: pathlib.Path) -> None:
         self._stop = folder / f"stop-{domain}"
-        argv = ["ip", "netns", "exec", box.workstation, "python3", "-c", _PROGRAM,
-                layout.HOST_ADDRESS, domain, str(self._stop)]  # fmt: skip
+        argv = ["ip", "netns", "exec", layout.workstation, "python3", "-c", _PROGRAM,
+                HOST_ADDRESS, domain, str(self._stop)]  # fmt: skip
         self._reads = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True)
 
     def end(self) -> dict[str, object]:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable
 
 from hosts import command
-from sandbox import layout, machine
+from sandbox import machine
+from sandbox.layout import Layout
 from sandbox.project_copy import ProjectCopy
 
 # Seconds of a fault that ends before its run.
@@ -27,14 +28,14 @@ class Scene:
     engine: subprocess.Popen[bytes]
 
     @property
-    def box(self) -> layout.Layout:
+    def layout(self) -> Layout:
         """The sandbox."""
-        return self.project.box
+        return self.project.layout
 
     def on_host(self, script: str) -> None:
         """Run a script on the lab host by a connection of its own, and ignore failures."""
         with contextlib.suppress(Exception):
-            machine.ssh(self.box, script, timeout=30)
+            machine.ssh(self.layout, script, timeout=30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,24 +76,24 @@ def _kill_below(*words: str) -> Callable[[Scene], None]:
 
 def _below(pid: int) -> list[int]:
     """Return the descendants of a process."""
-    found = []
+    descendants = []
     with contextlib.suppress(OSError):
         children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         for child in map(int, children):
-            found += [child, *_below(child)]
-    return found
+            descendants += [child, *_below(child)]
+    return descendants
 
 
 def _cut_power(scene: Scene) -> None:
     """Boot the lab host from a copy of its disk, without unwritten data."""
-    host = scene.box.lab_host
+    host = scene.layout.lab_host
     copy = host.disk.with_suffix(".copy")
     machine.freeze(host, frozen=True)
     command.execute(["cp", "--sparse=always", str(host.disk), str(copy)], timeout=120)
     machine.freeze(host, frozen=False)
     machine.kill(host)
     copy.rename(host.disk)
-    machine.start(scene.box, host)
+    machine.start(scene.layout, host)
 
 
 _DROP_IN = "/etc/systemd/system/haproxy.service.d"
@@ -164,7 +165,7 @@ def run(
     """
     before = inventory()
     # A fault may not lose data from before the run.
-    machine.ssh(project.box, "sync", timeout=60)
+    machine.ssh(project.layout, "sync", timeout=60)
     log = project.folder / f"{stack}-{fault.replace(' ', '-')}.log"
     engine = project.start(stack, log)
     scene, kind = Scene(project, engine), FAULTS[fault]

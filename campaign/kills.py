@@ -50,20 +50,20 @@ def run(
     length = time.monotonic() - started
     project.lab("down", stack, "--yes")
     _demand_same(before, inventory(), "after a run that was not killed")
-    found = []
+    kills = []
     for number in range(moments):
         seconds = round(length * (number + 0.5) / moments, 2)
         made = _kill(project, stack, seconds)
         said = project.lab("down", stack, "--yes")
         left = _difference(before, inventory())
-        found.append(Kill(stack, seconds, made, left))
+        kills.append(Kill(stack, seconds, made, left))
         report(
             f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {left or 'nothing left'}"
         )
         if left:
             project.folder.joinpath(f"{stack}-{number}.log").write_text(said)
             break
-    return found
+    return kills
 
 
 def _kill(project: ProjectCopy, stack: str, seconds: float) -> int:

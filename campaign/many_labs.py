@@ -66,7 +66,7 @@ def run(
         project.write(name, number, servers=[{"name": "yuno1"}])
     project.up(BYSTANDER)
     reloads = _reloads(project)
-    bystander = Bystander(project.box, f"yuno1.{BYSTANDER}.grappe.test", project.folder)
+    bystander = Bystander(project.layout, f"yuno1.{BYSTANDER}.grappe.test", project.folder)
     runs: dict[str, int] = {}
     failed: list[str] = []
     try:
@@ -122,4 +122,4 @@ def _settle(project: ProjectCopy, name: str) -> str:
 
 
 def _reloads(project: ProjectCopy) -> int:
-    return int(machine.ssh(project.box, _RELOADS).stdout.strip() or 0)
+    return int(machine.ssh(project.layout, _RELOADS).stdout.strip() or 0)

@@ -13,11 +13,11 @@ from typing import Any
 
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
+from remote.names import UFW_SCRIPTS
 from remote.surveys.facts import HealthFacts, HostFacts, HostsFileFacts, Lxd
 from remote.unmanaged import haproxy, legacy, nft
 from remote.unmanaged import nat as unmanaged_nat
 
-SCRIPTS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
 # What Grappe's part of haproxy.cfg calls its sections.
 OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
 WEB_PORTS = (80, 443)
@@ -55,7 +55,7 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield why a file that labs share cannot be changed or is not loaded; and what to do."""
     for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
         yield f"{path} {reason}", do
-    for path in SCRIPTS:
+    for path in UFW_SCRIPTS:
         text = facts["files"].get(path) or ""
         if not unmanaged_nat.is_shell_script(text):
             yield (
@@ -180,8 +180,8 @@ def _matches(line: str, ports: Sequence[int]) -> bool:
     """Whether a rule is about TCP to these ports, by an interface of people's or of a lab's."""
     words = line.split()
     named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
-    given = next((named[option] for option in ("--dport", "--dports") if option in named), "")
-    parts = unmanaged_nat.ports_of(given) if given else ()
+    ports_text = next((named[option] for option in ("--dport", "--dports") if option in named), "")
+    parts = unmanaged_nat.ports_of(ports_text) if ports_text else ()
     return (
         named.get("-p", "tcp") in ("tcp", "all")
         and "INVALID" not in line
@@ -200,7 +200,7 @@ def other_addresses(facts: HostsFileFacts, address: str) -> Iterator[str]:
     """Yield the lines of a hosts file by which a lab's domains lead to another address."""
     for line in facts["lines"]:
         if line["address"] != address:
-            yield f"line {line['number']} says otherwise: {line['text']}"
+            yield f"line {line['number']} names another address: {line['text']}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -241,13 +241,13 @@ class Denial:
 
 def denials(facts: HostFacts) -> list[Denial]:
     """Return the users' denials, from the comments that UFW keeps beside its rules."""
-    found = []
+    denied = []
     for line in facts.get("ufw_rules", ()):
         fields = line.removeprefix("### tuple ### ").split()
         fields = [field for field in fields if not field.startswith("comment=")]
         action, protocol, ports, to, _sports, source, *_rest, direction = fields
         routed = action.startswith("route:")
-        action, _log, _what = action.removeprefix("route:").partition("_")
+        action, _log, _logged = action.removeprefix("route:").partition("_")
         inwards = routed or direction.startswith("in")
         if action == "allow" or ":" in to or ":" in source or not inwards:
             continue
@@ -262,7 +262,7 @@ def denials(facts: HostFacts) -> list[Denial]:
         words += [] if source == "0.0.0.0/0" else ["from", source]
         words += [] if to == "0.0.0.0/0" else ["to", to]
         words += [] if ports == "any" else ["port", ports]
-        found.append(
+        denied.append(
             Denial(
                 action,
                 routed,
@@ -274,7 +274,7 @@ def denials(facts: HostFacts) -> list[Denial]:
                 " ".join(["ufw", *(["route"] if routed else []), *words]),
             )
         )
-    return found
+    return denied
 
 
 def void_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
@@ -286,14 +286,15 @@ def void_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> It
 
     """
     for denial in denials(facts):
-        for port, (address, there) in sorted(targets.items()):
+        for port, (address, target_port) in sorted(targets.items()):
             if not denial.routed and denial.ports and denial.matches(port):
                 source = denial.source if denial.source.prefixlen else "any"
                 on = f" in on {denial.interface}" if denial.interface else ""
                 yield (
-                    f"`{denial.words}` keeps nobody out of {port}: that port is led on before UFW "
-                    f"looks. This does: ufw route insert 1 {denial.action}{on} proto tcp from "
-                    f"{source} to {address} port {there}"
+                    f"`{denial.words}` keeps nobody out of {port}: DNAT forwards that port "
+                    "before UFW filters. This rule works: ufw route insert 1 "
+                    f"{denial.action}{on} proto tcp from "
+                    f"{source} to {address} port {target_port}"
                 )
 
 
@@ -303,19 +304,19 @@ def effective_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) 
         pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.matches(port)]
         servers_ports = [
             str(port)
-            for port, (address, there) in sorted(targets.items())
+            for port, (address, target_port) in sorted(targets.items())
             if denial.routed
-            and denial.matches(there)
+            and denial.matches(target_port)
             and ipaddress.IPv4Address(address) in denial.to
         ]
         people = not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS)
         if (pages or servers_ports) and people:
-            what = " and ".join(pages or servers_ports)
-            yield f"`{denial.words}` holds: it keeps {denial.excluded} out of {what}"
+            shut = " and ".join(pages or servers_ports)
+            yield f"`{denial.words}` is in effect: it keeps {denial.excluded} out of {shut}"
         servers = denial.interface.startswith("gr-") or not denial.interface
         names = denial.matches(53, "udp") or denial.matches(67, "udp")
         if not denial.routed and servers and names and denial.source.overlaps(STUDENTS):
-            yield f"`{denial.words}` holds: it keeps servers from DNS and DHCP"
+            yield f"`{denial.words}` is in effect: it keeps servers from DNS and DHCP"
     if facts.get("ufw_output") in ("DROP", "REJECT"):
         yield (
             "UFW lets nothing out of the host by default: HAProxy reaches no server. "
@@ -334,20 +335,20 @@ def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, st
     """
     brings = lxd.get("brings", {})
     for name in names:
-        for device, given in sorted(brings.get(name, {}).items()):
-            if given.get("type") != "nic" or device == own:
+        for device, settings in sorted(brings.get(name, {}).items()):
+            if settings.get("type") != "nic" or device == own:
                 continue
-            network = given.get("network") or given.get("parent") or "?"
-            called = given.get("name", device)
+            network = settings.get("network") or settings.get("parent") or "?"
+            called = settings.get("name", device)
             why = (
                 f"is called {own} inside, as the server's own" if called == own else
                 "is a second way out of the server, past the isolation of students"
             )  # fmt: skip
             yield name, f"its device {device} (network {network}) {why}"
     rooted = any(
-        given.get("type") == "disk" and given.get("path") == "/"
+        settings.get("type") == "disk" and settings.get("path") == "/"
         for name in names
-        for given in brings.get(name, {}).values()
+        for settings in brings.get(name, {}).values()
     )
     if brings and not rooted and set(names) <= brings.keys():
-        yield names[-1] if names else "", "none of them brings a root disk"
+        yield names[-1] if names else "", "none of them has a root disk"

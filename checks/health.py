@@ -28,7 +28,7 @@ LOST = {
     iptables.INPUT: "servers reach the host's own services",
     iptables.FORWARD: "one student's servers reach another's",
     iptables.LET_IN: "no page answers, and no server gets an address",
-    iptables.LET_THROUGH: "no port leads to any server, and none has a way out",
+    iptables.LET_THROUGH: "no port reaches any server, and no server reaches the internet",
 }
 
 
@@ -86,22 +86,22 @@ def _ufw(facts: HealthFacts) -> Iterator[Finding]:
             "ufw allow ssh && ufw enable", seen,
         )  # fmt: skip
     elif not ufw["active"]:
-        yield Finding("UFW is enabled, and its rules are not loaded", "ufw reload")
+        yield Finding("UFW is enabled, but its rules are not loaded", "ufw reload")
     for script in facts["switched_off"] if _has_rules(facts) else ():
         yield Finding(
-            f"{script} is not executable: a restart of UFW loses the way to the rules",
+            f"{script} is not executable: a restart of UFW loses the NAT rules",
             f"chmod u+x {script}",
         )
     loaded = iptables.Chains(facts["chains"])
     if ufw["enabled"] and ufw["active"] and _has_rules(facts):
         for ours, chain in iptables.JUMPS.items():
             if not loaded.has_jump("filter", chain, ours):
-                yield Finding(f"nothing leads from {chain} to {ours}: {LOST[ours]}", MEND)
+                yield Finding(f"{chain} has no jump to {ours}: {LOST[ours]}", MEND)
             elif wrong := loaded.compare("filter", ours, _wanted_rules(facts, ours), ordered=False):
                 yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
     if facts["forwarding"] != "1":
         yield Finding(
-            "the kernel forwards nothing: no port leads to any server",
+            "the kernel does not forward packets: no port reaches any server",
             "sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = " + facts["forwarding"],
         )  # fmt: skip
 
@@ -130,7 +130,7 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
             named = "" if table == "filter" else f"-t {table} "
             yield Finding(
                 "a rule before UFW's keeps people out of pages or servers",
-                f"where that is not meant: iptables {named}-D {line[3:]}", f"{named}{line}",
+                f"if that is not intended: iptables {named}-D {line[3:]}", f"{named}{line}",
             )  # fmt: skip
 
 
@@ -138,31 +138,32 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
     """Yield findings about others' listeners, rules and routes that take a lab's traffic."""
     if not facts["fragments"]:
         return
-    for seen in conflicts.listeners(facts):
+    for listener in conflicts.listeners(facts):
         yield Finding(
-            "somebody else has what HAProxy needs: a part of the requests is theirs",
-            "take it away, or give it another port; then ./lab up STACK", seen,
+            "another program listens on HAProxy's ports and gets part of the requests",
+            "remove it, or give it another port; then ./lab up STACK", listener,
         )  # fmt: skip
     targets = {item["port"]: (item["address"], item["there"]) for item in facts["targets"]
                if item.get("port")}  # fmt: skip
     for ports, line in conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS]):
         listed = ", ".join(map(str, ports))
-        yield Finding(f"{listed} is led elsewhere too", "take that rule away", line)
+        yield Finding(f"{listed} is redirected too", "remove that rule", line)
     for line in conflicts.void_denials(facts, targets):
         yield Finding(line, "the rule above")
     for line in conflicts.effective_denials(facts, targets):
-        yield Finding(line, "where that is not meant: ufw status numbered, ufw delete NUMBER")
+        yield Finding(line, "if that is not intended: ufw status numbered, ufw delete NUMBER")
     if "error" not in facts["lxd"]:
         for network in facts["lxd"]["networks"]:
             subnet = _subnet(network)
             for line in conflicts.routes(facts, subnet, network["name"]) if subnet else ():
                 yield Finding(
-                    f"the servers on {network['name']} are not reached: a route leads elsewhere",
+                    f"the servers on {network['name']} are unreachable: a route leads elsewhere",
                     conflicts.removal_command(line), line,
                 )  # fmt: skip
             if subnet and not any(subnet in line for line in facts["masquerades"]):
                 yield Finding(
-                    f"the servers on {network['name']} have no way out: LXD's masquerade is gone",
+                    f"the servers on {network['name']} do not reach the internet: LXD's "
+                    "masquerade rule is missing",
                     "systemctl restart lxd, which leaves its containers running",
                 )
 
@@ -177,17 +178,17 @@ def _subnet(network: Mapping[str, Any]) -> str:
 
 def _nat(facts: HealthFacts) -> Iterator[Finding]:
     rules = [line for line in facts["nat"] if line.startswith("-A ")]
-    seen: dict[str, int] = defaultdict(int)
+    counts: dict[str, int] = defaultdict(int)
     for line in rules:
         if " -j DNAT" in line:
-            seen[line] += 1
-    for line, count in seen.items():
+            counts[line] += 1
+    for line, count in counts.items():
         if count > 1:
             yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
     has_rules = _has_rules(facts)
     if has_rules and f"-A PREROUTING -j {DNAT}" not in rules:
         yield Finding(
-            f"nothing leads to the chain {DNAT}: no port leads to any server", "./lab up STACK"
+            f"PREROUTING has no jump to {DNAT}: no port reaches any server", "./lab up STACK"
         )
     for path in facts["copies"]:
         yield Finding(
@@ -226,7 +227,8 @@ def _haproxy(facts: HealthFacts) -> Iterator[Finding]:
         return
     if strays:
         yield Finding(
-            "domains are routed by hand beside Grappe's part", "grappe:adopt: true takes them over",
+            "somebody routes domains by hand beside Grappe's part",
+            "grappe:adopt: true takes them over",
             ", ".join(sorted(strays)),
         )  # fmt: skip
 
@@ -242,7 +244,7 @@ def _parts(facts: HealthFacts) -> Iterator[Finding]:
             )  # fmt: skip
             continue
         if part.body is None and _has_rules(facts):
-            yield Finding(f"Grappe's part of {path} is gone: the next reload loses it", MEND)
+            yield Finding(f"Grappe's part of {path} is missing: the next reload loses it", MEND)
 
 
 def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]:
@@ -255,9 +257,9 @@ def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]
             and _is_ours(fragment["address"])
             and (fragment["address"] not in alive)
         ):
-            stack = fragment["owner"].rpartition("/")[2]
+            stack = identity.stack_of(fragment["owner"])
             yield Finding(
-                f"{fragment['id']} leads to {fragment['address']}, where no container is",
+                f"{fragment['id']} leads to {fragment['address']}, where there is no container",
                 f"./lab up {stack}, or ./lab down {stack}",
             )
     for kind, things in (("LXD project", facts["lxd"]["projects"]),
@@ -267,7 +269,8 @@ def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]
             if owner and owner not in owners:
                 yield Finding(
                     f"the {kind} {thing['name']} is of the stack {owner}, which is not here",
-                    "./lab new it again with adopt, then ./lab down; or ask who has its state",
+                    "recreate its stack file with adopt, then ./lab down; or ask the owner of "
+                    "its state",
                 )
 
 
@@ -275,7 +278,7 @@ def _tunnels(facts: HealthFacts) -> Iterator[Finding]:
     for name, unit in facts["units"].items():
         if name.startswith("grappe-tunnel-") and unit.get("ActiveState") != "active":
             yield Finding(
-                f"the tunnel {name.removeprefix('grappe-tunnel-')} does not stand",
+                f"the tunnel {name.removeprefix('grappe-tunnel-')} is not up",
                 f"journalctl -u {name}", f"it is {unit.get('ActiveState')}",
             )  # fmt: skip
 
@@ -284,7 +287,8 @@ def _room(facts: HealthFacts) -> Iterator[Finding]:
     disk, memory = facts["disk"], facts["memory"]
     if disk["free"] < FREE_PART * disk["size"]:
         yield Finding(
-            "the disk is almost full", "lxc image list, lxc list --all-projects: what can go?",
+            "the disk is almost full",
+            "remove what nobody needs: lxc image list, lxc list --all-projects",
             f"{disk['free'] / 2**30:.1f} of {disk['size'] / 2**30:.1f} GiB are free",
         )  # fmt: skip
     if memory["MemAvailable"] < FREE_PART * memory["MemTotal"]:
@@ -308,9 +312,9 @@ def _servers(facts: HealthFacts) -> Iterator[Finding]:
         if item["left"] < CERTIFICATE_DAYS * DAY:
             days = int(item["left"] // DAY)
             ends = f"ends in {days} days" if days >= 0 else f"ended {-days} days ago"
-            where = f"{item['project']}/{item['server']}"
+            server = f"{item['project']}/{item['server']}"
             yield Finding(
-                f"the certificate of {where} {ends}",
+                f"the certificate of {server} {ends}",
                 f"lxc exec {item['server']} --project {item['project']} -- "
                 "yunohost domain cert renew",
             )

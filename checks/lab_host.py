@@ -50,7 +50,7 @@ def warnings(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[str]:
     addresses = [ipaddress.ip_address(text) for text in facts["addresses"]]
     if addresses and all(any(address in net for net in _BEHIND) for address in addresses):
         yield (
-            f"its address {addresses[0]} is behind its host's own translation: give the machine a "
+            f"its address {addresses[0]} is behind its host's NAT: give the machine a "
             "bridged network, or no student reaches it"
         )
     mine = facts["daemons"].get(spec.daemon)
@@ -64,25 +64,23 @@ def warnings(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[str]:
 def _abilities(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mistake]:
     key = "grappe:host"
     for program in facts["missing"]:
-        yield problems.Mistake(
-            key, f"{spec.host} has no {program}, without which nothing can be done."
-        )
+        yield problems.Mistake(key, f"{spec.host} has no {program}, which every step needs.")
     if not facts["systemd"]:
-        yield problems.Mistake(key, f"{spec.host} does not run systemd, which holds its services.")
+        yield problems.Mistake(key, f"{spec.host} does not run systemd, which Grappe needs.")
     if not facts["netfilter"]:
         yield problems.Mistake(
-            key, f"the kernel of {spec.host} has no netfilter: no port could lead on."
+            key, f"the kernel of {spec.host} has no netfilter: it could not forward a port."
         )
 
 
 def _daemons(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mistake]:
-    for name, found in facts["daemons"].items():
-        if name != spec.daemon and (found.get("instances") or "error" in found):
-            held = f"holds {found.get('instances', 'unknown')} instances"
+    for name, daemon in facts["daemons"].items():
+        if name != spec.daemon and (daemon.get("instances") or "error" in daemon):
+            held = f"holds {daemon.get('instances', 'unknown')} instances"
             yield problems.Mistake(
                 "grappe:daemon",
-                f'"{spec.daemon}" would stand beside {name}, which {held}. Say {name}, or take it '
-                "off that machine first.",
+                f'"{spec.daemon}" would run beside {name}, which {held}. Set grappe:daemon: '
+                f"{name}, or remove it from that machine first.",
             )
 
 
@@ -95,7 +93,7 @@ def _disk(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mist
         yield problems.Mistake("grappe:second_disk", reason)
     disk, whole = _find(spec.second_disk, facts["disks"])
     if disk is None:
-        reasons = [f'"{spec.second_disk}" is not there. Free disks: {_free(facts)}.']
+        reasons = [f'"{spec.second_disk}" does not exist. Free disks: {_free(facts)}.']
     elif _is_added(disk, root):
         # An earlier run added it.
         return
@@ -114,7 +112,7 @@ def _unfit(spec: HostPreflightSpec, disk: Mapping[str, Any], used: int) -> Itera
     if mounted:
         yield f'"{mounted["path"]}" is mounted on {mounted["mounted"]}.'
     elif held and not spec.overwrite:
-        yield f'"{held["path"]}" holds {held["holds"]}. If that may go: grappe:overwrite: true'
+        yield f'"{held["path"]}" holds {held["holds"]}. If it may be lost: grappe:overwrite: true'
     if disk["size"] < ROOM * used:
         yield (
             f'"{spec.second_disk}" is too small: {_size(disk["size"])}, and / uses {_size(used)}. '
@@ -123,8 +121,8 @@ def _unfit(spec: HostPreflightSpec, disk: Mapping[str, Any], used: int) -> Itera
 
 
 def _parts(disk: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    found: Sequence[Mapping[str, Any]] = disk.get("parts", ())
-    return found
+    parts: Sequence[Mapping[str, Any]] = disk.get("parts", ())
+    return parts
 
 
 def _is_added(disk: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
@@ -143,7 +141,7 @@ def _find(path: str, disks: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
 
 
 def _free(facts: ServerFacts) -> str:
-    found = [
+    free = [
         f"{disk['path']} ({_size(disk['size'])})"
         for disk in facts["disks"]
         if disk["type"] in {"disk", "loop"}
@@ -153,7 +151,7 @@ def _free(facts: ServerFacts) -> str:
         )
         and disk["size"]
     ]
-    return ", ".join(found) or "none"
+    return ", ".join(free) or "none"
 
 
 def _size(value: float) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from checks.lab import PlannedServer, PreflightSpec
+from checks.lab.spec import PlannedServer, PreflightSpec
 from remote import identity
 
 # Marks of a container: the image it started from, and its stage.
@@ -56,26 +56,26 @@ def find(
         reason = f"grappe:host is {spec.host}, and it was made on {was['host']}"
         return [Loss(name, reason, f"grappe:host: {was['host']}") for name in before]
     planned = {server.name: (index, server) for index, server in enumerate(spec.servers)}
-    found = [
-        Loss(name, "is in the stack file no more", f"grappe:servers: a server with name: {name}")
+    losses = [
+        Loss(name, "is no longer in the stack file", f"grappe:servers: a server with name: {name}")
         for name in before
         if name in ours and name not in planned
     ]
     for name, item in ours.items():
         if name in planned:
-            found += _recreated(*planned[name], item)
+            losses += _recreated(*planned[name], item)
     for name in before.keys() & planned.keys():
         gone = set(before[name].get("volumes", ())) - set(planned[name][1].volumes)
-        found += [
+        losses += [
             Loss(
                 f"{name}/{volume.rpartition('/')[2]}",
-                "the volume is in the stack file no more",
+                "the volume is no longer in the stack file",
                 f"grappe:servers[{planned[name][0]}].volumes: one with name: "
                 f"{volume.rpartition('/')[2]} and pool: {volume.partition('/')[0]}",
             )
             for volume in sorted(gone)
         ]
-    return sorted(found, key=lambda loss: loss.name)
+    return sorted(losses, key=lambda loss: loss.name)
 
 
 def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], list[Loss]]:
@@ -103,7 +103,7 @@ def refusal(stack: str, losses: Sequence[Loss]) -> str:
     if not any("/" in name for name in names):
         count = count.replace("thing", "server")
     width = max(len(loss.name) for loss in losses)
-    lines = [f"{count} would be made anew or go, and all that is in it; nothing was changed"]
+    lines = [f"{count} would be recreated or removed, with everything in it; nothing was changed"]
     lines += [f"  {loss.name:<{width}}  {loss.reason}" for loss in losses]
     lines.append(f"  let it go: ./lab up {stack} --rebuild {' '.join(names)}")
     lines += [f"  or keep {loss.name}: {loss.keep}" for loss in losses if loss.keep]
@@ -121,7 +121,7 @@ def _recreated(index: int, server: PlannedServer, item: Mapping[str, Any]) -> It
         return
     image = config.get(IMAGE, "")
     if config.get(STAGE) == RECREATE:
-        yield Loss(server.name, "is marked to be made anew", ordered=True)
+        yield Loss(server.name, "is marked to be recreated", ordered=True)
     elif server.source and image and image != server.source:
         reason = f"grappe:image is {server.source}, and {server.name} was made from {image}"
         yield Loss(server.name, reason, f"{key}.image: {image}")

@@ -55,15 +55,15 @@ def findings(room: Room, wanted: int) -> Iterator[tuple[str, str]]:
     """Yield what prevents `wanted` more servers, each with its remedy."""
     servers = room.servers + wanted
     if wanted * room.each > room.memory:
-        what = f"memory for {room.memory // room.each} more servers, and {wanted} are wanted"
+        problem = f"memory for {room.memory // room.each} more servers, and {wanted} are wanted"
         yield (
-            what,
-            "bring fewer up at a time, or set `limits: {memory: ...}`, or take a larger host",
+            problem,
+            "start fewer at a time, or set `limits: {memory: ...}`, or take a larger host",
         )
     if wanted * DISK > room.disk:
-        what = f"disk for {room.disk // DISK} more servers, and {wanted} are wanted"
-        yield what, "make room in the storage pool, or give it a larger disk"
+        problem = f"disk for {room.disk // DISK} more servers, and {wanted} are wanted"
+        yield problem, "make room in the storage pool, or give it a larger disk"
     if servers * INOTIFY > room.inotify:
         takes = f"{servers} servers take {servers * INOTIFY}"
-        what = f"the kernel allows {room.inotify} inotify instances, and {takes}"
-        yield what, f"on the host: sysctl -w {SETTING} (the step `limits` of a host stack)"
+        problem = f"the kernel allows {room.inotify} inotify instances, and {takes}"
+        yield problem, f"on the host: sysctl -w {SETTING} (the step `limits` of a host stack)"

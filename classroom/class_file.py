@@ -17,7 +17,7 @@ from stacks import settings
 
 HEAD = """\
 # The class {name}. Add a comment where you like; `lab class new {name} --roster FILE` keeps it.
-# What stands in `settings` goes into the stack file of whoever comes: a grappe: setting each.
+# `settings` go into the stack file of each new student, as grappe: settings.
 """
 # Settings that each student has of their own.
 OWN = ("id", "host", "student", "number", "kind", "keys")
@@ -97,16 +97,18 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
         content = YAML(typ="safe").load(path.read_text())
     except (YAMLError, UnicodeDecodeError) as error:
         raise errors.BadInputError(
-            f"classes/{name}.yaml cannot be read", seen=str(error), do="mend that line"
+            f"classes/{name}.yaml cannot be read", seen=str(error), do="fix that line"
         ) from error
-    found: list[problems.Mistake] = []
+    mistakes: list[problems.Mistake] = []
     if not isinstance(content, dict):
-        raise errors.BadInputError(f"classes/{name}.yaml is no class file: no host, no students")
-    file = codec.salvage(ClassFile, _plain(content), found)
-    found += _mistakes(file) if file else []
-    if found or file is None:
-        lines = "\n".join(f"{each.key}  {each.reason}" for each in found)
-        count = "1 mistake" if len(found) == 1 else f"{len(found)} mistakes"
+        raise errors.BadInputError(
+            f"classes/{name}.yaml is not a class file: it has no host and no students"
+        )
+    file = codec.salvage(ClassFile, _plain(content), mistakes)
+    mistakes += _mistakes(file) if file else []
+    if mistakes or file is None:
+        lines = "\n".join(f"{each.key}  {each.reason}" for each in mistakes)
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
         raise errors.BadInputError(f"classes/{name}.yaml: {count}", seen=lines)
     return file
 
@@ -145,9 +147,9 @@ def _written(student: Student) -> dict[str, Any]:
 
 def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
     """Return a person's input with texts where they are meant: YAML reads 007 as a number."""
-    found = {str(key): value for key, value in content.items() if value is not None}
-    if isinstance(found.get("students"), list):
-        found["students"] = [
+    plain = {str(key): value for key, value in content.items() if value is not None}
+    if isinstance(plain.get("students"), list):
+        plain["students"] = [
             {
                 str(key): value if key == "number" else str(value)
                 for key, value in each.items()
@@ -155,9 +157,9 @@ def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
             }
             if isinstance(each, dict)
             else each
-            for each in found["students"]
+            for each in plain["students"]
         ]
-    return found
+    return plain
 
 
 def _mistakes(file: ClassFile) -> Iterable[problems.Mistake]:

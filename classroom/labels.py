@@ -42,7 +42,7 @@ def unique(names: Sequence[tuple[str, str]], taken: Collection[str]) -> list[str
 
     """
     firsts = [label(first) for first, _last in names]
-    found: list[str] = []
+    labels: list[str] = []
     used = set(taken)
     for (first, last), short in zip(names, firsts, strict=True):
         full = label(f"{first} {last}")
@@ -51,9 +51,9 @@ def unique(names: Sequence[tuple[str, str]], taken: Collection[str]) -> list[str
         chosen = next(
             (each for each in candidates if each and each not in used and _is_one(each)), ""
         )
-        found.append(chosen)
+        labels.append(chosen)
         used.add(chosen)
-    return found
+    return labels
 
 
 def _is_one(text: str) -> bool:

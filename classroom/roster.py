@@ -70,7 +70,7 @@ def decode(content: bytes) -> str:
         return content.decode("utf-16", "replace")
     if b"\0" in content:
         raise problems.Mistakes(
-            [problems.Mistake("roster", "is no text: export it as CSV, not as a spreadsheet.")]
+            [problems.Mistake("roster", "is not a text: export it as CSV, not as a spreadsheet.")]
         )
     try:
         return content.decode("utf-8-sig")
@@ -119,23 +119,23 @@ def _without_delimiter_line(text: str) -> str:
 
 
 def _delimiter(text: str) -> str:
-    if said := _SEP.match(text):
-        return said.group(1)
+    if line_of_delimiter := _SEP.match(text):
+        return line_of_delimiter.group(1)
     first = next((line for line in text.splitlines() if line.strip()), "")
     return max(",;\t", key=first.count)
 
 
 def _columns(heads: list[str]) -> dict[str, int]:
     """Return the column of each field; the first of several."""
-    found: dict[str, int] = {}
+    columns: dict[str, int] = {}
     for index, head in enumerate(heads):
         plain = unicodedata.normalize("NFKD", head.strip().casefold())
         plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
         plain = plain.replace("\u2019", "'").rstrip(" .:")
         for field, known in HEADINGS.items():
             if plain in known:
-                found.setdefault(field, index)
-    return found
+                columns.setdefault(field, index)
+    return columns
 
 
 def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:

@@ -72,7 +72,7 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
     path = _path(lxd, server)
     if any(item["name"].rpartition("/")[2] == name for item in _snapshots(lxd, server)):
         raise errors.CommandError(
-            f"it has a snapshot {name} already: choose another name, or take that one away: "
+            f"it has a snapshot {name} already: choose another name, or delete that one: "
             f"{lxd.program} delete {server.name}/{name} --project {server.project}"
         )
     note = {"config": {MARK + name: dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}}
@@ -82,13 +82,13 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
 
 def find(lxd: daemon.Daemon, server: Server) -> list[Snapshot]:
     """Return the class's snapshots of a server, the oldest first; not those of its stack."""
-    found = []
+    snapshots = []
     for item in _snapshots(lxd, server):
         name = item["name"].rpartition("/")[2]
         mark = MARK + (BEFORE_RESET if is_before_reset(name) else name)
         if mark in item["config"]:
-            found.append(Snapshot(name, dt.datetime.fromisoformat(item["config"][mark])))
-    return sorted(found, key=lambda each: each.taken_at)
+            snapshots.append(Snapshot(name, dt.datetime.fromisoformat(item["config"][mark])))
+    return sorted(snapshots, key=lambda each: each.taken_at)
 
 
 def is_before_reset(name: str) -> bool:
@@ -103,11 +103,11 @@ def choose(lxd: daemon.Daemon, server: Server, name: str) -> Snapshot:
         errors.CommandError: There is no such snapshot.
 
     """
-    found = find(lxd, server)
-    own = [each for each in found if not is_before_reset(each.name)]
-    fitting = [each for each in found if each.name == name] if name else own
+    snapshots = find(lxd, server)
+    own = [each for each in snapshots if not is_before_reset(each.name)]
+    fitting = [each for each in snapshots if each.name == name] if name else own
     if not fitting:
-        has = ", ".join(each.name for each in found) or "none"
+        has = ", ".join(each.name for each in snapshots) or "none"
         raise errors.CommandError(f"it has no snapshot {name}; it has: {has}".replace("  ", " "))
     return fitting[-1]
 
@@ -147,9 +147,9 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
 
 def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:
     """Name the last reset's snapshot by its time; return what `wanted` is called then."""
-    folder, found = f"instances/{server.name}/snapshots", find(lxd, server)
-    older = [each for each in found if is_before_reset(each.name) and each.name != BEFORE_RESET]
-    for each in found:
+    folder, snapshots = f"instances/{server.name}/snapshots", find(lxd, server)
+    older = [each for each in snapshots if is_before_reset(each.name) and each.name != BEFORE_RESET]
+    for each in snapshots:
         if each.name == BEFORE_RESET:
             name = f"{BEFORE_RESET}-{each.taken_at:%Y%m%d-%H%M%S}"
             lxd.change("POST", f"{folder}/{each.name}", {"name": name}, project=server.project)
@@ -175,7 +175,7 @@ def _path(lxd: daemon.Daemon, server: Server) -> str:
     try:
         lxd.get(f"instances/{server.name}", project=server.project)
     except daemon.AbsentError:
-        raise errors.CommandError(f"it is gone; ./lab up {server.stack} makes it again") from None
+        raise errors.CommandError(f"it is missing; ./lab up {server.stack} recreates it") from None
     return f"instances/{server.name}"
 
 

@@ -16,36 +16,36 @@ from bench.testbed import IMAGE, UP, Testbed, environment_of, raised_limits
 from cli import environment, progress
 from cli import sandbox as commands
 from hosts import command, connections
-from sandbox import layout, project_copy
-from sandbox import lifecycle as boxes
+from sandbox import lifecycle, project_copy
+from sandbox.layout import Layout, cache_folder
 
 SANDBOX = "grappe-bench"
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, and write the results to the given folder."""
-    box = layout.Layout(SANDBOX)
+    layout = Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
     # Cache bytecode, as for a user.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     commands.have_packages()
     with progress.step("ansible") as step:
         step.report("its own python environment")
-        ansible = environment_of(layout.cache() / "bench")
-    boxes.down(box)
+        ansible = environment_of(cache_folder() / "bench")
+    lifecycle.down(layout)
     with progress.step("lab host") as step:
-        boxes.up(box, step.report)
-        step.detail = boxes.versions(box)
+        lifecycle.up(layout, step.report)
+        step.detail = lifecycle.versions(layout)
     environment.apply()
     results: dict[str, Any] = {}
     try:
         with raised_limits(), tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
             env = environment.prepare(lambda _text: None)
-            testbed = Testbed(box, project_copy.ProjectCopy(pathlib.Path(folder), box, env))
+            testbed = Testbed(layout, project_copy.ProjectCopy(pathlib.Path(folder), layout, env))
             _measure(testbed, ansible, options, results)
     finally:
         connections.close_all()
-        boxes.down(box)
+        lifecycle.down(layout)
         # Keep the results from before a failure.
         if results.keys() & {"contest", "crowd", "fragments", "class", "connection"}:
             _keep(results, ansible, options)
@@ -73,7 +73,7 @@ def _measure(
     results |= {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "machine": report.machine(),
-        "host": boxes.versions(testbed.box),
+        "host": lifecycle.versions(testbed.layout),
         "rounds": options.rounds,
     }
     with progress.step("image"):

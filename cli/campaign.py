@@ -21,9 +21,9 @@ from cli import environment, progress
 from cli import sandbox as commands
 from core import errors
 from hosts import command, connections
-from sandbox import layout, project_copy
-from sandbox import lifecycle as boxes
+from sandbox import lifecycle, project_copy
 from sandbox.inventory import inventory
+from sandbox.layout import Layout
 
 SANDBOX = "grappe-campaign"
 PARTS = ("values", "kills", "faults", "labs")
@@ -80,7 +80,9 @@ def _round(
     found: dict[str, list[Any]],
     seed: int,
 ) -> None:
-    host, workstation = map(connections.connect, (made.box.host_url, made.box.workstation_url))
+    host, workstation = map(
+        connections.connect, (made.layout.host_url, made.layout.workstation_url)
+    )
 
     def survey() -> dict[str, str]:
         return inventory(host, workstation)
@@ -101,7 +103,7 @@ def _round(
             # The sandbox's machine may have rebooted.
             connections.close_all()
             host, workstation = map(
-                connections.connect, (made.box.host_url, made.box.workstation_url)
+                connections.connect, (made.layout.host_url, made.layout.workstation_url)
             )
     if "labs" in options.parts:
         with progress.step(f"{options.stacks} labs, {options.rounds} rounds") as step:
@@ -115,24 +117,24 @@ def _round(
 @contextlib.contextmanager
 def _project() -> Iterator[project_copy.ProjectCopy]:
     """Yield a project in a sandbox of its own; remove both at the end."""
-    box = layout.Layout(SANDBOX)
+    layout = Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
     commands.have_packages()
-    boxes.down(box)
+    lifecycle.down(layout)
     try:
-        commands.bring_up(box)
+        commands.bring_up(layout)
         environment.apply()
         with tempfile.TemporaryDirectory(prefix="grappe-campaign-") as folder:
             env = environment.prepare(lambda _text: None)
-            made = project_copy.ProjectCopy(pathlib.Path(folder), box, env)
-            made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": box.relay_url}, **STUDENT)
+            made = project_copy.ProjectCopy(pathlib.Path(folder), layout, env)
+            made.write("kim", 1, id="kimkimkimkim", tunnel={"relay": layout.relay_url}, **STUDENT)
             secret = ("grappe:password", "Only-for-this-1", "-s", "kim")
             made.pulumi("config", "set", "--secret", *secret)
             made.image("image", id="imageimage01", recipe="standin", alias="golden")
             yield made
     finally:
         connections.close_all()
-        boxes.down(box)
+        lifecycle.down(layout)
 
 
 def _demand_known(options: argparse.Namespace) -> None:

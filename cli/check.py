@@ -97,7 +97,7 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
         try:
             lab = labs.load(name)
         except errors.BadInputError as error:
-            if "is no student's lab" in error.brief:
+            if "is not a student's lab" in error.brief:
                 return [], []
             raise
         if not lab.cards:

@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
                 timeout=options.timeout, on_output=lambda _output: None,
             )  # fmt: skip
         except daemon.AbsentError:
-            raise errors.CommandError(f"it is gone; ./lab up {row.stack} makes it again") from None
+            raise errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it") from None
         said = (done.stdout + done.stderr).decode(errors="replace")
         pathlib.Path(row.log).write_text(said)
         last = next((line for line in reversed(said.splitlines()) if line.strip()), "")

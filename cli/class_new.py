@@ -16,7 +16,6 @@ from classroom.class_file import ClassFile, Student
 from cli import classroom as classes
 from cli import environment, new, progress, stack
 from core import errors, problems
-from providers import base
 from stacks import files, kinds, neighbours, settings
 from views import classroom
 
@@ -85,9 +84,7 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
             f"the roster {path} cannot be read", seen=str(error.strerror), do="name a CSV file"
         ) from error
     except problems.Mistakes as mistakes:
-        raise errors.BadInputError(
-            f"{path}: {base.format_mistakes(mistakes.mistakes)}"
-        ) from mistakes
+        raise errors.BadInputError(f"{path}: {problems.summary(mistakes.mistakes)}") from mistakes
 
 
 def _before(options: argparse.Namespace) -> ClassFile:
@@ -102,14 +99,15 @@ def _before(options: argparse.Namespace) -> ClassFile:
         if (options.host and options.host != file.host) or given:
             raise errors.BadInputError(
                 f"classes/{options.name}.yaml is there already, with its host and settings",
-                do="change them there; who comes gets them, who is there keeps theirs",
+                do="change them there; new students get them, the others keep theirs",
             )
         return dataclasses.replace(file, post_install=file.post_install or options.post_install)
     if not options.host:
         raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
     if not labels.label(options.name) == options.name:
         raise errors.BadInputError(
-            f"{problems.show(options.name)} is no name of a class: small letters, digits, dashes",
+            f"{problems.show(options.name)} is not the name of a class: small letters, digits, "
+            "dashes",
             do=f"as {labels.label(options.name) or 'tp1'}",
         )
     return ClassFile(host=options.host, post_install=options.post_install, settings=given)

@@ -50,7 +50,7 @@ def check(options: argparse.Namespace) -> int:
     blind: list[str] = []
     lock = threading.Lock()
 
-    def one(name: str) -> None:
+    def check_one(name: str) -> None:
         try:
             checked_rows, drift = lab_check.check_lab(name)
         except errors.GrappeError as error:
@@ -62,7 +62,9 @@ def check(options: argparse.Namespace) -> int:
             drifts[name] = drift
 
     names = [class_file.stack_of(options.name, each) for each in students]
-    classes.each([name for name in names if stack.recorded(name)], one, at_once=lab_check.TOGETHER)
+    classes.each(
+        [name for name in names if stack.recorded(name)], check_one, at_once=lab_check.TOGETHER
+    )
     blind += [f"{name}: is down" for name in names if not stack.recorded(name)]
     order = [each.label for each in students]
     rows.sort(key=lambda row: (order.index(row.student), row.server))
@@ -72,11 +74,11 @@ def check(options: argparse.Namespace) -> int:
 def card(options: argparse.Namespace) -> int:
     """Write a printable page a student, and a table of the same facts; both hold passwords."""
     _made, students = classes.chosen(options)
-    found: dict[str, dict[str, Any]] = {}
+    facts: dict[str, dict[str, Any]] = {}
     lock = threading.Lock()
     named = {class_file.stack_of(options.name, each): each for each in students}
 
-    def one(name: str) -> None:
+    def collect(name: str) -> None:
         lab = labs.load_up(name)
         shown = cards.student(
             lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
@@ -84,15 +86,15 @@ def card(options: argparse.Namespace) -> int:
             locale=environment.language(),
         )  # fmt: skip
         with lock:
-            found[name] = shown
+            facts[name] = shown
 
     up_now = [name for name in named if classes.servers(stack.recorded(name))]
     if not up_now:
         raise errors.BadInputError(
             f"nobody of {options.name} is up", do=f"./lab class up {options.name}"
         )
-    classes.each(up_now, one)
-    ordered = [found[name] for name in up_now]
+    classes.each(up_now, collect)
+    ordered = [facts[name] for name in up_now]
     folder = class_file.path_of(environment.ROOT, options.name).parent
     for suffix, text in (
         ("html", cards.page(options.name, ordered)),
@@ -102,7 +104,7 @@ def card(options: argparse.Namespace) -> int:
         path.touch(mode=0o600)
         path.write_text(text)
         sys.stdout.write(f"classes/{path.name}\n")
-    missing = [each.label for name, each in named.items() if name not in found]
+    missing = [each.label for name, each in named.items() if name not in facts]
     if missing:
         sys.stderr.write(f"not up, and without a card: {', '.join(missing)}\n")
     return 0 if not missing else 1

@@ -49,10 +49,12 @@ def demand(options: argparse.Namespace, file: ClassFile, students: Sequence[Stud
     sys.stderr.write(f"{file.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
     if found and not options.anyway:
         raise errors.BadInputError(
-            f"{file.host} has room for {room.fits(here) // of_one} of the {len(down)} labs "
-            "that are down; nothing was begun",
+            f"{file.host} has room for {room.fits(here) // of_one} of the {len(down)} labs that "
+            "are down; nothing was started",
             seen="\n".join(what for what, _mends in found),
-            do="\n".join([*(mends for _what, mends in found), "or all the same: --anyway"]),
+            do="\n".join(
+                [*(mends for _what, mends in found), "or start them all the same: --anyway"]
+            ),
         )
 
 

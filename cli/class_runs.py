@@ -62,7 +62,9 @@ def down(options: argparse.Namespace) -> int:
     _made, students = classes.chosen(options)
     up_now = [each for each in students if stack.recorded(class_file.stack_of(options.name, each))]
     names = ", ".join(each.label for each in up_now) or "nobody is up"
-    question = f"Take {len(up_now)} labs of {options.name} down? What is in them goes: {names}."
+    question = (
+        f"Take {len(up_now)} labs of {options.name} down? This deletes the content of {names}."
+    )
     if up_now and not progress.confirm(question, yes=options.yes):
         return 1
     return _run_all(options, students, _down)
@@ -229,7 +231,9 @@ def _interruptible(runs: runner.Runner, started: dict[str, Interruptible]) -> It
     def interrupt(_number: int, _frame: object) -> None:
         turns.append(time.monotonic())
         runs.stop()
-        sys.stderr.write("interrupted: what is under way ends at a safe point; again, at once\n")
+        sys.stderr.write(
+            "interrupted: runs under way end at a safe point; interrupt again to end at once\n"
+        )
         for process in list(started.values()):
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT if len(turns) == 1 else signal.SIGKILL)
@@ -258,17 +262,17 @@ def _reason(text: str) -> str:
                 if line.startswith(("seen:", "grappe:"))
             ]
             return " ".join([words, *more])
-    return lines[-1] if lines else "the engine said nothing"
+    return lines[-1] if lines else "the engine printed nothing"
 
 
 def _planned(text: str) -> str:
     """Return a preview's counts in one line."""
     _, _, resources = text.rpartition("\nResources:\n")
-    found = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
-    told = text.rpartition("\nDiagnostics:\n")[2]
-    if drifted := sum(" has drifted: " in line for line in told.splitlines()):
-        found.append(f"{drifted} drifted")
-    return ", ".join(found) or "nothing to do"
+    counts = [f"{count} to {what}" for count, what in _PLANNED.findall(resources)]
+    diagnostics = text.rpartition("\nDiagnostics:\n")[2]
+    if drifted := sum(" has drifted: " in line for line in diagnostics.splitlines()):
+        counts.append(f"{drifted} drifted")
+    return ", ".join(counts) or "nothing to do"
 
 
 def _counted(counts: Mapping[str, int]) -> str:

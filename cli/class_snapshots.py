@@ -27,7 +27,7 @@ def snapshot(options: argparse.Namespace) -> int:
     """
     name = options.snapshot
     if not snapshots.NAME.fullmatch(name) or snapshots.is_before_reset(name):
-        reason = "is no name. Letters, digits, . _ and -, at most 63; not before-reset."
+        reason = "is not a name. Letters, digits, . _ and -, at most 63; not before-reset."
         raise errors.BadInputError(f"{problems.show(name)} {reason}")
     _host, lxd, servers = _servers_up(options)
 
@@ -62,8 +62,8 @@ def reset(options: argparse.Namespace) -> int:
         sys.stderr.write(f"error: {line}\n")
     lines = "".join(f"  {row} goes back to {_shown(snapshot)}\n" for row, snapshot in to.items())
     sys.stderr.write(
-        f"{lines}What changed since then goes. Addresses, ports, domains and host keys stay. "
-        f"What each is now is kept as {snapshots.BEFORE_RESET}.\n"
+        f"{lines}Changes since then are lost. Addresses, ports, domains and host keys stay. The "
+        f"present state of each is kept as {snapshots.BEFORE_RESET}.\n"
     )
     if not progress.confirm(f"Reset {len(to)} servers?", yes=options.yes):
         return 1

@@ -31,7 +31,7 @@ def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
     if wrong := [name for name in names if name not in known]:
         near = "".join(problems.near(name, known) for name in wrong)
         raise errors.BadInputError(
-            f"{', '.join(wrong)} is no student of {options.name}.{near}",
+            f"{', '.join(wrong)} is not a student of {options.name}.{near}",
             do=f"./lab class status {options.name} lists them",
         )
     return file, [known[name] for name in names] or list(file.students)
@@ -70,17 +70,17 @@ def _demand_agreement(name: str, file: ClassFile) -> None:
     if found:
         raise errors.BadInputError(
             f"classes/{name}.yaml and the stack files disagree", seen="\n".join(found),
-            do="put the number of the stack file back: it is that of the lab",
+            do="restore the number of the stack file: the lab has that one",
         )  # fmt: skip
     for each in strays(name, file):
         _warn(name, each, lost)
 
 
 def _warn(name: str, stray: str, lost: Sequence[str]) -> None:
-    renamed = f"; where that is who it was: ./lab rename {stray} {lost[0]}" if lost else ""
+    renamed = f"; if it is the same person: ./lab rename {stray} {lost[0]}" if lost else ""
     sys.stderr.write(
-        f"warning: stacks/Pulumi.{stray}.yaml is of no student of {name}, and is left alone\n"
-        f"  do: put its entry back into classes/{name}.yaml{renamed}; or ./lab down {stray}, and "
+        f"warning: stacks/Pulumi.{stray}.yaml belongs to no student of {name}, and is left alone\n"
+        f"  do: restore its entry in classes/{name}.yaml{renamed}; or ./lab down {stray}, and "
         f"./lab remove {stray}\n"
     )
 
@@ -109,7 +109,7 @@ def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshot
         only: Labels, or `label:server`; empty for all.
 
     Raises:
-        errors.BadInputError: One is no student of the class who is up; or nobody is.
+        errors.BadInputError: One is not a student of the class who is up; or nobody is.
 
     """
     found = [
@@ -124,7 +124,7 @@ def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshot
     known = {each.student for each in found} | {each.row for each in found}
     if wrong := [each for each in only if each not in known]:
         raise errors.BadInputError(
-            f"{', '.join(wrong)} is no student of {name} who is up, and no server of one",
+            f"{', '.join(wrong)} is not a student of {name} who is up, and no server of one",
             do=f"./lab class status {name} lists them",
         )
     if not found:

@@ -15,8 +15,8 @@ from cli import sandbox as commands
 from core import errors
 from engine import engine
 from hosts import command
-from sandbox import layout, systems, workstation
-from sandbox import lifecycle as boxes
+from sandbox import lifecycle, systems, workstation
+from sandbox.layout import RELAY_ADDRESS, Layout
 from views import card
 
 NAME, NUMBER = "demo", 1
@@ -37,57 +37,57 @@ _WHO = ("curl", "-sSk", "--max-time", "10", "-o", "/dev/null", "-w", "%header{x-
 
 def run(options: argparse.Namespace) -> int:
     """Bring the demo up, or take it down."""
-    box = commands.chosen()
+    layout = commands.chosen()
     if options.down:
-        return _down(options, box)
+        return _down(options, layout)
     question = (
         "Grappe needs root to make a throwaway lab host on this machine (namespaces, no change to "
         "your network; limits of your kernel are raised until --down). Continue?"
     )
-    if not boxes.status(box).up:
+    if not lifecycle.status(layout).up:
         if not progress.ask(question, yes=options.yes):
             return 1
-        if box.system is not systems.INCUS:
+        if layout.system is not systems.INCUS:
             # Like the lab sheet, begin with a bare server.
-            box = dataclasses.replace(box, asked=systems.BARE)
+            layout = dataclasses.replace(layout, asked=systems.BARE)
     commands.have_packages()
     with progress.step("engine") as step:
         found = engine.ensure(step.report)
         step.detail = f"pulumi {found.version}, {found.source}"
     environment.apply()
-    fresh = commands.bring_up(box, image=False)
-    os.environ["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
+    fresh = commands.bring_up(layout, image=False)
+    os.environ["GRAPPE_SSH_CONFIG"] = str(layout.ssh_config)
     # With --json, nothing else goes to standard output.
     with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
         for name in (NAME, IMAGE):
             if fresh and stack.file_of(name).exists():
                 # The lab host in the state is gone, with everything on it.
                 down.forget(argparse.Namespace(name=name, yes=True))
-        demo_host.bring_up(box)
-        servers = _bring_lab_up(box)
+        demo_host.bring_up(layout)
+        servers = _bring_lab_up(layout)
     with progress.step("from the workstation") as step:
         password, _secret = stack.select(NAME).config()["grappe:password"]
-        cards = [_try(box, server, password, step.report) for server in servers]
+        cards = [_try(layout, server, password, step.report) for server in servers]
         step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
     with progress.step("from the internet") as step:
         for server in servers:
-            _try_relay(box, server, step.report)
+            _try_relay(layout, server, step.report)
         step.detail = "both domains by the tunnel, http and https"
     _print_card(cards, as_json=options.json)
     return 0
 
 
-def _bring_lab_up(box: layout.Layout) -> list[dict[str, Any]]:
+def _bring_lab_up(layout: Layout) -> list[dict[str, Any]]:
     """Bring the image and the student's stack up; return the student's servers."""
-    _write_stacks(box)
+    _write_stacks(layout)
     for name in (IMAGE, NAME):
         sys.stderr.write(f"… pulumi up -s {name}\n")
         up.up(argparse.Namespace(name=name, rebuild=None, yes=True))
     return list(stack.select(NAME).outputs()["servers"])
 
 
-def _down(options: argparse.Namespace, box: layout.Layout) -> int:
-    is_up = boxes.status(box).up
+def _down(options: argparse.Namespace, layout: Layout) -> int:
+    is_up = lifecycle.status(layout).up
     for name in (NAME, IMAGE):
         if not stack.file_of(name).exists():
             continue
@@ -96,53 +96,53 @@ def _down(options: argparse.Namespace, box: layout.Layout) -> int:
                 down.down(argparse.Namespace(name=name, yes=True))
                 continue
         except (errors.CommandError, errors.HostError):
-            sys.stderr.write(f"{name} could not be destroyed; its lab host goes as a whole\n")
+            sys.stderr.write(f"{name} could not be destroyed; Grappe removes its whole lab host\n")
         # The lab host is gone or will go, with everything on it.
         down.forget(argparse.Namespace(name=name, yes=True))
     demo_host.forget()
     return commands.down(options)
 
 
-def _write_stacks(box: layout.Layout) -> None:
-    common = {"host": box.host_url, "domain": "", "alias": "", "lab_host": False,
+def _write_stacks(layout: Layout) -> None:
+    common = {"host": layout.host_url, "domain": "", "alias": "", "lab_host": False,
               "second_disk": "", "daemon": "", "relay": ""}  # fmt: skip
     if not stack.file_of(IMAGE).exists():
         image = {"number": 0, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
         new.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
     if not stack.file_of(NAME).exists():
-        student = {"number": NUMBER, "workstation": box.workstation_url, "image": RECIPE,
-                   "recipe": "", "login": "", "relay": box.relay_url}  # fmt: skip
+        student = {"number": NUMBER, "workstation": layout.workstation_url, "image": RECIPE,
+                   "recipe": "", "login": "", "relay": layout.relay_url}  # fmt: skip
         new.new(argparse.Namespace(name=NAME, post_install=True, **{**common, **student}))
 
 
 def _try(
-    box: layout.Layout, server: dict[str, Any], password: str, report: progress.Report
+    layout: Layout, server: dict[str, Any], password: str, report: progress.Report
 ) -> dict[str, Any]:
     """Try every way to a server as a student would; the server must answer with its own name."""
     name, ssh = server["name"], server["ssh"]
     report(f"ssh {ssh['port']} → {name}")
     command_there = "hostname -s; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
-    said = workstation.login(box, ssh["user"], ssh["port"], password, command_there).splitlines()
+    said = workstation.login(layout, ssh["user"], ssh["port"], password, command_there).splitlines()
     answers = {f"ssh port {ssh['port']}": said[0] if said else ""}
     for url in server["urls"]:
         report(url)
-        answers[url] = workstation.run(box, [*_WHO, url]).partition(".")[0]
+        answers[url] = workstation.run(layout, [*_WHO, url]).partition(".")[0]
     for way, answer in answers.items():
         if answer != name:
-            raise errors.NotReadyError(f"{way} is answered by {answer!r}, not by {name}")
+            raise errors.NotReadyError(f"{answer!r} answers {way}, not {name}")
     return {**server, "fingerprints": [f"ED25519 {said[1].split()[1]}"]}
 
 
-def _try_relay(box: layout.Layout, server: dict[str, Any], report: progress.Report) -> None:
+def _try_relay(layout: Layout, server: dict[str, Any], report: progress.Report) -> None:
     """Load a server's pages from the internet, through the tunnel."""
     for scheme, port in (("http", 8080), ("https", 8443)):
         url = f"{scheme}://{server['domain']}:{port}/"
         report(url)
-        resolve = f"{server['domain']}:{port}:{layout.RELAY_ADDRESS}"
-        argv = ["ip", "netns", "exec", box.relay, *_WHO, "--resolve", resolve, url]
+        resolve = f"{server['domain']}:{port}:{RELAY_ADDRESS}"
+        argv = ["ip", "netns", "exec", layout.relay, *_WHO, "--resolve", resolve, url]
         answer = command.execute(argv).stdout.partition(".")[0]
         if answer != server["name"]:
-            raise errors.NotReadyError(f"{url} on the relay is answered by {answer!r}")
+            raise errors.NotReadyError(f"{answer!r} answers {url} on the relay")
 
 
 def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:

@@ -11,30 +11,31 @@ from components.lab_host import scripts
 from engine import plugin
 from engine.stack import Stack
 from hosts import connections
-from sandbox import layout, machine
+from sandbox import machine
+from sandbox.layout import Layout
 from stacks.lab_host import LabHostSpec
 
 NAME = "demo-host"
 
 
-def bring_up(box: layout.Layout) -> None:
+def bring_up(layout: Layout) -> None:
     """Turn the sandbox's bare server into a lab host, unless it is one already.
 
     It uses the host stack, or only its scripts if pulumi-command's plugin is unavailable.
     """
-    if box.system.program:
+    if layout.system.program:
         return
-    if not box.made.exists():
+    if not layout.made.exists():
         # The state knows another server, whose second disk had another name.
         forget()
     if not plugin.ensure("pulumi_command"):
-        _run_scripts(box)
+        _run_scripts(layout)
     else:
         if not stack.file_of(NAME).exists():
-            _new(box)
+            _new(layout)
         sys.stderr.write(f"… pulumi up -s {NAME}\n")
-        _stack(box).run(*stack.UP)
-    box.made.touch()
+        _stack(layout).run(*stack.UP)
+    layout.made.touch()
 
 
 def forget() -> None:
@@ -44,40 +45,40 @@ def forget() -> None:
         stack.file_of(NAME).unlink()
 
 
-def _new(box: layout.Layout) -> None:
+def _new(layout: Layout) -> None:
     unset = ("recipe", "alias", "workstation", "image", "domain", "login", "relay")
     new.new(argparse.Namespace(
-        name=NAME, lab_host=True, host=box.host_url, daemon="lxd", number=0,
-        second_disk=machine.second_disk(box), post_install=False, **dict.fromkeys(unset, ""),
+        name=NAME, lab_host=True, host=layout.host_url, daemon="lxd", number=0,
+        second_disk=machine.second_disk(layout), post_install=False, **dict.fromkeys(unset, ""),
     ))  # fmt: skip
 
 
-def _spec(box: layout.Layout) -> LabHostSpec:
+def _spec(layout: Layout) -> LabHostSpec:
     return LabHostSpec(
-        owner=f"{stack.PROJECT}/{NAME}", host=box.host_url, daemon="lxd", upgrade=True,
-        second_disk=machine.second_disk(box), overwrite=False,
+        owner=f"{stack.PROJECT}/{NAME}", host=layout.host_url, daemon="lxd", upgrade=True,
+        second_disk=machine.second_disk(layout), overwrite=False,
     )  # fmt: skip
 
 
-def _run_scripts(box: layout.Layout) -> None:
+def _run_scripts(layout: Layout) -> None:
     with progress.step("bare server") as step:
-        if box.made.exists():
+        if layout.made.exists():
             step.detail = "a lab host already"
             return
-        host = connections.connect(box.host_url)
-        for script in scripts.for_host(_spec(box)):
+        host = connections.connect(layout.host_url)
+        for script in scripts.for_host(_spec(layout)):
             step.report(script.name)
             host.run(["sh", "-c", script.do], timeout=600)
         step.detail = "a lab host now, by the host stack's scripts"
     sys.stderr.write(
-        "… pulumi-command's plugin cannot be had here, so there is no stack of the lab host\n"
+        "… pulumi-command's plugin cannot be installed here, so the lab host has no stack\n"
     )
 
 
-def _stack(box: layout.Layout) -> Stack:
+def _stack(layout: Layout) -> Stack:
     """Return the stack, run on the workstation, since pulumi-command dials the server itself."""
-    through = ("ip", "netns", "exec", box.workstation, "env",
-               f"GRAPPE_SSH_CONFIG={box.workstation_ssh_config}")  # fmt: skip
+    through = ("ip", "netns", "exec", layout.workstation, "env",
+               f"GRAPPE_SSH_CONFIG={layout.workstation_ssh_config}")  # fmt: skip
     found = stack.select(NAME)
     stack.ready(found)
     return dataclasses.replace(found, through=through)

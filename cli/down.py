@@ -43,7 +43,7 @@ def down(options: argparse.Namespace) -> int:
     ):
         sys.stderr.write(
             f"{options.name}: its state is empty, and its hosts have nothing with the id of its "
-            f"stack file. Whose a lab of that name is: ./lab preview {options.name}\n"
+            f"stack file. To see who owns a lab of that name: ./lab preview {options.name}\n"
         )
     _take_down(selected, left, lambda: stack.run(selected, *stack.DOWN))
     if left:
@@ -95,7 +95,7 @@ def forget(options: argparse.Namespace) -> int:
         item.pop("outputs", None)
     gone["resources"], gone["pending_operations"] = kept, []
     selected.replace({**state, "deployment": gone})
-    sys.stderr.write(f"{options.name} is forgotten; ./lab up {options.name} makes it anew\n")
+    sys.stderr.write(f"{options.name} is forgotten; ./lab up {options.name} recreates it\n")
     return 0
 
 
@@ -117,14 +117,14 @@ def remove(options: argparse.Namespace) -> int:
         if folder.is_dir() and not list(folder.iterdir()):
             folder.rmdir()
     sys.stdout.write("".join(f"removed {path}\n" for path in traces))
-    sys.stderr.write(f"{options.name} is gone; its number is free\n")
+    sys.stderr.write(f"{options.name} is removed; its number is free\n")
     return 0
 
 
 def _agreed(options: argparse.Namespace, names: list[str]) -> bool:
     if not names:
         return True
-    question = f"Take {options.name} down? What is in {', '.join(names)} goes."
+    question = f"Take {options.name} down? This deletes the content of {', '.join(names)}."
     return progress.confirm(question, yes=options.yes)
 
 
@@ -163,7 +163,9 @@ def _leftovers(selected: Stack) -> list[leftovers.Leftover]:
         except errors.HostError as error:
             if any(each["host"] == url for each in recorded):
                 raise
-            sys.stderr.write(f"… {error.brief}: nothing of {selected.name} was looked for there\n")
+            sys.stderr.write(
+                f"… {error.brief}: Grappe could not search it for leftovers of {selected.name}\n"
+            )
     return [item for item in found if not _is_recorded(known, item)]
 
 
@@ -212,5 +214,5 @@ def _undo_steps(selected: Stack) -> None:
             if not done.ok:
                 raise errors.CommandError(
                     f"the step {script.name} could not be undone on {host.url}", seen=done.tail(),
-                    do=f"mend what it says, then: ./lab down {selected.name}",
+                    do=f"fix what it reports, then: ./lab down {selected.name}",
                 )  # fmt: skip

@@ -12,7 +12,7 @@ import sys
 from cli import progress
 from core import errors
 from engine import engine
-from sandbox import layout
+from sandbox.layout import Layout
 from views import language as views_language
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -38,10 +38,10 @@ def prepare(report: progress.Report) -> dict[str, str]:
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     if not os.environ.keys() & {"PULUMI_CONFIG_PASSPHRASE", "PULUMI_CONFIG_PASSPHRASE_FILE"}:
         variables["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(_passphrase())
-    box = layout.Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
-    if box.ssh_config.exists():
+    layout = Layout(os.environ.get("GRAPPE_SANDBOX", "grappe"))
+    if layout.ssh_config.exists():
         # The sandbox's hosts; this file includes the user's own ssh_config.
-        variables["GRAPPE_SSH_CONFIG"] = str(box.ssh_config)
+        variables["GRAPPE_SSH_CONFIG"] = str(layout.ssh_config)
     return variables
 
 
@@ -63,7 +63,7 @@ def show(_options: argparse.Namespace) -> int:
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     sys.stdout.write(f"# The state is in {STATE}\n# Its passphrase is in {PASSPHRASE}\n")
     if sys.stdout.isatty():
-        sys.stderr.write('For a shell to take it: eval "$(./lab env)"\n')
+        sys.stderr.write('To use it in a shell: eval "$(./lab env)"\n')
     return 0
 
 
@@ -78,8 +78,8 @@ def _have_engine() -> None:
 def _passphrase() -> pathlib.Path:
     if PASSPHRASE.exists() and not PASSPHRASE.read_text().strip():
         raise errors.BadInputError(
-            f"{PASSPHRASE} is empty: nothing that is secret can be read without it",
-            do="bring it back from a backup, or set PULUMI_CONFIG_PASSPHRASE; where no stack has a "
+            f"{PASSPHRASE} is empty: secrets cannot be read without it",
+            do="restore it from a backup, or set PULUMI_CONFIG_PASSPHRASE; where no stack has a "
             "secret yet, remove the file",
         )
     if not PASSPHRASE.exists():
@@ -102,7 +102,7 @@ def _demand_nothing_encrypted() -> None:
         more = f" and {len(old) - 3} more" if len(old) > 3 else ""  # noqa: PLR2004
         raise errors.BadInputError(
             f"{PASSPHRASE} is missing, and {', '.join(old[:3])}{more} were encrypted with it",
-            do="bring it back, or set PULUMI_CONFIG_PASSPHRASE. Where it is lost: move .state/ "
-            "away, take `encryptionsalt:` and what is `secure:` out of these files, and keep "
+            do="restore it, or set PULUMI_CONFIG_PASSPHRASE. If it is lost: move .state/ away, "
+            "remove `encryptionsalt:` and all `secure:` values from these files, and keep "
             "grappe:id: `./lab up` finds each lab by its id and goes on",
         )

@@ -11,7 +11,6 @@ from cli import environment
 from cli import stack as stacks
 from core import errors, problems
 from engine.stack import Stack
-from providers import base
 from stacks import files, kinds, settings
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
@@ -49,7 +48,7 @@ def load(name: str) -> Lab:
     spec, stack = _read(name)
     if not isinstance(spec, LabSpec):
         raise errors.BadInputError(
-            f"{name} is no student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
+            f"{name} is not a student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
         )
     return Lab(name, spec, list(_outputs(stack).get("servers", [])))
 
@@ -66,7 +65,7 @@ def load_up(name: str) -> Lab:
     if not lab.cards:
         if any(str(item["type"]).endswith("/lxd:Container") for item in stacks.recorded(name)):
             raise errors.BadInputError(
-                f"the `up` of {name} did not end: it has servers, and no card yet",
+                f"the `up` of {name} did not finish: it has servers, and no card yet",
                 do=f"./lab up {name} goes on from there, or says why it cannot",
             )
         raise errors.BadInputError(
@@ -88,7 +87,7 @@ def _read(name: str) -> tuple[AnySpec, Stack]:
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
     except problems.Mistakes as mistakes:
-        text = f"stacks/Pulumi.{name}.yaml: {base.format_mistakes(mistakes.mistakes)}"
+        text = f"stacks/Pulumi.{name}.yaml: {problems.summary(mistakes.mistakes)}"
         raise errors.BadInputError(text) from mistakes
     return spec, stack
 

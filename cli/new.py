@@ -10,7 +10,6 @@ from typing import Any
 
 from cli import environment, stack
 from core import errors, problems, validators
-from providers import base
 from stacks import files, golden, kinds, lab_host, neighbours, settings, spec
 
 
@@ -38,13 +37,13 @@ def new(options: argparse.Namespace) -> int:
     try:
         planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
     except problems.Mistakes as mistakes:
-        raise errors.BadInputError(base.format_mistakes(mistakes.mistakes)) from mistakes
+        raise errors.BadInputError(problems.summary(mistakes.mistakes)) from mistakes
     found = neighbours.conflicts(options.name, values, others)
     if options.login and (problem := validators.problem_of_new_login(options.login)):
         key = f"{settings.NAMESPACE}:login"
         found.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
     if found:
-        raise errors.BadInputError(base.format_mistakes(found))
+        raise errors.BadInputError(problems.summary(found))
     path.write_text(files.dump({"config": config}))
     try:
         selected = stack.select(options.name)

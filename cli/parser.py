@@ -21,8 +21,8 @@ A golden image and a first student on a host of your own:
   ./lab class --help           thirty of them by one command
 
 After `eval "$(./lab env)"` a plain `pulumi preview|up|refresh|destroy -s alice` does the same.
-Exit status: 0 well, 1 it failed or the answer is no, 2 the command line is wrong, or `check` and
-`doctor` could not look.
+Exit status: 0 ok, 1 failure or findings, 2 wrong command line, or `check` or `doctor` itself
+failed.
 """
 SYSTEMS = ("debian12-lxd", "debian13-incus", "debian12-bare")
 DAEMONS = ("lxd", "lxd-snap", "incus")
@@ -82,12 +82,14 @@ def _project(commands: Commands) -> None:
         commands, "test", "cli.tests:run", "run the whole test suite, in a sandbox of its own"
     )
     test.add_argument("--fast", action="store_true", help="only what needs no root, under a minute")
-    test.add_argument("--keep", action="store_true", help="leave the sandbox up for a look")
+    test.add_argument("--keep", action="store_true", help="leave the sandbox up")
     test.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
 
     text = "plant deliberate bugs, and see whether the fast tests notice; minutes"
     mutate = _add(commands, "mutate", "cli.mutate:run", text)
-    mutate.add_argument("--only", default="", metavar="WORDS", help="those whose name has them")
+    mutate.add_argument(
+        "--only", default="", metavar="WORDS", help="only those whose name contains this"
+    )
     mutate.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
     text = "break runs in every way we know in a sandbox, and see that nothing is lost; an hour"
@@ -96,7 +98,7 @@ def _project(commands: Commands) -> None:
         "parts", nargs="*", default=["values", "kills", "faults", "labs"], metavar="PART",
         help="values, kills, faults, labs (default: all)",
     )  # fmt: skip
-    campaign.add_argument("--hours", type=float, default=0, help="again and again, so long")
+    campaign.add_argument("--hours", type=float, default=0, help="repeat for this long")
     campaign.add_argument("--moments", type=int, default=30, help="how many kills of each stack")
     campaign.add_argument("--fault", action="append", help="only this one, by its name")
     campaign.add_argument("--stacks", type=int, default=12, help="how many labs at once")
@@ -122,15 +124,15 @@ def _project(commands: Commands) -> None:
 def _sandbox(commands: Commands) -> None:
     sandbox = commands.add_parser("sandbox", help="the throwaway lab host, workstation and relay")
     parts = sandbox.add_subparsers(metavar="ACTION", required=True)
-    up = _add(parts, "up", "cli.sandbox:up", "bring it up; does nothing when it is")
+    up = _add(parts, "up", "cli.sandbox:up", "bring it up; does nothing if it is up")
     down = _add(parts, "down", "cli.sandbox:down", "take it down and leave nothing")
-    status = _add(parts, "status", "cli.sandbox:status", "say what is there")
+    status = _add(parts, "status", "cli.sandbox:status", "show its status")
     status.add_argument("--json", action="store_true", help="the same facts as JSON")
     ssh = _add(parts, "ssh", "cli.sandbox:ssh", "a shell, or a command, on one of its machines")
     ssh.add_argument("machine", choices=("host", "workstation", "relay"))
     for part in (up, down, status, ssh):
         part.add_argument(
-            "--os", choices=SYSTEMS, help="what the lab host is; each has a sandbox of its own"
+            "--os", choices=SYSTEMS, help="the lab host's system; each has a sandbox of its own"
         )
     ssh.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
 
@@ -147,35 +149,37 @@ def _stacks(commands: Commands) -> None:
         "--number",
         type=int,
         default=0,
-        help="1 to 4000, one a student and host; left out, the first that no stack file has",
+        help="1 to 4000, one a student and host; by default the first free one",
     )
     new.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
     new.add_argument("--image", default="", help="an image of the lab host (default yunohost-12)")
     new.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
-    text = "post-install YunoHost, with a password made for it"
+    text = "post-install YunoHost, with a generated password"
     new.add_argument("--post-install", action="store_true", help=text)
     new.add_argument("--login", default="", help="its administrator (default: the student)")
     new.add_argument("--recipe", default="", help="an image instead, made by this recipe")
     new.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
     text = "a server on the internet that the lab answers on too: ssh://[user@]relay"
     new.add_argument("--relay", default="", help=text)
-    text = "a lab host instead, made out of the bare server at --host"
+    text = "a lab host instead: prepare the bare server at --host"
     new.add_argument("--lab-host", action="store_true", help=text)
-    text = "of a lab host: the disk that is to mirror its root, as /dev/sdb"
+    text = "of a lab host: the disk that mirrors its root, as /dev/sdb"
     new.add_argument("--second-disk", default="", metavar="DISK", help=text)
     text = "of a lab host (default lxd)"
     new.add_argument("--daemon", default="", choices=DAEMONS, help=text)
 
-    text = "bring a stack up, mend it, or go on after a failure"
+    text = "bring a stack up, repair it, or resume after a failure"
     up = _add(commands, "up", "cli.up:up", text)
     up.add_argument("name", help=STACK)
-    text = "make servers (all, where none is named) anew from the image as it is now"
-    up.add_argument("--rebuild", nargs="*", metavar="SERVER", help=f"{text}; what is in them goes")
+    text = "recreate servers (by default all) from the current image"
+    up.add_argument(
+        "--rebuild", nargs="*", metavar="SERVER", help=f"{text}; this deletes their content"
+    )
     up.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
     text = "show what `up` would do"
     _add(commands, "preview", "cli.up:preview", text).add_argument("name", help=STACK)
     for name, text in (
-        ("down", "take a stack down, with whatever unfinished runs left of it"),
+        ("down", "take a stack down, with all leftovers of unfinished runs"),
         ("remove", "take a stack down, and remove its file, state, backups, history and logs"),
         ("forget", "drop the state of a lab whose host is gone for good"),
     ):
@@ -191,16 +195,16 @@ def _stacks(commands: Commands) -> None:
 CLASS_EPILOG = """\
   ./lab class new tp1 --roster export.csv --host ssh://root@lab.example --post-install
   ./lab class preview tp1      what it would do, a line a student
-  ./lab class up tp1           do it; run again it goes on, and mends what has drifted
+  ./lab class up tp1           do it; again to resume, and to mend drift
   ./lab class check tp1        does all of it answer?
   ./lab class up tp1 adele zoe     only these two
   ./lab class down tp1
 
 The roster is what Moodle, Pronote or a spreadsheet exports as CSV: a column with the name, or one
 each for first and last name; e-mail, id, group and key where they are. Run again with a newer
-roster, `new` adds who has come, says who has left, and takes nobody down. What each run says stands
-in .state/logs/CLASS/STUDENT.log. Exit status: 0 all well, 1 some failed or do not answer, 2 the
-command line is wrong, or `check` could not look.
+roster, `new` adds new students, names those who have left, and takes nobody down. Each run logs to
+.state/logs/CLASS/STUDENT.log. Exit status: 0 all ok, 1 some failed or do not answer, 2 wrong
+command line, or `check` itself failed.
 """
 
 
@@ -220,13 +224,13 @@ def _class(commands: Commands) -> None:
     made.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
     made.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
     made.add_argument("--relay", default="", help="a server on the internet: ssh://[user@]relay")
-    text = "post-install YunoHost on each server, with a password made for each student"
+    text = "post-install YunoHost on each server, with a generated password for each student"
     made.add_argument("--post-install", action="store_true", help=text)
     _class_exec(parts)
     _class_snapshots(parts)
     for name, function, text in (
         ("preview", "class_runs:preview", "show what `up` would do, a line a student"),
-        ("up", "class_runs:up", "bring the class up, mend it, or go on after a failure"),
+        ("up", "class_runs:up", "bring the class up, repair it, or resume after a failure"),
         ("down", "class_runs:down", "take the class down; its files stay"),
         (
             "sleep",
@@ -237,7 +241,7 @@ def _class(commands: Commands) -> None:
         (
             "status",
             "class_reports:status",
-            "say what is recorded of each student; no host is asked",
+            "show what is recorded of each student; contacts no host",
         ),
         (
             "card",
@@ -247,7 +251,7 @@ def _class(commands: Commands) -> None:
         (
             "check",
             "class_reports:check",
-            "try every way to every server; exit 0 well, 1 not, 2 could not look",
+            "try every way to every server; exit 0 ok, 1 faults, 2 error",
         ),
     ):
         part = _add(parts, name, f"cli.{function}", text)
@@ -260,7 +264,7 @@ def _class(commands: Commands) -> None:
             part.add_argument("--jobs", type=int, default=JOBS, help=f"how many at once ({JOBS})")
         if name == "up":
             part.add_argument(
-                "--anyway", action="store_true", help="also where the lab host has too little room"
+                "--anyway", action="store_true", help="even if the lab host has too little room"
             )
         if name == "down":
             part.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
@@ -277,19 +281,18 @@ def _class_exec(parts: Commands) -> None:
     part.add_argument("--json", action="store_true", help="the same facts as JSON, a line a server")
     part.usage = f"{part.prog} [options] CLASS -- COMMAND..."
     part.epilog = (
-        "After -- stands the command; one word is a line for sh. Whoever is root on the lab host "
-        "can read it there."
+        "The command follows --; one word is a line for sh. Root on the lab host can read it there."
     )
     part.set_defaults(command=[])
 
 
 def _class_snapshots(parts: Commands) -> None:
-    text = "keep what the servers are, to go back to by `reset`"
+    text = "take a snapshot of the servers, for `reset`"
     part = _add(parts, "snapshot", "cli.class_snapshots:snapshot", text)
     part.add_argument("name", metavar="CLASS", help="the class")
     part.add_argument("snapshot", metavar="NAME", help="the snapshot: before-haproxy")
     _whom(part)
-    text = "put servers back to a snapshot; ask first, and keep what they are as before-reset"
+    text = "reset servers to a snapshot after a question; keep their present state as before-reset"
     part = _add(parts, "reset", "cli.class_snapshots:reset", text)
     part.add_argument("name", metavar="CLASS", help="the class")
     _whom(part)
@@ -310,10 +313,10 @@ def _looks(commands: Commands) -> None:
     made = {}
     for name, text in (
         ("card", "what a student types and clicks"),
-        ("check", "try every way to every server; exit 0 well, 1 not, 2 could not look"),
+        ("check", "try every way to every server; exit 0 ok, 1 faults, 2 error"),
         ("top", "host and containers side by side: processes, CPU, memory"),
-        ("explain", "the lines of the lab sheet that each resource stands for, with its values"),
-        ("doctor", "look a lab host over, read only; exit 0 well, 1 findings, 2 could not look"),
+        ("explain", "the lines of the lab sheet that each resource replaces, with its values"),
+        ("doctor", "inspect a lab host, read only; exit 0 ok, 1 findings, 2 error"),
     ):
         made[name] = _add(commands, name, f"cli.{name}:run", text)
         made[name].add_argument("--json", action="store_true", help="the same facts as JSON")
@@ -322,14 +325,14 @@ def _looks(commands: Commands) -> None:
     made["check"].add_argument("name", nargs="?", default="", help="the student's stack")
     made["check"].add_argument("--all", action="store_true", help="every student's that is up")
     made["top"].add_argument("name", help="a stack, or a host's URL")
-    made["top"].add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+    made["top"].add_argument("--watch", action="store_true", help="repeat until Ctrl-C")
     made["doctor"].add_argument("host", help="the host's URL, or a stack that is on it")
     text = "a lab's topology, in the terminal or as a picture"
     graph = _add(commands, "graph", "cli.graph:run", text)
     graph.add_argument("name", help=STACK)
     text = "a picture to project; - for standard output"
     graph.add_argument("--svg", default="", metavar="FILE", help=text)
-    enter = _add(commands, "ssh", "cli.enter:run", "into a server, the way a student goes")
+    enter = _add(commands, "ssh", "cli.enter:run", "log in to a server, the way a student does")
     enter.add_argument("name", help=STACK)
     enter.add_argument("server", help="the server")
     enter.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")

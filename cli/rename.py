@@ -30,8 +30,8 @@ def run(options: argparse.Namespace) -> int:
     config = files.read(stack.folder(), selected.name)
     if config.get("kind", "student") != "student":
         raise errors.BadInputError(
-            f"{selected.name} is no student's lab: what it has made is called after it",
-            do="take it down, and make one with the new name",
+            f"{selected.name} is not a student's lab: its resources carry its name",
+            do="take it down, and create one with the new name",
         )
     ours = [item for item in stack.resources(selected) if "owner" in (item.get("inputs") or {})]
     student = f"{settings.NAMESPACE}:student"
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
         path.unlink(missing_ok=True)
     sys.stderr.write(
         f"{old} is {name} now; its servers, ports and domains stay as the stack file says.\n"
-        f"Mark it so on its host: ./lab up {name}\n"
+        f"To update its marks on the host: ./lab up {name}\n"
     )
     return 0
 

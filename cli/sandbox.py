@@ -10,11 +10,11 @@ import sys
 
 from cli import progress
 from core import errors
-from sandbox import images, layout, packages, systems
-from sandbox import lifecycle as boxes
+from sandbox import images, lifecycle, packages, systems
+from sandbox.layout import Layout
 
 
-def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
+def chosen(options: argparse.Namespace | None = None) -> Layout:
     """Return the chosen sandbox; each system has one of its own."""
     name = os.environ.get("GRAPPE_SANDBOX", "grappe")
     asked = systems.ALL.get(getattr(options, "os", None) or "")
@@ -22,7 +22,7 @@ def chosen(options: argparse.Namespace | None = None) -> layout.Layout:
         for system in systems.ALL.values():
             name = name.removesuffix(system.suffix)
         name += asked.suffix
-    return layout.Layout(name)
+    return Layout(name)
 
 
 def have_packages(*, browser: bool = False) -> None:
@@ -37,23 +37,23 @@ def have_packages(*, browser: bool = False) -> None:
         step.detail = f"{len(installed)} installed" if installed else "all there"
 
 
-def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
+def bring_up(layout: Layout, *, image: bool = True) -> bool:
     """Bring a sandbox up, step by step, with an image in it; return whether it is new."""
-    if not boxes.status(box).up and not boxes.has_fallen(box):
+    if not lifecycle.status(layout).up and not lifecycle.has_fallen(layout):
         # Take a dead sandbox down before making a new one.
-        boxes.down(box)
+        lifecycle.down(layout)
     with progress.step("lab host") as step:
-        step.report(box.system.title + (", UFW and HAProxy" if box.system.program else ""))
-        for machine in box.machines:
+        step.report(layout.system.title + (", UFW and HAProxy" if layout.system.program else ""))
+        for machine in layout.machines:
             images.disk(machine.system)
-        fresh = boxes.up(box, step.report)
-        step.detail = boxes.versions(box) if fresh else f"{box.host} is up already"
+        fresh = lifecycle.up(layout, step.report)
+        step.detail = lifecycle.versions(layout) if fresh else f"{layout.host} is up already"
     if not image:
         return fresh
     with progress.step("image") as step:
         step.report("standin (a stand-in: no YunoHost)")
         images.server_image()
-        imported = boxes.import_image(box)
+        imported = lifecycle.import_image(layout)
         step.detail += "" if imported else ", there already"
     return fresh
 
@@ -61,26 +61,26 @@ def bring_up(box: layout.Layout, *, image: bool = True) -> bool:
 def up(options: argparse.Namespace) -> int:
     """Bring the sandbox up."""
     have_packages()
-    box = chosen(options)
+    layout = chosen(options)
     # A bare host has no daemon to import an image.
-    bring_up(box, image=bool(box.system.program))
-    if box != chosen():
-        sys.stderr.write(f"For the other commands: export GRAPPE_SANDBOX={box.name}\n")
+    bring_up(layout, image=bool(layout.system.program))
+    if layout != chosen():
+        sys.stderr.write(f"For the other commands: export GRAPPE_SANDBOX={layout.name}\n")
     return 0
 
 
 def down(options: argparse.Namespace) -> int:
     """Take the sandbox down and leave nothing of it."""
-    box = chosen(options)
+    layout = chosen(options)
     with progress.step("sandbox") as step:
-        boxes.down(box)
-        step.detail = f"{box.name} is down"
+        lifecycle.down(layout)
+        step.detail = f"{layout.name} is down"
     return 0
 
 
 def status(options: argparse.Namespace) -> int:
     """Show the sandbox's parts; exit 0 if it is up, else 1."""
-    found = boxes.status(chosen(options))
+    found = lifecycle.status(chosen(options))
     if options.json:
         sys.stdout.write(json.dumps(dataclasses.asdict(found)) + "\n")
     else:
@@ -96,5 +96,5 @@ def status(options: argparse.Namespace) -> int:
 def ssh(options: argparse.Namespace) -> int:
     """Enter a machine of the sandbox, or run a command there."""
     words = options.command[1:] if options.command[:1] == ["--"] else options.command
-    argv = boxes.enter(chosen(options), options.machine, words)
+    argv = lifecycle.enter(chosen(options), options.machine, words)
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own

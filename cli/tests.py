@@ -9,8 +9,8 @@ import sys
 from cli import environment, progress
 from engine import engine
 from hosts import command
-from sandbox import layout
-from sandbox import lifecycle as boxes
+from sandbox import lifecycle
+from sandbox.layout import Layout
 
 SANDBOX = "grappe-test"
 # After the first: the second worker's, and those of single tests: another lab host to move a lab
@@ -28,14 +28,14 @@ def run(options: argparse.Namespace) -> int:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
     from cli import sandbox as commands  # noqa: PLC0415
 
-    box = layout.Layout(SANDBOX)
+    layout = Layout(SANDBOX)
     commands.have_packages(browser=True)
     with progress.step("engine") as step:
         found = engine.ensure(step.report)
         step.detail = f"pulumi {found.version}, {found.source}"
     # Leftovers of a killed run would falsify the tests.
     _clear()
-    commands.bring_up(box)
+    commands.bring_up(layout)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
     environment.apply()
     try:
@@ -48,4 +48,4 @@ def run(options: argparse.Namespace) -> int:
 def _clear() -> None:
     """Take down every sandbox that the tests bring up."""
     for name in SANDBOXES:
-        boxes.down(layout.Layout(name))
+        lifecycle.down(Layout(name))

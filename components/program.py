@@ -11,7 +11,6 @@ from pulumi.runtime import config
 from components import stack as stacks
 from core import errors, problems
 from hosts import connections
-from providers import base
 from stacks import files, kinds, neighbours
 
 # Below the project's folder, in which the engine starts us.
@@ -47,7 +46,7 @@ def _run() -> None:
     except problems.Mistakes as found:
         mistakes = [*found.mistakes, *mistakes]
     if mistakes or spec is None:
-        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {base.format_mistakes(mistakes)}")
+        raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {problems.summary(mistakes)}")
     connections.connect_ahead(spec.host)
     for name, value in stacks.build(spec).items():
         pulumi.export(name, value)

@@ -17,7 +17,8 @@ from providers.lxd.volume.resource import Volume
 from providers.nat.resource import Rule
 from providers.preflight.resource import Preflight
 from providers.probe.resource import Probe
-from stacks.plan import LabPlan, ServerPlan
+from stacks.plan import LabPlan
+from stacks.server_plan import ServerPlan
 
 
 class Server(pulumi.ComponentResource):

@@ -69,8 +69,8 @@ def marks(spec: Spec) -> dict[str, str]:
 
 def marked(spec: M, held: Mapping[str, Any]) -> M:
     """Return a spec with the marks that its thing really carries."""
-    found = {field: held.get(field) or "" for field in MARKS}
-    return dataclasses.replace(typing.cast("Any", spec), **found)  # type: ignore[no-any-return]
+    carried = {field: held.get(field) or "" for field in MARKS}
+    return dataclasses.replace(typing.cast("Any", spec), **carried)  # type: ignore[no-any-return]
 
 
 def clean(properties: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,13 +105,13 @@ def encode(value: Any) -> Any:
 
 def defaults(kind: type[Any]) -> dict[str, Any]:
     """Return the defaults of a dataclass's fields, encoded for the protocol."""
-    found = {}
+    values = {}
     for field in dataclasses.fields(kind):
         if field.default is not dataclasses.MISSING:
-            found[field.name] = encode(field.default)
+            values[field.name] = encode(field.default)
         elif field.default_factory is not dataclasses.MISSING:
-            found[field.name] = encode(field.default_factory())
-    return found
+            values[field.name] = encode(field.default_factory())
+    return values
 
 
 def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
@@ -153,9 +153,9 @@ def salvage(
     ]
     for key, field in known.items():
         if key in properties:
-            found = _decode_value(hints[key], properties[key], _join(path, key), mistakes)
-            if found is not _WRONG:
-                values[key] = found
+            decoded = _decode_value(hints[key], properties[key], _join(path, key), mistakes)
+            if decoded is not _WRONG:
+                values[key] = decoded
                 continue
         elif not _has_default(field):
             mistakes.append(problems.Mistake(_join(path, key), "is missing"))
@@ -198,8 +198,8 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
             )
             return _WRONG
         if origin is None:
-            found = salvage(typing.cast("type[Any]", hint), value, mistakes, path)
-            return _WRONG if found is None else found
+            nested = salvage(typing.cast("type[Any]", hint), value, mistakes, path)
+            return _WRONG if nested is None else nested
         items = {
             str(key): _decode_value(arguments[1], item, f"{path}.{key}", mistakes)
             for key, item in sorted(value.items())

@@ -40,9 +40,9 @@ def unexpected(error: Exception) -> GrappeError:
         trace = trace.tb_next
     location = f"{trace.tb_frame.f_code.co_qualname}, line {trace.tb_lineno}" if trace else "?"
     return GrappeError(
-        "Grappe met something it does not know; this is a fault in Grappe",
+        "Grappe failed unexpectedly; this is a bug in Grappe",
         seen=f"{type(error).__name__}: {error} (in {location})",
-        do="running it again is safe; please report what was seen",
+        do="running it again is safe; please report this message",
     )
 
 

@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from core import errors
+
 
 @dataclasses.dataclass(frozen=True)
 class Mistake:
@@ -46,3 +48,14 @@ def show(value: object) -> str:
     short = text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
     return f'"{safe}"' if isinstance(value, str) else safe
+
+
+def summary(mistakes: list[Mistake]) -> str:
+    """Return mistakes as a message, one a line, safe for a terminal."""
+    if mistakes and not any(mistake.key for mistake in mistakes):
+        # A mistake without a key of the stack file is a whole message.
+        return errors.escape("\n".join(mistake.reason for mistake in mistakes))
+    width = max(len(mistake.key) for mistake in mistakes)
+    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    lines = [f"  {mistake.key:<{width}}  {mistake.reason}" for mistake in mistakes]
+    return errors.escape("\n".join([f"{count}, nothing was changed", *lines]))

@@ -112,9 +112,9 @@ def destroys(owner: str) -> bool:
 
 def command() -> str:
     """Return the engine's command: `up`, `destroy`; nothing where there is no engine."""
-    told = current().command
-    if told is not None:
-        return told
+    ordered = current().command
+    if ordered is not None:
+        return ordered
     pid = lifetime.engine()
     if pid is None:
         return ""

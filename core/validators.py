@@ -59,7 +59,7 @@ def problem_of_ipv4(value: str) -> str:
     try:
         address = ipaddress.IPv4Address(value)
     except ValueError:
-        return "is not an IPv4 address, as 192.168.8.10."
+        return "is not an IPv4 address, such as 192.168.8.10."
     if (
         address.is_unspecified
         or address.is_multicast
@@ -103,7 +103,7 @@ RESERVED_LOGINS = frozenset(
 def problem_of_public_key(value: str) -> str:
     """Check a line of authorized_keys without options."""
     if "PRIVATE KEY" in value:
-        return "is a private key: keep it, and give the line of its .pub file."
+        return "is a private key: keep it secret, and set the line of its .pub file."
     if not re.fullmatch(rf"{_PUBLIC_KEY} [A-Za-z0-9+/]{{40,}}={{0,3}}( [^\x00-\x1f]*)?", value):
         return "is no public SSH key. One line, as ssh-ed25519 AAAA... of a .pub file."
     return ""
@@ -144,7 +144,7 @@ def problem_of_path(value: str) -> str:
     """Check an absolute path in a container."""
     if value.startswith("/") and value.isprintable() and ".." not in value.split("/"):
         return ""
-    return "is not a path from / on, as /srv/data."
+    return "is not an absolute path, such as /srv/data."
 
 
 def problem_of_lab_id(value: str) -> str:

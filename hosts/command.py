@@ -31,8 +31,8 @@ class CommandResult:
 
     def tail(self) -> str:
         """Return the last lines of the command's output."""
-        said = (self.stderr.strip() + "\n" + self.stdout.strip()).strip()
-        return "\n".join(said.splitlines()[-TAIL_LINES:])
+        output = (self.stderr.strip() + "\n" + self.stdout.strip()).strip()
+        return "\n".join(output.splitlines()[-TAIL_LINES:])
 
 
 def execute(
@@ -61,9 +61,9 @@ def execute(
     except FileNotFoundError as error:
         raise errors.CommandError(f"{argv[0]} is not installed on this machine") from error
     except subprocess.TimeoutExpired as error:
-        seen = ((error.stderr or b"") + (error.stdout or b"")).decode(errors="replace")
+        output = ((error.stderr or b"") + (error.stdout or b"")).decode(errors="replace")
         raise errors.CommandError(
-            f"`{shlex.join(argv)[:200]}` did not end within {timeout:g} s", seen=seen[-2000:]
+            f"`{shlex.join(argv)[:200]}` did not end within {timeout:g} s", seen=output[-2000:]
         ) from error
     return CommandResult(
         tuple(argv),

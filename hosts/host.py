@@ -140,17 +140,19 @@ class Host:
         if self._sudo:
             self.run(["true"])
 
-    def _unanswered(self, module: str, seen: str, *, sudo: bool) -> errors.GrappeError:
+    def _unanswered(self, module: str, output: str, *, sudo: bool) -> errors.GrappeError:
         if not self._transport.alive:
-            return errors.HostError(f"the connection to {self.url} was lost", seen=seen)
-        if re.search("python3.*not found|No module named|exit 127", seen):
+            return errors.HostError(f"the connection to {self.url} was lost", seen=output)
+        if re.search("python3.*not found|No module named|exit 127", output):
             # python3-minimal lacks parts of the standard library.
             return errors.HostError(
-                f"{self.url} has no whole python3", seen=seen, do="there: apt install python3"
+                f"{self.url} has an incomplete python3",
+                seen=output,
+                do="there: apt install python3",
             )
-        if sudo and seen.startswith("sudo: "):
-            return self._no_root(seen)
-        return errors.CommandError(f"{self.url}: {module} ended without an answer", seen=seen)
+        if sudo and output.startswith("sudo: "):
+            return self._no_root(output)
+        return errors.CommandError(f"{self.url}: {module} ended without an answer", seen=output)
 
     def _worker(self, *, sudo: bool) -> worker.Worker:
         with self._lock:
@@ -162,10 +164,10 @@ class Host:
                 ours = self._workers[sudo] = worker.Worker(self._transport.start, argv)
             return ours
 
-    def _no_root(self, seen: str) -> errors.HostError:
+    def _no_root(self, output: str) -> errors.HostError:
         return errors.HostError(
             f"{self.url}: the login may not become root without a password",
-            seen=seen,
+            seen=output,
             do="allow it: NOPASSWD in sudoers, or log in as root",
         )
 

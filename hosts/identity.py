@@ -49,7 +49,7 @@ def read_identity(text: str) -> Identity:
         address = fields[fields.index("inet") + 1].split("/")[0]
     if not uid.isdigit():
         raise errors.HostError(
-            "the login runs no command of ours",
+            "the login does not run commands",
             seen=f"`id -u` printed: {uid}" if uid else "it printed nothing",
             do="`ssh NAME id -u` must print a number; here in ssh_config: no StdinNull",
         )

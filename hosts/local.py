@@ -48,7 +48,7 @@ def identify(host_url: url.HostUrl, local: Local) -> identity.Identity:
             seen=done.tail(),
             do="./lab sandbox up" if host_url.scheme == "netns" else "",
         )
-    told = identity.read_identity(done.stdout)
+    machine = identity.read_identity(done.stdout)
     if host_url.scheme == "netns":
-        return dataclasses.replace(told, machine_id=f"{told.machine_id}/{host_url.name}")
-    return told
+        return dataclasses.replace(machine, machine_id=f"{machine.machine_id}/{host_url.name}")
+    return machine

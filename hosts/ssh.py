@@ -110,9 +110,9 @@ class Ssh:
             )
         printed = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
         if not printed.complete:
-            seen = log.read_text(errors="replace").strip()
+            messages = log.read_text(errors="replace").strip()
             self.close()
-            raise _unreachable(self._host_url, seen, printed)
+            raise _unreachable(self._host_url, messages, printed)
         return identity.read_identity(_after_greeting(printed.text))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
@@ -145,7 +145,7 @@ class Ssh:
             )
         if not _answers(local) and (forbids := self._forbids()):
             raise errors.HostError(
-                f"{self._host_url}: sshd does not lead on to {path}",
+                f"{self._host_url}: sshd does not forward to {path}",
                 seen=forbids,
                 do="in its sshd_config, for this login: AllowStreamLocalForwarding yes, and "
                 "DisableForwarding no; then systemctl reload ssh",
@@ -179,10 +179,10 @@ class Ssh:
     def _ssh(self, master: str) -> list[str]:
         return _client(self._host_url, self._folder, master)
 
-    def _control(self, *what: str) -> command.CommandResult:
+    def _control(self, *words: str) -> command.CommandResult:
         """Send a control command to the connection's master."""
         *options, target = self._ssh("no")
-        return command.execute([*options, "-O", *what, target])
+        return command.execute([*options, "-O", *words, target])
 
     def _open_to_us(self, path: str) -> str:
         """Have root over there serve `path` on a socket that our login may use."""
@@ -275,18 +275,18 @@ def _answers(local: str) -> bool:
             return False
 
 
-def _unreachable(host_url: url.HostUrl, seen: str, printed: Printed) -> errors.HostError:
+def _unreachable(host_url: url.HostUrl, messages: str, printed: Printed) -> errors.HostError:
     for words, meaning, remedy in _REASONS:
-        if words in seen:
+        if words in messages:
             return errors.HostError(
                 f"{host_url} cannot be reached: {meaning}",
-                seen=seen.splitlines()[-1],
+                seen=messages.splitlines()[-1],
                 do=remedy.format(name=host_url.name),
             )
-    if not seen and (printed.text or printed.ended):
+    if not messages and (printed.text or printed.ended):
         lines = printed.text.strip().splitlines()
         return errors.HostError(
-            f"{host_url} lets us in, and runs no command",
+            f"{host_url} accepts the login, but runs no command",
             seen=f"it printed: {lines[-1]}" if lines else "it ended, and printed nothing",
             do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there, nothing "
             "in the login's own files that ends or replaces its shell, and here in ssh_config "
@@ -294,8 +294,8 @@ def _unreachable(host_url: url.HostUrl, seen: str, printed: Printed) -> errors.H
         )
     return errors.HostError(
         f"{host_url} cannot be reached",
-        seen=seen.splitlines()[-1] if seen else f"no answer within {CONNECT_SECONDS} s",
-        do=f"ssh {host_url.name} must work from this machine without a question",
+        seen=messages.splitlines()[-1] if messages else f"no answer within {CONNECT_SECONDS} s",
+        do=f"ssh {host_url.name} must work from this machine without a prompt",
     )
 
 
@@ -341,7 +341,7 @@ def _make_folder(host_url: url.HostUrl) -> pathlib.Path:
 
 def _is_ours(folder: pathlib.Path) -> bool:
     try:
-        seen = folder.lstat()
+        status = folder.lstat()
     except FileNotFoundError:
         return False
-    return seen.st_uid == os.geteuid() and stat.S_IMODE(seen.st_mode) == stat.S_IRWXU
+    return status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == stat.S_IRWXU

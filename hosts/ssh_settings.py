@@ -52,36 +52,38 @@ def resolve(host_url: url.HostUrl) -> Connection:
     done = command.execute(argv)
     if not done.ok:
         raise errors.HostError(f"ssh does not know {host_url}", seen=done.tail())
-    said = parse(done.stdout)
+    settings = parse(done.stdout)
     for key in ("proxycommand", "proxyjump"):
-        if said.get(key, ["none"])[0] != "none":
+        if settings.get(key, ["none"])[0] != "none":
             raise errors.HostError(
                 f"{host_url} is behind another host, which pulumi-command cannot go through",
-                seen=f"{key} {said[key][0]}",
+                seen=f"{key} {settings[key][0]}",
                 do="run this on a machine that reaches it directly",
             )
-    name, port = said["hostname"][0], int(said["port"][0])
-    alias = said.get("hostkeyalias", [""])[0] or (name if port == 22 else f"[{name}]:{port}")  # noqa: PLR2004
+    name, port = settings["hostname"][0], int(settings["port"][0])
+    alias = settings.get("hostkeyalias", [""])[0] or (name if port == 22 else f"[{name}]:{port}")  # noqa: PLR2004
     agent = os.environ.get("SSH_AUTH_SOCK", "")
-    private = _private_key(said.get("identityfile", []))
+    private = _private_key(settings.get("identityfile", []))
     if not private and not agent:
         raise errors.HostError(
             f"no key without a passphrase opens {host_url}, and there is no agent",
             do='eval "$(ssh-agent)" && ssh-add',
         )
-    files = " ".join(said.get("userknownhostsfile", []) + said.get("globalknownhostsfile", []))
+    files = " ".join(
+        settings.get("userknownhostsfile", []) + settings.get("globalknownhostsfile", [])
+    )
     return Connection(
-        name, port, said["user"][0], _host_key(host_url, alias, files.split()), private, agent
+        name, port, settings["user"][0], _host_key(host_url, alias, files.split()), private, agent
     )
 
 
 def parse(text: str) -> dict[str, list[str]]:
     """Parse the output of `ssh -G`: by keyword, its values in order."""
-    found: dict[str, list[str]] = {}
+    settings: dict[str, list[str]] = {}
     for line in text.splitlines():
         key, _, value = line.partition(" ")
-        found.setdefault(key, []).append(value)
-    return found
+        settings.setdefault(key, []).append(value)
+    return settings
 
 
 def _host_key(host_url: url.HostUrl, alias: str, files: list[str]) -> str:

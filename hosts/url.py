@@ -46,7 +46,7 @@ def parse(text: str) -> HostUrl:
         return HostUrl("netns", rest)
     if scheme == "ssh" and rest.startswith("//"):
         return _parse_ssh(text)
-    message = f"is not where a host can be: {_EXAMPLES}"
+    message = f"is not the URL of a host: {_EXAMPLES}"
     raise ValueError(message)
 
 
@@ -81,9 +81,9 @@ def _parse_ssh(text: str) -> HostUrl:
         raise ValueError(message)
     name, user = parts.hostname or "", parts.username or ""
     if not (_NAME.fullmatch(name) or re.fullmatch(r"[0-9a-f:]{2,45}", name)):
-        message = f"has no host name that can be: {_EXAMPLES}"
+        message = f"has no valid host name: {_EXAMPLES}"
         raise ValueError(message)
     if user and not _NAME.fullmatch(user):
-        message = f"has a user name that cannot be: {_EXAMPLES}"
+        message = f"has an invalid user name: {_EXAMPLES}"
         raise ValueError(message)
     return HostUrl("ssh", name, user, port)

@@ -85,8 +85,8 @@ class Worker:
             self._count += 1
             number = self._count
             self._waiting[number] = answers
-            asked = {"id": number, "module": module, "request": request}
-            self._write(json.dumps(asked).encode() + b"\n")
+            message = {"id": number, "module": module, "request": request}
+            self._write(json.dumps(message).encode() + b"\n")
         try:
             answer = _wait(answers, time.monotonic() + timeout)
         finally:

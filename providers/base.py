@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-import pathlib
 import secrets
 import threading
 from collections.abc import Callable, Mapping
@@ -22,17 +21,18 @@ from pulumi import dynamic
 from core import codec, errors, lifetime, problems, run
 from hosts import connections
 from hosts.host import Host
-from providers import changes, threads
+from providers import changes, machine, threads
+from remote import identity
 
 S = TypeVar("S", bound=codec.Spec)
 T = TypeVar("T")
 Outputs = dict[str, Any]
 
-# An output of every resource.
-MACHINE = "machine_id"
 INCARNATION = "incarnation"
 DRIFT = changes.DRIFT
 Reading = changes.Reading
+stack_of = identity.stack_of
+MACHINE = machine.ID
 
 
 class Driver(Protocol[S]):
@@ -96,11 +96,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
     def configure(self, req: dynamic.ConfigureRequest) -> None:
         """Prepare the process that serves this provider, and those after it."""
-        this = run.current()
-        this.lab = str(req.config.get("grappe:id") or "")
+        this_run = run.current()
+        this_run.lab = str(req.config.get("grappe:id") or "")
         if not _prepared.acquire(blocking=False):
             return
-        if not this.is_attached:
+        if not this_run.is_attached:
             lifetime.end_with_engine()
             threads.widen()
         student = req.config.get("grappe:kind") in (None, "student")
@@ -145,7 +145,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         failures = []
         if mistakes:
             # On the empty property: the engine prints the value of a named one.
-            failures.append(dynamic.CheckFailure("", format_mistakes(mistakes)))
+            failures.append(dynamic.CheckFailure("", problems.summary(mistakes)))
         return dynamic.CheckResult({**properties, DRIFT: ""}, failures)
 
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
@@ -165,8 +165,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             reading = self._observe(whose, olds)
         planned: changes.Changes = changes.between(
             self.spec, recorded, reading, wanted,
-            same_machine=recorded.get("host") == wanted.get("host")
-            or _same_machine(recorded, wanted),
+            same_machine=_with_known_errors(lambda: machine.is_same(recorded, wanted)),
         )  # fmt: skip
         _report_changes(was, planned, reading)
         return dynamic.DiffResult(
@@ -261,7 +260,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             return True
         if reading is None or reading.spec.incarnation in {"", spec.incarnation}:
             return False
-        report(spec, ["is kept as it is: its replacement took over what was there"])
+        report(spec, ["stays as it is: its replacement took it over"])
         return True
 
     def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
@@ -284,14 +283,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def _act(
         self, spec: S, action: Callable[[Driver[S]], T], *, props: Mapping[str, Any] | None = None
     ) -> tuple[Host, T]:
-        host = _connect(spec)
-        recorded = (props or {}).get(MACHINE)
-        if recorded and recorded != host.machine_id:
-            raise errors.HostError(
-                f"{spec.host} is another machine than the one that {spec.id} was made on",
-                seen=f"machine-id {host.machine_id}, and at the last `up` {recorded}",
-                do=f"if the old one is gone for good: ./lab forget {stack_of(spec.owner)}",
-            )
+        host = machine.connect(spec, props or {})
         return host, action(self.driver(host))
 
 
@@ -326,33 +318,17 @@ class Resource(dynamic.Resource):
         super().__init__(self.provider(), name, properties, merged)
 
 
-def format_mistakes(mistakes: list[problems.Mistake]) -> str:
-    """Return mistakes as a message, one a line."""
-    if mistakes and not any(mistake.key for mistake in mistakes):
-        # A mistake without a key of the stack file is a whole message.
-        return errors.escape("\n".join(mistake.reason for mistake in mistakes))
-    width = max(len(mistake.key) for mistake in mistakes)
-    count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
-    lines = [f"  {mistake.key:<{width}}  {mistake.reason}" for mistake in mistakes]
-    return errors.escape("\n".join([f"{count}, nothing was changed", *lines]))
-
-
-def stack_of(owner: str) -> str:
-    """Return the name of an owner's stack."""
-    return owner.rpartition("/")[2]
-
-
 def _report_changes(
     spec: codec.Spec, planned: changes.Changes, reading: Reading[Any] | None
 ) -> None:
     """Report a plan's findings in the engine's output."""
     report(spec, [f"has drifted: {line}" for line in planned.drift])
     if reading is not None and reading.remake:
-        report(spec, [f"will be made anew, and what is in it goes: {reading.remake}"])
+        report(spec, [f"will be recreated, and its content will be lost: {reading.remake}"])
 
 
 def _print_left(spec: codec.Spec, things: list[str]) -> None:
-    report(spec, [f"an unfinished run left {thing}: gone" for thing in things])
+    report(spec, [f"removed {thing}, which an unfinished run left" for thing in things])
 
 
 def report(spec: codec.Spec, lines: list[str]) -> None:
@@ -372,41 +348,6 @@ def _new_incarnation() -> str:
 
 def _state(spec: codec.Spec, host: Host, outputs: Outputs) -> Outputs:
     return {**codec.encode(spec), **outputs, MACHINE: host.machine_id, DRIFT: ""}
-
-
-def _connect(spec: codec.Spec) -> Host:
-    try:
-        return connections.connect(spec.host)
-    except errors.HostError as error:
-        stack = stack_of(spec.owner)
-        configured = _configured_host(stack)
-        if configured in ("", spec.host):
-            raise
-        raise errors.HostError(
-            f"{spec.id} was made on {spec.host}, which does not answer; "
-            f"the stack now says {configured}",
-            seen=str(error),
-            do=f"bring {spec.host} back, or, if it is gone for good: ./lab forget {stack}",
-        ) from error
-
-
-def _configured_host(stack: str) -> str:
-    """Return the host in the stack file: a refresh passes that of the last `up`."""
-    path = pathlib.Path("stacks", f"Pulumi.{stack}.yaml")
-    if not path.is_file():
-        return ""
-    for line in path.read_text().splitlines():
-        key, _, value = line.strip().partition(": ")
-        if key == "grappe:host":
-            return value.strip().strip("\"'")
-    return ""
-
-
-def _same_machine(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
-    machine = str(old.get(MACHINE))
-    return _with_known_errors(
-        lambda: connections.is_same_machine(new["host"], old["host"], machine)
-    )
 
 
 def _with_known_errors(action: Callable[[], T]) -> T:

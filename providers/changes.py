@@ -11,7 +11,7 @@ from core import codec, problems
 S = TypeVar("S", bound=codec.Spec)
 # The key of drift in a state, beside the fields of the spec.
 DRIFT = "drift"
-GONE = "it is gone"
+GONE = "it is missing"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ def main(request: Dict[str, Any]) -> str:
     if _is_down(request["name"]):
         return "its link is down: its servers have no network"
     if not _masquerades(request["subnet"]):
-        return "LXD's masquerade of it is not loaded: its servers have no way out"
+        return "LXD's masquerade of it is not loaded: its servers do not reach the internet"
     return ""
 
 

@@ -79,24 +79,24 @@ def listed(path: str) -> List[str]:
 
 def _expand(words: List[str], environment: Dict[str, str]) -> List[str]:
     """Return the words of a command line as systemd makes them: `$NAME` alone becomes words."""
-    found: List[str] = []
+    expanded: List[str] = []
     for word in words:
         if word[:1] == "$" and _NAME.fullmatch(word[1:]):
-            found += _split(environment.get(word[1:], ""))
+            expanded += _split(environment.get(word[1:], ""))
         else:
-            found.append(re.sub(r"\$\{(\w+)\}", lambda m: environment.get(m.group(1), ""), word))
-    return found
+            expanded.append(re.sub(r"\$\{(\w+)\}", lambda m: environment.get(m.group(1), ""), word))
+    return expanded
 
 
 def _assignments(text: str) -> Dict[str, str]:
     """Return what a file of variables sets; comments and what is no assignment set nothing."""
-    found = {}
+    variables = {}
     for line in text.splitlines():
         name, equals, value = line.strip().partition("=")
         name = name[7:].strip() if name.startswith("export ") else name.strip()
         if equals and _NAME.fullmatch(name):
-            found[name] = " ".join(_split(value))
-    return found
+            variables[name] = " ".join(_split(value))
+    return variables
 
 
 def _split(text: str) -> List[str]:

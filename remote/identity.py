@@ -32,6 +32,11 @@ def belongs(held: Mapping[str, Any], owner: str, lab: str) -> bool:
     return bool(holder) and holder == owner
 
 
+def stack_of(owner: str) -> str:
+    """Return the name of an owner's stack."""
+    return owner.rpartition("/")[2]
+
+
 def whose(held: Mapping[str, Any], owner: str = "") -> str:
     """Return in words who owns a thing; `owner` is the caller's."""
     holder, lab = held.get("owner") or "", held.get("lab") or ""

@@ -83,9 +83,9 @@ def put(
     """
     if text is None:
         return join(Document("", body, "", (*flags, CREATED)))
-    found = split(text)
-    if found.body is not None:
-        return join(found._replace(body=body))
+    parts = split(text)
+    if parts.body is not None:
+        return join(parts._replace(body=body))
     before, after = text, ""
     if after_first_line:
         before, newline, after = text.partition("\n")
@@ -100,9 +100,9 @@ def remove(text: Optional[str]) -> Optional[str]:
     """Return the file without the managed part; None if Grappe made the file for it."""
     if text is None:
         return None
-    found = split(text)
-    if found.body is None:
+    parts = split(text)
+    if parts.body is None:
         return text
-    before = found.before[:-1] if NEWLINE in found.flags else found.before
-    rest = before + found.after
-    return None if CREATED in found.flags and not rest else rest
+    before = parts.before[:-1] if NEWLINE in parts.flags else parts.before
+    rest = before + parts.after
+    return None if CREATED in parts.flags and not rest else rest

@@ -27,9 +27,9 @@ _SUBVOLUME = 256
 _FOLDERS = r'"(/[^"\s]+/storage-pools/[^"\s/]+/(?:containers|containers-snapshots|custom)/[^"\s]+)"'
 
 
-def is_told(said: str) -> bool:
+def is_told(messages: str) -> bool:
     """Return whether LXD's refusal may come from a power cut."""
-    return NO_PROCESS in said or NO_SUBVOLUME in said
+    return NO_PROCESS in messages or NO_SUBVOLUME in messages
 
 
 def main(request: Dict[str, Any]) -> bool:

@@ -96,8 +96,8 @@ def _answer(connection: http.client.HTTPConnection, domain: str, led: str) -> st
     if answer.status == 404 and not answer.getheader("server"):
         return "! 404: HAProxy does not know the domain"
     if led and answer.getheader("X-Grappe-Led-To") != led:
-        who = answer.getheader("server") or "a program that does not say its name"
-        return f"! somebody else than the lab answers: {who}, {answer.status} {answer.reason}"
+        who = answer.getheader("server") or "a program that does not give its name"
+        return f"! something other than the lab answers: {who}, {answer.status} {answer.reason}"
     return f"{answer.status} {answer.reason}"
 
 

@@ -230,7 +230,7 @@ def _activate_and_verify(target: Target, files: Files) -> None:
         wrong = target.verify(files)
         if not wrong:
             return
-    raise RefusedError(f"{target.name}: the change did not take", wrong)
+    raise RefusedError(f"{target.name}: the change did not take effect", wrong)
 
 
 def _stage(target: Target, changed: Files, staged: Dict[str, str]) -> None:

@@ -123,7 +123,7 @@ class Tunnels:
         raise RefusedError(
             f"the tunnel {name} carries nothing",
             "\n".join([wrong, *self._messages(service, since)]),
-            "mend what ssh says, then run it again",
+            "fix what ssh reports, then run it again",
         )
 
     def read_tunnel(

@@ -12,16 +12,16 @@ def reasons(paths: Iterable[str]) -> Dict[str, List[str]]:
     A change is a rename, so the folder counts as the file does. The kernel refuses root after
     `chattr +i`, and on a read-only file system. For another login this returns nothing.
     """
-    found = {}
+    fixed = {}
     for path in paths:
         folder = os.path.dirname(path)
         existing = [each for each in (path, folder) if os.path.exists(each)]
         unwritable = [each for each in existing if not os.access(each, os.W_OK)]
         if os.path.islink(path):
-            found[path] = ["is a symbolic link to %s" % os.readlink(path), "make it a real file"]
+            fixed[path] = ["is a symbolic link to %s" % os.readlink(path), "make it a real file"]
         elif unwritable and os.geteuid() == 0:
-            found[path] = [
+            fixed[path] = [
                 "cannot be changed: %s is immutable, or on a read-only file system" % unwritable[0],
                 "chattr -i %s, or remount it read-write" % unwritable[0],
             ]
-    return found
+    return fixed

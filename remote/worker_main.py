@@ -66,7 +66,7 @@ def watch(number: int, module: Any, request: Any) -> None:
         return
     status = os.waitpid(pid, 0)[1]
     if status:
-        send_answer({"id": number, "failed": "it was ended by signal %d" % (status & 127)})
+        send_answer({"id": number, "failed": "it was killed by signal %d" % (status & 127)})
 
 
 for line in requests:

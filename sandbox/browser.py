@@ -7,7 +7,7 @@ import tempfile
 
 from core import errors
 from hosts import command
-from sandbox import layout
+from sandbox.layout import Layout
 
 SECONDS = 60
 # It may load only a sandbox's page.
@@ -19,19 +19,19 @@ _QUIET = (
 
 
 def visit(
-    url: str, box: layout.Layout | None = None, *, picture: pathlib.Path | None = None,
+    url: str, layout: Layout | None = None, *, picture: pathlib.Path | None = None,
     size: tuple[int, int] = (1280, 800),
 ) -> str:  # fmt: skip
     """Open a page, on the workstation if a sandbox is given; return its document.
 
     Args:
         url: The page.
-        box: The sandbox, whose hosts entries resolve domains.
+        layout: The sandbox, whose hosts entries resolve domains.
         picture: The path for a screenshot, a PNG file.
         size: The window's width and height.
 
     """
-    prefix = ["ip", "netns", "exec", box.workstation] if box else []
+    prefix = ["ip", "netns", "exec", layout.workstation] if layout else []
     with tempfile.TemporaryDirectory(prefix="grappe-browser-") as profile:
         argv = [*prefix, "chromium", *_QUIET, f"--user-data-dir={profile}",
                 f"--window-size={size[0]},{size[1]}"]  # fmt: skip

@@ -17,7 +17,8 @@ from core import errors
 from hosts import command
 from providers.lxd.image import bootstrap
 from providers.lxd.image.model import ImageSpec
-from sandbox import layout, systems
+from sandbox import systems
+from sandbox.layout import cache_folder, private_key
 from stacks import recipe as recipes
 
 HERE = pathlib.Path(__file__).parent
@@ -89,7 +90,7 @@ def server_image() -> pathlib.Path:
 
 def authorized_key() -> str:
     """Return the public key of this machine's sandboxes; make the pair if missing."""
-    private = layout.key()
+    private = private_key()
     if not private.exists():
         private.parent.mkdir(parents=True, exist_ok=True)
         _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "grappe-sandbox",
@@ -99,7 +100,7 @@ def authorized_key() -> str:
 
 def _kept(kind: str, suffix: str, ingredients: list[str]) -> pathlib.Path:
     digest = hashlib.sha256("\0".join(ingredients).encode()).hexdigest()[:16]
-    folder = layout.cache() / "images"
+    folder = cache_folder() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{kind}-{digest}{suffix}"
 

@@ -14,7 +14,7 @@ def inventory(lab_host: Host, workstation: Host) -> dict[str, str]:
     lxc = program + " {} list --format csv"
     files = ("/etc/ufw/before.rules /etc/ufw/before.init /etc/ufw/user.rules "
              "/etc/haproxy/haproxy.cfg /etc/hosts")  # fmt: skip
-    looks = {
+    scripts = {
         "files": f"sha256sum {files}; stat -c '%n %a %U:%G' {files}",
         "iptables": "iptables-save | sed 's/\\[[0-9:]*\\]//; /^#/d'",
         "nft": "nft list ruleset 2>/dev/null | sed -E 's/packets [0-9]+ bytes [0-9]+//'",
@@ -30,10 +30,10 @@ def inventory(lab_host: Host, workstation: Host) -> dict[str, str]:
         "processes": "ps -eo comm --no-headers | grep -c dnsmasq; true",
         "left": "ls -d /var/lib/grappe* /etc/systemd/system/grappe* 2>&1; true",
     }  # fmt: skip
-    found = {
+    inventory = {
         name: lab_host.run(["sh", "-c", script], check=False).stdout
-        for name, script in looks.items()
+        for name, script in scripts.items()
     }
     hosts = pathlib.Path(workstation.etc_hosts)
-    found["workstation"] = f"{hosts.read_text()}{hosts.stat().st_mode:o}"
-    return found
+    inventory["workstation"] = f"{hosts.read_text()}{hosts.stat().st_mode:o}"
+    return inventory

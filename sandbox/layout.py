@@ -17,7 +17,7 @@ RELAY_ADDRESS = "198.51.100.20"
 IMAGE_ALIAS = "standin"
 
 
-def cache() -> pathlib.Path:
+def cache_folder() -> pathlib.Path:
     """Return the cache folder, outside the tree."""
     root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(root) / "grappe"
@@ -142,7 +142,7 @@ class Layout:
     @property
     def folder(self) -> pathlib.Path:
         """The folder of this sandbox alone, gone after `down`."""
-        return cache() / "sandboxes" / self.name
+        return cache_folder() / "sandboxes" / self.name
 
     @property
     def made(self) -> pathlib.Path:
@@ -185,6 +185,6 @@ class Layout:
         return f"netns:{self.workstation}"
 
 
-def key() -> pathlib.Path:
+def private_key() -> pathlib.Path:
     """Return the private key for every sandbox of this machine."""
-    return cache() / "id_ed25519"
+    return cache_folder() / "id_ed25519"

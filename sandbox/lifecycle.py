@@ -13,7 +13,8 @@ from collections.abc import Callable
 from components.lab_host import scripts
 from core import errors
 from hosts import command
-from sandbox import images, layout, machine, network
+from sandbox import images, machine, network
+from sandbox.layout import IMAGE_ALIAS, Layout
 
 PROC = pathlib.Path("/proc/sys")
 HERE = pathlib.Path(__file__).parent
@@ -32,125 +33,129 @@ class Status:
     relay: str
 
 
-def up(box: layout.Layout, report: Progress) -> bool:
+def up(layout: Layout, report: Progress) -> bool:
     """Bring the sandbox up; return whether anything was missing."""
-    if status(box).up:
+    if status(layout).up:
         return False
-    if has_fallen(box):
+    if has_fallen(layout):
         report("booting from the disks they have, with the labs on them")
-        _revive(box)
+        _revive(layout)
         return False
-    down(box)
-    box = dataclasses.replace(box, asked=box.system)
-    box.folder.mkdir(parents=True)
-    _raise_limits(box)
-    box.noted.write_text(box.system.name)
+    down(layout)
+    layout = dataclasses.replace(layout, asked=layout.system)
+    layout.folder.mkdir(parents=True)
+    _raise_limits(layout)
+    layout.noted.write_text(layout.system.name)
     report("network: lab host, workstation, relay")
-    network.up(box)
+    network.up(layout)
     report("lab host and relay: booting")
-    for each in box.machines:
+    for each in layout.machines:
         machine.prepare(each)
-    machine.write_ssh_config(box)
+    machine.write_ssh_config(layout)
     try:
-        machine.start(box, *box.machines)
+        machine.start(layout, *layout.machines)
     except errors.NotReadyError as error:
         report(f"once more: {error.brief}")
-        for each in box.machines:
+        for each in layout.machines:
             machine.kill(each)
-        _renew(box)
-        machine.start(box, *box.machines)
-    if box.system.program:
+        _renew(layout)
+        machine.start(layout, *layout.machines)
+    if layout.system.program:
         report("lab host: its daemon and UFW")
-        _prepare(box)
-    (box.folder / "ready").touch()
+        _prepare(layout)
+    (layout.folder / "ready").touch()
     return True
 
 
-def down(box: layout.Layout) -> None:
+def down(layout: Layout) -> None:
     """Take the sandbox down, whatever state it is in, and leave nothing."""
-    for each in box.machines:
+    for each in layout.machines:
         machine.kill(each)
-    machine.end_strays(box)
-    network.down(box)
-    _restore_limits(box)
-    shutil.rmtree(box.folder, ignore_errors=True)
-    for each in box.machines:
+    machine.end_strays(layout)
+    network.down(layout)
+    _restore_limits(layout)
+    shutil.rmtree(layout.folder, ignore_errors=True)
+    for each in layout.machines:
         machine.forget(each)
-    parent = box.folder.parent
+    parent = layout.folder.parent
     if parent.is_dir() and not any(parent.iterdir()):
         parent.rmdir()
 
 
-def has_fallen(box: layout.Layout) -> bool:
+def has_fallen(layout: Layout) -> bool:
     """Whether a sandbox is down but has its disks, as after a reboot."""
-    ready = (box.folder / "ready").exists() and not status(box).up
-    return ready and all(each.disk.exists() for each in box.machines)
+    ready = (layout.folder / "ready").exists() and not status(layout).up
+    return ready and all(each.disk.exists() for each in layout.machines)
 
 
-def _revive(box: layout.Layout) -> None:
+def _revive(layout: Layout) -> None:
     """Boot the machines of a fallen sandbox from their disks.
 
     Raises:
         errors.NotReadyError: The machines do not come back.
 
     """
-    for each in box.machines:
+    for each in layout.machines:
         machine.kill(each)
-    machine.end_strays(box)
-    _renew(box)
+    machine.end_strays(layout)
+    _renew(layout)
     try:
-        machine.start(box, *box.machines)
+        machine.start(layout, *layout.machines)
     except errors.NotReadyError as error:
         raise errors.NotReadyError(
-            f"the sandbox {box.name} does not come back: {error.brief}",
+            f"the sandbox {layout.name} does not come back: {error.brief}",
             seen=error.seen,
             do="./lab sandbox up tries it again; ./lab sandbox down gives it up, labs and all",
         ) from error
 
 
-def _renew(box: layout.Layout) -> None:
+def _renew(layout: Layout) -> None:
     """Recreate the network; Grappe's store of the workstation's hosts entries stays."""
-    kept = network.take_workstation(box)
-    network.down(box)
-    network.up(box)
-    network.give_workstation(box, kept)
+    kept = network.take_workstation(layout)
+    network.down(layout)
+    network.up(layout)
+    network.give_workstation(kept)
 
 
-def _raise_limits(box: layout.Layout) -> None:
+def _raise_limits(layout: Layout) -> None:
     """Note the kernel's limits from before any sandbox, and raise them for many containers.
 
     They belong to the machine, so all sandboxes share them. A bare server's host stack raises them
     itself.
     """
     now = {key: (PROC / key).read_text().strip() for key in scripts.LIMITS}
-    others = _limits_of_others(box)
-    box.limits.write_text(others[0].read_text() if others else json.dumps(now))
-    if box.system.program:
+    others = _limits_of_others(layout)
+    layout.limits.write_text(others[0].read_text() if others else json.dumps(now))
+    if layout.system.program:
         for key, value in scripts.LIMITS.items():
             with contextlib.suppress(OSError):
                 (PROC / key).write_text(str(max(value, int(now[key]))))
 
 
-def _restore_limits(box: layout.Layout) -> None:
+def _restore_limits(layout: Layout) -> None:
     """Restore the kernel's limits, unless another sandbox needs them."""
-    if box.limits.exists() and not _limits_of_others(box):
-        for key, value in json.loads(box.limits.read_text()).items():
+    if layout.limits.exists() and not _limits_of_others(layout):
+        for key, value in json.loads(layout.limits.read_text()).items():
             with contextlib.suppress(OSError):
                 (PROC / key).write_text(value)
 
 
-def _limits_of_others(box: layout.Layout) -> list[pathlib.Path]:
-    return [path for path in box.folder.parent.glob(f"*/{box.limits.name}") if path != box.limits]
+def _limits_of_others(layout: Layout) -> list[pathlib.Path]:
+    return [
+        path
+        for path in layout.folder.parent.glob(f"*/{layout.limits.name}")
+        if path != layout.limits
+    ]
 
 
-def restart(box: layout.Layout) -> None:
+def restart(layout: Layout) -> None:
     """Reboot the lab host: its disk stays, everything live is lost."""
-    machine.poweroff(box, box.lab_host)
+    machine.poweroff(layout, layout.lab_host)
     for last in (False, True):
-        machine.kill(box.lab_host)
-        network.renew_host(box)
+        machine.kill(layout.lab_host)
+        network.renew_host(layout)
         try:
-            machine.start(box, box.lab_host)
+            machine.start(layout, layout.lab_host)
         except errors.NotReadyError:
             # Once in many boots nspawn hangs before its systemd starts.
             if last:
@@ -159,70 +164,70 @@ def restart(box: layout.Layout) -> None:
             return
 
 
-def status(box: layout.Layout) -> Status:
+def status(layout: Layout) -> Status:
     """Return the existing parts, and change nothing."""
     present = network.namespaces() if shutil.which("ip") else set()
     return Status(
-        name=box.name,
-        up=(box.folder / "ready").exists() and all(map(machine.running, box.machines)),
-        namespaces=tuple(name for name in box.namespaces if name in present),
-        host=box.host_url,
-        workstation=box.workstation_url,
-        relay=box.relay_url,
+        name=layout.name,
+        up=(layout.folder / "ready").exists() and all(map(machine.running, layout.machines)),
+        namespaces=tuple(name for name in layout.namespaces if name in present),
+        host=layout.host_url,
+        workstation=layout.workstation_url,
+        relay=layout.relay_url,
     )
 
 
-def enter(box: layout.Layout, machine_name: str, argv: list[str]) -> list[str]:
+def enter(layout: Layout, machine_name: str, argv: list[str]) -> list[str]:
     """Return the argv that runs `argv`, or a shell, on a machine of the sandbox."""
-    if not status(box).up:
-        raise errors.HostError(f"the sandbox {box.name} is not up", do="./lab sandbox up")
+    if not status(layout).up:
+        raise errors.HostError(f"the sandbox {layout.name} is not up", do="./lab sandbox up")
     if machine_name == "workstation":
-        return ["ip", "netns", "exec", box.workstation, *(argv or ["bash"])]
+        return ["ip", "netns", "exec", layout.workstation, *(argv or ["bash"])]
     # ssh hands one text to a shell over there: quotes keep the words apart.
     remote = ["--", shlex.join(argv)] if argv else []
-    name = {"host": box.host, "relay": box.relay}[machine_name]
-    return ["ssh", "-F", str(box.ssh_config), name, *remote]
+    name = {"host": layout.host, "relay": layout.relay}[machine_name]
+    return ["ssh", "-F", str(layout.ssh_config), name, *remote]
 
 
-def import_image(box: layout.Layout, alias: str = layout.IMAGE_ALIAS) -> bool:
+def import_image(layout: Layout, alias: str = IMAGE_ALIAS) -> bool:
     """Give the lab host's LXD the stand-in image; return whether it was missing."""
     # A bare host has the daemon of its host stack.
-    program = box.system.program or "lxc"
-    if machine.ssh(box, program, "image", "info", alias).ok:
+    program = layout.system.program or "lxc"
+    if machine.ssh(layout, program, "image", "info", alias).ok:
         return False
     folder = images.server_image()
     for name in ("metadata.tar", "rootfs.tar"):
-        _must(box, "dd", f"of=/root/{name}", "status=none", stdin=(folder / name).read_bytes())
-    _must(box, program, "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
+        _must(layout, "dd", f"of=/root/{name}", "status=none", stdin=(folder / name).read_bytes())
+    _must(layout, program, "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
           "--alias", alias)  # fmt: skip
-    _must(box, "rm", "/root/metadata.tar", "/root/rootfs.tar")
+    _must(layout, "rm", "/root/metadata.tar", "/root/rootfs.tar")
     return True
 
 
-def _prepare(box: layout.Layout) -> None:
-    _must(box, *box.system.wait)
-    preseed = (HERE / "preseed.yaml").read_text().replace("@FOLDER@", box.system.folder)
-    _must(box, *box.system.init, stdin=preseed.encode())
-    _must(box, "ufw", "allow", "ssh")
-    _must(box, "ufw", "--force", "enable")
+def _prepare(layout: Layout) -> None:
+    _must(layout, *layout.system.wait)
+    preseed = (HERE / "preseed.yaml").read_text().replace("@FOLDER@", layout.system.folder)
+    _must(layout, *layout.system.init, stdin=preseed.encode())
+    _must(layout, "ufw", "allow", "ssh")
+    _must(layout, "ufw", "--force", "enable")
 
 
-def _must(box: layout.Layout, *argv: str, stdin: bytes = b"") -> command.CommandResult:
-    done = machine.ssh(box, *argv, stdin=stdin, timeout=180)
+def _must(layout: Layout, *argv: str, stdin: bytes = b"") -> command.CommandResult:
+    done = machine.ssh(layout, *argv, stdin=stdin, timeout=180)
     if not done.ok:
-        raise errors.CommandError(f"`{' '.join(argv)}` failed on {box.host}", seen=done.tail())
+        raise errors.CommandError(f"`{' '.join(argv)}` failed on {layout.host}", seen=done.tail())
     return done
 
 
-def versions(box: layout.Layout) -> str:
+def versions(layout: Layout) -> str:
     """Return the versions of the lab host's programs."""
-    if not box.system.program:
-        return box.system.title
-    daemon = {"lxc": "LXD", "incus": "Incus"}[box.system.program]
+    if not layout.system.program:
+        return layout.system.title
+    daemon = {"lxc": "LXD", "incus": "Incus"}[layout.system.program]
     script = (
-        f". /etc/os-release; echo Debian $VERSION_ID; {box.system.program} version | tail -n 1; "
+        f". /etc/os-release; echo Debian $VERSION_ID; {layout.system.program} version | tail -n 1; "
         "haproxy -v | head -n 1"
     )
-    system, version, haproxy, *_rest = machine.ssh(box, script).stdout.splitlines()
+    system, version, haproxy, *_rest = machine.ssh(layout, script).stdout.splitlines()
     number = version.split()[-1]
     return f"{system}, {daemon} {number}, HAProxy {haproxy.split()[2].split('-')[0]}"

@@ -12,7 +12,8 @@ import signal
 
 from core import errors
 from hosts import command
-from sandbox import images, layout
+from sandbox import images
+from sandbox.layout import Layout, Machine, private_key
 
 BOOT_SECONDS = 60
 NSPAWN = pathlib.Path("/run/systemd/nspawn")
@@ -20,7 +21,7 @@ SECOND_DISK_SIZE = "10G"
 HERE = pathlib.Path(__file__).parent
 
 
-def prepare(machine: layout.Machine) -> None:
+def prepare(machine: Machine) -> None:
     """Give a machine a fresh disk from its system's image, with host keys of its own."""
     machine.folder.mkdir(parents=True, exist_ok=True)
     done = command.execute(
@@ -36,7 +37,7 @@ def prepare(machine: layout.Machine) -> None:
     _seed(machine)
 
 
-def start(box: layout.Layout, *machines: layout.Machine) -> None:
+def start(layout: Layout, *machines: Machine) -> None:
     """Start machines on their disks; return when their sshds answer."""
     for machine in machines:
         second = str(machine.second_disk) if machine.second_disk.exists() else ""
@@ -51,7 +52,7 @@ def start(box: layout.Layout, *machines: layout.Machine) -> None:
     for machine in machines:
         try:
             command.wait_until(
-                functools.partial(_is_up, box, machine.name),
+                functools.partial(_is_up, layout, machine.name),
                 what=f"{machine.name} to boot",
                 timeout=BOOT_SECONDS,
             )
@@ -60,16 +61,16 @@ def start(box: layout.Layout, *machines: layout.Machine) -> None:
             raise errors.NotReadyError(str(error), seen="\n".join(tail)) from error
 
 
-def poweroff(box: layout.Layout, machine: layout.Machine) -> None:
+def poweroff(layout: Layout, machine: Machine) -> None:
     """Shut a machine down by its own systemd; kill what remains."""
-    ssh(box, "systemctl", "poweroff", machine=machine)
+    ssh(layout, "systemctl", "poweroff", machine=machine)
     try:
         command.wait_until(lambda: not running(machine), what="poweroff", timeout=20)
     except errors.NotReadyError:
         kill(machine)
 
 
-def kill(machine: layout.Machine) -> None:
+def kill(machine: Machine) -> None:
     """Kill every process of a machine, which frees its mounts and loop devices."""
     group = _cgroup(machine)
     if group.exists():
@@ -83,7 +84,7 @@ def kill(machine: layout.Machine) -> None:
         command.execute(["losetup", "--detach", device])
 
 
-def freeze(machine: layout.Machine, *, frozen: bool) -> None:
+def freeze(machine: Machine, *, frozen: bool) -> None:
     """Freeze or thaw every process of a machine."""
     (_cgroup(machine) / "cgroup.freeze").write_text(str(int(frozen)))
     events = _cgroup(machine) / "cgroup.events"
@@ -92,7 +93,7 @@ def freeze(machine: layout.Machine, *, frozen: bool) -> None:
     )
 
 
-def forget(machine: layout.Machine) -> None:
+def forget(machine: Machine) -> None:
     """Remove nspawn's leftovers of a machine in /run, and its empty folders."""
     folder = NSPAWN / "propagate" / machine.name
     if folder.is_dir():
@@ -107,47 +108,47 @@ def forget(machine: layout.Machine) -> None:
             empty.rmdir()
 
 
-def second_disk(box: layout.Layout) -> str:
+def second_disk(layout: Layout) -> str:
     """Return the device of a bare lab host's second disk."""
-    found = _loops(box.lab_host.second_disk)
-    if not found:
-        raise errors.HostError(f"{box.host} has no second disk")
-    return found[0]
+    loops = _loops(layout.lab_host.second_disk)
+    if not loops:
+        raise errors.HostError(f"{layout.host} has no second disk")
+    return loops[0]
 
 
-def end_strays(box: layout.Layout) -> None:
+def end_strays(layout: Layout) -> None:
     """Kill processes that still run in a namespace of the sandbox."""
-    for namespace in box.namespaces:
+    for namespace in layout.namespaces:
         for pid in command.execute(["ip", "netns", "pids", namespace]).stdout.split():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(int(pid), signal.SIGKILL)
 
 
-def running(machine: layout.Machine) -> bool:
+def running(machine: Machine) -> bool:
     """Whether any process of a machine is alive."""
     events = _cgroup(machine) / "cgroup.events"
     return events.exists() and "populated 1" in events.read_text()
 
 
 def ssh(
-    box: layout.Layout,
+    layout: Layout,
     *argv: str,
     stdin: bytes = b"",
     timeout: float = 60,
-    machine: layout.Machine | None = None,
+    machine: Machine | None = None,
 ) -> command.CommandResult:
     """Run argv as root, by default on the lab host."""
-    name = (machine or box.lab_host).name
+    name = (machine or layout.lab_host).name
     return command.execute(
-        ["ssh", "-F", str(box.ssh_config), name, "--", *argv], stdin=stdin, timeout=timeout
+        ["ssh", "-F", str(layout.ssh_config), name, "--", *argv], stdin=stdin, timeout=timeout
     )
 
 
-def write_ssh_config(box: layout.Layout) -> None:
+def write_ssh_config(layout: Layout) -> None:
     """Write the ssh_configs for a plain `ssh` from this machine and from the workstation."""
     hosts = []
     known = []
-    for machine in box.machines:
+    for machine in layout.machines:
         public = (machine.seed / "etc" / "ssh" / "ssh_host_ed25519_key.pub").read_text().strip()
         known.append(f"{machine.address},{machine.name} {public}\n")
         # Enter only the network namespace: a new mount namespace would derive from the caller's.
@@ -157,26 +158,26 @@ def write_ssh_config(box: layout.Layout) -> None:
             f"  HostName {machine.address}\n"
             f"  HostKeyAlias {machine.name}\n"
             f"  User root\n"
-            f"  IdentityFile {layout.key()}\n"
+            f"  IdentityFile {private_key()}\n"
             f"  IdentitiesOnly yes\n"
-            f"  UserKnownHostsFile {box.folder / 'known_hosts'}\n"
+            f"  UserKnownHostsFile {layout.folder / 'known_hosts'}\n"
             f"  StrictHostKeyChecking yes\n"
             f"  ProxyCommand {proxy}\n"
             f"  BatchMode yes\n"
             f"  LogLevel ERROR\n"
         )
-    (box.folder / "known_hosts").write_text("".join(known))
+    (layout.folder / "known_hosts").write_text("".join(known))
     # The user's own ssh configuration applies to all other hosts.
     rest = "Match all\nInclude ~/.ssh/config\nInclude /etc/ssh/ssh_config\n"
     text = "".join(hosts) + rest
-    box.ssh_config.write_text(text)
+    layout.ssh_config.write_text(text)
     direct = [line for line in text.splitlines(keepends=True) if "ProxyCommand" not in line]
-    box.workstation_ssh_config.write_text("".join(direct))
+    layout.workstation_ssh_config.write_text("".join(direct))
 
 
-def _is_up(box: layout.Layout, name: str) -> bool:
+def _is_up(layout: Layout, name: str) -> bool:
     """Return whether systemd has booted; during the boot, an early login may hang."""
-    argv = ["ssh", "-F", str(box.ssh_config), name, "--", "systemctl", "is-system-running"]
+    argv = ["ssh", "-F", str(layout.ssh_config), name, "--", "systemctl", "is-system-running"]
     try:
         return command.execute(argv, timeout=5).stdout.strip() in {"running", "degraded"}
     except errors.CommandError:
@@ -191,7 +192,7 @@ def _loops(file: pathlib.Path) -> list[str]:
     return done.stdout.split()
 
 
-def _cgroup(machine: layout.Machine) -> pathlib.Path:
+def _cgroup(machine: Machine) -> pathlib.Path:
     for line in pathlib.Path("/proc/mounts").read_text().splitlines():
         _device, folder, kind, *_rest = line.split()
         if kind == "cgroup2":
@@ -202,7 +203,7 @@ def _cgroup(machine: layout.Machine) -> pathlib.Path:
     )
 
 
-def _seed(machine: layout.Machine) -> None:
+def _seed(machine: Machine) -> None:
     """Write the files that boot.sh puts onto the fresh disk: host keys known before the boot."""
     seed = machine.seed
     shutil.rmtree(seed, ignore_errors=True)

@@ -11,59 +11,69 @@ import shutil
 
 from core import errors
 from hosts import command
-from sandbox import layout
+from sandbox.layout import (
+    HOST_ADDRESS,
+    HOST_OUTER_ADDRESS,
+    RELAY_ADDRESS,
+    WORKSTATION_ADDRESS,
+    Layout,
+    private_key,
+)
 
 NETNS_ETC = pathlib.Path("/etc/netns")
 
 
-def up(box: layout.Layout) -> None:
+def up(layout: Layout) -> None:
     """Make the namespaces, their links and the workstation's own files of /etc."""
-    for namespace in (box.workstation, box.relay):
+    for namespace in (layout.workstation, layout.relay):
         _add(namespace)
-    _plug_in(box)
-    etc = NETNS_ETC / box.workstation
+    _plug_in(layout)
+    etc = NETNS_ETC / layout.workstation
     (etc / "ssh").mkdir(parents=True)
     (etc / "hosts").write_text("127.0.0.1\tlocalhost\n192.168.8.20\tworkstation\n")
     (etc / "resolv.conf").write_text("")
     (etc / "ssh" / "ssh_config").write_text(
-        f"Host *\n  IdentityFile {layout.key()}\n  StrictHostKeyChecking accept-new\n"
-        f"  UserKnownHostsFile {box.folder}/workstation_known_hosts\n"
+        f"Host *\n  IdentityFile {private_key()}\n  StrictHostKeyChecking accept-new\n"
+        f"  UserKnownHostsFile {layout.folder}/workstation_known_hosts\n"
     )
 
 
-def renew_host(box: layout.Layout) -> None:
+def renew_host(layout: Layout) -> None:
     """Recreate the lab host's namespace, as a reboot does; its neighbours stay."""
-    _ip("netns", "delete", box.host)
-    for neighbour in (box.workstation, box.relay):
+    _ip("netns", "delete", layout.host)
+    for neighbour in (layout.workstation, layout.relay):
         command.execute(["ip", "-n", neighbour, "link", "delete", "eth0"])
-    _plug_in(box)
+    _plug_in(layout)
 
 
-def down(box: layout.Layout) -> None:
+def down(layout: Layout) -> None:
     """Remove whatever exists of the namespaces and the workstation's files."""
     present = namespaces()
-    for namespace in box.namespaces:
+    for namespace in layout.namespaces:
         if namespace in present:
             _ip("netns", "delete", namespace)
-    # The workstation's own /etc, and Grappe's store of its hosts entries.
-    for folder in (NETNS_ETC / box.workstation, pathlib.Path(f"/var/lib/grappe-{box.workstation}")):
+    for folder in _workstation_folders(layout):
         shutil.rmtree(folder, ignore_errors=True)
     if NETNS_ETC.is_dir() and not any(NETNS_ETC.iterdir()):
         NETNS_ETC.rmdir()
 
 
-def take_workstation(box: layout.Layout) -> dict[pathlib.Path, bytes]:
+def take_workstation(layout: Layout) -> dict[pathlib.Path, bytes]:
     """Return the workstation's own files: hosts entries, and Grappe's store of them."""
-    folders = (NETNS_ETC / box.workstation, pathlib.Path(f"/var/lib/grappe-{box.workstation}"))
     return {
         path: path.read_bytes()
-        for folder in folders
+        for folder in _workstation_folders(layout)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
 
 
-def give_workstation(_box: layout.Layout, files: dict[pathlib.Path, bytes]) -> None:
+def _workstation_folders(layout: Layout) -> tuple[pathlib.Path, pathlib.Path]:
+    """Return the workstation's own /etc, and Grappe's store of its hosts entries."""
+    return NETNS_ETC / layout.workstation, pathlib.Path(f"/var/lib/grappe-{layout.workstation}")
+
+
+def give_workstation(files: dict[pathlib.Path, bytes]) -> None:
     """Restore the workstation's own files."""
     for path, content in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,20 +90,20 @@ def _add(namespace: str) -> None:
     _ip("-n", namespace, "link", "set", "lo", "up")
 
 
-def _plug_in(box: layout.Layout) -> None:
-    _add(box.host)
-    _link(box.host, "eth0", layout.HOST_ADDRESS, box.workstation, layout.WORKSTATION_ADDRESS)
-    _link(box.host, "eth1", layout.HOST_OUTER_ADDRESS, box.relay, layout.RELAY_ADDRESS)
+def _plug_in(layout: Layout) -> None:
+    _add(layout.host)
+    _link(layout.host, "eth0", HOST_ADDRESS, layout.workstation, WORKSTATION_ADDRESS)
+    _link(layout.host, "eth1", HOST_OUTER_ADDRESS, layout.relay, RELAY_ADDRESS)
 
 
-def _link(one: str, device: str, address: str, other: str, other_address: str) -> None:
+def _link(namespace: str, device: str, address: str, peer: str, peer_address: str) -> None:
     _ip(
-        "-n", one, "link", "add", device, "type", "veth",
-        "peer", "name", "eth0", "netns", other,
+        "-n", namespace, "link", "add", device, "type", "veth",
+        "peer", "name", "eth0", "netns", peer,
     )  # fmt: skip
-    for namespace, name, ip in ((one, device, address), (other, "eth0", other_address)):
-        _ip("-n", namespace, "address", "add", f"{ip}/24", "dev", name)
-        _ip("-n", namespace, "link", "set", name, "up")
+    for end, name, ip in ((namespace, device, address), (peer, "eth0", peer_address)):
+        _ip("-n", end, "address", "add", f"{ip}/24", "dev", name)
+        _ip("-n", end, "link", "set", name, "up")
 
 
 def _ip(*arguments: str) -> str:

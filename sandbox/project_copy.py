@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from sandbox import layout
+from sandbox.layout import IMAGE_ALIAS, Layout
 
 ROOT = pathlib.Path(__file__).parent.parent
 FILES = ("Pulumi.yaml", "__main__.py", "lab", "requirements.txt", "recipes")
@@ -24,13 +24,13 @@ class ProjectCopy:
 
     Args:
         folder: An empty folder for it.
-        box: The sandbox of its stacks.
+        layout: The sandbox of its stacks.
         env: The variables for `pulumi`, as `./lab env` prints them.
 
     """
 
-    def __init__(self, folder: pathlib.Path, box: layout.Layout, env: Mapping[str, str]) -> None:
-        self.folder, self.box = folder, box
+    def __init__(self, folder: pathlib.Path, layout: Layout, env: Mapping[str, str]) -> None:
+        self.folder, self.layout = folder, layout
         packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
         for part in (*FILES, *sorted(packages)):
             source = ROOT / part
@@ -45,7 +45,7 @@ class ProjectCopy:
             **os.environ,
             **env,
             "PULUMI_CONFIG_PASSPHRASE": "only for this copy",
-            "GRAPPE_SANDBOX": box.name,
+            "GRAPPE_SANDBOX": layout.name,
         }
         self.env.pop("PULUMI_CONFIG_PASSPHRASE_FILE", None)
         self.stacks: list[str] = []
@@ -53,8 +53,8 @@ class ProjectCopy:
     def write(self, stack: str, number: int, **settings: Any) -> None:
         """Write a stack file for the sandbox, and make the stack when it is new."""
         values = {
-            "host": self.box.host_url, "workstation": self.box.workstation_url,
-            "number": number, "image": layout.IMAGE_ALIAS, **settings,
+            "host": self.layout.host_url, "workstation": self.layout.workstation_url,
+            "number": number, "image": IMAGE_ALIAS, **settings,
         }  # fmt: skip
         path = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
         kept = yaml.safe_load(path.read_text()) if path.exists() else {}
@@ -66,7 +66,7 @@ class ProjectCopy:
 
     def image(self, stack: str, **settings: Any) -> None:
         """Write the stack file of an image for the sandbox, and make the stack."""
-        values = {"kind": "image", "host": self.box.host_url, **settings}
+        values = {"kind": "image", "host": self.layout.host_url, **settings}
         path = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
         config = {f"grappe:{key}": value for key, value in values.items()}
         path.write_text(yaml.safe_dump({"config": config}))
@@ -93,8 +93,8 @@ class ProjectCopy:
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
         )  # fmt: skip
         if (done.returncode == 0) is not ok:
-            said = f"{' '.join(argv)}: {done.returncode}\n{done.stdout}"
-            raise AssertionError(said)
+            message = f"{' '.join(argv)}: {done.returncode}\n{done.stdout}"
+            raise AssertionError(message)
         return done.stdout
 
     def up(self, stack: str, *arguments: str, ok: bool = True) -> str:

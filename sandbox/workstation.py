@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core import errors
 from hosts import command
-from sandbox import layout
+from sandbox.layout import HOST_ADDRESS, Layout
 
 # ssh gets the password from a program that reads it from its environment: no argv shows it.
 _LOGIN = """\
@@ -20,9 +20,9 @@ ssh -q -o PubkeyAuthentication=no -o StrictHostKeyChecking=no -o UserKnownHostsF
 """
 
 
-def run(box: layout.Layout, argv: list[str], *, stdin: bytes = b"") -> str:
+def run(layout: Layout, argv: list[str], *, stdin: bytes = b"") -> str:
     """Run a command there; return its output."""
-    full = ["ip", "netns", "exec", box.workstation, *argv]
+    full = ["ip", "netns", "exec", layout.workstation, *argv]
     done = command.execute(full, stdin=stdin, timeout=60)
     if not done.ok:
         shown = " ".join(argv) if len(argv[-1]) < 200 else argv[0]  # noqa: PLR2004
@@ -31,8 +31,8 @@ def run(box: layout.Layout, argv: list[str], *, stdin: bytes = b"") -> str:
 
 
 def login(
-    box: layout.Layout, user: str, port: int, password: str, command_there: str = "hostname -s"
+    layout: Layout, user: str, port: int, password: str, command_there: str = "hostname -s"
 ) -> str:
     """Log in through a forward with a password; return a command's output."""
-    argv = ["sh", "-c", _LOGIN, "sh", str(port), f"{user}@{layout.HOST_ADDRESS}", command_there]
-    return run(box, argv, stdin=f"{password}\n".encode()).strip()
+    argv = ["sh", "-c", _LOGIN, "sh", str(port), f"{user}@{HOST_ADDRESS}", command_there]
+    return run(layout, argv, stdin=f"{password}\n".encode()).strip()

@@ -31,17 +31,17 @@ def render(text: str) -> str:
 
 def _entries() -> dict[str, Any]:
     """Return the declaration of each setting: type, default and description."""
-    found: dict[str, Any] = {}
+    declared: dict[str, Any] = {}
     for kind in settings.KINDS.values():
         for field in dataclasses.fields(kind):
             if "text" in field.metadata:
-                found[field.name] = {
+                declared[field.name] = {
                     **_type(str(field.type)),
                     "default": settings.written(getattr(kind(), field.name)),
                     "description": field.metadata["text"],
                 }
-        found.setdefault(settings.PASSWORD, _PASSWORD)
-    return found
+        declared.setdefault(settings.PASSWORD, _PASSWORD)
+    return declared
 
 
 def _type(hint: str) -> dict[str, Any]:

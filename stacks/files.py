@@ -129,13 +129,13 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
         raise errors.BadInputError(
             f"{path.parent.name}/{path.name} cannot be read",
             seen=str(error),
-            do="mend that line, or bring the file back from version control",
+            do="fix that line, or restore the file from version control",
         ) from error
     config = (content.get("config") or {}) if isinstance(content, dict) else content or {}
     if not isinstance(config, dict):
         raise errors.BadInputError(
             f"{path.parent.name}/{path.name} is no stack file",
-            seen="its settings are no group below `config:`",
+            seen="its settings must be a group below `config:`",
         )
     start = f"{settings.NAMESPACE}:"
     return {

@@ -96,5 +96,5 @@ def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[problems.Mistake]
         return None, []
     try:
         return recipe.read(name), []
-    except problems.Mistakes as found:
-        return None, found.mistakes
+    except problems.Mistakes as error:
+        return None, error.mistakes

@@ -14,7 +14,7 @@ from providers.lxd.project.model import ProjectSpec
 from providers.lxd.published.model import PublishedSpec
 from providers.nat.opening.model import BridgeAllowSpec
 from stacks.golden import GoldenSpec
-from stacks.plan import steps
+from stacks.server_plan import steps
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

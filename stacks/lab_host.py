@@ -38,7 +38,7 @@ def parse(
 
     """
     mistakes = [
-        problems.Mistake(key.partition(":")[2], "is a secret, and would stand in a script.")
+        problems.Mistake(key.partition(":")[2], "is a secret, and would appear in a script.")
         for key in secrets
         if key in config
     ]
@@ -66,7 +66,7 @@ def _check(given: settings.HostSettings) -> list[problems.Mistake]:
         ("host", url.without_password(given.host), url.problem(given.host)),
     ]
     if given.host.startswith("netns:"):
-        checks.append(("host", given.host, "is a namespace, and no server: local: or ssh://..."))
+        checks.append(("host", given.host, "is a namespace, not a server: local: or ssh://..."))
     if given.daemon not in DAEMONS:
         hint = problems.near(given.daemon, DAEMONS)
         checks.append(("daemon", given.daemon, f"is not one of {', '.join(DAEMONS)}.{hint}"))
@@ -75,5 +75,5 @@ def _check(given: settings.HostSettings) -> list[problems.Mistake]:
             ("second_disk", given.second_disk, "is not a disk, as /dev/sdb or /dev/sdb1.")
         )
     if given.overwrite and not given.second_disk:
-        checks.append(("overwrite", given.overwrite, "of what? There is no second_disk."))
+        checks.append(("overwrite", given.overwrite, "has no meaning without second_disk."))
     return problems.collect(checks)

@@ -36,9 +36,7 @@ def _against(
     name: str, config: Mapping[str, Any], other: str, theirs: Mapping[str, Any], free: int
 ) -> Iterator[problems.Mistake]:
     if config.get("id") and config["id"] == theirs.get("id"):
-        reason = (
-            f"{problems.show(config['id'])} is {other}'s too: each lab has its own. Take it out."
-        )
+        reason = f"{problems.show(config['id'])} is {other}'s too: each lab has its own. Remove it."
         yield problems.Mistake(f"{settings.NAMESPACE}:id", reason)
     same_host = _machine(config.get("host")) == _machine(theirs.get("host"))
     same_kind = (config.get("kind") or "student") == (theirs.get("kind") or "student")

@@ -11,72 +11,15 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from checks.image import RECIPE_PROPERTY
-from checks.lab import PlannedServer, PreflightSpec
-from providers.haproxy.model import PAGE, BackendSpec
-from providers.hosts_file.model import EntrySpec
-from providers.lxd.container.model import ContainerSpec
-from providers.lxd.exec.model import ExecSpec
+from checks.lab.spec import PreflightSpec
 from providers.lxd.network.model import NetworkSpec
-from providers.lxd.postinstall.model import PostInstallSpec, names_script
 from providers.lxd.project.model import ProjectSpec
-from providers.lxd.published.model import PublishedSpec
-from providers.lxd.snapshot.model import SnapshotSpec
-from providers.lxd.volume.model import VolumeSpec
-from providers.nat.model import RuleSpec
-from providers.probe.model import ProbeSpec
 from providers.relay.model import RelayGrantSpec
 from providers.tunnel.key.model import KeySpec
 from providers.tunnel.model import TunnelSpec
-from remote import maps
-from stacks import authorized_keys, ways
-from stacks.recipe import ReadRecipe
-from stacks.server import ServerSpec
+from stacks import preflight_plan, server_plan
+from stacks.server_plan import ServerPlan
 from stacks.spec import LabSpec
-
-# LXD's word for a server that is up.
-RUNNING = "running"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ServerPlan:
-    """The resources of one server.
-
-    Attributes:
-        name: The server's name.
-        prefix: The prefix of the resources' logical names.
-        domain: Its domain.
-        rule: The NAT rule of its ssh.
-        volumes: Its volumes.
-        container: Its container.
-        steps: The steps of its recipe, in order.
-        published: The image published from it.
-        names: The step that makes its own DNS know the lab's domains.
-        postinstall: Its post-installation; the password is an output of the configuration.
-        keys: The step that gives the student's user its keys.
-        snapshots: Its snapshots.
-        backend: Its route.
-        page: What its domain shows until the backend is there.
-        entry: Its names in the workstation's hosts file.
-        probe: The checks of its ways.
-    """
-
-    name: str
-    prefix: str
-    domain: str
-    rule: RuleSpec
-    volumes: tuple[VolumeSpec, ...]
-    container: ContainerSpec
-    steps: tuple[ExecSpec, ...]
-    published: PublishedSpec | None
-    names: ExecSpec | None
-    postinstall: PostInstallSpec | None
-    keys: ExecSpec | None
-    snapshots: tuple[SnapshotSpec, ...]
-    backend: BackendSpec
-    page: BackendSpec | None
-    entry: EntrySpec | None
-    probe: ProbeSpec | None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,7 +72,7 @@ def plan(lab: LabSpec) -> LabPlan:
         student=lab.student,
         user=lab.user,
         adopt=lab.adopt,
-        preflight=_preflight(lab, common),
+        preflight=preflight_plan.plan(lab, common),
         network=NetworkSpec(
             **common,
             name=lab.bridge,
@@ -138,171 +81,8 @@ def plan(lab: LabSpec) -> LabPlan:
             hosts={name: item.address for item in lab.servers for name in item.domains},
         ),
         project=ProjectSpec(**common, name=lab.project, config=lab.quota),
-        servers=tuple(_server(lab, item, common) for item in lab.servers),
+        servers=tuple(server_plan.plan(lab, item, common) for item in lab.servers),
         tunnel=_tunnel(lab),
-    )
-
-
-def steps(
-    recipe: ReadRecipe | None, common: Mapping[str, Any], *, starts_over: bool
-) -> tuple[ExecSpec, ...]:
-    """Return the steps of a recipe in a container.
-
-    Args:
-        recipe: The recipe, if any.
-        common: The fields `host`, `owner`, `lab`, `project` and `container`.
-        starts_over: Whether a failure recreates the container, content and all.
-
-    """
-    return tuple(
-        ExecSpec(
-            **common,
-            name=step.name,
-            script=step.script,
-            environment=step.environment,
-            user=step.user,
-            directory=step.directory,
-            timeout=step.timeout,
-            creates=step.creates,
-            unless=step.unless,
-            starts_over=starts_over,
-        )
-        for step in (recipe.steps if recipe else ())
-    )
-
-
-def _server(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> ServerPlan:
-    inside = {**common, "project": lab.project, "container": server.name}
-    runs, backend = server.state == RUNNING, _backend(lab, server, common)
-    seen: dict[str, Any] = {
-        "host": lab.workstation,
-        "owner": lab.owner,
-        "lab": lab.id,
-        "name": server.name,
-    }
-    keys = None
-    if lab.keys and runs:
-        keys = ExecSpec(
-            **inside,
-            name="keys",
-            script=authorized_keys.script(lab.user, lab.keys),
-            delete=authorized_keys.removal(lab.user),
-        )
-    entry, probe = None, None
-    if lab.workstation != "none":
-        entry = EntrySpec(**seen, address="", domains=server.domains)
-        checks = ways.checks(server.port, server.domain)
-        probe = ProbeSpec(**seen, address="", checks=checks) if runs else None
-    page = dataclasses.replace(
-        backend, name=f"{server.name}{PAGE}", state=maps.INSTALLING, adopts=()
-    )
-    return ServerPlan(
-        name=server.name,
-        prefix=f"{lab.student}-{server.name}",
-        domain=server.domain,
-        rule=_rule(lab, server, common),
-        volumes=_volumes(lab, server, common),
-        container=_container(lab, server, common),
-        # A failure may cost a builder, never a student's server.
-        steps=steps(server.recipe, inside, starts_over=False),
-        published=_published(lab, server, inside),
-        names=None if lab.post_install or not runs else _names(lab, inside),
-        postinstall=_postinstall(lab, server, inside) if lab.post_install else None,
-        keys=keys,
-        snapshots=tuple(SnapshotSpec(**inside, name=name) for name in server.snapshots),
-        backend=backend,
-        # Before a post-installation, the first visitor of a server's page may become its master.
-        page=page if lab.post_install and not lab.adopt else None,
-        entry=entry,
-        probe=probe,
-    )
-
-
-def _rule(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> RuleSpec:
-    return RuleSpec(
-        **common,
-        name=f"{server.name}_ssh",
-        address=lab.address if lab.interface else "",
-        interface=lab.interface,
-        port=server.port,
-        target_address=server.address,
-        target_port=ways.PORTS[ways.SSH],
-        comment=f"{server.name}_ssh",
-        adopt=lab.adopt,
-        bridge=lab.bridge,
-    )
-
-
-def _volumes(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> tuple[VolumeSpec, ...]:
-    return tuple(
-        VolumeSpec(
-            **common,
-            name=volume.name,
-            project=lab.project,
-            pool=volume.pool,
-            config={"size": volume.size} if volume.size else {},
-        )
-        for volume in server.volumes
-    )
-
-
-def _container(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> ContainerSpec:
-    return ContainerSpec(
-        **common,
-        name=server.name,
-        project=lab.project,
-        image=server.image,
-        profiles=lab.profiles,
-        config=server.config,
-        limits=server.limits,
-        disk=server.disk,
-        pool=lab.pool,
-        network=lab.bridge,
-        address=server.address,
-        state=server.state,
-        devices=server.devices,
-        ephemeral=server.ephemeral,
-        target=server.target,
-        adopt=lab.adopt,
-    )
-
-
-def _published(lab: LabSpec, server: ServerSpec, inside: Mapping[str, Any]) -> PublishedSpec | None:
-    if not server.publish:
-        return None
-    properties = {RECIPE_PROPERTY: server.recipe.digest} if server.recipe else {}
-    return PublishedSpec(
-        **inside, name=server.publish, properties=properties, running="restart", adopt=lab.adopt
-    )
-
-
-def _names(lab: LabSpec, inside: Mapping[str, Any]) -> ExecSpec:
-    # YunoHost uses a DNS of its own, also before its post-installation.
-    domains = tuple(item.domain for item in lab.servers)
-    return ExecSpec(**inside, name="names", script=names_script(domains, lab.gateway))
-
-
-def _postinstall(lab: LabSpec, server: ServerSpec, inside: Mapping[str, Any]) -> PostInstallSpec:
-    return PostInstallSpec(
-        **inside,
-        name=server.name,
-        domain=server.domain,
-        login=lab.login,
-        password="",
-        resolver=lab.gateway,
-        neighbours=tuple(item.domain for item in lab.servers if item.name != server.name),
-    )
-
-
-def _backend(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> BackendSpec:
-    return BackendSpec(
-        **common,
-        name=server.name,
-        domains=(server.domain,),
-        address=server.address,
-        state=maps.UP if server.state == RUNNING else maps.STOPPED,
-        default=lab.default == server.name,
-        adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
     )
 
 
@@ -330,65 +110,4 @@ def _tunnel(lab: LabSpec) -> TunnelPlan | None:
             }
             for forward in lab.tunnel.forwards
         ),
-    )
-
-
-def _preflight(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
-    published = {item.publish for item in lab.servers if item.publish}
-    return PreflightSpec(
-        **common,
-        name="preflight",
-        number=lab.number,
-        student=lab.student,
-        project=lab.project,
-        bridge=lab.bridge,
-        subnet=lab.subnet,
-        address=lab.address,
-        profiles=lab.profiles,
-        default=lab.default,
-        adopt=lab.adopt,
-        servers=tuple(
-            PlannedServer(
-                name=item.name,
-                domain=item.domain,
-                port=item.port,
-                address=item.address,
-                image="" if item.image in published else item.image,
-                source=item.image,
-                ephemeral=item.ephemeral,
-                target=item.target,
-                volumes=tuple(f"{each.pool}/{each.name}" for each in item.volumes),
-            )
-            for item in lab.servers
-        ),
-        login=lab.login if lab.post_install else "",
-        interface=lab.interface,
-        pools=_pools(lab),
-        paths=_paths(lab),
-        workstation=lab.workstation,
-        relay=lab.tunnel.relay if lab.tunnel else "",
-        listens=tuple(forward.listen for forward in (lab.tunnel.forwards if lab.tunnel else ())),
-        needs=tuple(need for item in lab.servers if item.recipe for need in item.recipe.needs),
-    )
-
-
-def _pools(lab: LabSpec) -> tuple[tuple[str, str], ...]:
-    """Return the storage pools that a lab names, with the keys that name them."""
-    sized = [("grappe:pool", lab.pool)] if any(item.disk for item in lab.servers) else []
-    return (*sized, *(
-        (f"grappe:servers[{index}].volumes[{number}].pool", volume.pool)
-        for index, item in enumerate(lab.servers)
-        for number, volume in enumerate(item.volumes)
-    ))  # fmt: skip
-
-
-def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
-    """Return the files and devices of the host that a lab's servers are to have."""
-    return tuple(
-        (f"grappe:servers[{index}].devices.{name}.source", device["source"])
-        for index, item in enumerate(lab.servers)
-        for name, device in item.devices.items()
-        if device.get("type") in ("disk", "unix-char", "unix-block")
-        and device.get("source", "").startswith("/")
-        and device.get("required", "true") != "false"
     )

@@ -46,12 +46,12 @@ def problems(
     for key in ("containers", "cpu"):
         value = getattr(quota, key)
         if value < 0:
-            yield f"quota.{key}", value, "is not a number of them. 1 or more."
+            yield f"quota.{key}", value, "is not a number from 1."
     if 0 < quota.containers < len(servers):
         yield "quota.containers", quota.containers, f"is less than the {len(servers)} servers."
     if quota.cpu > 0:
-        asked = [_count(server.limits.get("cpu", "")) for server in servers]
-        yield from _against("cpu", quota.cpu, quota.cpu, asked)
+        counts = [_count(server.limits.get("cpu", "")) for server in servers]
+        yield from _against("cpu", quota.cpu, quota.cpu, counts)
     for key in ("memory", "disk"):
         text = getattr(quota, key)
         if not text:
@@ -60,11 +60,11 @@ def problems(
         if not allowed:
             yield f"quota.{key}", text, values.problem_of_size(text)
             continue
-        sizes = [_asked(server, key) for server in servers]
+        sizes = [_limit(server, key) for server in servers]
         yield from _against(key, text, allowed, sizes)
 
 
-def _asked(server: Asking, key: str) -> int | None:
+def _limit(server: Asking, key: str) -> int | None:
     if key == "memory":
         return values.size(server.limits.get("memory", ""))
     parts = [values.size(server.disk), *(values.size(volume.size) for volume in server.volumes)]
@@ -77,18 +77,19 @@ def _count(text: str) -> int | None:
 
 
 def _against(
-    key: str, shown: object, allowed: int, asked: Sequence[int | None]
+    key: str, shown: object, allowed: int, limits: Sequence[int | None]
 ) -> Iterator[tuple[str, Any, str]]:
     """Compare a quota with the servers' limits; LXD requires a limit of every server."""
     prefix, example = _SAID[key]
-    for index, value in enumerate(asked):
+    for index, value in enumerate(limits):
         if not value:
             also = " and that of its volumes" if key == "disk" else ""
-            problem = f"is no amount{also}. With quota.{key} every server says its own: {example}."
+            problem = f"is no amount{also}. With quota.{key} every server sets its own: {example}."
             yield f"servers[{index}].{prefix}", "", problem
-    known = [value for value in asked if value]
-    if len(known) == len(asked) and sum(known) > allowed:
-        yield f"quota.{key}", shown, f"is less than what the servers ask for: {_sum(key, known)}."
+    known = [value for value in limits if value]
+    if len(known) == len(limits) and sum(known) > allowed:
+        problem = f"is less than the servers' limits together: {_sum(key, known)}."
+        yield f"quota.{key}", shown, problem
 
 
 def _sum(key: str, values: Sequence[int]) -> str:

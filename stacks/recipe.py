@@ -166,31 +166,31 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
 
     """
     mistakes: list[problems.Mistake] = []
-    found = _load(name, folder, mistakes)
-    if found is not None:
-        mistakes += _check(name, found, folder)
-    if mistakes or found is None:
+    recipe = _load(name, folder, mistakes)
+    if recipe is not None:
+        mistakes += _check(name, recipe, folder)
+    if mistakes or recipe is None:
         prefix = f"recipes/{name}/recipe.yaml"
         raise problems.Mistakes(
             [problems.Mistake(f"{prefix}: {m.key}", m.reason) for m in mistakes]
         )
-    environment = found.environment
-    steps = tuple(_read_step(step, environment, folder / name) for step in found.steps)
+    environment = recipe.environment
+    steps = tuple(_read_step(step, environment, folder / name) for step in recipe.steps)
     made_of = {
-        "base": codec.encode(found.base),
+        "base": codec.encode(recipe.base),
         "steps": codec.encode(steps),
-        "files": [_digest(folder / name / path) for path in _base_files(found.base)],
+        "files": [_digest(folder / name / path) for path in _base_files(recipe.base)],
     }
     text = json.dumps(made_of, sort_keys=True)
     return ReadRecipe(
         name=name,
-        alias=found.alias,
-        description=found.description,
-        base=_placed(found.base, folder / name),
+        alias=recipe.alias,
+        description=recipe.description,
+        base=_placed(recipe.base, folder / name),
         steps=steps,
-        starts_over=found.on_failure == "start over",
+        starts_over=recipe.on_failure == "start over",
         digest=hashlib.sha256(text.encode()).hexdigest()[:16],
-        needs=tuple((step.name, url) for step in found.steps for url in step.needs),
+        needs=tuple((step.name, url) for step in recipe.steps for url in step.needs),
     )
 
 
@@ -214,30 +214,30 @@ def _renamed(content: Any) -> Any:
     return [_renamed(item) for item in content] if isinstance(content, list) else content
 
 
-def _check(name: str, found: Recipe, folder: pathlib.Path) -> list[problems.Mistake]:
+def _check(name: str, recipe: Recipe, folder: pathlib.Path) -> list[problems.Mistake]:
     home = folder / name
     checks: list[tuple[str, Any, str]] = [
-        ("alias", found.alias, validators.problem_of_alias(found.alias))
+        ("alias", recipe.alias, validators.problem_of_alias(recipe.alias))
     ]
-    if found.on_failure not in ON_FAILURE:
-        checks.append(("on_failure", found.on_failure, f"is not one of {', '.join(ON_FAILURE)}."))
+    if recipe.on_failure not in ON_FAILURE:
+        checks.append(("on_failure", recipe.on_failure, f"is not one of {', '.join(ON_FAILURE)}."))
     for other in names(folder):
         its = _load(other, folder, []) if other != name else None
-        if its is not None and its.alias == found.alias:
-            checks.append(("alias", found.alias, f"is the alias of recipes/{other} too."))
-    checks += _check_base(found.base, home)
-    for index, step in enumerate(found.steps):
+        if its is not None and its.alias == recipe.alias:
+            checks.append(("alias", recipe.alias, f"is the alias of recipes/{other} too."))
+    checks += _check_base(recipe.base, home)
+    for index, step in enumerate(recipe.steps):
         checks += _check_step(step, f"steps[{index}]", home)
-        if step.name in {other.name for other in found.steps[:index]}:
+        if step.name in {other.name for other in recipe.steps[:index]}:
             checks.append((f"steps[{index}].name", step.name, "is another step's already."))
-    checks += _check_variables("environment", found.environment)
+    checks += _check_variables("environment", recipe.environment)
     return problems.collect(checks)
 
 
 def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
-    given = [key for key in ("server", "metadata", "suite") if getattr(base, key)]
-    if len(given) != 1:
-        yield "base", " and ".join(given) or "nothing", "is not one of server, metadata or suite."
+    origins = [key for key in ("server", "metadata", "suite") if getattr(base, key)]
+    if len(origins) != 1:
+        yield "base", " and ".join(origins) or "nothing", "is not one of server, metadata or suite."
     if base.server and not base.image:
         yield "base.image", "", "is missing: which image of the server?"
     if base.metadata and not base.rootfs:
@@ -255,7 +255,7 @@ def _check_step(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[s
             yield f"{prefix}.{key}", path, validators.problem_of_path(path)
     yield from _check_variables(f"{prefix}.environment", step.environment)
     if bool(step.script) == bool(step.run):
-        yield f"{prefix}.script", step.script, "or run: one of the two is to be done."
+        yield f"{prefix}.script", step.script, "or run: set one of the two."
     if step.script:
         yield f"{prefix}.script", step.script, _script_problem(home / step.script)
     for number, file in enumerate(step.files):
@@ -287,13 +287,13 @@ def _script_problem(path: pathlib.Path) -> str:
         return problem
     content = path.read_bytes()
     if b"\r\n" in content:
-        return "has Windows' line ends. This mends it: sed -i 's/\\r$//' and the file."
+        return "has Windows line endings. To fix them: sed -i 's/\\r$//' and the file."
     try:
         text = content.decode()
     except UnicodeDecodeError:
         return "is not UTF-8 text."
     wrong = "\0" in text or text.startswith("\ufeff")
-    return "is no text for a shell: it has a NUL or a byte order mark." if wrong else ""
+    return "is not a text for a shell: it has a NUL or a byte order mark." if wrong else ""
 
 
 def _file_problem(path: pathlib.Path) -> str:

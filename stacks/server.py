@@ -93,22 +93,22 @@ def mistakes(
     numbered = MIN_NUMBER <= number <= MAX_NUMBER
     subnet = allocation.subnet(number) if numbered else ""
     for index, server in enumerate(servers):
-        prefix, asked = f"servers[{index}]", given.servers[index]
+        prefix, written = f"servers[{index}]", given.servers[index]
         checks.append((f"{prefix}.name", server.name, validators.problem_of_name(server.name)))
-        if asked.domain or not validators.problem_of_name(server.name):
+        if written.domain or not validators.problem_of_name(server.name):
             problem = validators.problem_of_domain(server.domain)
             if not problem and server.domain != server.domain.lower():
                 problem = f'has capitals: "{server.domain.lower()}"?'
-            if asked.domain or follows:
+            if written.domain or follows:
                 checks.append((f"{prefix}.domain", server.domain, problem))
         checks += [
             (f"{prefix}.names[{number}]", label, problem)
             for number, label in enumerate(server.names)
             if (problem := _label_problem(label, server.names[:number]))
         ]
-        if asked.port:
+        if written.port:
             checks.append((f"{prefix}.port", server.port, _port_problem(server.port)))
-        if asked.address:
+        if written.address:
             problem = _address_problem(server.address, subnet, allocation.gateway(number))
             checks.append((f"{prefix}.address", server.address, problem))
         if server.state not in {"running", "stopped"}:
@@ -116,14 +116,14 @@ def mistakes(
         checks.append((f"{prefix}.image", server.image, _image_problem(server.image)))
         checks += [
             (f"{prefix}.limits.{key}", value, problem)
-            for key, value in asked.limits.items()
+            for key, value in written.limits.items()
             if (problem := setting_problem("limits", key, value))
         ]
-        checks += _server_extras(prefix, asked)
-    found = problems.collect(checks)
+        checks += _server_extras(prefix, written)
+    wrong = problems.collect(checks)
     for field in ("name", "domain", "port", "address"):
-        found += _twice(field, [getattr(server, field) for server in servers])
-    return found + _names_of_others(servers) + _shared_volumes(servers)
+        wrong += _twice(field, [getattr(server, field) for server in servers])
+    return wrong + _names_of_others(servers) + _shared_volumes(servers)
 
 
 def setting_problem(group: str, key: str, value: str) -> str:
@@ -176,15 +176,15 @@ def _label_problem(label: str, before: tuple[str, ...]) -> str:
 def _shared_volumes(servers: Iterable[ServerSpec]) -> list[problems.Mistake]:
     """Return mistakes for volumes of one name in one pool: two servers would share one."""
     holders: dict[tuple[str, str], str] = {}
-    found = []
+    wrong = []
     for index, server in enumerate(servers):
         for number, volume in enumerate(server.volumes):
             prefix = f"servers[{index}].volumes[{number}]"
             first = holders.setdefault((volume.pool, volume.name), prefix)
             if first != prefix:
                 reason = f"{problems.show(volume.name)} is {first}'s already."
-                found.append(problems.Mistake(f"{prefix}.name", reason))
-    return found
+                wrong.append(problems.Mistake(f"{prefix}.name", reason))
+    return wrong
 
 
 def _port_problem(port: int) -> str:
@@ -275,8 +275,8 @@ def _recipe_problem(name: str) -> str:
         return f"is not a recipe: {', '.join(known)}.{problems.near(name, known)}"
     try:
         recipe.read(name)
-    except problems.Mistakes as found:
-        return f"is not well: {found}"
+    except problems.Mistakes as error:
+        return f"is not well: {error}"
     return ""
 
 

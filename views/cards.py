@@ -65,10 +65,10 @@ def table(students: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(HEADS)
     for each in students:
-        for one in each["cards"]:
-            ssh = one["ssh"]
+        for server in each["cards"]:
+            ssh = server["ssh"]
             writer.writerow(
-                [each["label"], each["name"], one["name"], one["domain"], ssh["host"], ssh["port"],
-                 each["user"], each["password"]]
+                [each["label"], each["name"], server["name"], server["domain"], ssh["host"],
+                 ssh["port"], each["user"], each["password"]]
             )  # fmt: skip
     return text.getvalue()

@@ -34,11 +34,11 @@ def updated(name: str) -> Catalog:
     ):
         sources.add(message, None, [(file, line)], auto_comments=comments, context=context)
     with path_of(name).open("rb") as file_:
-        found = pofile.read_po(file_, locale=name)
+        catalog = pofile.read_po(file_, locale=name)
     # A sentence that looks like an older one is another sentence.
-    found.update(sources, no_fuzzy_matching=True, update_creation_date=False)
-    found.obsolete.clear()
-    return found
+    catalog.update(sources, no_fuzzy_matching=True, update_creation_date=False)
+    catalog.obsolete.clear()
+    return catalog
 
 
 def source(catalog: Catalog) -> bytes:

@@ -29,10 +29,12 @@ REPORTS = (
     Message("not an SSH banner: {banner}"),
     Message("{answer}: HAProxy finds no server behind it"),
     Message("404: HAProxy does not know the domain"),
-    Message("somebody else than the lab answers: a program that does not say its name, {answer}"),
-    Message("somebody else than the lab answers: {who}, {answer}"),
+    Message(
+        "something other than the lab answers: a program that does not give its name, {answer}"
+    ),
+    Message("something other than the lab answers: {who}, {answer}"),
     Message("its post-installation was interrupted: YunoHost records no success of it"),
-    Message("{file} is not there, and it was post-installed"),
+    Message("{file} is missing, and it was post-installed"),
     Message("{unit} does not run"),
     Message("{unit} does not answer"),
     Message("nginx has no page of {domain} (yunohost tools regen-conf nginx --force)"),
@@ -82,13 +84,13 @@ class Row:
         return str(self.remedy)
 
 
-def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -> Row:
+def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str) -> Row:
     """Judge the results of a server's checks.
 
     Args:
         lab: Its lab.
         server: Its spec.
-        seen: `container` (LXD's state, or `absent`), `installed`, `stage` (of an incomplete
+        results: `container` (LXD's state, or `absent`), `installed`, `stage` (of an incomplete
             post-installation, in words), by its name the `{ok, seen}` of each way that was tried,
             `refuses` (whether it refuses the lab host), `banned` (the addresses that it bans),
             `asked` (HAProxy's counts), `inside` (lines of faults inside it), `domain` (its main
@@ -96,11 +98,11 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
         stack: The stack's name.
 
     """
-    container = str(seen["container"]).lower()
-    marks = {way: _mark(seen.get(way), expected=server.state == "running") for way in WAYS}
+    container = str(results["container"]).lower()
+    marks = {way: _mark(results.get(way), expected=server.state == "running") for way in WAYS}
     installed: str | Message = NONE
     if lab.post_install and server.state == "running":
-        installed = Message("yes") if seen.get("installed") else Message("no")
+        installed = Message("yes") if results.get("installed") else Message("no")
     wrong: list[str | Message] = [
         Message("the container is {container}, not {state}", container=container,
                 state=server.state)
@@ -108,35 +110,35 @@ def row(lab: LabSpec, server: ServerSpec, seen: Mapping[str, Any], stack: str) -
     do: str | Message = f"./lab up {stack}"
     if container == server.state:
         wrong = [
-            Message("{way}: {report}", way=way, report=report(seen[way]["seen"]))
+            Message("{way}: {report}", way=way, report=report(results[way]["seen"]))
             for way in WAYS if marks[way] == BAD
         ]  # fmt: skip
-        inside = list(seen.get("inside") or ())
-        if installed != NONE and not seen.get("installed") and not wrong:
-            stage = seen.get("stage")
+        inside = list(results.get("inside") or ())
+        if installed != NONE and not results.get("installed") and not wrong:
+            stage = results.get("stage")
             wrong = [report(stage) if stage else Message("YunoHost is not post-installed")]
         elif inside:
             wrong += map(report, inside)
             do = _within(lab, server, _remedy(inside))
-        elif wrong and (banned := list(seen.get("banned") or ())):
+        elif wrong and (banned := list(results.get("banned") or ())):
             wrong.append(Message("its fail2ban bans {addresses}", addresses=", ".join(banned)))
             do = _within(lab, server, f"fail2ban-client unban {' '.join(banned)}")
-        elif seen.get("refuses"):
+        elif results.get("refuses"):
             wrong.append(
                 Message("it refuses the lab host, by which all pages come: banned by fail2ban?")
             )
             lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
             do = _within(lab, server, f"sh -c '{lift}'")
-    main = str(seen.get("domain") or server.domain)
+    main = str(results.get("domain") or server.domain)
     note: str | Message = ""
     if main != server.domain:
         note = Message("its main domain is {domain} now", domain=main)
-    if seen.get("by_hand"):
+    if results.get("by_hand"):
         note = Message("it is post-installed, and its users are those made then")
     ok = not wrong
     return Row(
         lab.student, server.name, container, **marks, installed=installed,
-        asked=_asked(seen.get("asked")), ok=ok,
+        asked=_requests(results.get("asked")), ok=ok,
         faults=tuple(wrong), remedy="" if ok else do, note=note, language=lab.language,
     )  # fmt: skip
 
@@ -164,8 +166,8 @@ def report(text: str) -> str | Message:
 
 def as_json(row: Row) -> dict[str, Any]:
     """Return a row as `--json` has it, in English, where `ok` is called `well`."""
-    seen = {key: str(getattr(row, key)) for key in HEADS}
-    return {**seen, "well": row.ok, "why": row.why, "do": row.do, "note": str(row.note)}
+    texts = {key: str(getattr(row, key)) for key in HEADS}
+    return {**texts, "well": row.ok, "why": row.why, "do": row.do, "note": str(row.note)}
 
 
 def render(
@@ -191,26 +193,26 @@ def render(
         if not row.ok:
             why = _("; ").join(language.shown(fault, catalog) for fault in row.faults)
             do = language.shown(row.remedy, catalog)
-            lines.append(f"{BAD} {_told(row, why, catalog)}    {do}")
+            lines.append(f"{BAD} {_named(row, why, catalog)}    {do}")
     lines += [
-        f"! {_told(row, language.shown(row.note, catalog), catalog)}" for row in rows if row.note
+        f"! {_named(row, language.shown(row.note, catalog), catalog)}" for row in rows if row.note
     ]
     for stack, kinds in (drifts or {}).items():
         if kinds:
-            drift = _("{stack}: drift: {kinds}; what it is: {command}").format(
+            drift = _("{stack}: drift: {kinds}; details: {command}").format(
                 stack=stack, kinds=_counted(kinds, catalog), command=f"./lab preview {stack}"
             )
             lines.append(f"! {drift}")
     students = {row.student for row in rows}
     sick = {row.student for row in rows if not row.ok}
     well = len(students) - len(sick)
-    lines.append(_("{well} of {all} students well.").format(well=well, all=len(students)))
+    lines.append(_("{well} of {all} students ok.").format(well=well, all=len(students)))
     return "\n".join(lines) + "\n"
 
 
-def _told(row: Row, what: str, catalog: gettext.NullTranslations) -> str:
+def _named(row: Row, sentence: str, catalog: gettext.NullTranslations) -> str:
     server = f"{row.student}/{row.server}"
-    return Message("{server}: {what}", server=server, what=what).into(catalog)
+    return Message("{server}: {what}", server=server, what=sentence).into(catalog)
 
 
 def _counted(kinds: Sequence[str], catalog: gettext.NullTranslations) -> str:
@@ -235,7 +237,7 @@ def _count(kind: str, count: int, catalog: gettext.NullTranslations) -> str:
     }[kind]
 
 
-def _asked(counts: Mapping[str, int] | None) -> str | Message:
+def _requests(counts: Mapping[str, int] | None) -> str | Message:
     if not counts:
         return NONE
     return Message(
@@ -244,7 +246,7 @@ def _asked(counts: Mapping[str, int] | None) -> str | Message:
     )  # fmt: skip
 
 
-def _mark(seen: Mapping[str, Any] | None, *, expected: bool) -> str:
-    if seen is None or not expected:
+def _mark(result: Mapping[str, Any] | None, *, expected: bool) -> str:
+    if result is None or not expected:
         return NONE
-    return OK if seen["ok"] else BAD
+    return OK if result["ok"] else BAD

@@ -135,10 +135,10 @@ class _Lines:
                 return
             self._shown_states[row.name] = row.state
             if self._as_json:
-                said = {"student": row.name, "stack": row.stack, "state": row.state,
+                event = {"student": row.name, "stack": row.stack, "state": row.state,
                         "text": row.text, "seconds": round(row.took, 1),
                         "log": row.log}  # fmt: skip
-                sys.stdout.write(json.dumps(said) + "\n")
+                sys.stdout.write(json.dumps(event) + "\n")
                 sys.stdout.flush()
             elif row.state != "running":
                 sys.stdout.write(line(row) + "\n")

@@ -44,7 +44,7 @@ def parts(lab: LabSpec, dialled: str) -> list[Part]:
         Part(
             f"{lab.student}-preflight", "what you look up beforehand",
             ("ip a", "ss -ltn", "lxc list", "lxc image list"),
-            "asks the host once, changes nothing, and says all that is in the way together",
+            "surveys the host once, changes nothing, and reports all obstacles together",
         ),
         Part(
             lab.project, "LXD project",
@@ -119,7 +119,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
             f"{name}-probe", "what you try at the end",
             (f"ssh -p {server.port} {login}@{dialled}", f"wget --no-check-certificate http://{server.domain}/",
              f"wget --no-check-certificate https://{server.domain}/"),
-            "`up` fails when one of them does not answer, and says which",
+            "`up` fails if one of them does not answer, and names it",
             f"./lab check {lab.owner.rpartition('/')[2]}",
         )  # fmt: skip
 
@@ -159,8 +159,8 @@ def _backend(lab: LabSpec, server: ServerSpec) -> Part:
          f"  server {name}_backend {server.address}:80 cookie A check",
          "systemctl restart haproxy"),
         f"its line is `{server.domain} {server.address}` in {maps.ROUTES}, and `{server.domain} "
-        f"{state}` in {maps.STATES}: one frontend leads by these maps, and a line that comes or "
-        "goes is told to the running HAProxy, so that nobody's connection is cut",
+        f"{state}` in {maps.STATES}: one frontend leads by these maps, and changed lines go to "
+        "the running HAProxy, so that no connection is cut",
         f"cat {maps.ROUTES} {maps.STATES}",
     )  # fmt: skip
 

@@ -46,14 +46,14 @@ def text(lab: LabSpec, dialled: str) -> str:
         dialled: The address of the lab host that students dial.
 
     """
-    found = list(ways(lab))
-    ports = [f"{dialled}:{way.port}" for way in found]
+    all_ways = list(ways(lab))
+    ports = [f"{dialled}:{way.port}" for way in all_ways]
     width = max(map(len, ports))
-    middle = [f"{way.through} {way.by}" for way in found]
+    middle = [f"{way.through} {way.by}" for way in all_ways]
     wide = max(map(len, middle))
     lines = [f"workstation ({lab.workstation})", "│"]
     for server in lab.servers:
-        for index, way in enumerate(found):
+        for index, way in enumerate(all_ways):
             if way.server == server.name:
                 line = f"├─► {ports[index]:<{width}} ── {middle[index]:<{wide}} ──► "
                 lines.append(f"{line}{way.server} {way.target}")
@@ -86,5 +86,5 @@ def svg(lab: LabSpec, dialled: str) -> str:
 
 
 def _leads(lab: LabSpec, server: str) -> str:
-    found = {item.name: item.address for item in lab.servers}
-    return found.get(server, "lab host")
+    addresses = {item.name: item.address for item in lab.servers}
+    return addresses.get(server, "lab host")

@@ -11,6 +11,7 @@ from checks.lab_host import HostPreflightSpec
 from components.lab_host import scripts
 from hosts import ssh_settings
 from providers.host_preflight.resource import HostPreflight
+from remote import identity
 from stacks.lab_host import LabHostSpec
 
 # The prefix of its resources' names.
@@ -42,7 +43,7 @@ class LabHost(pulumi.ComponentResource):
 
         """
         # Not the stack's name, as in older states: a renamed stack keeps its resources.
-        name, stack = NAME, spec.owner.rpartition("/")[2]
+        name, stack = NAME, identity.stack_of(spec.owner)
         super().__init__("grappe:index:LabHost", name, {}, _with_older_name(stack, opts))
         last: pulumi.Resource = HostPreflight(
             f"{name}-preflight",

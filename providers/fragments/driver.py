@@ -38,10 +38,10 @@ class FragmentDriver(Generic[S]):
 
     def read(self, spec: S) -> base.Reading[S] | None:
         """Read the fragment on the host."""
-        found = self._store.read(spec)
-        if found is None:
+        held = self._store.read(spec)
+        if held is None:
             return None
-        fragment, drift = found
+        fragment, drift = held
         known = {field.name for field in dataclasses.fields(self._kind)}
         # Skip fields of an older Grappe; the comparison below reports other differences.
         written = {
@@ -66,6 +66,6 @@ class FragmentDriver(Generic[S]):
         base.report(spec, self._store.remove(spec))
 
 
-def _same(found: dict[str, object], rendered: dict[str, object]) -> bool:
+def _same(fragment: dict[str, object], rendered: dict[str, object]) -> bool:
     kept = ("id", "owner", "keys", "parts", "format")
-    return all(found.get(key) == rendered[key] for key in kept)
+    return all(fragment.get(key) == rendered[key] for key in kept)

@@ -83,10 +83,10 @@ class FakeSystem(System):
         entries = self.maps[path]
         if action == "show":
             return "".join(f"0x{n:x} {key} {value}\n" for n, (key, value) in enumerate(entries))
-        there = any(held == key for held, _value in entries)
+        known = any(held == key for held, _value in entries)
         if action == "add":
             entries.append((key, value))
-        elif not there:
+        elif not known:
             return "entry not found.\n"
         elif action == "set":
             self.maps[path] = [(k, value if k == key else v) for k, v in entries]
@@ -126,7 +126,9 @@ class FakeSystem(System):
         only = words[1] if words else ""
         lines: list[str] = []
         for table in sorted({table for table, _chain in self.chains if only in ("", table)}):
-            chains = {chain: rules for (of, chain), rules in self.chains.items() if of == table}
+            chains = {
+                chain: rules for (owner, chain), rules in self.chains.items() if owner == table
+            }
             lines += [f"*{table}", *(f":{chain} - [0:0]" for chain in chains)]
             lines += [rule for rules in chains.values() for rule in rules] + ["COMMIT"]
         return Result(0, "\n".join(lines), "")

@@ -71,8 +71,8 @@ class BackendSpec(codec.Spec):
 
 def fragment(spec: BackendSpec) -> Fragment:
     """Return a backend's fragment: its lines of the maps."""
-    what = "page" if spec.state == maps.INSTALLING else "domain"
-    keys = [f"{what} {domain}" for domain in spec.domains]
+    kind = "page" if spec.state == maps.INSTALLING else "domain"
+    keys = [f"{kind} {domain}" for domain in spec.domains]
     if spec.default and spec.state != maps.INSTALLING:
         keys.append("the default backend")
     return Fragment(

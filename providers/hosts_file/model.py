@@ -24,16 +24,16 @@ class EntrySpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        found = [
+        mistakes = [
             problems.Mistake(f"domains[{index}]", f"{problems.show(domain)} {problem}")
             for index, domain in enumerate(self.domains)
             if (problem := validators.problem_of_domain(domain))
         ]
         if problem := validators.problem_of_ipv4(self.address):
-            found.append(problems.Mistake("address", f"{problems.show(self.address)} {problem}"))
+            mistakes.append(problems.Mistake("address", f"{problems.show(self.address)} {problem}"))
         if not self.domains:
-            found.append(problems.Mistake("domains", "is empty. At least one domain."))
-        return found
+            mistakes.append(problems.Mistake("domains", "is empty. At least one domain."))
+        return mistakes
 
 
 def fragment(spec: EntrySpec) -> Fragment:

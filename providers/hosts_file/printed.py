@@ -15,12 +15,12 @@ class PrintedDriver:
 
     def create(self, spec: model.EntrySpec) -> base.Outputs:
         """Print the missing lines."""
-        self._say(spec)
+        self._print_missing(spec)
         return {}
 
     def read(self, spec: model.EntrySpec) -> base.Reading[model.EntrySpec]:
         """Return the wanted spec, and print the missing lines: probes need no entry."""
-        self._say(spec)
+        self._print_missing(spec)
         return base.Reading(spec)
 
     def update(self, old: model.EntrySpec, new: model.EntrySpec) -> base.Outputs:
@@ -31,13 +31,15 @@ class PrintedDriver:
     def delete(self, spec: model.EntrySpec) -> None:
         """Print the lines that the user may remove."""
         if len(self._missing(spec)) < len(spec.domains):
-            base.report(spec, [f"is yours to take out of {self._host.etc_hosts}: {_line(spec)}"])
+            base.report(
+                spec, [f"no longer needs this line in {self._host.etc_hosts}: {_line(spec)}"]
+            )
 
-    def _say(self, spec: model.EntrySpec) -> None:
+    def _print_missing(self, spec: model.EntrySpec) -> None:
         if self._missing(spec):
             file, url = self._host.etc_hosts, self._host.url
-            told = f"is yours to write into {file}, for the login on {url} may not: {_line(spec)}"
-            base.report(spec, [told])
+            reason = f"which the login on {url} may not write"
+            base.report(spec, [f"needs this line in {file}, {reason}: {_line(spec)}"])
 
     def _missing(self, spec: model.EntrySpec) -> list[str]:
         text = self._host.run(["cat", self._host.etc_hosts], root=False, check=False).stdout

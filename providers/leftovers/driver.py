@@ -113,9 +113,9 @@ def _on(url: str, owner: str, lab: str) -> list[Leftover]:
 
 def _listed(host: Host, owner: str, lab: str) -> Iterator[Leftover]:
     request = {"store": host.store, "owner": owner, "lab": lab}
-    found = host.call("remote.surveys.leftovers", request)
-    for name in found["tunnels"]:
+    survey = host.call("remote.surveys.leftovers", request)
+    for name in survey["tunnels"]:
         yield Leftover(host.url, "tunnel", name)
-    for item in found["fragments"]:
+    for item in survey["fragments"]:
         name = item["id"].rpartition("/")[2]
         yield Leftover(host.url, WORDS[item["target"]], name, target=item["target"])

@@ -163,14 +163,14 @@ class Lxd:
         timeout: float = OPERATION_SECONDS,
         query: Mapping[str, str] | None = None,
     ) -> Json:
-        asked = (method, path, body, _query(project, query or {}), timeout)
+        request = (method, path, body, _query(project, query or {}), timeout)
         try:
-            done = self._change(*asked)
+            done = self._change(*request)
         except errors.DaemonError as error:
-            said = f"{error.brief} {error.seen}"
-            if not (power_cut.is_told(said) and self._mend(method, path, said)):
+            messages = f"{error.brief} {error.seen}"
+            if not (power_cut.is_told(messages) and self._mend(method, path, messages)):
                 raise
-            done = self._change(*asked)
+            done = self._change(*request)
         if method == "DELETE" and path.startswith("networks/"):
             self._mend(method, path)
         return done
@@ -246,11 +246,11 @@ class Lxd:
     ) -> str:
         import requests_toolbelt  # noqa: PLC0415
 
-        with open(metadata, "rb") as one, open(rootfs, "rb") as two:  # noqa: PTH123
+        with open(metadata, "rb") as metadata_file, open(rootfs, "rb") as rootfs_file:  # noqa: PTH123
             body = requests_toolbelt.MultipartEncoder(
                 {
-                    "metadata": ("metadata.tar", one, "application/octet-stream"),
-                    "rootfs": ("rootfs.tar", two, "application/octet-stream"),
+                    "metadata": ("metadata.tar", metadata_file, "application/octet-stream"),
+                    "rootfs": ("rootfs.tar", rootfs_file, "application/octet-stream"),
                 }
             )
             own = {"X-LXD-public": "0", "X-LXD-properties": urllib.parse.urlencode(properties)}
@@ -333,26 +333,26 @@ class Lxd:
             answer = self._send("get", f"operations/{operation}")
         return dict(answer.json()["metadata"])
 
-    def _wait(self, operation: str, what: str, timeout: float) -> Json:
+    def _wait(self, operation: str, call: str, timeout: float) -> Json:
         """Wait until LXD has finished, or the run is interrupted."""
         identifier, deadline = _identifier(operation), time.monotonic() + timeout
         done = self._poll(identifier, min(WAIT_SECONDS, int(timeout)))
         while done["status_code"] < 200 and time.monotonic() < deadline:  # noqa: PLR2004
             run.demand_wanted()
             done = self._poll(identifier, WAIT_SECONDS)
-        return self._judge(done, what, timeout)
+        return self._judge(done, call, timeout)
 
-    def _judge(self, answer: Json, what: str, timeout: float) -> Json:
+    def _judge(self, answer: Json, call: str, timeout: float) -> Json:
         if answer["status_code"] < 200:  # noqa: PLR2004 - LXD: 1xx is under way
             raise errors.DaemonError(
-                f"LXD on {self._host.url} did not finish {what} within {timeout:g} s",
+                f"LXD on {self._host.url} did not finish {call} within {timeout:g} s",
                 seen=f"the operation is {answer['status']}",
                 do="lxc operation list; running this again is safe",
             )
         if answer["status_code"] != 200:  # noqa: PLR2004
-            seen = str(answer.get("err", ""))
+            reason = str(answer.get("err", ""))
             raise errors.DaemonError(
-                f"LXD on {self._host.url} failed: {what}", seen=seen, do=errors.room(seen)
+                f"LXD on {self._host.url} failed: {call}", seen=reason, do=errors.room(reason)
             )
         return answer.get("metadata") or {}
 
@@ -416,12 +416,12 @@ def reach(url: str) -> None:
 def find_socket(host: Host) -> str:
     """Return the path of the daemon's socket on a host."""
     script = f'for path in {" ".join(SOCKETS)}; do test -S "$path" && echo "$path"; done; true'
-    found = host.run(["sh", "-c", script]).stdout.split()
-    if not found:
+    paths = host.run(["sh", "-c", script]).stdout.split()
+    if not paths:
         raise errors.HostError(
             f"{host.url} has no LXD", do="on the host: apt install lxd, then lxd init"
         )
-    return found[0]
+    return paths[0]
 
 
 def _node(client: Any, path: str) -> Any:

@@ -84,12 +84,12 @@ class FakeLxd:
             case ["images"]:
                 pointed = set(self.aliases.values())
                 return [
-                    {**copy.deepcopy(found), "aliases": [1] if key in pointed else []}
-                    for key, found in self.images.items()
+                    {**copy.deepcopy(image), "aliases": [1] if key in pointed else []}
+                    for key, image in self.images.items()
                 ]
             case ["images", start]:
-                found = [key for key in self.images if key.startswith(start)]
-                return copy.deepcopy(_find(self.images, found[0] if found else "", path))
+                keys = [key for key in self.images if key.startswith(start)]
+                return copy.deepcopy(_find(self.images, keys[0] if keys else "", path))
             case ["instances"]:
                 inside = [item for (owner, _), item in self.instances.items() if owner == project]
                 return copy.deepcopy(inside)
@@ -240,9 +240,9 @@ class FakeLxd:
         program = self.folder / room / "program"
         program.write_text(self._real(room, text.decode()))
         done = command.execute(["sh", str(program)], timeout=timeout)
-        for said in (done.stdout, done.stderr):
-            if said:
-                on_output(said.encode())
+        for output in (done.stdout, done.stderr):
+            if output:
+                on_output(output.encode())
         return daemon.Executed(done.status, done.stdout.encode(), done.stderr.encode())
 
     def _real(self, room: str, text: str) -> str:
@@ -309,35 +309,35 @@ class FakeLxd:
             content["config"][POWER] = "RUNNING"
 
     def _move(self, project: str, name: str, target: str) -> None:
-        found = _find(self.instances, (project, name), f"instances/{name}")
-        if found["status"] != "Stopped":
+        moved = _find(self.instances, (project, name), f"instances/{name}")
+        if moved["status"] != "Stopped":
             raise errors.DaemonError(f"instance {name}", seen="Instance is running")
         del self.instances[project, name]
-        self.instances[target, name] = found
+        self.instances[target, name] = moved
         for owner, instance, path in list(self.files):
             if (owner, instance) == (project, name):
                 self.files[target, name, path] = self.files.pop((owner, instance, path))
 
-    def _put_instance(self, found: Json, content: Json) -> None:
+    def _put_instance(self, instance: Json, content: Json) -> None:
         if set(content) == {"config"}:
-            merged = {**found["config"], **content["config"]}
-            found["config"] = {key: text for key, text in merged.items() if text != ""}
+            merged = {**instance["config"], **content["config"]}
+            instance["config"] = {key: text for key, text in merged.items() if text != ""}
         else:
-            found.update(content)
+            instance.update(content)
 
-    def _set_state(self, found: Json, content: Json) -> None:
+    def _set_state(self, instance: Json, content: Json) -> None:
         after = {"start": "Running", "restart": "Running", "unfreeze": "Running",
                  "stop": "Stopped", "freeze": "Frozen"}  # fmt: skip
-        found["status"] = after[content["action"]]
-        found["config"][POWER] = "STOPPED" if found["status"] == "Stopped" else "RUNNING"
+        instance["status"] = after[content["action"]]
+        instance["config"][POWER] = "STOPPED" if instance["status"] == "Stopped" else "RUNNING"
 
-    def _state(self, found: Json) -> Json:
+    def _state(self, instance: Json) -> Json:
         addresses = [
             {"family": "inet", "address": device["ipv4.address"]}
-            for device in found["devices"].values()
-            if found["status"] == "Running" and device.get("ipv4.address")
+            for device in instance["devices"].values()
+            if instance["status"] == "Running" and device.get("ipv4.address")
         ]
-        return {"status": found["status"], "network": {"eth0": {"addresses": addresses}}}
+        return {"status": instance["status"], "network": {"eth0": {"addresses": addresses}}}
 
     def _users(self, key: str, value: str) -> list[str]:
         """Return LXD's URLs of the instances with a device of something."""

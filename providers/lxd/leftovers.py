@@ -41,24 +41,24 @@ class Thing:
 def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
     """Return everything of a lab in LXD, in an order in which it can be removed."""
     whose = codec.Spec(host="", owner=owner, name="", lab=lab)
-    found: list[Thing] = []
+    things: list[Thing] = []
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        asked = {
+        lists = {
             kind: pool.submit(lxd.get, kind, recursion="1")
             for kind in ("projects", "networks", "images")
         }
-    for project in asked["projects"].result():
+    for project in lists["projects"].result():
         if _is(project["config"], whose):
-            found.append(Thing("project", project["name"], "", f"projects/{project['name']}"))
-            found += inside(lxd, project["name"], whose)
-    for network in asked["networks"].result():
+            things.append(Thing("project", project["name"], "", f"projects/{project['name']}"))
+            things += inside(lxd, project["name"], whose)
+    for network in lists["networks"].result():
         if _is(network.get("config") or {}, whose):
-            found.append(Thing("network", network["name"], "", f"networks/{network['name']}"))
-    for image in asked["images"].result():
+            things.append(Thing("network", network["name"], "", f"networks/{network['name']}"))
+    for image in lists["images"].result():
         if identity.belongs(aliases.held(image), owner, lab):
             path = f"images/{image['fingerprint']}"
-            found.append(Thing("image", image["fingerprint"], "", path))
-    return sorted(found, key=lambda thing: (KINDS.index(thing.kind), thing))
+            things.append(Thing("image", image["fingerprint"], "", path))
+    return sorted(things, key=lambda thing: (KINDS.index(thing.kind), thing))
 
 
 def inside(lxd: daemon.Daemon, project: str, whose: codec.Spec) -> Iterator[Thing]:
@@ -109,8 +109,8 @@ _removing = threading.Lock()
 def _remove(lxd: daemon.Daemon, thing: Thing) -> None:
     with contextlib.suppress(daemon.AbsentError):
         if thing.kind == "container":
-            found = lxd.get(thing.path, project=thing.project)
-            if found["status"] != "Stopped":
+            instance = lxd.get(thing.path, project=thing.project)
+            if instance["status"] != "Stopped":
                 body = {"action": "stop", "force": True, "timeout": 30}
                 lxd.change("PUT", f"{thing.path}/state", body, project=thing.project, timeout=60)
         lxd.change("DELETE", thing.path, project=thing.project)

@@ -11,21 +11,21 @@ from remote import identity
 S = TypeVar("S", bound=codec.Spec)
 
 
-def demand(found: Mapping[str, Any], spec: codec.Spec, what: str) -> None:
+def demand(item: Mapping[str, Any], spec: codec.Spec, name: str) -> None:
     """Raise NotOursError unless the thing found carries the marks of the spec's lab."""
-    held = identity.held_in_config(found.get("config", {}))
+    held = identity.held_in_config(item.get("config", {}))
     if identity.belongs(held, spec.owner, spec.lab):
         return
     raise errors.NotOursError(
-        f"{what} exists already and was left alone",
+        f"{name} exists already and was left alone",
         seen=identity.whose(held, spec.owner), do=identity.way_out(held, spec.owner),
     )  # fmt: skip
 
 
 def marks(spec: codec.Spec) -> dict[str, str]:
     """Return a spec's marks as config, without empty ones."""
-    found = {identity.MARKS[field]: text for field, text in codec.marks(spec).items()}
-    return {mark: text for mark, text in found.items() if text}
+    config = {identity.MARKS[field]: text for field, text in codec.marks(spec).items()}
+    return {mark: text for mark, text in config.items() if text}
 
 
 def marked(spec: S, config: Mapping[str, str]) -> S:
@@ -33,9 +33,9 @@ def marked(spec: S, config: Mapping[str, str]) -> S:
     return codec.marked(spec, identity.held_in_config(config))
 
 
-def identity_of(found: Mapping[str, Any]) -> str:
+def identity_of(instance: Mapping[str, Any]) -> str:
     """Return an id that tells an instance from earlier or later ones of its name."""
-    return str(found["config"].get("volatile.uuid") or found.get("created_at", ""))
+    return str(instance["config"].get("volatile.uuid") or instance.get("created_at", ""))
 
 
 def visible(config: Mapping[str, str]) -> dict[str, str]:

@@ -42,8 +42,8 @@ class Outcome:
 
     def tail(self) -> str:
         """Return the last lines of its output."""
-        said = f"{self.stdout.strip()}\n{self.stderr.strip()}".strip()
-        return "\n".join(said.splitlines()[-TAIL_LINES:])
+        output = f"{self.stdout.strip()}\n{self.stderr.strip()}".strip()
+        return "\n".join(output.splitlines()[-TAIL_LINES:])
 
 
 def run(

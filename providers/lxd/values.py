@@ -40,13 +40,13 @@ def size(text: str) -> int | None:
 
 def problem_of_size(text: str) -> str:
     """Return what is wrong with a size, with a suggestion; or nothing."""
-    if found := size(text):
-        return "" if found <= MOST else "is more than there can be."
+    if bytes_ := size(text):
+        return "" if bytes_ <= MOST else "is too large."
     meant = _MEANT.fullmatch(text.strip())
     if not meant:
-        return "is not a size, as 512MiB or 5GiB."
+        return "is not a size, such as 512MiB or 5GiB."
     if not int(meant.group(1)):
-        return "is no size at all. 512MiB, or 5GiB."
+        return "is not a size above 0. 512MiB, or 5GiB."
     number, unit = meant.group(1), meant.group(2).upper().replace("K", "k")
     binary = unit.upper() + "iB"
     return f'is not a size as LXD writes it: "{number}{binary}", or "{number}{unit}B"?'
@@ -79,7 +79,7 @@ def _boolean(text: str) -> str:
 def _whole(text: str) -> str:
     if not re.fullmatch(r"-?\d+", text):
         return "is not a whole number."
-    return "" if abs(int(text)) <= MOST else "is more than there can be."
+    return "" if abs(int(text)) <= MOST else "is too large."
 
 
 def _priority(text: str) -> str:
@@ -94,8 +94,8 @@ def _one_of(*words: str) -> Judge:
 
 
 def _kernel(text: str) -> str:
-    one = r"(?:unlimited|\d+)"
-    known = re.fullmatch(rf"{one}(?::{one})?", text)
+    bound = r"(?:unlimited|\d+)"
+    known = re.fullmatch(rf"{bound}(?::{bound})?", text)
     return (
         ""
         if known
@@ -125,13 +125,11 @@ def _dialled(text: str) -> str:
     port = r"\d{1,5}(?:-\d{1,5})?"
     net = rf"(?:tcp|udp):(?:\[[0-9a-fA-F:]*\]|[\w.-]*):{port}(?:,{port})*"
     known = re.fullmatch(rf"{net}|unix:@?/?\S+", text)
-    return (
-        "" if known else 'is not where a proxy listens or leads: "tcp:127.0.0.1:80", "unix:/run/x".'
-    )
+    return "" if known else 'is not the address of a proxy: "tcp:127.0.0.1:80", "unix:/run/x".'
 
 
 def _path(text: str) -> str:
-    return "" if text.startswith("/") else "is not a whole path: it begins with /."
+    return "" if text.startswith("/") else "is not an absolute path, which begins with /."
 
 
 LIMITS: Mapping[str, Judge] = {
@@ -199,7 +197,7 @@ def problem_of_limit(key: str, value: str) -> str:
 def problem_of_config(key: str, value: str) -> str:
     """Return what is wrong with a setting of an instance; or nothing."""
     if key == "security.protection.delete" and value.lower() in {"true", "1", "yes", "on"}:
-        return "keeps Grappe from removing the server: leave it out."
+        return "keeps Grappe from removing the server: remove it."
     if judge := CONFIG.get(key):
         return judge(value)
     if not key.startswith(PREFIXES):

@@ -7,7 +7,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from checks import lab, losses
+from checks import losses
+from checks.lab import preflight
+from checks.lab.spec import PreflightSpec
 from core import codec, errors, problems, run, validators
 from hosts import connections
 from hosts.host import Host
@@ -52,7 +54,7 @@ class SurveyDriver:
 class PreflightDriver(SurveyDriver):
     """The preflight of a lab; its delete comes last of all."""
 
-    def sweep(self, spec: lab.PreflightSpec) -> list[str]:
+    def sweep(self, spec: PreflightSpec) -> list[str]:
         """Remove the lab's leftovers; this resource goes last."""
         from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
 
@@ -60,19 +62,19 @@ class PreflightDriver(SurveyDriver):
         return driver.sweep(urls, spec.host, spec.owner, spec.lab)
 
 
-class PreflightProvider(base.Provider[lab.PreflightSpec]):
+class PreflightProvider(base.Provider[PreflightSpec]):
     """Provider of preflights."""
 
-    spec = lab.PreflightSpec
+    spec = PreflightSpec
 
-    def driver(self, host: Host) -> base.Driver[lab.PreflightSpec]:
+    def driver(self, host: Host) -> base.Driver[PreflightSpec]:
         """Return the driver, which needs no host."""
         del host
         return PreflightDriver()
 
     def examine(
-        self, spec: lab.PreflightSpec, was: Mapping[str, Any]
-    ) -> tuple[lab.PreflightSpec, list[problems.Mistake]]:
+        self, spec: PreflightSpec, was: Mapping[str, Any]
+    ) -> tuple[PreflightSpec, list[problems.Mistake]]:
         """Survey the host; find the address that students dial."""
         # In the background, during the survey.
         daemon.reach(spec.host)
@@ -81,18 +83,19 @@ class PreflightProvider(base.Provider[lab.PreflightSpec]):
             if spec.relay:
                 parts.append(pool.submit(_examine_relay, spec))
             entries = pool.submit(_survey_hosts_file, spec)
-            found = [part.result() for part in parts]
-        learnt = {key: value for part, _mistakes in found for key, value in part.items()}
+            results = [part.result() for part in parts]
+        learnt = {key: value for part, _mistakes in results for key, value in part.items()}
         if (facts := entries.result()) and learnt.get("address"):
-            mistakes = list(lab.judge_workstation(spec, facts, learnt["address"]))
+            mistakes = list(preflight.judge_workstation(spec, facts, learnt["address"]))
             # A lab that is up may go on as it does.
             for mistake in mistakes if was else ():
                 run.report(f"warning: {mistake.reason}")
-            found.append(({}, [] if was else mistakes))
-        return dataclasses.replace(spec, **learnt), [item for _, told in found for item in told]
+            results.append(({}, [] if was else mistakes))
+        refused = [mistake for _fields, mistakes in results for mistake in mistakes]
+        return dataclasses.replace(spec, **learnt), refused
 
 
-def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
+def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
     try:
         host = connections.connect(spec.host)
     except errors.HostError as error:
@@ -104,7 +107,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
             [spec.project],
             [path for _key, path in spec.paths],
         ),
-        lambda facts: lab.judge(spec, facts),
+        lambda facts: preflight.judge(spec, facts),
     )
     try:
         # The survey found LXD on the host; this tests the path that the drivers use.
@@ -112,7 +115,7 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
     except errors.GrappeError as error:
         if not mistakes:
             mistakes.append(problems.Mistake("grappe:host", str(error)))
-    for note in lab.notes(spec, facts):
+    for note in preflight.notes(spec, facts):
         run.report(f"note: {note}")
     if was.get("lab") and was["lab"] != spec.lab:
         reason = (
@@ -131,16 +134,16 @@ def _examine_host(spec: lab.PreflightSpec, was: Mapping[str, Any]) -> Examined:
 
 
 def _losses(
-    spec: lab.PreflightSpec, was: Mapping[str, Any], facts: LabFacts, host: Host
+    spec: PreflightSpec, was: Mapping[str, Any], facts: LabFacts, host: Host
 ) -> list[problems.Mistake]:
     """Refuse or only report losses of servers' content, as the run's REBUILD permits."""
-    found = losses.find(
+    lost = losses.find(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
     )
-    stopped, told = losses.permitted(found, run.rebuild())
-    for loss in told:
+    stopped, reported = losses.permitted(lost, run.rebuild())
+    for loss in reported:
         if not loss.ordered:
-            run.report(f"warning: what is in {loss.name} goes: {loss.reason}")
+            run.report(f"warning: the content of {loss.name} will be lost: {loss.reason}")
     if not stopped:
         return []
     return [problems.Mistake("", losses.refusal(base.stack_of(spec.owner), stopped))]
@@ -156,7 +159,7 @@ def _is_same(host: Host, url: str) -> bool:
         return False
 
 
-def _survey_hosts_file(spec: lab.PreflightSpec) -> HostsFileFacts | None:
+def _survey_hosts_file(spec: PreflightSpec) -> HostsFileFacts | None:
     """Return what the workstation's hosts file says of the lab's domains; None without one."""
     if spec.workstation == "none":
         return None
@@ -171,7 +174,7 @@ def _survey_hosts_file(spec: lab.PreflightSpec) -> HostsFileFacts | None:
     return facts
 
 
-def _examine_relay(spec: lab.PreflightSpec) -> Examined:
+def _examine_relay(spec: PreflightSpec) -> Examined:
     """Survey the relay; read its address and host key over a verified connection."""
     try:
         relay = connections.connect(spec.relay)
@@ -179,13 +182,13 @@ def _examine_relay(spec: lab.PreflightSpec) -> Examined:
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:tunnel.relay", str(error))]
     _facts, mistakes = surveying.lasting(
-        lambda: surveying.survey_host(relay), lambda facts: list(lab.judge_relay(spec, facts))
+        lambda: surveying.survey_host(relay), lambda facts: list(preflight.judge_relay(spec, facts))
     )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:
         reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."
         mistakes.append(problems.Mistake("grappe:tunnel.relay", reason))
-    port = relay.parsed_url.port or lab.PreflightSpec.relay_port
+    port = relay.parsed_url.port or PreflightSpec.relay_port
     return {"relay_address": relay.address, "relay_port": port, "relay_key": key}, mistakes
 
 

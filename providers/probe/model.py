@@ -46,17 +46,17 @@ class ProbeSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        found: list[tuple[str, Any, str]] = [
+        checks: list[tuple[str, Any, str]] = [
             ("address", self.address, validators.problem_of_ipv4(self.address))
         ]
         for index, check in enumerate(self.checks):
             prefix = f"checks[{index}]"
-            found.append((f"{prefix}.port", check.port, validators.problem_of_port(check.port)))
+            checks.append((f"{prefix}.port", check.port, validators.problem_of_port(check.port)))
             if check.kind not in KINDS:
                 problem = f"is not a kind: {', '.join(KINDS)}."
-                found.append((f"{prefix}.kind", check.kind, problem))
+                checks.append((f"{prefix}.kind", check.kind, problem))
             if check.kind in {"http", "https"}:
-                found.append(
+                checks.append(
                     (f"{prefix}.domain", check.domain, validators.problem_of_domain(check.domain))
                 )
-        return problems.collect(found)
+        return problems.collect(checks)

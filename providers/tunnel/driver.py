@@ -21,10 +21,10 @@ class TunnelDriver:
 
     def read(self, spec: model.TunnelSpec) -> base.Reading[model.TunnelSpec] | None:
         """Read the tunnel; a running unit that carries nothing is drift."""
-        found = self._tunnels.call("read_tunnel", **model.request(spec))
-        if not found["there"]:
+        facts = self._tunnels.call("read_tunnel", **model.request(spec))
+        if not facts["there"]:
             return None
-        return base.Reading(codec.marked(spec, found), drift=found["drift"])
+        return base.Reading(codec.marked(spec, facts), drift=facts["drift"])
 
     def update(self, old: model.TunnelSpec, new: model.TunnelSpec) -> base.Outputs:
         """Restart the tunnel with the new spec."""

@@ -70,8 +70,8 @@ class FakeTunnelSystem(System):
 
     def reach(self, request: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Answer as `reachability.main` does."""
-        seen = "200 OK" if self.carries else "ConnectionRefusedError"
-        return [{"ok": self.carries, "seen": seen} for _check in request["checks"]]
+        answer = "200 OK" if self.carries else "ConnectionRefusedError"
+        return [{"ok": self.carries, "seen": answer} for _check in request["checks"]]
 
 
 class FakeTunnelHost:

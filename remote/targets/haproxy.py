@@ -1,4 +1,4 @@
-"""The managed part of haproxy.cfg, its maps, and what HAProxy has really loaded.
+"""The managed part of haproxy.cfg and its maps.
 
 Runs on the host: standard library alone. The managed part is the same whatever the routes; two maps
 hold them. A change writes the maps to disk first, then to the running HAProxy by its socket. It
@@ -12,11 +12,11 @@ import hashlib
 import os
 import re
 import shutil
-import time
 from typing import Any, Dict, List, Mapping, Optional
 
 from remote import haproxy_unit, managed_block, maps
 from remote.haproxy_unit import CONFIG
+from remote.running_haproxy import RunningHaproxy, part_generation, runtime
 from remote.system import File, RefusedError, Result, System
 from remote.target import Files, Fragment, Target
 from remote.unmanaged import haproxy
@@ -32,16 +32,6 @@ DISABLED = "disabled"
 LOADED = f"{maps.FOLDER}/loaded"
 # The folder of an older Grappe's maps.
 OLD_MAPS = f"{maps.FOLDER}/maps"
-SOCKET_NAME = "grappe.sock"
-# The master's socket in Debian's unit; it forwards commands to the serving worker.
-MASTER = "/run/haproxy-master.sock"
-RELOAD_SECONDS = 10.0
-# More commands than this are slower than a reload, and only a change by hand needs so many.
-MOST_COMMANDS = 2000
-# The bytes that HAProxy reads of one connection to its socket, with room to spare (tune.bufsize).
-_SENT_AT_ONCE = 8000
-_GENERATION = re.compile(r'string "([0-9a-f]{16}) ')
-_SOCKET = re.compile(r"^\s*stats\s+socket\s+(?:unix@)?(/\S+)", re.MULTILINE)
 
 
 class HaproxyTarget(Target):
@@ -51,6 +41,7 @@ class HaproxyTarget(Target):
 
     def __init__(self, system: System, shared_sections: Mapping[str, Any]) -> None:
         super().__init__(system, shared_sections)
+        self._running = RunningHaproxy(system)
         self._outside = ""
         # The files that the loaded maps match now.
         self._routed: Optional[Files] = None
@@ -104,7 +95,7 @@ class HaproxyTarget(Target):
                     raise RefusedError(
                         f"{mine} and {other} are a domain and its sub-domain",
                         f"{other} is that of stack {fragment['owner']}",
-                        "choose another: a sub-domain goes where its parent does",
+                        "choose another: a sub-domain follows its parent's route",
                         fragment=newest,
                     )
 
@@ -130,8 +121,9 @@ class HaproxyTarget(Target):
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
         """Have HAProxy check a configuration that it has not loaded; report whose mistake it is."""
         content = files[CONFIG].content or ""
-        wanted = _generation(content)
-        if wanted and staged[CONFIG] == self.system.root + CONFIG and self._loaded()[0] == wanted:
+        wanted = part_generation(content)
+        unchanged = wanted and staged[CONFIG] == self.system.root + CONFIG
+        if unchanged and self._running.generation() == wanted:
             return
         for path in files:
             content = content.replace(path, staged[path]) if path != CONFIG else content
@@ -153,8 +145,9 @@ class HaproxyTarget(Target):
         Never restart it, which would cut connections.
         """
         content = files[CONFIG].content or ""
-        if self._loaded()[0] == _generation(content):
-            problem = self._route(files)
+        if self._running.generation() == part_generation(content):
+            problem = self._running.update_maps(files)
+            self._routed = None if problem else files
             if not problem:
                 return
             self.notes.append(f"reloaded HAProxy: {problem}")
@@ -167,28 +160,23 @@ class HaproxyTarget(Target):
                 self.system.must(["systemctl", "enable", "--quiet", "haproxy"])
             self.system.run(["systemctl", "reset-failed", "haproxy"])
             self.system.must(["systemctl", "start", "haproxy"])
-        self._wait_for(files)
+        self._running.wait_for(files)
         outside = managed_block.split(content)
         self.system.write(LOADED, File(outside.before + outside.after, 0o600))
         shutil.rmtree(self.system.root + OLD_MAPS, ignore_errors=True)
 
     def verify(self, files: Files) -> str:
         """Compare the generation and the maps that HAProxy has loaded with the files."""
-        wanted = _generation(files[CONFIG].content or "")
+        wanted = part_generation(files[CONFIG].content or "")
         if not wanted:
             return ""
-        if wrong := self._not_loaded(files):
+        if wrong := self._running.fault(files):
             return wrong
         if self._routed is files:
-            # `_route` has just compared the maps and reported differences.
+            # `activate` has just compared the maps.
             return ""
-        try:
-            if changes := maps.commands(self._live(files), _texts(files)):
-                return f"its maps were changed while it runs: {changes[0].split()[3]}"
-        except OSError:
-            # A silent socket is no drift: a change then reloads HAProxy.
-            pass
-        return ""
+        changed = self._running.changed_map(files)
+        return f"its maps were changed while it runs: {changed}" if changed else ""
 
     def deactivate(self) -> None:
         """Reload the remaining configuration, or stop HAProxy if it did not run before us."""
@@ -201,7 +189,7 @@ class HaproxyTarget(Target):
                     self.system.must(["systemctl", "disable", "--quiet", "haproxy"])
             else:
                 self.system.must(["systemctl", "reload", "haproxy"])
-                self._wait_until_left()
+                self._running.wait_until_left()
         for path in (WAS_STOPPED, LOADED, TRIAL, OUTSIDE):
             self.system.write(path, File(None))
         shutil.rmtree(self.system.root + OLD_MAPS, ignore_errors=True)
@@ -230,92 +218,6 @@ class HaproxyTarget(Target):
             self.system.write(path, File(None))
         return done._replace(err=done.err.replace(self.system.root + path, CONFIG))
 
-    def _loaded(self) -> List[str]:
-        """Return the generations of our part and of the maps that HAProxy has loaded."""
-        try:
-            part, _space, routed = self.system.http(80, maps.GENERATION_PATH).partition(" ")
-        except OSError:
-            return ["", ""]
-        return [part, routed]
-
-    def _not_loaded(self, files: Files) -> str:
-        """Return what is wrong with the generations that HAProxy reports."""
-        states = files[maps.STATES].content or ""
-        wanted = f"{_generation(files[CONFIG].content or '')} {maps.generation(states)}"
-        try:
-            loaded = self.system.http(80, maps.GENERATION_PATH)
-        except OSError as error:
-            return f"HAProxy does not answer on port 80: {error}"
-        return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
-
-    def _live(self, files: Files) -> Dict[str, maps.Entries]:
-        """Return the maps that HAProxy has loaded; raise OSError if its socket fails."""
-        config, live = files[CONFIG].content or "", {}
-        for path in (maps.ROUTES, maps.STATES):
-            answer = self._send_commands(config, [f"show map {path}"])
-            live[path] = maps.loaded(answer)
-            if not answer.startswith("0x") and answer.strip():
-                raise OSError(answer.strip())
-        return live
-
-    def _send_commands(self, config: str, commands: List[str]) -> str:
-        """Send commands to the running HAProxy; return its answers, or raise OSError."""
-        refused = OSError("it has no run-time socket")
-        for path, prefix in (*((path, "") for path in sockets(config)), (MASTER, "@1 ")):
-            try:
-                answer = self.system.send(
-                    path, "; ".join(prefix + line for line in commands) + "\n"
-                )
-            except OSError as error:
-                refused = error
-                continue
-            if "Permission denied" not in answer:
-                return answer
-        raise refused
-
-    def _route(self, files: Files) -> str:
-        """Update the loaded maps to the files; return the reason if that fails."""
-        config = files[CONFIG].content or ""
-        try:
-            todo = maps.commands(self._live(files), _texts(files))
-            if len(todo) > MOST_COMMANDS:
-                return f"{len(todo)} lines of its maps were to be changed"
-            while todo:
-                count = max(1, _SENT_AT_ONCE // (2 * max(map(len, todo))))
-                if answer := self._send_commands(config, todo[:count]).strip():
-                    return f"its run-time socket said: {answer.splitlines()[0]}"
-                todo = todo[count:]
-        except OSError as error:
-            return f"its run-time socket is of no use: {error}"
-        # A reload that began before the files were renamed ends in a worker with the old ones.
-        deadline = time.monotonic() + RELOAD_SECONDS
-        while self.system.run(["systemctl", "is-active", "haproxy"]).out.strip() == "reloading":
-            if time.monotonic() > deadline:
-                return "a reload does not end"
-            time.sleep(0.01)
-        wrong = self._not_loaded(files)
-        self._routed = None if wrong else files
-        return wrong
-
-    def _wait_for(self, files: Files) -> None:
-        deadline = time.monotonic() + RELOAD_SECONDS
-        while wrong := self._not_loaded(files):
-            if time.monotonic() > deadline:
-                raise RefusedError(
-                    "HAProxy did not take the new configuration", wrong, "journalctl -u haproxy"
-                )
-            time.sleep(0.01)
-
-    def _wait_until_left(self) -> None:
-        deadline = time.monotonic() + RELOAD_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                if not re.match("[0-9a-f]{16}", self.system.http(80, maps.GENERATION_PATH)):
-                    return
-            except OSError:
-                return
-            time.sleep(0.01)
-
 
 def _last_defaults(config: str) -> str:
     """Return the last `defaults` section of a configuration, or an empty one.
@@ -331,28 +233,8 @@ def _last_defaults(config: str) -> str:
     return "\n".join([named, *rest]) + "\n"
 
 
-def runtime(outside: str) -> str:
-    """Return the path of our run-time socket: beside the host's own, where HAProxy may write."""
-    found = _SOCKET.search(outside)
-    return f"{os.path.dirname(found.group(1)) if found else '/run'}/{SOCKET_NAME}"
-
-
-def sockets(config: str) -> List[str]:
-    """Return the run-time sockets of a configuration, ours first unless somebody removed it."""
-    return sorted(_SOCKET.findall(config), key=lambda path: not path.endswith(f"/{SOCKET_NAME}"))
-
-
-def _texts(files: Files) -> Dict[str, str]:
-    return {path: files[path].content or "" for path in (maps.ROUTES, maps.STATES)}
-
-
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _generation(config: str) -> str:
-    match = _GENERATION.search(config)
-    return match.group(1) if match else ""
 
 
 def _alerts(text: str) -> str:

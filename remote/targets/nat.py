@@ -13,15 +13,14 @@ import os
 import shlex
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
-from remote import managed_block
+from remote import managed_block, ufw_scripts
 from remote.iptables import BRIDGES, FORWARD, INPUT, JUMPS, LET_IN, LET_THROUGH, NAT, Chains
 from remote.system import File, RefusedError, System
 from remote.target import Files, Fragment, Target
+from remote.ufw_scripts import FILTER, JUMP_SCRIPT, LOAD, MODES
 from remote.unmanaged import nat as unmanaged
 
 RULES = "/etc/ufw/before.rules"
-# Scripts that UFW runs at each start, before and after all its rules.
-BEFORE, AFTER = "/etc/ufw/before.init", "/etc/ufw/after.init"
 UNIT_NAME = "grappe-nat.service"
 UNIT = f"/etc/systemd/system/{UNIT_NAME}"
 # The unit starts at boot, and after units that flush everybody's tables.
@@ -29,40 +28,12 @@ WANTED = tuple(
     f"/etc/systemd/system/{unit}.wants/{UNIT_NAME}"
     for unit in ("multi-user.target", "nftables.service", "netfilter-persistent.service")
 )
-# The unit loads this file: the nat table alone.
-LOAD = "/var/lib/grappe/nat/load.rules"
-# The filter rules, for UFW's last script.
-FILTER = "/var/lib/grappe/nat/filter.rules"
-# The original modes of these scripts; we restore them when we leave.
-MODES = {path: f"/var/lib/grappe/nat/{path.rpartition('/')[2]}.mode" for path in (BEFORE, AFTER)}
-# The note for a script that was missing, and the content that it starts with.
-ABSENT, NOTHING = "absent", "#!/bin/sh\n"
 # Notes that we made the nat table itself, and remove it when we leave.
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
 NAT_JUMP = ("nat", "PREROUTING", NAT)
 READ_CHAINS = {"nat": ("PREROUTING", NAT), "filter": (*JUMPS, *JUMPS.values())}
 
-JUMP_SCRIPT = (
-    f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
-    f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
-    f"iptables -w -t nat -I PREROUTING -j {NAT}"
-)
-# By then somebody's own rules may have flushed ours, `ufw reset` may have removed our part of
-# before.rules, and UFW has emptied its last chains. The drops come first: without them the script
-# accepts nothing.
-LAST_SCRIPT = (
-    f"iptables-restore -w -n < {LOAD} || true; {JUMP_SCRIPT}; "
-    f"iptables-restore -w -n < {FILTER} && "
-    + " && ".join(
-        f"{{ iptables -w -C {chain} -j {ours} 2>/dev/null || iptables -w -I {chain} -j {ours}; }}"
-        for ours, chain in JUMPS.items()
-    )
-)
-BODIES = {
-    path: f'if [ "$1" = start ]; then\n    {script}\nfi\n'
-    for path, script in ((BEFORE, JUMP_SCRIPT), (AFTER, LAST_SCRIPT))
-}
 UNIT_TEXT = f"""\
 # Made by Grappe: its NAT rules at boot, also where UFW is not enabled.
 [Unit]
@@ -93,7 +64,7 @@ class NatTarget(Target):
 
     def paths(self) -> List[str]:
         """Return the files with the rules."""
-        return [*MODES.values(), RULES, BEFORE, AFTER, UNIT, *WANTED, LOAD, FILTER]
+        return [*MODES.values(), RULES, *MODES, UNIT, *WANTED, LOAD, FILTER]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
         """Return the files with these rules; without rules, none of our parts."""
@@ -101,8 +72,7 @@ class NatTarget(Target):
         if not fragments:
             return {
                 RULES: File(managed_block.remove(rules.content)),
-                **{path: _left(current, path) for path in MODES},
-                **{kept: File(None) for kept in MODES.values()},
+                **ufw_scripts.restored(current),
                 UNIT: File(None),
                 **{link: File(None) for link in WANTED},
                 LOAD: File(None),
@@ -117,7 +87,7 @@ class NatTarget(Target):
         body = _table("filter", list(JUMPS), filtered + jumps) + nat
         files = {
             RULES: File(managed_block.put(unmanaged.without(rules.content, self._adopted), body)),
-            **_scripts(current),
+            **ufw_scripts.with_our_part(current),
             UNIT: File(UNIT_TEXT, 0o644),
             **{link: File("", link=UNIT) for link in WANTED},
             LOAD: File(nat, 0o600),
@@ -206,7 +176,7 @@ class NatTarget(Target):
         for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
             wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
         if not wrong and not loaded.has_jump(*NAT_JUMP):
-            wrong = f"nothing leads to the chain {NAT} of the nat table"
+            wrong = f"PREROUTING of the nat table has no jump to {NAT}"
         if wrong or not loaded.ufw_is_loaded():
             return wrong
         for ours, chain in JUMPS.items():
@@ -215,7 +185,7 @@ class NatTarget(Target):
             ordered = ours not in (LET_IN, LET_THROUGH)
             wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
             if not wrong and not loaded.has_jump("filter", chain, ours):
-                wrong = f"nothing leads from {chain} to {ours}"
+                wrong = f"{chain} has no jump to {ours}"
         return wrong
 
     def deactivate(self) -> None:
@@ -317,38 +287,6 @@ def _steps(was: List[str], will: List[str]) -> List[str]:
     before, after = set(was), set(will)
     gone = [f"-D{line[2:]}" for line in was if line not in after]
     return gone + [line for line in will if line not in before]
-
-
-def _left(current: Files, path: str) -> File:
-    """Return a script of UFW's as it was before us; nothing for one that we made."""
-    mode, rest = current[MODES[path]].content, managed_block.remove(current[path].content)
-    if mode == ABSENT:
-        return File(None if (rest or "") in ("", NOTHING) else rest)
-    return File(rest, int(mode, 8) if mode else None)
-
-
-def _scripts(current: Files) -> Files:
-    """Return UFW's scripts with our part, and the notes of their original modes."""
-    files: Files = {}
-    for path, kept in MODES.items():
-        script = current[path]
-        if not unmanaged.is_shell_script(script.content or ""):
-            raise RefusedError(
-                f"{path} is no shell script, and our part of it is one",
-                (script.content or "").partition("\n")[0],
-                "move it, and have a shell script in its place call it",
-            )  # fmt: skip
-        was = ABSENT if script.content is None else f"{script.mode or 0o640:o}"
-        noted = current[kept].content or was
-        mode = "640" if noted == ABSENT else noted
-        # A script without the executable bit was switched off: only our part may run.
-        body = BODIES[path] + ("exit 0\n" if not int(mode, 8) & 0o111 else "")
-        text = script.content if script.content is not None else NOTHING
-        files[kept] = File(noted, 0o600)
-        files[path] = File(
-            managed_block.put(text, body, after_first_line=True), int(mode, 8) | 0o110
-        )
-    return files
 
 
 def _let_through(spec: Mapping[str, Any]) -> str:

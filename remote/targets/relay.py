@@ -81,7 +81,7 @@ class RelayTarget(Target):
         told = self.system.must(["sshd", "-T", "-C", who]).out.lower().splitlines()
         for line in (f"authorizedkeysfile {KEYS}", "gatewayports clientspecified"):
             if line not in told:
-                return f"sshd does not read {DROP_IN}: it says nothing of `{line}`"
+                return f"sshd does not read {DROP_IN}: its configuration lacks `{line}`"
         return ""
 
     def deactivate(self) -> None:

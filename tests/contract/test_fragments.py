@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors
-from remote import managed_block, maps
+from remote import managed_block, maps, running_haproxy
 from remote import store as stores
 from remote.targets import haproxy as haproxy_target
 from tests.contract import fragment_world
@@ -321,7 +321,7 @@ class TestHaproxy:
         finally:
             world.unmute()
         assert worker != world.worker()
-        assert "reloaded HAProxy: its run-time socket is of no use" in capsys.readouterr().out
+        assert "reloaded HAProxy: its run-time socket is unusable" in capsys.readouterr().out
         assert "b.contract.test 10.79.159.10" in world.tell(f"show map {maps.ROUTES}")
 
     @pytest.mark.sandbox
@@ -352,7 +352,7 @@ class TestHaproxy:
         self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The old files come back when the new ones are not what is loaded."""
-        monkeypatch.setattr(haproxy_target, "RELOAD_SECONDS", 0.1)
+        monkeypatch.setattr(running_haproxy, "RELOAD_SECONDS", 0.1)
         world = fragment_world.FakeWorld(tmp_path / "host")
         driver, original = world.driver(self.kind), world.read(self.kind.file)
         world.system.stuck = True

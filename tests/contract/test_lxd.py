@@ -76,7 +76,7 @@ class TestProjectAndNetwork:
 
     def test_a_lost_masquerade_is_drift_and_comes_back(self, world: LxdWorld) -> None:
         """LXD loads its rules where the setting changes; in the end it is as it was."""
-        lost, asked = ["its servers have no way out"], []
+        lost, asked = ["its servers do not reach the internet"], []
 
         def is_lost(_spec: object) -> str:
             asked.append(world.lxd.get(f"networks/{BRIDGE}")["config"]["ipv4.nat"])
@@ -84,7 +84,7 @@ class TestProjectAndNetwork:
 
         driver, spec = networks.NetworkDriver(world.lxd, is_lost), bridge(world)
         networks.NetworkDriver(world.lxd).create(spec)
-        assert "its servers have no way out" in driver.read(spec).drift
+        assert "its servers do not reach the internet" in driver.read(spec).drift
         driver.update(spec, spec)
         assert ["true", "true"] == asked
         lost.clear()

@@ -41,8 +41,8 @@ def test_a_host_where_the_sheet_was_done(project: ProjectCopy, by_hand: Host, de
     """Refused as it is; with `adopt` all of it is Grappe's, and nothing in the servers is lost."""
     project.write("karl", 61, servers=SERVERS)
     said = project.pulumi("preview", "-s", "karl", ok=False)
-    assert "somebody else has what HAProxy needs: /etc/haproxy/haproxy.cfg:" in said
-    assert "22222 leads elsewhere on the host already: -A PREROUTING" in said
+    assert "HAProxy needs a port that is in use: /etc/haproxy/haproxy.cfg:" in said
+    assert "22222 is already redirected on the host: -A PREROUTING" in said
 
     project.write("karl", 61, servers=SERVERS[:1], adopt=True)
     said = " ".join(project.pulumi("preview", "-s", "karl", ok=False).split())

@@ -41,8 +41,8 @@ def class_of_six(project: ProjectCopy, before: dict[str, str]) -> ProjectCopy:
     """A class that is up; nobody of it is at the end."""
     (project.folder / "roster.csv").write_bytes(ROSTER.encode("cp1252"))
     said = project.lab(
-        "class", "new", "tp1", "--roster", "roster.csv", "--host", project.box.host_url,
-        "--image", "standin", "--workstation", project.box.workstation_url,
+        "class", "new", "tp1", "--roster", "roster.csv", "--host", project.layout.host_url,
+        "--image", "standin", "--workstation", project.layout.workstation_url,
     )  # fmt: skip
     assert "6 students, 6 of them new" in said
     assert "D'Artagnan Martin -> d-artagnan" in said

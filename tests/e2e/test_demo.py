@@ -32,7 +32,7 @@ def project(tmp_path: pathlib.Path) -> Iterator[ProjectCopy]:
 
 def is_well(project: ProjectCopy) -> bool:
     try:
-        return "1 of 1 students well" in project.lab("check", "demo")
+        return "1 of 1 students ok" in project.lab("check", "demo")
     except AssertionError:
         return False
 
@@ -52,11 +52,11 @@ def test_from_nothing_twice_and_back(project: ProjectCopy) -> None:
     assert "25 unchanged" in again
 
     # A lab host that was shut down comes back with its mirrored disk, and the labs on it.
-    machine.poweroff(project.box, project.box.lab_host)
-    assert boxes.has_fallen(project.box)
+    machine.poweroff(project.layout, project.layout.lab_host)
+    assert boxes.has_fallen(project.layout)
     assert "with the labs on them" in project.lab("sandbox", "up")
     command.wait_until(lambda: is_well(project), what="the demo to answer", timeout=60, pause=1)
 
     project.lab("demo", "--down")
-    assert not boxes.status(project.box).namespaces
+    assert not boxes.status(project.layout).namespaces
     assert before == LIMIT.read_text()

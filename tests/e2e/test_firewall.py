@@ -79,7 +79,7 @@ def test_what_flushes_the_tables_of_everybody(
     lab_host.run(["ufw", "reload"])
     assert desk.answers(servers)
     said = project.up(erin)
-    assert "LXD's masquerade of it is not loaded: its servers have no way out" in said
+    assert "LXD's masquerade of it is not loaded: its servers do not reach the internet" in said
     assert "10.64.21.0/24" in lab_host.run(["sh", "-c", "nft list ruleset | grep masq"]).stdout
     project.up(erin, "--expect-no-changes")
 

@@ -67,7 +67,7 @@ def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
     root = run(lab_host, "findmnt -no SOURCE /").strip()
     assert "is the root disk" in refusals(spec, second_disk=root)
     said = refusals(spec, second_disk="/dev/sdz")
-    assert f'"/dev/sdz" is not there. Free disks: {spec.second_disk} (10.0 GiB)' in said
+    assert f'"/dev/sdz" does not exist. Free disks: {spec.second_disk} (10.0 GiB)' in said
     run(lab_host, "truncate -s 64M /root/small; losetup /dev/loop15 /root/small")
     try:
         assert "is too small: 0.1 GiB" in refusals(spec, second_disk="/dev/loop15")
@@ -78,7 +78,7 @@ def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
     run(lab_host, f"rm -f /run/udev/data/b$(lsblk -dno MAJ:MIN {spec.second_disk} | tr -d ' ')")
     assert not run(lab_host, f"lsblk -dno FSTYPE {spec.second_disk}").strip()
     try:
-        assert "holds btrfs. If that may go: grappe:overwrite: true" in refusals(spec)
+        assert "holds btrfs. If it may be lost: grappe:overwrite: true" in refusals(spec)
         assert "" == refusals(spec, overwrite=True)
         run(lab_host, f"mount {spec.second_disk} /mnt")
         assert "is mounted on /mnt" in refusals(spec, overwrite=True)
@@ -129,7 +129,7 @@ def test_it_is_not_left_while_a_lab_stands(
     assert not done.ok
     assert "labs are still up on this host" in done.stderr
     said = refusals(spec, daemon="incus")
-    assert '"incus" would stand beside lxd, which holds 2 instances' in said
+    assert '"incus" would run beside lxd, which holds 2 instances' in said
     project.destroy("rosa")
 
 

@@ -78,7 +78,7 @@ def test_check_from_green_to_red_and_back(tara: ProjectCopy, lab_host: Host, dam
     done = lab(tara, "check", "--all")
     assert 1 == done.returncode
     assert BREAKS[damage] in done.stdout
-    assert "0 of 1 students well." in done.stdout
+    assert "0 of 1 students ok." in done.stdout
     unit = damage.rsplit(maxsplit=1)[-1] if "systemctl stop" in damage and "yuno2" in damage else ""
     assert (f"-- systemctl restart {unit}" if unit else "./lab up tara") in done.stdout
     rows = json.loads(lab(tara, "check", "tara", "--json").stdout)["servers"]
@@ -87,7 +87,7 @@ def test_check_from_green_to_red_and_back(tara: ProjectCopy, lab_host: Host, dam
     lab_host.run(["sh", "-c", starts])
     tara.lab("up", "tara")
     done = lab(tara, "check", "tara")
-    assert (0, True) == (done.returncode, "1 of 1 students well." in done.stdout)
+    assert (0, True) == (done.returncode, "1 of 1 students ok." in done.stdout)
 
 
 def test_check_counts_what_drifted_where_all_ways_answer(tara: ProjectCopy, lab_host: Host) -> None:
@@ -99,8 +99,8 @@ def test_check_counts_what_drifted_where_all_ways_answer(tara: ProjectCopy, lab_
     )
     lab_host.run(["sh", "-c", by_hand])
     done = lab(tara, "check", "tara")
-    assert "! tara: drift: 1 container, 2 rules; what it is: ./lab preview tara" in done.stdout
-    assert (0, True) == (done.returncode, "1 of 1 students well." in done.stdout)
+    assert "! tara: drift: 1 container, 2 rules; details: ./lab preview tara" in done.stdout
+    assert (0, True) == (done.returncode, "1 of 1 students ok." in done.stdout)
     found = json.loads(lab(tara, "check", "tara", "--json").stdout)["drift"]["tara"]
     assert any("limits.memory" in line for each in found for line in each["words"])
     tara.lab("up", "tara")
@@ -161,11 +161,11 @@ KEY = "/etc/ssh/ssh_host_ed25519_key"
 # What is planted, and what the doctor says of it.
 FAULTS = {
     "systemctl disable grappe-nat 2>/dev/null": "grappe-nat.service is not enabled",
-    "echo 0 > /proc/sys/net/ipv4/ip_forward": "the kernel forwards nothing",
+    "echo 0 > /proc/sys/net/ipv4/ip_forward": "the kernel does not forward packets",
     "for n in 1 2; do iptables -t nat -A PREROUTING -p tcp --dport 999 -j DNAT --to 10.0.0.1:22; done":
         "a rule is loaded 2 times",
-    "iptables -t nat -D PREROUTING -j GRAPPE-DNAT": "nothing leads to the chain GRAPPE-DNAT",
-    "lxc delete --force yuno2 --project grappe-tara": "leads to 10.64.83.11, where no container is",
+    "iptables -t nat -D PREROUTING -j GRAPPE-DNAT": "PREROUTING has no jump to GRAPPE-DNAT",
+    "lxc delete --force yuno2 --project grappe-tara": "leads to 10.64.83.11, where there is no container",
     "lxc project create grappe-ghost -c user.grappe.owner=grappe/ghost":
         "is of the stack grappe/ghost, which is not here",
     "systemctl stop haproxy": "HAProxy does not run",

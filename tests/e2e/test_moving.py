@@ -23,7 +23,7 @@ def other(project: ProjectCopy) -> Iterator[layout.Layout]:
     boxes.import_image(made)
     # One ssh_config that knows both.
     config = project.folder / "ssh_config"
-    config.write_text(made.ssh_config.read_text() + project.box.ssh_config.read_text())
+    config.write_text(made.ssh_config.read_text() + project.layout.ssh_config.read_text())
     project.env["GRAPPE_SSH_CONFIG"] = str(config)
     yield made
     boxes.down(made)
@@ -35,7 +35,9 @@ def test_the_same_machine_under_another_url_is_an_update(
     """As another user, who works through sudo: nothing is replaced."""
     project.write("gina", 31, servers=[{"name": "yuno1"}])
     project.up("gina")
-    project.write("gina", 31, servers=[{"name": "yuno1"}], host=f"ssh://teacher@{project.box.host}")
+    project.write(
+        "gina", 31, servers=[{"name": "yuno1"}], host=f"ssh://teacher@{project.layout.host}"
+    )
     said = project.up("gina")
     assert "replaced" not in said
     assert "deleted" not in said
@@ -70,7 +72,7 @@ def test_a_machine_that_is_gone(project: ProjectCopy, desk: Desk, other: layout.
     project.write("gina", 31, servers=[{"name": "yuno1"}])
     said = project.up("gina", ok=False)
     assert f"was made on {other.host_url}, which does not answer" in said
-    assert f"the stack now says {project.box.host_url}" in said
+    assert f"the stack file now names {project.layout.host_url}" in said
     assert "./lab forget gina" in said
     project.lab("forget", "gina", "--yes")
     project.up("gina")

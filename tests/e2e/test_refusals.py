@@ -61,7 +61,7 @@ def test_what_another_stack_holds(
     # As another folder has it, which knows nothing of her file.
     away = file.rename(project.folder / "alice.yaml")
     said = refused(project, number=7)
-    where = project.box.host_url
+    where = project.layout.host_url
     assert f"7 is alice's (stack grappe/alice), on {where}. Free: 1 to 6" in said
     assert "8 to 4000" in said
     said = refused(
@@ -161,34 +161,39 @@ STRANGERS = {
         "mv /root/kept /etc/haproxy/haproxy.cfg",
     ),
     "a rule for a range of ports": (
-        "iptables -t nat -A PREROUTING -p tcp -m multiport --dports 22290:22299 -j DNAT --to 192.0.2.1",
-        "22292 leads elsewhere on the host already: -A PREROUTING",
-        "iptables -t nat -D PREROUTING -p tcp -m multiport --dports 22290:22299 -j DNAT --to 192.0.2.1",
+        "iptables -t nat -A PREROUTING -p tcp -m multiport --dports 22290:22299 -j DNAT --to "
+        "192.0.2.1",
+        "22292 is already redirected on the host: -A PREROUTING",
+        "iptables -t nat -D PREROUTING -p tcp -m multiport --dports 22290:22299 -j DNAT --to "
+        "192.0.2.1",
     ),
     "a rule in the words of nft": (
-        "nft add table ip mine; nft add chain ip mine pre '{ type nat hook prerouting priority -110; }'; "
+        "nft add table ip mine; nft add chain ip mine pre "
+        "'{ type nat hook prerouting priority -110; }'; "
         "nft add rule ip mine pre tcp dport '{ 80, 8080 }' redirect to :1",
-        "80 leads elsewhere on the host already: nft ip mine pre: tcp dport { 80, 8080 }",
+        "80 is already redirected on the host: nft ip mine pre: tcp dport { 80, 8080 }",
         "nft delete table ip mine",
     ),
     "a route over the network": (
         "ip route add 10.64.8.0/25 via 198.51.100.20",
-        "10.64.8.0/24, which the host leads elsewhere: 10.64.8.0/25 via 198.51.100.20",
+        "10.64.8.0/24, which the host routes elsewhere: 10.64.8.0/25 via 198.51.100.20",
         "ip route del 10.64.8.0/25",
     ),
     "a profile with a second leg": (
         "lxc profile create legs; lxc profile device add legs root disk pool=default path=/; "
         "lxc profile device add legs lan nic nictype=bridged parent=lxdbr0",
-        '"legs" cannot be taken: its device lan (network lxdbr0) is a second way out',
+        '"legs" cannot be used: its device lan (network lxdbr0) is a second way out',
         "lxc profile delete legs",
     ),
     "a quoted bind": (
-        f"cp -p {CONFIG} /root/kept; printf \"frontend x\n  mode http\n  bind ':80'\n\" >> {CONFIG}",
+        f"cp -p {CONFIG} /root/kept; printf \"frontend x\n  mode http\n  bind ':80'\n\" >> "
+        f"{CONFIG}",
         "listens there too: bind ':80'",
         f"mv /root/kept {CONFIG}",
     ),
     "a bind by a variable": (
-        f"cp -p {CONFIG} /root/kept; cp -p /etc/default/haproxy /root/d; echo WEB=80 >> /etc/default/haproxy; "
+        f"cp -p {CONFIG} /root/kept; cp -p /etc/default/haproxy /root/d; echo WEB=80 >> "
+        "/etc/default/haproxy; "
         f"printf 'frontend x\n  mode http\n  bind \"*:${{WEB}}\"\n' >> {CONFIG}",
         'listens there too: bind "*:${WEB}"',
         f"mv /root/kept {CONFIG}; mv /root/d /etc/default/haproxy",
@@ -201,7 +206,8 @@ STRANGERS = {
     ),
     "an HAProxy of another unit": (
         "printf 'defaults\n timeout client 5s\n timeout server 5s\n timeout connect 5s\n"
-        "frontend q\n bind :80\n' > /root/h.cfg; systemd-run -q --unit=second haproxy -db -f /root/h.cfg; "
+        "frontend q\n bind :80\n' > /root/h.cfg; systemd-run -q --unit=second haproxy -db -f "
+        "/root/h.cfg; "
         "timeout 9 sh -c 'until ss -Hltn sport = 80 | grep -q .; do sleep 0.1; done'",
         "port 80 is taken by another haproxy (process",
         "systemctl stop second; rm /root/h.cfg",
@@ -212,7 +218,8 @@ STRANGERS = {
         f"rm {CONFIG}; mv /srv/c/haproxy.cfg {CONFIG}; rmdir /srv/c",
     ),
     "a script of UFW's in python": (
-        "cp -p /etc/ufw/after.init /root/kept; printf '#!/usr/bin/python3\nimport os\n' > /etc/ufw/after.init",
+        "cp -p /etc/ufw/after.init /root/kept; printf '#!/usr/bin/python3\nimport os\n' > "
+        "/etc/ufw/after.init",
         "after.init is no shell script (#!/usr/bin/python3)",
         "mv /root/kept /etc/ufw/after.init",
     ),
@@ -290,7 +297,7 @@ def test_a_damaged_managed_part(project: ProjectCopy, alice: str, lab_host: Host
 )
 def test_a_host_that_cannot_be_reached(project: ProjectCopy, where: str, words: str) -> None:
     """Why, in words, and what to do."""
-    host = where.format(host=project.box.host)
+    host = where.format(host=project.layout.host)
     assert words in refused(project, servers=[{"name": "a"}], host=host)
 
 
@@ -307,10 +314,10 @@ def test_a_host_key_that_is_unknown_or_changed(
 ) -> None:
     """Host keys are always checked."""
     known = tmp_path / "known_hosts"
-    known.write_text(f"{project.box.host} {keys}\n" if keys else "")
+    known.write_text(f"{project.layout.host} {keys}\n" if keys else "")
     config = tmp_path / "ssh_config"
-    text = project.box.ssh_config.read_text()
-    config.write_text(text.replace(str(project.box.folder / "known_hosts"), str(known)))
+    text = project.layout.ssh_config.read_text()
+    config.write_text(text.replace(str(project.layout.folder / "known_hosts"), str(known)))
     kept = project.env["GRAPPE_SSH_CONFIG"]
     project.env["GRAPPE_SSH_CONFIG"] = str(config)
     try:

@@ -62,7 +62,7 @@ def hanna(project: ProjectCopy) -> Iterator[tuple[ProjectCopy, Watch]]:
     """Her lab, up, and what could be seen on the host meanwhile."""
     project.write("hanna", 41, servers=SERVERS)
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "hanna")
-    with Watch(connections.connect(project.box.host_url)) as watch:
+    with Watch(connections.connect(project.layout.host_url)) as watch:
         project.up("hanna")
     yield project, watch
     project.destroy("hanna")
@@ -250,7 +250,7 @@ def test_what_a_student_changes_in_yunohost_is_told(project: ProjectCopy, lab_ho
     project.up("iris", "--expect-no-changes")
     (server,) = project.outputs("iris")["servers"]
     # YunoHost makes its main domain the server's hostname.
-    assert "shop" == desks.login(project.box, "iris", server["ssh"]["port"], other)
+    assert "shop" == desks.login(project.layout, "iris", server["ssh"]["port"], other)
 
 
 SILENT_API = (

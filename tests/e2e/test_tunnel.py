@@ -27,7 +27,7 @@ def relay(box: layout.Layout) -> Host:
 @pytest.fixture(scope="module")
 def paul(project: ProjectCopy) -> Iterator[ProjectCopy]:
     """A lab with a tunnel, up."""
-    project.write("paul", 73, tunnel={"relay": project.box.relay_url}, workstation="none")
+    project.write("paul", 73, tunnel={"relay": project.layout.relay_url}, workstation="none")
     project.up("paul")
     yield project
     project.destroy("paul")
@@ -73,7 +73,7 @@ def test_ports_80_and_443_carry_what_redirects(paul: ProjectCopy, relay: Host) -
     assert "302" == admin(":8080")
     assert "yuno1" == answer(relay, HTTP)
     usual = [{"listen": 80, "port": 80}, {"listen": 443, "port": 443}]
-    tunnel = {"relay": paul.box.relay_url, "forwards": usual}
+    tunnel = {"relay": paul.layout.relay_url, "forwards": usual}
     paul.write("paul", 73, tunnel=tunnel, workstation="none")
     said = paul.pulumi("preview", "-s", "paul", ok=False)
     assert "80 is root's alone on the relay" in said
@@ -83,7 +83,7 @@ def test_ports_80_and_443_carry_what_redirects(paul: ProjectCopy, relay: Host) -
         paul.up("paul")
         assert "200" == admin("")
     finally:
-        paul.write("paul", 73, tunnel={"relay": paul.box.relay_url}, workstation="none")
+        paul.write("paul", 73, tunnel={"relay": paul.layout.relay_url}, workstation="none")
         paul.up("paul")
         relay.run(["sysctl", "-qw", f"{key}=1024"])
 
@@ -127,7 +127,7 @@ def test_the_link_is_cut_and_restored(paul: ProjectCopy, relay: Host, box: layou
     [
         (f"systemctl stop {UNIT}", "is not active"),
         (f"sed -i s/8080/8081/ /etc/systemd/system/{UNIT}.service", "was changed by hand"),
-        (f"rm /etc/systemd/system/{UNIT}.service", "it is gone"),
+        (f"rm /etc/systemd/system/{UNIT}.service", "it is missing"),
         ("rm /var/lib/grappe-tunnel/paul/known_hosts", "pinned host key was changed by hand"),
     ],
 )

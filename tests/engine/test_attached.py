@@ -45,7 +45,7 @@ def test_two_runs_at_once_are_apart(engine: Engine) -> None:
         assert f"yuno1.{name}.grappe.test" in done.stdout
     del engine.hosts[LAB].lxd.instances["grappe-ada", "yuno1"]
     said = both("preview")
-    assert "grappe-ada/yuno1 has drifted: it is gone" in said["ada"].stdout
+    assert "grappe-ada/yuno1 has drifted: it is missing" in said["ada"].stdout
     assert "has drifted" not in said["bea"].stdout
     for done in both("destroy", "--yes", "--skip-preview").values():
         assert 0 == done.returncode, done.stdout

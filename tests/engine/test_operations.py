@@ -80,7 +80,7 @@ def born(engine: Engine, project: str, name: str) -> str:
 def test_a_forced_replacement_loses_nothing(
     stacks: Engine, stack: str, name: str, operation: str
 ) -> None:
-    """A container is really a new one; everything else is kept as it is."""
+    """A container is really a new one; everything else stays."""
     urn = stacks.urn(stack, name)
     place = CONTAINERS[stack]
     before = born(stacks, *place)

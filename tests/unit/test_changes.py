@@ -80,7 +80,7 @@ def test_plan_recreates_a_missing_thing() -> None:
     """In the words of the plan."""
     wanted = codec.encode(SERVER)
     found = changes.between(ContainerSpec, wanted, None, wanted, same_machine=True)
-    assert ({"name"}, ("it is gone",)) == (set(found.replaces), found.drift)
+    assert ({"name"}, ("it is missing",)) == (set(found.replaces), found.drift)
     assert found
 
 

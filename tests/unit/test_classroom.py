@@ -190,7 +190,7 @@ def test_new_refuses_before_it_writes(
     ("text", "words"),
     [
         ("host: [", ["cannot be read"]),
-        ("- a", ["is no class file"]),
+        ("- a", ["is not a class file"]),
         ("host: ssh://lab\nstudents:\n- {name: A, label: a, number: 1}\n- {name: B, label: a, number: 1}\n",
          ["students[1].label  a is that of students[0] too", "students[1].number  1"]),
         ("host: lab\nstudnets: []\nsettings: {imgae: x, number: 3}\n",
@@ -230,7 +230,7 @@ def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
     create(folder, "Nom\nAdele\nZoe\n")
     options = argparse.Namespace(name="tp1", students=["adel", "zoe"], json=False)
     with pytest.raises(
-        errors.BadInputError, match="adel is no student of tp1. Did you mean adele?"
+        errors.BadInputError, match="adel is not a student of tp1. Did you mean adele?"
     ):
         class_reports.status(options)
     with pytest.raises(errors.BadInputError, match="there is no class tp2"):
@@ -261,7 +261,7 @@ def test_failed_run_stops_no_other() -> None:
     assert not made.run(2, lambda: None)
     assert ["done", "failed", "failed", "done", "done", "done"] == [row.state for row in rows]
     assert "no room" == rows[1].text
-    assert "this is a fault in Grappe" in rows[2].text
+    assert "this is a bug in Grappe" in rows[2].text
     assert most[0] <= 2
     assert {(row.name, "running") for row in rows} <= set(told)
 
@@ -278,7 +278,7 @@ def test_an_interrupt_begins_no_other() -> None:
     ("text", "expected"),
     [
         ("x\nResources:\n    + 13 to create\n    17 unchanged\n", "13 to create"),
-        ("Diagnostics:\n  a has drifted: it is gone\nResources:\n    ~ 1 to update\n    +-1 to replace\n",
+        ("Diagnostics:\n  a has drifted: it is missing\nResources:\n    ~ 1 to update\n    +-1 to replace\n",
          "1 to update, 1 to replace, 1 drifted"),
         ("Resources:\n    30 unchanged\n", "nothing to do"),
     ],
@@ -414,7 +414,7 @@ def test_an_entry_that_was_taken_out_is_missed(
     before = stacks_of(folder)
     class_reports.status(looked)
     said = capsys.readouterr().err
-    assert "stacks/Pulumi.tp1-adele.yaml is of no student of tp1" in said
+    assert "stacks/Pulumi.tp1-adele.yaml belongs to no student of tp1" in said
     assert "./lab down tp1-adele" in said
     create(folder, text, host="", workstation="")
     again = yaml.safe_load(path.read_text())["students"]

@@ -11,7 +11,7 @@ import pytest
 from checks import conflicts
 from core import validators
 from providers.haproxy import model
-from remote import managed_block, maps
+from remote import managed_block, maps, running_haproxy
 from remote.system import File, RefusedError
 from remote.targets import haproxy
 from remote.unmanaged import haproxy as unmanaged
@@ -153,8 +153,10 @@ def test_a_line_that_no_map_could_hold_is_refused(change: dict[str, Any]) -> Non
 )  # fmt: skip
 def test_the_socket_stands_beside_the_hosts_own(outside: str, expected: str) -> None:
     """Where HAProxy may write."""
-    assert f"{expected}/grappe.sock" == haproxy.runtime(outside)
-    assert f"{expected}/grappe.sock" == haproxy.sockets(compiled(BACKEND, config=outside))[0]
+    assert f"{expected}/grappe.sock" == running_haproxy.runtime(outside)
+    assert (
+        f"{expected}/grappe.sock" == running_haproxy.sockets(compiled(BACKEND, config=outside))[0]
+    )
 
 
 def test_the_hosts_own_bound_on_old_workers_wins() -> None:

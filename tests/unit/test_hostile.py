@@ -133,7 +133,7 @@ def test_a_hostile_value_is_refused_or_harmless(given: tuple[str, dict[str, Any]
         meant = kinds.parse(config, project="grappe", stack="alice", secrets=secrets)
         seen = _registered(meant, config, secrets)
     except problems.Mistakes as refusal:
-        _demand_readable(base.format_mistakes(refusal.mistakes))
+        _demand_readable(problems.summary(refusal.mistakes))
         return
     except (errors.GrappeError, pulumi.RunError) as refusal:
         _demand_readable(str(refusal))

@@ -33,7 +33,7 @@ def test_missing_hosts_entry_is_printed(capsys: pytest.CaptureFixture[str]) -> N
     driver = resource.EntryProvider().driver(desk)  # type: ignore[arg-type]
     assert isinstance(driver, printed.PrintedDriver)
     driver.create(SPEC)
-    assert "yours to write into /etc/hosts" in capsys.readouterr().out
+    assert "needs this line in /etc/hosts" in capsys.readouterr().out
     assert "" == driver.read(SPEC).drift
     assert "192.168.8.10 yuno1.test www.yuno1.test" in capsys.readouterr().out
     driver.delete(SPEC)
@@ -42,4 +42,4 @@ def test_missing_hosts_entry_is_printed(capsys: pytest.CaptureFixture[str]) -> N
     driver.update(SPEC, SPEC)
     assert "" == capsys.readouterr().out
     driver.delete(SPEC)
-    assert "yours to take out of /etc/hosts" in capsys.readouterr().out
+    assert "no longer needs this line in /etc/hosts" in capsys.readouterr().out

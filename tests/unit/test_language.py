@@ -169,7 +169,9 @@ def test_check_as_json_stays_english() -> None:
 def test_every_report_of_a_fault_has_a_french_text() -> None:
     """Those of the workstation's checks, of a post-installation, and of what runs in a server."""
     reports = re.findall(r'f?"! ([^"]+)"', REACHABILITY.read_text())
-    reports.append("somebody else than the lab answers: a program that does not say its name, 200")
+    reports.append(
+        "something other than the lab answers: a program that does not give its name, 200"
+    )
     reports += postinstall.DRIFTS.values()
     reports += [
         line for line in re.findall(r'echo "([^"]+)"', postinstall.inspection()[2]) if " " in line

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checks import losses
-from checks.lab import PlannedServer, PreflightSpec
+from checks.lab.spec import PlannedServer, PreflightSpec
 from core import codec
 
 YUNO1 = PlannedServer(name="yuno1", domain="a.b.test", port=22222, address="10.64.1.10",
@@ -51,12 +51,12 @@ def test_kept_server_is_no_loss() -> None:
         (dict(planned=with_server(target="m2"), location="m1"), "yuno1", "and it is on m1",
          "grappe:servers[0].target: m1"),
         (dict(planned=dataclasses.replace(LAB, servers=())), "yuno1",
-         "is in the stack file no more", "a server with name: yuno1"),
+         "is no longer in the stack file", "a server with name: yuno1"),
         (dict(planned=dataclasses.replace(LAB, host="ssh://new"), moved=True), "yuno1",
          "it was made on ssh://lab", "grappe:host: ssh://lab"),
-        (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is in the stack file",
+        (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is no longer in the stack file",
          "one with name: data and pool: default"),
-        (dict(config={"user.grappe.stage": "anew"}), "yuno1", "is marked to be made anew", ""),
+        (dict(config={"user.grappe.stage": "anew"}), "yuno1", "is marked to be recreated", ""),
     ],
 )  # fmt: skip
 def test_changed_setting_is_a_loss(case: dict[str, Any], name: str, reason: str, keep: str) -> None:
@@ -107,12 +107,12 @@ def test_refusal_names_each_loss_and_the_way_out() -> None:
     text = losses.refusal(
         "alice",
         [losses.Loss("yuno1", "grappe:image is b, and yuno1 was made from a", "grappe:image: a"),
-         losses.Loss("yuno2", "is in the stack file no more")],
+         losses.Loss("yuno2", "is no longer in the stack file")],
     )  # fmt: skip
     assert text == (
-        "2 servers would be made anew or go, and all that is in it; nothing was changed\n"
+        "2 servers would be recreated or removed, with everything in it; nothing was changed\n"
         "  yuno1  grappe:image is b, and yuno1 was made from a\n"
-        "  yuno2  is in the stack file no more\n"
+        "  yuno2  is no longer in the stack file\n"
         "  let it go: ./lab up alice --rebuild yuno1 yuno2\n"
         "  or keep yuno1: grappe:image: a"
     )

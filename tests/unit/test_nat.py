@@ -9,7 +9,7 @@ import pytest
 
 from providers.lxd.network import model as network
 from providers.nat import model
-from remote import iptables, managed_block, system
+from remote import iptables, managed_block, system, ufw_scripts
 from remote.targets import nat
 
 RULE = model.RuleSpec(
@@ -135,7 +135,7 @@ def test_only_our_own_connections_are_accepted() -> None:
 def test_a_start_of_ufw_brings_all_back() -> None:
     """Whatever others flushed by then: the rules themselves, the jump, and the last chains' jumps."""
     golden = pathlib.Path(__file__).parent / "golden" / "after.init"
-    assert golden.read_text() == compiled(RULE)[nat.AFTER].content
+    assert golden.read_text() == compiled(RULE)[ufw_scripts.AFTER].content
 
 
 def test_lxds_own_accept_is_off() -> None:

@@ -197,7 +197,7 @@ def test_a_change_of_one_that_stands_still_is_refused() -> None:
     made, lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
     lxd.instances["grappe-a", "yuno1"]["status"] = "Stopped"
     assert {} == made.update(DONE, DONE)
-    with pytest.raises(errors.BadInputError, match="stands still, and its password changed"):
+    with pytest.raises(errors.BadInputError, match="is stopped, and its password changed"):
         made.update(DONE, dataclasses.replace(DONE, password="another long one"))
 
 

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from checks import conflicts, lab
+from checks import conflicts
+from checks.lab import preflight
+from checks.lab.spec import PlannedServer, PreflightSpec
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys import hosts_file
 from remote.surveys import lab as surveyed
@@ -18,10 +20,10 @@ from remote.unmanaged import haproxy as unmanaged_haproxy
 from remote.unmanaged import nat as unmanaged_nat
 
 SURVEY = json.loads((pathlib.Path(__file__).parent / "golden" / "survey.json").read_text())
-LAB = lab.PreflightSpec(
+LAB = PreflightSpec(
     host="ssh://lab", owner="grappe/bob", name="preflight", number=8, student="bob",
     project="grappe-bob", bridge="gr-8", subnet="10.64.8.0/24",
-    servers=(lab.PlannedServer(name="yuno1", domain="yuno1.bob.grappe.test", port=22292,
+    servers=(PlannedServer(name="yuno1", domain="yuno1.bob.grappe.test", port=22292,
                                  address="10.64.8.10", image="standin"),),
 )  # fmt: skip
 
@@ -54,7 +56,7 @@ def test_haproxy_is_asked_of_what_it_did_not_take_already(monkeypatch: pytest.Mo
 
 def test_a_host_with_room_has_nothing_against_it() -> None:
     """No mistake, also when another student is there."""
-    assert [] == lab.judge(LAB, facts())
+    assert [] == preflight.judge(LAB, facts())
 
 
 def test_our_own_things_are_no_obstacle() -> None:
@@ -68,7 +70,7 @@ def test_our_own_things_are_no_obstacle() -> None:
                     "keys": ["domain yuno1.bob.grappe.test"]}],
         subnets=[{"interface": "gr-8", "subnet": "10.64.8.1/24"}],
     )  # fmt: skip
-    assert [] == lab.judge(LAB, found)
+    assert [] == preflight.judge(LAB, found)
 
 
 THEIRS = {"config": {identity.OWNER: "grappe/alice"}}
@@ -138,16 +140,16 @@ CASES = {
     ),
     "the port leads elsewhere": (
         {"nat": ["-A PREROUTING -p tcp -m tcp --dport 22292 -j DNAT --to-destination 10.0.0.5:22"]},
-        ["22292 leads elsewhere on the host already: -A PREROUTING"],
+        ["22292 is already redirected on the host: -A PREROUTING"],
     ),
     "the web's ports lead elsewhere": (
         {"nat": ["-A DOCKER ! -i docker0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 1.2.3.4:80"]},
-        ["80 leads elsewhere on the host already: -A DOCKER"],
+        ["80 is already redirected on the host: -A DOCKER"],
     ),
     "a route over the network": (
         {"routes": [{"to": "10.64.8.0/24", "device": "eth0", "table": "",
                      "line": "10.64.8.0/24 via 192.168.8.1 dev eth0"}]},
-        ["8 means 10.64.8.0/24, which the host leads elsewhere: 10.64.8.0/24 via 192.168.8.1"],
+        ["8 means 10.64.8.0/24, which the host routes elsewhere: 10.64.8.0/24 via 192.168.8.1"],
     ),
     "a rule over the network": (
         {"routes": [{"to": "10.64.8.0/24", "device": "", "table": "rule",
@@ -157,7 +159,7 @@ CASES = {
     "a table of a tunnel's over the network": (
         {"routes": [{"to": "10.0.0.0/8", "device": "wg0", "table": "51820",
                      "line": "10.0.0.0/8 dev wg0 table 51820"}]},
-        ["which the host leads elsewhere: 10.0.0.0/8 dev wg0 table 51820"],
+        ["which the host routes elsewhere: 10.0.0.0/8 dev wg0 table 51820"],
     ),
     "a profile with a second leg": (
         {"lxd__brings": {"default": {"root": {"type": "disk", "path": "/"}, "eth1": {
@@ -169,7 +171,7 @@ CASES = {
             "type": "nic", "name": "eth0", "parent": "br0"}}}},
         ["its device lan (network br0) is called eth0 inside, as the server's own"],
     ),
-    "no root disk": ({"lxd__brings": {"default": {}}}, ["none of them brings a root disk"]),
+    "no root disk": ({"lxd__brings": {"default": {}}}, ["none of them has a root disk"]),
     "a damaged part": (
         {"files": {"/etc/ufw/before.rules": managed_block.BEGIN + "\n"}},
         ["the managed part of /etc/ufw/before.rules is damaged"],
@@ -228,7 +230,7 @@ NOTHING_WRONG = {
 @pytest.mark.parametrize("case", NOTHING_WRONG)
 def test_harmless_thing_is_not_refused(case: str) -> None:
     """Nothing is refused that does no harm."""
-    assert [] == lab.judge(LAB, facts(**NOTHING_WRONG[case]))
+    assert [] == preflight.judge(LAB, facts(**NOTHING_WRONG[case]))
 
 
 DENY_PAGES = "### tuple ### deny tcp 80,443 0.0.0.0/0 any 192.168.8.20 in"
@@ -244,16 +246,19 @@ def test_ufw_denials_are_reported() -> None:
         "### tuple ### deny any any ::/0 any ::/0 in",
         "### tuple ### deny tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in",
     ])  # fmt: skip
-    notes = lab.notes(LAB, found)
+    notes = preflight.notes(LAB, found)
     assert [
-        "`ufw limit in on eth0 tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: that "
-        "port is led on before UFW looks. This does: ufw route insert 1 limit in on eth0 proto tcp "
+        "`ufw limit in on eth0 tcp from 10.0.0.0/8 port 22000:22999` keeps nobody out of 22292: "
+        "DNAT forwards that port before UFW filters. This rule works: ufw route insert 1 limit "
+        "in on eth0 proto tcp "
         "from 10.0.0.0/8 to 10.64.8.10 port 22",
-        "`ufw deny tcp from 192.168.8.20 port 80,443` holds: it keeps people from 192.168.8.20/32 out "
+        "`ufw deny tcp from 192.168.8.20 port 80,443` is in effect: it keeps people from "
+        "192.168.8.20/32 out "
         "of 80 and 443",
-        "`ufw route reject in on eth0 to 10.64.8.10` holds: it keeps people by eth0 out of 22292",
+        "`ufw route reject in on eth0 to 10.64.8.10` is in effect: it keeps people by eth0 out "
+        "of 22292",
     ] == notes
-    assert [] == lab.notes(LAB, facts())
+    assert [] == preflight.notes(LAB, facts())
 
 
 @pytest.mark.parametrize(
@@ -270,10 +275,10 @@ def test_ufw_denials_are_reported() -> None:
 )
 def test_each_denial_says_what_it_does(rule: str, words: str) -> None:
     """With a comment, logged, for an interface or a network; what concerns no lab is not reported."""
-    notes = lab.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
+    notes = preflight.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
     assert words in " ".join(notes)
     assert bool(words) is bool(notes)
-    assert "ufw allow out to" in " ".join(lab.notes(LAB, facts(ufw_output="DROP")))
+    assert "ufw allow out to" in " ".join(preflight.notes(LAB, facts(ufw_output="DROP")))
 
 
 OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
@@ -307,8 +312,8 @@ def test_a_lab_that_is_up_is_told_and_not_stopped() -> None:
     rule = "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5:80"
     up = facts(nat=[rule], fragments=[{"id": "grappe/bob/yuno1_ssh", "owner": "grappe/bob",
                                        "keys": ["tcp/22292"]}])  # fmt: skip
-    assert [] == lab.judge(LAB, up)
-    assert [f"80 leads elsewhere too: {rule}"] == lab.notes(LAB, up)
+    assert [] == preflight.judge(LAB, up)
+    assert [f"80 is redirected too: {rule}"] == preflight.notes(LAB, up)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +336,7 @@ def test_ports_of_any_bind_line_are_found(line: str, ports: set[int]) -> None:
 def test_obstacle_is_refused_with_its_holder(case: str) -> None:
     """Each obstacle, with who holds it or how to mend it; nothing beside it."""
     changes, words = CASES[case]
-    found = lab.judge(LAB, facts(**changes))
+    found = preflight.judge(LAB, facts(**changes))
     assert len(words) == len(found), found
     for expected, mistake in zip(words, found, strict=True):
         assert expected in mistake.reason
@@ -341,7 +346,7 @@ def test_obstacle_is_refused_with_its_holder(case: str) -> None:
 def test_a_server_cannot_take_what_its_neighbour_still_has() -> None:
     """The first of two servers was removed: the second would move to its port and domain."""
     held = {"id": "grappe/bob/yuno0_ssh", "owner": "grappe/bob", "keys": ["tcp/22292"]}
-    (mistake,) = lab.judge(LAB, facts(fragments=[held]))
+    (mistake,) = preflight.judge(LAB, facts(fragments=[held]))
     assert "22292 still belongs to yuno0" in mistake.reason
 
 
@@ -351,7 +356,7 @@ def test_a_second_default_is_refused() -> None:
 
     planned = dataclasses.replace(LAB, default="yuno1")
     held = [{"id": "x", "owner": "grappe/alice", "keys": ["the default backend"]}]
-    (mistake,) = lab.judge(planned, facts(fragments=held))
+    (mistake,) = preflight.judge(planned, facts(fragments=held))
     assert "grappe:default" == mistake.key
 
 
@@ -371,10 +376,10 @@ def test_a_hosts_line_of_last_year_is_refused(tmp_path: pathlib.Path) -> None:
     path.write_text(HOSTS)
     seen = hosts_file.main({"path": str(path), "domains": ["yuno1.bob.grappe.test"]})
     planned = dataclasses.replace(LAB, workstation="local")
-    (mistake,) = lab.judge_workstation(planned, seen, "192.168.8.10")
-    assert "line 2 says otherwise: 192.0.2.7\tyuno1.bob.grappe.test www" in mistake.reason
+    (mistake,) = preflight.judge_workstation(planned, seen, "192.168.8.10")
+    assert "line 2 names another address: 192.0.2.7\tyuno1.bob.grappe.test www" in mistake.reason
     seen["fixed"] = {"/etc/hosts": ["is a symbolic link to /x", "make it a real file"]}
-    first, _second = lab.judge_workstation(planned, seen, "192.168.8.10")
+    first, _second = preflight.judge_workstation(planned, seen, "192.168.8.10")
     assert "/etc/hosts is a symbolic link to /x. There: make it a real file" in first.reason
 
 
@@ -386,16 +391,16 @@ def test_missing_host_resources_are_refused_by_key() -> None:
         paths=(("grappe:servers[0].devices.d.source", "/srv/x"),),
     )  # fmt: skip
     seen = facts(lxd__pools=["default"], lxd__members=[], absent=["/srv/x"])
-    found = {mistake.key: mistake.reason for mistake in lab.judge(planned, seen)}
+    found = {mistake.key: mistake.reason for mistake in preflight.judge(planned, seen)}
     assert '"nope" is not a pool of the host. Its own: default.' == found.pop("grappe:pool")
-    assert "no interface of the host" in found.pop("grappe:interface")
+    assert "not an interface of the host" in found.pop("grappe:interface")
     assert "is no cluster: leave it out" in found.pop("grappe:servers[0].target")
-    assert "is not there on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
+    assert "does not exist on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
     assert {} == found
     seen = facts(lxd__pools=["default"], lxd__members=["m1"])
-    assert ["Its members: m1." in mistake.reason for mistake in lab.judge(planned, seen)].count(
-        True
-    ) == 1
+    assert [
+        "Its members: m1." in mistake.reason for mistake in preflight.judge(planned, seen)
+    ].count(True) == 1
 
 
 def test_a_lab_that_is_up_may_go_on_as_it_does() -> None:
@@ -404,14 +409,14 @@ def test_a_lab_that_is_up_may_go_on_as_it_does() -> None:
         lxd__projects=[{"name": "grappe-bob", "config": {identity.OWNER: "grappe/bob"}}],
         fixed={"/etc/ufw/before.rules": ["is a symbolic link to /srv/x", "make it a real file"]},
     )
-    assert [] == lab.judge(LAB, seen)
-    assert ["make it a real file" in note for note in lab.notes(LAB, seen)] == [True]
+    assert [] == preflight.judge(LAB, seen)
+    assert ["make it a real file" in note for note in preflight.notes(LAB, seen)] == [True]
 
 
 def test_an_address_that_the_host_has_not_is_a_note() -> None:
     """A router may lead it there; a typing error is seen before students dial it."""
     seen = facts(subnets=[{"interface": "eth0", "subnet": "192.168.8.10/24"}])
     planned = dataclasses.replace(LAB, address="192.168.8.99")
-    (note,) = lab.notes(planned, seen)
+    (note,) = preflight.notes(planned, seen)
     assert "grappe:address 192.168.8.99 is on no interface of ssh://lab (192.168.8.10)" in note
-    assert [] == lab.notes(dataclasses.replace(LAB, address="192.168.8.10"), seen)
+    assert [] == preflight.notes(dataclasses.replace(LAB, address="192.168.8.10"), seen)

@@ -44,8 +44,8 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
 @pytest.mark.parametrize(
     ("port", "ok", "words"),
     [((200, DOMAIN), True, "200"), ((301, DOMAIN), True, "301"),
-     ((200, ""), False, "somebody else than the lab answers: BaseHTTP"),
-     ((301, "another.test"), False, "somebody else than the lab answers")],
+     ((200, ""), False, "something other than the lab answers: BaseHTTP"),
+     ((301, "another.test"), False, "something other than the lab answers")],
     indirect=["port"],
 )  # fmt: skip
 def test_a_strangers_page_is_not_its_servers(port: int, ok: bool, words: str) -> None:

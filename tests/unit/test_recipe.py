@@ -65,7 +65,7 @@ def test_recipe_hash_covers_what_makes_the_image(folder: pathlib.Path) -> None:
         (("script: one.sh", "scirpt: one.sh"), "Did you mean script?"),
         (("script: one.sh", "script: two.sh"), "is not a file of the recipe's folder"),
         (("from: file", "from: elif"), "steps[0].files[0].from"),
-        (("    script: one.sh\n", ""), "one of the two is to be done"),
+        (("    script: one.sh\n", ""), "set one of the two"),
         (("environment: {A", "needs: [x]\nenvironment: {A"), "needs is not a setting"),
         (("    script: one.sh", "    script: one.sh\n    needs: [x]"), "is not a URL"),
         (("steps:", "on_failure: stop\nsteps:"), "is not one of go on, start over"),
@@ -132,7 +132,7 @@ def test_odd_ways_of_a_recipe_are_refused(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"echo one\r\n", "has Windows' line ends"),
+        (b"echo one\r\n", "has Windows line endings"),
         (b"echo \xe9\n", "is not UTF-8 text"),
         (b"\xef\xbb\xbfecho one\n", "a byte order mark"),
         (b"echo \0\n", "a NUL"),

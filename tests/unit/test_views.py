@@ -150,9 +150,7 @@ def test_a_check_counts_what_drifted() -> None:
     meant = lab()
     row = check.row(meant, meant.servers[0], WELL, "alice")
     told = check.render([row], {"alice": ["Rule", "Entry", "Rule", "Entry", "Container"]})
-    assert (
-        "! alice: drift: 1 container, 2 entries, 2 rules; what it is: ./lab preview alice" in told
-    )
+    assert "! alice: drift: 1 container, 2 entries, 2 rules; details: ./lab preview alice" in told
     assert "drift" not in check.render([row], {"alice": []})
 
 

@@ -69,7 +69,7 @@ def test_failed_request_raises_its_error(host: Host) -> None:
     """The error itself, and the next request is answered."""
     with pytest.raises(errors.CommandError, match="KeyError: 'text'"):
         host.call(ASKED, {}, root=False)
-    with pytest.raises(errors.CommandError, match="ended by signal 9"):
+    with pytest.raises(errors.CommandError, match="killed by signal 9"):
         ask(host, die=True)
     with pytest.raises(errors.CommandError, match="did not end within 0.2 s"):
         ask(host, sleep=1, timeout=0.2)

@@ -28,13 +28,13 @@ class ExecDriver:
 
     def create(self, spec: model.ExecSpec) -> base.Outputs:
         """Run the program; return its exit status and output."""
-        found = self._find(spec)
-        if found is None:
+        container = self._find(spec)
+        if container is None:
             raise errors.DaemonError(
                 f"{spec.id} has no container {spec.container} to run in on {self._url}",
                 do="run it again",
             )
-        if found["status"] != "Running":
+        if container["status"] != "Running":
             # A builder stopped since its publication, whose state was lost.
             self._start(spec)
         on_line = self._on_line or to_terminal(spec.container, spec.name)
@@ -50,8 +50,8 @@ class ExecDriver:
 
     def read(self, spec: model.ExecSpec) -> base.Reading[model.ExecSpec] | None:
         """Return the spec as done, unless the container is another or `creates` is gone."""
-        found = self._find(spec)
-        if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
+        container = self._find(spec)
+        if container is None or spec.container_id not in {"", ownership.identity_of(container)}:
             return None
         if spec.creates and not self._exists(spec):
             return base.Reading(spec, drift=f"{spec.creates} is not there")
@@ -70,10 +70,10 @@ class ExecDriver:
 
     def delete(self, spec: model.ExecSpec) -> None:
         """Run the undoing script if the container still exists and runs."""
-        found = self._find(spec) if spec.delete else None
-        if found is None or found["status"] != "Running":
+        container = self._find(spec) if spec.delete else None
+        if container is None or container["status"] != "Running":
             return
-        if spec.container_id not in {"", ownership.identity_of(found)}:
+        if spec.container_id not in {"", ownership.identity_of(container)}:
             # The container is gone, and the program's effects with it.
             return
         on_line = self._on_line or to_terminal(spec.container, spec.name)
@@ -83,11 +83,11 @@ class ExecDriver:
 
     def _find(self, spec: model.ExecSpec) -> dict[str, Any] | None:
         try:
-            found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
+            container = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec, f"the container {spec.project}/{spec.container}")
-        return found
+        ownership.demand(container, spec, f"the container {spec.project}/{spec.container}")
+        return container
 
     def _start(self, spec: model.ExecSpec) -> None:
         path = f"instances/{spec.container}"
@@ -120,7 +120,7 @@ class ExecDriver:
         return errors.CommandError(
             f"{spec.name} {ended} in {spec.project}/{spec.container} on {self._url}",
             seen=outcome.tail(),
-            do=f"look into it: {enter}; then run it again: it {again}",
+            do=f"inspect it: {enter}; then run it again: it {again}",
         )
 
 

@@ -59,14 +59,14 @@ class ExecSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values, without secrets' values."""
-        found = []
+        mistakes = []
         if not self.script:
-            found.append(problems.Mistake("script", "is empty: what is to run?"))
+            mistakes.append(problems.Mistake("script", "is empty: what is to run?"))
         if problem := validators.problem_of_name(self.container):
-            found.append(
+            mistakes.append(
                 problems.Mistake("container", f"{problems.show(self.container)} {problem}")
             )
-        found += [
+        mistakes += [
             problems.Mistake(f"environment.{key}", "is not the name of a variable.")
             for key in self.environment
             if not _VARIABLE.fullmatch(key)
@@ -74,14 +74,14 @@ class ExecSpec(codec.Spec):
         for key in ("directory", "creates"):
             path = getattr(self, key)
             if path and not path.startswith("/"):
-                found.append(
-                    problems.Mistake(key, f"{problems.show(path)} is not a path from / on.")
+                mistakes.append(
+                    problems.Mistake(key, f"{problems.show(path)} is not an absolute path.")
                 )
         if self.timeout < 1:
-            found.append(
+            mistakes.append(
                 problems.Mistake("timeout", f"{self.timeout} is not a time. Seconds, from 1.")
             )
-        return found
+        return mistakes
 
 
 def job(spec: ExecSpec) -> Job:

@@ -28,9 +28,9 @@ ALIAS_PROPERTY = "grappe.alias"
 
 def resolve(lxd: daemon.Daemon, name: str) -> str:
     """Return the fingerprint of an alias or of a fingerprint's prefix."""
-    found = target(lxd, name) or (image(lxd, name) or {}).get("fingerprint")
-    if found:
-        return str(found)
+    fingerprint = target(lxd, name) or (image(lxd, name) or {}).get("fingerprint")
+    if fingerprint:
+        return str(fingerprint)
     known = [entry["name"] for entry in lxd.get("images/aliases", recursion="1")]
     raise errors.BadInputError(
         f"there is no image {name}",
@@ -57,8 +57,8 @@ def image(lxd: daemon.Daemon, fingerprint: str) -> dict[str, Any] | None:
 
 def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
     """Return project and name of an image's template; None without one."""
-    found = image(lxd, fingerprint) or {"properties": {}}
-    project, slash, name = found["properties"].get(TEMPLATE_PROPERTY, "").partition("/")
+    stored = image(lxd, fingerprint) or {"properties": {}}
+    project, slash, name = stored["properties"].get(TEMPLATE_PROPERTY, "").partition("/")
     if not slash:
         return None
     try:
@@ -76,10 +76,10 @@ def demand(lxd: daemon.Daemon, spec: codec.Spec) -> None:
         entry = lxd.get(f"images/aliases/{spec.name}")
     except daemon.AbsentError:
         return
-    found = image(lxd, entry["target"])
+    stored = image(lxd, entry["target"])
     # Two stacks may share an image under an alias each; its properties name the first stack.
-    named, marks = _held(entry), held(found)
-    if found is None or any(
+    named, marks = _held(entry), held(stored)
+    if stored is None or any(
         identity.belongs(each, spec.owner, spec.lab) for each in (named, marks)
     ):
         return
@@ -93,9 +93,9 @@ def demand(lxd: daemon.Daemon, spec: codec.Spec) -> None:
     )
 
 
-def held(found: Mapping[str, Any] | None) -> dict[str, str]:
+def held(stored: Mapping[str, Any] | None) -> dict[str, str]:
     """Return the marks in an image's properties: `owner` and `lab`."""
-    properties = found["properties"] if found else {}
+    properties = stored["properties"] if stored else {}
     return {
         "owner": properties.get(OWNER_PROPERTY, ""), "lab": properties.get(LAB_PROPERTY, ""),
     }  # fmt: skip
@@ -142,24 +142,24 @@ def point(lxd: daemon.Daemon, spec: codec.Spec, fingerprint: str, verb: str) -> 
 
 def set_properties(lxd: daemon.Daemon, fingerprint: str, properties: Mapping[str, str]) -> None:
     """Set the properties of an image that differ."""
-    found = lxd.get(f"images/{fingerprint}")
-    merged = {**found["properties"], **properties}
-    if merged != found["properties"]:
-        body = {key: found[key] for key in ("auto_update", "public", "profiles") if key in found}
+    stored = lxd.get(f"images/{fingerprint}")
+    merged = {**stored["properties"], **properties}
+    if merged != stored["properties"]:
+        body = {key: stored[key] for key in ("auto_update", "public", "profiles") if key in stored}
         lxd.change("PUT", f"images/{fingerprint}", {**body, "properties": merged})
 
 
 def sweep(lxd: daemon.Daemon, spec: codec.Spec, keep: str) -> None:
     """Remove images that killed runs published for an alias but never pointed it at."""
-    for found in lxd.get("images", recursion="1"):
-        ours = identity.belongs(held(found), spec.owner, spec.lab)
-        meant = found["properties"].get(ALIAS_PROPERTY) == spec.name
-        if ours and meant and found["fingerprint"] != keep and not found.get("aliases"):
-            remove_image(lxd, found["fingerprint"], spec)
+    for stored in lxd.get("images", recursion="1"):
+        ours = identity.belongs(held(stored), spec.owner, spec.lab)
+        meant = stored["properties"].get(ALIAS_PROPERTY) == spec.name
+        if ours and meant and stored["fingerprint"] != keep and not stored.get("aliases"):
+            remove_image(lxd, stored["fingerprint"], spec)
 
 
 def remove_image(lxd: daemon.Daemon, fingerprint: str, spec: codec.Spec) -> None:
     """Remove an image of the spec's lab, unless it is gone or another's."""
-    found = image(lxd, fingerprint)
-    if found and identity.belongs(held(found), spec.owner, spec.lab):
+    stored = image(lxd, fingerprint)
+    if stored and identity.belongs(held(stored), spec.owner, spec.lab):
         lxd.change("DELETE", f"images/{fingerprint}")

@@ -97,7 +97,7 @@ class ImageDriver:
             raise errors.DaemonError(
                 f"the image {spec.remote_alias} did not come from {spec.server}",
                 seen=error.seen or error.brief,
-                do="does the lab host reach that address, and has it that image?",
+                do="check that the lab host reaches that address, and that it has that image",
             ) from error
         return str(done["fingerprint"])
 

@@ -48,41 +48,43 @@ class ImageSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        found = []
+        mistakes = []
         if problem := validators.problem_of_alias(self.name):
-            found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
-        given = [key for key in ("metadata", "server", "suite") if getattr(self, key)]
-        if len(given) != 1:
-            shown = " and ".join(given) or "none of them is given"
+            mistakes.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
+        origins = [key for key in ("metadata", "server", "suite") if getattr(self, key)]
+        if len(origins) != 1:
+            shown = " and ".join(origins) or "none of them is given"
             reason = f"{shown}: an image is from metadata and rootfs, from a server, or of a suite."
-            found.append(problems.Mistake("metadata", reason))
+            mistakes.append(problems.Mistake("metadata", reason))
         if self.metadata:
-            found += self._files_mistakes()
+            mistakes += self._files_mistakes()
         if self.server:
-            found += self._remote_mistakes()
-        return found
+            mistakes += self._remote_mistakes()
+        return mistakes
 
     def _remote_mistakes(self) -> list[problems.Mistake]:
-        found = []
+        mistakes = []
         if not self.server.startswith(("https://", "http://")):
-            found.append(problems.Mistake("server", f"{problems.show(self.server)} is not a URL."))
+            mistakes.append(
+                problems.Mistake("server", f"{problems.show(self.server)} is not a URL.")
+            )
         if not self.remote_alias:
-            found.append(problems.Mistake("remote_alias", "is missing: which image? debian/12"))
+            mistakes.append(problems.Mistake("remote_alias", "is missing: which image? debian/12"))
         if self.protocol not in PROTOCOLS:
             reason = f"{problems.show(self.protocol)} is not one of {', '.join(PROTOCOLS)}."
-            found.append(problems.Mistake("protocol", reason))
-        return found
+            mistakes.append(problems.Mistake("protocol", reason))
+        return mistakes
 
     def _files_mistakes(self) -> list[problems.Mistake]:
-        found = []
+        mistakes = []
         for key in ("metadata", "rootfs"):
             path = getattr(self, key)
             if not pathlib.Path(path).is_file():
-                found.append(problems.Mistake(key, f"{problems.show(path)} is not a file."))
+                mistakes.append(problems.Mistake(key, f"{problems.show(path)} is not a file."))
             elif key == "metadata" and not _has_properties(path):
                 reason = f"{problems.show(path)} has no metadata.yaml with `properties:` in it."
-                found.append(problems.Mistake(key, reason))
-        return found
+                mistakes.append(problems.Mistake(key, reason))
+        return mistakes
 
 
 def _has_properties(path: str) -> bool:

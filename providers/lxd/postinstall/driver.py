@@ -47,22 +47,22 @@ class PostInstallDriver:
             errors.CommandError: YunoHost refused or failed; shows its output.
 
         """
-        found = self._find(spec)
-        if found is None:
+        container = self._find(spec)
+        if container is None:
             raise errors.DaemonError(f"there is no container {spec.container} on {self._url}")
-        if not _runs(found):
+        if not _runs(container):
             # A later run does it, when the server runs again.
             return {"user": spec.login}
-        asked = self._run(
+        usage = self._run(
             spec,
             job.Job(script="yunohost tools postinstall --help\n", timeout=model.HELP_SECONDS),
             "yunohost tools postinstall --help",
         )
-        login = spec.login if model.takes_user(asked) else model.ADMIN
+        login = spec.login if model.takes_user(usage) else model.ADMIN
         stage = self._stage(spec)
         if stage is model.Stage.ABSENT:
             self._write_jail(spec)
-            self._run(spec, model.job(asked, spec), "yunohost tools postinstall", aloud=True)
+            self._run(spec, model.job(usage, spec), "yunohost tools postinstall", aloud=True)
             if self._stage(spec) is model.Stage.ABSENT:
                 raise errors.CommandError(
                     f"{spec.container} was post-installed and has no {INSTALLED}"
@@ -73,9 +73,9 @@ class PostInstallDriver:
             self._demand_ours(spec, login)
             if self._file(spec, model.MARK) is None and stage is model.Stage.DONE:
                 run.report(
-                    f"{spec.container} was post-installed by somebody else, and {login} keeps "
-                    "the password of then. Another one, in the server: "
-                    f"yunohost user update {login} --change-password"
+                    f"{spec.container} was post-installed by somebody else, and {login} keeps its "
+                    f"old password. To set another, in the server: yunohost user update {login} "
+                    "--change-password"
                 )
             self._mend(spec, stage)
         self._demand_services(spec)
@@ -83,11 +83,11 @@ class PostInstallDriver:
 
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
         """Read the post-installation; return None when the container is another, or gone."""
-        found = self._find(spec)
-        if found is None or spec.container_id not in {"", ownership.identity_of(found)}:
+        container = self._find(spec)
+        if container is None or spec.container_id not in {"", ownership.identity_of(container)}:
             return None
         stage = self._stage(spec)
-        if stage is not model.Stage.DONE and not _runs(found):
+        if stage is not model.Stage.DONE and not _runs(container):
             return base.Reading(spec)
         if stage is model.Stage.ABSENT:
             return base.Reading(spec, drift=f"{INSTALLED} is not there")
@@ -105,14 +105,14 @@ class PostInstallDriver:
         if not _runs(self._find(new) or {}):
             if changed := [name for name in _OWN if getattr(old, name) != getattr(new, name)]:
                 raise errors.BadInputError(
-                    f"{new.container} stands still, and its {' and '.join(changed)} changed",
-                    do="bring it up with state: running first, or put the old value back",
+                    f"{new.container} is stopped, and its {' and '.join(changed)} changed",
+                    do="start it with state: running first, or restore the old value",
                 )
             return {}
         self._demand_as_wished(old, new)
         if old.password != new.password:
-            what = model.change_of_password(new, new.login)
-            self._run(new, what, f"yunohost user update {new.login} --change-password")
+            script_job = model.change_of_password(new, new.login)
+            self._run(new, script_job, f"yunohost user update {new.login} --change-password")
         self._mend(new, stage)
         return {"user": new.login} if old.login != new.login else {}
 
@@ -135,8 +135,8 @@ class PostInstallDriver:
 
     def _finish(self, spec: model.PostInstallSpec) -> None:
         """Finish an interrupted one: its configurations, and its services."""
-        what = job.Job(script=model.FINISH, timeout=spec.timeout)
-        self._run(spec, what, "yunohost tools regen-conf --force", aloud=True)
+        script_job = job.Job(script=model.FINISH, timeout=spec.timeout)
+        self._run(spec, script_job, "yunohost tools regen-conf --force", aloud=True)
         path, project = f"instances/{spec.container}/state", spec.project
         for action in ("stop", "start"):
             body = {"action": action, "timeout": STOP_SECONDS, "force": False}
@@ -154,8 +154,8 @@ class PostInstallDriver:
     def _write_names(self, spec: model.PostInstallSpec) -> None:
         """Make YunoHost's own DNS forward the lab's other domains to the bridge's DNS."""
         wanted = model.names_file(spec.neighbours, spec.resolver)
-        there = self._file(spec, model.NAMES_FOLDER)
-        if not spec.neighbours or there is None or self._file(spec, model.NAMES) == wanted:
+        folder = self._file(spec, model.NAMES_FOLDER)
+        if not spec.neighbours or folder is None or self._file(spec, model.NAMES) == wanted:
             return
         self._write(spec, model.NAMES, wanted)
         self._activate(spec, _RESTART_DNS)
@@ -175,8 +175,8 @@ class PostInstallDriver:
         return self._file(spec, model.JAIL_FOLDER) is not None
 
     def _activate(self, spec: model.PostInstallSpec, script: str) -> None:
-        what = job.Job(script=script, timeout=model.HELP_SECONDS)
-        shell.run(self._lxd, spec.project, spec.container, what)
+        script_job = job.Job(script=script, timeout=model.HELP_SECONDS)
+        shell.run(self._lxd, spec.project, spec.container, script_job)
 
     def _write(self, spec: model.PostInstallSpec, path: str, content: bytes) -> None:
         headers = {"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0", "X-LXD-mode": "0644",
@@ -199,7 +199,7 @@ class PostInstallDriver:
             raise errors.BadInputError(
                 f"{spec.container} was post-installed by somebody else: it has no user {login}",
                 seen="before it is post-installed, whoever opens its page first may do so",
-                do=f"make it anew, and what is in it goes: {_rebuild(spec)}",
+                do=f"recreate it, which deletes its content: {_rebuild(spec)}",
             )
 
     def _demand_as_wished(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> None:
@@ -218,9 +218,9 @@ class PostInstallDriver:
             todo.append(f"yunohost user create {new.login} --admin")
         if todo:
             raise errors.BadInputError(
-                f"{new.container} is post-installed, and is not yet what the stack file says now",
-                seen="what is installed is YunoHost's own to change",
-                do=f"in the server: {'; '.join(todo)}; then the same again. Or make it anew: "
+                f"{new.container} is post-installed, and differs from the stack file",
+                seen="only YunoHost itself can change an installed server",
+                do=f"in the server: {'; '.join(todo)}; then run this again. Or recreate it: "
                 f"{_rebuild(new)}",
             )
 
@@ -229,19 +229,18 @@ class PostInstallDriver:
         wrong = inside(self._lxd, spec.project, spec.container, start=True)
         if wrong:
             raise errors.CommandError(
-                f"{spec.project}/{spec.container} on {self._url} is post-installed, and does not "
-                "serve",
+                f"{spec.project}/{spec.container} on {self._url} is post-installed, but some of "
+                "its services fail",
                 seen="\n".join(wrong),
-                do=errors.room(" ".join(wrong))
-                or f"look into it, or make it anew: {_rebuild(spec)}",
+                do=errors.room(" ".join(wrong)) or f"inspect it, or recreate it: {_rebuild(spec)}",
             )
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
-        asked = model.has_user(login)
-        return shell.run(self._lxd, spec.project, spec.container, asked).status == 0
+        query = model.has_user(login)
+        return shell.run(self._lxd, spec.project, spec.container, query).status == 0
 
     def _run(
-        self, spec: model.PostInstallSpec, what: job.Job, words: str, *, aloud: bool = False
+        self, spec: model.PostInstallSpec, script_job: job.Job, words: str, *, aloud: bool = False
     ) -> str:
         report = self._on_line or exec_driver.to_terminal(spec.container, "yunohost")
 
@@ -249,13 +248,15 @@ class PostInstallDriver:
             if aloud or line == job.WAITING:
                 report(line)
 
-        done = shell.run(self._lxd, spec.project, spec.container, what, on_line)
+        done = shell.run(self._lxd, spec.project, spec.container, script_job, on_line)
         if done.status != 0:
             enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
-            took = f"did not end within {what.timeout} s" if done.timed_out else "failed"
-            way_out = f"mend what it says, or look into it: {enter}; then run it again"
+            took = f"did not end within {script_job.timeout} s" if done.timed_out else "failed"
+            way_out = f"fix what it reports, or inspect it: {enter}; then run it again"
             if model.cannot_go_on(done.tail()):
-                way_out = f"an interrupted one cannot go on; make the server anew: {_rebuild(spec)}"
+                way_out = (
+                    f"an interrupted one cannot be resumed; recreate the server: {_rebuild(spec)}"
+                )
             raise errors.CommandError(
                 f"`{words}` {took} in {spec.project}/{spec.container} on {self._url}",
                 seen=done.tail(),
@@ -265,11 +266,11 @@ class PostInstallDriver:
 
     def _find(self, spec: model.PostInstallSpec) -> dict[str, Any] | None:
         try:
-            found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
+            container = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec, f"the container {spec.project}/{spec.container}")
-        return found
+        ownership.demand(container, spec, f"the container {spec.project}/{spec.container}")
+        return container
 
     def _file(self, spec: model.PostInstallSpec, path: str) -> bytes | None:
         return _read(self._lxd, spec.project, spec.container, path)

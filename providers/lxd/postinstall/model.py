@@ -104,7 +104,7 @@ class Stage(enum.Enum):
 
 DRIFTS = {
     Stage.INTERRUPTED: "its post-installation was interrupted: YunoHost records no success of it",
-    Stage.LOST: f"{INSTALLED} is not there, and it was post-installed",
+    Stage.LOST: f"{INSTALLED} is missing, and it was post-installed",
 }
 
 
@@ -151,10 +151,10 @@ class PostInstallSpec(codec.Spec):
             ("domain", self.domain, domain_problem(self.domain)),
             ("login", self.login, validators.problem_of_login(self.login)),
         ]
-        found = problems.collect(checks)
+        mistakes = problems.collect(checks)
         if not self.password or "\n" in self.password:
-            found.append(problems.Mistake("password", "is empty, or has a line break in it."))
-        return found
+            mistakes.append(problems.Mistake("password", "is empty, or has a line break in it."))
+        return mistakes
 
 
 def jail_file(spec: PostInstallSpec) -> bytes:
@@ -219,9 +219,9 @@ def addresses(banned: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"\d+\.\d+\.\d+\.\d+", banned)))
 
 
-def cannot_go_on(said: str) -> bool:
+def cannot_go_on(output: str) -> bool:
     """Whether YunoHost refuses because an earlier try had already made its user."""
-    return bool(re.search(r"Username already exists|user .* already exists", said, re.IGNORECASE))
+    return bool(re.search(r"Username already exists|user .* already exists", output, re.IGNORECASE))
 
 
 def domain_problem(domain: str) -> str:

@@ -20,8 +20,8 @@ class ProjectDriver:
 
     def create(self, spec: model.ProjectSpec) -> base.Outputs:
         """Make the project, or finish one that an interrupted run left."""
-        found = self._find(spec)
-        if found is None:
+        project = self._find(spec)
+        if project is None:
             body = {"name": spec.name, "description": _description(spec), "config": _config(spec)}
             self._lxd.change("POST", "projects", body)
             return {}
@@ -29,25 +29,25 @@ class ProjectDriver:
 
     def read(self, spec: model.ProjectSpec) -> base.Reading[model.ProjectSpec] | None:
         """Read the project."""
-        found = self._find(spec)
-        if found is None:
+        project = self._find(spec)
+        if project is None:
             return None
-        config = ownership.visible(found["config"])
+        config = ownership.visible(project["config"])
         # Leave unknown features of a newer LXD as they are.
         for key in [key for key in config if key.startswith("features.")]:
             config.pop(key)
-        features = {key: found["config"].get(key, "") for key in model.FEATURES}
+        features = {key: project["config"].get(key, "") for key in model.FEATURES}
         drift = "" if features == model.FEATURES else f"its features are {features}"
-        actual = dataclasses.replace(ownership.marked(spec, found["config"]), config=config)
+        actual = dataclasses.replace(ownership.marked(spec, project["config"]), config=config)
         return base.Reading(actual, drift=drift)
 
     def update(self, old: model.ProjectSpec, new: model.ProjectSpec) -> base.Outputs:
         """Set its configuration."""
         del old
-        found = self._find(new) or {"config": {}}
+        project = self._find(new) or {"config": {}}
         kept = {
             key: value
-            for key, value in found["config"].items()
+            for key, value in project["config"].items()
             if key.startswith(("features.", "volatile."))
         }
         body = {"description": _description(new), "config": {**kept, **_config(new)}}
@@ -80,11 +80,11 @@ class ProjectDriver:
 
     def _find(self, spec: model.ProjectSpec) -> dict[str, Any] | None:
         try:
-            found = dict(self._lxd.get(f"projects/{spec.name}"))
+            project = dict(self._lxd.get(f"projects/{spec.name}"))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec, f"the LXD project {spec.name}")
-        return found
+        ownership.demand(project, spec, f"the LXD project {spec.name}")
+        return project
 
 
 def _emptied(lxd: daemon.Daemon, things: Iterable[leftovers.Thing]) -> list[str]:

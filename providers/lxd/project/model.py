@@ -28,12 +28,12 @@ class ProjectSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        found = []
+        mistakes = []
         if problem := validators.problem_of_name(self.name):
-            found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
-        found += [
+            mistakes.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
+        mistakes += [
             problems.Mistake(f"config.{key}", "is set by Grappe itself")
             for key in self.config
             if key in FEATURES or key.startswith("user.grappe.")
         ]
-        return found
+        return mistakes

@@ -155,8 +155,8 @@ class PublishedDriver:
                 "published",
                 seen=f"it has {names.INSTALLED}: every server from it would have its domain, its "
                 "administrator and that password",
-                do="publish one that is not; servers that came from the image before need it no "
-                "more: take `publish` out of the stack file",
+                do="publish one that is not; servers of the earlier image need it no longer: "
+                "remove `publish` from the stack file",
             )
         for folder, beginning in model.GENERALISED.items():
             for name in self._list(spec, folder):

@@ -92,8 +92,8 @@ class PublishedSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        found = [("name", self.name, validators.problem_of_alias(self.name))]
-        found.append(("container", self.container, validators.problem_of_name(self.container)))
+        checks = [("name", self.name, validators.problem_of_alias(self.name))]
+        checks.append(("container", self.container, validators.problem_of_name(self.container)))
         if self.running not in RUNNING:
-            found.append(("running", self.running, f"is not one of {', '.join(RUNNING)}."))
-        return problems.collect(found)
+            checks.append(("running", self.running, f"is not one of {', '.join(RUNNING)}."))
+        return problems.collect(checks)

@@ -36,12 +36,12 @@ class SnapshotSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        found = []
+        mistakes = []
         if not _NAME.fullmatch(self.name):
             reason = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."
-            found.append(problems.Mistake("name", f"{problems.show(self.name)} {reason}"))
+            mistakes.append(problems.Mistake("name", f"{problems.show(self.name)} {reason}"))
         if problem := validators.problem_of_name(self.container):
-            found.append(
+            mistakes.append(
                 problems.Mistake("container", f"{problems.show(self.container)} {problem}")
             )
-        return found
+        return mistakes

@@ -27,18 +27,18 @@ class VolumeDriver:
 
     def read(self, spec: model.VolumeSpec) -> base.Reading[model.VolumeSpec] | None:
         """Read the volume."""
-        found = self._find(spec)
-        if found is None:
+        volume = self._find(spec)
+        if volume is None:
             return None
-        config = ownership.visible(found["config"])
-        actual = dataclasses.replace(ownership.marked(spec, found["config"]), config=config)
+        config = ownership.visible(volume["config"])
+        actual = dataclasses.replace(ownership.marked(spec, volume["config"]), config=config)
         return base.Reading(actual)
 
     def update(self, old: model.VolumeSpec, new: model.VolumeSpec) -> base.Outputs:
         """Set its configuration; LXD grows it live, and shrinks it where possible."""
         del old
-        found = self._find(new) or {"config": {}}
-        kept = {key: text for key, text in found["config"].items() if key.startswith("volatile.")}
+        volume = self._find(new) or {"config": {}}
+        kept = {key: text for key, text in volume["config"].items() if key.startswith("volatile.")}
         body = _body(new)
         body["config"] = {**kept, **body["config"]}
         self._lxd.change("PUT", _path(new), body, project=new.project)
@@ -55,11 +55,11 @@ class VolumeDriver:
 
     def _find(self, spec: model.VolumeSpec) -> dict[str, Any] | None:
         try:
-            found = dict(self._lxd.get(_path(spec), project=spec.project))
+            volume = dict(self._lxd.get(_path(spec), project=spec.project))
         except daemon.AbsentError:
             return None
-        ownership.demand(found, spec, f"the volume {spec.id}")
-        return found
+        ownership.demand(volume, spec, f"the volume {spec.id}")
+        return volume
 
 
 def _path(spec: model.VolumeSpec) -> str:

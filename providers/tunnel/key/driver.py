@@ -21,10 +21,10 @@ class KeyDriver:
 
     def read(self, spec: model.KeySpec) -> base.Reading[model.KeySpec] | None:
         """Read the pair."""
-        found = self._tunnels.call("read_key", name=spec.name, whose=codec.marks(spec))
-        if not found["public_key"]:
+        facts = self._tunnels.call("read_key", name=spec.name, whose=codec.marks(spec))
+        if not facts["public_key"]:
             return None
-        return base.Reading(codec.marked(spec, found), {"public_key": found["public_key"]})
+        return base.Reading(codec.marked(spec, facts), {"public_key": facts["public_key"]})
 
     def update(self, old: model.KeySpec, new: model.KeySpec) -> base.Outputs:
         """Only read: a pair has nothing that could change."""

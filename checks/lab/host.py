@@ -1,0 +1,122 @@
+"""The host's programs, daemons and files, as a lab needs them; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from checks import conflicts
+from checks.lab.spec import PreflightSpec
+from core import problems
+from remote import managed_block
+from remote.surveys.facts import LabFacts
+from remote.unmanaged import haproxy
+from remote.unmanaged import nat as unmanaged_nat
+
+_REMEDIES = {
+    "ufw": "apt install ufw", "iptables": "apt install iptables",
+    "iptables-restore": "apt install iptables", "haproxy": "apt install haproxy",
+    "ss": "apt install iproute2", "systemctl": "a host with systemd",
+}  # fmt: skip
+
+
+def programs(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse a host that lacks a program, LXD, or a valid configuration of HAProxy."""
+    key = "grappe:host"
+    for program in facts["missing"]:
+        reason = f"{spec.host} has no {program}. On the host: {_REMEDIES[program]}"
+        yield problems.Mistake(key, reason)
+    if "error" in facts["lxd"]:
+        yield problems.Mistake(
+            key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
+        )
+    for problem, do in conflicts.obstacles(facts) if is_new(spec, facts) else ():
+        yield problems.Mistake(key, f"{spec.host}: {problem}. On the host: {do}")
+    if facts["haproxy"]:
+        yield problems.Mistake(
+            key,
+            f"{spec.host}: haproxy.cfg is not valid, before Grappe has changed anything: "
+            f"{_first_alert(facts['haproxy'])}",
+        )
+
+
+def files(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse shared files that Grappe's part does not fit in, or that hold too much to adopt."""
+    for path, text in facts["files"].items():
+        if problem := _damage(text or ""):
+            yield problems.Mistake(
+                "grappe:host",
+                f"the managed part of {path} is damaged: {problem}. Put its first and last line "
+                "back, or remove the rest of it by hand",
+            )
+        elif path.endswith("haproxy.cfg") and spec.adopt:
+            yield from _unadoptable_routing(spec, path, text or "")
+        elif path.endswith("before.rules") and spec.adopt:
+            yield from _unadoptable_rules(spec, path, text or "")
+
+
+def _damage(text: str) -> str:
+    try:
+        managed_block.split(text)
+    except managed_block.DamagedError as error:
+        return str(error)
+    return ""
+
+
+def _unadoptable_routing(spec: PreflightSpec, path: str, text: str) -> Iterator[problems.Mistake]:
+    strays = haproxy.domains(text) - {server.domain for server in spec.servers}
+    if strays:
+        yield problems.Mistake(
+            "grappe:adopt",
+            f"{path} routes {', '.join(sorted(strays))} by hand, which no server of the lab has. "
+            "Give a server that domain, or take it out of the file",
+        )
+    for line in haproxy.unaccounted(text):
+        yield problems.Mistake(
+            "grappe:adopt",
+            f"{path} has more in its routing by hand than Grappe takes over: {line}. It would be "
+            "removed with the rest: take it out of the file, or give it a port of its own",
+        )
+
+
+def _unadoptable_rules(spec: PreflightSpec, path: str, text: str) -> Iterator[problems.Mistake]:
+    ports = {f"tcp/{server.port}" for server in spec.servers}
+    for line in text.splitlines():
+        if unmanaged_nat.key(line) in ports and unmanaged_nat.is_more(line):
+            yield problems.Mistake(
+                "grappe:adopt",
+                f"{path} has a rule with more conditions than Grappe takes over: {line.strip()}. "
+                "It would be removed: take it out of the file, or write it as a `ufw route` rule",
+            )
+
+
+def needs(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse a recipe whose URLs the host does not reach."""
+    if not is_new(spec, facts):
+        # An existing lab has run its steps already.
+        return
+    for step, url in spec.needs:
+        if problem := facts["reached"].get(url, ""):
+            yield problems.Mistake(
+                "grappe:servers",
+                f"a recipe's step {step} needs {url}, which {spec.host} does not reach: {problem}.",
+            )
+
+
+def paths(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse files and devices for servers that the host lacks."""
+    absent = facts.get("absent", ())
+    for key, path in spec.paths:
+        if path in absent:
+            yield problems.Mistake(key, f'"{path}" does not exist on {spec.host}.')
+
+
+def is_new(spec: PreflightSpec, facts: LabFacts) -> bool:
+    """Whether the host has nothing of the lab yet; a lab that is up may go on as it does."""
+    projects = facts["lxd"].get("projects", ())
+    return all(project["name"] != spec.project for project in projects)
+
+
+def _first_alert(text: str) -> str:
+    lines = [line for line in text.splitlines() if "[ALERT]" in line] or text.splitlines()
+    return re.sub(r"^\[\w+\]\s*(\(\d+\))?\s*:\s*", "", lines[0]) if lines else text

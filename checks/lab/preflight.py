@@ -1,0 +1,92 @@
+"""The judgement of a lab host, a relay and a workstation before a lab is made; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from checks import conflicts
+from checks.lab import claims, host, lxd, network, routes
+from checks.lab.spec import PreflightSpec
+from core import problems
+from remote.surveys.facts import HostsFileFacts, LabFacts
+
+
+def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
+    """Return everything on the host that prevents the lab.
+
+    Args:
+        spec: The lab.
+        facts: The result of `remote.surveys.lab`.
+
+    """
+    mistakes = [
+        *host.programs(spec, facts),
+        *host.files(spec, facts),
+        *routes.ports(spec, facts),
+        *routes.domains(spec, facts),
+    ]
+    if "error" not in facts["lxd"]:
+        mistakes += lxd.names(spec, facts["lxd"])
+        mistakes += network.subnet(spec, facts)
+        mistakes += host.needs(spec, facts)
+        mistakes += lxd.missing(spec, facts["lxd"])
+        mistakes += network.interface(spec, facts)
+        mistakes += host.paths(spec, facts)
+    return mistakes
+
+
+def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
+    """Return what prevents nothing, but a teacher wants to know."""
+    targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
+    redirected = conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS])
+    return [
+        *conflicts.void_denials(facts, targets),
+        *conflicts.effective_denials(facts, targets),
+        *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
+        *network.unowned_address(spec, facts),
+        *(
+            f"{spec.host}: {problem}. On the host: {do}"
+            for problem, do in (() if host.is_new(spec, facts) else conflicts.obstacles(facts))
+        ),
+    ]
+
+
+def judge_relay(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Yield everything on the relay that prevents the tunnel; `facts` is the relay's survey."""
+    holders, own = claims.holders(spec, facts), claims.own_keys(spec, facts)
+    listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
+    for index, port in enumerate(spec.listens):
+        setting, key = f"grappe:tunnel.forwards[{index}].listen", f"port {port} of the relay"
+        if holder := holders.get(key):
+            yield problems.Mistake(setting, f"{port} of the relay is {holder}.")
+        elif port in listening and key not in own:
+            reason = f"{port} is in use on the relay, by {listening[port]}."
+            yield problems.Mistake(setting, reason)
+        if port < facts["unprivileged"]:
+            yield problems.Mistake(
+                setting,
+                f"{port} is root's alone on the relay, and a tunnel does not run as root: use a "
+                f"port from {facts['unprivileged']} on; or there: sysctl -w "
+                f"net.ipv4.ip_unprivileged_port_start={port}",
+            )
+
+
+def judge_workstation(
+    spec: PreflightSpec, facts: HostsFileFacts, address: str
+) -> Iterator[problems.Mistake]:
+    """Yield what is in the way of the lab's hosts entries.
+
+    Args:
+        spec: The lab.
+        facts: What `surveys.hosts_file` returned.
+        address: The address that students dial.
+
+    """
+    for path, (reason, do) in facts["fixed"].items():
+        yield problems.Mistake("grappe:workstation", f"{path} {reason}. There: {do}")
+    for line in conflicts.other_addresses(facts, address):
+        yield problems.Mistake(
+            "grappe:workstation",
+            f"the hosts file of {spec.workstation} maps a domain of the lab to another address "
+            f"than {address}; {line}. Remove the domain from that line",
+        )

@@ -1,0 +1,76 @@
+"""The ports and domains of a lab's servers, against those that are taken; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from checks import conflicts
+from checks.lab import claims
+from checks.lab.spec import PreflightSpec
+from core import problems
+from remote import haproxy_unit
+from remote.surveys.facts import LabFacts
+from remote.unmanaged import nat as unmanaged_nat
+
+
+def ports(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse ports that are held, in use, or redirected."""
+    holders, own = claims.holders(spec, facts), claims.own_keys(spec, facts)
+    listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
+    for index, server in enumerate(spec.servers):
+        key = f"grappe:servers[{index}].port"
+        if holder := holders.get(f"tcp/{server.port}"):
+            yield problems.Mistake(key, f"{server.port} is {holder}.")
+        elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
+            yield problems.Mistake(key, claims.still_held(server.port, mine, server.name))
+        elif server.port in listening:
+            reason = f"{server.port} is in use on the host, by {listening[server.port]}."
+            yield problems.Mistake(key, reason)
+    for listener in conflicts.listeners(facts):
+        if not (spec.adopt and listener.startswith(haproxy_unit.CONFIG)):
+            yield problems.Mistake(
+                "grappe:host", f"HAProxy needs a port that is in use: {listener}."
+            )
+    yield from _redirects(spec, facts, own)
+
+
+def _redirects(
+    spec: PreflightSpec, facts: LabFacts, own: Mapping[str, str]
+) -> Iterator[problems.Mistake]:
+    """Refuse ports that a loaded NAT rule leads elsewhere; `adopt` takes over the sheet's rules."""
+    indices = {server.port: index for index, server in enumerate(spec.servers)}
+    # A rule that came after the lab was up is only a note, and a finding of doctor's.
+    new = [port for port in indices if f"tcp/{port}" not in own]
+    web = conflicts.WEB_PORTS if len(new) == len(indices) else ()
+    for ports, line in conflicts.redirects(facts, [*new, *web]):
+        if spec.adopt and unmanaged_nat.key(line) in {f"tcp/{port}" for port in ports}:
+            continue
+        first = next((port for port in ports if port in indices), None)
+        key = "grappe:host" if first is None else f"grappe:servers[{indices[first]}].port"
+        listed = ", ".join(map(str, ports))
+        yield problems.Mistake(key, f"{listed} is already redirected on the host: {line}.")
+
+
+def domains(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse domains and a default server that another lab holds."""
+    holders, own = claims.holders(spec, facts), claims.own_keys(spec, facts)
+    for index, server in enumerate(spec.servers):
+        key = f"grappe:servers[{index}].domain"
+        if (mine := own.get(f"domain {server.domain}", server.name)) != server.name:
+            yield problems.Mistake(key, claims.still_held(server.domain, mine, server.name))
+        if holder := holders.get(f"domain {server.domain}"):
+            yield problems.Mistake(key, f'"{server.domain}" is {holder}.')
+        if f"domain {server.domain}" in own:
+            # The lab already had this domain before, so it keeps it.
+            continue
+        parent = server.domain.partition(".")[2]
+        for other, holder in holders.items():
+            word, _space, name = other.partition(" ")
+            if word == "domain" and (name == parent or name.partition(".")[2] == server.domain):
+                yield problems.Mistake(
+                    key,
+                    f'"{server.domain}" and "{name}" are a domain and its sub-domain, and "{name}" '
+                    f"is {holder}. A sub-domain follows its parent's route: choose another.",
+                )
+    if spec.default and (holder := holders.get("the default backend")):
+        yield problems.Mistake("grappe:default", f"the host's default server is {holder}.")

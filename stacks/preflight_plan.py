@@ -1,0 +1,71 @@
+"""The plan of a preflight: what the lab needs of its host; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from checks.lab.spec import PlannedServer, PreflightSpec
+from stacks.spec import LabSpec
+
+
+def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
+    """Return the preflight of a lab; `common` has the fields `host`, `owner` and `lab`."""
+    published = {item.publish for item in lab.servers if item.publish}
+    return PreflightSpec(
+        **common,
+        name="preflight",
+        number=lab.number,
+        student=lab.student,
+        project=lab.project,
+        bridge=lab.bridge,
+        subnet=lab.subnet,
+        address=lab.address,
+        profiles=lab.profiles,
+        default=lab.default,
+        adopt=lab.adopt,
+        servers=tuple(
+            PlannedServer(
+                name=item.name,
+                domain=item.domain,
+                port=item.port,
+                address=item.address,
+                image="" if item.image in published else item.image,
+                source=item.image,
+                ephemeral=item.ephemeral,
+                target=item.target,
+                volumes=tuple(f"{each.pool}/{each.name}" for each in item.volumes),
+            )
+            for item in lab.servers
+        ),
+        login=lab.login if lab.post_install else "",
+        interface=lab.interface,
+        pools=_pools(lab),
+        paths=_paths(lab),
+        workstation=lab.workstation,
+        relay=lab.tunnel.relay if lab.tunnel else "",
+        listens=tuple(forward.listen for forward in (lab.tunnel.forwards if lab.tunnel else ())),
+        needs=tuple(need for item in lab.servers if item.recipe for need in item.recipe.needs),
+    )
+
+
+def _pools(lab: LabSpec) -> tuple[tuple[str, str], ...]:
+    """Return the storage pools that a lab names, with the keys that name them."""
+    sized = [("grappe:pool", lab.pool)] if any(item.disk for item in lab.servers) else []
+    return (*sized, *(
+        (f"grappe:servers[{index}].volumes[{number}].pool", volume.pool)
+        for index, item in enumerate(lab.servers)
+        for number, volume in enumerate(item.volumes)
+    ))  # fmt: skip
+
+
+def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
+    """Return the files and devices of the host that a lab's servers are to have."""
+    return tuple(
+        (f"grappe:servers[{index}].devices.{name}.source", device["source"])
+        for index, item in enumerate(lab.servers)
+        for name, device in item.devices.items()
+        if device.get("type") in ("disk", "unix-char", "unix-block")
+        and device.get("source", "").startswith("/")
+        and device.get("required", "true") != "false"
+    )
