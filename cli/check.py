@@ -147,7 +147,10 @@ def _refusals(
     except (errors.DaemonError, daemon.AbsentError):
         # It does not run, is gone, or has no fail2ban.
         banned = []
-    return {"refuses": refuses, "banned": banned}
+    # Pages come by the gateway, ssh from people's own addresses.
+    gateway, by_ssh, by_web = lab.spec.gateway, ways.SSH in closed, {*closed} - {ways.SSH}
+    felt = [each for each in banned if (by_web if each == gateway else by_ssh)]
+    return {"refuses": refuses, "banned": felt}
 
 
 def _demand_same_machine(name: str, host: Host) -> None:
@@ -189,7 +192,9 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
     project = lab.spec.project
     try:
         if not lab.spec.post_install:
-            return {"by_hand": postinstall.is_installed(lxd, project, name)}
+            by_hand = postinstall.is_installed(lxd, project, name)
+            faults = postinstall.inside(lxd, project, name) if by_hand else []
+            return {"by_hand": by_hand, "inside": faults}
         stage = postinstall.stage_of(lxd, project, name)
         if stage is not model.Stage.DONE:
             return {"installed": False, "stage": model.DRIFTS.get(stage, "")}

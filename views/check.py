@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from providers.lxd.postinstall import model as postinstall
 from stacks import ways
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
@@ -119,7 +120,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             wrong = [report(stage) if stage else Message("YunoHost is not post-installed")]
         elif inside:
             wrong += map(report, inside)
-            do = _within(lab, server, _remedy(inside))
+            do = _within(lab, server, postinstall.remedy(inside))
         elif wrong and (banned := list(results.get("banned") or ())):
             wrong.append(Message("its fail2ban bans {addresses}", addresses=", ".join(banned)))
             do = _within(lab, server, f"fail2ban-client unban {' '.join(banned)}")
@@ -146,13 +147,6 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
 def _within(lab: LabSpec, server: ServerSpec, command: str) -> Message:
     lxc = f"lxc exec {server.name} --project {lab.project} -- {command}"
     return Message("on the lab host: {command}", command=lxc)
-
-
-def _remedy(inside: Sequence[str]) -> str:
-    """Return the command that mends faults inside a YunoHost."""
-    dead = (" does not run", " does not answer")
-    units = " ".join(line.split()[0] for line in inside if line.endswith(dead))
-    return f"systemctl restart {units}" if units else "yunohost tools regen-conf --force"
 
 
 def report(text: str) -> str | Message:

@@ -187,6 +187,35 @@ def test_a_fail2ban_that_may_ban_the_lab_host_is_drift() -> None:
     assert "" == made.read(DONE).drift
 
 
+def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped unit or a dead API is; a missing page is not, for which no start helps."""
+    faults = [
+        "slapd does not run",
+        "yunohost-api does not answer",
+        f"nginx has no page of a ({model.REGEN})",
+    ]
+    started: list[bool] = []
+
+    def look(_lxd: object, _project: str, _container: str, *, start: bool = False) -> list[str]:
+        started.append(start)
+        if start:
+            faults[:2] = []
+        return list(faults)
+
+    monkeypatch.setattr(driver, "inside", look)
+    made, lxd = installed({})
+    assert "slapd does not run; yunohost-api does not answer" == made.read(DONE).drift
+    with pytest.raises(errors.CommandError, match=f"in the server: {model.REGEN}"):
+        made.update(DONE, DONE)
+    assert [False, True] == started
+    faults.clear()
+    assert "" == made.read(DONE).drift
+    assert {} == made.update(DONE, DONE)
+    lxd.instances["grappe-a", "yuno1"]["status"] = "Frozen"
+    faults.append("slapd does not run")
+    assert "" == made.read(DONE).drift
+
+
 def test_a_finished_one_has_its_sshd_too() -> None:
     """`regen-conf --force` leaves a changed one alone unless it is named."""
     assert "regen-conf ssh --force" in model.FINISH

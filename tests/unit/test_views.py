@@ -49,6 +49,8 @@ def test_the_card_has_what_a_student_types() -> None:
                  "ssh-keygen -R '[192.168.8.10]:22222'", "drivers\\etc\\hosts",
                  "192.168.8.10    yuno1.alice.grappe.test"):  # fmt: skip
         assert line in told
+    more = {**CARD, "domains": ["yuno1.alice.grappe.test", "wiki.yuno1.alice.grappe.test"]}
+    assert ["192.168.8.10\t" + " ".join(more["domains"])] == card.hosts_lines([more])
     (found,) = card.as_json([CARD])
     assert ["ssh-keygen", "-R", "[192.168.8.10]:22222"] == found["forget_host_key"]
     assert max(map(len, told.splitlines())) <= 100
@@ -103,7 +105,7 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
         (["yunohost-portal-api does not answer"],
          "lxc exec yuno1 --project grappe-alice -- systemctl restart yunohost-portal-api"),
         (["nginx has no page of a.test (yunohost tools regen-conf nginx --force)"],
-         "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf --force"),
+         "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf nginx --force"),
     ],
 )  # fmt: skip
 def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
