@@ -104,7 +104,7 @@ def _changes(engine: Engine) -> list[str]:
 
 
 @pytest.mark.parametrize("with_id", [False, True])
-def test_a_recorded_lab_comes_up(labs: Engine, with_id: bool) -> None:
+def test_recorded_lab_comes_up_unchanged(labs: Engine, with_id: bool) -> None:
     """Nothing is made anew, deleted or restarted; the second `up` has nothing to do."""
     reloads = labs.hosts[HOST].system.reloads
     labs.watch(HOST)
