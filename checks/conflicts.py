@@ -15,7 +15,7 @@ from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
 from remote.names import UFW_SCRIPTS
 from remote.surveys.facts import HealthFacts, HostFacts, HostsFileFacts, Lxd
-from remote.unmanaged import haproxy, nft
+from remote.unmanaged import haproxy, legacy, nft
 from remote.unmanaged import nat as unmanaged_nat
 
 # What Grappe's part of haproxy.cfg calls its sections.
@@ -80,9 +80,16 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
 
 
 def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield each chain of somebody's own nftables that cuts labs off; and what lets them in."""
+    """Yield each chain beside UFW's that cuts labs off; and what lets them in."""
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
-        if missing := list(nft.missing_accepts(chain)):
+        missing = list(nft.missing_accepts(chain))
+        if missing and chain.table == legacy.TABLE:
+            yield (
+                f"the chain {chain.name} of {legacy.PROGRAM}, beside UFW's, drops what labs need",
+                "; ".join(legacy.accepting_command(chain.name, rule) for rule in missing)
+                + "; or move its rules to UFW, and flush it",
+            )
+        elif missing:
             into = f"{chain.table} {chain.name}"
             yield (
                 f"the chain {chain.name} of nft's table {chain.table} drops what labs need",
@@ -104,7 +111,9 @@ def redirects(facts: HostFacts, ports: Sequence[int]) -> Iterator[tuple[list[int
     chain's rules name no port, the rule that jumps to it says which ports.
     """
     lines = list(facts.get("nat", ()))
-    chains = {line.split()[1] for line in lines if unmanaged_nat.redirects_all(line)}
+    chains = {
+        line.partition("-A ")[2].split()[0] for line in lines if unmanaged_nat.redirects_all(line)
+    }
     for line in lines:
         taken = unmanaged_nat.redirected_ports(line, chains)
         known = [port for port in ports if any(port in part for part in taken)]
@@ -137,22 +146,29 @@ def routes(facts: HostFacts, subnet: str, bridge: str) -> Iterator[str]:
             yield str(route["line"])
 
 
-def drops(facts: HealthFacts) -> Iterator[str]:
-    """Yield the loaded rules before UFW's own that drop what people send to pages or servers.
+def drops(facts: HealthFacts) -> Iterator[tuple[str, str]]:
+    """Yield the loaded rules before UFW's own that keep people out: each with its table.
 
-    Chains that the kernel's own lead to are read too, those of Docker's or of fail2ban's; not what
-    those lead on to.
+    They drop what people send to pages or servers, or keep it from being tracked, without which no
+    DNAT is made. Chains that the kernel's own lead to are read too, those of Docker's or of
+    fail2ban's; not what those lead on to.
     """
     loaded = iptables.Chains(facts["chains"])
-    for chain, ports in (("INPUT", WEB_PORTS), ("FORWARD", (SSH_PORT, *WEB_PORTS))):
-        for line in loaded.rules("filter", chain):
+    forwarded = sorted({item["port"] for item in facts["targets"] if item.get("port")})
+    pages, servers, both = WEB_PORTS, (SSH_PORT, *WEB_PORTS), (*WEB_PORTS, *forwarded)
+    for table, chain, ports in (
+        ("raw", "PREROUTING", both), ("mangle", "PREROUTING", both), ("mangle", "INPUT", pages),
+        ("mangle", "FORWARD", servers), ("filter", "INPUT", pages), ("filter", "FORWARD", servers),
+    ):  # fmt: skip
+        for line in loaded.rules(table, chain):
             target = _target(line)
             if target.startswith("ufw-"):
                 break
-            inner = loaded.rules("filter", target)
+            inner = loaded.rules(table, target)
             for rule in [line, *inner] if _matches(line, ports) else ():
-                if _target(rule) in ("DROP", "REJECT") and _matches(rule, ports):
-                    yield rule
+                ends = _target(rule) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in rule
+                if ends and _matches(rule, ports):
+                    yield table, rule
 
 
 def _target(line: str) -> str:

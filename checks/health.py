@@ -126,10 +126,11 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
     if facts["fragments"]:
         for problem, do in conflicts.obstacles(facts):
             yield Finding(problem, do)
-        for line in conflicts.drops(facts):
+        for table, line in conflicts.drops(facts):
+            named = "" if table == "filter" else f"-t {table} "
             yield Finding(
                 "a rule before UFW's keeps people out of pages or servers",
-                f"if that is not intended: iptables -D {line[3:]}", line,
+                f"if that is not intended: iptables {named}-D {line[3:]}", f"{named}{line}",
             )  # fmt: skip
 
 
@@ -189,6 +190,12 @@ def _nat(facts: HealthFacts) -> Iterator[Finding]:
         yield Finding(
             f"PREROUTING has no jump to {DNAT}: no port reaches any server", "./lab up STACK"
         )
+    for path in facts["copies"]:
+        yield Finding(
+            f"{path} has a copy of Grappe's rules: a boot brings them back, also those of labs "
+            "that are down",
+            f"take the lines with {iptables.OURS} out of it",
+        )
     unit = facts["units"]["grappe-nat"]
     if has_rules and unit.get("UnitFileState") != "enabled":
         yield Finding(
@@ -206,6 +213,13 @@ def _haproxy(facts: HealthFacts) -> Iterator[Finding]:
     routed = any(key.startswith("domain ") for f in facts["fragments"] for key in f["keys"])
     if routed and facts["units"]["haproxy"].get("ActiveState") != "active":
         yield Finding("HAProxy does not run: no domain answers", "systemctl start haproxy")
+    for name in ("haproxy", "ufw") if facts["fragments"] else ():
+        if facts["units"][name].get("UnitFileState") in ("disabled", "masked"):
+            yield Finding(
+                f"{name}.service is {facts['units'][name]['UnitFileState']}: it does not start at "
+                "a boot",
+                f"systemctl unmask {name}; systemctl enable {name}",
+            )
     text = facts["files"].get(haproxy_unit.CONFIG) or ""
     try:
         strays = unmanaged_haproxy.domains(text)

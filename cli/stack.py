@@ -120,6 +120,7 @@ def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
     from engine import attached  # noqa: PLC0415
 
     os.chdir(environment.ROOT)
+    _prepare(files.configuration(folder(), stack.name))
     with attached.serve(program.run, PROJECT) as server:
         attach = server.begin(arguments[0], rebuild)
         stack.run(*arguments, *attach, env=server.environment)
@@ -141,16 +142,10 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
         return False
     from components import program  # noqa: PLC0415 - most commands need no program
     from engine import unchanged  # noqa: PLC0415
-    from providers import base  # noqa: PLC0415
 
     os.chdir(environment.ROOT)
     config = files.configuration(folder(), stack.name)
-    for key in ("host", "workstation"):
-        text = config.plain.get(f"grappe:{key}", "")
-        # Meanwhile the comparison decrypts the secrets.
-        if not url.problem(text):
-            connections.prepare(text)
-    base.preload()
+    _prepare(config)
     found = unchanged.compare(program.run, state_of(stack.name), config, this)
     if found.difference:
         return False
@@ -158,6 +153,17 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
         say(note)
     say(f"{stack.name}: nothing to do, {found.resources} unchanged")
     return True
+
+
+def _prepare(config: files.Configuration) -> None:
+    """Connect to a stack's hosts in the background, while the engine starts or secrets are read."""
+    from providers import base  # noqa: PLC0415 - most commands need no provider
+
+    for key in ("host", "workstation"):
+        text = config.plain.get(f"grappe:{key}", "")
+        if not url.problem(text):
+            connections.prepare(text)
+    base.preload()
 
 
 def resources(stack: Stack) -> list[dict[str, Any]]:

@@ -9,6 +9,8 @@ from typing import Dict, List, Set, Tuple
 
 # iptables matches interfaces by prefix: one rule serves every student's bridge.
 BRIDGES = "gr-+"
+# The beginning of the names of all our chains.
+OURS = "GRAPPE-"
 NAT = "GRAPPE-DNAT"
 # Chains that drop: before all that UFW and its users accept, or a ping would cross.
 INPUT, FORWARD = "GRAPPE-INPUT", "GRAPPE-FORWARD"

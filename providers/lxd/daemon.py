@@ -7,12 +7,14 @@ imported on first use, because the engine starts this process twice a run.
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import dataclasses
 import functools
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from typing import Any, Protocol
 
 from core import errors, run
@@ -38,6 +40,8 @@ CREATING, READY, RECREATE = "creating", "ready", "anew"
 POLL_SECONDS = 1
 # Seconds between two checks that the run still waits for an operation.
 WAIT_SECONDS = 2
+# Seconds between two looks for a thing that LXD begins to make.
+BEGIN_SECONDS = 0.02
 
 Json = dict[str, Any]
 # Takes a program's output as it comes.
@@ -87,6 +91,15 @@ class Daemon(Protocol):
     ) -> Json:
         """Send a change and wait until LXD has finished it; return the operation's metadata."""
 
+    def begin(self, path: str, body: Mapping[str, Any], thing: str) -> None:
+        """Send a POST; return as soon as LXD knows `thing`, or has refused.
+
+        `finish` waits for the rest, in this process: another one sees what LXD has made of it.
+        """
+
+    def finish(self, thing: str) -> None:
+        """Wait until LXD has made what `begin` asked for; raise what became of it."""
+
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return the content of a log or of a file in an instance."""
 
@@ -130,6 +143,8 @@ class Lxd:
         self._seconds = seconds
         # Idle clients.
         self._clients: list[Any] = []
+        # What becomes of begun changes, by the path of the thing.
+        self._begun: dict[str, futures.Future[Json]] = {}
 
     @property
     def program(self) -> str:  # noqa: D102
@@ -172,6 +187,32 @@ class Lxd:
         if answer.get("type") != "async":
             return answer.get("metadata") or {}
         return self._wait(answer["operation"], f"{method} {path}", timeout)
+
+    def begin(self, path: str, body: Mapping[str, Any], thing: str) -> None:  # noqa: D102
+        outcome = self._begun[thing] = futures.Future()
+
+        def act() -> None:
+            try:
+                outcome.set_result(self.change("POST", path, body))
+            except BaseException as error:  # noqa: BLE001 - `finish` raises it
+                outcome.set_exception(error)
+
+        work = contextvars.copy_context()
+        threading.Thread(target=work.run, args=(act,), daemon=True).start()
+        while not outcome.done():
+            with contextlib.suppress(AbsentError):
+                self.get(thing)
+                return
+            futures.wait([outcome], timeout=BEGIN_SECONDS)
+        outcome.result()
+
+    def finish(self, thing: str) -> None:  # noqa: D102
+        outcome = self._begun.get(thing)
+        if outcome is None:
+            return
+        while not futures.wait([outcome], timeout=WAIT_SECONDS).done:
+            run.demand_wanted()
+        outcome.result()
 
     def _mend(self, method: str, path: str, said: str = "") -> bool:
         """Repair what a power cut left; return whether there was anything."""

@@ -170,6 +170,15 @@ class FakeLxd:
                     raise errors.DaemonError(f"the fake does not know {method} {path}")
         return {}
 
+    def begin(self, path: str, body: Mapping[str, Any], thing: str) -> None:
+        """Make a thing at once."""
+        del thing
+        self.change("POST", path, body)
+
+    def finish(self, thing: str) -> None:
+        """Find it made."""
+        self.meet(f"finish {thing}")
+
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return a file of an instance, a folder's listing, or its console."""
         self.meet(f"GET {path}")

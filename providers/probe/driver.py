@@ -26,13 +26,14 @@ class ProbeDriver:
     def create(self, spec: model.ProbeSpec) -> base.Outputs:
         """Try until all answer; raise NotReadyError with those that did not, and why."""
         failures = self._failures(spec, spec.seconds)
+        stack = base.stack_of(spec.owner)
         if failures:
             raise errors.NotReadyError(
                 f"{spec.name} cannot be reached from the workstation ({self._url}) "
                 f"within {spec.seconds} s",
                 seen="\n".join(failures),
-                do=f"./lab sandbox status, or on the lab host: haproxy, ufw and lxc list; "
-                f"then: pulumi up -s {base.stack_of(spec.owner)} (goes on from here)",
+                do=f"./lab doctor {stack} names what is wrong on the lab host; "
+                f"then: ./lab up {stack} (goes on from here)",
             )
         return {}
 

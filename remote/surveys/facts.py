@@ -225,6 +225,7 @@ class HealthFacts(HostFacts):
         switched_off: UFW's scripts with our part that UFW would not run.
         masquerades: The loaded masquerade rules.
         chains: All rules of iptables, as `iptables-save` prints them.
+        copies: Files of others that rules are loaded from at a boot, with a copy of ours.
         loaded: HAProxy's errors about its whole configuration.
         units: `ActiveState` and `UnitFileState` by unit.
         memory: `MemTotal` and `MemAvailable`, in bytes.
@@ -237,6 +238,7 @@ class HealthFacts(HostFacts):
     masquerades: List[str]
     forwarding: str
     chains: str
+    copies: List[str]
     loaded: str
     units: Dict[str, Dict[str, str]]
     disk: Space

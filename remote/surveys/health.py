@@ -14,12 +14,17 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional
 
-from remote import haproxy_unit, identity
+from remote import haproxy_unit, identity, iptables
 from remote.surveys import facts, lab
 from remote.system import meminfo, read_text
 
 Json = Dict[str, Any]
 SECONDS = 5
+# Where netfilter-persistent, nftables.service and guides save the loaded rules, for the next boot.
+SAVED = (
+    "/etc/iptables/rules.v4", "/etc/nftables.conf", "/etc/iptables.rules",
+    "/etc/iptables.up.rules", "/etc/sysconfig/iptables",
+)  # fmt: skip
 
 
 def main(request: Json) -> facts.HealthFacts:
@@ -40,6 +45,7 @@ def main(request: Json) -> facts.HealthFacts:
         "masquerades": _masquerades(),
         "forwarding": read_text("/proc/sys/net/ipv4/ip_forward").strip(),
         "chains": lab.run(["iptables-save"])[1],
+        "copies": [path for path in SAVED if iptables.OURS in read_text(path)],
         "loaded": _whole_haproxy(),
         "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
         "disk": _disk("/"),

@@ -18,7 +18,7 @@ from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, ca
 
 from remote import haproxy_unit, managed_block, plain_http, untouchable
 from remote.surveys import facts
-from remote.unmanaged import nft
+from remote.unmanaged import legacy, nft
 
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
@@ -46,6 +46,7 @@ def main(request: Json) -> facts.LabFacts:
     unit = haproxy_unit.parse(run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
     # Chains without rules: listing a filter table's rules takes forty times as long.
     chains = nft.chains(run(["nft", "list", "chains"])[1])
+    old = _legacy()
     parts: Dict[str, Callable[[], Any]] = {
         "lxd": lambda: _lxd(request["sockets"]),
         "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
@@ -56,8 +57,8 @@ def main(request: Json) -> facts.LabFacts:
         "listening": lambda: _listening(unit),
         "subnets": _subnets,
         "routes": _routes,
-        "nat": lambda: _nat(chains),
-        "filters": lambda: _filters(chains),
+        "nat": lambda: [*_nat(chains), *legacy.nat_rules(old)],
+        "filters": lambda: _filters(chains, old),
         "configs": lambda: _configs(unit),
         "ufw_rules": _ufw_rules,
         "ufw_output": _ufw_output,
@@ -243,10 +244,19 @@ def _nat(chains: List[nft.Chain]) -> List[str]:
     return found
 
 
-def _filters(chains: List[nft.Chain]) -> List[Json]:
+def _filters(chains: List[nft.Chain], old: str) -> List[Json]:
     """Return the base chains of somebody else's that filter, with their rules."""
-    listed = nft.chains(_tables(nft.unknown_tables(chains)))
+    listed = [*nft.chains(_tables(nft.unknown_tables(chains))), *legacy.chains(old)]
     return [chain._asdict() for chain in listed if chain.kind == "filter"]
+
+
+def _legacy() -> str:
+    """Return the rules of iptables-legacy, where UFW's iptables is the other one."""
+    used = _text("/proc/net/ip_tables_names") or ""
+    ours = shutil.which("iptables", path=PATH) or ""
+    if not used.split() or "legacy" in os.path.realpath(ours):
+        return ""
+    return str(run([f"{legacy.PROGRAM}-save"])[1])
 
 
 def _tables(names: Iterable[str]) -> str:

@@ -36,7 +36,7 @@ def is_shell_script(text: str) -> bool:
 
 def redirects_all(line: str) -> bool:
     """Whether a rule of a custom chain leads every packet of that chain elsewhere."""
-    words = line.split()
+    words = line.replace("iptables-legacy ", "", 1).split()
     target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
     ports = {"--dport", "--dports", "--ports"} & set(words)
     return words[0] == "-A" and words[1] != "PREROUTING" and target in _REDIRECTING and not ports
@@ -47,10 +47,12 @@ def redirected_ports(line: str, chains: Set[str] = frozenset()) -> Tuple[range, 
 
     Args:
         line: A rule as `iptables -S` prints it: DNAT or REDIRECT of a port, a list, a range, or
-            without one, which means all; or `nft`, its table and chain, and the rule.
+            without one, which means all; the same behind `iptables-legacy`; or `nft`, its table and
+            chain, and the rule.
         chains: Those that lead every packet elsewhere.
 
     """
+    line = line.replace("iptables-legacy ", "", 1)
     words = line.split()
     if words[0] == "nft":
         return _redirected_by_nft(line)

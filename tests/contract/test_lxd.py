@@ -161,6 +161,25 @@ class TestContainer:
         assert driver.read(spec) is None
         driver.delete(spec)
 
+    def test_bridge_that_fails_late_stops_its_containers(
+        self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The copy is there without a NIC, and never started; the next run makes it whole."""
+        driver, spec = container_driver(room), server(room)
+
+        def fail(thing: str) -> None:
+            raise errors.DaemonError(f"LXD failed: {thing}")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(room.lxd, "finish", fail)
+            with pytest.raises(errors.DaemonError, match=f"LXD failed: networks/{BRIDGE}"):
+                driver.create(spec)
+        found = room.lxd.get("instances/yuno1", project=PROJECT)
+        assert ("Stopped", {"type": "none"}) == (found["status"], found["devices"]["eth0"])
+        assert "it never became ready" in driver.read(spec).drift
+        driver.create(spec)
+        assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
+
     def test_never_started_container_is_recreated(self, room: LxdWorld) -> None:
         """What LXD copied may be half of it: it is made again; one that was started is taken up."""
         driver, spec = container_driver(room), server(room, state="stopped")

@@ -12,6 +12,7 @@ from core import codec, errors
 from providers.lxd import daemon, fake
 from providers.lxd.image import aliases
 from providers.lxd.network import driver as networks
+from providers.lxd.network.model import NetworkSpec
 from providers.lxd.volume import driver as volumes
 from providers.lxd.volume import model as volume_model
 from remote import power_cut
@@ -27,6 +28,12 @@ real = pytest.mark.parametrize(
 )
 
 
+def create(world: LxdWorld, spec: NetworkSpec) -> None:
+    """Make a bridge, and wait until LXD has."""
+    networks.NetworkDriver(world.lxd).create(spec)
+    world.lxd.finish(f"networks/{spec.name}")
+
+
 @real
 class TestOnTheRealDaemon:
     """LXD refuses for good until what the power cut left is gone."""
@@ -35,7 +42,7 @@ class TestOnTheRealDaemon:
         """It can be changed, and removed."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
         changed = dataclasses.replace(spec, address="10.79.159.254/24")
-        driver.create(spec)
+        create(world, spec)
         world.on_host(FORGET)
         driver.update(spec, changed)
         assert changed == driver.read(changed).spec
@@ -46,7 +53,7 @@ class TestOnTheRealDaemon:
     def test_bridge_that_did_not_start_is_repaired(self, world: LxdWorld) -> None:
         """After the boot it is drift, and an update waits until LXD has started it."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
-        driver.create(spec)
+        create(world, spec)
         world.on_host(
             f"{FORGET}; systemctl stop lxd.socket lxd; ip link del {BRIDGE} || true; : > {NOTE}; "
             "systemctl start lxd.socket lxd; sleep 3"
@@ -67,7 +74,7 @@ class TestOnTheRealDaemon:
             for table, column in (("networks_nodes", "network_id"), ("networks", "id"))
         )
         for end in (driver.create, driver.delete):
-            driver.create(spec)
+            create(world, spec)
             world.on_host(f"{pending}systemctl restart lxd; sleep 3")
             assert "never finished" in driver.read(spec).drift
             end(spec)

@@ -180,8 +180,15 @@ FAULTS = {
     "fallocate -l $(($(df --output=avail -B1 / | tail -1) - 500000000)) /root/big":
         "the disk is almost full",
     "chmod a-x /etc/ufw/before.init": "before.init is not executable",
+    "iptables -t raw -I PREROUTING -p tcp --dport 80 -j CT --notrack":
+        "a rule before UFW's keeps people out of pages or servers",
+    "iptables-legacy -A FORWARD -j DROP": "the chain FORWARD of iptables-legacy",
+    "mkdir -p /etc/iptables; iptables-save > /etc/iptables/rules.v4":
+        "rules.v4 has a copy of Grappe's rules",
+    "systemctl disable haproxy 2>/dev/null": "haproxy.service is disabled",
 }  # fmt: skip
 MEND = (
+    "iptables -t raw -F; iptables-legacy -F; rm -r /etc/iptables; systemctl enable haproxy; "
     "rm -f /root/big; mv /root/cfg /etc/haproxy/haproxy.cfg; mv /root/rules /etc/ufw/before.rules; "
     "lxc project delete grappe-ghost; echo 1 > /proc/sys/net/ipv4/ip_forward; "
     "while iptables -t nat -D PREROUTING -p tcp --dport 999 -j DNAT --to 10.0.0.1:22; do :; done; "

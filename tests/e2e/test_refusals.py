@@ -236,6 +236,16 @@ STRANGERS = {
         "nft insert rule inet mine in tcp dport { 80, 443 } accept",
         "nft delete table inet mine",
     ),
+    "a chain of iptables-legacy that drops": (
+        "iptables-legacy -P FORWARD DROP",
+        "iptables-legacy -I FORWARD -i gr-+ -j ACCEPT; iptables-legacy -I FORWARD -o gr-+ -j ACCEPT",
+        "iptables-legacy -P FORWARD ACCEPT",
+    ),
+    "a rule of iptables-legacy for our port": (
+        "iptables-legacy -t nat -A PREROUTING -p tcp --dport 22292 -j DNAT --to 192.0.2.1",
+        "22292 leads elsewhere on the host already: iptables-legacy -A PREROUTING",
+        "iptables-legacy -t nat -F",
+    ),
     "a rule that drops the network": (
         "ip rule add to 10.64.8.0/24 prohibit",
         "on the host: ip rule del from all to 10.64.8.0/24 prohibit",

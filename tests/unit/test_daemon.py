@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -34,3 +35,62 @@ def test_a_log_that_lxd_has_not_opened_yet_is_empty(
     told[0] = errors.DaemonError("LXD refused", seen="permission denied")
     with pytest.raises(errors.DaemonError):
         lxd._read_log("instances/x/logs/exec_1.stdout", {})
+
+
+class TestBegin:
+    """A begun change goes on by itself; `finish` waits for it."""
+
+    def lxd(self, change: Any, found: Any) -> daemon.Lxd:
+        """Return a client whose POST and GET are these."""
+        lxd = daemon.Lxd(None)  # type: ignore[arg-type]
+        lxd.change = change  # type: ignore[method-assign]
+        lxd.get = found  # type: ignore[method-assign]
+        return lxd
+
+    def test_begin_returns_before_lxd_has_ended(self) -> None:
+        """The thing is known at the second look, and the POST still runs."""
+        ended, looks = threading.Event(), iter([daemon.AbsentError("networks/gr-1"), None])
+
+        def change(*_arguments: Any, **_options: Any) -> dict[str, Any]:
+            assert ended.wait(10)
+            return {}
+
+        def get(_path: str) -> Any:
+            if error := next(looks):
+                raise error
+
+        lxd = self.lxd(change, get)
+        lxd.begin("networks", {}, "networks/gr-1")
+        waiting = threading.Thread(target=lxd.finish, args=("networks/gr-1",), daemon=True)
+        waiting.start()
+        waiting.join(0.1)
+        assert waiting.is_alive()
+        ended.set()
+        waiting.join(10)
+        assert not waiting.is_alive()
+        lxd.finish("networks/gr-2")
+
+    def test_a_refusal_is_raised_at_once_or_at_the_end(self) -> None:
+        """Before LXD knows the thing by `begin`, afterwards by every `finish`."""
+        refused, known = errors.DaemonError("LXD refused"), threading.Event()
+
+        def change(*_arguments: Any, **_options: Any) -> dict[str, Any]:
+            if is_late:
+                assert known.wait(10)
+            raise refused
+
+        def get(_path: str) -> Any:
+            if not is_late:
+                raise daemon.AbsentError("networks/gr-1")
+            known.set()
+
+        for is_late in (False, True):
+            lxd = self.lxd(change, get)
+            if is_late:
+                lxd.begin("networks", {}, "networks/gr-1")
+            else:
+                with pytest.raises(errors.DaemonError, match="LXD refused"):
+                    lxd.begin("networks", {}, "networks/gr-1")
+            for _turn in range(2):
+                with pytest.raises(errors.DaemonError, match="LXD refused"):
+                    lxd.finish("networks/gr-1")

@@ -12,12 +12,13 @@ from components.lab_host import scripts
 from core import problems
 from hosts import ssh_settings
 from remote import identity, iptables, managed_block
+from remote.unmanaged import legacy
 from stacks import lab_host
 
 WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
     "ufw": {"enabled": True, "active": True}, "forwarding": "1", "nat": [],
-    "chains": "", "switched_off": [], "masquerades": [], "listening": [],
+    "chains": "", "copies": [], "switched_off": [], "masquerades": [], "listening": [],
     "inotify": {"limit": 128, "used": 40},
     "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
@@ -88,6 +89,14 @@ def test_a_well_host_has_no_findings() -> None:
          "a rule before UFW's keeps people out"),
         ({**UP, "filters": [{"table": "inet f", "name": "out", "kind": "filter", "hook": "output",
                              "policy": "drop", "rules": []}]}, "drops what labs need"),
+        ({**UP, "filters": [chain._asdict() for chain in legacy.chains(
+            "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n")]},
+         "the chain FORWARD of iptables-legacy, beside UFW's"),
+        ({**UP, "copies": ["/etc/iptables/rules.v4"]}, "rules.v4 has a copy of Grappe's rules"),
+        ({**UP, "units": {**UP["units"], "ufw": {"UnitFileState": "disabled"}}},
+         "ufw.service is disabled"),
+        ({**UP, "chains": "*raw\n-A PREROUTING -p tcp -m tcp --dport 22222 -j CT --notrack\n"
+                          "*filter\n" + "\n".join(JUMPS)}, "a rule before UFW's keeps people out"),
         ({**UP, "fixed": {"/etc/ufw/before.rules": ["is a symbolic link to x", "make it real"]}},
          "before.rules is a symbolic link"),
         ({**UP, "ufw_rules": ["### tuple ### deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 in"]},

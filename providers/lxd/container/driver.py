@@ -66,7 +66,10 @@ class ContainerDriver:
         return self._converge(spec)
 
     def _make(self, spec: model.ContainerSpec) -> None:
-        """Make the container, stopped: a copy of the image's template if there is one."""
+        """Make the container, stopped and without its NIC: a copy of the image's template, if any.
+
+        `_converge` brings it to its spec; a copy keeps its original's marks until then.
+        """
         fingerprint = aliases.resolve(self._lxd, spec.image)
         template = None if spec.target else aliases.template(self._lxd, fingerprint)
         source: dict[str, Any] = {"type": "image", "fingerprint": fingerprint}
@@ -77,16 +80,14 @@ class ContainerDriver:
             "name": spec.name, "type": "container", "ephemeral": spec.ephemeral,
             "source": source, **_body(spec, daemon.CREATING),
         }  # fmt: skip
+        # Its bridge may not be up yet: a NIC follows when it is.
+        body["devices"] = {**body["devices"], model.NIC: {"type": "none"}}
         if template:
             # The copy must not keep the original's marks.
             unmarked = dict.fromkeys(identity.MARKS.values(), "")
             body["config"] = {**unmarked, **body["config"], BASE_IMAGE: fingerprint}
         query = {"target": spec.target} if spec.target else {}
         self._lxd.change("POST", "instances", body, project=spec.project, query=query)
-        if template:
-            # A copy brings its original's marks along.
-            found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
-            self._put(spec, found, daemon.CREATING)
 
     def _unfinished(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
         """Whether to recreate a container of an earlier run; never one that became ready."""
@@ -236,6 +237,7 @@ class ContainerDriver:
 
     def _converge(self, spec: model.ContainerSpec, *, restart: bool = False) -> base.Outputs:
         """Bring an existing container to its spec, and wait until it is ready."""
+        self._lxd.finish(f"networks/{spec.network}")
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
         stage = found["config"].get(daemon.STAGE, daemon.CREATING)
         if _differs(found, spec):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import ipaddress
 import time
@@ -40,14 +41,18 @@ class NetworkDriver:
         self._lost = lost
 
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
-        """Make the bridge, or finish one that an interrupted run left."""
+        """Begin to make the bridge, or finish one that an interrupted run left.
+
+        A new bridge is there and not yet up: who connects to it calls the daemon's `finish`.
+        """
         found = self._find(spec)
         if found is not None and found.get("status") in UNFINISHED:
             self.delete(spec)
             found = None
         if found is None:
             body = {"name": spec.name, "type": "bridge", **_body(spec)}
-            self._lxd.change("POST", "networks", body)
+            # LXD waits half a second for its dnsmasq; meanwhile its servers are copied.
+            self._lxd.begin("networks", body, f"networks/{spec.name}")
             return {}
         return self.update(spec, spec)
 
@@ -119,8 +124,12 @@ class NetworkDriver:
             time.sleep(1)
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
+        path = f"networks/{spec.name}"
+        # Its containers report what became of a bridge that this process began.
+        with contextlib.suppress(errors.DaemonError):
+            self._lxd.finish(path)
         try:
-            found = dict(self._lxd.get(f"networks/{spec.name}"))
+            found = dict(self._lxd.get(path))
         except daemon.AbsentError:
             return None
         ownership.demand(found, spec, f"the network {spec.name}")
