@@ -195,7 +195,7 @@ class Host(RuleBasedStateMachine):
         return files, self.world.live()
 
 
-def test_what_a_cut_staged_in_the_store_goes_with_the_last(tmp_path: pathlib.Path) -> None:
+def test_staged_files_of_a_power_cut_leave_with_the_store(tmp_path: pathlib.Path) -> None:
     """A file that waited to be renamed would keep the store's folder for good."""
     world, kind = FakeWorld(tmp_path / "host"), KINDS["haproxy"]
     driver, spec = world.driver(kind), kind.make(world.url)
@@ -205,7 +205,7 @@ def test_what_a_cut_staged_in_the_store_goes_with_the_last(tmp_path: pathlib.Pat
     assert not world.exists("/var/lib/grappe")
 
 
-def test_a_cut_at_any_step_loses_nothing() -> None:
+def test_power_cut_at_any_step_loses_nothing() -> None:
     """Whatever follows: others' lines stay, told changes hold, and the last leaves nothing."""
     # `./lab campaign` tries many more, and others each time.
     examples = int(os.environ.get("GRAPPE_EXAMPLES", "0"))

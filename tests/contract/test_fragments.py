@@ -39,7 +39,7 @@ def fragment_file(kind: Kind, name: str = "yuno1") -> str:
     return f"/var/lib/grappe/{kind.folder}/fragments/{OWNER.replace('/', '+')}+{name}.json"
 
 
-def test_its_life(world: World, kind: Kind) -> None:
+def test_fragment_is_created_read_updated_and_deleted(world: World, kind: Kind) -> None:
     """Put, read as put, put again for nothing, changed, removed twice."""
     driver, spec = world.driver(kind), kind.make(world.url)
     assert driver.read(spec) is None
@@ -58,7 +58,7 @@ def test_its_life(world: World, kind: Kind) -> None:
     driver.delete(changed)
 
 
-def test_the_last_that_leaves_takes_everything(world: World, kind: Kind) -> None:
+def test_last_fragment_removes_every_file(world: World, kind: Kind) -> None:
     """Files byte for byte with mode and owner, and what is live, are as before the first."""
     before = (world.read(kind.file), world.stat(kind.file), world.live())
     driver = world.driver(kind)
@@ -70,7 +70,7 @@ def test_the_last_that_leaves_takes_everything(world: World, kind: Kind) -> None
     assert not world.exists("/var/lib/grappe")
 
 
-def test_what_stands_around_it_stays(world: World, kind: Kind) -> None:
+def test_text_around_the_managed_part_stays(world: World, kind: Kind) -> None:
     """What somebody writes outside the managed part survives every change, and the end."""
     driver, spec = world.driver(kind), kind.make(world.url)
     original = world.read(kind.file)
@@ -87,7 +87,7 @@ def test_what_stands_around_it_stays(world: World, kind: Kind) -> None:
     world.write(kind.file, original)
 
 
-def test_drift_in_the_file_is_read_and_mended(world: World, kind: Kind) -> None:
+def test_drift_of_the_file_is_read_and_repaired(world: World, kind: Kind) -> None:
     """A managed part that was edited or removed is drift, and comes back."""
     driver, spec = world.driver(kind), kind.make(world.url)
     driver.create(spec)
@@ -108,7 +108,7 @@ def test_drift_in_the_file_is_read_and_mended(world: World, kind: Kind) -> None:
 
 
 @pytest.mark.parametrize("kind", ["haproxy", "nat"], indirect=True)
-def test_drift_of_what_is_live_is_read_and_mended(world: World, kind: Kind) -> None:
+def test_drift_of_loaded_rules_is_read_and_repaired(world: World, kind: Kind) -> None:
     """What the kernel or the daemon has lost is drift, though the file is right."""
     driver, spec = world.driver(kind), kind.make(world.url)
     driver.create(spec)
@@ -118,7 +118,7 @@ def test_drift_of_what_is_live_is_read_and_mended(world: World, kind: Kind) -> N
     assert "" == driver.read(spec).drift
 
 
-def test_a_fragment_removed_or_edited_by_hand(world: World, kind: Kind) -> None:
+def test_fragment_removed_or_edited_by_hand_is_drift(world: World, kind: Kind) -> None:
     """Removed it is gone, and create brings it back; edited it reads as it is."""
     driver, spec = world.driver(kind), kind.make(world.url)
     driver.create(spec)
@@ -136,7 +136,7 @@ def test_a_fragment_removed_or_edited_by_hand(world: World, kind: Kind) -> None:
     assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
 
 
-def test_a_key_has_one_holder(world: World, kind: Kind) -> None:
+def test_key_of_another_lab_is_refused(world: World, kind: Kind) -> None:
     """The second is refused with the holder's name, and the first stays as it is."""
     driver = world.driver(kind)
     driver.create(kind.make(world.url))
@@ -148,7 +148,7 @@ def test_a_key_has_one_holder(world: World, kind: Kind) -> None:
     assert text == world.read(kind.file)
 
 
-def test_a_damaged_managed_part_is_a_clear_error(world: World, kind: Kind) -> None:
+def test_damaged_managed_part_is_a_clear_error(world: World, kind: Kind) -> None:
     """Without its last line nothing is read from it, nothing changed, and the way out is said."""
     driver, spec = world.driver(kind), kind.make(world.url)
     driver.create(spec)
@@ -172,7 +172,7 @@ def test_a_damaged_managed_part_is_a_clear_error(world: World, kind: Kind) -> No
         ('{"format": 99, "id": "grappe/alice/yuno1"}', "was written by a newer Grappe"),
     ],
 )
-def test_a_fragment_that_cannot_be_read_is_a_clear_error(
+def test_unreadable_fragment_is_a_clear_error(
     world: World, kind: Kind, text: str, words: str
 ) -> None:
     """The file is named, nothing is read or changed, and the way out is said."""
@@ -189,7 +189,7 @@ def test_a_fragment_that_cannot_be_read_is_a_clear_error(
     world.write(fragment_file(kind), good)
 
 
-def test_changes_that_wait_are_taken_together(world: World, kind: Kind) -> None:
+def test_waiting_changes_are_committed_together(world: World, kind: Kind) -> None:
     """Twelve at the same time all arrive; one that cannot be is set aside for itself alone."""
     driver = world.driver(kind)
     fields = ("port",) if kind.folder == "nat" else ("domains",)
@@ -217,7 +217,7 @@ class TestNat:
 
     kind = KINDS["nat"]
 
-    def test_one_more_rule_leaves_the_others_where_they_are(self, world: World) -> None:
+    def test_added_rule_leaves_other_rules_loaded(self, world: World) -> None:
         """It is added to the chain and taken out of it; nothing else is loaded again."""
         driver = world.driver(self.kind)
         one, two = (self.kind.make(world.url, f"yuno{n}", port=62220 + n) for n in (1, 2))
@@ -230,7 +230,7 @@ class TestNat:
         assert 1 == len(world.forwards())
         assert "" == driver.read(one).drift
 
-    def test_one_more_rule_brings_back_what_was_lost(self, world: World) -> None:
+    def test_added_rule_restores_lost_rules(self, world: World) -> None:
         """Where the chain is not what it should be, all of it is loaded."""
         driver = world.driver(self.kind)
         one, two = (self.kind.make(world.url, f"yuno{n}", port=62220 + n) for n in (1, 2))
@@ -248,7 +248,7 @@ class TestHaproxy:
 
     kind = KINDS["haproxy"]
 
-    def test_a_configuration_that_was_invalid_before_us(self, world: World) -> None:
+    def test_configuration_invalid_before_us_is_blamed_on_it(self, world: World) -> None:
         """It says so, with HAProxy's own line, and changes nothing."""
         original = world.read(self.kind.file)
         world.write(self.kind.file, original + "nonsense here\n")
@@ -260,13 +260,13 @@ class TestHaproxy:
         assert original + "nonsense here\n" == world.read(self.kind.file)
         world.write(self.kind.file, original)
 
-    def test_what_haproxy_took_around_us_is_kept(self, world: World) -> None:
+    def test_accepted_text_around_our_part_is_noted(self, world: World) -> None:
         """For the preflight, which asks of nothing else."""
         world.driver(self.kind).create(self.kind.make(world.url))
         split = managed_block.split(world.read(self.kind.file))
         assert split.before + split.after == world.read(haproxy_target.LOADED)
 
-    def test_one_default_server_of_a_host(self, world: World) -> None:
+    def test_second_default_server_of_a_host_is_refused(self, world: World) -> None:
         """A second default is refused, with the first one's owner."""
         driver = world.driver(self.kind)
         driver.create(self.kind.make(world.url, default=True))
@@ -274,7 +274,7 @@ class TestHaproxy:
         with pytest.raises(errors.DaemonError, match="the default backend is taken"):
             driver.create(second)
 
-    def test_a_backend_more_or_less_is_no_reload(self, world: World) -> None:
+    def test_added_or_removed_backend_needs_no_reload(self, world: World) -> None:
         """The part is the same, and the maps are changed while HAProxy runs."""
         driver = world.driver(self.kind)
         one = self.kind.make(world.url)
@@ -297,7 +297,7 @@ class TestHaproxy:
          f"del map {maps.STATES} yuno1.contract.test",
          f"add map {maps.ROUTES} stray.contract.test 10.99.99.99"],
     )  # fmt: skip
-    def test_a_map_changed_while_it_runs_is_drift(self, world: World, command: str) -> None:
+    def test_map_changed_at_run_time_is_drift(self, world: World, command: str) -> None:
         """Though the file is right; it is mended without a reload."""
         driver, spec = world.driver(self.kind), self.kind.make(world.url)
         driver.create(spec)
@@ -308,7 +308,7 @@ class TestHaproxy:
         assert "" == driver.read(spec).drift
         assert worker == world.worker()
 
-    def test_a_socket_that_is_of_no_use_is_a_reload(
+    def test_unusable_socket_causes_a_reload(
         self, world: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """As the last way, and it is said."""
@@ -325,7 +325,9 @@ class TestHaproxy:
         assert "b.contract.test 10.79.159.10" in world.tell(f"show map {maps.ROUTES}")
 
     @pytest.mark.sandbox
-    def test_the_hosts_own_sockets_stand_in_for_ours(self, request: pytest.FixtureRequest) -> None:
+    def test_other_sockets_replace_a_missing_one_of_ours(
+        self, request: pytest.FixtureRequest
+    ) -> None:
         """Removed, it comes back with no reload: then its admin socket does, or the master's."""
         world = fragment_world.RealWorld(request.getfixturevalue("lab_host"))
         with fragment_world.clean(world):
@@ -339,7 +341,7 @@ class TestHaproxy:
             assert worker == world.worker()
             world.run("systemctl", "restart", "haproxy")
 
-    def test_a_parent_of_anothers_domain_is_refused(self, world: World) -> None:
+    def test_parent_of_anothers_domain_is_refused(self, world: World) -> None:
         """Either way round; one's own is well."""
         driver = world.driver(self.kind)
         driver.create(self.kind.make(world.url))
@@ -348,7 +350,7 @@ class TestHaproxy:
             with pytest.raises(errors.DaemonError, match="are a domain and its sub-domain"):
                 driver.create(self.kind.make(world.url, "x", STRANGER, domains=(domain,)))
 
-    def test_a_reload_that_does_not_take_is_rolled_back(
+    def test_reload_without_effect_is_rolled_back(
         self, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The old files come back when the new ones are not what is loaded."""
@@ -385,7 +387,7 @@ class TestHaproxy:
         assert all(not driver.read(spec).drift for spec in specs)
 
 
-def test_a_lock_that_is_held_is_never_gone(
+def test_held_lock_does_not_read_as_missing(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While another change hangs, read and delete raise and say who to look for."""
@@ -404,7 +406,7 @@ def test_a_lock_that_is_held_is_never_gone(
     assert [] == list((tmp_path / "host/var/lib/grappe/nat/queue").iterdir())
 
 
-def test_a_symbolic_link_is_left_alone(tmp_path: pathlib.Path) -> None:
+def test_symbolic_link_is_refused(tmp_path: pathlib.Path) -> None:
     """A shared file that is a link is refused; neither the link nor what it leads to changes."""
     world = fragment_world.FakeWorld(tmp_path / "host")
     for kind in KINDS.values():
@@ -419,7 +421,7 @@ def test_a_symbolic_link_is_left_alone(tmp_path: pathlib.Path) -> None:
         assert text == kept.read_text()
 
 
-def test_a_fragment_that_was_being_written_is_none(tmp_path: pathlib.Path) -> None:
+def test_half_written_fragment_is_ignored(tmp_path: pathlib.Path) -> None:
     """A temporary file that a killed process left in the store is no fragment."""
     world = fragment_world.FakeWorld(tmp_path / "host")
     kind = KINDS["nat"]
@@ -432,7 +434,7 @@ def test_a_fragment_that_was_being_written_is_none(tmp_path: pathlib.Path) -> No
     assert not world.exists("/var/lib/grappe")
 
 
-def test_a_before_init_that_was_switched_off_stays_so(tmp_path: pathlib.Path) -> None:
+def test_inactive_before_init_stays_inactive(tmp_path: pathlib.Path) -> None:
     """Only our part of a script that was not executable runs; an executable one runs whole."""
     world = fragment_world.FakeWorld(tmp_path / "host")
     kind, init = KINDS["nat"], tmp_path / "host/etc/ufw/before.init"
@@ -445,7 +447,7 @@ def test_a_before_init_that_was_switched_off_stays_so(tmp_path: pathlib.Path) ->
     assert "exit 0\n# END GRAPPE" not in init.read_text()
 
 
-def test_what_killed_transactions_left_is_swept(tmp_path: pathlib.Path) -> None:
+def test_leftovers_of_killed_transactions_are_swept(tmp_path: pathlib.Path) -> None:
     """A staged file and a dead process's place in the queue do not outlive the next change."""
     world = fragment_world.FakeWorld(tmp_path / "host")
     kind = KINDS["hosts"]
@@ -462,10 +464,10 @@ def test_what_killed_transactions_left_is_swept(tmp_path: pathlib.Path) -> None:
     assert not world.exists("/var/lib/grappe")
 
 
-class TestWhose:
+class TestOwnership:
     """A fragment is its lab's, whatever the lab is called."""
 
-    def test_another_lab_of_the_name_is_refused(self, world: World, kind: Kind) -> None:
+    def test_another_lab_of_the_same_name_is_refused(self, world: World, kind: Kind) -> None:
         """To put, read or remove; the way out has the id."""
         driver = world.driver(kind)
         mine = kind.make(world.url, lab="alicealice01")
@@ -476,7 +478,7 @@ class TestWhose:
                 action(theirs)
         assert mine == driver.read(mine).spec
 
-    def test_a_renamed_lab_keeps_it(self, world: World, kind: Kind) -> None:
+    def test_renamed_lab_keeps_its_fragment(self, world: World, kind: Kind) -> None:
         """Under the new name alone; what had no id yet is the owner's."""
         driver = world.driver(kind)
         driver.create(kind.make(world.url))
@@ -491,7 +493,7 @@ class TestWhose:
         assert driver.read(new) is None
 
 
-def test_a_file_that_may_not_be_changed_is_told_in_words(
+def test_unchangeable_file_is_reported_with_a_remedy(
     world: World, kind: Kind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which, why, and what to look at; nothing is half changed."""

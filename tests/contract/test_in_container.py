@@ -63,20 +63,20 @@ def steps(class_room: LxdWorld) -> Steps:
 class TestExec:
     """A program is run once, and again when what it is has changed."""
 
-    def test_output_is_told_and_recorded(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_output_is_printed_and_recorded(self, class_room: LxdWorld, steps: Steps) -> None:
         """Both streams, line by line; the exit status with them."""
         steps.said.clear()
         outputs = steps.driver.create(step(class_room))
         assert {"status": 0, "stdout": "one\n", "stderr": "two\n"} == outputs
         assert ["one", "two"] == sorted(steps.said)
 
-    def test_a_mark_runs_nothing_again(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_changed_mark_does_not_run_it_again(self, class_room: LxdWorld, steps: Steps) -> None:
         """The lab's id and name are what is said of it."""
         old = step(class_room)
         new = dataclasses.replace(old, owner="grappe/other", lab="alicealice01", incarnation="1")
         assert {} == steps.driver.update(old, new)
 
-    def test_a_failure_is_fatal_and_shows_the_last_lines(
+    def test_failure_shows_the_last_lines_of_output(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """With the way in."""
@@ -86,7 +86,7 @@ class TestExec:
         for words in ("step exited with 3", "the reason", "exec yuno1 --project"):
             assert words in str(failure.value)
 
-    def test_environment_and_directory_arrive(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_environment_and_directory_are_set(self, class_room: LxdWorld, steps: Steps) -> None:
         """As they were, quotes and line breaks included."""
         spec = step(
             class_room, script="pwd; printf '%s|' \"$A\"", directory="/tmp",
@@ -96,7 +96,9 @@ class TestExec:
         assert said.split("\n")[0].endswith("/tmp")
         assert "it's $A\nand|" in said
 
-    def test_input_arrives_and_no_output_shows_it(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_standard_input_arrives_and_stays_secret(
+        self, class_room: LxdWorld, steps: Steps
+    ) -> None:
         """Nor does what is printed line by line; a failure is shown without it too."""
         text = f"{SECRET}\nand 'quotes' $HOME `x`\n"
         what = job.Job(script='read first; cat; echo "it is $first"; exit 1', stdin=text)
@@ -108,7 +110,7 @@ class TestExec:
         count = job.Job(script="wc -c", stdin=text)
         assert str(len(text)) in shell.run(class_room.lxd, PROJECT, "yuno1", count).stdout
 
-    def test_program_says_that_it_waits_for_another(
+    def test_waiting_for_an_earlier_run_is_printed(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """Such as one that a dead run left; silence would look like a fault."""
@@ -122,7 +124,7 @@ class TestExec:
             shell.run(class_room.lxd, PROJECT, "yuno1", second, lines.append)
         assert (0, [job.WAITING, "mine"]) == (first.result().status, lines)
 
-    def test_creates_and_unless(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_creates_and_unless_skip_the_run(self, class_room: LxdWorld, steps: Steps) -> None:
         """Done already is not done again; what it made and is gone is seen as drift."""
         spec = step(class_room, script="touch /tmp/made; echo ran", creates="/tmp/made")
         assert "/tmp/made is not there" == steps.driver.read(spec).drift
@@ -135,19 +137,19 @@ class TestExec:
             "ran\n" == steps.driver.create(dataclasses.replace(guarded, unless="false"))["stdout"]
         )
 
-    def test_a_deadline(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_program_past_its_timeout_is_an_error(self, class_room: LxdWorld, steps: Steps) -> None:
         """It is ended, and the failure says so."""
         with pytest.raises(errors.CommandError, match="did not end within 1 s"):
             steps.driver.create(step(class_room, script="echo begun; sleep 30", timeout=1))
 
-    def test_one_that_somebody_kills_is_not_too_slow(
+    def test_killed_program_is_not_reported_as_timed_out(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """As whoever stops the server does; the exit status is that of a deadline's kill."""
         with pytest.raises(errors.CommandError, match="exited with 137"):
             steps.driver.create(step(class_room, script="kill -KILL $$"))
 
-    def test_a_change_of_what_is_said_of_it_does_not_run_it(
+    def test_changed_description_does_not_run_it_again(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """Another script does, and so does drift."""
@@ -157,7 +159,7 @@ class TestExec:
         assert "one\n" == again["stdout"]
         assert "one\n" == steps.driver.update(spec, spec)["stdout"]
 
-    def test_delete_undoes_it(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_delete_runs_the_removal_script(self, class_room: LxdWorld, steps: Steps) -> None:
         """By the script that says how."""
         spec = step(class_room, script="touch /tmp/undone", delete="rm /tmp/undone",
                     creates="/tmp/undone")  # fmt: skip
@@ -165,7 +167,7 @@ class TestExec:
         steps.driver.delete(spec)
         assert "/tmp/undone is not there" == steps.driver.read(spec).drift
 
-    def test_another_script_first_undoes_the_one_before(
+    def test_changed_script_first_undoes_the_old_one(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """Such as the keys of a user who no longer has them."""
@@ -176,14 +178,14 @@ class TestExec:
         assert steps.driver.read(dataclasses.replace(old, creates="/tmp/first")).drift
         assert not steps.driver.read(dataclasses.replace(new, creates="/tmp/second")).drift
 
-    def test_another_container_means_another_run(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_new_container_means_a_new_run(self, class_room: LxdWorld, steps: Steps) -> None:
         """What was done in a container that is gone is not done."""
         found = class_room.lxd.get("instances/yuno1", project=PROJECT)
         ours = step(class_room, container_id=ownership.identity_of(found))
         assert steps.driver.read(ours) is not None
         assert steps.driver.read(dataclasses.replace(ours, container_id="before")) is None
 
-    def test_a_failure_that_starts_over_marks_the_container(
+    def test_failure_with_start_over_marks_the_container(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """The next look at it sees another generation than the one that is wanted."""
@@ -195,14 +197,14 @@ class TestExec:
         marks = {"config": {daemon.STAGE: daemon.READY}}
         class_room.lxd.change("PATCH", "instances/yuno1", marks, project=PROJECT)
 
-    def test_somebody_elses_container_is_left_alone(
+    def test_container_of_another_lab_is_left_alone(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """Nothing is run in it."""
         with pytest.raises(errors.NotOursError, match="belongs to grappe/contract"):
             steps.driver.create(step(class_room, owner=STRANGER))
 
-    def test_a_snapshot_has_a_life_and_its_name_is_its_own(
+    def test_snapshot_lives_and_a_manual_one_is_left_alone(
         self, class_room: LxdWorld, steps: Steps
     ) -> None:
         """Taken, seen, taken up again, removed twice; one that is there by hand is left alone."""
@@ -233,7 +235,7 @@ class TestExec:
 class TestDevicesAndVolumes:
     """A server has what few have."""
 
-    def test_a_volume_and_its_device(self, room: LxdWorld) -> None:
+    def test_volume_and_its_device_live_and_go(self, room: LxdWorld) -> None:
         """Made, attached, grown, detached, removed twice."""
         driver = volumes.VolumeDriver(room.lxd)
         spec = volume_model.VolumeSpec(
@@ -264,7 +266,7 @@ class TestDevicesAndVolumes:
         assert driver.read(spec) is None
         driver.delete(spec)
 
-    def test_an_ephemeral_container(self, room: LxdWorld) -> None:
+    def test_ephemeral_container_is_created_as_such(self, room: LxdWorld) -> None:
         """It is what it says."""
         spec = server(room, ephemeral=True)
         container_driver(room).create(spec)
@@ -275,7 +277,7 @@ class TestDevicesAndVolumes:
 class TestAdoption:
     """What exists already is taken over when told to, and only what is nobody's."""
 
-    def test_a_container_of_the_default_project(self, room: LxdWorld) -> None:
+    def test_container_of_the_default_project_is_adopted(self, room: LxdWorld) -> None:
         """It moves into the student's project with its content, and is as the spec says."""
         fingerprint = room.lxd.get(f"images/aliases/{room.image}")["target"]
         body = {
@@ -295,7 +297,7 @@ class TestAdoption:
         with pytest.raises(daemon.AbsentError):
             room.lxd.get("instances/yuno1", project="default")
 
-    def test_what_belongs_to_another_stack(self, room: LxdWorld) -> None:
+    def test_container_of_another_stack_is_not_adopted(self, room: LxdWorld) -> None:
         """It is left alone, and its owner named."""
         container_driver(room).create(server(room, state="stopped"))
         with pytest.raises(errors.NotOursError, match="cannot be adopted") as refusal:

@@ -52,7 +52,7 @@ class TestProjectAndNetwork:
     """Projects and networks are alike: marked, configured, removed."""
 
     @pytest.mark.parametrize("kind", ["project", "network"])
-    def test_its_life(self, world: LxdWorld, kind: str) -> None:
+    def test_it_is_created_read_updated_and_deleted(self, world: LxdWorld, kind: str) -> None:
         """Made, read as made, made again as if interrupted, changed, removed twice."""
         if kind == "project":
             driver, spec = projects.ProjectDriver(world.lxd), project(world)
@@ -74,7 +74,7 @@ class TestProjectAndNetwork:
         assert driver.read(spec) is None
         driver.delete(spec)
 
-    def test_a_lost_masquerade_is_drift_and_comes_back(self, world: LxdWorld) -> None:
+    def test_lost_masquerade_is_drift_and_is_restored(self, world: LxdWorld) -> None:
         """LXD loads its rules where the setting changes; in the end it is as it was."""
         lost, asked = ["its servers do not reach the internet"], []
 
@@ -92,7 +92,7 @@ class TestProjectAndNetwork:
         driver.delete(spec)
 
     @pytest.mark.parametrize("kind", ["project", "network"])
-    def test_what_is_somebody_elses_is_left_alone(self, room: LxdWorld, kind: str) -> None:
+    def test_object_of_another_lab_is_left_alone(self, room: LxdWorld, kind: str) -> None:
         """Every action refuses, and names the owner."""
         if kind == "project":
             driver, spec = projects.ProjectDriver(room.lxd), project(room)
@@ -105,7 +105,7 @@ class TestProjectAndNetwork:
         assert driver.read(spec) is not None
 
     @pytest.mark.parametrize("kind", ["project", "network"])
-    def test_gone_only_by_the_daemons_word(self, room: LxdWorld, kind: str) -> None:
+    def test_only_the_daemon_reports_it_missing(self, room: LxdWorld, kind: str) -> None:
         """Deleted by hand it is gone, and is made again; a hung daemon raises instead."""
         if kind == "project":
             make, spec, path = projects.ProjectDriver, project(room), f"projects/{PROJECT}"
@@ -121,7 +121,7 @@ class TestProjectAndNetwork:
         make(room.lxd).create(spec)
         assert spec == make(room.lxd).read(spec).spec
 
-    def test_a_bridge_changed_by_hand_is_seen(self, room: LxdWorld) -> None:
+    def test_bridge_changed_by_hand_is_drift(self, room: LxdWorld) -> None:
         """An address comes back as itself, another setting as drift; an update mends both."""
         spec, driver = bridge(room), networks.NetworkDriver(room.lxd)
         found = room.lxd.get(f"networks/{BRIDGE}")
@@ -138,7 +138,7 @@ class TestProjectAndNetwork:
 class TestContainer:
     """A container is made once, changed live, and mended."""
 
-    def test_its_life(self, room: LxdWorld) -> None:
+    def test_it_is_created_read_updated_and_deleted(self, room: LxdWorld) -> None:
         """Made and ready, no-op, limits and config changed live, removed twice."""
         driver, spec = container_driver(room), server(room, limits={"memory": "256MiB"})
         assert driver.read(spec) is None
@@ -161,7 +161,7 @@ class TestContainer:
         assert driver.read(spec) is None
         driver.delete(spec)
 
-    def test_a_bridge_that_fails_late_stops_its_containers(
+    def test_bridge_that_fails_late_stops_its_containers(
         self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The copy is there without a NIC, and never started; the next run makes it whole."""
@@ -180,7 +180,7 @@ class TestContainer:
         driver.create(spec)
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
 
-    def test_a_container_that_was_never_started(self, room: LxdWorld) -> None:
+    def test_never_started_container_is_recreated(self, room: LxdWorld) -> None:
         """What LXD copied may be half of it: it is made again; one that was started is taken up."""
         driver, spec = container_driver(room), server(room, state="stopped")
         made = []
@@ -195,7 +195,7 @@ class TestContainer:
         made.append(room.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
         assert made[0] != made[1] == made[2]
 
-    def test_drift_is_read_and_mended(self, room: LxdWorld) -> None:
+    def test_drift_is_read_and_repaired(self, room: LxdWorld) -> None:
         """Stopped and reconfigured by hand: read says how it is, update brings it back."""
         driver, spec = container_driver(room), server(room)
         driver.create(spec)
@@ -208,7 +208,7 @@ class TestContainer:
         driver.update(reading.spec, spec)
         assert spec == driver.read(spec).spec
 
-    def test_a_renamed_lab_keeps_it(self, room: LxdWorld) -> None:
+    def test_renamed_lab_keeps_its_container(self, room: LxdWorld) -> None:
         """It gets its id, then another owner, and neither restarts it; a stranger has no way in."""
         driver, spec = container_driver(room), server(room)
         driver.create(spec)
@@ -224,7 +224,7 @@ class TestContainer:
             driver.read(dataclasses.replace(renamed, lab="another00001"))
         driver.delete(renamed)
 
-    def test_a_new_address_is_an_update(self, room: LxdWorld) -> None:
+    def test_new_address_is_an_update(self, room: LxdWorld) -> None:
         """The container keeps its content and answers at the new address."""
         driver, spec = container_driver(room), server(room)
         driver.create(spec)
@@ -232,7 +232,7 @@ class TestContainer:
         driver.update(spec, moved)
         assert moved == driver.read(spec).spec
 
-    def test_a_create_that_failed_half_way_goes_on(self, room: LxdWorld) -> None:
+    def test_create_that_failed_half_way_resumes(self, room: LxdWorld) -> None:
         """The failure says what was seen; the next create finishes the same container."""
         driver = container_driver(room)
         with pytest.raises(errors.NotReadyError) as failure:
@@ -243,7 +243,7 @@ class TestContainer:
         driver.create(server(room))
         assert "" == driver.read(server(room)).drift
 
-    def test_the_content_of_a_ready_container_is_never_thrown_away(self, room: LxdWorld) -> None:
+    def test_ready_container_is_never_recreated(self, room: LxdWorld) -> None:
         """A container of ours from another image is refused, with the command that would do it."""
         driver, spec = container_driver(room), server(room)
         driver.create(spec)
@@ -254,20 +254,20 @@ class TestContainer:
         with pytest.raises(errors.NotOursError, match="(lxc|incus) delete --force yuno1"):
             driver.create(spec)
 
-    def test_deleted_by_hand_is_gone(self, room: LxdWorld) -> None:
+    def test_container_deleted_by_hand_is_missing(self, room: LxdWorld) -> None:
         """Only the daemon's own word makes it gone."""
         driver, spec = container_driver(room), server(room, state="stopped")
         driver.create(spec)
         room.lxd.change("DELETE", "instances/yuno1", project=PROJECT)
         assert driver.read(spec) is None
 
-    def test_an_unknown_image_names_those_that_are_there(self, room: LxdWorld) -> None:
+    def test_unknown_image_error_lists_known_images(self, room: LxdWorld) -> None:
         """The error lists the host's aliases, and nothing is left."""
         with pytest.raises(errors.BadInputError, match="aliases on the host: .*standin"):
             container_driver(room).create(server(room, image="nope"))
         assert container_driver(room).read(server(room)) is None
 
-    def test_a_hung_daemon_is_never_gone(self, room: LxdWorld) -> None:
+    def test_hung_daemon_does_not_read_as_missing(self, room: LxdWorld) -> None:
         """No answer raises; it does not read as absent, nor does delete succeed."""
         container_driver(room).create(server(room, state="stopped"))
         with room.hung() as lxd:
@@ -294,7 +294,9 @@ class TestImage:
                 tar.add(folder / inside, inside)
         return {"metadata": str(folder / "metadata.tar"), "rootfs": str(folder / "rootfs.tar")}
 
-    def test_life_of_an_image_from_files(self, world: LxdWorld, tmp_path: pathlib.Path) -> None:
+    def test_image_from_files_is_created_and_deleted(
+        self, world: LxdWorld, tmp_path: pathlib.Path
+    ) -> None:
         """Sent once, changed files move the alias and remove the old image, removed twice."""
 
         def spec(content: str) -> image_model.ImageSpec:
@@ -319,7 +321,7 @@ class TestImage:
         assert driver.read(second) is None
         driver.delete(second)
 
-    def test_a_published_image_is_a_generalised_copy(self, room: LxdWorld) -> None:
+    def test_published_image_is_a_generalised_copy(self, room: LxdWorld) -> None:
         """The alias leads to the image, the container keeps its keys, the copy is gone."""
         container_driver(room).create(server(room))
         files = "instances/yuno1/files"
@@ -353,7 +355,7 @@ class TestImage:
             room.lxd.get("instances/yuno1-published", project=PROJECT)
         driver.delete(spec)
 
-    def test_an_image_without_its_template_serves_too(self, room: LxdWorld) -> None:
+    def test_image_without_its_template_still_works(self, room: LxdWorld) -> None:
         """Somebody removed the copy: a server starts from the image itself."""
         container_driver(room).create(server(room, state="stopped"))
         spec = published_model.PublishedSpec(
@@ -368,7 +370,7 @@ class TestImage:
         assert "" == container_driver(room).read(clone).drift
         driver.delete(spec)
 
-    def test_somebody_elses_alias_is_left_alone(self, room: LxdWorld) -> None:
+    def test_alias_of_another_lab_is_left_alone(self, room: LxdWorld) -> None:
         """An alias that Grappe did not make is not moved."""
         spec = published_model.PublishedSpec(
             host=room.url, owner=OWNER, name=room.image, project=PROJECT, container="yuno1"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core import codec, errors
-from providers.lxd import daemon, fake
+from providers.lxd import daemon
 from providers.lxd.image import aliases
 from providers.lxd.network import driver as networks
 from providers.lxd.network.model import NetworkSpec
@@ -18,6 +18,7 @@ from providers.lxd.volume import model as volume_model
 from remote import power_cut
 from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdWorld
 from tests.contract.test_lxd import bridge, container_driver, server
+from tests.fakes.lxd import FakeLxd
 
 HOME = "/var/lib/lxd"
 POOL = f"{HOME}/storage-pools/default"
@@ -38,7 +39,7 @@ def create(world: LxdWorld, spec: NetworkSpec) -> None:
 class TestOnTheRealDaemon:
     """LXD refuses for good until what the power cut left is gone."""
 
-    def test_a_bridge_whose_process_was_not_noted(self, world: LxdWorld) -> None:
+    def test_bridge_with_an_unrecorded_process_is_repaired(self, world: LxdWorld) -> None:
         """It can be changed, and removed."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
         changed = dataclasses.replace(spec, address="10.79.159.254/24")
@@ -50,7 +51,7 @@ class TestOnTheRealDaemon:
         driver.delete(changed)
         assert driver.read(changed) is None
 
-    def test_a_bridge_that_lxd_could_not_start(self, world: LxdWorld) -> None:
+    def test_bridge_that_did_not_start_is_repaired(self, world: LxdWorld) -> None:
         """After the boot it is drift, and an update waits until LXD has started it."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
         create(world, spec)
@@ -64,7 +65,7 @@ class TestOnTheRealDaemon:
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
 
-    def test_a_bridge_that_was_being_made(self, world: LxdWorld) -> None:
+    def test_half_created_bridge_is_repaired(self, world: LxdWorld) -> None:
         """LXD starts it after the boot, and neither changes it nor removes it from the kernel."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
         left = f"ip link show {BRIDGE} 2>/dev/null || true; ps -C dnsmasq -o args= | grep {BRIDGE} || true"
@@ -82,7 +83,7 @@ class TestOnTheRealDaemon:
         assert "" == world.on_host(left)
 
     @pytest.mark.parametrize("left", ["nothing", "a folder", "a part"])
-    def test_a_container_that_was_being_made(self, room: LxdWorld, left: str) -> None:
+    def test_half_created_container_is_repaired(self, room: LxdWorld, left: str) -> None:
         """It is made again where it never was ready; it can always be removed."""
         driver, spec = container_driver(room), server(room)
         folder = f"{POOL}/containers/{PROJECT}_yuno1"
@@ -104,7 +105,7 @@ class TestOnTheRealDaemon:
         driver.delete(spec)
         assert driver.read(spec) is None
 
-    def test_a_volume_whose_files_are_gone(self, room: LxdWorld) -> None:
+    def test_volume_without_its_files_is_repaired(self, room: LxdWorld) -> None:
         """It can be removed."""
         spec = volume_model.VolumeSpec(host=room.url, owner=OWNER, name="data", project=PROJECT)
         driver = volumes.VolumeDriver(room.lxd)
@@ -115,8 +116,8 @@ class TestOnTheRealDaemon:
         assert driver.read(spec) is None
 
 
-def test_an_image_is_on_the_disk_before_it_has_its_name() -> None:
-    lxd = fake.FakeLxd()
+def test_image_is_on_disk_before_its_alias() -> None:
+    lxd = FakeLxd()
     fingerprint = lxd.add_image("standin")
     spec = codec.Spec(host="ssh://fake", owner=OWNER, name="golden")
     aliases.point(lxd, spec, fingerprint, "made")
@@ -150,7 +151,7 @@ def home(tmp_path: pathlib.Path) -> Home:
     return Home(tmp_path)
 
 
-def test_a_folder_that_lxd_names_goes_and_its_neighbours_stay(home: Home) -> None:
+def test_named_folder_is_removed_and_its_neighbours_stay(home: Home) -> None:
     folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
     (folder / "rootfs").mkdir(parents=True)
     (folder.parent / "grappe-tara_yuno2").mkdir()
@@ -162,7 +163,7 @@ def test_a_folder_that_lxd_names_goes_and_its_neighbours_stay(home: Home) -> Non
 @pytest.mark.parametrize(
     "place", ["containers", "containers/../../../etc/x", "images/abc", "../../outside/containers/x"]
 )
-def test_a_folder_that_is_none_of_an_instance_stays(home: Home, place: str) -> None:
+def test_folder_of_no_instance_stays(home: Home, place: str) -> None:
     folder = home.path / "storage-pools/default" / place
     for part in (home.path / "storage-pools/default/containers", folder):
         part.mkdir(parents=True, exist_ok=True)
@@ -170,7 +171,7 @@ def test_a_folder_that_is_none_of_an_instance_stays(home: Home, place: str) -> N
     assert folder.exists()
 
 
-def test_a_folder_stays_where_nothing_was_to_be_removed(home: Home) -> None:
+def test_folder_stays_without_a_removal(home: Home) -> None:
     folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
     folder.mkdir(parents=True)
     assert not home.mend(folder, removes=False)
@@ -178,7 +179,7 @@ def test_a_folder_stays_where_nothing_was_to_be_removed(home: Home) -> None:
     assert folder.exists()
 
 
-def test_a_link_stays_and_so_does_what_it_leads_to(home: Home, tmp_path: pathlib.Path) -> None:
+def test_link_and_its_target_stay(home: Home, tmp_path: pathlib.Path) -> None:
     folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
     folder.parent.mkdir(parents=True)
     folder.symlink_to(tmp_path)
@@ -186,7 +187,7 @@ def test_a_link_stays_and_so_does_what_it_leads_to(home: Home, tmp_path: pathlib
     assert folder.is_symlink()
 
 
-def test_a_note_that_says_something_stays(home: Home) -> None:
+def test_valid_process_note_stays(home: Home) -> None:
     note = home.path / "networks/gr-1/dnsmasq.pid"
     note.parent.mkdir(parents=True)
     note.write_text("pid: 1")
@@ -197,14 +198,14 @@ def test_a_note_that_says_something_stays(home: Home) -> None:
     assert not note.exists()
 
 
-def test_a_folder_of_another_daemon_stays(home: Home, tmp_path: pathlib.Path) -> None:
+def test_folder_of_another_daemon_stays(home: Home, tmp_path: pathlib.Path) -> None:
     folder = tmp_path / "another/storage-pools/default/containers/grappe-tara_yuno1"
     folder.mkdir(parents=True)
     assert not home.mend(folder)
     assert folder.exists()
 
 
-def test_a_subvolume_stays(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_subvolume_stays(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     """LXD removes it itself, with what it keeps of it."""
     folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
     folder.mkdir(parents=True)

@@ -39,7 +39,7 @@ def logins(host: Host) -> int:
     return host.run(["journalctl", "-u", "ssh", "-o", "cat"]).stdout.count("Accepted publickey")
 
 
-def test_the_plugin_goes_on_with_the_programs_connection(
+def test_plugin_reuses_the_connection_of_the_program(
     lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """One login for both, and nothing is left of it when they have ended."""

@@ -13,12 +13,13 @@ from core import errors
 from hosts import connections
 from providers.relay import model as relay
 from providers.relay import resource as relay_resource
-from providers.tunnel import driver, fake, host, model
+from providers.tunnel import driver, host, model
 from providers.tunnel.key import driver as keys
 from providers.tunnel.key import model as key_model
 from remote.targets import relay as relay_target
 from sandbox import layout
 from tests.contract.fragment_world import FakeWorld, Kind, RealWorld
+from tests.fakes.tunnels import FakeTunnelHost
 
 OWNER, STRANGER = "grappe/contract", "grappe/stranger"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp9ZWeJhP"
@@ -102,7 +103,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
 
 
 def _fake(root: pathlib.Path) -> World:
-    tunnels = fake.FakeTunnelHost(root)
+    tunnels = FakeTunnelHost(root)
 
     @contextlib.contextmanager
     def cut() -> Iterator[None]:
@@ -130,7 +131,7 @@ def pair(owner: str = OWNER) -> key_model.KeySpec:
     return key_model.KeySpec(host="ssh://host", owner=owner, name="contract")
 
 
-def test_life_of_a_key(world: World) -> None:
+def test_key_is_created_read_and_deleted(world: World) -> None:
     """Made once, taken up again, gone when removed; removing it twice is well."""
     driven = keys.KeyDriver(world.tunnels)
     assert driven.read(pair()) is None
@@ -145,7 +146,7 @@ def test_life_of_a_key(world: World) -> None:
     assert driven.read(pair()) is None
 
 
-def test_somebody_elses_is_left_alone(world: World) -> None:
+def test_tunnel_of_another_lab_is_left_alone(world: World) -> None:
     """Neither taken up nor removed, and the error names its owner."""
     driven = keys.KeyDriver(world.tunnels)
     driven.create(pair())
@@ -155,7 +156,7 @@ def test_somebody_elses_is_left_alone(world: World) -> None:
     assert driven.read(pair()) is not None
 
 
-def test_life_of_a_tunnel(world: World) -> None:
+def test_tunnel_is_created_repaired_and_deleted(world: World) -> None:
     """Raised, it carries; what is wrong is drift and is mended; lowered, it is gone."""
     public = keys.KeyDriver(world.tunnels).create(pair())["public_key"]
     world.let_in(public)
@@ -181,7 +182,7 @@ def test_life_of_a_tunnel(world: World) -> None:
     assert driven.read(spec) is None
 
 
-def test_one_that_stands_and_carries_nothing(world: World) -> None:
+def test_tunnel_that_forwards_nothing_is_an_error(world: World) -> None:
     """Its unit is up, and read sees it all the same; raising it fails and says so."""
     public = keys.KeyDriver(world.tunnels).create(pair())["public_key"]
     world.let_in(public)
@@ -197,7 +198,7 @@ def test_one_that_stands_and_carries_nothing(world: World) -> None:
     driven.create(dataclasses.replace(spec, seconds=20))
 
 
-def test_a_tunnel_without_a_key_is_refused(world: World) -> None:
+def test_tunnel_without_a_key_is_refused(world: World) -> None:
     """It could never log in."""
     with pytest.raises(errors.DaemonError, match="has no key"):
         driver.TunnelDriver(world.tunnels).create(tunnel(world))
@@ -218,7 +219,7 @@ def relay_world(
             made.driver(GRANT).delete(GRANT.make(made.url, owner=owner))
 
 
-def test_life_of_a_relay_grant(relay_world: FakeWorld | RealWorld) -> None:
+def test_relay_grant_is_created_updated_and_deleted(relay_world: FakeWorld | RealWorld) -> None:
     """Opened, changed, seen when it was shut by hand, and gone with nothing left."""
     driven = relay_world.driver(GRANT)
     spec = GRANT.make(relay_world.url)
@@ -244,7 +245,7 @@ def test_life_of_a_relay_grant(relay_world: FakeWorld | RealWorld) -> None:
         assert not relay_world.exists(path)
 
 
-def test_a_port_of_the_relay_is_held_by_one(relay_world: FakeWorld | RealWorld) -> None:
+def test_relay_port_of_another_lab_is_refused(relay_world: FakeWorld | RealWorld) -> None:
     """The second is told whose it is."""
     driven = relay_world.driver(GRANT)
     driven.create(GRANT.make(relay_world.url))

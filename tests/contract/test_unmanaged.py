@@ -58,7 +58,7 @@ def loaded(world: World) -> str:
     )
 
 
-def test_rules_by_hand_are_taken_over(world: World) -> None:
+def test_manual_rules_are_adopted(world: World) -> None:
     """Twice loaded and once in the file, both leave for ours; another port's stays."""
     kind = KINDS["nat"]
     world.write(kind.file, world.read(kind.file) + SHEET_RULES)
@@ -80,7 +80,7 @@ def test_rules_by_hand_are_taken_over(world: World) -> None:
     load(world, OTHER, "-D")
 
 
-def test_rules_by_hand_are_left_alone_unless_told(world: World) -> None:
+def test_manual_rules_stay_without_adopt(world: World) -> None:
     """Somebody's own rule stays where it is."""
     kind = KINDS["nat"]
     world.write(kind.file, world.read(kind.file) + SHEET_RULES)
@@ -90,7 +90,7 @@ def test_rules_by_hand_are_left_alone_unless_told(world: World) -> None:
     driver.delete(spec)
 
 
-def test_routing_by_hand_is_taken_over(world: World) -> None:
+def test_manual_routing_is_adopted(world: World) -> None:
     """The sheet's frontends and backends leave; what stood before them stays byte for byte."""
     kind = KINDS["haproxy"]
     before = world.read(kind.file)
@@ -107,7 +107,7 @@ def test_routing_by_hand_is_taken_over(world: World) -> None:
     assert world.read(kind.file).startswith(before)
 
 
-def test_a_domain_that_the_lab_has_not_is_not_cut_off(world: World) -> None:
+def test_manual_routing_of_another_domain_is_not_adopted(world: World) -> None:
     """It is named, and nothing is changed."""
     kind = KINDS["haproxy"]
     world.write(kind.file, world.read(kind.file) + (DATA / "sheet.cfg").read_text())
@@ -128,7 +128,7 @@ SHEET = (DATA / "sheet.cfg").read_text()
      "use_backend yuno1_backend if { path_beg /x }", "server spare 10.79.159.12:8080 check",
      "rate-limit sessions 100", "option httpchk GET /", "stick-table type ip size 1m"],
 )  # fmt: skip
-def test_routing_that_says_more_than_the_sheet_is_told(line: str) -> None:
+def test_manual_routing_with_more_than_the_sheet_is_refused(line: str) -> None:
     """Each line that would go without a word; of the sheet's own none."""
     assert [] == unmanaged_haproxy.unaccounted(SHEET)
     with_it = SHEET.replace("\tbind *:80\n", f"\tbind *:80\n    {line}\n")
@@ -139,7 +139,7 @@ def test_routing_that_says_more_than_the_sheet_is_told(line: str) -> None:
     "more",
     ["-s 192.168.8.0/24", "-m limit --limit 3/min", "! -i eth1", "-m conntrack --ctstate NEW"],
 )
-def test_a_rule_that_says_more_than_the_sheet_is_known(more: str) -> None:
+def test_manual_rule_with_more_than_the_sheet_is_known(more: str) -> None:
     """Whom it keeps out would be let in."""
     assert not unmanaged_nat.is_more(RULE)
     assert unmanaged_nat.is_more(RULE.replace(" -p tcp", f" {more} -p tcp"))

@@ -37,7 +37,9 @@ def by_hand(lab_host: Host) -> Host:
     return lab_host
 
 
-def test_a_host_where_the_sheet_was_done(project: ProjectCopy, by_hand: Host, desk: Desk) -> None:
+def test_manual_lab_of_the_sheet_is_adopted(
+    project: ProjectCopy, by_hand: Host, desk: Desk
+) -> None:
     """Refused as it is; with `adopt` all of it is Grappe's, and nothing in the servers is lost."""
     project.write("karl", 61, servers=SERVERS)
     said = project.pulumi("preview", "-s", "karl", ok=False)

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from hosts import connections
-from sandbox import browser, layout
+from sandbox import layout
+from tests.e2e import browser
 from tests.e2e.conftest import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
@@ -32,7 +33,7 @@ def sara(project: ProjectCopy) -> Iterator[ProjectCopy]:
     project.destroy("sara")
 
 
-def test_every_domain_in_a_browser(
+def test_every_domain_opens_in_a_browser(
     sara: ProjectCopy, box: layout.Layout, pictures: pathlib.Path
 ) -> None:
     """By http and https, each shows its own server's page; another domain shows none."""
@@ -47,7 +48,7 @@ def test_every_domain_in_a_browser(
     assert "stand-in for YunoHost" not in with_no_entry
 
 
-def test_the_topology_as_a_picture(
+def test_topology_picture_opens_in_a_browser(
     sara: ProjectCopy, box: layout.Layout, pictures: pathlib.Path
 ) -> None:
     """A browser draws it: real addresses, ports and domains stand in it as text."""

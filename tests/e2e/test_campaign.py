@@ -16,7 +16,7 @@ pytestmark = pytest.mark.sandbox
     ("fault", "seconds"),
     [("worker killed", 1.5), ("LXD restarted", 2.0), ("disk full", 1.0)],
 )
-def test_nothing_is_lost_by(
+def test_fault_loses_nothing(
     project: ProjectCopy, box: layout.Layout, fault: str, seconds: float
 ) -> None:
     """The next `up` makes all of it good; `down` leaves the hosts as they were."""

@@ -62,7 +62,7 @@ def rows(project: ProjectCopy, *arguments: str) -> dict[str, dict[str, object]]:
     return {each["student"]: each for each in facts(text)}
 
 
-def test_all_of_it_answers(class_of_six: ProjectCopy, desk: Desk) -> None:
+def test_class_check_after_up_is_ok(class_of_six: ProjectCopy, desk: Desk) -> None:
     """Each by domain and by port; up again has nothing to do, also by a plain pulumi."""
     (found,) = facts(class_of_six.lab("class", "check", "tp1", "--json"))
     assert (12, []) == (len(found["servers"]), found["not_looked"])
@@ -73,7 +73,7 @@ def test_all_of_it_answers(class_of_six: ProjectCopy, desk: Desk) -> None:
     class_of_six.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "-s", "tp1-noe")
 
 
-def test_three_broken_by_hand_are_found_and_mended(
+def test_three_damaged_labs_are_found_and_repaired(
     class_of_six: ProjectCopy, lab_host: Host
 ) -> None:
     """The others are not touched."""
@@ -94,7 +94,7 @@ def test_three_broken_by_hand_are_found_and_mended(
     class_of_six.lab("class", "check", "tp1")
 
 
-def test_a_command_in_all_servers(class_of_six: ProjectCopy) -> None:
+def test_class_exec_runs_in_all_servers(class_of_six: ProjectCopy) -> None:
     """A row a server; where one says no, the others are run all the same."""
     said = facts(class_of_six.lab("class", "exec", "tp1", "--json", "--", "hostname"))
     ended = [each for each in said if each["state"] == "done"]
@@ -108,7 +108,7 @@ def test_a_command_in_all_servers(class_of_six: ProjectCopy) -> None:
     assert "adele:yuno1" not in text
 
 
-def test_servers_go_back_to_a_snapshot(class_of_six: ProjectCopy, lab_host: Host) -> None:
+def test_class_reset_restores_a_snapshot(class_of_six: ProjectCopy, lab_host: Host) -> None:
     """Those that are named, with their host keys and settings; an `up` has nothing to do; and back again."""
 
     def lab(*words: str, ok: bool = True) -> str:
@@ -165,7 +165,7 @@ def test_servers_go_back_to_a_snapshot(class_of_six: ProjectCopy, lab_host: Host
     lab("check", "tp1")
 
 
-def test_a_students_own_key_opens_her_servers(
+def test_key_of_a_student_opens_only_her_servers(
     class_of_six: ProjectCopy, workstation: Host, lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """And no longer once it is taken out of the stack file; keys of her own stay."""
@@ -210,7 +210,9 @@ def test_a_students_own_key_opens_her_servers(
     assert "# hers\n" == lab_host.run([*inside, f"cat {file}"]).stdout
 
 
-def test_asleep_and_awake(class_of_six: ProjectCopy, lab_host: Host, desk: Desk) -> None:
+def test_class_sleep_and_wake_keep_content(
+    class_of_six: ProjectCopy, lab_host: Host, desk: Desk
+) -> None:
     """What is in a server stays; an `up` wakes nobody, and her page says what it is."""
     lab_host.run(["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "touch", "/srv/hers"])
     class_of_six.lab("class", "sleep", "tp1", "noe")
@@ -226,7 +228,7 @@ def test_asleep_and_awake(class_of_six: ProjectCopy, lab_host: Host, desk: Desk)
     class_of_six.lab("class", "check", "tp1")
 
 
-def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: ProjectCopy) -> None:
+def test_unreadable_stack_file_is_one_failed_row(class_of_six: ProjectCopy) -> None:
     """The others go on, and the exit status says so."""
     path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"
     kept = path.read_text()
@@ -241,7 +243,7 @@ def test_a_stack_file_that_cannot_be_read_is_one_failed_row(class_of_six: Projec
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
-def test_one_that_is_ended_in_the_middle_goes_on(
+def test_interrupted_class_up_resumes(
     class_of_six: ProjectCopy, kill: signal.Signals, tmp_path: pathlib.Path
 ) -> None:
     """Ctrl-C, or the one process killed: the same command again brings all up."""
@@ -266,7 +268,7 @@ def test_one_that_is_ended_in_the_middle_goes_on(
     class_of_six.lab("class", "check", "tp1")
 
 
-def test_the_host_is_as_before(
+def test_class_down_restores_the_host(
     class_of_six: ProjectCopy, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """Who is named first, then all."""

@@ -37,7 +37,7 @@ def is_well(project: ProjectCopy) -> bool:
         return False
 
 
-def test_from_nothing_twice_and_back(project: ProjectCopy) -> None:
+def test_demo_comes_up_twice_and_goes_down(project: ProjectCopy) -> None:
     """A bare server, a golden image, a student's lab, the tunnel; again nothing to do; all gone."""
     before = LIMIT.read_text()
     said = project.lab("demo", "--yes", "--json")

@@ -26,7 +26,7 @@ def erin(project: ProjectCopy) -> Iterator[str]:
     project.destroy("erin")
 
 
-def test_a_rule_in_the_words_of_nft_is_left_alone(project: ProjectCopy, box: layout.Layout) -> None:
+def test_native_nft_rule_in_nat_is_left_alone(project: ProjectCopy, box: layout.Layout) -> None:
     """It hides its whole table from iptables-save; the last rule of ours leaves all the same."""
     host = connections.connect(box.host_url)
     project.write("gina", 23, servers=[{"name": "yuno1"}])
@@ -57,7 +57,7 @@ def test_a_rule_in_the_words_of_nft_is_left_alone(project: ProjectCopy, box: lay
         "printf '*nat\\n-F\\nCOMMIT\\n' >> /etc/ufw/before.rules; ufw reload && ufw reload",
     ],
 )
-def test_everything_answers_after(
+def test_lab_answers_after_firewall_command(
     project: ProjectCopy, desk: Desk, lab_host: Host, erin: str, action: str
 ) -> None:
     """The rules are there once, and every way leads to its server."""
@@ -67,7 +67,7 @@ def test_everything_answers_after(
     project.up(erin, "--expect-no-changes")
 
 
-def test_what_flushes_the_tables_of_everybody(
+def test_flushed_tables_come_back(
     project: ProjectCopy, desk: Desk, lab_host: Host, erin: str
 ) -> None:
     """nftables' own start: NAT comes back with it, UFW's by its reload, LXD's masquerade by `up`."""
@@ -90,7 +90,7 @@ def test_what_flushes_the_tables_of_everybody(
      "printf '*filter\\n-F GRAPPE-FORWARD\\n-F GRAPPE-INPUT\\nCOMMIT\\n' >> /etc/ufw/before.rules; "
      "ufw reload"],
 )  # fmt: skip
-def test_nothing_is_let_in_that_is_not_kept_apart(
+def test_ufw_start_restores_drops_before_accepts(
     project: ProjectCopy, lab_host: Host, erin: str, fault: str
 ) -> None:
     """Whatever was taken away of ours: a start of UFW brings what drops back before what accepts."""
@@ -118,7 +118,7 @@ FROM = f"proto tcp from {WORKSTATION} to any port"
      (f"route insert 1 deny {FROM} 22", {22}),
      (f"route insert 1 reject proto tcp from {WORKSTATION} to 10.64.21.10", {22})],
 )  # fmt: skip
-def test_what_a_teacher_denies_is_denied(
+def test_ufw_denial_of_a_teacher_holds(
     project: ProjectCopy, desk: Desk, lab_host: Host, erin: str, rule: str, closed: set[int]
 ) -> None:
     """UFW's word holds for pages and for SSH; taken back, all is open again."""
@@ -144,9 +144,7 @@ def test_what_a_teacher_denies_is_denied(
 
 
 @pytest.mark.parametrize("target", ["10.64.21.10:80", f"{layout.RELAY_ADDRESS}:22"])
-def test_what_others_forward_is_not_opened(
-    desk: Desk, lab_host: Host, erin: str, target: str
-) -> None:
+def test_dnat_of_others_is_not_accepted(desk: Desk, lab_host: Host, erin: str, target: str) -> None:
     """A DNAT of somebody else's goes where UFW lets it: by default nowhere."""
     del erin
     rule = f"PREROUTING -p tcp --dport 8888 -j DNAT --to-destination {target}"
@@ -159,7 +157,7 @@ def test_what_others_forward_is_not_opened(
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["ufw enabled", "ufw disabled"])
-def test_everything_answers_after_a_reboot(
+def test_lab_answers_after_reboot(
     project: ProjectCopy, desk: Desk, box: layout.Layout, lab_host: Host, erin: str,
     enabled: bool,
 ) -> None:  # fmt: skip
@@ -179,7 +177,7 @@ def test_everything_answers_after_a_reboot(
     project.up(erin, "--expect-no-changes")
 
 
-def test_a_lab_made_while_ufw_is_not_enabled(
+def test_lab_created_without_ufw_answers_after_ufw_enable(
     project: ProjectCopy, desk: Desk, box: layout.Layout
 ) -> None:
     """It works before UFW is enabled, and after."""

@@ -23,7 +23,7 @@ def golden(project: ProjectCopy) -> Iterator[ProjectCopy]:
     project.destroy("golden")
 
 
-def test_the_graph_is_shown_before_it_is_built(project: ProjectCopy) -> None:
+def test_preview_shows_every_step_of_a_new_image(project: ProjectCopy) -> None:
     """Base image, builder, every step, and the image; and nothing is done."""
     project.image("shown", recipe="standin", alias="shown")
     said = project.pulumi("preview", "-s", "shown")
@@ -32,7 +32,7 @@ def test_the_graph_is_shown_before_it_is_built(project: ProjectCopy) -> None:
         assert line in said
 
 
-def test_built_once(golden: ProjectCopy, lab_host: Host) -> None:
+def test_second_up_does_not_rebuild_the_image(golden: ProjectCopy, lab_host: Host) -> None:
     """The second run has nothing to do; the builder stands still; the hash is on the image."""
     said = golden.up("golden", "--expect-no-changes")
     assert "unchanged" in said
@@ -43,7 +43,7 @@ def test_built_once(golden: ProjectCopy, lab_host: Host) -> None:
     assert listed.startswith("build-standin,STOPPED")
 
 
-def test_changed_recipe_makes_image_servers_follow_when_ordered(
+def test_changed_recipe_rebuilds_servers_only_on_order(
     golden: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """The alias moves when the new image is ready; a lab stays as it is until it is rebuilt."""
@@ -83,7 +83,7 @@ steps:
 
 
 @pytest.mark.parametrize("on_failure", ["go on", "start over"])
-def test_a_failed_step_leaves_the_builder(
+def test_failed_step_keeps_the_builder(
     project: ProjectCopy, lab_host: Host, on_failure: str
 ) -> None:
     """Its last lines and the way in are told; the next run goes on there, or with a new one."""
@@ -128,7 +128,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_what_is_wrong_is_refused_at_preview(project: ProjectCopy, case: str) -> None:
+def test_preview_refuses_a_bad_recipe(project: ProjectCopy, case: str) -> None:
     """With its key, its value and what would be right."""
     line, *words = BAD[case]
     folder = project.folder / "recipes" / "bad"

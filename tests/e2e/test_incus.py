@@ -29,7 +29,7 @@ def box() -> Iterator[layout.Layout]:
     boxes.down(made)
 
 
-def test_a_lab_lives_on_incus(
+def test_lab_comes_up_and_down_on_incus(
     project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host
 ) -> None:
     """A golden image, a student from it, post-installed; drift mended; and nothing is left."""

@@ -74,7 +74,7 @@ def finish(
     assert before == inventory(lab_host, workstation)
 
 
-def test_before_the_first_resource(
+def test_kill_before_the_first_resource_is_safe(
     project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
@@ -85,7 +85,7 @@ def test_before_the_first_resource(
     finish(project, desk, lab_host, workstation, fresh)
 
 
-def test_in_the_middle_of_a_containers_create(
+def test_kill_during_create_of_a_container_is_safe(
     project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
@@ -99,7 +99,7 @@ def test_in_the_middle_of_a_containers_create(
     finish(project, desk, lab_host, workstation, fresh)
 
 
-def test_between_two_resources(
+def test_kill_between_two_resources_is_safe(
     project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip
@@ -111,7 +111,7 @@ def test_between_two_resources(
     finish(project, desk, lab_host, workstation, fresh)
 
 
-def test_inside_a_fragments_transaction(
+def test_kill_inside_a_transaction_is_safe(
     project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
 ) -> None:  # fmt: skip

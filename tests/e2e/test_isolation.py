@@ -120,7 +120,9 @@ def driver(request: pytest.FixtureRequest, box: layout.Layout) -> Iterator[str]:
     settled(box)
 
 
-def test_students_are_apart(class_of_two: ProjectCopy, box: layout.Layout, driver: str) -> None:
+def test_servers_of_two_students_do_not_reach_each_other(
+    class_of_two: ProjectCopy, box: layout.Layout, driver: str
+) -> None:
     """As it stands, after a restart of LXD alone, and after a reboot of the host."""
     host = connections.connect(box.host_url)
     host.run(["lxd", "waitready", "--timeout=60"])
@@ -139,7 +141,7 @@ def test_students_are_apart(class_of_two: ProjectCopy, box: layout.Layout, drive
     class_of_two.up("nora", "--expect-no-changes")
 
 
-def test_a_quota_holds(class_of_two: ProjectCopy, box: layout.Layout) -> None:
+def test_quota_and_disk_size_limit_a_student(class_of_two: ProjectCopy, box: layout.Layout) -> None:
     """LXD gives a student no more than it; a disk with a size is full when it is full."""
     host = connections.connect(box.host_url)
     shown = host.run(["lxc", "project", "show", "grappe-nora"]).stdout

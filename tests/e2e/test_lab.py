@@ -20,7 +20,7 @@ def before(box: layout.Layout) -> dict[str, str]:
     return inventory(connections.connect(box.host_url), connections.connect(box.workstation_url))
 
 
-def test_preview_on_an_empty_host(
+def test_preview_on_an_empty_host_changes_nothing(
     project: ProjectCopy, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """It changes nothing, and shows every name, address, port and domain."""
@@ -37,7 +37,7 @@ def test_preview_on_an_empty_host(
     assert before == inventory(lab_host, workstation)
 
 
-def test_up_then_nothing_to_do(project: ProjectCopy, desk: Desk) -> None:
+def test_second_up_has_nothing_to_do(project: ProjectCopy, desk: Desk) -> None:
     """Every way leads to its own server; a second up changes nothing."""
     project.up("alice")
     servers = project.outputs("alice")["servers"]
@@ -48,7 +48,7 @@ def test_up_then_nothing_to_do(project: ProjectCopy, desk: Desk) -> None:
     project.pulumi("preview", "--expect-no-changes", "-s", "alice")
 
 
-def test_the_host_is_as_the_sheet_has_it(project: ProjectCopy, host: testinfra.host.Host) -> None:
+def test_host_matches_the_lab_sheet(project: ProjectCopy, host: testinfra.host.Host) -> None:
     """Rules, backends and units, as somebody who did the sheet would look at them."""
     assert "yuno1_ssh" in host.check_output("iptables -t nat -L GRAPPE-DNAT")
     assert host.file("/etc/ufw/before.rules").contains("--to-destination 10.64.7.10:22")
@@ -90,7 +90,9 @@ DRIFTS = {
 
 
 @pytest.mark.parametrize("drift", DRIFTS)
-def test_up_mends(project: ProjectCopy, desk: Desk, lab_host: Host, drift: str) -> None:
+def test_up_repairs_damage_on_the_host(
+    project: ProjectCopy, desk: Desk, lab_host: Host, drift: str
+) -> None:
     """What was broken by hand is seen by preview, mended by a plain up, and then all is well."""
     lab_host.run(["sh", "-ec", DRIFTS[drift]])
     seen = project.pulumi("preview", "--expect-no-changes", "-s", "alice", ok=False)
@@ -100,12 +102,12 @@ def test_up_mends(project: ProjectCopy, desk: Desk, lab_host: Host, drift: str) 
     assert desk.answers(project.outputs("alice")["servers"])
 
 
-def test_after_all_mending_nothing_is_left_to_do(project: ProjectCopy) -> None:
+def test_up_after_all_repairs_has_nothing_to_do(project: ProjectCopy) -> None:
     """Each mending was complete."""
     project.up("alice", "--expect-no-changes")
 
 
-def test_up_mends_the_workstation(project: ProjectCopy, desk: Desk, workstation: Host) -> None:
+def test_up_repairs_the_hosts_entries(project: ProjectCopy, desk: Desk, workstation: Host) -> None:
     """A hosts entry that was changed comes back."""
     path = workstation.etc_hosts
     connections.connect("local:").run(
@@ -131,7 +133,7 @@ def test_live_changes_keep_the_container(project: ProjectCopy, lab_host: Host) -
     assert "400MiB" == config.stdout.strip()
 
 
-def test_stopped_server_gets_a_page_then_answers_at_once(
+def test_stopped_server_has_a_page_then_answers_at_once(
     project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """A page says 503 before a browser gives up, and nobody at a terminal of the host is told."""
@@ -148,7 +150,7 @@ def test_stopped_server_gets_a_page_then_answers_at_once(
     assert "" == told.stdout
 
 
-def test_destroy_leaves_the_host_as_it_was(
+def test_destroy_restores_the_host(
     project: ProjectCopy, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
     """Files byte for byte with mode and owner, rules, LXD's inventories, units and ports."""

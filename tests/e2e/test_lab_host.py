@@ -60,7 +60,7 @@ def refusals(spec: LabHostSpec, **changes: object) -> str:
     return "; ".join(f"{mistake.key} {mistake.reason}" for mistake in mistakes)
 
 
-def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
+def test_unfit_second_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
     """The root disk, one that is not there, one that holds something or is mounted, a small one."""
     assert "" == refusals(spec)
     run(lab_host, "apt-get -q update && apt-get -q -y install btrfs-progs")
@@ -90,7 +90,9 @@ def test_the_wrong_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None:
         run(lab_host, f"umount /mnt; wipefs -qa {spec.second_disk}")
 
 
-def test_each_step_twice(spec: LabHostSpec, lab_host: Host, box: layout.Layout) -> None:
+def test_every_step_runs_twice_without_change(
+    spec: LabHostSpec, lab_host: Host, box: layout.Layout
+) -> None:
     """In order; then all of it is there, and nobody is locked out."""
     for step in scripts.for_host(spec):
         run(lab_host, step.do)
@@ -111,7 +113,9 @@ def test_each_step_twice(spec: LabHostSpec, lab_host: Host, box: layout.Layout) 
     assert "" == refusals(spec)
 
 
-def test_a_students_lab_stands_on_it(project: ProjectCopy, desk: Desk, box: layout.Layout) -> None:
+def test_student_lab_comes_up_on_the_new_host(
+    project: ProjectCopy, desk: Desk, box: layout.Layout
+) -> None:
     """The whole chain, from a bare machine to two servers that answer."""
     boxes.import_image(box)
     project.write("rosa", 81)
@@ -120,7 +124,7 @@ def test_a_students_lab_stands_on_it(project: ProjectCopy, desk: Desk, box: layo
     project.up("rosa", "--expect-no-changes")
 
 
-def test_it_is_not_left_while_a_lab_stands(
+def test_down_is_refused_while_a_lab_is_up(
     project: ProjectCopy, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """The undoing refuses, and says what to do first."""
@@ -133,7 +137,7 @@ def test_it_is_not_left_while_a_lab_stands(
     project.destroy("rosa")
 
 
-def test_somebodys_instances_are_left_alone(spec: LabHostSpec, lab_host: Host) -> None:
+def test_instances_of_others_are_left_alone(spec: LabHostSpec, lab_host: Host) -> None:
     """A daemon in use is taken as it is, when the host is made and when it is left."""
     run(lab_host, "lxc init standin theirs </dev/null; lxc profile set default user.mine yes")
     (step,) = [step for step in scripts.for_host(spec) if step.name == "daemon"]
@@ -143,7 +147,7 @@ def test_somebodys_instances_are_left_alone(spec: LabHostSpec, lab_host: Host) -
     run(lab_host, "lxc delete theirs; lxc profile unset default user.mine")
 
 
-def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: Host) -> None:
+def test_down_undoes_only_the_safe_steps(spec: LabHostSpec, lab_host: Host) -> None:
     """What was not so before is undone; packages and the disk stay, and that is said."""
     said = "".join(run(lab_host, step.undo) for step in reversed(scripts.for_host(spec)))
     for words in ("left: the package haproxy", "left: the package ufw", "mirrors /",
@@ -155,7 +159,7 @@ def test_it_is_left_as_far_as_is_safe(spec: LabHostSpec, lab_host: Host) -> None
     assert not lab_host.run(["test", "-e", "/var/lib/grappe-host"], check=False).ok
 
 
-def test_the_host_stack_by_the_real_plugin(
+def test_host_stack_works_with_the_real_plugin(
     project: ProjectCopy, box: layout.Layout, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """Previewed, brought up, nothing to do, and taken down; run on the workstation."""
@@ -182,7 +186,9 @@ def test_the_host_stack_by_the_real_plugin(
     assert "Status: inactive" in run(lab_host, "ufw status")
 
 
-def test_the_connection_is_ssh_s_own(box: layout.Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connection_settings_match_those_of_ssh(
+    box: layout.Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """ssh_config, keys and known_hosts count for pulumi-command too; a jump host is refused."""
     with pytest.raises(Exception, match="behind another host"):
         ssh_settings.resolve(url.parse(box.host_url))

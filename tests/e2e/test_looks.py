@@ -35,7 +35,7 @@ def lab(project: ProjectCopy, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_the_card(tara: ProjectCopy, lab_host: Host) -> None:
+def test_card_opens_every_server(tara: ProjectCopy, lab_host: Host) -> None:
     """What to type, to click, to paste; the fingerprints are the servers' own."""
     told = lab(tara, "card", "tara").stdout
     for line in ("ssh -p 23042 tara@192.168.8.10", "https://yuno2.tara.grappe.test/",
@@ -51,7 +51,7 @@ def test_the_card(tara: ProjectCopy, lab_host: Host) -> None:
     assert f"ED25519 {fingerprint}" in cards[0]["fingerprints"]
 
 
-def test_a_card_of_a_lab_that_is_down(tara: ProjectCopy) -> None:
+def test_card_of_a_lab_that_is_down_fails(tara: ProjectCopy) -> None:
     """There is none, and why."""
     tara.write("uma", 84)
     done = lab(tara, "card", "uma")
@@ -71,7 +71,9 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("damage", BREAKS)
-def test_check_from_green_to_red_and_back(tara: ProjectCopy, lab_host: Host, damage: str) -> None:
+def test_check_reports_a_fault_until_it_is_repaired(
+    tara: ProjectCopy, lab_host: Host, damage: str
+) -> None:
     """Exit 0, then 1 with the reason, then, after what it says to do, 0 again."""
     assert 0 == lab(tara, "check", "tara").returncode
     lab_host.run(["sh", "-c", damage])
@@ -90,7 +92,7 @@ def test_check_from_green_to_red_and_back(tara: ProjectCopy, lab_host: Host, dam
     assert (0, True) == (done.returncode, "1 of 1 students ok." in done.stdout)
 
 
-def test_check_counts_what_drifted_where_all_ways_answer(tara: ProjectCopy, lab_host: Host) -> None:
+def test_check_counts_drift_where_all_ways_answer(tara: ProjectCopy, lab_host: Host) -> None:
     """A line that is gone from the file alone, and a limit; none before and after."""
     assert "drift" not in lab(tara, "check", "tara").stdout
     by_hand = (
@@ -107,7 +109,7 @@ def test_check_counts_what_drifted_where_all_ways_answer(tara: ProjectCopy, lab_
     assert "drift" not in lab(tara, "check", "tara").stdout
 
 
-def test_a_check_that_cannot_look(tara: ProjectCopy) -> None:
+def test_check_without_the_host_exits_2(tara: ProjectCopy) -> None:
     """Exit 2, and on which host."""
     tara.write("vera", 85, host="ssh://root@no-such-host.test")
     done = lab(tara, "check", "vera")
@@ -117,7 +119,7 @@ def test_a_check_that_cannot_look(tara: ProjectCopy) -> None:
     assert 2 == lab(tara, "doctor", "ssh://root@no-such-host.test").returncode
 
 
-def test_top_answers_the_sheets_question(tara: ProjectCopy, lab_host: Host) -> None:
+def test_top_shows_processes_of_host_and_container(tara: ProjectCopy, lab_host: Host) -> None:
     """The host sees every container's processes; a container its own alone."""
     told = lab(tara, "top", "tara").stdout
     assert "grappe-tara/yuno1" in told
@@ -130,7 +132,7 @@ def test_top_answers_the_sheets_question(tara: ProjectCopy, lab_host: Host) -> N
     assert example["outside"] != example["inside"]
 
 
-def test_graph_and_explain_have_the_stacks_values(tara: ProjectCopy) -> None:
+def test_graph_and_explain_show_the_values_of_the_stack(tara: ProjectCopy) -> None:
     """Real addresses and ports; each resource with its lines of the sheet."""
     told = lab(tara, "graph", "tara").stdout
     assert "192.168.8.10:23042" in told
@@ -143,7 +145,7 @@ def test_graph_and_explain_have_the_stacks_values(tara: ProjectCopy) -> None:
     assert PASSWORD not in told
 
 
-def test_ssh_goes_the_students_way(tara: ProjectCopy, box: layout.Layout) -> None:
+def test_lab_ssh_uses_the_port_of_the_student(tara: ProjectCopy, box: layout.Layout) -> None:
     """By the forward, from the workstation; a server that is not there is refused."""
     done = lab(tara, "ssh", "tara", "nope")
     assert 1 == done.returncode
@@ -194,7 +196,7 @@ MEND = (
 )
 
 
-def test_the_doctor_finds_what_is_planted(tara: ProjectCopy, lab_host: Host) -> None:
+def test_doctor_finds_planted_faults(tara: ProjectCopy, lab_host: Host) -> None:
     """Nothing on a well host; each of the faults by itself, with what mends it; and changes none."""
     done = lab(tara, "doctor", "tara")
     assert (0, True) == (done.returncode, "nothing is wrong" in done.stdout), done.stdout
@@ -219,7 +221,7 @@ def test_the_doctor_finds_what_is_planted(tara: ProjectCopy, lab_host: Host) -> 
     )  # fmt: skip
 
 
-def test_the_doctor_sees_two_servers_with_one_host_key(tara: ProjectCopy, lab_host: Host) -> None:
+def test_doctor_finds_two_servers_with_one_host_key(tara: ProjectCopy, lab_host: Host) -> None:
     """Each could pass for the other."""
     there = "--project grappe-tara"
     copy = (

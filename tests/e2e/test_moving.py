@@ -29,7 +29,7 @@ def other(project: ProjectCopy) -> Iterator[layout.Layout]:
     boxes.down(made)
 
 
-def test_the_same_machine_under_another_url_is_an_update(
+def test_same_machine_under_another_url_is_an_update(
     project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """As another user, who works through sudo: nothing is replaced."""
@@ -66,7 +66,9 @@ def test_another_machine_is_a_replacement(
     assert "yuno1" == machine.ssh(other, *listing).stdout.strip()
 
 
-def test_a_machine_that_is_gone(project: ProjectCopy, desk: Desk, other: layout.Layout) -> None:
+def test_lost_machine_is_forgotten_by_command(
+    project: ProjectCopy, desk: Desk, other: layout.Layout
+) -> None:
     """The error names both hosts and the way out; forgotten, the lab is made on the new one."""
     machine.kill(other.lab_host)
     project.write("gina", 31, servers=[{"name": "yuno1"}])

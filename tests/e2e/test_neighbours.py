@@ -42,7 +42,7 @@ print(json.dumps({"done": done, "failed": failed, "told": os.path.exists(stop)})
 """
 
 
-def test_two_at_the_same_time_and_one_leaves(
+def test_two_labs_come_up_at_once_and_one_leaves(
     project: ProjectCopy,
     desk: Desk,
     lab_host: Host,

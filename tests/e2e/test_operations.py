@@ -48,7 +48,7 @@ def born(lab_host: Host) -> str:
 
 @pytest.mark.parametrize("operation", ["--replace", "taint"])
 @pytest.mark.parametrize("name", KINDS)
-def test_a_forced_replacement_loses_nothing(
+def test_forced_replacement_loses_nothing(
     olga: ProjectCopy, lab_host: Host, desk: Desk, name: str, operation: str
 ) -> None:
     """Every way answers, and the next `up` has nothing to do."""

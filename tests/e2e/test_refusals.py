@@ -37,7 +37,7 @@ def refused(project: ProjectCopy, stack: str = "bob", number: int = 8, **setting
     return said
 
 
-def test_everything_wrong_in_a_stack_file_is_told_at_once(
+def test_all_mistakes_in_a_stack_file_are_reported_at_once(
     project: ProjectCopy, lab_host: Host, workstation: Host
 ) -> None:
     """Unknown keys, names, domains, ports, addresses; the host is not touched."""
@@ -49,7 +49,7 @@ def test_everything_wrong_in_a_stack_file_is_told_at_once(
     assert before == inventory(lab_host, workstation)
 
 
-def test_what_another_stack_holds(
+def test_number_and_names_of_another_stack_are_refused(
     project: ProjectCopy, alice: str, lab_host: Host, workstation: Host
 ) -> None:
     """Number, port, domain and name, each with its owner; alice's lab stays as it is."""
@@ -83,7 +83,7 @@ def test_what_another_stack_holds(
     assert before == inventory(lab_host, workstation)
 
 
-def test_what_the_host_does_not_have(project: ProjectCopy, alice: str) -> None:
+def test_missing_host_resources_are_refused(project: ProjectCopy, alice: str) -> None:
     """An image and a profile that are not there, with those that are."""
     said = refused(
         project, student="bob", image="nope", profiles=["default", "big"], servers=[{"name": "a"}]
@@ -93,7 +93,7 @@ def test_what_the_host_does_not_have(project: ProjectCopy, alice: str) -> None:
     assert "2 mistakes" in said
 
 
-def test_a_port_that_the_host_uses(project: ProjectCopy, lab_host: Host) -> None:
+def test_port_used_by_the_host_is_refused(project: ProjectCopy, lab_host: Host) -> None:
     """The program that listens there is named."""
     script = "systemd-run --unit=grappe-squat --quiet python3 -m http.server 22292"
     lab_host.run(["sh", "-c", script])
@@ -114,7 +114,7 @@ def test_a_port_that_the_host_uses(project: ProjectCopy, lab_host: Host) -> None
         ("/var/lib/lxd/unix.socket", "there is no LXD. On the host: apt install lxd, lxd init"),
     ],
 )
-def test_a_host_that_lacks_a_part(
+def test_host_without_a_program_is_refused(
     project: ProjectCopy, lab_host: Host, path: str, words: str
 ) -> None:
     """What is missing, and how to get it."""
@@ -132,7 +132,7 @@ def away(host: Host, path: str) -> Iterator[None]:
         host.run(["mv", f"{path}.away", path])
 
 
-def test_haproxy_that_was_invalid_before_us(project: ProjectCopy, lab_host: Host) -> None:
+def test_invalid_haproxy_configuration_is_refused(project: ProjectCopy, lab_host: Host) -> None:
     """HAProxy's own line, and that it was so before."""
     config = "/etc/haproxy/haproxy.cfg"
     lab_host.run(["sh", "-c", f"cp -p {config} {config}.kept && echo 'nonsense 1' >> {config}"])
@@ -260,7 +260,9 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize("case", STRANGERS)
-def test_what_others_have_on_the_host(project: ProjectCopy, lab_host: Host, case: str) -> None:
+def test_conflicts_with_others_on_the_host_are_refused(
+    project: ProjectCopy, lab_host: Host, case: str
+) -> None:
     """Named in a preview, with the line that says it, before anything is made."""
     plant, words, undo = STRANGERS[case]
     profiles = ["legs"] if "profile" in case else ["default"]
@@ -271,7 +273,7 @@ def test_what_others_have_on_the_host(project: ProjectCopy, lab_host: Host, case
         lab_host.run(["sh", "-c", undo])
 
 
-def test_a_damaged_managed_part(project: ProjectCopy, alice: str, lab_host: Host) -> None:
+def test_damaged_managed_part_is_refused(project: ProjectCopy, alice: str, lab_host: Host) -> None:
     """The file, the lines, and what to do."""
     rules = "/etc/ufw/before.rules"
     lab_host.run(["sh", "-c", f"cp -p {rules} /root/kept && sed -i '/END GRAPPE/d' {rules}"])
@@ -295,7 +297,9 @@ def test_a_damaged_managed_part(project: ProjectCopy, alice: str, lab_host: Host
         ("netns:nowhere", "netns:nowhere does not answer"),
     ],
 )
-def test_a_host_that_cannot_be_reached(project: ProjectCopy, where: str, words: str) -> None:
+def test_unreachable_host_is_refused_with_its_reason(
+    project: ProjectCopy, where: str, words: str
+) -> None:
     """Why, in words, and what to do."""
     host = where.format(host=project.layout.host)
     assert words in refused(project, servers=[{"name": "a"}], host=host)
@@ -309,7 +313,7 @@ def test_a_host_that_cannot_be_reached(project: ProjectCopy, where: str, words: 
          "its host key is not the one in known_hosts"),
     ],
 )  # fmt: skip
-def test_a_host_key_that_is_unknown_or_changed(
+def test_unknown_or_changed_host_key_is_refused(
     project: ProjectCopy, tmp_path: pathlib.Path, keys: str, words: str
 ) -> None:
     """Host keys are always checked."""
@@ -326,7 +330,7 @@ def test_a_host_key_that_is_unknown_or_changed(
         project.env["GRAPPE_SSH_CONFIG"] = kept
 
 
-def test_a_student_who_could_not_get_in_fails_the_up(
+def test_lab_that_nobody_reaches_fails_the_up(
     project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """The probe says which way is closed and why; the next up goes on."""

@@ -50,7 +50,7 @@ def backend(host: Host, name: str, **changes: object) -> BackendSpec:
     return BackendSpec(host=host.url, owner="grappe/come", name=name, **known)  # type: ignore[arg-type]
 
 
-def test_a_connection_lives_while_ten_labs_come_and_go(
+def test_connection_survives_ups_and_downs_of_ten_labs(
     erin: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
     """Two minutes, http and https: nothing is reloaded, so nobody's connection is closed."""
@@ -72,14 +72,14 @@ def test_a_connection_lives_while_ten_labs_come_and_go(
     assert worker == world.worker()
 
 
-def test_a_connection_never_crosses(erin: ProjectCopy, workstation: Host) -> None:
+def test_kept_connection_never_reaches_another_server(erin: ProjectCopy, workstation: Host) -> None:
     """Kept by HAProxy or by the client, each request goes where its own Host says."""
     del erin
     said = workstation.run(["python3", "-c", CROSS, DOMAIN, f"yuno1.{DOMAIN}"]).stdout
     assert "True 60" == said.strip()
 
 
-def test_a_teachers_reload_in_the_middle_of_changes(erin: ProjectCopy, lab_host: Host) -> None:
+def test_reload_by_a_teacher_during_changes_is_safe(erin: ProjectCopy, lab_host: Host) -> None:
     """Whichever worker was told, the one that serves in the end has it all."""
     del erin
     driver = BackendProvider().driver(lab_host)
@@ -96,7 +96,7 @@ def test_a_teachers_reload_in_the_middle_of_changes(erin: ProjectCopy, lab_host:
         driver.delete(spec)
 
 
-def test_a_name_below_a_domain_leads_to_its_server(
+def test_name_below_a_domain_reaches_its_server(
     erin: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:
     """Known at the workstation and inside; one that nobody named is routed all the same."""
@@ -110,9 +110,7 @@ def test_a_name_below_a_domain_leads_to_its_server(
     erin.up("erin", "--expect-no-changes")
 
 
-def test_the_counts_of_a_server_outlive_a_reload(
-    erin: ProjectCopy, desk: Desk, lab_host: Host
-) -> None:
+def test_request_counts_survive_a_reload(erin: ProjectCopy, desk: Desk, lab_host: Host) -> None:
     """A worker that has lived for some seconds hands them on to the next."""
     time.sleep(8)
     desk.get(f"http://yuno1.{DOMAIN}/")
@@ -129,7 +127,7 @@ def counts(host: Host) -> dict[str, int]:
     return dict(host.call("remote.surveys.requests", {})["10.64.21.10"])
 
 
-def test_what_is_not_up_has_a_page(erin: ProjectCopy, desk: Desk, lab_host: Host) -> None:
+def test_server_that_is_not_up_has_a_page(erin: ProjectCopy, desk: Desk, lab_host: Host) -> None:
     """In both languages, with 503; over https the connection is closed; it keeps its line."""
     erin.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]},
                                     {"name": "yuno2", "state": "stopped"}])  # fmt: skip

@@ -73,7 +73,7 @@ def inside(lab_host: Host, server: str, script: str, student: str = "hanna") -> 
     return lab_host.run(argv).stdout
 
 
-def test_the_second_server_is_from_the_first(
+def test_second_server_starts_from_the_published_first(
     hanna: tuple[ProjectCopy, Watch], lab_host: Host, desk: Desk
 ) -> None:
     """The first keeps what is its own; every way leads to its own server."""
@@ -88,9 +88,7 @@ def test_the_second_server_is_from_the_first(
     assert "yuno-by-hand" in listed
 
 
-def test_the_first_keeps_its_identity_when_it_is_published_again(
-    project: ProjectCopy, lab_host: Host
-) -> None:
+def test_republished_server_keeps_its_identity(project: ProjectCopy, lab_host: Host) -> None:
     """Publishing takes a copy: keys and machine-id are as before; a post-installed one is none."""
     servers = [{"name": "yuno1", "publish": "yuno-again"}]
     project.write("hugo", 43, servers=servers, workstation="none")
@@ -109,14 +107,14 @@ def test_the_first_keeps_its_identity_when_it_is_published_again(
     project.destroy("hugo")
 
 
-def test_ssh_with_the_password(hanna: tuple[ProjectCopy, Watch], desk: Desk) -> None:
+def test_ssh_accepts_the_password(hanna: tuple[ProjectCopy, Watch], desk: Desk) -> None:
     """Through the forward, as the sheet has it."""
     for server in hanna[0].outputs("hanna")["servers"]:
         assert "hanna" == server["ssh"]["user"]
         assert server["name"] == desk.login("hanna", server["ssh"]["port"], MARKED)
 
 
-def test_the_password_is_nowhere(
+def test_password_is_in_no_log_or_state(
     hanna: tuple[ProjectCopy, Watch], lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """In no argv, no operation, no log, no file of the host, no plain state, no preview."""
@@ -140,7 +138,7 @@ def test_the_password_is_nowhere(
     assert MARKED not in project.pulumi("stack", "export", "-s", "hanna")
 
 
-def test_what_few_labs_have(hanna: tuple[ProjectCopy, Watch], lab_host: Host) -> None:
+def test_rare_settings_work(hanna: tuple[ProjectCopy, Watch], lab_host: Host) -> None:
     """A volume that outlives its server, a device, a snapshot, a start order."""
     project, _watch = hanna
     inside(lab_host, "yuno1", "echo kept > /srv/data/note")
@@ -154,7 +152,7 @@ def test_what_few_labs_have(hanna: tuple[ProjectCopy, Watch], lab_host: Host) ->
     project.up("hanna", "--expect-no-changes")
 
 
-def test_a_lost_post_installation_is_seen_and_mended(
+def test_lost_post_installation_is_drift_and_is_redone(
     hanna: tuple[ProjectCopy, Watch], lab_host: Host
 ) -> None:
     """By read, and a plain up."""
@@ -166,7 +164,7 @@ def test_a_lost_post_installation_is_seen_and_mended(
     project.up("hanna", "--expect-no-changes")
 
 
-def test_an_interrupted_post_installation_is_finished(project: ProjectCopy, lab_host: Host) -> None:
+def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_host: Host) -> None:
     """YunoHost's sign stands there in the middle; the next `up` does the rest, and says so."""
     project.write("ines", 46, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ines")
@@ -193,7 +191,9 @@ def test_an_interrupted_post_installation_is_finished(project: ProjectCopy, lab_
     project.lab("down", "ines", "--yes")
 
 
-def test_one_that_cannot_go_on_names_the_way_out(project: ProjectCopy, lab_host: Host) -> None:
+def test_unresumable_post_installation_names_the_remedy(
+    project: ProjectCopy, lab_host: Host
+) -> None:
     """Its user is there and nothing else: only a new server helps; so with a stranger's."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ivo")
@@ -207,7 +207,7 @@ def test_one_that_cannot_go_on_names_the_way_out(project: ProjectCopy, lab_host:
     project.lab("down", "ivo", "--yes")
 
 
-def test_a_stranger_who_was_faster_is_found_out(project: ProjectCopy, lab_host: Host) -> None:
+def test_server_installed_by_a_stranger_is_refused(project: ProjectCopy, lab_host: Host) -> None:
     """Before it is post-installed, whoever opens the page may be its master."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
@@ -226,7 +226,7 @@ def test_a_stranger_who_was_faster_is_found_out(project: ProjectCopy, lab_host: 
 SSHD = "/etc/ssh/sshd_config.d/yunohost.conf"
 
 
-def test_what_a_student_changes_in_yunohost_is_told(project: ProjectCopy, lab_host: Host) -> None:
+def test_check_notes_changes_made_in_yunohost(project: ProjectCopy, lab_host: Host) -> None:
     """Another main domain is nobody's fault; a stack file that says the same goes on, else it is told."""
     project.write("iris", 48, servers=[{"name": "yuno1"}])
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "iris")
@@ -262,7 +262,7 @@ SILENT_API = (
 )
 
 
-def test_what_does_not_serve_is_found_by_check(project: ProjectCopy, lab_host: Host) -> None:
+def test_check_finds_stopped_services(project: ProjectCopy, lab_host: Host) -> None:
     """A dead service of YunoHost's, and a page that nginx lost; each with what mends it."""
     for harm, words in (
         ("systemctl stop fail2ban", "fail2ban does not run"),
@@ -287,7 +287,7 @@ systemctl enable slapd
 """
 
 
-def test_stopped_directory_is_no_server_of_somebody_else(
+def test_stopped_directory_is_not_taken_for_a_stranger(
     project: ProjectCopy, lab_host: Host
 ) -> None:
     """The way out of that one would delete the student's work."""
@@ -323,7 +323,7 @@ print(tries, won)
 """
 
 
-def test_nobody_in_the_room_is_faster(
+def test_page_opens_only_after_post_installation(
     project: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
     """The page of a server leads to it once it is post-installed; before, the door is open to all."""
@@ -371,7 +371,7 @@ def guess(host: Host, address: str, domain: str, times: int) -> list[str]:
     return host.run(["sh", "-c", script], timeout=90).stdout.split()
 
 
-def test_a_ban_shuts_out_one_person(
+def test_fail2ban_bans_one_person_not_the_host(
     hanna: tuple[ProjectCopy, Watch], lab_host: Host, workstation: Host, desk: Desk
 ) -> None:
     """Not the lab host, from which all pages come; once it is banned, check has the way out."""
@@ -410,7 +410,7 @@ def test_a_ban_shuts_out_one_person(
 
 
 @pytest.mark.usefixtures("hanna")
-def test_a_neighbour_is_known_by_yunohosts_own_dns(lab_host: Host) -> None:
+def test_dns_of_yunohost_resolves_the_neighbour(lab_host: Host) -> None:
     """It asks resolvers in the internet, and of the lab's domains the bridge's; regen-conf too."""
     assert "nameserver 127.0.0.1\n" == inside(lab_host, "yuno2", "cat /etc/resolv.conf")
     look = "getent ahostsv4 yuno1.hanna.grappe.test | head -n 1"
@@ -435,7 +435,7 @@ def test_two_clones_share_no_secret(hanna: tuple[ProjectCopy, Watch], lab_host: 
     assert set(journals) <= {inside(lab_host, "yuno2", "cat /etc/machine-id").strip()}
 
 
-def test_a_password_that_yunohost_refuses(project: ProjectCopy) -> None:
+def test_password_refused_by_yunohost_fails_with_its_reason(project: ProjectCopy) -> None:
     """Its own words; a mended one goes on from there."""
     project.write("ida", 42, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "set", "--secret", "grappe:password", "12345678", "-s", "ida")
@@ -447,7 +447,7 @@ def test_a_password_that_yunohost_refuses(project: ProjectCopy) -> None:
     project.destroy("ida")
 
 
-def test_a_student_whose_state_was_lost(
+def test_lab_without_its_state_is_adopted_in_place(
     hanna: tuple[ProjectCopy, Watch], lab_host: Host, desk: Desk
 ) -> None:
     """All of it is taken up where it is: no container is made anew."""

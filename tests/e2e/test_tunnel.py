@@ -46,7 +46,7 @@ def every(relay: Host) -> list[str]:
     return [answer(relay, port, name) for port in (HTTP, HTTPS) for name in ("yuno1", "yuno2")]
 
 
-def test_the_domains_answer_on_the_relay(paul: ProjectCopy, relay: Host, lab_host: Host) -> None:
+def test_domains_answer_on_the_relay(paul: ProjectCopy, relay: Host, lab_host: Host) -> None:
     """Each its own server, by http and https; and a second run has nothing to do."""
     assert ["yuno1", "yuno2"] * 2 == every(relay)
     paul.up("paul", "--expect-no-changes")
@@ -54,7 +54,7 @@ def test_the_domains_answer_on_the_relay(paul: ProjectCopy, relay: Host, lab_hos
     assert ["Restart=always", "User=grappe-tunnel"] == sorted(shown.split())
 
 
-def test_ports_80_and_443_carry_what_redirects(paul: ProjectCopy, relay: Host) -> None:
+def test_relay_ports_80_and_443_serve_redirects(paul: ProjectCopy, relay: Host) -> None:
     """Where the relay lets a tunnel have them; refused in words where it does not."""
     follow = ["-L", "-o", "/dev/null", "-w", "%{http_code}"]
     domain = "yuno1.paul.grappe.test"
@@ -88,7 +88,7 @@ def test_ports_80_and_443_carry_what_redirects(paul: ProjectCopy, relay: Host) -
         relay.run(["sysctl", "-qw", f"{key}=1024"])
 
 
-def test_only_the_forwards_that_were_asked_for(
+def test_tunnel_key_permits_only_its_forwards(
     paul: ProjectCopy, relay: Host, lab_host: Host
 ) -> None:
     """The key opens no shell, no other port, and nothing behind the relay."""
@@ -105,7 +105,7 @@ def test_only_the_forwards_that_were_asked_for(
     assert "9999" not in relay.run(["ss", "-Hltn"]).stdout
 
 
-def test_the_link_is_cut_and_restored(paul: ProjectCopy, relay: Host, box: layout.Layout) -> None:
+def test_cut_connection_is_restored(paul: ProjectCopy, relay: Host, box: layout.Layout) -> None:
     """A unit that is up and carries nothing is drift; the tunnel heals by itself."""
     link = ["ip", "-n", box.host, "link", "set", "eth1"]
     command.execute([*link, "down"])
@@ -131,7 +131,7 @@ def test_the_link_is_cut_and_restored(paul: ProjectCopy, relay: Host, box: layou
         ("rm /var/lib/grappe-tunnel/paul/known_hosts", "pinned host key was changed by hand"),
     ],
 )
-def test_what_is_broken_by_hand_is_mended(
+def test_damaged_tunnel_is_drift_and_is_repaired(
     paul: ProjectCopy, relay: Host, lab_host: Host, damage: str, words: str
 ) -> None:
     """A preview says what it sees; `up` mends it."""
@@ -141,7 +141,7 @@ def test_what_is_broken_by_hand_is_mended(
     assert ["yuno1", "yuno2"] * 2 == every(relay)
 
 
-def test_a_door_that_was_shut_on_the_relay_is_opened_again(paul: ProjectCopy, relay: Host) -> None:
+def test_relay_grant_removed_by_hand_is_restored(paul: ProjectCopy, relay: Host) -> None:
     """The relay refuses the forward; the next run sees it."""
     relay.run(["sh", "-c", ": > /etc/ssh/grappe-tunnel.keys; pkill -u grappe-tunnel"])
     said = paul.pulumi("preview", "--expect-no-changes", "-s", "paul", ok=False)
@@ -150,7 +150,7 @@ def test_a_door_that_was_shut_on_the_relay_is_opened_again(paul: ProjectCopy, re
     assert ["yuno1", "yuno2"] * 2 == every(relay)
 
 
-def test_a_relay_whose_host_key_changed(
+def test_changed_host_key_of_the_relay_is_refused(
     paul: ProjectCopy, relay: Host, lab_host: Host, box: layout.Layout
 ) -> None:
     """The tunnel does not stand, and says why; Grappe itself refuses the relay too."""
@@ -180,7 +180,9 @@ def test_a_relay_whose_host_key_changed(
     assert ["yuno1", "yuno2"] * 2 == every(connections.connect(box.relay_url))
 
 
-def test_what_is_refused_at_preview(paul: ProjectCopy, relay: Host, box: layout.Layout) -> None:
+def test_preview_refuses_bad_tunnel_settings(
+    paul: ProjectCopy, relay: Host, box: layout.Layout
+) -> None:
     """Ports that another student holds, that a program holds, that are root's; no relay at all."""
     forwards = [
         {"listen": HTTP, "port": 80},
@@ -198,7 +200,7 @@ def test_what_is_refused_at_preview(paul: ProjectCopy, relay: Host, box: layout.
     assert "the name is not known" in said
 
 
-def test_a_relay_that_refuses_the_forward(paul: ProjectCopy, relay: Host) -> None:
+def test_relay_that_refuses_the_forward_fails_the_up(paul: ProjectCopy, relay: Host) -> None:
     """`up` fails with ssh's own words."""
     conf = "/etc/ssh/sshd_config.d/00-no.conf"
     deny = "DisableForwarding yes\\nMatch all\\n"
@@ -214,7 +216,9 @@ def test_a_relay_that_refuses_the_forward(paul: ProjectCopy, relay: Host) -> Non
     paul.up("paul")
 
 
-def test_nothing_is_left(paul: ProjectCopy, lab_host: Host, workstation: Host, relay: Host) -> None:
+def test_down_leaves_nothing_on_the_relay(
+    paul: ProjectCopy, lab_host: Host, workstation: Host, relay: Host
+) -> None:
     """Neither on the lab host nor on the relay."""
     looks = ("ls /etc/ssh/sshd_config.d; ls -d /etc/ssh/grappe* /var/lib/grappe* 2>&1; "
              "id grappe-tunnel 2>&1; ss -Hltn | awk '{print $4}' | sort")  # fmt: skip

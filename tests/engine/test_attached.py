@@ -21,7 +21,7 @@ from tests.engine.conftest import LAB, Engine
 UP = ("up", "--yes", "--skip-preview")
 
 
-def test_two_runs_at_once_are_apart(engine: Engine) -> None:
+def test_two_runs_at_once_share_nothing(engine: Engine) -> None:
     """Both come up with their own configuration; what is told of one is not told of the other."""
     for number, name in ((31, "ada"), (32, "bea")):
         engine.write(name, number=number, id=f"{name}{name}{name}")
@@ -52,7 +52,7 @@ def test_two_runs_at_once_are_apart(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
-def test_an_engine_that_ends_ends_its_own_waits(
+def test_ended_engine_cancels_only_its_own_waits(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """Within seconds, and no other's; its next run goes on."""

@@ -77,7 +77,7 @@ def born(engine: Engine, project: str, name: str) -> str:
 
 @pytest.mark.parametrize("operation", ["--replace", "--target-replace", "taint"])
 @pytest.mark.parametrize(("stack", "name"), CELLS)
-def test_a_forced_replacement_loses_nothing(
+def test_forced_replacement_loses_nothing(
     stacks: Engine, stack: str, name: str, operation: str
 ) -> None:
     """A container is really a new one; everything else stays."""
@@ -98,7 +98,9 @@ def test_a_forced_replacement_loses_nothing(
 
 
 @pytest.mark.parametrize(("stack", "name"), CELLS)
-def test_what_a_state_forgot_is_taken_up_again(stacks: Engine, stack: str, name: str) -> None:
+def test_resource_missing_from_the_state_is_taken_over(
+    stacks: Engine, stack: str, name: str
+) -> None:
     """`state delete`, with all that depends on it: the next `up` finds what is there."""
     place = CONTAINERS[stack]
     before = born(stacks, *place)
@@ -111,7 +113,7 @@ def test_what_a_state_forgot_is_taken_up_again(stacks: Engine, stack: str, name:
 
 
 @pytest.mark.parametrize("stack", ["alice", "image"])
-def test_an_older_state_that_is_put_back(stacks: Engine, stack: str) -> None:
+def test_restored_older_state_takes_its_lab_over(stacks: Engine, stack: str) -> None:
     """Everything was replaced since it was taken; the next `up` goes on from what is there."""
     kept = stacks.state(stack)
     names = [name for owner, name in CELLS if owner == stack]
@@ -123,13 +125,13 @@ def test_an_older_state_that_is_put_back(stacks: Engine, stack: str) -> None:
     stacks.settled(stack)
 
 
-def test_a_refresh_changes_nothing(stacks: Engine) -> None:
+def test_refresh_changes_nothing(stacks: Engine) -> None:
     """What it reads is what is wished."""
     stacks.pulumi("refresh", "--yes", "--skip-preview", "-s", "alice", "--expect-no-changes")
     stacks.settled("alice")
 
 
-def test_an_untainted_resource_stays(stacks: Engine) -> None:
+def test_untainted_resource_stays(stacks: Engine) -> None:
     """Nothing to do."""
     urn = stacks.urn("alice", "alice-yuno1")
     stacks.pulumi("state", "taint", urn, "-s", "alice")
@@ -138,7 +140,7 @@ def test_an_untainted_resource_stays(stacks: Engine) -> None:
 
 
 @pytest.mark.parametrize("name", ["alice-yuno1", "alice-yuno1-ssh", "gr-1"])
-def test_targets_and_excludes(stacks: Engine, name: str) -> None:
+def test_targets_and_excludes_touch_only_their_resources(stacks: Engine, name: str) -> None:
     """One alone, or all but one."""
     urn = stacks.urn("alice", name)
     stacks.up("alice", "--target", urn)
@@ -147,7 +149,7 @@ def test_targets_and_excludes(stacks: Engine, name: str) -> None:
     stacks.settled("alice")
 
 
-def test_a_protected_server_stays(stacks: Engine) -> None:
+def test_protected_server_stays(stacks: Engine) -> None:
     """Destroy fails at it, and the next `up` restores its ways."""
     urn = stacks.urn("alice", "alice-yuno2")
     before = born(stacks, "grappe-alice", "yuno2")
@@ -161,7 +163,7 @@ def test_a_protected_server_stays(stacks: Engine) -> None:
     stacks.settled("alice")
 
 
-def test_continue_on_error(stacks: Engine) -> None:
+def test_failed_resource_does_not_stop_others_on_request(stacks: Engine) -> None:
     """What failed is made by the next `up`; the rest is there."""
     lxd = stacks.hosts[LAB].lxd
     urn = stacks.urn("alice", "alice-yuno2")
@@ -175,7 +177,7 @@ def test_continue_on_error(stacks: Engine) -> None:
     stacks.settled("alice")
 
 
-def test_a_move_makes_the_rest_of_the_new_lab_first(stacks: Engine) -> None:
+def test_move_creates_the_new_lab_before_deleting_the_old(stacks: Engine) -> None:
     """Nothing of it is left on the old host; back again, all is as it was."""
     stacks.write("bob", id="bobbobbobbob", number=2)
     before = stacks.inventory()

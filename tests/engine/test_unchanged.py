@@ -244,7 +244,7 @@ def test_wrong_passphrase_is_left_to_the_engine(
     assert "cannot be decrypted" in compared(up).difference
 
 
-def test_same_password_encrypted_anew_is_no_change(up: Engine) -> None:
+def test_same_password_encrypted_again_is_no_change(up: Engine) -> None:
     """The plain values are compared, not the ciphertexts."""
     up.pulumi("config", "set", "--secret", "grappe:password", "not-in-plain", "-s", NAME)
     assert not compared(up).difference

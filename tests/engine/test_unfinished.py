@@ -38,7 +38,7 @@ def requests_of(engine: Engine, stack: str) -> list[str]:
 
 
 @pytest.mark.parametrize(("stack", "settings"), [("carol", CAROL), ("image", IMAGE)])
-def test_a_run_that_ends_at_any_change(
+def test_destroy_after_an_interrupted_up_leaves_nothing(
     engine: Engine, stack: str, settings: dict[str, Any]
 ) -> None:
     """The change is made and its answer is lost, as in a kill; the state forgets what failed."""
@@ -71,7 +71,7 @@ def test_a_run_that_ends_at_any_change(
 
 @pytest.mark.parametrize("kind", ["Rule", "Backend", "Entry", "Door", "Key", "Container",
                                   "Network", "Project", "Volume"])  # fmt: skip
-def test_what_was_made_and_stands_in_no_state(engine: Engine, kind: str) -> None:
+def test_destroy_removes_resources_missing_from_the_state(engine: Engine, kind: str) -> None:
     """All resources of one kind are forgotten, with what depends on them; destroy finds them."""
     before = engine.inventory()
     engine.write("carol", **CAROL)
@@ -86,7 +86,7 @@ def test_what_was_made_and_stands_in_no_state(engine: Engine, kind: str) -> None
     assert before == engine.inventory()
 
 
-def test_what_carries_another_labs_id_is_never_swept(engine: Engine) -> None:
+def test_resource_with_the_id_of_another_lab_is_never_swept(engine: Engine) -> None:
     """Two states with one project and stack name: the second's destroy leaves the first alone."""
     before = engine.inventory()
     engine.write("carol", **CAROL)

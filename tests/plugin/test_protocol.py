@@ -120,7 +120,7 @@ def values(message: struct_pb2.Struct) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("provider", FROZEN, ids=lambda provider: provider.__name__)
-def test_the_serialized_path_of_a_provider_is_frozen(provider: type) -> None:
+def test_serialized_path_of_a_provider_is_frozen(provider: type) -> None:
     """A provider is pickled by reference, and to the same bytes each time."""
     text = serialize_provider(provider())
     raw = base64.b64decode(text)
@@ -133,7 +133,7 @@ def test_the_serialized_path_of_a_provider_is_frozen(provider: type) -> None:
     assert not provider.serialize_as_secret_always
 
 
-def test_check_fills_in_defaults_and_floats_become_whole(plugin: Any) -> None:
+def test_check_fills_defaults_and_makes_floats_whole(plugin: Any) -> None:
     """22222.0 is a port, and what was left out is there."""
     request = provider_pb2.CheckRequest(news=struct(RuleProvider, {**RULE, "address": None}))
     answer = plugin.Check(request)
@@ -143,7 +143,7 @@ def test_check_fills_in_defaults_and_floats_become_whole(plugin: Any) -> None:
     assert {**RULE, **filled} == values(answer.inputs)
 
 
-def test_a_state_of_an_older_grappe_is_no_change(plugin: Any) -> None:
+def test_state_of_an_older_grappe_is_no_change(plugin: Any) -> None:
     """Fields that have come since are at their defaults, and replace nothing."""
     old = {**COMMON, "name": "yuno1", "project": "grappe-a", "image": "i", "network": "gr-1",
            "address": "10.64.1.10"}  # fmt: skip
@@ -154,7 +154,7 @@ def test_a_state_of_an_older_grappe_is_no_change(plugin: Any) -> None:
     assert [] == list(answer.replaces)
 
 
-def test_check_tells_all_mistakes_on_the_empty_property(plugin: Any) -> None:
+def test_check_reports_all_mistakes_on_the_empty_property(plugin: Any) -> None:
     """One failure, no property named, every mistake in it, no control characters."""
     bad = {**RULE, "port": 0, "target_address": "", "comment": "a\x1b[31m b", "unknown": "x"}
     answer = plugin.Check(provider_pb2.CheckRequest(news=struct(RuleProvider, bad)))
@@ -170,14 +170,14 @@ def test_check_tells_all_mistakes_on_the_empty_property(plugin: Any) -> None:
     assert "\x1b" not in failure.reason
 
 
-def test_a_value_that_is_not_known_yet_passes_check(plugin: Any) -> None:
+def test_unknown_value_passes_check(plugin: Any) -> None:
     """What cannot be known in a preview is not a mistake."""
     news = struct(RuleProvider, {**RULE, "target_address": codec.UNKNOWN})
     answer = plugin.Check(provider_pb2.CheckRequest(news=news))
     assert not answer.failures
 
 
-def test_diff_of_the_same_is_nothing(plugin: Any) -> None:
+def test_diff_of_equal_inputs_is_empty(plugin: Any) -> None:
     """Outputs, floats and missing None are no difference."""
     checked = values(
         plugin.Check(provider_pb2.CheckRequest(news=struct(RuleProvider, RULE))).inputs
@@ -190,7 +190,9 @@ def test_diff_of_the_same_is_nothing(plugin: Any) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "replaces"), [("port", 22223, []), ("name", "other", ["name"])]
 )
-def test_diff_says_what_replaces(plugin: Any, field: str, value: Any, replaces: list[str]) -> None:
+def test_diff_names_the_replacing_fields(
+    plugin: Any, field: str, value: Any, replaces: list[str]
+) -> None:
     """A port changes in place; a name is another rule, the old one deleted first."""
     request = provider_pb2.DiffRequest(
         id="x", olds=struct(RuleProvider, RULE), news=struct(RuleProvider, {**RULE, field: value})
@@ -234,7 +236,7 @@ class TestProbe:
         assert "Connection refused" in read.properties["drift"]
         assert read.properties["drift"] == read.inputs["drift"]
 
-    def test_twelve_wait_at_once(self, plugin: Any) -> None:
+    def test_twelve_probes_wait_at_once(self, plugin: Any) -> None:
         """None holds up another: the server answers when all have come."""
         together = threading.Barrier(12, timeout=20)
 
@@ -253,7 +255,7 @@ class TestProbe:
         server.shutdown()
         server.server_close()
 
-    def test_a_failure_is_told_in_words(self, plugin: Any) -> None:
+    def test_failure_is_reported_in_words(self, plugin: Any) -> None:
         """No traceback: what failed, what was seen, what to do."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))

@@ -1,0 +1,1 @@
+"""Fakes of hosts and daemons; each passes the contract suite of the real thing."""
