@@ -12,9 +12,8 @@ import pytest
 
 from core import errors, validators
 from core.names import INSTALLED
-from providers.lxd import job
+from providers.lxd import fake, job
 from providers.lxd.postinstall import driver, model
-from tests.fakes.lxd import FakeLxd
 
 SPEC = model.PostInstallSpec(
     host="ssh://lab", owner="grappe/a", name="yuno1", project="grappe-a", container="yuno1",
@@ -158,9 +157,9 @@ def test_try_that_made_its_user_cannot_go_on(said: str) -> None:
 DONE = dataclasses.replace(SPEC, domain="a.test", resolver="10.64.1.1")
 
 
-def installed(files: dict[str, bytes]) -> tuple[driver.PostInstallDriver, FakeLxd]:
+def installed(files: dict[str, bytes]) -> tuple[driver.PostInstallDriver, fake.FakeLxd]:
     """Return the driver, and a daemon whose one server is post-installed."""
-    lxd = FakeLxd()
+    lxd = fake.FakeLxd()
     config = {"user.grappe.owner": "grappe/a"}
     lxd.instances["grappe-a", "yuno1"] = {"status": "Running", "config": config}
     there = {INSTALLED: b"", model.MARK: b"", **files}
