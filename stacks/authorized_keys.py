@@ -10,6 +10,10 @@ file=$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys
 [ -f "$file" ] && sed -i '/^# BEGIN GRAPPE/,/^# END GRAPPE/d' "$file"
 """
 _WRITE = """\
+id {user} >/dev/null 2>&1 || {{
+    echo "there is no user {user} here: grappe:login names one that YunoHost has" >&2
+    exit 1
+}}
 home=$(getent passwd {user} | cut -d: -f6)
 group=$(id -gn {user})
 install -d -m 0700 -o {user} -g "$group" "$home/.ssh"

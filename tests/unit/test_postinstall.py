@@ -216,6 +216,22 @@ def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.Mo
     assert "" == made.read(DONE).drift
 
 
+def test_a_removed_user_is_no_stranger_where_grappe_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A student may remove the first user; without our mark somebody else came first."""
+    monkeypatch.setattr(driver, "has_user", lambda *_arguments: False)
+    told: list[str] = []
+    monkeypatch.setattr(driver.run, "report", told.append)
+    made, lxd = installed({})
+    monkeypatch.setattr(made, "_run", lambda *_arguments, **_options: "--username")
+    assert {"user": DONE.login} == made.create(DONE)
+    assert f"has no user {DONE.login} any more" in told[0]
+    del lxd.files["grappe-a", "yuno1", model.MARK]
+    with pytest.raises(errors.BadInputError, match="post-installed by somebody else"):
+        made.create(DONE)
+
+
 def test_a_finished_one_has_its_sshd_too() -> None:
     """`regen-conf --force` leaves a changed one alone unless it is named."""
     assert "regen-conf ssh --force" in model.FINISH

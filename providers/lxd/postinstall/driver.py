@@ -198,7 +198,14 @@ class PostInstallDriver:
                 do=f"say domain: {domain} of it in the stack file, or change it in YunoHost: "
                 f"yunohost domain main-domain; or, if somebody else did it: {_rebuild(spec)}",
             )
-        if not self._has_user(spec, login):
+        if self._has_user(spec, login):
+            return
+        if self._file(spec, model.MARK) is not None:
+            run.report(
+                f"{spec.container} has no user {login} any more, and Grappe post-installed it: "
+                "who has a login there now may go on"
+            )
+        else:
             raise errors.BadInputError(
                 f"{spec.container} was post-installed by somebody else: it has no user {login}",
                 seen="before it is post-installed, whoever opens its page first may do so",
@@ -249,8 +256,7 @@ class PostInstallDriver:
             return []
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
-        query = model.has_user(login)
-        return shell.run(self._lxd, spec.project, spec.container, query).status == 0
+        return has_user(self._lxd, spec.project, spec.container, login)
 
     def _run(
         self, spec: model.PostInstallSpec, script_job: job.Job, words: str, *, aloud: bool = False
@@ -330,6 +336,11 @@ def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
         on_output=lambda _output: None,
     )  # fmt: skip
     return done.stdout.decode(errors="replace").splitlines()
+
+
+def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
+    """Return whether a server knows a user; start its directory if that is stopped."""
+    return shell.run(lxd, project, container, model.has_user(login)).status == 0
 
 
 def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:

@@ -41,6 +41,7 @@ FINISH = """\
 yunohost tools regen-conf --force >/dev/null
 yunohost tools regen-conf ssh --force >/dev/null
 """
+SSH_PORT = "yunohost settings set security.ssh.ssh_port -v 22"
 REGEN = "yunohost tools regen-conf nginx --force"
 # Prints a line for each service that should run and does not, for each API that refuses connections
 # (a busy one may time out), and the main domain if nginx has no page of it; optionally starts
@@ -63,6 +64,8 @@ for api in {" ".join(f"{unit}:{port}" for unit, port in APIS.items())}; do
     if [ "$1" = start ] && systemctl restart ${{api%:*}} && answers ${{api#*:}}; then continue; fi
     echo "${{api%:*}} does not answer"
 done
+ports=$(sshd -T 2>/dev/null | sed -n 's/^port //p' | tr '\\n' ' ')
+case " $ports" in " "|*" 22 "*) ;; *) echo "its sshd listens on ${{ports% }} ({SSH_PORT})";; esac
 domain=$(cat {DOMAIN_FILE} 2>/dev/null)
 test -z "$domain" || test -e "/etc/nginx/conf.d/$domain.conf" ||
     echo "nginx has no page of $domain ({REGEN})"
@@ -208,7 +211,8 @@ def remedy(faults: Sequence[str]) -> str:
     """Return the command in a YunoHost that mends the faults inside it; nothing where none does."""
     if units := " ".join(line.split()[0] for line in stopped(faults)):
         return f"systemctl restart {units}"
-    return REGEN if any(REGEN in line for line in faults) else ""
+    named = (re.search(r"\((yunohost .+)\)$", line) for line in faults)
+    return next((match.group(1) for match in named if match), "")
 
 
 def is_record(name: str) -> bool:
