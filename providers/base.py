@@ -162,7 +162,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         recorded = {**codec.clean(olds), **codec.encode(was)}
         reading: Reading[S] | None = Reading(was, drift=str(recorded.get(DRIFT) or ""))
         if recorded.get(MACHINE):
-            reading = self._observe(whose, olds)
+            _host, reading = _with_known_errors(
+                lambda: self._act(whose, lambda driver: driver.read(whose), props=olds)
+            )
         planned: changes.Changes = changes.between(
             self.spec, recorded, reading, wanted,
             same_machine=_with_known_errors(lambda: machine.is_same(recorded, wanted)),
@@ -262,12 +264,6 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             return False
         report(spec, ["stays as it is: its replacement took it over"])
         return True
-
-    def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
-        """Read the thing, on the host where it was made."""
-        return _with_known_errors(
-            lambda: self._act(spec, lambda driver: driver.read(spec), props=olds)
-        )[1]
 
     def _recorded(self, properties: Mapping[str, Any]) -> S:
         """Return the spec in a state; one that is older than ids gets the lab's id."""
