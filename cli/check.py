@@ -136,18 +136,26 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
 def _refusals(
     host: Host, lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, tried: Mapping[str, Any]
 ) -> dict[str, object]:
-    """Return the signs of a ban by a server whose ways do not answer: `refuses` and `banned`."""
+    """Return signs of why a server's ways do not answer: `refuses`, `banned` and `shut`."""
     closed = [kind for kind, result in tried.items() if not result["ok"]]
     if not closed:
         return {}
-    request = {"address": server.address, "port": ways.PORTS[ways.HTTP], "seconds": 0}
-    refuses = "http" in closed and "refused" in str(host.call("remote.dial", request))
+    dialled = {
+        ways.PORTS[way]: str(host.call("remote.dial", {
+            "address": server.address, "port": ways.PORTS[way], "seconds": 0}))
+        for way in closed
+    }  # fmt: skip
+    refuses = "refused" in dialled.get(ways.PORTS[ways.HTTP], "")
+    shut = [port for port, error in dialled.items() if "timed out" in error]
     try:
         banned = postinstall.banned(lxd, lab.spec.project, server.name)
     except (errors.DaemonError, daemon.AbsentError):
         # It does not run, is gone, or has no fail2ban.
         banned = []
-    return {"refuses": refuses, "banned": banned}
+    # Pages come by the gateway, ssh from people's own addresses.
+    gateway, by_ssh, by_web = lab.spec.gateway, ways.SSH in closed, {*closed} - {ways.SSH}
+    felt = [each for each in banned if (by_web if each == gateway else by_ssh)]
+    return {"refuses": refuses, "banned": felt, "shut": shut}
 
 
 def _demand_same_machine(name: str, host: Host) -> None:
@@ -189,13 +197,20 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
     project = lab.spec.project
     try:
         if not lab.spec.post_install:
-            return {"by_hand": postinstall.is_installed(lxd, project, name)}
+            by_hand = postinstall.is_installed(lxd, project, name)
+            faults = postinstall.inside(lxd, project, name) if by_hand else []
+            return {"by_hand": by_hand, "inside": faults}
         stage = postinstall.stage_of(lxd, project, name)
         if stage is not model.Stage.DONE:
             return {"installed": False, "stage": model.DRIFTS.get(stage, "")}
+        faults = postinstall.inside(lxd, project, name)
+        user = next((str(each["ssh"]["user"]) for each in lab.cards if each["name"] == name), "")
+        # A stopped directory knows nobody.
+        known = faults or not user or postinstall.has_user(lxd, project, name, user)
         return {
             "installed": True,
-            "inside": postinstall.inside(lxd, project, name),
+            "inside": faults,
+            "userless": "" if known else user,
             "domain": postinstall.domain_of(lxd, project, name),
         }
     except errors.DaemonError:

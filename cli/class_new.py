@@ -94,6 +94,7 @@ def _before(options: argparse.Namespace) -> ClassFile:
              if getattr(options, key)}  # fmt: skip
     if options.relay:
         given["tunnel"] = {"relay": options.relay}
+    given |= new.settings_of(options.set, (*class_file.OWN, settings.PASSWORD))
     if path.exists():
         file = class_file.read(environment.ROOT, options.name)
         if (options.host and options.host != file.host) or given:

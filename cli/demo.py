@@ -105,7 +105,7 @@ def _down(options: argparse.Namespace, layout: Layout) -> int:
 
 def _write_stacks(layout: Layout) -> None:
     common = {"host": layout.host_url, "domain": "", "alias": "", "lab_host": False,
-              "second_disk": "", "daemon": "", "relay": ""}  # fmt: skip
+              "second_disk": "", "daemon": "", "relay": "", "set": []}  # fmt: skip
     if not stack.file_of(IMAGE).exists():
         image = {"number": 0, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
         new.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))

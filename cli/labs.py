@@ -50,7 +50,12 @@ def load(name: str) -> Lab:
         raise errors.BadInputError(
             f"{name} is not a student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
         )
-    return Lab(name, spec, list(_outputs(stack).get("servers", [])))
+    domains = {server.name: list(server.domains) for server in spec.servers}
+    cards = [
+        {**card, "domains": domains.get(card["name"], [card["domain"]])}
+        for card in _outputs(stack).get("servers", [])
+    ]
+    return Lab(name, spec, cards)
 
 
 def password(name: str) -> str:

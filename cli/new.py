@@ -6,7 +6,10 @@ import argparse
 import json
 import secrets
 import sys
+from collections.abc import Collection, Sequence
 from typing import Any
+
+import yaml
 
 from cli import environment, stack
 from core import errors, problems, validators
@@ -63,6 +66,37 @@ def new(options: argparse.Namespace) -> int:
     return 0
 
 
+def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
+    """Return further settings from the command line: `KEY=VALUE`, the value as in a stack file.
+
+    Args:
+        pairs: What `--set` gave.
+        own: The keys that the command sets otherwise.
+
+    Raises:
+        errors.BadInputError: A pair has no key, an unreadable value, or a key of `own`.
+
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        key = key.removeprefix(f"{settings.NAMESPACE}:")
+        if not equals or key in own:
+            raise errors.BadInputError(
+                f"--set {pair}: " + (f"{key} is not set so" if equals else "is not KEY=VALUE"),
+                do="see --help for its own option; a password: pulumi config set --secret "
+                "grappe:password" if equals else "as --set language=fr",
+            )  # fmt: skip
+        try:
+            found[key] = files.load(text)
+        except yaml.YAMLError as error:
+            raise errors.BadInputError(
+                f"--set {pair}: {text} cannot be read", seen=str(error),
+                do="write it as in a stack file: --set 'servers=[{name: yuno1}]'",
+            ) from error  # fmt: skip
+    return found
+
+
 def new_id() -> str:
     """Return a random id for a lab."""
     return secrets.token_hex(6)
@@ -85,7 +119,8 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
             values[key] = getattr(options, key)
     if options.relay:
         values["tunnel"] = {"relay": options.relay}
-    return values
+    own = ("kind", "student", "id", "host", "number", settings.PASSWORD)
+    return {**values, **settings_of(options.set, own)}
 
 
 def _summary(planned: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:

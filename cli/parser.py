@@ -163,6 +163,7 @@ def _stacks(commands: Commands) -> None:
     new.add_argument("--relay", default="", help=text)
     text = "a lab host instead: prepare the bare server at --host"
     new.add_argument("--lab-host", action="store_true", help=text)
+    _set(new)
     text = "of a lab host: the disk that mirrors its root, as /dev/sdb"
     new.add_argument("--second-disk", default="", metavar="DISK", help=text)
     text = "of a lab host (default lxd)"
@@ -226,6 +227,7 @@ def _class(commands: Commands) -> None:
     made.add_argument("--relay", default="", help="a server on the internet: ssh://[user@]relay")
     text = "post-install YunoHost on each server, with a generated password for each student"
     made.add_argument("--post-install", action="store_true", help=text)
+    _set(made)
     _class_exec(parts)
     _class_snapshots(parts)
     for name, function, text in (
@@ -268,6 +270,11 @@ def _class(commands: Commands) -> None:
             )
         if name == "down":
             part.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
+
+
+def _set(command: argparse.ArgumentParser) -> None:
+    text = "another setting, as in a stack file: --set language=fr --set 'servers=[{name: web}]'"
+    command.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=text)
 
 
 def _class_exec(parts: Commands) -> None:

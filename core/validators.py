@@ -95,7 +95,8 @@ RESERVED_LOGINS = frozenset(
     sshd sync sys syslog systemd-journal systemd-network systemd-resolve systemd-timesync tss
     unscd uucp uuidd visitors vmail www-data ynh-portal ynh-vpnclient yunohost yunohost-portal
     audio cdrom crontab dialout dip disk fax floppy input kmem kvm netdev nogroup ntpsec plugdev
-    postdrop render sasl sgx shadow src ssh staff sudo tape tty users utmp video voice
+    postdrop render sasl sftp.app sftp.main sgx shadow src ssh ssh.app ssh.main staff sudo tape tty
+    users utmp video voice
     """.split()  # noqa: SIM905 - read as a text
 )
 

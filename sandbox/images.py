@@ -30,7 +30,8 @@ SERVER_RECIPE = "standin"
 _STEPS = """\
 tar -x --numeric-owner --xattrs -f "$1" -C "$2"
 chroot "$2" sh -eu < "$3"
-chroot "$2" useradd --create-home --shell /bin/bash --groups ssh.app admin
+chroot "$2" groupadd ssh.main
+chroot "$2" useradd --create-home --shell /bin/bash --groups ssh.main admin
 for home in root home/admin; do
     mkdir -p -m 0700 "$2/$home/.ssh"
     cp "$4" "$2/$home/.ssh/authorized_keys"

@@ -10,6 +10,10 @@ file=$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys
 [ -f "$file" ] && sed -i '/^# BEGIN GRAPPE/,/^# END GRAPPE/d' "$file"
 """
 _WRITE = """\
+id {user} >/dev/null 2>&1 || {{
+    echo "there is no user {user} here: grappe:login names one that YunoHost has" >&2
+    exit 1
+}}
 home=$(getent passwd {user} | cut -d: -f6)
 group=$(id -gn {user})
 install -d -m 0700 -o {user} -g "$group" "$home/.ssh"
@@ -26,8 +30,12 @@ END
 # gives no name with a dash.
 _MAKE = """\
 id {user} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {user}
-# After a post-installation YunoHost's sshd lets in its own groups alone.
-getent group ssh.app >/dev/null && usermod -aG ssh.app {user}
+# After a post-installation, also one by the web, YunoHost's sshd lets in its own groups alone. The
+# post-installation makes them, and takes one that exists.
+if command -v yunohost >/dev/null; then
+    getent group ssh.app >/dev/null || groupadd ssh.app
+    usermod -aG ssh.app {user}
+fi
 [ ! -d /etc/sudoers.d ] || echo '{user} ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/grappe
 """
 

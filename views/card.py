@@ -59,8 +59,16 @@ def fingerprint(public_key: str) -> str:
 
 
 def hosts_lines(cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the lines for the hosts file of a student's own machine."""
-    return [f"{card['ssh']['host']}\t{card['domain']}" for card in cards]
+    """Return the lines for the hosts file of a student's own machine.
+
+    Args:
+        cards: The stack's output, each with all `domains` of its server where they are known.
+
+    """
+    return [
+        "\t".join((card["ssh"]["host"], " ".join(card.get("domains") or [card["domain"]])))
+        for card in cards
+    ]
 
 
 def known_hosts_name(card: Mapping[str, Any]) -> str:

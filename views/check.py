@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from providers.lxd.postinstall import model as postinstall
 from stacks import ways
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
@@ -38,6 +39,7 @@ REPORTS = (
     Message("{unit} does not run"),
     Message("{unit} does not answer"),
     Message("nginx has no page of {domain} (yunohost tools regen-conf nginx --force)"),
+    Message("its sshd listens on {ports} (yunohost settings set security.ssh.ssh_port -v 22)"),
 )
 
 
@@ -93,8 +95,10 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
         results: `container` (LXD's state, or `absent`), `installed`, `stage` (of an incomplete
             post-installation, in words), by its name the `{ok, seen}` of each way that was tried,
             `refuses` (whether it refuses the lab host), `banned` (the addresses that it bans),
-            `asked` (HAProxy's counts), `inside` (lines of faults inside it), `domain` (its main
-            domain), and `by_hand` (whether somebody else than Grappe post-installed it).
+            `shut` (the ports at which it drops the lab host's packets), `asked` (HAProxy's counts),
+            `inside` (lines of faults inside it), `domain` (its main domain), `userless` (the card's
+            user, if it has none of that name), and `by_hand` (whether somebody else than Grappe
+            post-installed it).
         stack: The stack's name.
 
     """
@@ -113,26 +117,19 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             Message("{way}: {report}", way=way, report=report(results[way]["seen"]))
             for way in WAYS if marks[way] == BAD
         ]  # fmt: skip
-        inside = list(results.get("inside") or ())
+        faults, command = _causes(lab, results, closed=bool(wrong))
         if installed != NONE and not results.get("installed") and not wrong:
             stage = results.get("stage")
             wrong = [report(stage) if stage else Message("YunoHost is not post-installed")]
-        elif inside:
-            wrong += map(report, inside)
-            do = _within(lab, server, _remedy(inside))
-        elif wrong and (banned := list(results.get("banned") or ())):
-            wrong.append(Message("its fail2ban bans {addresses}", addresses=", ".join(banned)))
-            do = _within(lab, server, f"fail2ban-client unban {' '.join(banned)}")
-        elif results.get("refuses"):
-            wrong.append(
-                Message("it refuses the lab host, by which all pages come: banned by fail2ban?")
-            )
-            lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
-            do = _within(lab, server, f"sh -c '{lift}'")
+        elif faults:
+            wrong += faults
+            do = _within(lab, server, command)
     main = str(results.get("domain") or server.domain)
     note: str | Message = ""
     if main != server.domain:
         note = Message("its main domain is {domain} now", domain=main)
+    if user := results.get("userless"):
+        note = Message("it has no user {user} any more, whom the card names", user=user)
     if results.get("by_hand"):
         note = Message("it is post-installed, and its users are those made then")
     ok = not wrong
@@ -143,16 +140,37 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     )  # fmt: skip
 
 
+def _causes(
+    lab: LabSpec, results: Mapping[str, Any], *, closed: bool
+) -> tuple[list[str | Message], str]:
+    """Return what keeps a server's ways closed or ails it, and the command in it that mends that.
+
+    Args:
+        lab: Its lab.
+        results: Those of `row`.
+        closed: Whether one of its ways does not answer.
+
+    """
+    if inside := list(results.get("inside") or ()):
+        return [report(line) for line in inside], postinstall.remedy(inside)
+    if closed and (banned := list(results.get("banned") or ())):
+        fault = Message("its fail2ban bans {addresses}", addresses=", ".join(banned))
+        return [fault], f"fail2ban-client unban {' '.join(banned)}"
+    if results.get("refuses"):
+        fault = Message("it refuses the lab host, by which all pages come: banned by fail2ban?")
+        lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
+        return [fault], f"sh -c '{lift}'"
+    if shut := list(map(str, results.get("shut") or ())):
+        fault = Message("it drops what comes to {ports}: its own firewall?", ports=", ".join(shut))
+        yunohost = results.get("installed") or results.get("by_hand")
+        opens = "; ".join(f"yunohost firewall open {port}" for port in shut)
+        return [fault], f"sh -c '{opens}'" if yunohost else "nft list ruleset"
+    return [], ""
+
+
 def _within(lab: LabSpec, server: ServerSpec, command: str) -> Message:
     lxc = f"lxc exec {server.name} --project {lab.project} -- {command}"
     return Message("on the lab host: {command}", command=lxc)
-
-
-def _remedy(inside: Sequence[str]) -> str:
-    """Return the command that mends faults inside a YunoHost."""
-    dead = (" does not run", " does not answer")
-    units = " ".join(line.split()[0] for line in inside if line.endswith(dead))
-    return f"systemctl restart {units}" if units else "yunohost tools regen-conf --force"
 
 
 def report(text: str) -> str | Message:

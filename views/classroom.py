@@ -85,7 +85,7 @@ def status(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return the recorded state of each student as a table."""
     heads = ("student", "name", "number", "stack", "servers", "state")
     cells = [
-        (row["student"], row["name"], str(row["number"]), row["stack"], str(row["servers"]),
+        (row["student"], row["name"], str(row["number"]), row["stack"], str(row["servers"] or "-"),
          row["state"])
         for row in rows
     ]  # fmt: skip

@@ -32,8 +32,8 @@ class ProbeDriver:
                 f"{spec.name} cannot be reached from the workstation ({self._url}) "
                 f"within {spec.seconds} s",
                 seen="\n".join(failures),
-                do=f"./lab doctor {stack} names what is wrong on the lab host; "
-                f"then: ./lab up {stack} (goes on from here)",
+                do=f"./lab check {stack} says why, and ./lab doctor {stack} what is wrong on the "
+                f"lab host; then: ./lab up {stack} (goes on from here)",
             )
         return {}
 

@@ -8,8 +8,6 @@ echo "nameserver 127.0.0.1" > /etc/resolv.conf
 cp /usr/share/yunohost/conf/dnsmasq.conf /etc/dnsmasq.conf
 # An address of documentation: where the real one asks, a lab has often no way to.
 echo "nameserver 192.0.2.53" > /etc/resolv.dnsmasq.conf
-# The groups whose users its sshd lets in once it is post-installed.
-for group in ssh.main sftp.main ssh.app sftp.app admins; do groupadd "$group"; done
 # What YunoHost's installation leaves in an image, and no two servers may share.
 mkdir -p /usr/share/yunohost/ssl/ca /usr/share/yunohost/hooks/conf_regen \
     /etc/yunohost/certs/yunohost.org /etc/fail2ban/jail.d /etc/dnsmasq.d

@@ -10,7 +10,7 @@ import pytest
 
 from hosts import connections
 from hosts.host import Host
-from providers.lxd import daemon
+from providers.lxd import daemon, fake
 from providers.lxd.container.readiness import Dial, dial_from
 from providers.lxd.network import driver as networks
 from providers.lxd.network import model as network_model
@@ -18,7 +18,6 @@ from providers.lxd.project import driver as projects
 from providers.lxd.project import model as project_model
 from providers.nat import model as rule_model
 from providers.nat import resource as rule_resource
-from tests.fakes.lxd import FakeLxd
 
 OWNER = "grappe/contract"
 PROJECT, BRIDGE = "grappe-contract", "gr-3999"
@@ -48,7 +47,7 @@ class LxdWorld:
 
 
 def _fake_world() -> LxdWorld:
-    lxd = FakeLxd()
+    lxd = fake.FakeLxd()
     lxd.add_image("standin")
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from hosts.host import Host
-from providers.fragments import client, driver
+from providers.fragments import client, driver, fake
 from providers.haproxy import model as haproxy
 from providers.hosts_file import model as hosts_file
 from providers.nat import model as nat
@@ -20,7 +20,6 @@ from remote.target import Target
 from remote.targets import haproxy as haproxy_target
 from remote.targets import hosts_file as hosts_target
 from remote.targets import nat as nat_target
-from tests.fakes import system as fake
 
 OWNER, STRANGER = "grappe/contract", "grappe/stranger"
 SOCKETS = ("/run/haproxy/grappe.sock", "/run/haproxy/admin.sock", "/run/haproxy-master.sock")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from core import codec, errors
-from providers.lxd import daemon
+from providers.lxd import daemon, fake
 from providers.lxd.image import aliases
 from providers.lxd.network import driver as networks
 from providers.lxd.network.model import NetworkSpec
@@ -18,7 +18,6 @@ from providers.lxd.volume import model as volume_model
 from remote import power_cut
 from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdWorld
 from tests.contract.test_lxd import bridge, container_driver, server
-from tests.fakes.lxd import FakeLxd
 
 HOME = "/var/lib/lxd"
 POOL = f"{HOME}/storage-pools/default"
@@ -117,7 +116,7 @@ class TestOnTheRealDaemon:
 
 
 def test_image_is_on_disk_before_its_alias() -> None:
-    lxd = FakeLxd()
+    lxd = fake.FakeLxd()
     fingerprint = lxd.add_image("standin")
     spec = codec.Spec(host="ssh://fake", owner=OWNER, name="golden")
     aliases.point(lxd, spec, fingerprint, "made")

@@ -13,13 +13,12 @@ from core import errors
 from hosts import connections
 from providers.relay import model as relay
 from providers.relay import resource as relay_resource
-from providers.tunnel import driver, host, model
+from providers.tunnel import driver, fake, host, model
 from providers.tunnel.key import driver as keys
 from providers.tunnel.key import model as key_model
 from remote.targets import relay as relay_target
 from sandbox import layout
 from tests.contract.fragment_world import FakeWorld, Kind, RealWorld
-from tests.fakes.tunnels import FakeTunnelHost
 
 OWNER, STRANGER = "grappe/contract", "grappe/stranger"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp9ZWeJhP"
@@ -103,7 +102,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
 
 
 def _fake(root: pathlib.Path) -> World:
-    tunnels = FakeTunnelHost(root)
+    tunnels = fake.FakeTunnelHost(root)
 
     @contextlib.contextmanager
     def cut() -> Iterator[None]:

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hosts import connections
-from sandbox import layout
-from tests.e2e import browser
+from sandbox import browser, layout
 from tests.e2e.conftest import ProjectCopy
 
 pytestmark = pytest.mark.sandbox

@@ -17,7 +17,7 @@ from engine import attached
 from hosts import connections
 from providers.lxd import daemon
 from providers.lxd.image import bootstrap
-from tests.fakes import hosts as fake
+from tests import fake_hosts as fake
 
 DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
 LAB, OTHER, WORKSTATION, RELAY = "ssh://lab", "ssh://other", "netns:ws", "ssh://relay"

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from providers.fragments import fake as fragments
 from stacks import recipe
+from tests import fake_hosts as fake
 from tests.engine.conftest import Engine, running
-from tests.fakes import hosts as fake
-from tests.fakes.system import FakeSystem
 
 RECORDED = pathlib.Path(__file__).parent.parent / "recorded"
 HOST, WORKSTATION, RELAY = "ssh://root@grappe-host", "netns:grappe-ws", "ssh://root@grappe-relay"
@@ -52,7 +52,7 @@ def _fill_lxd(host: fake.FakeHost, things: dict[str, Any]) -> None:
             lxd.files[project, name, path] = domain.encode()
 
 
-def _load_chains(system: FakeSystem, saved: str) -> None:
+def _load_chains(system: fragments.FakeSystem, saved: str) -> None:
     system.chains = {}
     lines = [line for line in saved.splitlines() if line and line[0] in "*:-C"]
     assert system.run(["iptables-restore", "-w"], "\n".join(lines)).status == 0

@@ -108,7 +108,8 @@ def create(folder: pathlib.Path, text: str, **given: Any) -> int:
     """Run `class new tp1`."""
     (folder / "roster.csv").write_text(text)
     options = {"name": "tp1", "roster": str(folder / "roster.csv"), "host": "ssh://lab", "image": "",
-               "domain": "", "workstation": "none", "relay": "", "post_install": False, **given}  # fmt: skip
+               "domain": "", "workstation": "none", "relay": "", "post_install": False, "set": [],
+               **given}  # fmt: skip
     return class_new.create(argparse.Namespace(**options))
 
 

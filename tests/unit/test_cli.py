@@ -72,12 +72,28 @@ def test_new_refuses_before_it_writes(
     options = argparse.Namespace(
         name="bob", number=9999, host="nowhere", workstation="", image="", domain="x y",
         recipe="", alias="", login="", post_install=False,
-        lab_host=False, second_disk="", daemon="", relay="",
+        lab_host=False, second_disk="", daemon="", relay="", set=[],
     )  # fmt: skip
     with pytest.raises(errors.BadInputError) as refusal:
         new.new(options)
     assert "3 mistakes, nothing was changed" in str(refusal.value)
     assert [] == list((tmp_path / "stacks").iterdir())
+
+
+def test_set_takes_any_setting_of_a_stack_file() -> None:
+    """The value is YAML; what a command sets otherwise is refused, and what nobody can read."""
+    pairs = ["language=fr", "servers=[{name: web, port: 22500}]", "grappe:names=", "adopt=true"]
+    wanted = {
+        "language": "fr",
+        "servers": [{"name": "web", "port": 22500}],
+        "names": None,
+        "adopt": True,
+    }
+    assert wanted == new.settings_of(pairs, ("host",))
+    for pair, words in (("host=local:", "host is not set so"), ("language", "is not KEY=VALUE"),
+                        ("servers=[", "cannot be read")):  # fmt: skip
+        with pytest.raises(errors.BadInputError, match=words):
+            new.settings_of([pair], ("host",))
 
 
 class Stack:

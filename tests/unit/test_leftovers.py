@@ -10,7 +10,7 @@ import pytest
 from hosts import connections
 from providers.leftovers import driver
 from providers.lxd import daemon
-from tests.fakes import hosts as fake
+from tests import fake_hosts as fake
 
 DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
 MINE, THEIRS = {"user.grappe.owner": "grappe/a", "user.grappe.lab": "alicealice01"}, {

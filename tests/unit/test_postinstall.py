@@ -12,9 +12,8 @@ import pytest
 
 from core import errors, validators
 from core.names import INSTALLED
-from providers.lxd import job
+from providers.lxd import fake, job
 from providers.lxd.postinstall import driver, model
-from tests.fakes.lxd import FakeLxd
 
 SPEC = model.PostInstallSpec(
     host="ssh://lab", owner="grappe/a", name="yuno1", project="grappe-a", container="yuno1",
@@ -158,9 +157,9 @@ def test_try_that_made_its_user_cannot_go_on(said: str) -> None:
 DONE = dataclasses.replace(SPEC, domain="a.test", resolver="10.64.1.1")
 
 
-def installed(files: dict[str, bytes]) -> tuple[driver.PostInstallDriver, FakeLxd]:
+def installed(files: dict[str, bytes]) -> tuple[driver.PostInstallDriver, fake.FakeLxd]:
     """Return the driver, and a daemon whose one server is post-installed."""
-    lxd = FakeLxd()
+    lxd = fake.FakeLxd()
     config = {"user.grappe.owner": "grappe/a"}
     lxd.instances["grappe-a", "yuno1"] = {"status": "Running", "config": config}
     there = {INSTALLED: b"", model.MARK: b"", **files}
@@ -186,6 +185,51 @@ def test_a_fail2ban_that_may_ban_the_lab_host_is_drift() -> None:
     made.update(DONE, DONE)
     assert b"10.64.1.1" in lxd.files["grappe-a", "yuno1", model.JAIL]
     assert "" == made.read(DONE).drift
+
+
+def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stopped unit or a dead API is; a missing page is not, for which no start helps."""
+    faults = [
+        "slapd does not run",
+        "yunohost-api does not answer",
+        f"nginx has no page of a ({model.REGEN})",
+    ]
+    started: list[bool] = []
+
+    def look(_lxd: object, _project: str, _container: str, *, start: bool = False) -> list[str]:
+        started.append(start)
+        if start:
+            faults[:2] = []
+        return list(faults)
+
+    monkeypatch.setattr(driver, "inside", look)
+    made, lxd = installed({})
+    assert "slapd does not run; yunohost-api does not answer" == made.read(DONE).drift
+    with pytest.raises(errors.CommandError, match=f"in the server: {model.REGEN}"):
+        made.update(DONE, DONE)
+    assert [False, True] == started
+    faults.clear()
+    assert "" == made.read(DONE).drift
+    assert {} == made.update(DONE, DONE)
+    lxd.instances["grappe-a", "yuno1"]["status"] = "Frozen"
+    faults.append("slapd does not run")
+    assert "" == made.read(DONE).drift
+
+
+def test_a_removed_user_is_no_stranger_where_grappe_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A student may remove the first user; without our mark somebody else came first."""
+    monkeypatch.setattr(driver, "has_user", lambda *_arguments: False)
+    told: list[str] = []
+    monkeypatch.setattr(driver.run, "report", told.append)
+    made, lxd = installed({})
+    monkeypatch.setattr(made, "_run", lambda *_arguments, **_options: "--username")
+    assert {"user": DONE.login} == made.create(DONE)
+    assert f"has no user {DONE.login} any more" in told[0]
+    del lxd.files["grappe-a", "yuno1", model.MARK]
+    with pytest.raises(errors.BadInputError, match="post-installed by somebody else"):
+        made.create(DONE)
 
 
 def test_a_finished_one_has_its_sshd_too() -> None:

@@ -10,6 +10,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from providers.lxd.postinstall import model
 from stacks import spec
 from views import card, check, explain, top, topology
 
@@ -49,6 +50,8 @@ def test_the_card_has_what_a_student_types() -> None:
                  "ssh-keygen -R '[192.168.8.10]:22222'", "drivers\\etc\\hosts",
                  "192.168.8.10    yuno1.alice.grappe.test"):  # fmt: skip
         assert line in told
+    more = {**CARD, "domains": ["yuno1.alice.grappe.test", "wiki.yuno1.alice.grappe.test"]}
+    assert ["192.168.8.10\t" + " ".join(more["domains"])] == card.hosts_lines([more])
     (found,) = card.as_json([CARD])
     assert ["ssh-keygen", "-R", "[192.168.8.10]:22222"] == found["forget_host_key"]
     assert max(map(len, told.splitlines())) <= 100
@@ -103,7 +106,9 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
         (["yunohost-portal-api does not answer"],
          "lxc exec yuno1 --project grappe-alice -- systemctl restart yunohost-portal-api"),
         (["nginx has no page of a.test (yunohost tools regen-conf nginx --force)"],
-         "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf --force"),
+         "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf nginx --force"),
+        ([f"its sshd listens on 2222 ({model.SSH_PORT})"],
+         "lxc exec yuno1 --project grappe-alice -- yunohost settings set security.ssh.ssh_port -v 22"),
     ],
 )  # fmt: skip
 def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
@@ -123,6 +128,24 @@ def test_check_names_whom_a_server_bans() -> None:
     assert row.do.endswith("-- fail2ban-client unban 192.168.8.20")
     # A ban of somebody who is not here is no fault.
     assert check.row(meant, meant.servers[0], {**WELL, "banned": ["192.0.2.1"]}, "alice").ok
+
+
+def test_check_names_a_port_that_a_server_closes() -> None:
+    """With YunoHost's own command where it is installed."""
+    meant = lab()
+    seen = {**WELL, "https": {"ok": False, "seen": "closed"}, "shut": [443]}
+    row = check.row(meant, meant.servers[0], seen, "alice")
+    assert "https: closed; it drops what comes to 443: its own firewall?" == row.why
+    assert row.do.endswith("-- sh -c 'yunohost firewall open 443'")
+    bare = check.row(meant, meant.servers[0], {**seen, "installed": False}, "alice")
+    assert bare.do.endswith("-- nft list ruleset")
+
+
+def test_check_notes_a_user_whom_a_student_removed() -> None:
+    """It is no fault, and the card names a user who cannot log in."""
+    meant = lab()
+    row = check.row(meant, meant.servers[0], {**WELL, "userless": "alice"}, "alice")
+    assert (True, "it has no user alice any more, whom the card names") == (row.ok, str(row.note))
 
 
 def test_check_names_a_dead_nginx_rather_than_a_ban() -> None:

@@ -94,6 +94,8 @@ class PostInstallDriver:
         drift = model.DRIFTS.get(stage, "")
         if not drift and self._may_ban_all(spec):
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
+        if not drift and _runs(container):
+            drift = "; ".join(self._stopped(spec))
         # Students may change the main domain and the users; only `check` reports it.
         return base.Reading(spec, drift=drift)
 
@@ -110,10 +112,11 @@ class PostInstallDriver:
                 )
             return {}
         self._demand_as_wished(old, new)
+        self._mend(new, stage)
+        self._demand_services(new)
         if old.password != new.password:
             script_job = model.change_of_password(new, new.login)
             self._run(new, script_job, f"yunohost user update {new.login} --change-password")
-        self._mend(new, stage)
         return {"user": new.login} if old.login != new.login else {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
@@ -195,7 +198,14 @@ class PostInstallDriver:
                 do=f"say domain: {domain} of it in the stack file, or change it in YunoHost: "
                 f"yunohost domain main-domain; or, if somebody else did it: {_rebuild(spec)}",
             )
-        if not self._has_user(spec, login):
+        if self._has_user(spec, login):
+            return
+        if self._file(spec, model.MARK) is not None:
+            run.report(
+                f"{spec.container} has no user {login} any more, and Grappe post-installed it: "
+                "who has a login there now may go on"
+            )
+        else:
             raise errors.BadInputError(
                 f"{spec.container} was post-installed by somebody else: it has no user {login}",
                 seen="before it is post-installed, whoever opens its page first may do so",
@@ -227,17 +237,26 @@ class PostInstallDriver:
     def _demand_services(self, spec: model.PostInstallSpec) -> None:
         """Start services that YunoHost left stopped without a report, or raise with the reason."""
         wrong = inside(self._lxd, spec.project, spec.container, start=True)
+        mends = model.remedy(wrong)
         if wrong:
             raise errors.CommandError(
                 f"{spec.project}/{spec.container} on {self._url} is post-installed, but some of "
                 "its services fail",
                 seen="\n".join(wrong),
-                do=errors.room(" ".join(wrong)) or f"inspect it, or recreate it: {_rebuild(spec)}",
+                do=errors.room(" ".join(wrong))
+                or (f"in the server: {mends}" if mends else f"inspect it, or: {_rebuild(spec)}"),
             )
 
+    def _stopped(self, spec: model.PostInstallSpec) -> list[str]:
+        """Return the services that an update starts again."""
+        try:
+            return model.stopped(inside(self._lxd, spec.project, spec.container))
+        except (errors.DaemonError, daemon.AbsentError):
+            # `check` reports a server in which no program runs.
+            return []
+
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
-        query = model.has_user(login)
-        return shell.run(self._lxd, spec.project, spec.container, query).status == 0
+        return has_user(self._lxd, spec.project, spec.container, login)
 
     def _run(
         self, spec: model.PostInstallSpec, script_job: job.Job, words: str, *, aloud: bool = False
@@ -314,6 +333,11 @@ def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
         on_output=lambda _output: None,
     )  # fmt: skip
     return done.stdout.decode(errors="replace").splitlines()
+
+
+def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
+    """Return whether a server knows a user; start its directory if that is stopped."""
+    return shell.run(lxd, project, container, model.has_user(login)).status == 0
 
 
 def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:

@@ -41,10 +41,16 @@ FINISH = """\
 yunohost tools regen-conf --force >/dev/null
 yunohost tools regen-conf ssh --force >/dev/null
 """
+SSH_PORT = "yunohost settings set security.ssh.ssh_port -v 22"
+REGEN = "yunohost tools regen-conf nginx --force"
 # Prints a line for each service that should run and does not, for each API that refuses connections
 # (a busy one may time out), and the main domain if nginx has no page of it; optionally starts
 # stopped services first.
 _INSIDE = f"""\
+answers() {{
+    url=http://127.0.0.1:$1/
+    curl -s -o /dev/null -m 10 --retry 3 --retry-connrefused --retry-max-time 9 $url || [ $? = 28 ]
+}}
 for unit in {" ".join(SERVICES)}; do
     systemctl is-enabled --quiet $unit 2>/dev/null || continue
     systemctl is-active --quiet $unit $unit.socket && continue
@@ -54,13 +60,15 @@ for unit in {" ".join(SERVICES)}; do
 done
 for api in {" ".join(f"{unit}:{port}" for unit, port in APIS.items())}; do
     systemctl is-active --quiet ${{api%:*}} || continue
-    url=http://127.0.0.1:${{api#*:}}/
-    curl -s -o /dev/null -m 10 --retry 3 --retry-connrefused $url || [ $? = 28 ] ||
-        echo "${{api%:*}} does not answer"
+    answers ${{api#*:}} && continue
+    if [ "$1" = start ] && systemctl restart ${{api%:*}} && answers ${{api#*:}}; then continue; fi
+    echo "${{api%:*}} does not answer"
 done
+ports=$(sshd -T 2>/dev/null | sed -n 's/^port //p' | tr '\\n' ' ')
+case " $ports" in " "|*" 22 "*) ;; *) echo "its sshd listens on ${{ports% }} ({SSH_PORT})";; esac
 domain=$(cat {DOMAIN_FILE} 2>/dev/null)
 test -z "$domain" || test -e "/etc/nginx/conf.d/$domain.conf" ||
-    echo "nginx has no page of $domain (yunohost tools regen-conf nginx --force)"
+    echo "nginx has no page of $domain ({REGEN})"
 """
 # X.509's limit of a common name.
 MAX_DOMAIN = 64
@@ -192,6 +200,19 @@ def inspection(*, start: bool = False) -> list[str]:
 
     """
     return ["sh", "-c", _INSIDE, "sh", "start" if start else "look"]
+
+
+def stopped(faults: Sequence[str]) -> list[str]:
+    """Return those of the faults inside that a start of a service mends."""
+    return [line for line in faults if line.endswith((" does not run", " does not answer"))]
+
+
+def remedy(faults: Sequence[str]) -> str:
+    """Return the command in a YunoHost that mends the faults inside it; nothing where none does."""
+    if units := " ".join(line.split()[0] for line in stopped(faults)):
+        return f"systemctl restart {units}"
+    named = (re.search(r"\((yunohost .+)\)$", line) for line in faults)
+    return next((match.group(1) for match in named if match), "")
 
 
 def is_record(name: str) -> bool:

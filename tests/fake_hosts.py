@@ -14,15 +14,16 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from core import errors, names
+from core import errors
 from hosts import command, url
+from providers.fragments import fake as fragments
 from providers.lxd import daemon
+from providers.lxd import fake as lxd
 from providers.lxd.postinstall import model as postinstall
+from providers.tunnel import fake as tunnel_fake
 from remote import store as stores
 from remote import transaction, tunnels
 from remote.surveys import hosts_file, lab, leftovers
-from tests.fakes import lxd, system
-from tests.fakes import tunnels as fake_tunnels
 
 HELP = "--domain --password --ignore-dyndns --username --fullname --force-diskspace"
 
@@ -48,7 +49,7 @@ class FakeYunohost(lxd.FakeLxd):
             raise errors.DaemonError("LXD on fake: refused", seen="Instance is not running")
         text = self.files.pop((project, instance, argv[-1]), b"").decode()
         if done := re.search(r'"\$path" tools postinstall .*--domain ([a-z0-9.-]+)', text):
-            for path in (names.INSTALLED, postinstall.DOMAIN_FILE):
+            for path in (postinstall.INSTALLED, postinstall.DOMAIN_FILE):
                 self.files[project, instance, path] = done.group(1).encode()
         if made := re.search(r"^\[ -e (\S+) \] && exit 0", text, re.MULTILINE):
             self.files[project, instance, made.group(1)] = b""
@@ -71,8 +72,8 @@ class FakeHost:
     ) -> None:
         self.url, self.parsed_url = text, url.parse(text)
         self.machine_id, self.address = machine_id or f"machine-{text}", address
-        self.system, self.lxd = system.FakeSystem(root), FakeYunohost()
-        self.tunnels = fake_tunnels.FakeTunnelSystem(root)
+        self.system, self.lxd = fragments.FakeSystem(root), FakeYunohost()
+        self.tunnels = tunnel_fake.FakeTunnelSystem(root)
         self.world: dict[str, FakeHost] = {text: self}
         name = self.parsed_url.name if self.parsed_url.scheme == "netns" else ""
         self.store = f"/var/lib/grappe-{name}" if name else "/var/lib/grappe"

@@ -67,7 +67,7 @@ class FakeSystem(System):
     def http(self, port: int, path: str) -> str:
         """Answer as the frontend does."""
         match = re.search(r'string "([0-9a-f]{16}) %\[str\((\w+)\),map\((\S+?)\)', self.loaded)
-        if not self.running or not match or port != 80 or not path:
+        if not self.running or not match or port != 80 or not path:  # noqa: PLR2004
             raise ConnectionRefusedError("connection refused")
         return f"{match.group(1)} {dict(self.maps.get(match.group(3), [])).get(match.group(2), '')}"
 

@@ -1,1 +1,0 @@
-"""Fakes of hosts and daemons; each passes the contract suite of the real thing."""
