@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from typing import Any
 
 from cli import environment, labs
 from hosts import connections
-from providers.lxd import daemon
+from providers.lxd import daemon, files
 from providers.lxd.postinstall import driver as postinstall
 from stacks.spec import LabSpec
 from views import card
@@ -45,14 +46,11 @@ def with_fingerprints(lab: LabSpec, cards: list[dict[str, Any]]) -> list[dict[st
 
 
 def _fingerprints(lxd: daemon.Daemon, lab: LabSpec, name: str) -> list[str]:
-    found = []
-    for kind in KEYS:
-        try:
-            text = lxd.read_file(
-                f"instances/{name}/files", project=lab.project,
-                file=f"/etc/ssh/ssh_host_{kind}_key.pub",
-            )  # fmt: skip
-            found.append(card.fingerprint(text.decode()))
-        except (daemon.AbsentError, ValueError):
-            continue
-    return found
+    keys = [
+        files.read(lxd, lab.project, name, f"/etc/ssh/ssh_host_{kind}_key.pub") for kind in KEYS
+    ]
+    fingerprints = []
+    for key in filter(None, keys):
+        with contextlib.suppress(ValueError):
+            fingerprints.append(card.fingerprint(key.decode()))
+    return fingerprints

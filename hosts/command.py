@@ -84,14 +84,13 @@ def start(argv: Sequence[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
-def spawn(
-    argv: Sequence[str], *, log: str, stdin: int = subprocess.DEVNULL
-) -> subprocess.Popen[bytes]:
+def spawn(argv: Sequence[str], *, log: str) -> subprocess.Popen[bytes]:
     """Start argv in a session of its own, its output in the file `log`."""
     with open(log, "ab") as output:  # noqa: PTH123
         return subprocess.Popen(
-            list(argv), stdin=stdin, stdout=output, stderr=output, start_new_session=True
-        )
+            list(argv), stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            start_new_session=True,
+        )  # fmt: skip
 
 
 def wait_until(

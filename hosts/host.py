@@ -130,15 +130,12 @@ class Host:
         with self._root_lock:
             if self._root is None:
                 try:
-                    self._demand_root()
+                    if self._sudo:
+                        self.run(["true"])
                     self._root = True
                 except errors.HostError:
                     self._root = False
             return self._root
-
-    def _demand_root(self) -> None:
-        if self._sudo:
-            self.run(["true"])
 
     def _unanswered(self, module: str, output: str, *, sudo: bool) -> errors.GrappeError:
         if not self._transport.alive:

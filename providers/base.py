@@ -8,11 +8,13 @@ must not change.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib
 import secrets
 import threading
-from collections.abc import Callable, Mapping
+import types
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, runtime_checkable
 
 import pulumi
@@ -25,7 +27,6 @@ from providers import changes, machine, threads
 from remote import identity
 
 S = TypeVar("S", bound=codec.Spec)
-T = TypeVar("T")
 Outputs = dict[str, Any]
 
 INCARNATION = "incarnation"
@@ -81,6 +82,17 @@ def preload() -> None:
     threading.Thread(target=act, daemon=True).start()
 
 
+@contextlib.contextmanager
+def known_errors() -> Iterator[None]:
+    """Wrap any exception into an error with words."""
+    try:
+        yield
+    except (errors.GrappeError, problems.Mistakes):
+        raise
+    except Exception as error:
+        raise errors.unexpected(error) from error
+
+
 class Provider(dynamic.ResourceProvider, Generic[S]):
     """A dynamic provider of one kind; a subclass names its spec and its driver."""
 
@@ -124,6 +136,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """Return the outputs that no change affects, so that a plan knows them."""
         return {}
 
+    @known_errors()
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Refuse invalid inputs, all of them at once."""
         properties, was = codec.clean(news), codec.clean(olds)
@@ -136,18 +149,19 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             spec: Any = codec.decode(self.spec, properties)
             mistakes = spec.mistakes()
             if not mistakes:
-                spec, mistakes = _with_known_errors(lambda: self.examine(spec, was))
+                spec, mistakes = self.examine(spec, was)
             properties = _inputs(spec)
             if not mistakes and was:
-                properties |= _with_known_errors(lambda: self.known(spec, was))
-        except problems.Mistakes as found:
-            mistakes = found.mistakes
+                properties |= self.known(spec, was)
+        except problems.Mistakes as error:
+            mistakes = error.mistakes
         failures = []
         if mistakes:
             # On the empty property: the engine prints the value of a named one.
             failures.append(dynamic.CheckFailure("", problems.summary(mistakes)))
         return dynamic.CheckResult({**properties, DRIFT: ""}, failures)
 
+    @known_errors()
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare our own keys with the real thing, on the host where it was made.
 
@@ -162,10 +176,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         recorded = {**codec.clean(olds), **codec.encode(was)}
         reading: Reading[S] | None = Reading(was, drift=str(recorded.get(DRIFT) or ""))
         if recorded.get(MACHINE):
-            reading = self._observe(whose, olds)
+            _host, driver = self._reach(whose, olds)
+            reading = driver.read(whose)
         planned: changes.Changes = changes.between(
             self.spec, recorded, reading, wanted,
-            same_machine=_with_known_errors(lambda: machine.is_same(recorded, wanted)),
+            same_machine=machine.is_same(recorded, wanted),
         )  # fmt: skip
         _report_changes(was, planned, reading)
         return dynamic.DiffResult(
@@ -176,20 +191,19 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             delete_before_replace="host" not in planned.replaces,
         )
 
+    @known_errors()
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Make the thing, or take over the same lab's existing one."""
         spec = self._decode({**props, INCARNATION: _new_incarnation()})
-        host, outputs = _with_known_errors(
-            lambda: self._act(spec, lambda driver: driver.create(spec))
-        )
-        return dynamic.CreateResult(spec.id, _state(spec, host, outputs))
+        host, driver = self._reach(spec)
+        return dynamic.CreateResult(spec.id, _state(spec, host, driver.create(spec)))
 
+    @known_errors()
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Read the real thing, on the host where it was made."""
         spec = self._recorded(props)
-        host, reading = _with_known_errors(
-            lambda: self._act(spec, lambda driver: driver.read(spec), props=props)
-        )
+        host, driver = self._reach(spec, props)
+        reading = driver.read(spec)
         if reading is None:
             return dynamic.ReadResult("", {})
         # Outputs that a read cannot see, such as a program's output, stay.
@@ -198,16 +212,17 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         inputs = {**_inputs(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 
+    @known_errors()
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
         """Change the thing in place."""
         old = self._decode(olds)
         new = self._decode({**news, INCARNATION: old.incarnation or _new_incarnation()})
-        host, outputs = _with_known_errors(
-            lambda: self._act(new, lambda driver: driver.update(old, new))
-        )
+        host, driver = self._reach(new)
+        state = _state(new, host, driver.update(old, new))
         # Outputs that an update does not return stay.
-        return dynamic.UpdateResult({**codec.clean(olds), **_state(new, host, outputs)})
+        return dynamic.UpdateResult({**codec.clean(olds), **state})
 
+    @known_errors()
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Remove the thing from the host where it was made.
 
@@ -216,21 +231,18 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """
         spec = self._recorded(props)
         destroys = run.destroys(spec.owner)
-
-        def act(driver: Driver[S]) -> None:
-            if destroys and isinstance(driver, Sweeper):
-                _print_left(spec, driver.sweep(spec))
-            if destroys or not self._taken_over(driver, spec):
-                try:
-                    driver.delete(spec)
-                except errors.DaemonError:
-                    left = driver.empty(spec) if destroys and isinstance(driver, Holder) else []
-                    if not left:
-                        raise
-                    _print_left(spec, left)
-                    driver.delete(spec)
-
-        _with_known_errors(lambda: self._act(spec, act, props=props))
+        _host, driver = self._reach(spec, props)
+        if destroys and isinstance(driver, Sweeper):
+            _print_left(spec, driver.sweep(spec))
+        if destroys or not self._taken_over(driver, spec):
+            try:
+                driver.delete(spec)
+            except errors.DaemonError:
+                left = driver.empty(spec) if destroys and isinstance(driver, Holder) else []
+                if not left:
+                    raise
+                _print_left(spec, left)
+                driver.delete(spec)
 
     def drift(self, props: Mapping[str, Any]) -> tuple[str, ...]:
         """Return in words how the thing differs from the state; secrets are not compared.
@@ -244,7 +256,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             for key, value in codec.clean(props).items()
         }
         spec = self._recorded(plain)
-        _host, reading = self._act(spec, lambda driver: driver.read(spec), props=plain)
+        _host, driver = self._reach(spec, plain)
+        reading = driver.read(spec)
         recorded = {**plain, **codec.encode(spec)}
         planned = changes.between(self.spec, recorded, reading, recorded, same_machine=True)
         return planned.drift
@@ -263,12 +276,6 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         report(spec, ["stays as it is: its replacement took it over"])
         return True
 
-    def _observe(self, spec: S, olds: Mapping[str, Any]) -> Reading[S] | None:
-        """Read the thing, on the host where it was made."""
-        return _with_known_errors(
-            lambda: self._act(spec, lambda driver: driver.read(spec), props=olds)
-        )[1]
-
     def _recorded(self, properties: Mapping[str, Any]) -> S:
         """Return the spec in a state; one that is older than ids gets the lab's id."""
         spec = self._decode(properties)
@@ -280,11 +287,12 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         spec: Any = codec.decode(self.spec, ours)
         return spec  # type: ignore[no-any-return]
 
-    def _act(
-        self, spec: S, action: Callable[[Driver[S]], T], *, props: Mapping[str, Any] | None = None
-    ) -> tuple[Host, T]:
-        host = machine.connect(spec, props or {})
-        return host, action(self.driver(host))
+    def _reach(
+        self, spec: S, recorded: Mapping[str, Any] = types.MappingProxyType({})
+    ) -> tuple[Host, Driver[S]]:
+        """Return a resource's host, and the driver for it; see `machine.connect`."""
+        host = machine.connect(spec, recorded)
+        return host, self.driver(host)
 
 
 class Resource(dynamic.Resource):
@@ -348,13 +356,3 @@ def _new_incarnation() -> str:
 
 def _state(spec: codec.Spec, host: Host, outputs: Outputs) -> Outputs:
     return {**codec.encode(spec), **outputs, MACHINE: host.machine_id, DRIFT: ""}
-
-
-def _with_known_errors(action: Callable[[], T]) -> T:
-    """Run an action; wrap any exception into an error with words."""
-    try:
-        return action()
-    except errors.GrappeError:
-        raise
-    except Exception as error:
-        raise errors.unexpected(error) from error

@@ -69,20 +69,17 @@ def join(document: Document) -> str:
     return document.before + begin + document.body + END + "\n" + document.after
 
 
-def put(
-    text: Optional[str], body: str, *, flags: tuple[str, ...] = (), after_first_line: bool = False
-) -> str:
+def put(text: Optional[str], body: str, *, after_first_line: bool = False) -> str:
     """Return the file with this managed part: in its place, or added at the end.
 
     Args:
         text: The file, or None if it is missing.
         body: The managed part, its lines ended.
-        flags: What to note beside a managed part that is added.
         after_first_line: Add it below the first line (a script's `#!`) instead.
 
     """
     if text is None:
-        return join(Document("", body, "", (*flags, CREATED)))
+        return join(Document("", body, "", (CREATED,)))
     parts = split(text)
     if parts.body is not None:
         return join(parts._replace(body=body))
@@ -91,9 +88,8 @@ def put(
         before, newline, after = text.partition("\n")
         before += newline
     if before and not before.endswith("\n"):
-        before += "\n"
-        flags = (*flags, NEWLINE)
-    return join(Document(before, body, after, flags))
+        return join(Document(before + "\n", body, after, (NEWLINE,)))
+    return join(Document(before, body, after, ()))
 
 
 def remove(text: Optional[str]) -> Optional[str]:

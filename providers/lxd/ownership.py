@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from core import codec, errors
+from providers.lxd import daemon
 from remote import identity
 
 S = TypeVar("S", bound=codec.Spec)
@@ -20,6 +21,30 @@ def demand(item: Mapping[str, Any], spec: codec.Spec, name: str) -> None:
         f"{name} exists already and was left alone",
         seen=identity.whose(held, spec.owner), do=identity.way_out(held, spec.owner),
     )  # fmt: skip
+
+
+def find(
+    lxd: daemon.Daemon, path: str, spec: codec.Spec, name: str, *, project: str = ""
+) -> dict[str, Any] | None:
+    """Return an object of the spec's lab by its path in the API; None without it.
+
+    Raises:
+        errors.NotOursError: It belongs to somebody else; `name` names it.
+
+    """
+    try:
+        item = dict(lxd.get(path, project=project))
+    except daemon.AbsentError:
+        return None
+    demand(item, spec, name)
+    return item
+
+
+def container(
+    lxd: daemon.Daemon, spec: codec.Spec, project: str, name: str
+) -> dict[str, Any] | None:
+    """Return a container of the spec's lab, as `find` does."""
+    return find(lxd, f"instances/{name}", spec, f"the container {project}/{name}", project=project)
 
 
 def marks(spec: codec.Spec) -> dict[str, str]:

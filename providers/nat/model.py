@@ -48,18 +48,8 @@ class RuleSpec(codec.Spec):
             ("port", self.port, validators.problem_of_port(self.port)),
             ("target_port", self.target_port, validators.problem_of_port(self.target_port)),
             ("comment", self.comment, validators.problem_of_comment(self.comment)),
+            ("target_address", self.target_address, _target_problem(self.target_address)),
         ]
-        if not self.target_address:
-            problem = "is empty. A rule without a target would lead to the lab host itself."
-            checks.append(("target_address", "", problem))
-        else:
-            checks.append(
-                (
-                    "target_address",
-                    self.target_address,
-                    validators.problem_of_ipv4(self.target_address),
-                )
-            )
         if self.protocol not in PROTOCOLS:
             problem = f"is not a protocol: {' or '.join(PROTOCOLS)}."
             checks.append(("protocol", self.protocol, problem))
@@ -72,6 +62,12 @@ class RuleSpec(codec.Spec):
                 ("interface", self.interface, validators.problem_of_interface(self.interface))
             )
         return problems.collect(checks)
+
+
+def _target_problem(address: str) -> str:
+    if not address:
+        return "is empty. A rule without a target would lead to the lab host itself."
+    return validators.problem_of_ipv4(address)
 
 
 def fragment(spec: RuleSpec) -> Fragment:

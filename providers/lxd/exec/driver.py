@@ -8,7 +8,7 @@ from typing import Any
 
 from core import errors, run
 from providers import base
-from providers.lxd import daemon, job, ownership, shell
+from providers.lxd import daemon, files, job, ownership, shell
 from providers.lxd.exec import model
 
 # The part of the output that the state keeps.
@@ -82,12 +82,7 @@ class ExecDriver:
             raise self._failure(spec, outcome)
 
     def _find(self, spec: model.ExecSpec) -> dict[str, Any] | None:
-        try:
-            container = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
-        except daemon.AbsentError:
-            return None
-        ownership.demand(container, spec, f"the container {spec.project}/{spec.container}")
-        return container
+        return ownership.container(self._lxd, spec, spec.project, spec.container)
 
     def _start(self, spec: model.ExecSpec) -> None:
         path = f"instances/{spec.container}"
@@ -98,12 +93,8 @@ class ExecDriver:
         )  # fmt: skip
 
     def _exists(self, spec: model.ExecSpec) -> bool:
-        path = f"instances/{spec.container}/files"
-        try:
-            self._lxd.read_file(path, project=spec.project, file=spec.creates)
-        except daemon.AbsentError:
-            return False
-        return True
+        content = files.read(self._lxd, spec.project, spec.container, spec.creates)
+        return content is not None
 
     def _mark(self, spec: model.ExecSpec) -> None:
         """Mark the container as half done."""

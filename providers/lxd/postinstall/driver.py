@@ -8,7 +8,7 @@ from typing import Any
 from core import errors, run
 from core.names import INSTALLED
 from providers import base
-from providers.lxd import daemon, job, ownership, shell
+from providers.lxd import daemon, files, job, ownership, shell
 from providers.lxd.exec import driver as exec_driver
 from providers.lxd.postinstall import model
 
@@ -286,15 +286,10 @@ class PostInstallDriver:
         return done.stdout
 
     def _find(self, spec: model.PostInstallSpec) -> dict[str, Any] | None:
-        try:
-            container = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
-        except daemon.AbsentError:
-            return None
-        ownership.demand(container, spec, f"the container {spec.project}/{spec.container}")
-        return container
+        return ownership.container(self._lxd, spec, spec.project, spec.container)
 
     def _file(self, spec: model.PostInstallSpec, path: str) -> bytes | None:
-        return _read(self._lxd, spec.project, spec.container, path)
+        return files.read(self._lxd, spec.project, spec.container, path)
 
 
 def _runs(container: dict[str, Any]) -> bool:
@@ -303,23 +298,25 @@ def _runs(container: dict[str, Any]) -> bool:
 
 def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
     """Return the stage of a server's post-installation, by our mark or YunoHost's own record."""
-    listing = _read(lxd, project, container, model.RECORDS)
+    listing = files.read(lxd, project, container, model.RECORDS)
     names = json.loads(listing)["metadata"] if listing else []
     records = [
-        (_read(lxd, project, container, f"{model.RECORDS}/{name}") or b"").decode(errors="replace")
+        (files.read(lxd, project, container, f"{model.RECORDS}/{name}") or b"").decode(
+            errors="replace"
+        )
         for name in names
         if model.is_record(str(name))
     ]
     return model.stage(
         records,
         installed=is_installed(lxd, project, container),
-        marked=_read(lxd, project, container, model.MARK) is not None,
+        marked=files.read(lxd, project, container, model.MARK) is not None,
     )
 
 
 def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
     """Return whether anybody has post-installed a server."""
-    return _read(lxd, project, container, INSTALLED) is not None
+    return files.read(lxd, project, container, INSTALLED) is not None
 
 
 def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
@@ -347,14 +344,7 @@ def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bo
 
 def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:
     """Return the main domain of a YunoHost; nothing without one."""
-    return (_read(lxd, project, container, model.DOMAIN_FILE) or b"").decode().strip()
-
-
-def _read(lxd: daemon.Daemon, project: str, container: str, path: str) -> bytes | None:
-    try:
-        return lxd.read_file(f"instances/{container}/files", project=project, file=path)
-    except daemon.AbsentError:
-        return None
+    return (files.read(lxd, project, container, model.DOMAIN_FILE) or b"").decode().strip()
 
 
 def _rebuild(spec: model.PostInstallSpec) -> str:

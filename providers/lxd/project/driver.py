@@ -79,12 +79,8 @@ class ProjectDriver:
         return _emptied(self._lxd, leftovers.inside(self._lxd, spec.name, spec))
 
     def _find(self, spec: model.ProjectSpec) -> dict[str, Any] | None:
-        try:
-            project = dict(self._lxd.get(f"projects/{spec.name}"))
-        except daemon.AbsentError:
-            return None
-        ownership.demand(project, spec, f"the LXD project {spec.name}")
-        return project
+        path, name = f"projects/{spec.name}", f"the LXD project {spec.name}"
+        return ownership.find(self._lxd, path, spec, name)
 
 
 def _emptied(lxd: daemon.Daemon, things: Iterable[leftovers.Thing]) -> list[str]:

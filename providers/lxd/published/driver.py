@@ -8,7 +8,7 @@ import json
 
 from core import errors, names
 from providers import base
-from providers.lxd import daemon, ownership
+from providers.lxd import daemon, files, ownership
 from providers.lxd.image import aliases
 from providers.lxd.published import model
 from remote import identity
@@ -200,28 +200,17 @@ class PublishedDriver:
         return str(done["fingerprint"])
 
     def _remove_copy(self, spec: model.PublishedSpec) -> None:
-        try:
-            found = self._lxd.get(f"instances/{spec.copy}", project=spec.project)
-        except daemon.AbsentError:
-            return
-        ownership.demand(found, spec, f"the container {spec.copy}")
-        self._lxd.change("DELETE", f"instances/{spec.copy}", project=spec.project)
+        if ownership.container(self._lxd, spec, spec.project, spec.copy):
+            self._lxd.change("DELETE", f"instances/{spec.copy}", project=spec.project)
 
     def _is_installed(self, spec: model.PublishedSpec) -> bool:
-        path = f"instances/{spec.copy}/files"
-        try:
-            self._lxd.read_file(path, project=spec.project, file=names.INSTALLED)
-        except daemon.AbsentError:
-            return False
-        return True
+        return files.read(self._lxd, spec.project, spec.copy, names.INSTALLED) is not None
 
     def _list(self, spec: model.PublishedSpec, folder: str) -> list[str]:
+        listing = files.read(self._lxd, spec.project, spec.copy, folder)
         try:
-            listing = self._lxd.read_file(
-                f"instances/{spec.copy}/files", project=spec.project, file=folder
-            )
-            return [str(name) for name in json.loads(listing)["metadata"]]
-        except (daemon.AbsentError, ValueError):
+            return [str(name) for name in json.loads(listing or b"")["metadata"]]
+        except ValueError:
             return []
 
     def _write(

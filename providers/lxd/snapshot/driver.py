@@ -69,12 +69,7 @@ class SnapshotDriver:
         self._note(spec, "")
 
     def _container(self, spec: model.SnapshotSpec) -> dict[str, Any] | None:
-        try:
-            found = dict(self._lxd.get(f"instances/{spec.container}", project=spec.project))
-        except daemon.AbsentError:
-            return None
-        ownership.demand(found, spec, f"the container {spec.project}/{spec.container}")
-        return found
+        return ownership.container(self._lxd, spec, spec.project, spec.container)
 
     def _find(self, spec: model.SnapshotSpec) -> dict[str, Any] | None:
         try:

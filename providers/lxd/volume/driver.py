@@ -54,12 +54,8 @@ class VolumeDriver:
         return leftovers.free(self._lxd, self._find(spec) or {}, spec)
 
     def _find(self, spec: model.VolumeSpec) -> dict[str, Any] | None:
-        try:
-            volume = dict(self._lxd.get(_path(spec), project=spec.project))
-        except daemon.AbsentError:
-            return None
-        ownership.demand(volume, spec, f"the volume {spec.id}")
-        return volume
+        name = f"the volume {spec.id}"
+        return ownership.find(self._lxd, _path(spec), spec, name, project=spec.project)
 
 
 def _path(spec: model.VolumeSpec) -> str:
