@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from typing import Any
 
-from cli import environment
 from cli import stack as stacks
 from core import errors, problems
 from engine.stack import Stack
@@ -102,27 +100,9 @@ def _config(name: str) -> dict[str, tuple[str, bool]]:
 
     The engine takes half a second for it, mostly to decrypt secrets that these commands do not use.
     """
-    start = settings.NAMESPACE
-    found = {
-        key: (_text(entry.get("default")), False) for key, entry in _declared()["config"].items()
-    }
-    for key, value in files.read(stacks.folder(), name).items():
-        secret = isinstance(value, dict) and set(value) == {"secure"}
-        found[f"{start}:{key}"] = (SECRET, True) if secret else (_text(value), False)
-    return found
-
-
-@functools.cache
-def _declared() -> dict[str, Any]:
-    """Return Pulumi.yaml, where a teacher may have changed a default."""
-    found: dict[str, Any] = files.load((environment.ROOT / "Pulumi.yaml").read_text())
-    return found
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else json.dumps(value)
+    config = files.configuration(stacks.folder(), name)
+    plain = {key: (text, False) for key, text in config.plain.items()}
+    return {**plain, **dict.fromkeys(config.secrets, (SECRET, True))}
 
 
 def _outputs(stack: Stack) -> dict[str, Any]:

@@ -210,6 +210,8 @@ def _compared(
     if state.locks or deployment.get("pending_operations") or not deployment.get("resources"):
         return Comparison("a run is under way, or none has ended")
     salt = str(((deployment.get("secrets_providers") or {}).get("state") or {}).get("salt") or "")
+    if config.unusual or config.salt not in ("", salt):
+        return Comparison(config.unusual or "the stack file has another encryptionsalt")
     secret = Passphrase(salt)
     plain = {key: secret.decrypt(text) for key, text in config.secrets.items()}
     recorded = _recorded(deployment["resources"], secret)

@@ -7,6 +7,7 @@ import json
 import math
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import yaml
@@ -16,6 +17,10 @@ from stacks import settings
 
 # The kinds of scalars on which YAML 1.1, which PyYAML reads, and 1.2 differ.
 _OWN = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
+# What Pulumi.yaml says beside its settings.
+PROJECT = {
+    "name": settings.NAMESPACE, "stackConfigDir": "stacks", "backend": {"url": "file://./.state"},
+}  # fmt: skip
 # libyaml's faster loader if installed: a folder may hold the stack files of a class.
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -27,6 +32,15 @@ class Loader(_BASE):  # type: ignore[misc]
         first: [(tag, known) for tag, known in resolvers if tag not in _OWN]
         for first, resolvers in _BASE.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        """Refuse a key that is there twice, as the engine does."""
+        keys = [each.value for each, _value in node.value]
+        if twice := sorted({str(key) for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(
+                None, None, f"{', '.join(twice)} is there twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
 
 
 class Dumper(yaml.SafeDumper):
@@ -82,10 +96,14 @@ class Configuration:
     Attributes:
         plain: Texts by key, with Pulumi.yaml's defaults; of a structure, its JSON.
         secrets: Ciphertexts by key.
+        salt: The salt of the key that encrypted them.
+        unusual: What in the files only the engine knows to read; empty if there is nothing.
     """
 
     plain: dict[str, str]
     secrets: dict[str, str]
+    salt: str = ""
+    unusual: str = ""
 
 
 def configuration(folder: pathlib.Path, name: str) -> Configuration:
@@ -98,13 +116,40 @@ def configuration(folder: pathlib.Path, name: str) -> Configuration:
     read(folder, name)
     own = load(path_of(folder, name).read_text()) or {}
     project = load((folder.parent / "Pulumi.yaml").read_text())
+    declared = {_key(key): item for key, item in (project.get("config") or {}).items()}
     defaults = {
-        key: item["default"] for key, item in project["config"].items() if "default" in item
+        key: value for key, item in declared.items() if (value := _default(item)) is not None
     }
-    given = {**defaults, **(own.get("config") or {})}
+    given = {**defaults, **{_key(key): value for key, value in (own.get("config") or {}).items()}}
     secrets = {key: value["secure"] for key, value in given.items() if _is_secret(value)}
     plain = {key: _text(value) for key, value in given.items() if key not in secrets}
-    return Configuration(plain, secrets)
+    unusual = _unusual(own, project)
+    for key, value in given.items():
+        kind = declared[key].get("type") if isinstance(declared.get(key), dict) else ""
+        if kind in ("array", "object") and isinstance(value, str):
+            unusual = f"{key} is a text, and its type is {kind}"
+    return Configuration(plain, secrets, str(own.get("encryptionsalt") or ""), unusual)
+
+
+def _key(text: object) -> str:
+    """Return a setting's whole key: the engine puts the project's name before a bare one."""
+    key = str(text).replace(":config:", ":", 1)
+    return key if ":" in key else f"{settings.NAMESPACE}:{key}"
+
+
+def _default(item: Any) -> Any:
+    """Return a setting's value in Pulumi.yaml; None without one."""
+    return item.get("value", item.get("default")) if isinstance(item, dict) else item
+
+
+def _unusual(own: Mapping[str, Any], project: Mapping[str, Any]) -> str:
+    """Return what in a stack file or in Pulumi.yaml only the engine knows to read."""
+    if keys := sorted(map(str, own.keys() - {"config", "encryptionsalt"})):
+        return f"the stack file has {', '.join(keys)}"
+    differs = [key for key, value in PROJECT.items() if project.get(key) != value]
+    known = {*PROJECT, "description", "config", "runtime"}
+    differs += sorted(map(str, project.keys() - known))
+    return f"Pulumi.yaml has another {', '.join(differs)}" if differs else ""
 
 
 def has_passphrase(folder: pathlib.Path, name: str) -> bool:
@@ -120,6 +165,8 @@ def _is_secret(value: Any) -> bool:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return ""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -146,11 +193,8 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
             seen="its settings must be a group below `config:`",
         )
     start = f"{settings.NAMESPACE}:"
-    return {
-        str(key).removeprefix(start): value
-        for key, value in config.items()
-        if str(key).startswith(start)
-    }
+    whole = {_key(key): value for key, value in config.items()}
+    return {key.removeprefix(start): whole[key] for key in whole if key.startswith(start)}
 
 
 def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:

@@ -198,7 +198,6 @@ def test_a_configuration_is_read_without_the_engine(
     declared = (ROOT / "Pulumi.yaml").read_text()
     # A teacher's own default for all.
     (tmp_path / "Pulumi.yaml").write_text(declared.replace("default: grappe.test", "default: a.b"))
-    monkeypatch.setattr(labs, "_declared", labs._declared.__wrapped__)
     (tmp_path / "stacks/Pulumi.zoe.yaml").write_text(
         "config:\n  grappe:number: 7\n  grappe:adopt: true\n  grappe:login:\n"
         "  grappe:servers: [{name: a}]\n  grappe:password: {secure: v1:x}\n"

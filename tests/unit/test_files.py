@@ -177,3 +177,63 @@ def test_a_number_is_the_machines_whoever_logs_in(host: str, expected: int) -> N
 def test_a_text_that_we_write_is_one_to_the_engine(text: str) -> None:
     """A random id may look like a number: one that was read as infinite was refused."""
     assert {"id": text} == files.load(files.dump({"id": text}))
+
+
+PROJECT = """\
+name: grappe
+stackConfigDir: stacks
+backend: {url: file://./.state}
+runtime: python
+config:
+  grappe:profiles: {type: array, default: [default]}
+  grappe:domain: {type: string, default: grappe.test}
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "project", "words"),
+    [
+        ("config: {grappe:number: 1}", "", ""),
+        ("config: {grappe:profiles: [a]}", "", ""),
+        (
+            "config: {grappe:profiles: '[\"a\"]'}",
+            "",
+            "grappe:profiles is a text, and its type is array",
+        ),
+        ("environment: [foo]", "", "the stack file has environment"),
+        ("secretsprovider: awskms://x", "", "the stack file has secretsprovider"),
+        ("config: {}", "main: elsewhere", "Pulumi.yaml has another main"),
+        ("config: {}", "backend: {url: s3://bucket}", "Pulumi.yaml has another backend"),
+    ],
+)
+def test_what_only_the_engine_reads_is_left_to_it(
+    file: str, project: str, words: str, tmp_path: pathlib.Path
+) -> None:
+    """A comparison without it would call unchanged what it refuses, or finds elsewhere."""
+    (tmp_path / "stacks").mkdir()
+    kept = [line for line in PROJECT.splitlines() if line.split(":")[0] != project.split(":")[0]]
+    (tmp_path / "Pulumi.yaml").write_text("\n".join([*kept, project]))
+    files.path_of(tmp_path / "stacks", "alice").write_text(file)
+    assert words == files.configuration(tmp_path / "stacks", "alice").unusual
+
+
+def test_a_bare_key_is_a_setting_of_ours(tmp_path: pathlib.Path) -> None:
+    """The engine puts the project's name before it; a value in Pulumi.yaml is one for all."""
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "Pulumi.yaml").write_text(
+        PROJECT + "  image: {value: bench}\n  grappe:login: tim\n"
+    )
+    text = "config: {domain: other.test, grappe:config:number: 3, aws:region: x}"
+    files.path_of(tmp_path / "stacks", "alice").write_text(text)
+    assert {"domain": "other.test", "number": 3} == files.read(tmp_path / "stacks", "alice")
+    plain = files.configuration(tmp_path / "stacks", "alice").plain
+    assert ("other.test", "3", "bench", "tim") == tuple(
+        plain[f"grappe:{key}"] for key in ("domain", "number", "image", "login")
+    )
+
+
+def test_a_key_that_is_there_twice_is_refused(tmp_path: pathlib.Path) -> None:
+    """As the engine does, with its name; the last one would win else."""
+    files.path_of(tmp_path, "alice").write_text("config:\n  grappe:number: 1\n  grappe:number: 2\n")
+    with pytest.raises(errors.BadInputError, match="grappe:number is there twice"):
+        files.read(tmp_path, "alice")
