@@ -147,15 +147,17 @@ def _refusals(
     }  # fmt: skip
     refuses = "refused" in dialled.get(ways.PORTS[ways.HTTP], "")
     shut = [port for port, error in dialled.items() if "timed out" in error]
+    banned: list[str] | None
     try:
         banned = postinstall.banned(lxd, lab.spec.project, server.name)
     except (errors.DaemonError, daemon.AbsentError):
         # It does not run, is gone, or has no fail2ban.
-        banned = []
+        banned = None
     # Pages come by the gateway, ssh from people's own addresses.
     gateway, by_ssh, by_web = lab.spec.gateway, ways.SSH in closed, {*closed} - {ways.SSH}
-    felt = [each for each in banned if (by_web if each == gateway else by_ssh)]
-    return {"refuses": refuses, "banned": felt, "shut": shut}
+    felt = [each for each in banned or () if (by_web if each == gateway else by_ssh)]
+    # Where its fail2ban answers, there is nothing to guess.
+    return {"refuses": refuses and banned is None, "banned": felt, "shut": shut}
 
 
 def _demand_same_machine(name: str, host: Host) -> None:
@@ -202,7 +204,9 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
             return {"by_hand": by_hand, "inside": faults}
         stage = postinstall.stage_of(lxd, project, name)
         if stage is not model.Stage.DONE:
-            return {"installed": False, "stage": model.DRIFTS.get(stage, "")}
+            lost = stage is model.Stage.LOST
+            faults = postinstall.inside(lxd, project, name) if lost else []
+            return {"installed": False, "stage": model.DRIFTS.get(stage, ""), "inside": faults}
         faults = postinstall.inside(lxd, project, name)
         user = next((str(each["ssh"]["user"]) for each in lab.cards if each["name"] == name), "")
         # A stopped directory knows nobody.

@@ -14,6 +14,7 @@ from typing import Any
 from cli import environment
 from core import errors, lifetime
 from core.run import Run
+from engine import passphrase
 from engine.stack import Stack
 from engine.state import State
 from hosts import connections, url
@@ -45,7 +46,7 @@ def select(name: str) -> Stack:
     """Return a stack of this folder; make one that has only its file.
 
     Raises:
-        errors.BadInputError: It has no file, or an unreadable one.
+        errors.BadInputError: It has no file, an unreadable one, or one with a truncated secret.
         errors.GrappeError: Its state is truncated.
 
     """
@@ -56,7 +57,7 @@ def select(name: str) -> Stack:
             seen=f"stacks: {', '.join(known) or 'none'}",
             do=f"./lab new {name} --host URL",
         )
-    files.read(folder(), name)
+    _demand_whole_secrets(name)
     environment.apply()
     stack = Stack(name, environment.ROOT)
     elsewhere = "PULUMI_BACKEND_URL" in os.environ
@@ -66,6 +67,25 @@ def select(name: str) -> Stack:
         state_of(name).load()
         state_of(name).demand_whole()
     return stack
+
+
+def _demand_whole_secrets(name: str) -> None:
+    """Refuse a stack file whose secrets somebody has cut off: the engine names neither key nor way.
+
+    Raises:
+        errors.BadInputError: Names the keys, and the commands that set them again.
+
+    """
+    secrets = files.configuration(folder(), name).secrets
+    if not files.has_passphrase(folder(), name):
+        return
+    if broken := [key for key, text in secrets.items() if not passphrase.is_whole(text)]:
+        raise errors.BadInputError(
+            f"stacks/Pulumi.{name}.yaml: {' and '.join(broken)} cannot be decrypted",
+            seen="the text behind `secure:` is cut off or changed",
+            do="; ".join(f"pulumi config set --secret {key} -s {name}" for key in broken)
+            + "; or restore the file from version control",
+        )
 
 
 def ready(stack: Stack) -> None:

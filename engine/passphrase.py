@@ -13,6 +13,8 @@ from core import errors
 VERSION = "v1:"
 ITERATIONS = 1_000_000
 KEY_BYTES = 32
+# Of AES-GCM, in the engine and in general.
+NONCE_BYTES, TAG_BYTES = 12, 16
 
 
 class Passphrase:
@@ -53,6 +55,16 @@ class Passphrase:
         """Derive the key; that takes some 0.2 s of processor."""
         salt, _, _test = self._salt.removeprefix(VERSION).partition(":")
         return hashlib.pbkdf2_hmac("sha256", _given(), _bytes(salt), ITERATIONS, KEY_BYTES)
+
+
+def is_whole(text: str) -> bool:
+    """Whether a secret's text has the engine's format to its end: a nonce, and what GCM sealed."""
+    try:
+        sizes = [len(_bytes(part)) for part in text.removeprefix(VERSION).split(":")]
+    except ValueError:
+        return False
+    whole = len(sizes) == 2 and sizes[0] == NONCE_BYTES and sizes[1] >= TAG_BYTES  # noqa: PLR2004
+    return text.startswith(VERSION) and whole
 
 
 def _given() -> bytes:

@@ -107,6 +107,14 @@ def configuration(folder: pathlib.Path, name: str) -> Configuration:
     return Configuration(plain, secrets)
 
 
+def has_passphrase(folder: pathlib.Path, name: str) -> bool:
+    """Whether a passphrase encrypts a stack file's secrets, and no service's key."""
+    content = load(path_of(folder, name).read_text()) or {}
+    return "encryptedkey" not in content and str(content.get("secretsprovider", "")) in (
+        "", "passphrase",
+    )  # fmt: skip
+
+
 def _is_secret(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"secure"}
 

@@ -118,12 +118,13 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             for way in WAYS if marks[way] == BAD
         ]  # fmt: skip
         faults, command = _causes(lab, results, closed=bool(wrong))
-        if installed != NONE and not results.get("installed") and not wrong:
-            stage = results.get("stage")
-            wrong = [report(stage) if stage else Message("YunoHost is not post-installed")]
+        stage = results.get("stage")
+        unfinished = installed != NONE and not results.get("installed") and (stage or not wrong)
+        if unfinished:
+            wrong.append(report(stage) if stage else Message("YunoHost is not post-installed"))
         elif faults:
-            wrong += faults
             do = _within(lab, server, command)
+        wrong += faults
     main = str(results.get("domain") or server.domain)
     note: str | Message = ""
     if main != server.domain:

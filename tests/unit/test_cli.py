@@ -96,6 +96,34 @@ def test_set_takes_any_setting_of_a_stack_file() -> None:
             new.settings_of([pair], ("host",))
 
 
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        ("v1:ncByjNhlu4nZ9l0S:4aNthNXy+N0U4HaBM+BzUxBaZNSAAQ==", True),
+        ("v1:ncByjNhlu4nZ9l0S:4aNthNXy+N0U4HaBM+Bz", False),
+        ("v1:ncByjNhlu4nZ9l0S:4aN", False),
+        ("v1:ncByjNhlu4nZ9l0S", False),
+        ("a password", False),
+    ],
+)
+def test_a_truncated_secret_is_refused_with_its_key(
+    text: str, whole: bool, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine would say `illegal base64 data`; a service's own format is not judged."""
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    (tmp_path / "stacks").mkdir()
+    (tmp_path / "Pulumi.yaml").write_text("config: {}\n")
+    path = tmp_path / "stacks" / "Pulumi.bob.yaml"
+    path.write_text(f"config:\n  grappe:password:\n    secure: {text}\n")
+    with nullcontext() if whole else pytest.raises(errors.BadInputError) as refusal:
+        stack._demand_whole_secrets("bob")
+    if not whole:
+        assert "grappe:password cannot be decrypted" in str(refusal.value)
+        assert "pulumi config set --secret grappe:password -s bob" in str(refusal.value)
+    path.write_text(f"secretsprovider: awskms://x\nencryptedkey: eA==\n{path.read_text()}")
+    stack._demand_whole_secrets("bob")
+
+
 class Stack:
     """A stack that counts how often its lock was cleared."""
 

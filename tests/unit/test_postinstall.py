@@ -12,6 +12,7 @@ import pytest
 
 from core import errors, validators
 from core.names import INSTALLED
+from hosts import command
 from providers.lxd import fake, job
 from providers.lxd.postinstall import driver, model
 
@@ -230,6 +231,19 @@ def test_a_removed_user_is_no_stranger_where_grappe_installed(
     del lxd.files["grappe-a", "yuno1", model.MARK]
     with pytest.raises(errors.BadInputError, match="post-installed by somebody else"):
         made.create(DONE)
+
+
+def test_a_job_leaves_the_mark_where_it_succeeds(tmp_path: pathlib.Path) -> None:
+    """Also where the run that waited for it was killed; a failed one leaves none."""
+    program = tmp_path / "yunohost"
+    for status in (3, 0):
+        program.write_text(f"#!/usr/bin/python3\nimport sys\nsys.exit({status})\n")
+        program.chmod(0o755)
+        script = model.job("", SPEC).script.replace("/etc/yunohost", str(tmp_path))
+        done = command.execute(
+            ["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, stdin=b"a password\n"
+        )
+        assert (status, not status) == (done.status, (tmp_path / ".grappe-postinstalled").exists())
 
 
 def test_a_finished_one_has_its_sshd_too() -> None:

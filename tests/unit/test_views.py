@@ -130,6 +130,17 @@ def test_check_names_whom_a_server_bans() -> None:
     assert check.row(meant, meant.servers[0], {**WELL, "banned": ["192.0.2.1"]}, "alice").ok
 
 
+def test_check_of_a_lost_installation_names_what_is_lost() -> None:
+    """Its stage and what does not run, and no guess; `up` mends both."""
+    meant = lab()
+    stage = "/etc/yunohost/installed is not there, and it was post-installed"
+    seen = {**WELL, "installed": False, "stage": stage, "inside": ["nginx does not run"],
+            "http": {"ok": False, "seen": "refused"}}  # fmt: skip
+    row = check.row(meant, meant.servers[0], seen, "alice")
+    assert f"http: refused; {stage}; nginx does not run" == row.why
+    assert "./lab up alice" == row.do
+
+
 def test_check_names_a_port_that_a_server_closes() -> None:
     """With YunoHost's own command where it is installed."""
     meant = lab()

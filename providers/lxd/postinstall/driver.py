@@ -67,7 +67,6 @@ class PostInstallDriver:
                 raise errors.CommandError(
                     f"{spec.container} was post-installed and has no {INSTALLED}"
                 )
-            self._write(spec, model.MARK, b"")
             self._write_names(spec)
         else:
             self._demand_ours(spec, login)
@@ -269,7 +268,10 @@ class PostInstallDriver:
 
         done = shell.run(self._lxd, spec.project, spec.container, script_job, on_line)
         if done.status != 0:
-            enter = f"{self._lxd.program} exec {spec.container} --project {spec.project} -- bash"
+            lxc, server = self._lxd.program, f"{spec.container} --project {spec.project}"
+            enter = f"{lxc} exec {server} -- bash"
+            if not _runs(self._find(spec) or {}):
+                enter = f"{lxc} start {server}; {enter}"
             took = f"did not end within {script_job.timeout} s" if done.timed_out else "failed"
             way_out = f"fix what it reports, or inspect it: {enter}; then run it again"
             if model.cannot_go_on(done.tail()):

@@ -15,7 +15,7 @@ from providers.lxd.inside import InsideSpec
 from providers.lxd.job import Job
 
 DOMAIN_FILE = "/etc/yunohost/current_host"
-# YunoHost touches INSTALLED in the middle, 70 seconds before its end. Our mark, written after exit
+# YunoHost touches INSTALLED in the middle, 70 seconds before its end. Our mark, made after exit
 # status 0, or YunoHost's own record, also of one by the web, proves that it is complete.
 MARK = "/etc/yunohost/.grappe-postinstalled"
 # No dot in its name, since dnsmasq's default skips such files; `regen-conf` leaves it alone.
@@ -85,7 +85,7 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 _SCRIPT = """\
 path=$(command -v yunohost) || {{ echo "yunohost is not installed here" >&2; exit 127; }}
 interpreter=$(head -n 1 "$path" | sed 's/^#! *//')
-exec $interpreter -c {program} {option} "$path" {arguments}
+$interpreter -c {program} {option} "$path" {arguments} || exit
 """
 
 
@@ -276,7 +276,8 @@ def full_name(login: str) -> str:
 
 def job(help_text: str, spec: PostInstallSpec) -> Job:
     """Return the job that runs the post-installation."""
-    script = _with_password("--password", arguments(help_text, spec))
+    # The job marks itself: the run that waits for it may be killed.
+    script = _with_password("--password", arguments(help_text, spec)) + f"touch {MARK}\n"
     return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
 
 
