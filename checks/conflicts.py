@@ -58,7 +58,7 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
         text = facts["files"].get(path) or ""
         if not unmanaged_nat.is_shell_script(text):
             yield (
-                f"{path} is no shell script ({text.splitlines()[0]}), and Grappe's part is one",
+                f"{path} is not a shell script ({text.splitlines()[0]}), and Grappe's part is one",
                 f"move it, and have a shell script in its place call it with {path}'s arguments",
             )
     for path, _first, part in _configurations(facts):

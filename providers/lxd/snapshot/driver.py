@@ -23,7 +23,9 @@ class SnapshotDriver:
         """Take the snapshot, unless an interrupted run left it."""
         container = self._container(spec)
         if container is None:
-            raise errors.DaemonError(f"there is no container {spec.container} to take {spec.id} of")
+            raise errors.DaemonError(
+                f"there is no container {spec.container} of which to take {spec.id}"
+            )
         found = self._find(spec)
         if found is not None and MARK + spec.name not in container["config"]:
             program = self._lxd.program
