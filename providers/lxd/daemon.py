@@ -214,10 +214,10 @@ class Lxd:
             run.demand_wanted()
         outcome.result()
 
-    def _mend(self, method: str, path: str, said: str = "") -> bool:
+    def _mend(self, method: str, path: str, refusal: str = "") -> bool:
         """Repair what a power cut left; return whether there was anything."""
         request = {
-            "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": said,
+            "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": refusal,
         }  # fmt: skip
         return bool(self._host.call(power_cut.__name__, request))
 

@@ -260,13 +260,13 @@ def arguments(help_text: str, spec: PostInstallSpec) -> list[str]:
 
     """
     options = _options(help_text)
-    found = ["tools", "postinstall", "--domain", spec.domain]
+    argv = ["tools", "postinstall", "--domain", spec.domain]
     if "--username" in options:
-        found += ["--username", spec.login]
+        argv += ["--username", spec.login]
     if "--fullname" in options:
-        found += ["--fullname", full_name(spec.login)]
+        argv += ["--fullname", full_name(spec.login)]
     wanted = ("--ignore-dyndns", "--force-diskspace", "--i-have-read-terms-of-services")
-    return found + [option for option in wanted if option in options]
+    return argv + [option for option in wanted if option in options]
 
 
 def full_name(login: str) -> str:
