@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 
 from cli import parser
@@ -37,4 +38,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    status = main()
+    # A second Ctrl-C must not end in a traceback of Python's own end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(status)

@@ -50,7 +50,17 @@ def is_alive(pid: int) -> bool:
     except (PermissionError, OverflowError):
         # Another user's process; or no valid process id, and then nobody may clear it away.
         return True
-    return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    """Whether a process has ended and nobody has asked how, as where PID 1 reaps none."""
+    try:
+        text = pathlib.Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        # It has gone meanwhile, or the system has no /proc.
+        return False
+    return text.rpartition(")")[2].split()[0] == "Z"
 
 
 def engine() -> int | None:

@@ -1,10 +1,12 @@
-"""Repair what a power cut leaves of LXD's objects. Runs on the host: standard library alone.
+"""Repair what a power cut or a killed LXD leaves. Runs on the host: standard library alone.
 
-LXD's database reaches the disk before its files do. Three leftovers block LXD:
+LXD's database reaches the disk before its files do, and a bridge's dnsmasq outlives LXD. Four
+leftovers block LXD, or stay for good:
 
 - an empty pid note of a bridge's dnsmasq: LXD neither starts, changes nor removes the bridge;
+- a dnsmasq that LXD has no note of: it keeps the bridge's address from the next one;
 - a folder of a container or volume that is no btrfs subvolume: LXD does not remove its content;
-- a bridge in state pending: LXD starts it, and forgets it without removing it.
+- a bridge in state pending: LXD starts it, and forgets it with its link, rules and folder.
 """
 
 from __future__ import annotations
@@ -17,19 +19,23 @@ import shutil
 import signal
 import stat
 import subprocess
+import time
 from typing import Any, Dict, List
 
 # LXD's error messages after a power cut.
 NO_PROCESS = "process not initialized"
 NO_SUBVOLUME = "Could not get subvolume flags"
+ADDRESS_TAKEN = "failed to create listening socket"
+# Seconds until a dnsmasq that was told to end has ended.
+END_SECONDS = 3
 # The inode of every btrfs subvolume's root.
 _SUBVOLUME = 256
 _FOLDERS = r'"(/[^"\s]+/storage-pools/[^"\s/]+/(?:containers|containers-snapshots|custom)/[^"\s]+)"'
 
 
 def is_told(messages: str) -> bool:
-    """Return whether LXD's refusal may come from a power cut."""
-    return NO_PROCESS in messages or NO_SUBVOLUME in messages
+    """Return whether LXD's refusal may come from a power cut, or from an LXD that was killed."""
+    return any(words in messages for words in (NO_PROCESS, NO_SUBVOLUME, ADDRESS_TAKEN))
 
 
 def main(request: Dict[str, Any]) -> bool:
@@ -42,11 +48,13 @@ def main(request: Dict[str, Any]) -> bool:
 
     """
     kind, _, name = request["path"].partition("/")
-    if not request["said"]:
-        return kind == "networks" and request["removes"] and _remove_bridge(name)
     homes = [pathlib.Path(socket).parent for socket in request["sockets"]]
-    if NO_PROCESS in request["said"] and kind == "networks":
-        return any([_forget_process(home / "networks" / name / "dnsmasq.pid") for home in homes])
+    if not request["said"]:
+        return kind == "networks" and request["removes"] and _remove_bridge(name, homes)
+    if kind == "networks":
+        notes = [home / "networks" / name / "dnsmasq.pid" for home in homes]
+        found = [_forget_process(note) for note in notes if NO_PROCESS in request["said"]]
+        return any([*found, ADDRESS_TAKEN in request["said"] and _end_dnsmasq(name)])
     if NO_SUBVOLUME in request["said"] and request["removes"]:
         named = set(re.findall(_FOLDERS, request["said"]))
         return any([_remove_folder(pathlib.Path(path), homes) for path in sorted(named)])
@@ -74,15 +82,53 @@ def _remove_folder(folder: pathlib.Path, homes: List[pathlib.Path]) -> bool:
     return True
 
 
-def _remove_bridge(name: str) -> bool:
-    """Remove a bridge without ports that LXD has forgotten, and its dnsmasq."""
+def _remove_bridge(name: str, homes: List[pathlib.Path]) -> bool:
+    """Remove what is left of a bridge that LXD has removed: its dnsmasq, link, rules and folder."""
     device = pathlib.Path("/sys/class/net") / name
-    if not (device / "bridge").is_dir() or any((device / "brif").iterdir()):
+    bridge = (device / "bridge").is_dir()
+    if bridge and any((device / "brif").iterdir()):
+        # Somebody has taken the name.
         return False
+    found = _end_dnsmasq(name)
+    if bridge:
+        subprocess.run(["ip", "link", "delete", name], timeout=10, check=False)
+    folders = [home / "networks" / name for home in homes]
+    left = [folder for folder in folders if folder.is_dir()]
+    if not (found or bridge or left):
+        return False
+    _remove_rules(name)
+    for folder in left:
+        shutil.rmtree(str(folder))
+    return True
+
+
+def _end_dnsmasq(name: str) -> bool:
+    """End the processes that serve a bridge, and wait until they have; return whether one did."""
+    ended = []
     for process in pathlib.Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if words[0].endswith(b"dnsmasq") and b"--interface=" + name.encode() in words:
+            if (process / "comm").read_text().strip() != "dnsmasq":
+                continue
+            if b"--interface=" + name.encode() in (process / "cmdline").read_bytes().split(b"\0"):
                 os.kill(int(process.name), signal.SIGTERM)
-    subprocess.run(["ip", "link", "delete", name], timeout=10, check=False)
-    return True
+                ended.append(process)
+    deadline = time.monotonic() + END_SECONDS
+    while any(process.exists() for process in ended) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(ended)
+
+
+def _remove_rules(name: str) -> None:
+    """Remove LXD's own chains of a bridge, which end with its name."""
+    listed = subprocess.run(
+        ["nft", "list", "chains", "inet"], stdout=subprocess.PIPE, timeout=10, check=False
+    )
+    table = ""
+    for line in listed.stdout.decode().splitlines():
+        words = line.split()
+        if words[:1] == ["table"]:
+            table = words[2]
+        elif words[:1] == ["chain"] and table == "lxd" and words[1].endswith("." + name):
+            for action in ("flush", "delete"):
+                argv = ["nft", action, "chain", "inet", "lxd", words[1]]
+                subprocess.run(argv, timeout=10, check=False)

@@ -42,6 +42,8 @@ POLL_SECONDS = 1
 WAIT_SECONDS = 2
 # Seconds between two looks for a thing that LXD begins to make.
 BEGIN_SECONDS = 0.02
+# What may block one change, one after the other.
+MENDS = 2
 
 Json = dict[str, Any]
 # Takes a program's output as it comes.
@@ -99,6 +101,9 @@ class Daemon(Protocol):
 
     def finish(self, thing: str) -> None:
         """Wait until LXD has made what `begin` asked for; raise what became of it."""
+
+    def unblock(self, thing: str) -> None:
+        """Remove what keeps LXD from starting a bridge that it calls unavailable."""
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return the content of a log or of a file in an instance."""
@@ -164,12 +169,16 @@ class Lxd:
         query: Mapping[str, str] | None = None,
     ) -> Json:
         request = (method, path, body, _query(project, query or {}), timeout)
-        try:
-            done = self._change(*request)
-        except errors.DaemonError as error:
-            messages = f"{error.brief} {error.seen}"
-            if not (power_cut.is_told(messages) and self._mend(method, path, messages)):
-                raise
+        thing = f"{path}/{(body or {}).get('name')}" if method == "POST" else path
+        for _turn in range(MENDS):
+            try:
+                done = self._change(*request)
+                break
+            except errors.DaemonError as error:
+                messages = f"{error.brief} {error.seen}"
+                if not (power_cut.is_told(messages) and self._mend(method, thing, messages)):
+                    raise
+        else:
             done = self._change(*request)
         if method == "DELETE" and path.startswith("networks/"):
             self._mend(method, path)
@@ -214,8 +223,11 @@ class Lxd:
             run.demand_wanted()
         outcome.result()
 
+    def unblock(self, thing: str) -> None:  # noqa: D102
+        self._mend("PUT", thing, f"{power_cut.NO_PROCESS} {power_cut.ADDRESS_TAKEN}")
+
     def _mend(self, method: str, path: str, refusal: str = "") -> bool:
-        """Repair what a power cut left; return whether there was anything."""
+        """Repair what a power cut or a killed LXD left; return whether there was anything."""
         request = {
             "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": refusal,
         }  # fmt: skip
@@ -372,7 +384,7 @@ class Lxd:
             raise errors.DaemonError(
                 f"LXD on {self._host.url} refused {method.upper()} {path}",
                 seen=str(error),
-                do=errors.room(str(error)),
+                do=_remedy(str(error)),
             ) from error
         except (requests.RequestException, pylxd.exceptions.ClientConnectionFailed) as error:
             hangs = isinstance(error, requests.Timeout) or "timed out" in str(error)
@@ -422,6 +434,16 @@ def find_socket(host: Host) -> str:
             f"{host.url} has no LXD", do="on the host: apt install lxd, then lxd init"
         )
     return paths[0]
+
+
+def _remedy(refusal: str) -> str:
+    """Return what to do against a refusal of LXD's; nothing where that is unknown."""
+    if power_cut.ADDRESS_TAKEN in refusal:
+        return (
+            "on the host: ss -lnp 'sport = 53' names the program that listens on a lab's address; "
+            "let it listen on its own addresses alone, or choose another grappe:number"
+        )
+    return errors.room(refusal)
 
 
 def _node(client: Any, path: str) -> Any:

@@ -179,6 +179,9 @@ class FakeLxd:
         """Find it made."""
         self.meet(f"finish {thing}")
 
+    def unblock(self, thing: str) -> None:
+        """Find nothing in the way."""
+
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return a file of an instance, a folder's listing, or its console."""
         self.meet(f"GET {path}")

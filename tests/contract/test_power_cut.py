@@ -50,6 +50,20 @@ class TestOnTheRealDaemon:
         driver.delete(changed)
         assert driver.read(changed) is None
 
+    def test_bridge_with_an_unknown_dnsmasq_is_repaired(self, world: LxdWorld) -> None:
+        """LXD was killed before it noted the process, which holds the address; a removal ends it."""
+        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        serves = f"ps -C dnsmasq -o args= | grep -c -e --interface={BRIDGE} || true"
+        create(world, spec)
+        world.on_host(f": > {NOTE}; systemctl restart lxd; sleep 3")
+        driver.update(spec, spec)
+        assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
+        assert "1" == world.on_host(serves).strip()
+        world.on_host(f": > {NOTE}; systemctl restart lxd; sleep 3")
+        driver.delete(spec)
+        assert "0" == world.on_host(serves).strip()
+        assert "" == world.on_host(f"nft list ruleset | grep {BRIDGE} || true").strip()
+
     def test_bridge_that_did_not_start_is_repaired(self, world: LxdWorld) -> None:
         """After the boot it is drift, and an update waits until LXD has started it."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
@@ -67,13 +81,16 @@ class TestOnTheRealDaemon:
     def test_half_created_bridge_is_repaired(self, world: LxdWorld) -> None:
         """LXD starts it after the boot, and neither changes it nor removes it from the kernel."""
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
-        left = f"ip link show {BRIDGE} 2>/dev/null || true; ps -C dnsmasq -o args= | grep {BRIDGE} || true"
+        left = (
+            f"ip link show {BRIDGE} 2>/dev/null || true; ps -C dnsmasq -o args= | grep {BRIDGE} || true; "
+            f"nft list ruleset | grep {BRIDGE} || true; ls -d {HOME}/networks/{BRIDGE} 2>/dev/null || true"
+        )
         pending = "".join(
             f"""lxd sql global "UPDATE {table} SET state=0 WHERE {column}=
             (SELECT id FROM networks WHERE name='{BRIDGE}')" >/dev/null\n"""
             for table, column in (("networks_nodes", "network_id"), ("networks", "id"))
         )
-        for end in (driver.create, driver.delete):
+        for end in (driver.create, lambda spec: driver.update(spec, spec), driver.delete):
             create(world, spec)
             world.on_host(f"{pending}systemctl restart lxd; sleep 3")
             assert "never finished" in driver.read(spec).drift

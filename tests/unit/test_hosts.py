@@ -120,7 +120,10 @@ def test_a_run_has_a_folder_of_its_own(
 
 
 def test_a_process_is_known_without_proc() -> None:
-    """Ours runs; one that has ended does not; somebody else's does."""
+    """Ours runs; one that has ended, reaped or not, does not; somebody else's does."""
     ended = subprocess.Popen(["true"])
+    # Without reaping it.
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    assert not lifetime.is_alive(ended.pid)
     ended.wait()
     assert [True, False, True] == [lifetime.is_alive(pid) for pid in (os.getpid(), ended.pid, 1)]

@@ -82,8 +82,10 @@ class NetworkDriver:
         return base.Reading(actual, drift="; ".join(changed))
 
     def update(self, old: model.NetworkSpec, new: model.NetworkSpec) -> base.Outputs:
-        """Set its configuration."""
+        """Set its configuration; make one again that LXD never finished."""
         del old
+        if (self._find(new) or {}).get("status") in UNFINISHED:
+            return self.create(new)
         path, body = f"networks/{new.name}", _body(new)
         if self._lost(new):
             # LXD reloads its rules and sets the link up only when the setting changes.
@@ -118,6 +120,7 @@ class NetworkDriver:
                     do="on the host: journalctl -u lxd says why; then the same again",
                 )
             if not told:
+                self._lxd.unblock(f"networks/{spec.name}")
                 exec_driver.to_terminal(spec.name, "network")("LXD starts it again within a minute")
                 told = True
             run.demand_wanted()
