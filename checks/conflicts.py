@@ -1,11 +1,10 @@
-"""Others' listeners, NAT rules, routes and denials that conflict with a lab. Pure.
+"""Others' listeners, NAT rules and routes that conflict with a lab. Pure.
 
 Preflight and doctor share it: a conflict that a preview refuses is a finding where it comes later.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -59,7 +58,7 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
         text = facts["files"].get(path) or ""
         if not unmanaged_nat.is_shell_script(text):
             yield (
-                f"{path} is no shell script ({text.splitlines()[0]}), and Grappe's part is one",
+                f"{path} is not a shell script ({text.splitlines()[0]}), and Grappe's part is one",
                 f"move it, and have a shell script in its place call it with {path}'s arguments",
             )
     for path, _first, part in _configurations(facts):
@@ -201,127 +200,6 @@ def other_addresses(facts: HostsFileFacts, address: str) -> Iterator[str]:
     for line in facts["lines"]:
         if line["address"] != address:
             yield f"line {line['number']} names another address: {line['text']}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Denial:
-    """A rule of UFW that denies something.
-
-    Attributes:
-        action: `deny`, `reject` or `limit`.
-        routed: Whether it matches forwarded packets.
-        protocol: `tcp`, `udp` or `any`.
-        ports: The ports it matches; empty for all.
-        to: The destination network.
-        source: The source network.
-        interface: The interface it matches; empty for any.
-        words: The rule as a UFW command.
-    """
-
-    action: str
-    routed: bool
-    protocol: str
-    ports: tuple[range, ...]
-    to: ipaddress.IPv4Network
-    source: ipaddress.IPv4Network
-    interface: str
-    words: str
-
-    def matches(self, port: int, protocol: str = "tcp") -> bool:
-        """Whether it matches a port."""
-        ours = self.protocol in ("any", protocol)
-        return ours and (not self.ports or any(port in part for part in self.ports))
-
-    @property
-    def excluded(self) -> str:
-        """The people whom it keeps out."""
-        source = f" from {self.source}" if self.source.prefixlen else ""
-        return f"people{source}{f' by {self.interface}' if self.interface else ''}"
-
-
-def denials(facts: HostFacts) -> list[Denial]:
-    """Return the users' denials, from the comments that UFW keeps beside its rules."""
-    denied = []
-    for line in facts.get("ufw_rules", ()):
-        fields = line.removeprefix("### tuple ### ").split()
-        fields = [field for field in fields if not field.startswith("comment=")]
-        action, protocol, ports, to, _sports, source, *_rest, direction = fields
-        routed = action.startswith("route:")
-        action, _log, _logged = action.removeprefix("route:").partition("_")
-        inwards = routed or direction.startswith("in")
-        if action == "allow" or ":" in to or ":" in source or not inwards:
-            continue
-        interface = direction.partition("!")[0].removeprefix("in").removeprefix("_")
-        interface = "" if interface.startswith("out") else interface
-        words = [
-            action,
-            *(["log"] if _log else []),
-            *(["in", "on", interface] if interface else []),
-        ]
-        words += [protocol] if protocol != "any" else []
-        words += [] if source == "0.0.0.0/0" else ["from", source]
-        words += [] if to == "0.0.0.0/0" else ["to", to]
-        words += [] if ports == "any" else ["port", ports]
-        denied.append(
-            Denial(
-                action,
-                routed,
-                protocol,
-                unmanaged_nat.ports_of(ports) if ports != "any" else (),
-                ipaddress.IPv4Network(to, strict=False),
-                ipaddress.IPv4Network(source, strict=False),
-                interface,
-                " ".join(["ufw", *(["route"] if routed else []), *words]),
-            )
-        )
-    return denied
-
-
-def void_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials without effect, since DNAT comes before UFW's rules; with one that works.
-
-    Args:
-        facts: The host's.
-        targets: By port of the host, the address and port that it forwards to.
-
-    """
-    for denial in denials(facts):
-        for port, (address, target_port) in sorted(targets.items()):
-            if not denial.routed and denial.ports and denial.matches(port):
-                source = denial.source if denial.source.prefixlen else "any"
-                on = f" in on {denial.interface}" if denial.interface else ""
-                yield (
-                    f"`{denial.words}` keeps nobody out of {port}: DNAT forwards that port "
-                    "before UFW filters. This rule works: ufw route insert 1 "
-                    f"{denial.action}{on} proto tcp from "
-                    f"{source} to {address} port {target_port}"
-                )
-
-
-def effective_denials(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials that do keep somebody out of pages or servers, so that nobody searches long."""
-    for denial in denials(facts):
-        pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.matches(port)]
-        servers_ports = [
-            str(port)
-            for port, (address, target_port) in sorted(targets.items())
-            if denial.routed
-            and denial.matches(target_port)
-            and ipaddress.IPv4Address(address) in denial.to
-        ]
-        people = not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS)
-        if (pages or servers_ports) and people:
-            shut = " and ".join(pages or servers_ports)
-            yield f"`{denial.words}` is in effect: it keeps {denial.excluded} out of {shut}"
-        servers = denial.interface.startswith("gr-") or not denial.interface
-        names = denial.matches(53, "udp") or denial.matches(67, "udp")
-        if not denial.routed and servers and names and denial.source.overlaps(STUDENTS):
-            yield f"`{denial.words}` is in effect: it keeps servers from DNS and DHCP"
-    if facts.get("ufw_output") in ("DROP", "REJECT"):
-        yield (
-            "UFW lets nothing out of the host by default: HAProxy reaches no server. "
-            "This lets it: ufw allow out to 10.64.0.0/12"
-        )
 
 
 def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from checks import conflicts
+from checks import conflicts, denials
 from core import errors
 from remote import haproxy_unit, identity, iptables, managed_block
 from remote.surveys.facts import HealthFacts
@@ -148,9 +148,9 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
     for ports, line in conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS]):
         listed = ", ".join(map(str, ports))
         yield Finding(f"{listed} is redirected too", "remove that rule", line)
-    for line in conflicts.void_denials(facts, targets):
+    for line in denials.void(facts, targets):
         yield Finding(line, "the rule above")
-    for line in conflicts.effective_denials(facts, targets):
+    for line in denials.effective(facts, targets):
         yield Finding(line, "if that is not intended: ufw status numbered, ufw delete NUMBER")
     if "error" not in facts["lxd"]:
         for network in facts["lxd"]["networks"]:

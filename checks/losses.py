@@ -105,7 +105,7 @@ def refusal(stack: str, losses: Sequence[Loss]) -> str:
     width = max(len(loss.name) for loss in losses)
     lines = [f"{count} would be recreated or removed, with everything in it; nothing was changed"]
     lines += [f"  {loss.name:<{width}}  {loss.reason}" for loss in losses]
-    lines.append(f"  let it go: ./lab up {stack} --rebuild {' '.join(names)}")
+    lines.append(f"  allow it: ./lab up {stack} --rebuild {' '.join(names)}")
     lines += [f"  or keep {loss.name}: {loss.keep}" for loss in losses if loss.keep]
     return "\n".join(lines)
 

@@ -24,7 +24,7 @@ NAME, NUMBER = "demo", 1
 IMAGE, RECIPE = "demo-image", "standin"
 HINTS = """\
 In the sandbox:     ./lab sandbox ssh workstation -- ssh -p 22222 demo@192.168.8.10
-Look at it:         ./lab check demo    ./lab graph demo    ./lab explain demo    ./lab top demo
+Inspect it:         ./lab check demo    ./lab graph demo    ./lab explain demo    ./lab top demo
 See the plan:       eval "$(./lab env)"; pulumi preview -s demo
 Break it, mend it:  docs/first-hour.md
 Take it down:       ./lab demo --down

@@ -36,16 +36,25 @@ class Lab:
     cards: list[dict[str, Any]]
 
 
+class OtherKindError(errors.BadInputError):
+    """The stack is not a student's lab."""
+
+
 def spec_of(name: str) -> AnySpec:
     """Return the spec of a stack file; refuse an invalid one."""
     return _read(name)[0]
 
 
 def load(name: str) -> Lab:
-    """Return a student's lab, up or not."""
+    """Return a student's lab, up or not.
+
+    Raises:
+        OtherKindError: The stack is an image's or a lab host's.
+
+    """
     spec, stack = _read(name)
     if not isinstance(spec, LabSpec):
-        raise errors.BadInputError(
+        raise OtherKindError(
             f"{name} is not a student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
         )
     domains = {server.name: list(server.domains) for server in spec.servers}

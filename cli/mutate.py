@@ -98,7 +98,7 @@ def load(text: str, root: pathlib.Path) -> list[Mutation]:
         if (count := (root / item.file).read_text().count(item.old)) != 1
     ]
     if wrong:
-        raise errors.BadInputError("mutations that fit no more", seen="\n".join(wrong))
+        raise errors.BadInputError("mutations that no longer fit the tree", seen="\n".join(wrong))
     return found
 
 

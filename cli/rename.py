@@ -72,8 +72,8 @@ def _is_done(old: str, name: str) -> bool:
     if owners and owners <= {f"{stack.PROJECT}/{old}", f"{stack.PROJECT}/{name}"}:
         return True
     raise errors.BadInputError(
-        f"there is no stack {old}, and {name} is not what it was",
-        seen=f"the state of {name} is of {', '.join(sorted(owners)) or 'nothing'}",
+        f"there is no stack {old}, and {name} is not its new name",
+        seen=f"the state of {name} belongs to {', '.join(sorted(owners)) or 'nobody'}",
     )
 
 

@@ -106,7 +106,7 @@ def problem_of_public_key(value: str) -> str:
     if "PRIVATE KEY" in value:
         return "is a private key: keep it secret, and set the line of its .pub file."
     if not re.fullmatch(rf"{_PUBLIC_KEY} [A-Za-z0-9+/]{{40,}}={{0,3}}( [^\x00-\x1f]*)?", value):
-        return "is no public SSH key. One line, as ssh-ed25519 AAAA... of a .pub file."
+        return "is not a public SSH key. One line, such as ssh-ed25519 AAAA... of a .pub file."
     return ""
 
 

@@ -47,7 +47,7 @@ def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
 def _try(address: str, check: Dict[str, Any]) -> Dict[str, Any]:
     try:
         led = check.get("domain", "") if check.get("led") else ""
-        seen = _LOOKS[check["kind"]](address, check["port"], check.get("domain", ""), led)
+        seen = _CHECKS[check["kind"]](address, check["port"], check.get("domain", ""), led)
     except (OSError, http.client.HTTPException) as error:
         return {"ok": False, "seen": f"{type(error).__name__}: {error}".rstrip(": ")}
     bad = seen.startswith("! ")
@@ -101,4 +101,4 @@ def _answer(connection: http.client.HTTPConnection, domain: str, led: str) -> st
     return f"{answer.status} {answer.reason}"
 
 
-_LOOKS = {"tcp": _tcp, "ssh": _ssh, "http": _http, "https": _https}
+_CHECKS = {"tcp": _tcp, "ssh": _ssh, "http": _http, "https": _https}

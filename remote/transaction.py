@@ -264,7 +264,7 @@ def _current(target: Target) -> Files:
         if file.link and path not in target.links:
             raise RefusedError(
                 f"{path} is a symbolic link, and was left alone",
-                f"it leads to {file.link}",
+                f"it points to {file.link}",
                 "make it a real file: a rename would replace the link, not what it leads to",
             )
     return current
@@ -302,9 +302,9 @@ def _unwritable(target: Target, error: OSError) -> RefusedError:
     """Return the refusal for a file that we cannot write."""
     path = str(error.filename2 or error.filename or " or ".join(target.paths()))
     ways = {
-        errno.ENOSPC: "df -h and df -i say what is full; make room, then run it again",
+        errno.ENOSPC: "df -h and df -i show what is full; make room, then run it again",
         errno.EDQUOT: "its quota is used up; make room, then run it again",
-        errno.EROFS: "mount says why the file system is read-only; then run it again",
+        errno.EROFS: "mount shows why the file system is read-only; then run it again",
     }
     usual = (
         "lsattr %s (an `i` keeps everybody from changing it: chattr -i), ls -ld; then run it again"

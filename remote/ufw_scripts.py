@@ -52,7 +52,7 @@ def with_our_part(current: Files) -> Files:
         script = current[path]
         if not unmanaged.is_shell_script(script.content or ""):
             raise RefusedError(
-                f"{path} is no shell script, and our part of it is one",
+                f"{path} is not a shell script, and our part of it is one",
                 (script.content or "").partition("\n")[0],
                 "move it, and have a shell script in its place call it",
             )  # fmt: skip

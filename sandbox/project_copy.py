@@ -56,6 +56,18 @@ class ProjectCopy:
             "host": self.layout.host_url, "workstation": self.layout.workstation_url,
             "number": number, "image": IMAGE_ALIAS, **settings,
         }  # fmt: skip
+        self._write_stack(stack, values)
+
+    def image(self, stack: str, **settings: Any) -> None:
+        """Write the stack file of an image for the sandbox, and make the stack."""
+        self._write_stack(stack, {"kind": "image", "host": self.layout.host_url, **settings})
+
+    def host(self, stack: str, **settings: Any) -> None:
+        """Write the stack file of a lab host for the sandbox, and make the stack."""
+        self.image(stack, **{"kind": "host", **settings})
+
+    def _write_stack(self, stack: str, values: Mapping[str, Any]) -> None:
+        """Write a stack file, whose other sections stay, and make the stack."""
         path = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
         kept = yaml.safe_load(path.read_text()) if path.exists() else {}
         config = {f"grappe:{key}": value for key, value in values.items()}
@@ -63,20 +75,6 @@ class ProjectCopy:
         if stack not in self.stacks:
             self.stacks.append(stack)
             self.pulumi("stack", "init", stack)
-
-    def image(self, stack: str, **settings: Any) -> None:
-        """Write the stack file of an image for the sandbox, and make the stack."""
-        values = {"kind": "image", "host": self.layout.host_url, **settings}
-        path = self.folder / "stacks" / f"Pulumi.{stack}.yaml"
-        config = {f"grappe:{key}": value for key, value in values.items()}
-        path.write_text(yaml.safe_dump({"config": config}))
-        if stack not in self.stacks:
-            self.stacks.append(stack)
-            self.pulumi("stack", "init", stack)
-
-    def host(self, stack: str, **settings: Any) -> None:
-        """Write the stack file of a lab host for the sandbox, and make the stack."""
-        self.image(stack, **{"kind": "host", **settings})
 
     def pulumi(self, *arguments: str, ok: bool = True) -> str:
         """Run pulumi; return its output."""

@@ -189,7 +189,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     config = (content.get("config") or {}) if isinstance(content, dict) else content or {}
     if not isinstance(config, dict):
         raise errors.BadInputError(
-            f"{path.parent.name}/{path.name} is no stack file",
+            f"{path.parent.name}/{path.name} is not a stack file",
             seen="its settings must be a group below `config:`",
         )
     start = f"{settings.NAMESPACE}:"

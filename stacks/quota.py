@@ -83,8 +83,8 @@ def _against(
     prefix, example = _SAID[key]
     for index, value in enumerate(limits):
         if not value:
-            also = " and that of its volumes" if key == "disk" else ""
-            problem = f"is no amount{also}. With quota.{key} every server sets its own: {example}."
+            also = ", or the size of a volume is" if key == "disk" else ""
+            problem = f"is missing{also}. With quota.{key} every server sets its own: {example}."
             yield f"servers[{index}].{prefix}", "", problem
     known = [value for value in limits if value]
     if len(known) == len(limits) and sum(known) > allowed:

@@ -250,7 +250,7 @@ def _server_extras(prefix: str, asked: settings.ServerSettings) -> list[tuple[st
             (f"{prefix}.publish", asked.publish, validators.problem_of_alias(asked.publish))
         )
     if asked.ephemeral and asked.publish:
-        problem = "stops the server, and an ephemeral one is gone then."
+        problem = "stops the server, and a stopped ephemeral one is deleted."
         checks.append((f"{prefix}.publish", asked.publish, problem))
     if asked.recipe and asked.state != "running":
         problem = "is done in a running server."
@@ -276,7 +276,7 @@ def _recipe_problem(name: str) -> str:
     try:
         recipe.read(name)
     except problems.Mistakes as error:
-        return f"is not well: {error}"
+        return f"is not valid: {error}"
     return ""
 
 

@@ -247,7 +247,9 @@ class HostSettings:
         "Of a host: the disk or partition that is to mirror its btrfs root, as "
         "/dev/sdb; left out, none",
     )
-    overwrite: bool = setting(False, "Of a host: whether what the second disk holds may go")
+    overwrite: bool = setting(
+        False, "Of a host: whether the content of the second disk may be deleted"
+    )
 
 
 K = TypeVar("K", Settings, ImageSettings, HostSettings)

@@ -76,7 +76,7 @@ def parse(
     password = f"{settings.NAMESPACE}:{settings.PASSWORD}"
     mistakes = [
         problems.Mistake(
-            key.partition(":")[2], "is a secret, and would stand in plain in LXD's config."
+            key.partition(":")[2], "is a secret, and LXD's config would show it in plain."
         )
         for key in secrets
         if key in config and key != password

@@ -103,7 +103,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
             f"{name}-postinstall", "post-installation",
             ((f"{inside} yunohost tools postinstall --domain {server.domain} "
               f"--username {lab.login} --fullname … --password …"),),
-            "the password goes in where no process list and no log shows it",
+            "no process list and no log shows the password",
             f"{inside} grep -r success: /var/log/yunohost/operations",
         )  # fmt: skip
     yield _rule(lab, server, dialled)

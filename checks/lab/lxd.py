@@ -68,10 +68,10 @@ def missing(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
         if server.target and server.target not in members:
             known = ", ".join(members)
             have = (
-                f"Its members: {known}." if known else "The host's LXD is no cluster: leave it out."
+                f"Its members: {known}." if known else "The host's LXD is not a cluster: remove it."
             )
             yield problems.Mistake(
-                f"grappe:servers[{index}].target", f'"{server.target}" is no member. {have}'
+                f"grappe:servers[{index}].target", f'"{server.target}" is not a member. {have}'
             )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import conflicts
+from checks import conflicts, denials
 from checks.lab import claims, host, lxd, network, routes
 from checks.lab.spec import PreflightSpec
 from core import problems
@@ -40,8 +40,8 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
     redirected = conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS])
     return [
-        *conflicts.void_denials(facts, targets),
-        *conflicts.effective_denials(facts, targets),
+        *denials.void(facts, targets),
+        *denials.effective(facts, targets),
         *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),
         *(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from core import codec
 from remote import managed_block
 
 
@@ -34,3 +35,14 @@ class Fragment:
     def as_json(self) -> dict[str, Any]:
         """Return the fragment as JSON for its file."""
         return {**dataclasses.asdict(self), "keys": list(self.keys)}
+
+
+def render(
+    spec: codec.Spec,
+    keys: Iterable[str],
+    parts: Mapping[str, Any],
+    *,
+    format: int = managed_block.FORMAT,  # noqa: A002 - the field's name
+) -> Fragment:
+    """Return a spec's fragment with these keys and parts; see `Fragment`."""
+    return Fragment(spec.id, spec.owner, spec.lab, tuple(keys), codec.encode(spec), parts, format)

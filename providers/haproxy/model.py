@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core import codec, problems, templates, validators
-from providers.fragments.fragment import Fragment
+from providers.fragments.fragment import Fragment, render
 from remote import maps
 
 # Seconds that an old worker may live on with an open connection.
@@ -75,21 +75,14 @@ def fragment(spec: BackendSpec) -> Fragment:
     keys = [f"{kind} {domain}" for domain in spec.domains]
     if spec.default and spec.state != maps.INSTALLING:
         keys.append("the default backend")
-    return Fragment(
-        id=spec.id,
-        owner=spec.owner,
-        lab=spec.lab,
-        keys=tuple(keys),
-        spec=codec.encode(spec),
-        parts={
-            "domains": list(spec.domains),
-            "state": spec.state,
-            "default": spec.default,
-            "adopts": list(spec.adopts),
-        },
-        # An older Grappe would expect sections, which it no longer has.
-        format=2,
-    )
+    parts = {
+        "domains": list(spec.domains),
+        "state": spec.state,
+        "default": spec.default,
+        "adopts": list(spec.adopts),
+    }
+    # An older Grappe would expect sections, which it no longer has.
+    return render(spec, keys, parts, format=2)
 
 
 def shared_sections() -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core import codec, problems, validators
-from providers.fragments.fragment import Fragment
+from providers.fragments.fragment import Fragment, render
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,8 @@ class EntrySpec(codec.Spec):
 
 def fragment(spec: EntrySpec) -> Fragment:
     """Return an entry's fragment."""
-    return Fragment(
-        id=spec.id,
-        owner=spec.owner,
-        lab=spec.lab,
-        keys=tuple(f"hosts entry {domain}" for domain in spec.domains),
-        spec=codec.encode(spec),
-        parts={"line": f"{spec.address}\t{' '.join(spec.domains)}\t# {spec.id}"},
-    )
+    line = f"{spec.address}\t{' '.join(spec.domains)}\t# {spec.id}"
+    return render(spec, (f"hosts entry {domain}" for domain in spec.domains), {"line": line})
 
 
 def shared_sections(path: str) -> Mapping[str, Any]:

@@ -226,10 +226,10 @@ class Lxd:
     def unblock(self, thing: str) -> None:  # noqa: D102
         self._mend("PUT", thing, f"{power_cut.NO_PROCESS} {power_cut.ADDRESS_TAKEN}")
 
-    def _mend(self, method: str, path: str, said: str = "") -> bool:
+    def _mend(self, method: str, path: str, refusal: str = "") -> bool:
         """Repair what a power cut or a killed LXD left; return whether there was anything."""
         request = {
-            "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": said,
+            "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": refusal,
         }  # fmt: skip
         return bool(self._host.call(power_cut.__name__, request))
 

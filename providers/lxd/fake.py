@@ -139,8 +139,8 @@ class FakeLxd:
                     self._move(project, name, content["project"])
                 case "POST", ["instances", instance, "snapshots"]:
                     _find(self.instances, (project, instance), path)
-                    found = {**content, "created_at": "2026-01-01T00:00:00Z"}
-                    self.snapshots[project, instance, content["name"]] = found
+                    snapshot = {**content, "created_at": "2026-01-01T00:00:00Z"}
+                    self.snapshots[project, instance, content["name"]] = snapshot
                 case "POST", ["storage-pools", _pool, "volumes", "custom"]:
                     self.volumes[project, content["name"]] = content
                 case "PUT", ["storage-pools", _pool, "volumes", "custom", name]:
@@ -228,8 +228,8 @@ class FakeLxd:
     ) -> daemon.Executed:
         """Run a program of this machine, with its paths in the instance's folder."""
         self.meet(f"POST instances/{instance}/exec")
-        found = _find(self.instances, (project, instance), f"instances/{instance}")
-        if found["status"] != "Running":
+        container = _find(self.instances, (project, instance), f"instances/{instance}")
+        if container["status"] != "Running":
             raise errors.DaemonError("LXD on fake: refused", seen="Instance is not running")
         self.argv.append(argv)
         text = self.files.get((project, instance, argv[-1]))
@@ -366,8 +366,8 @@ class FakeLxd:
     ) -> None:
         match parts:
             case ["instances", name]:
-                found = _find(self.instances, (project, name), path)
-                if found["status"] != "Stopped":
+                container = _find(self.instances, (project, name), path)
+                if container["status"] != "Stopped":
                     raise errors.DaemonError(f"instance {name}", seen="is running")
                 del self.instances[project, name]
                 self.files = {k: v for k, v in self.files.items() if k[:2] != (project, name)}

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core import codec, problems, templates, validators
-from providers.fragments.fragment import Fragment
+from providers.fragments.fragment import Fragment, render
 from remote.iptables import BRIDGES
 
 PROTOCOLS = ("tcp", "udp")
@@ -79,19 +79,13 @@ def fragment(spec: RuleSpec) -> Fragment:
     line = templates.render(__file__, "rule.j2", rule=spec, bridges=BRIDGES).strip()
     # Rules for different addresses or interfaces could share a port; the sheet's
     # students do not, so only one rule may hold a port.
-    return Fragment(
-        id=spec.id,
-        owner=spec.owner,
-        lab=spec.lab,
-        keys=(f"{spec.protocol}/{spec.port}",),
-        spec=codec.encode(spec),
-        parts={
-            "rule": line,
-            "target": f"{spec.target_address}:{spec.target_port}",
-            "adopt": spec.adopt,
-            "bridge": spec.bridge,
-        },
-    )
+    parts = {
+        "rule": line,
+        "target": f"{spec.target_address}:{spec.target_port}",
+        "adopt": spec.adopt,
+        "bridge": spec.bridge,
+    }
+    return render(spec, [f"{spec.protocol}/{spec.port}"], parts)
 
 
 def shared_sections() -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from core import codec, problems, validators
-from providers.fragments.fragment import Fragment
+from providers.fragments.fragment import Fragment, render
 from remote.names import TUNNEL_USER
 
 # The relay's user for tunnels, who may do nothing else.
@@ -53,14 +53,8 @@ def key(port: int) -> str:
 def fragment(spec: RelayGrantSpec) -> Fragment:
     """Return a grant's fragment: a line of authorized_keys that allows only its ports."""
     allowed = ",".join(f'permitlisten="*:{port}"' for port in spec.listens)
-    return Fragment(
-        id=spec.id,
-        owner=spec.owner,
-        lab=spec.lab,
-        keys=tuple(key(port) for port in spec.listens),
-        spec=codec.encode(spec),
-        parts={"line": f"restrict,port-forwarding,{allowed} {spec.public_key} {spec.id}"},
-    )
+    line = f"restrict,port-forwarding,{allowed} {spec.public_key} {spec.id}"
+    return render(spec, map(key, spec.listens), {"line": line})
 
 
 def shared_sections() -> Mapping[str, Any]:

@@ -21,7 +21,7 @@ class FakeTunnelSystem(System):
         enabled: Units that start at boot.
         active: Units that run.
         carries: Whether something answers behind the relay's ports.
-        said: ssh's messages in the journal.
+        journal: ssh's messages in the journal.
     """
 
     def __init__(self, root: pathlib.Path) -> None:
@@ -29,7 +29,7 @@ class FakeTunnelSystem(System):
         self.users: set[str] = set()
         self.enabled: set[str] = set()
         self.active: set[str] = set()
-        self.carries, self.said = True, ""
+        self.carries, self.journal = True, ""
 
     def run(
         self, argv: Sequence[str], stdin: str = "", environment: dict[str, str] | None = None
@@ -49,7 +49,7 @@ class FakeTunnelSystem(System):
                 key = f"ssh-ed25519 AAAA{abs(hash(last)):x} {pathlib.Path(last).parent.name}\n"
                 pathlib.Path(f"{last}.pub").write_text(key)
             case "journalctl":
-                return Result(0, self.said, "")
+                return Result(0, self.journal, "")
             case "systemctl":
                 return self._systemctl(argv[1], last)
         return OK

@@ -76,7 +76,7 @@ class RelayTarget(Target):
             return ""
         user = self.shared_sections["user"]
         if self.system.run(["id", "-u", user]).status != 0:
-            return f"the user {user} is gone"
+            return f"the user {user} is missing"
         who = f"user={user},host=relay,addr=192.0.2.1"
         told = self.system.must(["sshd", "-T", "-C", who]).out.lower().splitlines()
         for line in (f"authorizedkeysfile {KEYS}", "gatewayports clientspecified"):

@@ -220,7 +220,7 @@ STRANGERS = {
     "a script of UFW's in python": (
         "cp -p /etc/ufw/after.init /root/kept; printf '#!/usr/bin/python3\nimport os\n' > "
         "/etc/ufw/after.init",
-        "after.init is no shell script (#!/usr/bin/python3)",
+        "after.init is not a shell script (#!/usr/bin/python3)",
         "mv /root/kept /etc/ufw/after.init",
     ),
     "a file that is immutable": (
@@ -238,7 +238,8 @@ STRANGERS = {
     ),
     "a chain of iptables-legacy that drops": (
         "iptables-legacy -P FORWARD DROP",
-        "iptables-legacy -I FORWARD -i gr-+ -j ACCEPT; iptables-legacy -I FORWARD -o gr-+ -j ACCEPT",
+        "iptables-legacy -I FORWARD -i gr-+ -j ACCEPT; iptables-legacy -I FORWARD -o gr-+ -j "
+        "ACCEPT",
         "iptables-legacy -P FORWARD ACCEPT",
     ),
     "a rule of iptables-legacy for our port": (

@@ -113,6 +113,6 @@ def test_refusal_names_each_loss_and_the_way_out() -> None:
         "2 servers would be recreated or removed, with everything in it; nothing was changed\n"
         "  yuno1  grappe:image is b, and yuno1 was made from a\n"
         "  yuno2  is no longer in the stack file\n"
-        "  let it go: ./lab up alice --rebuild yuno1 yuno2\n"
+        "  allow it: ./lab up alice --rebuild yuno1 yuno2\n"
         "  or keep yuno1: grappe:image: a"
     )

@@ -121,7 +121,7 @@ CASES = {
     ),
     "UFW's script is python": (
         {"files": {"/etc/ufw/after.init": "#!/usr/bin/env python3\nimport os\n"}},
-        ["after.init is no shell script (#!/usr/bin/env python3)"],
+        ["after.init is not a shell script (#!/usr/bin/env python3)"],
     ),
     "HAProxy is masked": ({"haproxy_masked": True}, ["systemctl unmask haproxy"]),
     "a section has the name of ours": (
@@ -394,7 +394,7 @@ def test_missing_host_resources_are_refused_by_key() -> None:
     found = {mistake.key: mistake.reason for mistake in preflight.judge(planned, seen)}
     assert '"nope" is not a pool of the host. Its own: default.' == found.pop("grappe:pool")
     assert "not an interface of the host" in found.pop("grappe:interface")
-    assert "is no cluster: leave it out" in found.pop("grappe:servers[0].target")
+    assert "is not a cluster: remove it" in found.pop("grappe:servers[0].target")
     assert "does not exist on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
     assert {} == found
     seen = facts(lxd__pools=["default"], lxd__members=["m1"])

@@ -371,9 +371,9 @@ ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgusZwmbhW7VjW8xrjTaoQ0xIgSXuqiU
     ("key", "words"),
     [
         (ED25519, ""), (f"{ED25519} zoe's laptop", ""),
-        ("ssh-ed25519", "is no public SSH key"),
-        (f"{ED25519}\nssh-rsa AAAA", "is no public SSH key"),
-        (f'command="id" {ED25519}', "is no public SSH key"),
+        ("ssh-ed25519", "is not a public SSH key"),
+        (f"{ED25519}\nssh-rsa AAAA", "is not a public SSH key"),
+        (f'command="id" {ED25519}', "is not a public SSH key"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n", "is a private key"),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from core import codec, problems, validators
+from providers.lxd.inside import InsideSpec
 from providers.lxd.job import Job
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -16,13 +17,10 @@ QUIET = frozenset({*codec.MARKS, "host", "timeout", "delete", "starts_over"})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExecSpec(codec.Spec):
+class ExecSpec(InsideSpec):
     """A program run once in a container, and again when its spec has changed.
 
     Attributes:
-        project: The container's LXD project.
-        container: The container.
-        container_id: The container's own id; another container means another run.
         script: A script, run by `sh -eu`, or by the interpreter of its `#!` line.
         environment: Variables beside LXD's own.
         directory: Its working directory; empty for the user's home.
@@ -37,11 +35,6 @@ class ExecSpec(codec.Spec):
 
     MARKED: ClassVar[bool] = False
 
-    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "container"})
-
-    project: str
-    container: str
-    container_id: str = ""
     script: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     directory: str = ""
@@ -51,11 +44,6 @@ class ExecSpec(codec.Spec):
     unless: str = ""
     delete: str = ""
     starts_over: bool = False
-
-    @property
-    def id(self) -> str:
-        """The natural id: container and name."""
-        return f"{self.project}/{self.container}/{self.name}"
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values, without secrets' values."""

@@ -55,6 +55,12 @@ def image(lxd: daemon.Daemon, fingerprint: str) -> dict[str, Any] | None:
         return None
 
 
+def pointed(lxd: daemon.Daemon, alias: str) -> dict[str, Any] | None:
+    """Return the image that an alias points to; None without one."""
+    fingerprint = target(lxd, alias)
+    return image(lxd, fingerprint) if fingerprint else None
+
+
 def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
     """Return project and name of an image's template; None without one."""
     stored = image(lxd, fingerprint) or {"properties": {}}
@@ -62,12 +68,12 @@ def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
     if not slash:
         return None
     try:
-        there = lxd.get(f"instances/{name}", project=project)
+        container = lxd.get(f"instances/{name}", project=project)
     except daemon.AbsentError:
         return None
     # During a new publication, the template may belong to the new image already.
-    stands = there["status"] == "Stopped" and there["config"].get(PUBLISHED) == fingerprint
-    return (project, name) if stands else None
+    stopped, published = container["status"] == "Stopped", container["config"].get(PUBLISHED)
+    return (project, name) if stopped and published == fingerprint else None
 
 
 def demand(lxd: daemon.Daemon, spec: codec.Spec) -> None:

@@ -23,10 +23,10 @@ class ImageDriver:
     def create(self, spec: model.ImageSpec) -> base.Outputs:
         """Bring the image unless it exists, then point the alias at it."""
         aliases.demand(self._lxd, spec)
-        there = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
-        before = {str(found["fingerprint"]) for found in self._lxd.get("images", recursion="1")}
-        if there and there["properties"].get(DIGEST_PROPERTY) == spec.digest:
-            fingerprint = str(there["fingerprint"])
+        current = aliases.pointed(self._lxd, spec.name)
+        before = {str(listed["fingerprint"]) for listed in self._lxd.get("images", recursion="1")}
+        if current and current["properties"].get(DIGEST_PROPERTY) == spec.digest:
+            fingerprint = str(current["fingerprint"])
         else:
             fingerprint = self._fetch(spec) if spec.server else self._send(spec)
         aliases.point(self._lxd, spec, fingerprint, "made")
@@ -41,17 +41,16 @@ class ImageDriver:
 
     def read(self, spec: model.ImageSpec) -> base.Reading[model.ImageSpec] | None:
         """Read the image that the alias points to."""
-        target = aliases.target(self._lxd, spec.name)
-        found = aliases.image(self._lxd, target) if target else None
-        if found is None:
+        image = aliases.pointed(self._lxd, spec.name)
+        if image is None:
             return None
-        properties = found["properties"]
+        properties = image["properties"]
         actual = dataclasses.replace(
             aliases.marked(self._lxd, spec),
             digest=properties.get(DIGEST_PROPERTY, ""),
             properties={key: properties[key] for key in spec.properties if key in properties},
         )
-        return base.Reading(actual, {"fingerprint": found["fingerprint"]})
+        return base.Reading(actual, {"fingerprint": image["fingerprint"]})
 
     def update(self, old: model.ImageSpec, new: model.ImageSpec) -> base.Outputs:
         """Bring the new image, move the alias to it, then remove the old one."""

@@ -194,7 +194,7 @@ class PostInstallDriver:
             raise errors.BadInputError(
                 f"{spec.container} is post-installed already, with the domain {domain}, not "
                 f"{spec.domain}",
-                do=f"say domain: {domain} of it in the stack file, or change it in YunoHost: "
+                do=f"set its domain to {domain} in the stack file, or change it in YunoHost: "
                 f"yunohost domain main-domain; or, if somebody else did it: {_rebuild(spec)}",
             )
         if self._has_user(spec, login):

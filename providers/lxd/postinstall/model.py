@@ -9,8 +9,9 @@ import shlex
 from collections.abc import Sequence
 from typing import ClassVar
 
-from core import codec, problems, validators
+from core import problems, validators
 from core.names import INSTALLED
+from providers.lxd.inside import InsideSpec
 from providers.lxd.job import Job
 
 DOMAIN_FILE = "/etc/yunohost/current_host"
@@ -117,13 +118,10 @@ DRIFTS = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class PostInstallSpec(codec.Spec):
+class PostInstallSpec(InsideSpec):
     """A post-installation.
 
     Attributes:
-        project: The server's LXD project.
-        container: The server.
-        container_id: The container's own id; another container needs its own post-installation.
         domain: The server's main domain.
         login: The administrator, if the version makes one; else `admin`.
         password: The administrator's password.
@@ -134,15 +132,11 @@ class PostInstallSpec(codec.Spec):
 
     MARKED: ClassVar[bool] = False
 
-    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "container"})
     SECRETS: ClassVar[frozenset[str]] = frozenset({"password"})
 
-    project: str
-    container: str
     domain: str
     password: str
     login: str = ADMIN
-    container_id: str = ""
     timeout: int = 1800
     resolver: str = ""
     neighbours: tuple[str, ...] = ()
@@ -266,13 +260,13 @@ def arguments(help_text: str, spec: PostInstallSpec) -> list[str]:
 
     """
     options = _options(help_text)
-    found = ["tools", "postinstall", "--domain", spec.domain]
+    argv = ["tools", "postinstall", "--domain", spec.domain]
     if "--username" in options:
-        found += ["--username", spec.login]
+        argv += ["--username", spec.login]
     if "--fullname" in options:
-        found += ["--fullname", full_name(spec.login)]
+        argv += ["--fullname", full_name(spec.login)]
     wanted = ("--ignore-dyndns", "--force-diskspace", "--i-have-read-terms-of-services")
-    return found + [option for option in wanted if option in options]
+    return argv + [option for option in wanted if option in options]
 
 
 def full_name(login: str) -> str:

@@ -29,10 +29,10 @@ class PublishedDriver:
         if spec.adopt:
             self._adopt(spec)
         aliases.demand(self._lxd, spec)
-        if found := self._published(spec):
-            aliases.point(self._lxd, spec, found["fingerprint"], "published")
-            aliases.set_properties(self._lxd, found["fingerprint"], aliases.marks(spec))
-            return found
+        if published := self._published(spec):
+            aliases.point(self._lxd, spec, published["fingerprint"], "published")
+            aliases.set_properties(self._lxd, published["fingerprint"], aliases.marks(spec))
+            return published
         self._remove_copy(spec)
         self._copy_standing(spec)
         try:
@@ -49,29 +49,29 @@ class PublishedDriver:
 
     def _published(self, spec: model.PublishedSpec) -> base.Outputs | None:
         """Return the image of an earlier run that was interrupted or lost its state."""
-        found = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
+        image = aliases.pointed(self._lxd, spec.name)
         wanted = {**_made_from(spec), **spec.properties}
-        ours = identity.belongs(aliases.held(found), spec.owner, spec.lab)
-        if found is None or not ours or not wanted.items() <= found["properties"].items():
+        ours = identity.belongs(aliases.held(image), spec.owner, spec.lab)
+        if image is None or not ours or not wanted.items() <= image["properties"].items():
             return None
-        return {"fingerprint": found["fingerprint"]}
+        return {"fingerprint": image["fingerprint"]}
 
     def _adopt(self, spec: model.PublishedSpec) -> None:
         """Mark an image without an owner as published from this container."""
-        found = aliases.image(self._lxd, aliases.target(self._lxd, spec.name) or "-")
-        if found and aliases.OWNER_PROPERTY not in found["properties"]:
+        image = aliases.pointed(self._lxd, spec.name)
+        if image and aliases.OWNER_PROPERTY not in image["properties"]:
             marks = {**spec.properties, **_marks(spec)}
-            aliases.set_properties(self._lxd, found["fingerprint"], marks)
+            aliases.set_properties(self._lxd, image["fingerprint"], marks)
 
     def _copy_standing(self, spec: model.PublishedSpec) -> None:
         """Copy the container while it is stopped."""
         try:
-            found = self._lxd.get(f"instances/{spec.container}", project=spec.project)
+            container = self._lxd.get(f"instances/{spec.container}", project=spec.project)
         except daemon.AbsentError as error:
             raise errors.BadInputError(
                 f"there is no container {spec.container} in the project {spec.project} to publish"
             ) from error
-        runs = found["status"] != "Stopped"
+        runs = container["status"] != "Stopped"
         if runs:
             self._set_state(spec, {"action": "stop", "timeout": STOP_SECONDS})
         try:
@@ -95,14 +95,13 @@ class PublishedDriver:
 
     def read(self, spec: model.PublishedSpec) -> base.Reading[model.PublishedSpec] | None:
         """Read the image that the alias points to."""
-        target = aliases.target(self._lxd, spec.name)
-        found = aliases.image(self._lxd, target) if target else None
-        if found is None:
+        image = aliases.pointed(self._lxd, spec.name)
+        if image is None:
             return None
-        properties = {key: found["properties"].get(key, "") for key in spec.properties}
-        made_from = found["properties"].get(CONTAINER_PROPERTY, "") if spec.container_id else ""
-        outputs = {"fingerprint": found["fingerprint"]}
-        ours = identity.belongs(aliases.held(found), spec.owner, spec.lab)
+        properties = {key: image["properties"].get(key, "") for key in spec.properties}
+        made_from = image["properties"].get(CONTAINER_PROPERTY, "") if spec.container_id else ""
+        outputs = {"fingerprint": image["fingerprint"]}
+        ours = identity.belongs(aliases.held(image), spec.owner, spec.lab)
         drift = "" if ours else "the alias points to somebody else's image"
         actual = dataclasses.replace(
             aliases.marked(self._lxd, spec), properties=properties, container_id=made_from

@@ -23,35 +23,37 @@ class SnapshotDriver:
         """Take the snapshot, unless an interrupted run left it."""
         container = self._container(spec)
         if container is None:
-            raise errors.DaemonError(f"there is no container {spec.container} to take {spec.id} of")
-        found = self._find(spec)
-        if found is not None and MARK + spec.name not in container["config"]:
+            raise errors.DaemonError(
+                f"there is no container {spec.container} of which to take {spec.id}"
+            )
+        snapshot = self._find(spec)
+        if snapshot is not None and MARK + spec.name not in container["config"]:
             program = self._lxd.program
             raise errors.NotOursError(
                 f"the snapshot {spec.id} exists already and was left alone",
-                seen=f"taken {found.get('created_at', 'by hand')}, not by Grappe",
+                seen=f"taken {snapshot.get('created_at', 'by hand')}, not by Grappe",
                 do=f"choose another name, or: {program} delete {spec.container}/{spec.name} "
                 f"--project {spec.project}",
             )
-        if found is None:
+        if snapshot is None:
             self._note(spec, f"{spec.owner} {spec.incarnation}")
             path, body = f"instances/{spec.container}/snapshots", {"name": spec.name}
             self._lxd.change("POST", path, body, project=spec.project)
-            found = self._find(spec) or {}
+            snapshot = self._find(spec) or {}
         else:
             self._note(spec, f"{spec.owner} {spec.incarnation}")
-        return {"taken": str(found.get("created_at", ""))}
+        return {"taken": str(snapshot.get("created_at", ""))}
 
     def read(self, spec: model.SnapshotSpec) -> base.Reading[model.SnapshotSpec] | None:
         """Read the snapshot; return None when it or its container is gone."""
-        container, found = self._container(spec), self._find(spec)
-        if container is None or found is None:
+        container, snapshot = self._container(spec), self._find(spec)
+        if container is None or snapshot is None:
             return None
         if spec.container_id not in {"", ownership.identity_of(container)}:
             return None
         owner, _space, incarnation = container["config"].get(MARK + spec.name, "").partition(" ")
         actual = dataclasses.replace(spec, owner=owner or spec.owner, incarnation=incarnation)
-        return base.Reading(actual, {"taken": str(found.get("created_at", ""))})
+        return base.Reading(actual, {"taken": str(snapshot.get("created_at", ""))})
 
     def update(self, old: model.SnapshotSpec, new: model.SnapshotSpec) -> base.Outputs:
         """Note the new owner; any other change means another snapshot."""

@@ -6,33 +6,17 @@ import dataclasses
 import re
 from typing import ClassVar
 
-from core import codec, problems, validators
+from core import problems, validators
+from providers.lxd.inside import InsideSpec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SnapshotSpec(codec.Spec):
-    """A snapshot of a container, taken when the resource is created.
+class SnapshotSpec(InsideSpec):
+    """A snapshot of a container, taken when the resource is created."""
 
-    Attributes:
-        project: The container's LXD project.
-        container: The container.
-        container_id: The container's own id; another container means another snapshot.
-    """
-
-    REPLACES: ClassVar[frozenset[str]] = frozenset(
-        {"owner", "name", "project", "container", "container_id"}
-    )
-
-    project: str
-    container: str
-    container_id: str = ""
-
-    @property
-    def id(self) -> str:
-        """The natural id: the container and the snapshot."""
-        return f"{self.project}/{self.container}/{self.name}"
+    REPLACES: ClassVar[frozenset[str]] = InsideSpec.REPLACES | {"container_id"}
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from core import codec, problems, validators
-from providers.fragments.fragment import Fragment
+from providers.fragments.fragment import Fragment, render
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,11 +22,4 @@ class BridgeAllowSpec(codec.Spec):
 
 def fragment(spec: BridgeAllowSpec) -> Fragment:
     """Return the fragment: no rule of its own, but it keeps the shared sections."""
-    return Fragment(
-        id=spec.id,
-        owner=spec.owner,
-        lab=spec.lab,
-        keys=(),
-        spec=codec.encode(spec),
-        parts={"opening": True},
-    )
+    return render(spec, (), {"opening": True})
