@@ -177,7 +177,6 @@ class FakeLxd:
 
     def finish(self, thing: str) -> None:
         """Find it made."""
-        self.meet(f"finish {thing}")
 
     def unblock(self, thing: str) -> None:
         """Find nothing in the way."""

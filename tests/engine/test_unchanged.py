@@ -16,6 +16,7 @@ from engine import unchanged
 from engine.state import State
 from hosts import connections
 from providers.lxd.container.resource import Container
+from providers.lxd.postinstall import model as postinstall
 from stacks import files
 from tests.engine.conftest import LAB, PASSPHRASE, Engine
 
@@ -251,12 +252,15 @@ def test_same_password_encrypted_again_is_no_change(up: Engine) -> None:
 
 
 def test_comparison_changes_nothing(up: Engine) -> None:
-    """Neither on the hosts nor in the state's folder."""
+    """Neither on the hosts nor in the state's folder; in a server it lists the services."""
     path = State(up.project / ".state", "grappe", NAME).path
     before, state = up.inventory(), path.read_bytes()
     up.watch(LAB)
+    up.hosts[LAB].lxd.argv.clear()
     assert not compared(up).difference
-    assert (up.inventory(), path.read_bytes(), up.asked) == (before, state, [])
+    assert (up.inventory(), path.read_bytes()) == (before, state)
+    assert {"POST instances/yuno1/exec"} == set(up.asked)
+    assert [postinstall.survey()] == up.hosts[LAB].lxd.argv
 
 
 def test_cancelled_comparison_ends_without_an_answer(up: Engine) -> None:

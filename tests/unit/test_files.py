@@ -211,7 +211,11 @@ def test_what_only_the_engine_reads_is_left_to_it(
 ) -> None:
     """A comparison without it would call unchanged what it refuses, or finds elsewhere."""
     (tmp_path / "stacks").mkdir()
-    kept = [line for line in PROJECT.splitlines() if line.split(":")[0] != project.split(":")[0]]
+    kept = [
+        line
+        for line in PROJECT.splitlines()
+        if line.split(":")[0] != project.split(":", maxsplit=1)[0]
+    ]
     (tmp_path / "Pulumi.yaml").write_text("\n".join([*kept, project]))
     files.path_of(tmp_path / "stacks", "alice").write_text(file)
     assert words == files.configuration(tmp_path / "stacks", "alice").unusual

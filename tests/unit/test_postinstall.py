@@ -188,32 +188,61 @@ def test_a_fail2ban_that_may_ban_the_lab_host_is_drift() -> None:
     assert "" == made.read(DONE).drift
 
 
+UNITS = {"ssh": "active", "nginx": "active", "slapd": "active", "yunohost-api": "active",
+         "yunohost-portal-api": "active", "dnsmasq": "active"}  # fmt: skip
+LISTENS = (6787, 6788, 443)
+
+
+def surveyed(
+    listens: tuple[int, ...] = LISTENS, states: dict[str, str] | None = None, **units: str
+) -> str:
+    """Return what `systemctl show` and /proc/net/tcp say."""
+    shown = "\n".join(
+        f"Id={name}.{'socket' if name == 'ssh.socket' else 'service'}\nActiveState={state}\n"
+        f"UnitFileState={(states or {}).get(name, 'enabled')}\n"
+        for name, state in {**UNITS, **units}.items()
+    ).replace("ssh.socket.socket", "ssh.socket")
+    rows = [f"{n:4}: 0100007F:{port:04X} 00000000:0000 0A 00000000:00000000 00:00000000 00000000"
+            for n, port in enumerate(listens)]  # fmt: skip
+    return "\n".join([shown, "  sl  local_address rem_address   st tx_queue", *rows, ""])
+
+
+@pytest.mark.parametrize(
+    ("text", "faults"),
+    [
+        (surveyed(), []),
+        (surveyed(slapd="failed", nginx="inactive"), ["nginx does not run", "slapd does not run"]),
+        (surveyed(slapd="activating"), []),
+        (surveyed(states={"slapd": "generated"}, slapd="inactive"), ["slapd does not run"]),
+        (surveyed(states={"slapd": "disabled"}, slapd="inactive"), []),
+        (surveyed(states={"slapd": ""}, slapd="inactive"), []),
+        (surveyed(ssh="inactive"), ["ssh does not run"]),
+        (surveyed(ssh="inactive", **{"ssh.socket": "active"}), []),
+        (surveyed((6788, 443)), ["yunohost-api does not answer"]),
+        (surveyed((6787,), **{"yunohost-portal-api": "inactive"}), ["yunohost-portal-api does not run"]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_a_service_that_should_run_and_does_not(text: str, faults: list[str]) -> None:
+    """Of those that start at a boot; an API counts by its port, for a child keeps its unit alive."""
+    assert faults == model.stopped(text)
+
+
 def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stopped unit or a dead API is; a missing page is not, for which no start helps."""
-    faults = [
-        "slapd does not run",
-        "yunohost-api does not answer",
-        f"nginx has no page of a ({model.REGEN})",
-    ]
-    started: list[bool] = []
-
-    def look(_lxd: object, _project: str, _container: str, *, start: bool = False) -> list[str]:
-        started.append(start)
-        if start:
-            faults[:2] = []
-        return list(faults)
-
-    monkeypatch.setattr(driver, "inside", look)
+    """One that does not start is an error with its journal; a stopped server has none."""
     made, lxd = installed({})
-    assert "slapd does not run; yunohost-api does not answer" == made.read(DONE).drift
-    with pytest.raises(errors.CommandError, match=f"in the server: {model.REGEN}"):
+    text = [surveyed(slapd="failed")]
+    monkeypatch.setattr(
+        lxd, "execute", lambda *_argv, **_options: fake.daemon.Executed(0, text[0].encode(), b"")
+    )
+    assert "slapd does not run" == made.read(DONE).drift
+    with pytest.raises(errors.CommandError, match="some of its services fail"):
         made.update(DONE, DONE)
-    assert [False, True] == started
-    faults.clear()
+    text[0] = ""
     assert "" == made.read(DONE).drift
     assert {} == made.update(DONE, DONE)
     lxd.instances["grappe-a", "yuno1"]["status"] = "Frozen"
-    faults.append("slapd does not run")
+    text[0] = surveyed(slapd="failed")
     assert "" == made.read(DONE).drift
 
 

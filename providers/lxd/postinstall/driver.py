@@ -249,10 +249,14 @@ class PostInstallDriver:
     def _stopped(self, spec: model.PostInstallSpec) -> list[str]:
         """Return the services that an update starts again."""
         try:
-            return model.stopped(inside(self._lxd, spec.project, spec.container))
+            done = self._lxd.execute(
+                spec.container, model.survey(), project=spec.project,
+                timeout=model.HELP_SECONDS, on_output=lambda _output: None,
+            )  # fmt: skip
         except (errors.DaemonError, daemon.AbsentError):
             # `check` reports a server in which no program runs.
             return []
+        return model.stopped(done.stdout.decode(errors="replace"))
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
         return has_user(self._lxd, spec.project, spec.container, login)

@@ -34,6 +34,11 @@ CHANGE_SECONDS = 120
 SERVICES = (
     "ssh", "nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "fail2ban",
 )  # fmt: skip
+# A line of /proc/net/tcp whose socket listens; the port, in hexadecimal.
+_LISTENING = re.compile(r"^ *\d+: \w+:(\w{4}) \w+:\w{4} 0A ", re.MULTILINE)
+# systemd's words for a service that runs or begins to, and for one that starts at a boot.
+RUNNING = ("active", "activating", "reloading")
+ENABLED = ("enabled", "enabled-runtime", "generated")
 # The ports at which nginx finds the APIs. A unit may be active without its API: a child lives on.
 APIS = {"yunohost-api": 6787, "yunohost-portal-api": 6788}
 # `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
@@ -196,14 +201,47 @@ def inspection(*, start: bool = False) -> list[str]:
     return ["sh", "-c", _INSIDE, "sh", "start" if start else "look"]
 
 
-def stopped(faults: Sequence[str]) -> list[str]:
-    """Return those of the faults inside that a start of a service mends."""
-    return [line for line in faults if line.endswith((" does not run", " does not answer"))]
+def survey() -> list[str]:
+    """Return the argv that lists the states of the services and the ports that are listened at.
+
+    It starts nothing and waits for nothing: every plan runs it.
+    """
+    units = " ".join([*(f"{name}.service" for name in SERVICES), "ssh.socket"])
+    shown = f"systemctl show --property=Id,ActiveState,UnitFileState {units}"
+    return ["sh", "-c", f"{shown}; cat /proc/net/tcp /proc/net/tcp6"]
+
+
+def stopped(surveyed: str) -> list[str]:
+    """Return a line for each service that should run and does not, and for each API without a port.
+
+    Args:
+        surveyed: The output of `survey`.
+
+    """
+    units: dict[str, dict[str, str]] = {}
+    for block in surveyed.split("\n\n"):
+        fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        units[fields.get("Id", "")] = fields
+    listening = {int(port, 16) for port in _LISTENING.findall(surveyed)}
+    runs = {name for name, fields in units.items() if fields.get("ActiveState") in RUNNING}
+    if "ssh.socket" in runs:
+        runs.add("ssh.service")
+    wanted = [
+        name for name in SERVICES
+        if units.get(f"{name}.service", {}).get("UnitFileState") in ENABLED
+    ]  # fmt: skip
+    dead = [f"{name} does not run" for name in wanted if f"{name}.service" not in runs]
+    return dead + [
+        f"{name} does not answer"
+        for name, port in APIS.items()
+        if units.get(f"{name}.service", {}).get("ActiveState") == "active" and port not in listening
+    ]
 
 
 def remedy(faults: Sequence[str]) -> str:
     """Return the command in a YunoHost that mends the faults inside it; nothing where none does."""
-    if units := " ".join(line.split()[0] for line in stopped(faults)):
+    dead = (" does not run", " does not answer")
+    if units := " ".join(line.split()[0] for line in faults if line.endswith(dead)):
         return f"systemctl restart {units}"
     named = (re.search(r"\((yunohost .+)\)$", line) for line in faults)
     return next((match.group(1) for match in named if match), "")
