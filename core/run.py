@@ -13,6 +13,8 @@ import pathlib
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent import futures
+from typing import Any
 
 from core import errors, lifetime
 
@@ -76,6 +78,18 @@ def entered(run: Run) -> Iterator[None]:
         yield
     finally:
         _entered.reset(token)
+
+
+class Pool(futures.ThreadPoolExecutor):
+    """Threads that serve the run of the thread that gives them their work.
+
+    Those of a plain pool serve none: they would not know what the run may delete, nor that it was
+    cancelled, and print where it reports.
+    """
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> futures.Future[Any]:
+        """Begin some work."""
+        return super().submit(contextvars.copy_context().run, fn, *args, **kwargs)
 
 
 def report(text: str) -> None:

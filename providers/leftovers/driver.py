@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from core import codec
+from core import codec, run
 from hosts import connections
 from hosts.host import Host
 from providers import base
@@ -61,7 +60,7 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
         lab: The lab's id.
 
     """
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with run.Pool() as pool:
         searches = [pool.submit(_on, url, owner, lab) for url in dict.fromkeys(urls)]
         if lab_host:
             searches.append(pool.submit(_in_lxd, lab_host, owner, lab))

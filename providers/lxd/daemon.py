@@ -198,7 +198,8 @@ class Lxd:
         return self._wait(answer["operation"], f"{method} {path}", timeout)
 
     def begin(self, path: str, body: Mapping[str, Any], thing: str) -> None:  # noqa: D102
-        outcome = self._begun[thing] = futures.Future()
+        outcome: futures.Future[Json] = futures.Future()
+        self._begun[thing] = outcome
 
         def act() -> None:
             try:
@@ -206,6 +207,7 @@ class Lxd:
             except BaseException as error:  # noqa: BLE001 - `finish` raises it
                 outcome.set_exception(error)
 
+        # A pool's thread would keep this process from ending while LXD does not answer.
         work = contextvars.copy_context()
         threading.Thread(target=work.run, args=(act,), daemon=True).start()
         while not outcome.done():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import threading
@@ -11,7 +10,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core import codec, errors
+from core import codec, errors, run
 from providers.lxd import daemon
 from providers.lxd.image import aliases
 from remote import identity
@@ -42,7 +41,7 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
     """Return everything of a lab in LXD, in an order in which it can be removed."""
     whose = codec.Spec(host="", owner=owner, name="", lab=lab)
     things: list[Thing] = []
-    with concurrent.futures.ThreadPoolExecutor() as pool:
+    with run.Pool() as pool:
         lists = {
             kind: pool.submit(lxd.get, kind, recursion="1")
             for kind in ("projects", "networks", "images")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -78,7 +77,7 @@ class PreflightProvider(base.Provider[PreflightSpec]):
         """Survey the host; find the address that students dial."""
         # In the background, during the survey.
         daemon.reach(spec.host)
-        with concurrent.futures.ThreadPoolExecutor() as pool:
+        with run.Pool() as pool:
             parts = [pool.submit(_examine_host, spec, was)]
             if spec.relay:
                 parts.append(pool.submit(_examine_relay, spec))

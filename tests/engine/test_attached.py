@@ -91,3 +91,37 @@ def test_ended_engine_cancels_only_its_own_waits(
     engine.pulumi("cancel", "--yes", "-s", "cleo", ok=None)
     engine.up("cleo")
     engine.destroy("cleo")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"servers": [{"name": "yuno1"}]}, "yuno2  is no longer in the stack file"),
+        ({"image": "other"}, "grappe:image is other, and yuno1 was made from standin"),
+    ],
+)
+def test_run_by_lab_stops_where_content_would_be_lost(
+    engine: Engine, changes: dict[str, Any], words: str
+) -> None:
+    """The preflight surveys in threads of its own, and they know what this run may delete."""
+    engine.hosts[LAB].lxd.add_image("other")
+    engine.write("dora", number=34, id="doradoradora")
+    with attached.serve(program.run, "grappe") as server:
+        arguments = (*UP, "-s", "dora")
+
+        def up(rebuild: str) -> subprocess.CompletedProcess[str]:
+            attach = server.begin("up", rebuild)
+            argv = ["pulumi", "-C", str(engine.project), *arguments, *attach]
+            return subprocess.run(
+                argv, env={**os.environ, **engine.env, **server.environment}, check=False,
+                capture_output=True, text=True, timeout=120,
+            )  # fmt: skip
+
+        assert 0 == up("").returncode
+        before = engine.inventory()
+        engine.write("dora", number=34, id="doradoradora", **changes)
+        refused = up("")
+        assert (1, True) == (refused.returncode, words in refused.stdout), refused.stdout
+        assert before.partition("files")[0] == engine.inventory().partition("files")[0]
+        assert 0 == up("yuno1,yuno2").returncode
+    engine.destroy("dora")

@@ -37,6 +37,17 @@ def between(
     )
 
 
+def test_threads_of_a_pool_serve_the_run_of_their_work() -> None:
+    """What it may delete, and whether it was cancelled."""
+    this = run.Run(command="up", rebuild="yuno1")
+    with run.entered(this), run.Pool() as pool:
+        assert "yuno1" == pool.submit(run.rebuild).result()
+        assert [this] == list(pool.map(lambda _number: run.current(), [1]))
+        this.cancelled.set()
+        with pytest.raises(errors.CancelledError):
+            pool.submit(run.demand_wanted).result()
+
+
 def test_plan_of_an_unchanged_thing_is_empty() -> None:
     """No field, nothing replaced, no word."""
     found = between()

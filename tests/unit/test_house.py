@@ -39,6 +39,13 @@ def test_the_program_is_short() -> None:
     assert len((ROOT / "__main__.py").read_text().splitlines()) < 25
 
 
+def test_providers_use_threads_that_serve_their_run() -> None:
+    """A plain pool's threads know neither what a run may delete nor that it was cancelled."""
+    texts = {path: path.read_text() for path in (ROOT / "providers").rglob("*.py")}
+    plain = [path for path, text in texts.items() if "ThreadPoolExecutor(" in text]
+    assert [] == plain
+
+
 def test_every_mutation_fits_the_tree() -> None:
     """`./lab mutate` has something to plant."""
     from cli import mutate
