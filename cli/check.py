@@ -199,7 +199,8 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
         if not lab.spec.post_install:
             by_hand = postinstall.is_installed(lxd, project, name)
             faults = postinstall.inside(lxd, project, name) if by_hand else []
-            return {"by_hand": by_hand, "inside": faults}
+            main = postinstall.domain_of(lxd, project, name) if by_hand else ""
+            return {"by_hand": by_hand, "inside": faults, "domain": main}
         stage = postinstall.stage_of(lxd, project, name)
         if stage is not model.Stage.DONE:
             lost = stage is model.Stage.LOST
@@ -216,4 +217,5 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
             "domain": postinstall.domain_of(lxd, project, name),
         }
     except errors.DaemonError:
-        return {"installed": False}
+        # No program runs in one that is stopped.
+        return {}

@@ -66,7 +66,12 @@ class Server(pulumi.ComponentResource):
         ]  # fmt: skip
         # A page routed by hand stays until Grappe has taken its server over.
         routed = installed or (container if lab.adopt else project)
-        backend = Backend(f"{plan.prefix}-web", plan.backend, opts=self._after(routed))
+        last = self._after(routed)
+        if installed:
+            # Until a recreated container is post-installed, whoever opens its page first may be its
+            # master: the route goes before it, and comes back at the end.
+            last.replace_with = [container]
+        backend = Backend(f"{plan.prefix}-web", plan.backend, opts=last)
         # Made while LXD makes the network, and removed while it stops the container: they depend on
         # the project only for that order. An early request gets 503.
         if plan.page:

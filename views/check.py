@@ -105,8 +105,8 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     container = str(results["container"]).lower()
     marks = {way: _mark(results.get(way), expected=server.state == "running") for way in WAYS}
     installed: str | Message = NONE
-    if lab.post_install and server.state == "running":
-        installed = Message("yes") if results.get("installed") else Message("no")
+    if lab.post_install and server.state == "running" and "installed" in results:
+        installed = Message("yes") if results["installed"] else Message("no")
     wrong: list[str | Message] = [
         Message("the container is {container}, not {state}", container=container,
                 state=server.state)
@@ -129,9 +129,9 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     note: str | Message = ""
     if main != server.domain:
         note = Message("its main domain is {domain} now", domain=main)
-    if user := results.get("userless"):
+    elif user := results.get("userless"):
         note = Message("it has no user {user} any more, whom the card names", user=user)
-    if results.get("by_hand"):
+    elif results.get("by_hand"):
         note = Message("it is post-installed, and its users are those made then")
     ok = not wrong
     return Row(
@@ -164,7 +164,11 @@ def _causes(
     if shut := list(map(str, results.get("shut") or ())):
         fault = Message("it drops what comes to {ports}: its own firewall?", ports=", ".join(shut))
         yunohost = results.get("installed") or results.get("by_hand")
-        opens = "; ".join(f"yunohost firewall open {port}" for port in shut)
+        # The second is for YunoHost before 12.1.
+        opens = "; ".join(
+            f"yunohost firewall open {port} lab || yunohost firewall allow TCP {port}"
+            for port in shut
+        )
         return [fault], f"sh -c '{opens}'" if yunohost else "nft list ruleset"
     return [], ""
 

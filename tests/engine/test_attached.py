@@ -51,6 +51,17 @@ def test_two_runs_at_once_share_nothing(engine: Engine) -> None:
         assert 0 == done.returncode, done.stdout
 
 
+def up(
+    engine: Engine, server: attached.Attached, stack: str, rebuild: str
+) -> subprocess.CompletedProcess[str]:
+    """Bring a stack up as `./lab up` does."""
+    argv = ["pulumi", "-C", str(engine.project), *UP, "-s", stack, *server.begin("up", rebuild)]
+    return subprocess.run(
+        argv, env={**os.environ, **engine.env, **server.environment}, check=False,
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_ended_engine_cancels_only_its_own_waits(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -107,21 +118,36 @@ def test_run_by_lab_stops_where_content_would_be_lost(
     engine.hosts[LAB].lxd.add_image("other")
     engine.write("dora", number=34, id="doradoradora")
     with attached.serve(program.run, "grappe") as server:
-        arguments = (*UP, "-s", "dora")
-
-        def up(rebuild: str) -> subprocess.CompletedProcess[str]:
-            attach = server.begin("up", rebuild)
-            argv = ["pulumi", "-C", str(engine.project), *arguments, *attach]
-            return subprocess.run(
-                argv, env={**os.environ, **engine.env, **server.environment}, check=False,
-                capture_output=True, text=True, timeout=120,
-            )  # fmt: skip
-
-        assert 0 == up("").returncode
+        assert 0 == up(engine, server, "dora", "").returncode
         before = engine.inventory()
         engine.write("dora", number=34, id="doradoradora", **changes)
-        refused = up("")
+        refused = up(engine, server, "dora", "")
         assert (1, True) == (refused.returncode, words in refused.stdout), refused.stdout
         assert before.partition("files")[0] == engine.inventory().partition("files")[0]
-        assert 0 == up("yuno1,yuno2").returncode
+        assert 0 == up(engine, server, "dora", "yuno1,yuno2").returncode
     engine.destroy("dora")
+
+
+def test_recreated_server_has_no_route_before_its_post_installation(engine: Engine) -> None:
+    """Its page says that it is being installed: else whoever posts first would be its master."""
+    engine.write("eva", number=35, id="evaevaevaeva", servers=[{"name": "yuno1"}])
+    engine.pulumi("config", "set", "--secret", "grappe:password", "a long password", "-s", "eva")
+    engine.up("eva")
+    host = engine.hosts[LAB]
+    routes: list[tuple[str, bool]] = []
+    meet = host.lxd.meet
+
+    def note(request: str) -> None:
+        if not request.startswith("GET"):
+            routes.append((request, any(host.root.rglob("grappe+eva+yuno1.json"))))
+        meet(request)
+
+    host.lxd.meet = note  # type: ignore[method-assign]
+    with attached.serve(program.run, "grappe") as server:
+        assert 0 == up(engine, server, "eva", "yuno1").returncode
+    made = next(n for n, (request, _led) in enumerate(routes) if request == "POST instances")
+    assert any(request.endswith("/exec") for request, _led in routes[made:])
+    assert not any(led for _request, led in routes[made:])
+    assert any(host.root.rglob("grappe+eva+yuno1.json"))
+    engine.settled("eva")
+    engine.destroy("eva")

@@ -147,7 +147,8 @@ def test_check_names_a_port_that_a_server_closes() -> None:
     seen = {**WELL, "https": {"ok": False, "seen": "closed"}, "shut": [443]}
     row = check.row(meant, meant.servers[0], seen, "alice")
     assert "https: closed; it drops what comes to 443: its own firewall?" == row.why
-    assert row.do.endswith("-- sh -c 'yunohost firewall open 443'")
+    opens = "yunohost firewall open 443 lab || yunohost firewall allow TCP 443"
+    assert row.do.endswith(f"-- sh -c '{opens}'")
     bare = check.row(meant, meant.servers[0], {**seen, "installed": False}, "alice")
     assert bare.do.endswith("-- nft list ruleset")
 

@@ -157,7 +157,8 @@ class PostInstallDriver:
         """Make YunoHost's own DNS forward the lab's other domains to the bridge's DNS."""
         wanted = model.names_file(spec.neighbours, spec.resolver)
         folder = self._file(spec, model.NAMES_FOLDER)
-        if not spec.neighbours or folder is None or self._file(spec, model.NAMES) == wanted:
+        before = self._file(spec, model.NAMES)
+        if folder is None or before == wanted or not (spec.neighbours or before):
             return
         self._write(spec, model.NAMES, wanted)
         self._activate(spec, _RESTART_DNS)
