@@ -97,7 +97,10 @@ def _ufw(facts: HealthFacts) -> Iterator[Finding]:
         for ours, chain in iptables.JUMPS.items():
             if not loaded.has_jump("filter", chain, ours):
                 yield Finding(f"{chain} has no jump to {ours}: {LOST[ours]}", MEND)
-            elif wrong := loaded.compare("filter", ours, _wanted_rules(facts, ours), ordered=False):
+                continue
+            wanted = _wanted_rules(facts, ours)
+            # A part that is gone is a finding of its own.
+            if wanted and (wrong := loaded.compare("filter", ours, wanted, ordered=False)):
                 yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
     if facts["forwarding"] != "1":
         yield Finding(
@@ -212,7 +215,10 @@ def _haproxy(facts: HealthFacts) -> Iterator[Finding]:
         )  # fmt: skip
     routed = any(key.startswith("domain ") for f in facts["fragments"] for key in f["keys"])
     if routed and facts["units"]["haproxy"].get("ActiveState") != "active":
-        yield Finding("HAProxy does not run: no domain answers", "systemctl start haproxy")
+        yield Finding(
+            "HAProxy does not run: no domain answers",
+            "systemctl start haproxy; where that fails: journalctl -n 20 -u haproxy",
+        )
     for name in ("haproxy", "ufw") if facts["fragments"] else ():
         if facts["units"][name].get("UnitFileState") in ("disabled", "masked"):
             yield Finding(

@@ -165,7 +165,9 @@ class Host:
         return errors.HostError(
             f"{self.url}: the login may not become root without a password",
             seen=output,
-            do="allow it: NOPASSWD in sudoers, or log in as root",
+            do="in sudoers: Defaults !requiretty"
+            if "tty" in output
+            else "allow it: NOPASSWD in sudoers, or log in as root",
         )
 
     def socket(self, path: str) -> str:

@@ -44,6 +44,9 @@ _FORBIDS = (
 END_OF_IDENTITY = "grappe-ready"
 # Marks the start of a program's output: a login may print a greeting of its own before.
 BEGIN = "grappe-begins"
+# Where the login's own files leave nothing of use in PATH.
+SHELL = "/bin/sh"
+_PATH = 'export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"'
 CONTROL = "control"
 _FITS = re.compile(r"[\w./+-]{1,57}")
 _NOT_FOR_CSH = "\n!"
@@ -102,11 +105,14 @@ class Ssh:
 
     def open(self) -> identity.Identity:
         """Start the connection and identify the other end."""
-        script = f"echo {BEGIN}; {identity.IDENTIFY}; echo {END_OF_IDENTITY}; exec cat >/dev/null"
+        script = (
+            f"{_PATH}; echo {BEGIN}; {identity.IDENTIFY}; echo {END_OF_IDENTITY}; "
+            "exec cat >/dev/null"
+        )
         log = self._folder / "log"
         with log.open("wb") as errors_of_ssh:
             self._holder = command.start(
-                [*self._ssh("auto"), "--", shlex.join(["exec", "sh", "-c", script])], errors_of_ssh
+                [*self._ssh("auto"), "--", shlex.join(["exec", SHELL, "-c", script])], errors_of_ssh
             )
         printed = _first_lines(self._holder, END_OF_IDENTITY, CONNECT_SECONDS)
         if not printed.complete:
@@ -208,11 +214,11 @@ def _command_line(argv: Sequence[str]) -> str:
     """
     words = shlex.join(argv)
     if not any(sign in words for sign in _NOT_FOR_CSH):
-        return shlex.join(["exec", "sh", "-c", f'echo {BEGIN}; exec "$@"', "sh", *argv])
+        return shlex.join(["exec", SHELL, "-c", f'{_PATH}; echo {BEGIN}; exec "$@"', "sh", *argv])
     signs = f"tr '{_STAND_INS}' '{_OCTAL}'"
-    script = f'echo {BEGIN}; eval "exec $(printf %s "$1" | {signs})"'
+    script = f'{_PATH}; echo {BEGIN}; eval "exec $(printf %s "$1" | {signs})"'
     hidden = words.translate(str.maketrans(_NOT_FOR_CSH, "\1\2"))
-    return shlex.join(["exec", "sh", "-c", script, "sh", hidden])
+    return shlex.join(["exec", SHELL, "-c", script, "sh", hidden])
 
 
 def _after_greeting(printed: str) -> str:

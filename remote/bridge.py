@@ -28,9 +28,20 @@ def main(request: Dict[str, Any]) -> str:
     """
     if _is_down(request["name"]):
         return "its link is down: its servers have no network"
+    if _forwards_nothing():
+        return "the kernel forwards nothing: its servers reach nobody, and nobody reaches them"
     if not _masquerades(request["subnet"]):
         return "LXD's masquerade of it is not loaded: its servers do not reach the internet"
     return ""
+
+
+def _forwards_nothing() -> bool:
+    """Whether somebody has switched off what LXD switched on for its bridges."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_forward") as stream:
+            return stream.read().strip() == "0"
+    except OSError:
+        return False
 
 
 def _is_down(name: str) -> bool:

@@ -53,6 +53,8 @@ def split(text: str) -> Document:
     match = _BEGIN.match(lines[begin].rstrip("\n"))
     if not match or lines[end].rstrip("\n") != END:
         message = f"line {begin + 1} or {end + 1} was changed"
+        if lines[begin].endswith("\r\n"):
+            message = "its lines end as on Windows, with a carriage return (sed -i 's/\\r$//' FILE)"
         raise DamagedError(message)
     flags = tuple((match.group(1) or "").split("; ")) if match.group(1) else ()
     return Document(

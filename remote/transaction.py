@@ -15,7 +15,7 @@ import time
 from typing import Any, Dict, List, Optional, Type
 
 from remote import identity
-from remote.managed_block import DamagedError
+from remote.managed_block import DamagedError, split
 from remote.store import Store
 from remote.system import RefusedError, System
 from remote.target import Files, Fragment, Target
@@ -291,11 +291,23 @@ def _not_ours(held: Fragment, claim: Json) -> RefusedError:
 
 
 def _damaged(target: Target, error: DamagedError) -> RefusedError:
+    paths = [path for path in target.paths() if _is_damaged(path)] or target.paths()
     return RefusedError(
-        f"the managed part of {' or '.join(target.paths())} is damaged, nothing was changed",
+        f"the managed part of {' or '.join(paths)} is damaged, nothing was changed",
         str(error),
         "put its first and last line back, or remove the rest of it by hand; then `pulumi up`",
     )
+
+
+def _is_damaged(path: str) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
+            split(stream.read())
+    except DamagedError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _unwritable(target: Target, error: OSError) -> RefusedError:

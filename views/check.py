@@ -124,6 +124,9 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             wrong.append(report(stage) if stage else Message("YunoHost is not post-installed"))
         elif faults:
             do = _within(lab, server, command)
+        elif wrong:
+            up, doctor = f"./lab up {stack}", f"./lab doctor {stack}"
+            do = Message("{up}; where that does not help: {doctor}", up=up, doctor=doctor)
         wrong += faults
     main = str(results.get("domain") or server.domain)
     note: str | Message = ""

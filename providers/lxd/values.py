@@ -62,7 +62,12 @@ def _memory(text: str) -> str:
 
 def _cpus(text: str) -> str:
     if re.fullmatch(r"[1-9]\d*|\d+(-\d+)?(,\d+(-\d+)?)+|\d+-\d+", text):
-        return ""
+        parts = [part.partition("-") for part in text.split(",")]
+        pinned = [
+            number for first, _dash, last in parts
+            for number in range(int(first), min(int(last or first), int(first) + 4096) + 1)
+        ]  # fmt: skip
+        return "" if len(pinned) == len(set(pinned)) else "names a processor twice."
     return 'is not a number of processors, or which: "2", "0-3", "0,2".'
 
 
@@ -103,11 +108,29 @@ def _kernel(text: str) -> str:
     )
 
 
+_CRON_PART = re.compile(r"(?:\*|\d+(?:-\d+)?)(?:/\d+)?")
+# The fields of a schedule of cron's: name, least and most.
+_CRON = (
+    ("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12),
+    ("day of the week", 0, 6),
+)  # fmt: skip
+
+
 def _schedule(text: str) -> str:
     names = "@(?:hourly|daily|midnight|weekly|monthly|annually|yearly|startup|never)"
-    field = r"[\d*/,\-]+"
-    known = re.fullmatch(rf"(?:{names}(?:, ?{names})*)|{field}(?: {field}){{4}}", text)
-    return "" if known else 'is not a schedule: "@daily", or as cron has it, "0 6 * * *".'
+    wrong = 'is not a schedule: "@daily", or as cron has it, "0 6 * * *".'
+    if re.fullmatch(rf"{names}(?:, ?{names})*", text):
+        return ""
+    fields = text.split(" ")
+    if len(fields) != len(_CRON):
+        return wrong
+    for field, (name, first, last) in zip(fields, _CRON, strict=True):
+        if not all(_CRON_PART.fullmatch(part) for part in field.split(",")):
+            return wrong
+        numbers = [int(number) for number in re.findall(r"\d+", re.sub(r"/\d+", "", field))]
+        if not all(first <= number <= last for number in numbers):
+            return f"has {field} for the {name}, which goes from {first} to {last}."
+    return ""
 
 
 def _expiry(text: str) -> str:
@@ -132,6 +155,28 @@ def _path(text: str) -> str:
     return "" if text.startswith("/") else "is not an absolute path, which begins with /."
 
 
+def _environment(text: str) -> str:
+    return "has a line break, which LXD cannot pass on." if "\n" in text else ""
+
+
+def _mode(text: str) -> str:
+    return "" if re.fullmatch(r"0?[0-7]{3}", text) else 'is not a mode in octal: "0660".'
+
+
+def _hexadecimal(text: str) -> str:
+    known = re.fullmatch(r"[0-9a-fA-F]{4}", text)
+    return "" if known else 'is not an id of four hexadecimal digits, as lsusb has it: "1d6b".'
+
+
+def ports(text: str) -> int | None:
+    """Return the number of ports in an address of a proxy; None for a socket's path."""
+    kind, _colon, rest = text.partition(":")
+    if kind not in ("tcp", "udp"):
+        return None
+    ranges = [part.partition("-") for part in rest.rpartition(":")[2].split(",")]
+    return sum(int(last or first) - int(first) + 1 for first, _dash, last in ranges)
+
+
 LIMITS: Mapping[str, Judge] = {
     "memory": _memory, "memory.enforce": _one_of("hard", "soft"), "memory.swap.priority": _priority,
     "memory.swap": _boolean,
@@ -146,14 +191,14 @@ CONFIG: Mapping[str, Judge] = {
     "security.nesting": _boolean, "security.privileged": _boolean,
     "security.protection.shift": _boolean, "security.idmap.isolated": _boolean,
     "security.syscalls.intercept.mknod": _boolean, "security.syscalls.intercept.setxattr": _boolean,
-    "security.devlxd": _boolean, "nvidia.runtime": _boolean, "migration.stateful": _boolean,
+    "security.devlxd": _boolean, "nvidia.runtime": _boolean,
     **dict.fromkeys((
         "security.devlxd.images", "security.protection.delete", "security.protection.start",
-        "security.secureboot", "security.syscalls.deny_default", "security.syscalls.deny_compat",
+        "security.syscalls.deny_default", "security.syscalls.deny_compat",
         "security.syscalls.intercept.bpf", "security.syscalls.intercept.bpf.devices",
         "security.syscalls.intercept.mount", "security.syscalls.intercept.mount.shift",
         "security.syscalls.intercept.sched_setscheduler", "security.syscalls.intercept.sysinfo",
-        "snapshots.schedule.stopped", "migration.incremental.memory", "security.agent.metrics",
+        "snapshots.schedule.stopped", "migration.incremental.memory",
     ), _boolean),
     **dict.fromkeys(("security.idmap.base", "security.idmap.size"), _whole),
     "snapshots.schedule": _schedule, "snapshots.expiry": _expiry, "raw.idmap": _idmap,
@@ -166,6 +211,10 @@ _TEXTS = (
     "security.syscalls.deny", "security.syscalls.intercept.mount.allowed",
     "security.syscalls.intercept.mount.fuse", "snapshots.pattern",
 )  # fmt: skip
+# LXD refuses these for a container.
+_MACHINES = ("agent.", "boot.debug_edk2", "migration.stateful", "raw.qemu",
+             "security.csm", "security.guestapi", "security.secureboot",
+             "security.sev")  # fmt: skip
 # Users choose the names behind these prefixes.
 _OPEN = ("environment.", "user.", "linux.sysctl.")
 # Options of devices with restricted values.
@@ -174,7 +223,12 @@ DEVICE: Mapping[tuple[str, str], Judge] = {
     ("proxy", "bind"): _one_of("host", "guest", "instance", "container"),
     ("disk", "path"): _path, ("disk", "readonly"): _boolean, ("disk", "required"): _boolean,
     ("disk", "recursive"): _boolean, ("disk", "shift"): _boolean, ("disk", "size"): problem_of_size,
+    ("disk", "propagation"): _one_of(
+        "private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable"),
     ("unix-char", "path"): _path, ("unix-block", "path"): _path,
+    **{(kind, key): judge for kind in ("unix-char", "usb", "gpu", "proxy") for key, judge in (
+        ("mode", _mode), ("uid", _whole), ("gid", _whole))},
+    **{(kind, key): _hexadecimal for kind in ("usb", "gpu") for key in ("vendorid", "productid")},
     ("unix-char", "required"): _boolean, ("unix-block", "required"): _boolean,
 }  # fmt: skip
 
@@ -198,7 +252,9 @@ def problem_of_config(key: str, value: str) -> str:
     """Return what is wrong with a setting of an instance; or nothing."""
     if key == "security.protection.delete" and value.lower() in {"true", "1", "yes", "on"}:
         return "keeps Grappe from removing the server: remove it."
-    if judge := CONFIG.get(key):
+    if key.startswith(_MACHINES):
+        return "is a setting of virtual machines; a lab's servers are containers. Remove it."
+    if judge := CONFIG.get(key, _environment if key.startswith("environment.") else None):
         return judge(value)
     if not key.startswith(PREFIXES):
         return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"

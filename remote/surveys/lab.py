@@ -354,7 +354,8 @@ def _subnets() -> List[facts.Subnet]:
 
 def _text(path: str) -> Any:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as stream:
+        # Line ends as they are: those of Windows hide our part.
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
             return stream.read().encode("utf-8", "replace").decode()
     except OSError:
         return None

@@ -113,7 +113,7 @@ def test_french_page_of_cards_and_its_table() -> None:
         ({"http": {"ok": False, "seen": "404: HAProxy does not know the domain"},
           "https": {"ok": False, "seen": "TimeoutError: timed out"}},
          "✗ alice/yuno1 : http : 404 : HAProxy ne connaît pas ce domaine ; "
-         "https : TimeoutError: timed out    ./lab up alice"),
+         "https : TimeoutError: timed out    ./lab up alice ; si cela ne suffit pas : ./lab doctor alice"),
         ({"installed": False},
          "✗ alice/yuno1 : la post-installation de YunoHost n'est pas faite    ./lab up alice"),
         ({"inside": ["nginx does not run"]},

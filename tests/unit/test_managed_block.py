@@ -58,3 +58,10 @@ def test_a_damaged_part_is_never_guessed_at(damage: object) -> None:
     text = managed_block.put("before\n", "body\n")
     with pytest.raises(managed_block.DamagedError):
         managed_block.split(damage(text))  # type: ignore[operator]
+
+
+def test_line_ends_of_windows_are_named() -> None:
+    """A file that came through another editor whole: what mends it."""
+    text = managed_block.put("first\n", "ours\n").replace("\n", "\r\n")
+    with pytest.raises(managed_block.DamagedError, match="as on Windows"):
+        managed_block.split(text)

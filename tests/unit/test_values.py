@@ -27,7 +27,7 @@ def test_a_size_with_what_may_be_meant(text: str, words: str) -> None:
      ("processes", "9223372036854775808", "too large"), ("memory", "2G", "2GiB"), ("memory", "0%", "is not a size"), ("memry", "1GiB", "memory?"),
      ("limits.memory", "1GiB", "Did you mean memory?"), ("cpu.nodes", "0", ""), ("memory", "150%", "is not a size"),
      ("cpu", "2", ""), ("cpu", "0-3", ""), ("cpu", "0,2", ""), ("cpu", "two", "processors"),
-     ("cpu", "0", "processors"), ("cpu.allowance", "50%", ""), ("cpu.allowance", "half", "50%"),
+     ("cpu", "0", "processors"), ("cpu", "1,1", "twice"), ("cpu", "0-2,1", "twice"), ("cpu.allowance", "50%", ""), ("cpu.allowance", "half", "50%"),
      ("cpu.allowance", "25ms/100ms", ""), ("processes", "500", ""), ("processes", "many", "whole"),
      ("memory.swap", "false", ""), ("memory.swap", "1GiB", "true or false"),
      ("kernel.nofile", "beaucoup", "1024:2048"), ("kernel.nproc", "1024:unlimited", ""),
@@ -55,6 +55,11 @@ def test_a_limit(key: str, value: str, words: str) -> None:
      ("snapshots.schedule", "tous les jours", "as cron has it"), ("snapshots.expiry", "2w", ""),
      ("snapshots.expiry", "2 weeks", "a time to live"), ("raw.idmap", "both 1000 1000", ""),
      ("raw.idmap", "1000", "both 1000 1000"), ("cloud-init.user-data", "#cloud-config\n", ""),
+     ("snapshots.schedule", "61 * * * *", "61 for the minute, which goes from 0 to 59"),
+     ("snapshots.schedule", "*/5 0-6,12 * * 1-5", ""), ("snapshots.schedule", "0 6 * *", "as cron"),
+     ("snapshots.schedule", "0 6 0 * *", "day of the month"), ("raw.qemu", "x", "virtual machines"),
+     ("security.secureboot", "false", "virtual machines"), ("environment.X", "a\nb", "line break"),
+     ("migration.stateful", "true", "virtual machines"),
      ("memory", "2GiB", "is not a setting of LXD's"), ("nonsense.key", "1", "is not a setting")],
 )  # fmt: skip
 def test_a_setting(key: str, value: str, words: str) -> None:
@@ -70,6 +75,8 @@ def test_a_setting(key: str, value: str, words: str) -> None:
      ("proxy", "connect", "unix:/run/x.sock", ""), ("proxy", "connect", "127.0.0.1:80", "unix:/run/x"),
      ("proxy", "bind", "hote", "host, guest"), ("disk", "path", "srv", "begins with /"),
      ("disk", "readonly", "oui", "true or false"), ("disk", "size", "5G", "5GiB"),
+     ("disk", "propagation", "foo", "rprivate"), ("unix-char", "mode", "9999", "octal"),
+     ("unix-char", "mode", "0660", ""), ("usb", "vendorid", "xyz", "lsusb"), ("usb", "vendorid", "1d6b", ""),
      ("disk", "source", "anything", ""), ("gpu", "id", "0", "")],
 )  # fmt: skip
 def test_an_option_of_a_device(kind: str, key: str, value: str, words: str) -> None:

@@ -16,8 +16,8 @@ NIC = "eth0"
 ROOT = "root"
 # The types of devices that a stack may add, and the required keys of each.
 NEEDED_BY_DEVICE = {
-    "disk": ("path",), "proxy": ("listen", "connect"), "gpu": (), "usb": (), "unix-char": (),
-    "tpm": ("path",), "none": (),
+    "disk": ("path", "source"), "proxy": ("listen", "connect"), "gpu": (), "usb": (),
+    "unix-char": (), "tpm": ("path",), "none": (),
 }  # fmt: skip
 
 
@@ -116,9 +116,25 @@ def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str,
             yield f".{key}", value, "has control characters in it."
         elif problem := values.problem_of_device(kind, key, value):
             yield f".{key}", value, problem
+    yield from _contradictions(kind, device)
     for key in NEEDED_BY_DEVICE.get(kind, ()):
         if not device.get(key):
             yield f".{key}", "", f"is missing: a {kind} has one."
+
+
+def _contradictions(kind: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    """Yield options of a device that LXD refuses beside its others."""
+    if kind == "disk" and device.get("path") == "/":
+        yield ".path", "/", "is the server's own disk. Its size: disk."
+    if kind == "disk" and "size" in device:
+        yield ".size", device["size"], "belongs to a server's own disk alone; a volume has a size."
+    listen, connect = device.get("listen", ""), device.get("connect", "")
+    if kind == "proxy" and not any(
+        values.problem_of_device(kind, key, device.get(key, "")) for key in ("listen", "connect")
+    ):
+        here, there = values.ports(listen), values.ports(connect)
+        if here and there and there not in (1, here):
+            yield ".connect", connect, f"has {there} ports, and listen has {here}. As many, or one."
 
 
 def settings(spec: ContainerSpec) -> dict[str, str]:
