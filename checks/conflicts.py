@@ -97,6 +97,13 @@ def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
             )
 
 
+def bans(facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Yield the rules of somebody's own nftables that keep some people out: the table, the rule."""
+    for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
+        for rule in nft.bans(chain):
+            yield chain.table, rule
+
+
 def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield what keeps a lab's parts from being changed, loaded or reached; and what to do."""
     yield from unchangeable(facts)

@@ -129,6 +129,12 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
     if facts["fragments"]:
         for problem, do in conflicts.obstacles(facts):
             yield Finding(problem, do)
+        for table, rule in conflicts.bans(facts):
+            yield Finding(
+                f"a rule of nft's table {table} keeps some people out of pages or servers",
+                f"nft list table {table} shows whom; if fail2ban made it: fail2ban-client banned",
+                rule,
+            )
         for table, line in conflicts.drops(facts):
             named = "" if table == "filter" else f"-t {table} "
             yield Finding(

@@ -7,7 +7,7 @@ of them drops is gone, whatever the others accept.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, NamedTuple, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 from remote.unmanaged.nat import ports_of
 
@@ -28,6 +28,8 @@ _ALWAYS = re.compile(
     r"(?:counter(?: packets \d+ bytes \d+)? |log(?: prefix \"[^\"]*\")? )*(?:drop|reject)\b"
 )
 _PAGES = (80, 443)
+# The ports at which people dial pages, and HAProxy and DNAT lead on to servers.
+_DIALLED = (22, *_PAGES)
 
 
 class Chain(NamedTuple):
@@ -86,15 +88,7 @@ def missing_accepts(chain: Chain) -> Iterator[str]:
     leaves = any(re.search(r'oif(?:name)? (?:\{[^}]*)?"gr-', rule) for rule in accepted)
     enters = any(re.search(r'iif(?:name)? (?:\{[^}]*)?"gr-', rule) for rule in accepted)
     if chain.hook == "input":
-        listed = (re.search(r"tcp dport (\{[^}]*\}|[\d-]+)", rule) for rule in accepted)
-        parts = [
-            match.group(1).strip("{} ").replace(" ", "").replace("-", ":")
-            for match in listed
-            if match
-        ]
-        ports = [
-            part for text in parts if re.fullmatch(r"[\d:,]+", text) for part in ports_of(text)
-        ]
+        ports = [part for rule in accepted for part in _ports(rule) or ()]
         if not all(any(port in part for part in ports) for port in _PAGES):
             yield "tcp dport { 80, 443 } accept"
     if chain.hook in ("input", "forward") and not enters:
@@ -105,3 +99,21 @@ def missing_accepts(chain: Chain) -> Iterator[str]:
         yield 'oifname "gr-*" accept'
     if chain.hook == "output" and not leaves:
         yield 'oifname "gr-*" accept'
+
+
+def bans(chain: Chain) -> Iterator[str]:
+    """Yield the rules that keep some senders out of pages or servers, as fail2ban's do."""
+    for rule in chain.rules if chain.hook in ("input", "forward", "prerouting") else ():
+        ends = re.search(r"\b(?:drop|reject)\b", rule) and re.search(r"\bsaddr\b", rule)
+        parts = _ports(rule)
+        if ends and (parts is None or any(port in part for port in _DIALLED for part in parts)):
+            yield rule
+
+
+def _ports(rule: str) -> Optional[Sequence[range]]:
+    """Return the TCP ports that a rule names; None where it names none, as for all ports."""
+    match = re.search(r"\b(?:tcp|th) dport (\{[^}]*\}|[\d-]+)", rule)
+    if not match:
+        return None
+    text = match.group(1).strip("{} ").replace(" ", "").replace("-", ":")
+    return ports_of(text) if re.fullmatch(r"[\d:,]+", text) else ()

@@ -92,6 +92,10 @@ def test_a_well_host_has_no_findings() -> None:
         ({**UP, "filters": [chain._asdict() for chain in legacy.chains(
             "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\nCOMMIT\n")]},
          "the chain FORWARD of iptables-legacy, beside UFW's"),
+        ({**UP, "filters": [{"table": "inet f2b-table", "name": "f2b-chain", "kind": "filter", "hook": "input",
+                             "policy": "accept",
+                             "rules": ["tcp dport { 80, 443 } ip saddr @addr-set-web reject"]}]},
+         "a rule of nft's table inet f2b-table keeps some people out"),
         ({**UP, "copies": ["/etc/iptables/rules.v4"]}, "rules.v4 has a copy of Grappe's rules"),
         ({**UP, "units": {**UP["units"], "ufw": {"UnitFileState": "disabled"}}},
          "ufw.service is disabled"),
