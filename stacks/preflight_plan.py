@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from checks.lab.spec import PlannedServer, PreflightSpec
+from providers.lxd import values
 from stacks.spec import LabSpec
 
 
@@ -42,6 +43,7 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
         interface=lab.interface,
         pools=_pools(lab),
         paths=_paths(lab),
+        proxies=_proxies(lab),
         workstation=lab.workstation,
         relay=lab.tunnel.relay if lab.tunnel else "",
         listens=tuple(forward.listen for forward in (lab.tunnel.forwards if lab.tunnel else ())),
@@ -69,3 +71,15 @@ def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
         and device.get("source", "").startswith("/")
         and device.get("required", "true") != "false"
     )
+
+
+def _proxies(lab: LabSpec) -> tuple[tuple[str, int, int], ...]:
+    """Return the ports of the host at which devices of a lab's servers listen."""
+    return tuple(
+        (f"grappe:servers[{index}].devices.{name}.listen", part.start, part.stop - 1)
+        for index, item in enumerate(lab.servers)
+        for name, device in item.devices.items()
+        if device.get("type") == "proxy" and device.get("bind", "host") == "host"
+        and device.get("listen", "").startswith("tcp:")
+        for part in values.ports(device["listen"])
+    )  # fmt: skip

@@ -23,6 +23,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         *host.programs(spec, facts),
         *host.files(spec, facts),
         *routes.ports(spec, facts),
+        *routes.proxies(spec, facts),
         *routes.domains(spec, facts),
     ]
     if "error" not in facts["lxd"]:

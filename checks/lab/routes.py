@@ -12,6 +12,9 @@ from remote import haproxy_unit
 from remote.surveys.facts import LabFacts
 from remote.unmanaged import nat as unmanaged_nat
 
+# The names of the process that serves a proxy device.
+LXD_PROGRAMS = ("lxd", "incusd")
+
 
 def ports(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     """Refuse ports that are held, in use, or redirected."""
@@ -32,6 +35,27 @@ def ports(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
                 "grappe:host", f"HAProxy needs a port that is in use: {listener}."
             )
     yield from _redirects(spec, facts, own)
+
+
+def proxies(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse devices that would take ports of pages, of other labs, or of programs on the host."""
+    own = {server.port: f"the SSH port of {server.name}" for server in spec.servers}
+    pages = dict.fromkeys(conflicts.WEB_PORTS, "where the pages of all labs come in")
+    # A proxy that is up already is LXD's own program.
+    programs = {
+        entry["port"]: f"in use on the host, by {entry['program']}"
+        for entry in facts["listening"]
+        if entry["program"] not in LXD_PROGRAMS
+    }
+    others = {
+        int(key.removeprefix("tcp/")): holder
+        for key, holder in claims.holders(spec, facts).items()
+        if key.startswith("tcp/")
+    }
+    taken = {**programs, **others, **own, **pages}
+    for key, first, last in spec.proxies:
+        for port in sorted(port for port in taken if first <= port <= last):
+            yield problems.Mistake(key, f"{port} is {taken[port]}.")
 
 
 def _redirects(

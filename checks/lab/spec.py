@@ -54,6 +54,7 @@ class PreflightSpec(codec.Spec):
         interface: The host's interface that students come by; empty for any.
         pools: The storage pools that it uses: `(key, pool)`.
         paths: The host's files and devices that its servers have: `(key, path)`.
+        proxies: The host's TCP ports that devices of its servers listen at: `(key, first, last)`.
     """
 
     MARKED: ClassVar[bool] = False
@@ -79,3 +80,4 @@ class PreflightSpec(codec.Spec):
     interface: str = ""
     pools: tuple[tuple[str, str], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
+    proxies: tuple[tuple[str, int, int], ...] = ()

@@ -168,13 +168,14 @@ def _hexadecimal(text: str) -> str:
     return "" if known else 'is not an id of four hexadecimal digits, as lsusb has it: "1d6b".'
 
 
-def ports(text: str) -> int | None:
-    """Return the number of ports in an address of a proxy; None for a socket's path."""
+def ports(text: str) -> list[range]:
+    """Return the ports in an address of a proxy; none for a socket's path, or any other text."""
     kind, _colon, rest = text.partition(":")
-    if kind not in ("tcp", "udp"):
-        return None
-    ranges = [part.partition("-") for part in rest.rpartition(":")[2].split(",")]
-    return sum(int(last or first) - int(first) + 1 for first, _dash, last in ranges)
+    listed = rest.rpartition(":")[2]
+    if kind not in ("tcp", "udp") or not re.fullmatch(r"[\d,-]+", listed):
+        return []
+    parts = [part.partition("-") for part in listed.split(",")]
+    return [range(int(first), int(last or first) + 1) for first, _dash, last in parts if first]
 
 
 LIMITS: Mapping[str, Judge] = {

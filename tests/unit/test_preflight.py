@@ -73,6 +73,30 @@ def test_our_own_things_are_no_obstacle() -> None:
     assert [] == preflight.judge(LAB, found)
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "words"),
+    [
+        (8080, 8080, []),
+        (22222, 22222, ["22222 is alice's (stack grappe/alice)."]),
+        (22292, 22292, ["22292 is the SSH port of yuno1."]),
+        (440, 450, ["443 is where the pages of all labs come in."]),
+        (22, 25, ["22 is in use on the host, by sshd."]),
+        (9000, 9000, []),
+    ],
+)
+def test_a_device_takes_no_port_of_others(first: int, last: int, words: list[str]) -> None:
+    """Pages, students' ports, the host's programs; one of its own that is up may stay."""
+    found = facts(
+        listening=[{"port": 22, "program": "sshd"}, {"port": 9000, "program": "lxd"}],
+        fragments=[{"id": "grappe/alice/a_ssh", "owner": "grappe/alice", "keys": ["tcp/22222"]}],
+    )
+    key = "grappe:servers[0].devices.d.listen"
+    spec = dataclasses.replace(LAB, proxies=((key, first, last),))
+    assert [(key, each) for each in words] == [
+        (mistake.key, mistake.reason) for mistake in preflight.judge(spec, found)
+    ]
+
+
 THEIRS = {"config": {identity.OWNER: "grappe/alice"}}
 CASES = {
     "no programs": ({"missing": ["haproxy", "ufw"]}, ["apt install haproxy", "apt install ufw"]),

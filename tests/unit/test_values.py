@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from providers.lxd import values
+from providers.lxd.container import model
 
 
 @pytest.mark.parametrize(
@@ -84,3 +85,28 @@ def test_an_option_of_a_device(kind: str, key: str, value: str, words: str) -> N
     found = values.problem_of_device(kind, key, value)
     assert words in found
     assert bool(words) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("device", "words"),
+    [
+        ({"type": "proxy", "listen": "tcp:0.0.0.0:1-3", "connect": "tcp:127.0.0.1:1-2"},
+         "has 2 ports, and listen has 3"),
+        ({"type": "proxy", "listen": "tcp:0.0.0.0:1-3", "connect": "tcp:127.0.0.1:9"}, ""),
+        ({"type": "proxy", "listen": "tcp:0.0.0.0:1-3", "connect": "unix:/run/x"}, ""),
+        ({"type": "disk", "path": "/", "source": "/srv"}, "is the server's own disk"),
+        ({"type": "disk", "path": "/srv"}, "is missing"),
+        ({"type": "disk", "path": "/srv", "source": "/srv", "size": "1GiB"}, "own disk alone"),
+    ],
+)  # fmt: skip
+def test_options_of_a_device_that_contradict_each_other(device: dict[str, str], words: str) -> None:
+    """As LXD refuses them, in the middle of an up."""
+    found = [problem for _key, _value, problem in model.device_problems("side", device)]
+    assert [words in problem for problem in found] == [True] * bool(words)
+
+
+def test_the_ports_of_a_proxys_address() -> None:
+    """Lists and ranges; none of a socket."""
+    assert [range(80, 81)] == values.ports("tcp:[::]:80")
+    assert [range(8080, 8091), range(9000, 9001)] == values.ports("tcp:1.2.3.4:8080-8090,9000")
+    assert [] == values.ports("unix:/run/x")

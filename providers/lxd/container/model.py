@@ -129,12 +129,9 @@ def _contradictions(kind: str, device: Mapping[str, str]) -> Iterator[tuple[str,
     if kind == "disk" and "size" in device:
         yield ".size", device["size"], "belongs to a server's own disk alone; a volume has a size."
     listen, connect = device.get("listen", ""), device.get("connect", "")
-    if kind == "proxy" and not any(
-        values.problem_of_device(kind, key, device.get(key, "")) for key in ("listen", "connect")
-    ):
-        here, there = values.ports(listen), values.ports(connect)
-        if here and there and there not in (1, here):
-            yield ".connect", connect, f"has {there} ports, and listen has {here}. As many, or one."
+    here, there = (sum(map(len, values.ports(text))) for text in (listen, connect))
+    if kind == "proxy" and here and there not in (0, 1, here):
+        yield ".connect", connect, f"has {there} ports, and listen has {here}. As many, or one."
 
 
 def settings(spec: ContainerSpec) -> dict[str, str]:
