@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from checks.lab.spec import PlannedServer, PreflightSpec
+from checks.lab.spec import PlannedProxy, PlannedServer, PreflightSpec
 from providers.lxd import values
 from stacks.spec import LabSpec
 
@@ -73,13 +73,16 @@ def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _proxies(lab: LabSpec) -> tuple[tuple[str, int, int], ...]:
+def _proxies(lab: LabSpec) -> tuple[PlannedProxy, ...]:
     """Return the ports of the host at which devices of a lab's servers listen."""
     return tuple(
-        (f"grappe:servers[{index}].devices.{name}.listen", part.start, part.stop - 1)
+        PlannedProxy(
+            key=f"grappe:servers[{index}].devices.{name}.listen", first=part[0], last=part[-1]
+        )
         for index, item in enumerate(lab.servers)
         for name, device in item.devices.items()
         if device.get("type") == "proxy" and device.get("bind", "host") == "host"
         and device.get("listen", "").startswith("tcp:")
         for part in values.ports(device["listen"])
+        if part
     )  # fmt: skip

@@ -53,9 +53,9 @@ def proxies(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         if key.startswith("tcp/")
     }
     taken = {**programs, **others, **own, **pages}
-    for key, first, last in spec.proxies:
-        for port in sorted(port for port in taken if first <= port <= last):
-            yield problems.Mistake(key, f"{port} is {taken[port]}.")
+    for proxy in spec.proxies:
+        for port in sorted(port for port in taken if proxy.first <= port <= proxy.last):
+            yield problems.Mistake(proxy.key, f"{port} is {taken[port]}.")
 
 
 def _redirects(

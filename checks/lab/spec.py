@@ -30,6 +30,21 @@ class PlannedServer:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedProxy:
+    """TCP ports of the host that a device of a server listens at.
+
+    Attributes:
+        key: The setting that names them.
+        first: The first port.
+        last: The last port.
+    """
+
+    key: str
+    first: int
+    last: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class PreflightSpec(codec.Spec):
     """A whole planned lab.
 
@@ -54,7 +69,7 @@ class PreflightSpec(codec.Spec):
         interface: The host's interface that students come by; empty for any.
         pools: The storage pools that it uses: `(key, pool)`.
         paths: The host's files and devices that its servers have: `(key, path)`.
-        proxies: The host's TCP ports that devices of its servers listen at: `(key, first, last)`.
+        proxies: The host's ports that devices of its servers listen at.
     """
 
     MARKED: ClassVar[bool] = False
@@ -80,4 +95,4 @@ class PreflightSpec(codec.Spec):
     interface: str = ""
     pools: tuple[tuple[str, str], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
-    proxies: tuple[tuple[str, int, int], ...] = ()
+    proxies: tuple[PlannedProxy, ...] = ()

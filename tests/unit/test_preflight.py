@@ -12,7 +12,7 @@ import pytest
 
 from checks import conflicts
 from checks.lab import preflight
-from checks.lab.spec import PlannedServer, PreflightSpec
+from checks.lab.spec import PlannedProxy, PlannedServer, PreflightSpec
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys import hosts_file
 from remote.surveys import lab as surveyed
@@ -91,7 +91,7 @@ def test_a_device_takes_no_port_of_others(first: int, last: int, words: list[str
         fragments=[{"id": "grappe/alice/a_ssh", "owner": "grappe/alice", "keys": ["tcp/22222"]}],
     )
     key = "grappe:servers[0].devices.d.listen"
-    spec = dataclasses.replace(LAB, proxies=((key, first, last),))
+    spec = dataclasses.replace(LAB, proxies=(PlannedProxy(key=key, first=first, last=last),))
     assert [(key, each) for each in words] == [
         (mistake.key, mistake.reason) for mistake in preflight.judge(spec, found)
     ]
