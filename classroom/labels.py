@@ -15,6 +15,8 @@ _LETTERS = {
 }  # fmt: skip
 # LXD projects and stacks have the label in their names, after a prefix.
 MAX_LABEL = 40
+# The label of a name that has no letter for one.
+NAMELESS = "student"
 
 
 def label(name: str) -> str:
@@ -38,14 +40,16 @@ def unique(names: Sequence[tuple[str, str]], taken: Collection[str]) -> list[str
         taken: Labels of others.
 
     Returns:
-        The first name if it is unique, else first and last name, else with a number.
+        The first name if it is unique, else first and last name, else with a number; of a name
+        without a letter of a to z, `student` with a number.
 
     """
-    firsts = [label(first) for first, _last in names]
+    firsts = [label(first) or label(last) for first, last in names]
     labels: list[str] = []
     used = set(taken)
     for (first, last), short in zip(names, firsts, strict=True):
-        full = label(f"{first} {last}")
+        # A name without any letter of a to z, such as one in Chinese.
+        full = label(f"{first} {last}") or NAMELESS
         candidates = [short if firsts.count(short) == 1 else full, full]
         candidates += [f"{full}-{number}" for number in range(2, len(names) + len(used) + 3)]
         chosen = next(

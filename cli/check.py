@@ -136,7 +136,7 @@ def _refusals(
 ) -> dict[str, object]:
     """Return signs of why a server's ways do not answer: `refuses`, `banned` and `shut`."""
     closed = [kind for kind, result in tried.items() if not result["ok"]]
-    if not closed:
+    if not closed or server.state != "running":
         return {}
     dialled = {
         ways.PORTS[way]: str(host.call("remote.dial", {

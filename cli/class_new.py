@@ -143,12 +143,7 @@ def _numbered(
     come: Sequence[roster.Entry],
     others: Mapping[str, Mapping[str, Any]],
 ) -> list[Student]:
-    """Return students with labels and numbers that are unused in this folder.
-
-    Raises:
-        errors.BadInputError: A name has no letter for a label.
-
-    """
+    """Return students with labels and numbers that are unused in this folder."""
     # A stack file that is left of a student who comes again is that student's.
     left = {each.removeprefix(f"{name}-"): each for each in classes.strays(name, before)}
     taken = {each.label for each in before.students}
@@ -158,12 +153,6 @@ def _numbered(
         if stack_name not in left.values()
     }
     new_labels = labels.unique([(entry.first, entry.last) for entry in come], taken)
-    if wrong := [entry for entry, label in zip(come, new_labels, strict=True) if not label]:
-        lines = "\n".join(f"line {entry.line}  {problems.show(entry.name)}" for entry in wrong)
-        raise errors.BadInputError(
-            f"{len(wrong)} names have no letter of a to z for a label", seen=lines,
-            do=f"write them into classes/{name}.yaml with a label of your own",
-        )  # fmt: skip
     held = dict(others)
     for student in before.students:
         held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}

@@ -84,8 +84,15 @@ def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
     if not classes.servers(stack.recorded(row.stack)):
         return "is down"
     files.read(stack.folder(), row.stack)
-    sleep.put(stack.file_of(row.stack), asleep=asleep)
-    _up(row, engine)
+    path = stack.file_of(row.stack)
+    before = path.read_text()
+    sleep.put(path, asleep=asleep)
+    try:
+        _up(row, engine)
+    except errors.GrappeError:
+        # A later `up` must not do what this command did not.
+        path.write_text(before)
+        raise
     return "asleep" if asleep else "awake"
 
 
@@ -99,6 +106,11 @@ def _preview(row: runner.Row, engine: Engine) -> str:
 
 
 def _down(row: runner.Row, engine: Engine) -> str:
+    if not stack.file_of(row.stack).exists() and stack.recorded(row.stack):
+        raise errors.BadInputError(
+            f"stacks/Pulumi.{row.stack}.yaml is missing, and its lab is up",
+            do="restore the file, or have `./lab class new` write it again from the roster",
+        )
     if not stack.file_of(row.stack).exists() or not stack.state_of(row.stack).path.exists():
         return "was down"
     selected = stack.select(row.stack)

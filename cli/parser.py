@@ -263,13 +263,22 @@ def _class(commands: Commands) -> None:
         )
         part.add_argument("--json", action="store_true", help="the same facts as JSON")
         if name in {"preview", "up", "down", "sleep", "wake"}:
-            part.add_argument("--jobs", type=int, default=JOBS, help=f"how many at once ({JOBS})")
+            part.add_argument(
+                "--jobs", type=_count, default=JOBS, help=f"how many at once ({JOBS})"
+            )
         if name == "up":
             part.add_argument(
                 "--anyway", action="store_true", help="even if the lab host has too little room"
             )
         if name == "down":
             part.add_argument("--yes", "-y", action="store_true", help=DO_NOT_ASK)
+
+
+def _count(text: str) -> int:
+    """Return a number of jobs; argparse reports any other text."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
+    return int(text)
 
 
 def _set(command: argparse.ArgumentParser) -> None:
@@ -283,7 +292,9 @@ def _class_exec(parts: Commands) -> None:
     part.add_argument("name", metavar="CLASS", help="the class")
     text = "only these students, or servers of theirs: adele zoe:yuno2"
     part.add_argument("--only", nargs="+", metavar="STUDENT[:SERVER]", help=text)
-    part.add_argument("--jobs", type=int, default=4 * JOBS, help=f"how many at once ({4 * JOBS})")
+    part.add_argument(
+        "--jobs", type=_count, default=4 * JOBS, help=f"how many at once ({4 * JOBS})"
+    )
     part.add_argument("--timeout", type=int, default=60, help="seconds for each (60)")
     part.add_argument("--json", action="store_true", help="the same facts as JSON, a line a server")
     part.usage = f"{part.prog} [options] CLASS -- COMMAND..."
@@ -311,7 +322,7 @@ def _class_snapshots(parts: Commands) -> None:
 def _whom(part: argparse.ArgumentParser) -> None:
     text = "only these students, or servers of theirs: adele zoe:yuno2"
     part.add_argument("who", nargs="*", metavar="STUDENT[:SERVER]", help=text)
-    part.add_argument("--jobs", type=int, default=JOBS, help=f"how many at once ({JOBS})")
+    part.add_argument("--jobs", type=_count, default=JOBS, help=f"how many at once ({JOBS})")
     part.add_argument("--json", action="store_true", help="the same facts as JSON, a line a server")
 
 

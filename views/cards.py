@@ -68,7 +68,12 @@ def table(students: Sequence[Mapping[str, Any]]) -> str:
         for server in each["cards"]:
             ssh = server["ssh"]
             writer.writerow(
-                [each["label"], each["name"], server["name"], server["domain"], ssh["host"],
-                 ssh["port"], each["user"], each["password"]]
+                [each["label"], _no_formula(each["name"]), server["name"], server["domain"],
+                 ssh["host"], ssh["port"], each["user"], each["password"]]
             )  # fmt: skip
     return text.getvalue()
+
+
+def _no_formula(text: str) -> str:
+    """Return a name that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text

@@ -160,11 +160,11 @@ def _causes(
     if closed and (banned := list(results.get("banned") or ())):
         fault = Message("its fail2ban bans {addresses}", addresses=", ".join(banned))
         return [fault], f"fail2ban-client unban {' '.join(banned)}"
-    if results.get("refuses"):
+    if closed and results.get("refuses"):
         fault = Message("it refuses the lab host, by which all pages come: banned by fail2ban?")
         lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
         return [fault], f"sh -c '{lift}'"
-    if shut := list(map(str, results.get("shut") or ())):
+    if closed and (shut := list(map(str, results.get("shut") or ()))):
         fault = Message("it drops what comes to {ports}: its own firewall?", ports=", ".join(shut))
         yunohost = results.get("installed") or results.get("by_hand")
         # The second is for YunoHost before 12.1.

@@ -27,9 +27,10 @@ def programs(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]
         reason = f"{spec.host} has no {program}. On the host: {_REMEDIES[program]}"
         yield problems.Mistake(key, reason)
     if "error" in facts["lxd"]:
-        yield problems.Mistake(
-            key, f"{spec.host}: {facts['lxd']['error']}. On the host: apt install lxd, lxd init"
-        )
+        error = facts["lxd"]["error"]
+        silent = "does not answer" in error
+        do = "systemctl status lxd, journalctl -u lxd" if silent else "apt install lxd, lxd init"
+        yield problems.Mistake(key, f"{spec.host}: {error}. On the host: {do}")
     for problem, do in conflicts.obstacles(facts) if is_new(spec, facts) else ():
         yield problems.Mistake(key, f"{spec.host}: {problem}. On the host: {do}")
     if facts["haproxy"]:

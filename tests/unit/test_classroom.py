@@ -19,7 +19,7 @@ from classroom import class_file, labels, roster, runner, sleep
 from cli import class_new, class_reports, class_runs, environment
 from cli import classroom as commands
 from core import errors, problems, validators
-from stacks import kinds
+from stacks import files, kinds
 from views import cards
 
 MOODLE = (
@@ -441,3 +441,53 @@ def test_a_label_or_a_number_that_was_changed_by_hand(
 
 def stacks_of(folder: pathlib.Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (folder / "stacks").iterdir()}
+
+
+def test_name_without_a_letter_gets_a_label_of_its_own() -> None:
+    """Of another script: a student like the others, with a number."""
+    names = [("小明", "王"), ("Li", "王"), ("小红", "王"), ("小明", "Wang")]
+    assert ["student", "li", "student-2", "wang"] == labels.unique(names, ())
+
+
+@pytest.mark.parametrize(("name", "cell"), [("=1+1", "'=1+1"), ("Zoé", "Zoé"), ("+cmd", "'+cmd")])
+def test_name_in_the_table_is_no_formula(name: str, cell: str) -> None:
+    """Whatever a roster holds."""
+    assert cell == cards._no_formula(name)
+
+
+def row_of(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> runner.Row:
+    """Return the row of a lab that is up; its stack file is `Pulumi.tp1-zoe.yaml` there."""
+    up = [{"type": "x/lxd:Container", "inputs": {"name": "yuno1"}}]
+    monkeypatch.setattr(class_runs.stack, "file_of", lambda name: files.path_of(tmp_path, name))
+    monkeypatch.setattr(class_runs.stack, "folder", lambda: tmp_path)
+    monkeypatch.setattr(class_runs.stack, "recorded", lambda _name: up)
+    return runner.Row("zoe", "tp1-zoe", log="")
+
+
+def test_down_of_a_lab_whose_file_is_missing_fails(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is up, and nobody must think that it went."""
+    row = row_of(tmp_path, monkeypatch)
+    with pytest.raises(errors.BadInputError, match="is missing, and its lab is up"):
+        class_runs._down(row, object())
+
+
+def test_sleep_that_fails_leaves_the_stack_file(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the next `up`, meant to repair, would stop the servers."""
+    row = row_of(tmp_path, monkeypatch)
+    path = files.path_of(tmp_path, "tp1-zoe")
+    path.write_text("config:\n  grappe:servers: [{name: yuno1}]\n")
+    seen = []
+
+    def fail(_row: object, _engine: object) -> str:
+        seen.append(path.read_text())
+        raise errors.CommandError("LXD does not answer")
+
+    monkeypatch.setattr(class_runs, "_up", fail)
+    with pytest.raises(errors.CommandError):
+        class_runs._set_asleep(row, object(), asleep=True)
+    assert "state: stopped" in seen[0]
+    assert "config:\n  grappe:servers: [{name: yuno1}]\n" == path.read_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import json
 import pathlib
@@ -149,6 +150,8 @@ def test_check_names_a_port_that_a_server_closes() -> None:
     assert "https: closed; it drops what comes to 443: its own firewall?" == row.why
     opens = "yunohost firewall open 443 lab || yunohost firewall allow TCP 443"
     assert row.do.endswith(f"-- sh -c '{opens}'")
+    asleep = dataclasses.replace(meant.servers[0], state="stopped")
+    assert check.row(meant, asleep, {**seen, "container": "Stopped"}, "alice").ok
     bare = check.row(meant, meant.servers[0], {**seen, "installed": False}, "alice")
     assert bare.do.endswith("-- nft list ruleset")
 
