@@ -78,8 +78,11 @@ class TestOnTheRealDaemon:
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
 
-    def test_half_created_bridge_is_repaired(self, world: LxdWorld) -> None:
+    def test_half_created_bridge_is_repaired(
+        self, world: LxdWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """LXD starts it after the boot, and neither changes it nor removes it from the kernel."""
+        monkeypatch.setattr(networks, "SETTLE_SECONDS", 1)
         driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
         left = (
             f"ip link show {BRIDGE} 2>/dev/null || true; ps -C dnsmasq -o args= | grep {BRIDGE} || true; "

@@ -20,7 +20,10 @@ from providers.lxd.network import model
 UNAVAILABLE = "Unavailable"
 START_SECONDS = 90.0
 # LXD's statuses of a half-made bridge, which it neither changes nor finishes.
-UNFINISHED = ("Pending", "Errored")
+PENDING = "Pending"
+UNFINISHED = (PENDING, "Errored")
+# LXD makes one bridge at a time, each in a second: longer than a class waits, it makes none.
+SETTLE_SECONDS, POLL_SECONDS = 20.0, 0.2
 
 
 class NetworkDriver:
@@ -45,7 +48,7 @@ class NetworkDriver:
 
         A new bridge is there and not yet up: who connects to it calls the daemon's `finish`.
         """
-        found = self._find(spec)
+        found = self._find_settled(spec)
         if found is not None and found.get("status") in UNFINISHED:
             self.delete(spec)
             found = None
@@ -84,7 +87,7 @@ class NetworkDriver:
     def update(self, old: model.NetworkSpec, new: model.NetworkSpec) -> base.Outputs:
         """Set its configuration; make one again that LXD never finished."""
         del old
-        if (self._find(new) or {}).get("status") in UNFINISHED:
+        if (self._find_settled(new) or {}).get("status") in UNFINISHED:
             return self.create(new)
         path, body = f"networks/{new.name}", _body(new)
         if self._lost(new):
@@ -125,6 +128,16 @@ class NetworkDriver:
                 told = True
             run.demand_wanted()
             time.sleep(1)
+
+    def _find_settled(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
+        """Find the bridge; give LXD time for one that it may still be making for a dead run."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (found := self._find(spec)) and found.get("status") == PENDING:
+            if time.monotonic() > deadline:
+                break
+            run.demand_wanted()
+            time.sleep(POLL_SECONDS)
+        return found
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
         path = f"networks/{spec.name}"
