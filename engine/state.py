@@ -44,6 +44,9 @@ class State:
     def demand_whole(self, *, history: bool = False) -> None:
         """Refuse truncated files of the backend, which the engine reports only as EOF.
 
+        The attributes beside the state are only removed, since a killed run may leave them empty:
+        the next one writes them again.
+
         Args:
             history: Whether to check the history too, which a rename moves.
 
@@ -57,7 +60,10 @@ class State:
             raise errors.GrappeError(
                 f"{meta} is cut off", seen="it is empty", do=f"echo 'version: 1' > {meta}"
             )
-        beside = [self.path.with_name(f"{self.path.name}.attrs")]
+        attributes = self.path.with_name(f"{self.path.name}.attrs")
+        if attributes.is_file() and not attributes.stat().st_size:
+            attributes.unlink()
+        beside: list[pathlib.Path] = []
         if history:
             beside += root.glob(f"history/{self.project}/{self.stack}/*")
             beside += root.glob(f"backups/{self.project}/{self.stack}/*")

@@ -135,7 +135,7 @@ def test_ufw_denial_of_a_teacher_holds(
     lab_host.run(["sh", "-c", f"ufw {rule}"])
     try:
         assert set(ways) - closed == open_ways()
-        assert "holds: it keeps people from 192.168.8.20/32 out of" in project.pulumi(
+        assert "is in effect: it keeps people from 192.168.8.20/32 out of" in project.pulumi(
             "preview", "-s", erin
         )
     finally:

@@ -244,7 +244,7 @@ STRANGERS = {
     ),
     "a rule of iptables-legacy for our port": (
         "iptables-legacy -t nat -A PREROUTING -p tcp --dport 22292 -j DNAT --to 192.0.2.1",
-        "22292 leads elsewhere on the host already: iptables-legacy -A PREROUTING",
+        "22292 is already redirected on the host: iptables-legacy -A PREROUTING",
         "iptables-legacy -t nat -F",
     ),
     "a rule that drops the network": (

@@ -136,8 +136,7 @@ def test_traces_are_the_stacks_alone(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "history", "words"),
-    [("stacks/grappe/alice.json.attrs", False, "alice.json.attrs"),
-     ("meta.yaml", False, "version: 1"), ("history/grappe/alice/1.json.attrs", True, "rm ")],
+    [("meta.yaml", False, "version: 1"), ("history/grappe/alice/1.json.attrs", True, "rm ")],
 )  # fmt: skip
 def test_file_beside_a_state_is_truncated(
     tmp_path: pathlib.Path, name: str, history: bool, words: str
@@ -151,6 +150,17 @@ def test_file_beside_a_state_is_truncated(
     with pytest.raises(errors.GrappeError) as found:
         state.demand_whole(history=history)
     assert words in found.value.do
+
+
+def test_empty_attributes_of_a_state_are_removed(tmp_path: pathlib.Path) -> None:
+    """A killed run leaves them so, and running again is always safe."""
+    state = _state(tmp_path, "{}")
+    path = tmp_path / ".pulumi" / "stacks/grappe/alice.json.attrs"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for text, there in (("{}", True), ("", False)):
+        path.write_text(text)
+        state.demand_whole()
+        assert there is path.exists()
 
 
 @pytest.mark.parametrize(
