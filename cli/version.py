@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import pathlib
-import platform
-import subprocess
 import sys
-import tomllib
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -25,6 +21,11 @@ class Version(argparse.Action):
 
 def describe() -> str:
     """Return Grappe's version and commit, and its platform's versions, in one line."""
+    # Every command starts by way of this module, and needs none of these.
+    import importlib.metadata  # noqa: PLC0415
+    import platform  # noqa: PLC0415
+    import tomllib  # noqa: PLC0415
+
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     return (
         f"grappe {project['version']} ({_commit()}), Python {platform.python_version()}, "
@@ -33,6 +34,8 @@ def describe() -> str:
 
 
 def _commit() -> str:
+    import subprocess  # noqa: PLC0415
+
     argv = ["git", "describe", "--always", "--dirty"]
     try:
         done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)

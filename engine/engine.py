@@ -12,8 +12,6 @@ import pathlib
 import re
 import shutil
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 
 from core import errors
@@ -97,10 +95,12 @@ def _home() -> pathlib.Path:
 
 def _install() -> bool:
     """Run the official installer; return whether that succeeded."""
+    import urllib.request  # noqa: PLC0415 - every command starts by way of this module
+
     try:
         with urllib.request.urlopen(INSTALLER, timeout=INSTALLER_SECONDS) as answer:
             script = answer.read()
-    except (OSError, urllib.error.URLError):
+    except OSError:
         return False
     with _workspace() as work:
         argv = ["sh", "-s", "--", "--version", VERSION, "--no-edit-path",
