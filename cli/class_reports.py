@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 import threading
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classroom import class_file
@@ -26,10 +27,7 @@ def status(options: argparse.Namespace) -> int:
         name = class_file.stack_of(options.name, student)
         recorded = stack.recorded(name)
         servers = classes.servers(recorded)
-        state = "no stack file" if not stack.file_of(name).exists() else "down"
-        if servers:
-            whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
-            state = "up" if whole else "its `up` did not end"
+        state = _state(name, recorded, servers)
         rows.append({"student": student.label, "name": student.name, "stack": name,
                      "number": student.number, "state": state,
                      "servers": len(servers)})  # fmt: skip
@@ -40,6 +38,19 @@ def status(options: argparse.Namespace) -> int:
     else:
         sys.stdout.write(classroom.status(rows))
     return 0
+
+
+def _state(
+    name: str, recorded: Sequence[Mapping[str, Any]], servers: Sequence[Mapping[str, Any]]
+) -> str:
+    """Return a student's recorded state in words."""
+    here = stack.file_of(name).exists()
+    if not servers:
+        return "down" if here else "no stack file"
+    whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
+    stopped = all(item["inputs"].get("state") == "stopped" for item in servers)
+    state = ("asleep" if stopped else "up") if whole else "its `up` did not end"
+    return state if here else f"{state}; no stack file"
 
 
 def check(options: argparse.Namespace) -> int:

@@ -491,3 +491,28 @@ def test_sleep_that_fails_leaves_the_stack_file(
         class_runs._set_asleep(row, object(), asleep=True)
     assert "state: stopped" in seen[0]
     assert "config:\n  grappe:servers: [{name: yuno1}]\n" == path.read_text()
+
+
+@pytest.mark.parametrize(
+    ("here", "state", "ended", "words"),
+    [
+        (True, "running", True, "up"),
+        (True, "stopped", True, "asleep"),
+        (True, "running", False, "its `up` did not end"),
+        (False, "running", True, "up; no stack file"),
+        (True, None, False, "down"),
+        (False, None, False, "no stack file"),
+    ],
+)
+def test_status_of_a_student(
+    here: bool, state: str | None, ended: bool, words: str, tmp_path: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """By the state alone, without a host."""
+    path = tmp_path / "file"
+    if here:
+        path.write_text("")
+    monkeypatch.setattr(class_reports.stack, "file_of", lambda _name: path)
+    servers = [{"type": "x/lxd:Container", "inputs": {"state": state}}] if state else []
+    stack = {"type": "pulumi:pulumi:Stack", "outputs": {"servers": [1]} if ended else {}}
+    assert words == class_reports._state("tp1-zoe", [stack, *servers], servers)
