@@ -18,8 +18,9 @@ from core import errors
 from hosts import command
 
 VERSION = "3.250.0"
-# The oldest engine that refreshes inside `up` and hands providers the stack's config.
-OLDEST = (3, 200, 0)
+# An engine that takes `replace_with`, which came at the end of 2025: an older one refuses the
+# program. It also refreshes inside `up` and hands providers the stack's config.
+OLDEST = (3, 220, 0)
 INSTALLER = "https://get.pulumi.com"
 INSTALLER_SECONDS = 10
 BUILD_SECONDS = 3600
