@@ -83,9 +83,9 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
         key = key.removeprefix(f"{settings.NAMESPACE}:")
         if not equals or key in own:
             raise errors.BadInputError(
-                f"--set {pair}: " + (f"{key} is not set so" if equals else "is not KEY=VALUE"),
-                do="see --help for its own option; a password: pulumi config set --secret "
-                "grappe:password" if equals else "as --set language=fr",
+                f"--set {pair}: " + (f"{key} cannot be set here" if equals else "is not KEY=VALUE"),
+                do="--help has its own option; for a password: pulumi config set --secret "
+                "grappe:password" if equals else "write it like --set language=fr",
             )  # fmt: skip
         try:
             found[key] = files.load(text)

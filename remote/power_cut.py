@@ -26,6 +26,8 @@ from typing import Any, Dict, List
 NO_PROCESS = "process not initialized"
 NO_SUBVOLUME = "Could not get subvolume flags"
 ADDRESS_TAKEN = "failed to create listening socket"
+# The tables of nft that LXD and Incus keep.
+TABLES = ("lxd", "incus")
 # Seconds until a dnsmasq that was told to end has ended.
 END_SECONDS = 3
 # The inode of every btrfs subvolume's root.
@@ -128,7 +130,7 @@ def _remove_rules(name: str) -> None:
         words = line.split()
         if words[:1] == ["table"]:
             table = words[2]
-        elif words[:1] == ["chain"] and table == "lxd" and words[1].endswith("." + name):
+        elif words[:1] == ["chain"] and table in TABLES and words[1].endswith("." + name):
             for action in ("flush", "delete"):
-                argv = ["nft", action, "chain", "inet", "lxd", words[1]]
+                argv = ["nft", action, "chain", "inet", table, words[1]]
                 subprocess.run(argv, timeout=10, check=False)

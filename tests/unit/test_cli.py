@@ -90,7 +90,7 @@ def test_set_takes_any_setting_of_a_stack_file() -> None:
         "adopt": True,
     }
     assert wanted == new.settings_of(pairs, ("host",))
-    for pair, words in (("host=local:", "host is not set so"), ("language", "is not KEY=VALUE"),
+    for pair, words in (("host=local:", "host cannot be set here"), ("language", "is not KEY=VALUE"),
                         ("servers=[", "cannot be read")):  # fmt: skip
         with pytest.raises(errors.BadInputError, match=words):
             new.settings_of([pair], ("host",))
