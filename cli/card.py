@@ -10,7 +10,7 @@ from typing import Any
 
 from cli import environment, labs
 from hosts import connections
-from providers.lxd import daemon, files
+from providers.lxd import client, daemon, files
 from providers.lxd.postinstall import driver as postinstall
 from stacks.spec import LabSpec
 from views import card
@@ -34,7 +34,7 @@ def with_fingerprints(lab: LabSpec, cards: list[dict[str, Any]]) -> list[dict[st
 
     No network can forge what is read there.
     """
-    lxd = daemon.on(connections.connect(lab.host))
+    lxd = client.on(connections.connect(lab.host))
     return [
         {
             **item,

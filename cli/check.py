@@ -14,7 +14,7 @@ from cli import drift, environment, labs, stack
 from core import errors
 from hosts import connections
 from hosts.host import Host
-from providers.lxd import daemon
+from providers.lxd import client, daemon
 from providers.lxd.postinstall import driver as postinstall
 from providers.lxd.postinstall import model
 from stacks import ways
@@ -105,7 +105,7 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     spec = lab.spec
     host = connections.connect(spec.host)
     _demand_same_machine(name, host)
-    lxd = daemon.on(host)
+    lxd = client.on(host)
     try:
         found = lxd.get("instances", project=spec.project, recursion="1")
     except daemon.AbsentError:

@@ -13,7 +13,7 @@ from cli import classroom as classes
 from cli import environment
 from core import errors
 from hosts import connections
-from providers.lxd import daemon
+from providers.lxd import client, daemon
 from views import classroom
 
 
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
     classes.demand_states_here()
     chosen = classes.servers_up(options.name, file, options.only or [])
     environment.apply()
-    lxd = daemon.on(connections.connect(file.host))
+    lxd = client.on(connections.connect(file.host))
     folder = environment.STATE / "logs" / options.name
     folder.mkdir(parents=True, exist_ok=True)
     rows = [

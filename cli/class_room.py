@@ -13,7 +13,7 @@ from cli import classroom as classes
 from cli import environment, stack
 from core import errors
 from hosts import connections
-from providers.lxd import daemon
+from providers.lxd import client, daemon
 from stacks import settings
 
 
@@ -36,7 +36,7 @@ def demand(options: argparse.Namespace, file: ClassFile, students: Sequence[Stud
         host.call("remote.surveys.room", {}),
         host.call("remote.processes", {"seconds": 0.1}),
     )
-    lxd = daemon.on(host)
+    lxd = client.on(host)
     here = room.Room(
         memory=above["available"], inotify=seen["inotify"],
         disk=_free_disk(lxd, str(file.settings.get("pool") or "default")),

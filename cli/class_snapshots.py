@@ -14,7 +14,7 @@ from cli import environment, progress
 from core import errors, problems
 from hosts import connections
 from hosts.host import Host
-from providers.lxd import daemon
+from providers.lxd import client, daemon
 from views import classroom
 
 
@@ -82,7 +82,7 @@ def _servers_up(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[
     servers = classes.servers_up(options.name, file, options.who)
     environment.apply()
     host = connections.connect(file.host)
-    return host, daemon.on(host), servers
+    return host, client.on(host), servers
 
 
 def _shown(snapshot: snapshots.Snapshot) -> str:

@@ -13,7 +13,7 @@ from cli import check, environment, labs
 from cli import stack as stacks
 from core import errors
 from hosts import connections
-from providers.lxd import daemon
+from providers.lxd import client
 from views import check as views
 
 SURVEY_SECONDS = 180
@@ -24,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     url = options.host if ":" in options.host else labs.spec_of(options.host).host
     environment.apply()
     host = connections.connect(url)
-    request = {"sockets": daemon.SOCKETS, "store": host.store, "urls": []}
+    request = {"sockets": client.SOCKETS, "store": host.store, "urls": []}
     facts = host.call("remote.surveys.health", request, timeout=SURVEY_SECONDS)
     findings = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
     findings += closed_ways(host.url)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pathlib
 
 from hosts.host import Host
-from providers.lxd import daemon
+from providers.lxd import client
 
 
 def inventory(lab_host: Host, workstation: Host) -> dict[str, str]:
     """Return everything on the host that destroying the last student must leave as it was."""
-    program = daemon.on(lab_host).program
+    program = client.on(lab_host).program
     lxc = program + " {} list --format csv"
     files = ("/etc/ufw/before.rules /etc/ufw/before.init /etc/ufw/user.rules "
              "/etc/haproxy/haproxy.cfg /etc/hosts")  # fmt: skip

@@ -12,7 +12,7 @@ from hosts.host import Host
 from providers import base
 from providers.haproxy.resource import BackendProvider
 from providers.hosts_file.resource import EntryProvider
-from providers.lxd import daemon
+from providers.lxd import client
 from providers.lxd import leftovers as lxd
 from providers.nat.resource import RuleProvider
 from providers.relay.resource import DoorProvider
@@ -72,7 +72,7 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
     host = connections.connect(left.url)
     spec = codec.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
     if left.thing is not None:
-        lxd.remove(daemon.on(host), left.thing)
+        lxd.remove(client.on(host), left.thing)
     elif left.target:
         PROVIDERS[left.target]().driver(host).delete(spec)
     else:
@@ -100,7 +100,7 @@ def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]
 def _in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
     return [
         Leftover(url, item.kind, item.name, item.project, thing=item)
-        for item in lxd.find(daemon.on(connections.connect(url)), owner, lab)
+        for item in lxd.find(client.on(connections.connect(url)), owner, lab)
     ]
 
 

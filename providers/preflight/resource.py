@@ -13,7 +13,7 @@ from core import codec, errors, problems, run, validators
 from hosts import connections
 from hosts.host import Host
 from providers import base
-from providers.lxd import daemon
+from providers.lxd import client
 from providers.preflight import surveying
 from remote.surveys.facts import HostsFileFacts, LabFacts
 
@@ -76,7 +76,7 @@ class PreflightProvider(base.Provider[PreflightSpec]):
     ) -> tuple[PreflightSpec, list[problems.Mistake]]:
         """Survey the host; find the address that students dial."""
         # In the background, during the survey.
-        daemon.reach(spec.host)
+        client.reach(spec.host)
         with run.Pool() as pool:
             parts = [pool.submit(_examine_host, spec, was)]
             if spec.relay:
@@ -110,7 +110,7 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
     )
     try:
         # The survey found LXD on the host; this tests the path that the drivers use.
-        daemon.on(host).get("")
+        client.on(host).get("")
     except errors.GrappeError as error:
         if not mistakes:
             mistakes.append(problems.Mistake("grappe:host", str(error)))

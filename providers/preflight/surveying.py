@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from core import problems
 from hosts.host import Host
-from providers.lxd import daemon
+from providers.lxd import client
 from remote.surveys.facts import LabFacts
 
 # Seconds before the second survey, and before the third.
@@ -49,7 +49,7 @@ def survey_host(
 
     """
     request = {
-        "sockets": daemon.SOCKETS, "store": host.store, "urls": list(urls),
+        "sockets": client.SOCKETS, "store": host.store, "urls": list(urls),
         "projects": list(projects), "paths": list(paths),
     }  # fmt: skip
     facts: LabFacts = host.call("remote.surveys.lab", request)

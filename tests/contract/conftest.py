@@ -10,7 +10,7 @@ import pytest
 
 from hosts import connections
 from hosts.host import Host
-from providers.lxd import daemon, fake
+from providers.lxd import client, daemon, fake
 from providers.lxd.container.readiness import Dial, dial_from
 from providers.lxd.network import driver as networks
 from providers.lxd.network import model as network_model
@@ -65,11 +65,11 @@ def _fake_world() -> LxdWorld:
 
 
 def _real_world(host: Host) -> LxdWorld:
-    unit = {"lxc": "lxd", "incus": "incus"}[daemon.on(host).program]
+    unit = {"lxc": "lxd", "incus": "incus"}[client.on(host).program]
 
     @contextlib.contextmanager
     def hung() -> Iterator[daemon.Daemon]:
-        impatient = daemon.Lxd(host, seconds=1.0)
+        impatient = client.Lxd(host, seconds=1.0)
         # A client that is connected, to a daemon that is stopped.
         impatient.get("projects/default")
         host.run(["systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit])
@@ -93,7 +93,7 @@ def _real_world(host: Host) -> LxdWorld:
             driver.delete(rule)
 
     return LxdWorld(
-        host.url, daemon.on(host), dial_from(host), "standin", hung, open_bridges,
+        host.url, client.on(host), dial_from(host), "standin", hung, open_bridges,
         on_host=lambda script: host.run(["sh", "-euc", script]).stdout,
     )  # fmt: skip
 

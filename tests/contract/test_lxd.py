@@ -91,6 +91,22 @@ class TestProjectAndNetwork:
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
 
+    @pytest.mark.parametrize("by_hand", [False, True])
+    def test_bridge_removed_in_its_making_can_be_made_again(
+        self, world: LxdWorld, by_hand: bool
+    ) -> None:
+        """Our own removal waits for LXD; after another's, the next `create` starts afresh."""
+        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        driver.create(spec)
+        if by_hand and world.on_host:
+            world.on_host(f"lxc network delete {BRIDGE}")
+        else:
+            world.lxd.change("DELETE", f"networks/{BRIDGE}")
+        assert driver.read(spec) is None
+        driver.create(spec)
+        assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
+        driver.delete(spec)
+
     @pytest.mark.parametrize("kind", ["project", "network"])
     def test_object_of_another_lab_is_left_alone(self, room: LxdWorld, kind: str) -> None:
         """Every action refuses, and names the owner."""

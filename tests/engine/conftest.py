@@ -15,7 +15,7 @@ from cli import environment
 from components import program
 from engine import attached
 from hosts import connections
-from providers.lxd import daemon
+from providers.lxd import client
 from providers.lxd.image import bootstrap
 from tests import fake_hosts as fake
 
@@ -157,8 +157,8 @@ def running(
         patch.setattr(connections, "connect", lambda text: made.hosts[text])
         patch.setattr(connections, "prepare", lambda _text: None)
         patch.setattr(connections, "connect_ahead", lambda _text: None)
-        patch.setattr(daemon, "on", lambda host: host.lxd)
-        patch.setattr(daemon, "reach", lambda _url: None)
+        patch.setattr(client, "on", lambda host: host.lxd)
+        patch.setattr(client, "reach", lambda _url: None)
         patch.setattr(program, "FOLDER", made.project / "stacks")
         image = folder / "image"
         image.mkdir()

@@ -9,7 +9,7 @@ import pytest
 
 from hosts import connections
 from providers.leftovers import driver
-from providers.lxd import daemon
+from providers.lxd import client
 from tests import fake_hosts as fake
 
 DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
@@ -23,7 +23,7 @@ def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> fake.FakeHo
     """A host with things of three labs, one of them older than ids."""
     (made,) = fake.world(tmp_path, DATA, ["ssh://lab"]).values()
     monkeypatch.setattr(connections, "connect", lambda _text: made)
-    monkeypatch.setattr(daemon, "on", lambda _host: made.lxd)
+    monkeypatch.setattr(client, "on", lambda _host: made.lxd)
     for name, marks in (
         ("mine", MINE),
         ("theirs", THEIRS),

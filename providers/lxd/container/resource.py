@@ -23,21 +23,21 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.ContainerSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.container import driver, readiness  # noqa: PLC0415
 
-        return driver.ContainerDriver(daemon.on(host), readiness.dial_from(host), host.url)
+        return driver.ContainerDriver(client.on(host), readiness.dial_from(host), host.url)
 
     def known(self, spec: model.ContainerSpec, was: Mapping[str, Any]) -> base.Outputs:
         """Return the container's id unless it is replaced: the resources inside stay with it."""
         wished = codec.encode(spec)
         if any(was.get(field) != wished.get(field) for field in ("host", *spec.REPLACES)):
             return {}
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.container import driver, readiness  # noqa: PLC0415
 
         host = connections.connect(spec.host)
-        made = driver.ContainerDriver(daemon.on(host), readiness.dial_from(host), host.url)
+        made = driver.ContainerDriver(client.on(host), readiness.dial_from(host), host.url)
         reading = made.glance(spec)
         return {} if reading is None or reading.remake else reading.outputs
 

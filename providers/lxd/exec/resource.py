@@ -19,10 +19,10 @@ class ExecProvider(base.Provider[model.ExecSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.ExecSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.exec import driver  # noqa: PLC0415
 
-        return driver.ExecDriver(daemon.on(host), host.url)
+        return driver.ExecDriver(client.on(host), host.url)
 
 
 class Exec(base.Resource, module="lxd", name="Exec"):

@@ -22,10 +22,10 @@ class ImageProvider(base.Provider[model.ImageSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.ImageSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.image import driver  # noqa: PLC0415
 
-        return driver.ImageDriver(daemon.on(host))
+        return driver.ImageDriver(client.on(host))
 
     def examine(
         self, spec: model.ImageSpec, _was: Mapping[str, Any]

@@ -14,10 +14,10 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.NetworkSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.network import driver  # noqa: PLC0415
 
-        return driver.NetworkDriver(daemon.on(host), driver.lost_settings_on(host))
+        return driver.NetworkDriver(client.on(host), driver.lost_settings_on(host))
 
 
 class Network(base.Resource, module="lxd", name="Network"):

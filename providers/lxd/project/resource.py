@@ -14,10 +14,10 @@ class ProjectProvider(base.Provider[model.ProjectSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.ProjectSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415 - the program itself needs no driver
+        from providers.lxd import client  # noqa: PLC0415 - the program itself needs no driver
         from providers.lxd.project import driver  # noqa: PLC0415
 
-        return driver.ProjectDriver(daemon.on(host))
+        return driver.ProjectDriver(client.on(host))
 
 
 class Project(base.Resource, module="lxd", name="Project"):

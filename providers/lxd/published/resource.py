@@ -19,10 +19,10 @@ class PublishedProvider(base.Provider[model.PublishedSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.PublishedSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.published import driver  # noqa: PLC0415
 
-        return driver.PublishedDriver(daemon.on(host))
+        return driver.PublishedDriver(client.on(host))
 
 
 class Published(base.Resource, module="lxd", name="PublishedImage"):

@@ -14,10 +14,10 @@ class SnapshotProvider(base.Provider[model.SnapshotSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.SnapshotSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.snapshot import driver  # noqa: PLC0415
 
-        return driver.SnapshotDriver(daemon.on(host))
+        return driver.SnapshotDriver(client.on(host))
 
 
 class Snapshot(base.Resource, module="lxd", name="Snapshot"):

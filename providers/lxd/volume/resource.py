@@ -14,10 +14,10 @@ class VolumeProvider(base.Provider[model.VolumeSpec]):
 
     def driver(self, host: Host) -> base.Driver[model.VolumeSpec]:
         """Return the driver for a host."""
-        from providers.lxd import daemon  # noqa: PLC0415
+        from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.volume import driver  # noqa: PLC0415
 
-        return driver.VolumeDriver(daemon.on(host))
+        return driver.VolumeDriver(client.on(host))
 
 
 class Volume(base.Resource, module="lxd", name="Volume"):

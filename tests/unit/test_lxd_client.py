@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import types
 from typing import Any
 
 import pytest
 
 from core import errors
-from providers.lxd import daemon
+from providers.lxd import client, daemon
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def test_a_log_that_lxd_has_not_opened_yet_is_empty(
     error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LXD opens a program's log after it has answered; another refusal is one."""
-    lxd = daemon.Lxd(None)  # type: ignore[arg-type]
+    lxd = client.Lxd(None)  # type: ignore[arg-type]
     told: list[Exception] = [error]
 
     def refuse(*_arguments: Any, **_options: Any) -> Any:
@@ -40,9 +41,9 @@ def test_a_log_that_lxd_has_not_opened_yet_is_empty(
 class TestBegin:
     """A begun change goes on by itself; `finish` waits for it."""
 
-    def lxd(self, change: Any, found: Any) -> daemon.Lxd:
+    def lxd(self, change: Any, found: Any) -> client.Lxd:
         """Return a client whose POST and GET are these."""
-        lxd = daemon.Lxd(None)  # type: ignore[arg-type]
+        lxd = client.Lxd(types.SimpleNamespace(url="ssh://fake"))  # type: ignore[arg-type]
         lxd.change = change  # type: ignore[method-assign]
         lxd.get = found  # type: ignore[method-assign]
         return lxd
@@ -94,3 +95,45 @@ class TestBegin:
             for _turn in range(2):
                 with pytest.raises(errors.DaemonError, match="LXD refused"):
                     lxd.finish("networks/gr-1")
+
+    def test_a_thing_removed_in_its_making_is_refused_in_words(self) -> None:
+        """LXD calls it not found; the next `begin` replaces the outcome."""
+        answers, known = iter([daemon.AbsentError("networks"), None]), threading.Event()
+
+        def change(*_arguments: Any, **_options: Any) -> None:
+            assert known.wait(10)
+            if error := next(answers):
+                raise error
+
+        lxd = self.lxd(change, lambda _path: known.set())
+        lxd.begin("networks", {}, "networks/gr-1")
+        with pytest.raises(errors.DaemonError, match="networks/gr-1 was removed meanwhile"):
+            lxd.finish("networks/gr-1")
+        lxd.begin("networks", {}, "networks/gr-1")
+        lxd.finish("networks/gr-1")
+
+    def test_a_removal_waits_for_the_making(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It is sent after the POST, even a refused one; then the outcome is forgotten."""
+        sent, known = [], threading.Event()
+
+        def send(method: str, *_arguments: Any, **_options: Any) -> dict[str, Any]:
+            if method == "POST":
+                assert known.wait(10)
+            sent.append(method)
+            if method == "POST":
+                raise errors.DaemonError("LXD refused")
+            return {}
+
+        lxd = client.Lxd(None)  # type: ignore[arg-type]
+        monkeypatch.setattr(lxd, "_change", send)
+        monkeypatch.setattr(lxd, "get", lambda _path: None)
+        monkeypatch.setattr(lxd, "_mend", lambda *_arguments: False)
+        lxd.begin("networks", {}, "networks/gr-1")
+        removal = threading.Thread(target=lxd.change, args=("DELETE", "networks/gr-1"), daemon=True)
+        removal.start()
+        removal.join(0.1)
+        assert [] == sent
+        known.set()
+        removal.join(10)
+        assert ["POST", "DELETE"] == sent
+        lxd.finish("networks/gr-1")
