@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from cli import progress, stack
-from components.lab_host import scripts
 from core import errors
 from engine.stack import Stack
 from hosts import connections
-from providers.leftovers import driver as leftovers
 from stacks import files, kinds, lab_host
+
+if TYPE_CHECKING:
+    from providers.leftovers import driver as leftovers
 
 NOTES = "/var/lib/grappe-host"
 STEP_SECONDS = 600
@@ -27,6 +29,7 @@ def down(options: argparse.Namespace) -> int:
 
     """
     selected = stack.select(options.name)
+    stack.connect(selected)
     stack.ready(selected)
     left = _leftovers(selected)
     if not _agreed(options, _contents(selected, left)):
@@ -67,6 +70,8 @@ def take_down(selected: Stack, destroy: Callable[[], object]) -> int:
 def _take_down(
     selected: Stack, left: list[leftovers.Leftover], destroy: Callable[[], object]
 ) -> None:
+    from providers.leftovers import driver as leftovers  # noqa: PLC0415 - connect meanwhile
+
     owner, lab = _identity(selected)
     for item in left:
         # A leftover container blocks the removal of resources in the state.
@@ -138,6 +143,8 @@ def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:
 
 def _leftovers(selected: Stack) -> list[leftovers.Leftover]:
     """Return the things on its hosts that carry the lab's marks and are in no state."""
+    from providers.leftovers import driver as leftovers  # noqa: PLC0415 - connect meanwhile
+
     config = files.read(stack.folder(), selected.name)
     if config.get("kind") == "host":
         return []
@@ -197,6 +204,8 @@ def _is_ours(item: dict[str, object]) -> bool:
 
 def _undo_steps(selected: Stack) -> None:
     """Undo the steps of a lab host that an unfinished run left, by the notes of each step."""
+    from components.lab_host import scripts  # noqa: PLC0415 - few stacks are lab hosts
+
     config = files.read(stack.folder(), selected.name)
     if config.get("kind") != "host":
         return

@@ -136,11 +136,11 @@ def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
         # An engine in another network namespace could not reach this process.
         stack.run(*arguments)
         return
+    connect(stack)
     from components import program  # noqa: PLC0415 - most commands need no engine
     from engine import attached  # noqa: PLC0415
 
     os.chdir(environment.ROOT)
-    _prepare(files.configuration(folder(), stack.name))
     with attached.serve(program.run, PROJECT) as server:
         attach = server.begin(arguments[0], rebuild)
         stack.run(*arguments, *attach, env=server.environment)
@@ -160,12 +160,12 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
     """
     if stack.through or not is_here() or not state_of(stack.name).resources():
         return False
+    connect(stack)
     from components import program  # noqa: PLC0415 - most commands need no program
     from engine import unchanged  # noqa: PLC0415
 
     os.chdir(environment.ROOT)
     config = files.configuration(folder(), stack.name)
-    _prepare(config)
     found = unchanged.compare(program.run, state_of(stack.name), config, this)
     if found.difference:
         return False
@@ -175,14 +175,15 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
     return True
 
 
-def _prepare(config: files.Configuration) -> None:
-    """Connect to a stack's hosts in the background, while the engine starts or secrets are read."""
-    from providers import base  # noqa: PLC0415 - most commands need no provider
-
+def connect(stack: Stack) -> None:
+    """Connect to a stack's hosts in the background, while Python loads and the engine starts."""
+    config = files.configuration(folder(), stack.name)
     for key in ("host", "workstation"):
         text = config.plain.get(f"grappe:{key}", "")
         if not url.problem(text):
             connections.prepare(text)
+    from providers import base  # noqa: PLC0415 - most commands need no provider
+
     base.preload()
 
 
