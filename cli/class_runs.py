@@ -22,7 +22,7 @@ from cli import class_room, environment, progress, stack
 from cli import classroom as classes
 from cli import down as downs
 from cli import up as ups
-from core import errors
+from core import errors, interrupts
 from core.run import Run
 from engine.stack import Stack
 from stacks import files
@@ -237,7 +237,7 @@ def _run_all(
 
 @contextlib.contextmanager
 def _interruptible(runs: runner.Runner, started: dict[str, Interruptible]) -> Iterator[None]:
-    """On Ctrl-C begin no further run and end those under way; a second one ends them at once."""
+    """On a Ctrl-C or SIGTERM begin no run and end those under way; on a second end them at once."""
     turns: list[float] = []
 
     def interrupt(_number: int, _frame: object) -> None:
@@ -250,11 +250,8 @@ def _interruptible(runs: runner.Runner, started: dict[str, Interruptible]) -> It
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGINT if len(turns) == 1 else signal.SIGKILL)
 
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
+    with interrupts.handled(interrupt):
         yield
-    finally:
-        signal.signal(signal.SIGINT, before)
     if turns:
         raise KeyboardInterrupt
 

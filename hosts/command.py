@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import signal
 import subprocess
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import IO
 
-from core import errors
+from core import errors, interrupts
 
 TAIL_LINES = 15
 
@@ -109,15 +110,33 @@ def attach(
 ) -> int:
     """Run argv with our own standard streams, or another output; return its exit status.
 
-    A Ctrl-C reaches it too; we wait until it has handled it.
+    A Ctrl-C of the terminal reaches it too; an interrupt or a SIGTERM of this process alone is
+    passed on to it. We wait until it has handled it.
     """
     child = subprocess.Popen(list(argv), stdout=stdout, env=env)
-    interrupts: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: interrupts.append(number))
-    try:
+    received: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        received.append(number)
+        if number == signal.SIGTERM or not _is_foreground():
+            child.send_signal(signal.SIGINT)
+
+    with interrupts.handled(interrupt):
         status = child.wait()
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts and status != 0:
+    if received and status != 0:
         raise KeyboardInterrupt
     return status
+
+
+def _is_foreground() -> bool:
+    """Whether this process is one that a terminal's Ctrl-C reaches, with its children."""
+    try:
+        terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)
