@@ -93,15 +93,15 @@ def check_lab(name: str) -> tuple[list[check.Row], list[drift.Drift]]:
 
 def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[drift.Drift]]:
     """Check one lab's servers and drift; a check of all skips stacks that are no lab or down."""
-    if skip_others:
-        try:
-            lab = labs.load(name)
-        except labs.OtherKindError:
+    try:
+        lab = labs.load(name)
+    except labs.OtherKindError:
+        if skip_others:
             return [], []
-        if not lab.cards:
-            return [], []
-    else:
-        lab = labs.load_up(name)
+        raise
+    if skip_others and not lab.cards and not labs.is_unfinished(lab):
+        return [], []
+    labs.demand_up(lab)
     spec = lab.spec
     host = connections.connect(spec.host)
     _demand_same_machine(name, host)

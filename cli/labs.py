@@ -74,16 +74,27 @@ def password(name: str) -> str:
 def load_up(name: str) -> Lab:
     """Return a student's lab that is up."""
     lab = load(name)
-    if not lab.cards:
-        if any(str(item["type"]).endswith("/lxd:Container") for item in stacks.recorded(name)):
-            raise errors.BadInputError(
-                f"the `up` of {name} did not finish: it has servers, and no card yet",
-                do=f"./lab up {name} goes on from there, or says why it cannot",
-            )
-        raise errors.BadInputError(
-            f"{name} is down: there is nothing to see", do=f"./lab up {name}"
-        )
+    demand_up(lab)
     return lab
+
+
+def demand_up(lab: Lab) -> None:
+    """Refuse a lab without a card: it is down, or its `up` did not finish."""
+    if lab.cards:
+        return
+    name = lab.stack
+    if is_unfinished(lab):
+        raise errors.BadInputError(
+            f"the `up` of {name} did not finish: it has no card yet",
+            do=f"./lab up {name} goes on from there, or says why it cannot",
+        )
+    raise errors.BadInputError(f"{name} is down: there is nothing to see", do=f"./lab up {name}")
+
+
+def is_unfinished(lab: Lab) -> bool:
+    """Whether an `up` of a lab was interrupted: it has resources, and no card."""
+    recorded = {str(item["type"]) for item in stacks.recorded(lab.stack)}
+    return not lab.cards and bool(recorded - {"pulumi:pulumi:Stack"})
 
 
 def names() -> list[str]:

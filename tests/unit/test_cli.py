@@ -14,7 +14,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from cli import environment, labs, new, parser, progress, stack
+from cli import check, environment, labs, new, parser, progress, stack
 from cli import sandbox as sandbox_commands
 from core import errors
 from sandbox import layout, lifecycle
@@ -226,3 +226,28 @@ def test_a_lost_passphrase_is_not_replaced(
     assert not path.exists()
     file.write_text("config: {}\n")
     assert environment._passphrase().read_text().strip()
+
+
+@pytest.mark.parametrize(
+    ("types", "answer"),
+    [
+        ([], None),
+        (["pulumi:pulumi:Stack"], None),
+        (["pulumi:pulumi:Stack", "pulumi-python:dynamic/lxd:Network"], "the `up` of zoe did not"),
+    ],
+)
+def test_an_unfinished_up_is_an_error_of_every_check(
+    monkeypatch: pytest.MonkeyPatch, types: list[str], answer: str | None
+) -> None:
+    """A check of all passes over labs that are down, not over half-made ones."""
+    down = labs.Lab("zoe", None, [])  # type: ignore[arg-type]
+    monkeypatch.setattr(labs, "load", lambda _name: down)
+    monkeypatch.setattr(stack, "recorded", lambda _name: [{"type": each} for each in types])
+    if answer is None:
+        assert ([], []) == check._check_lab("zoe", skip_others=True)
+        answer = "zoe is down"
+    else:
+        with pytest.raises(errors.BadInputError, match=answer):
+            check._check_lab("zoe", skip_others=True)
+    with pytest.raises(errors.BadInputError, match=answer):
+        check._check_lab("zoe", skip_others=False)
