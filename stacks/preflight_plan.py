@@ -43,6 +43,8 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
         interface=lab.interface,
         pools=_pools(lab),
         paths=_paths(lab),
+        modules=_modules(lab),
+        addresses=_addresses(lab),
         proxies=_proxies(lab),
         workstation=lab.workstation,
         relay=lab.tunnel.relay if lab.tunnel else "",
@@ -70,6 +72,28 @@ def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
         if device.get("type") in ("disk", "unix-char", "unix-block")
         and device.get("source", "").startswith("/")
         and device.get("required", "true") != "false"
+    )
+
+
+def _modules(lab: LabSpec) -> tuple[tuple[str, str], ...]:
+    """Return the kernel's modules that a lab's servers want loaded."""
+    key = "linux.kernel_modules"
+    return tuple(
+        (f"grappe:servers[{index}].config.{key}", name)
+        for index, item in enumerate(lab.servers)
+        for name in item.config.get(key, "").replace(" ", "").split(",")
+        if name
+    )
+
+
+def _addresses(lab: LabSpec) -> tuple[tuple[str, str], ...]:
+    """Return the addresses of the host at which devices of a lab's servers listen."""
+    return tuple(
+        (f"grappe:servers[{index}].devices.{name}.listen", address)
+        for index, item in enumerate(lab.servers)
+        for name, device in item.devices.items()
+        if device.get("type") == "proxy" and device.get("bind", "host") == "host"
+        if (address := values.listen_address(device.get("listen", "")))
     )
 
 

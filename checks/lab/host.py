@@ -104,12 +104,20 @@ def needs(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
             )
 
 
-def paths(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
-    """Refuse files and devices for servers that the host lacks."""
-    absent = facts.get("absent", ())
+def absent(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse files, devices, kernel modules and addresses for servers that the host lacks."""
+    listed = facts.get("absent", ())
     for key, path in spec.paths:
-        if path in absent:
+        if path in listed:
             yield problems.Mistake(key, f'"{path}" does not exist on {spec.host}.')
+    for key, name in spec.modules:
+        if name in listed:
+            reason = f'the kernel of {spec.host} has no module "{name}": modprobe {name} fails.'
+            yield problems.Mistake(key, reason)
+    for key, address in spec.addresses:
+        if address in listed:
+            reason = f'"{address}" is no address of {spec.host}: "0.0.0.0" is all of them.'
+            yield problems.Mistake(key, reason)
 
 
 def is_new(spec: PreflightSpec, facts: LabFacts) -> bool:

@@ -32,7 +32,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         mistakes += host.needs(spec, facts)
         mistakes += lxd.missing(spec, facts["lxd"])
         mistakes += network.interface(spec, facts)
-        mistakes += host.paths(spec, facts)
+        mistakes += host.absent(spec, facts)
     return mistakes
 
 

@@ -69,6 +69,8 @@ class PreflightSpec(codec.Spec):
         interface: The host's interface that students come by; empty for any.
         pools: The storage pools that it uses: `(key, pool)`.
         paths: The host's files and devices that its servers have: `(key, path)`.
+        modules: The kernel's modules that its servers want loaded: `(key, name)`.
+        addresses: The host's addresses that devices of its servers listen at: `(key, address)`.
         proxies: The host's ports that devices of its servers listen at.
     """
 
@@ -95,4 +97,6 @@ class PreflightSpec(codec.Spec):
     interface: str = ""
     pools: tuple[tuple[str, str], ...] = ()
     paths: tuple[tuple[str, str], ...] = ()
+    modules: tuple[tuple[str, str], ...] = ()
+    addresses: tuple[tuple[str, str], ...] = ()
     proxies: tuple[PlannedProxy, ...] = ()

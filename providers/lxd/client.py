@@ -19,7 +19,7 @@ from hosts import connections
 from hosts.host import Host
 from providers.lxd import background
 from providers.lxd.daemon import OPERATION_SECONDS, AbsentError, Daemon, Executed, Json, OnOutput
-from remote import power_cut
+from remote import hung_start, power_cut
 
 # The sockets of Debian's package, the snap and Incus.
 SOCKETS = (
@@ -33,6 +33,9 @@ REQUEST_SECONDS = 20.0
 POLL_SECONDS = 1
 # Seconds between two checks that the run still waits for an operation.
 WAIT_SECONDS = 2
+# LXD refuses a change during its own work on an instance; and for how many seconds we try again.
+BUSY = "Instance is busy running"
+BUSY_SECONDS = 30.0
 # What may block one change, one after the other.
 MENDS = 2
 
@@ -107,10 +110,21 @@ class Lxd:
         params: Mapping[str, str],
         timeout: float,
     ) -> Json:
-        answer = self._send(method.lower(), path, params=params, json=dict(body or {})).json()
-        if answer.get("type") != "async":
-            return answer.get("metadata") or {}
-        return self._wait(answer["operation"], f"{method} {path}", timeout)
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                answer = self._send(
+                    method.lower(), path, params=params, json=dict(body or {})
+                ).json()
+                if answer.get("type") != "async":
+                    return answer.get("metadata") or {}
+                return self._wait(answer["operation"], f"{method} {path}", timeout)
+            except errors.DaemonError as error:
+                # LXD cleans up after a start that failed, for some seconds.
+                if BUSY not in error.seen or time.monotonic() > deadline:
+                    raise
+                run.demand_wanted()
+                time.sleep(POLL_SECONDS)
 
     def begin(self, path: str, body: Mapping[str, Any], thing: str) -> None:  # noqa: D102
         def make() -> None:
@@ -134,8 +148,11 @@ class Lxd:
     def finish(self, thing: str) -> None:  # noqa: D102
         self._background.finish(thing)
 
-    def unblock(self, thing: str) -> None:  # noqa: D102
-        self._mend("PUT", thing, f"{power_cut.NO_PROCESS} {power_cut.ADDRESS_TAKEN}")
+    def unblock(self, thing: str, *, project: str = "") -> bool:  # noqa: D102
+        kind, _slash, name = thing.partition("/")
+        if kind == "instances":
+            return bool(self._host.call(hung_start.__name__, {"name": f"{project}_{name}"}))
+        return self._mend("PUT", thing, f"{power_cut.NO_PROCESS} {power_cut.ADDRESS_TAKEN}")
 
     def _mend(self, method: str, path: str, refusal: str = "") -> bool:
         """Repair what a power cut or a killed LXD left; return whether there was anything."""

@@ -70,8 +70,11 @@ class Daemon(Protocol):
     def finish(self, thing: str) -> None:
         """Wait until LXD has made what `begin` asked for; raise what became of it."""
 
-    def unblock(self, thing: str) -> None:
-        """Remove what keeps LXD from starting a bridge that it calls unavailable."""
+    def unblock(self, thing: str, *, project: str = "") -> bool:
+        """Remove what keeps LXD from starting a bridge, or from ending a container's start.
+
+        Return whether there was anything.
+        """
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return the content of a log or of a file in an instance."""

@@ -178,8 +178,10 @@ class FakeLxd:
     def finish(self, thing: str) -> None:
         """Find it made."""
 
-    def unblock(self, thing: str) -> None:
+    def unblock(self, thing: str, *, project: str = "") -> bool:
         """Find nothing in the way."""
+        del thing, project
+        return False
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:
         """Return a file of an instance, a folder's listing, or its console."""

@@ -7,8 +7,11 @@ with one of LXD's prefixes as it is.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
+
+from providers.lxd import kernel, raw_lxc
 
 # LXD's units: of 1000 and of 1024.
 UNITS = {
@@ -20,6 +23,8 @@ MOST = 2**63 - 1
 # With less, no systemd boots: LXD accepts it, and the kernel kills the server while it starts.
 LEAST_MEMORY = 16 * 2**20
 _SIZE = re.compile(r"(\d+)([A-Za-z]*)")
+# The ids that a system uses, `nobody` among them.
+LEAST_IDS = 65536
 # Sizes as people write them: 2G, 300 Mo, 5gb.
 _MEANT = re.compile(r"(\d+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
 _BOOLEANS = {"true", "false", "1", "0", "yes", "no", "on", "off"}
@@ -98,16 +103,6 @@ def _one_of(*words: str) -> Judge:
     return judge
 
 
-def _kernel(text: str) -> str:
-    bound = r"(?:unlimited|\d+)"
-    known = re.fullmatch(rf"{bound}(?::{bound})?", text)
-    return (
-        ""
-        if known
-        else 'is not a bound of the kernel: "1024", "1024:2048" (soft:hard), "unlimited".'
-    )
-
-
 _CRON_PART = re.compile(r"(?:\*|\d+(?:-\d+)?)(?:/\d+)?")
 # The fields of a schedule of cron's: name, least and most.
 _CRON = (
@@ -144,6 +139,29 @@ def _idmap(text: str) -> str:
     return "" if known else 'is not a map of ids, a line each: "both 1000 1000".'
 
 
+def _seccomp(text: str) -> str:
+    first = text.split("\n", 1)[0].strip()
+    return (
+        "" if first in ("1", "2") else "is not a policy of LXC's: its first line is its version, 2."
+    )
+
+
+def _modules(text: str) -> str:
+    known = re.fullmatch(r"[\w-]+(?:, ?[\w-]+)*", text)
+    return "" if known else 'is not a list of kernel modules: "wireguard,overlay".'
+
+
+def _identifiers(text: str) -> str:
+    if problem := _unsigned(text):
+        return problem
+    return "" if int(text) >= LEAST_IDS else f"is less than a system's {LEAST_IDS} ids."
+
+
+def _unsigned(text: str) -> str:
+    fits = re.fullmatch(r"\d+", text) and int(text) < 2**32
+    return "" if fits else f"is not a whole number from 0 to {2**32 - 1}."
+
+
 def _dialled(text: str) -> str:
     port = r"\d{1,5}(?:-\d{1,5})?"
     net = rf"(?:tcp|udp):(?:\[[0-9a-fA-F:]*\]|[\w.-]*):{port}(?:,{port})*"
@@ -153,6 +171,11 @@ def _dialled(text: str) -> str:
 
 def _path(text: str) -> str:
     return "" if text.startswith("/") else "is not an absolute path, which begins with /."
+
+
+def _search_path(text: str) -> str:
+    absolute = all(part.startswith("/") for part in text.split(":"))
+    return "" if absolute else 'is not a list of absolute folders: "/usr/bin:/bin".'
 
 
 def _environment(text: str) -> str:
@@ -178,6 +201,18 @@ def ports(text: str) -> list[range]:
     return [range(int(first), int(last or first) + 1) for first, _dash, last in parts if first]
 
 
+def listen_address(text: str) -> str:
+    """Return the IP address in an address of a proxy; empty for a name, or a socket's path."""
+    kind, _colon, rest = text.partition(":")
+    host = rest.rpartition(":")[0].strip("[]")
+    if kind not in ("tcp", "udp"):
+        return ""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return ""
+
+
 LIMITS: Mapping[str, Judge] = {
     "memory": _memory, "memory.enforce": _one_of("hard", "soft"), "memory.swap.priority": _priority,
     "memory.swap": _boolean,
@@ -201,14 +236,16 @@ CONFIG: Mapping[str, Judge] = {
         "security.syscalls.intercept.sched_setscheduler", "security.syscalls.intercept.sysinfo",
         "snapshots.schedule.stopped", "migration.incremental.memory",
     ), _boolean),
-    **dict.fromkeys(("security.idmap.base", "security.idmap.size"), _whole),
+    "security.idmap.base": _identifiers, "security.idmap.size": _identifiers,
+    "raw.lxc": raw_lxc.problem, "raw.seccomp": _seccomp, "linux.kernel_modules": _modules,
+    "environment.PATH": _search_path,
     "snapshots.schedule": _schedule, "snapshots.expiry": _expiry, "raw.idmap": _idmap,
 }  # fmt: skip
 # Known options that accept any text.
 _TEXTS = (
     "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data",
-    "linux.kernel_modules", "nvidia.driver.capabilities", "nvidia.require.cuda",
-    "nvidia.require.driver", "raw.apparmor", "raw.lxc", "raw.seccomp", "security.syscalls.allow",
+    "nvidia.driver.capabilities", "nvidia.require.cuda",
+    "nvidia.require.driver", "raw.apparmor", "security.syscalls.allow",
     "security.syscalls.deny", "security.syscalls.intercept.mount.allowed",
     "security.syscalls.intercept.mount.fuse", "snapshots.pattern",
 )  # fmt: skip
@@ -217,7 +254,7 @@ _MACHINES = ("agent.", "boot.debug_edk2", "migration.stateful", "raw.qemu",
              "security.csm", "security.guestapi", "security.secureboot",
              "security.sev")  # fmt: skip
 # Users choose the names behind these prefixes.
-_OPEN = ("environment.", "user.", "linux.sysctl.")
+_OPEN = ("environment.", "user.")
 # Options of devices with restricted values.
 DEVICE: Mapping[tuple[str, str], Judge] = {
     ("proxy", "listen"): _dialled, ("proxy", "connect"): _dialled, ("proxy", "nat"): _boolean,
@@ -239,7 +276,7 @@ def problem_of_limit(key: str, value: str) -> str:
     if judge := LIMITS.get(key):
         return judge(value)
     if key.startswith("kernel."):
-        return _kernel(value)
+        return kernel.problem_of_limit(key.removeprefix("kernel."), value)
     if key.startswith("hugepages."):
         return problem_of_size(value)
     if key.startswith(OTHER_LIMITS):
@@ -255,13 +292,19 @@ def problem_of_config(key: str, value: str) -> str:
         return "keeps Grappe from removing the server: remove it."
     if key.startswith(_MACHINES):
         return "is a setting of virtual machines; a lab's servers are containers. Remove it."
+    if key.startswith(kernel.SYSCTL):
+        return kernel.problem_of_sysctl(key)
     if judge := CONFIG.get(key, _environment if key.startswith("environment.") else None):
         return judge(value)
-    if not key.startswith(PREFIXES):
-        return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"
     if key.startswith(_OPEN) or key in _TEXTS:
         return ""
-    # Later versions have more options: pass on a key that resembles no known one.
+    return _unknown(key)
+
+
+def _unknown(key: str) -> str:
+    """Judge a key that the table lacks; later versions of LXD have more."""
+    if not key.startswith(PREFIXES):
+        return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"
     meant = difflib.get_close_matches(key, [*CONFIG, *_TEXTS], n=1, cutoff=0.85)
     return f"is not a setting of LXD's. Did you mean {meant[0]}?" if meant else ""
 

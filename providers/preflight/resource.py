@@ -104,7 +104,10 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
             host,
             [url for _step, url in spec.needs],
             [spec.project],
-            [path for _key, path in spec.paths],
+            {
+                name: [each for _key, each in getattr(spec, name)]
+                for name in ("paths", "modules", "addresses")
+            },
         ),
         lambda facts: preflight.judge(spec, facts),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from core import problems
 from hosts.host import Host
@@ -37,7 +37,7 @@ def survey_host(
     host: Host,
     urls: Sequence[str] = (),
     projects: Sequence[str] = (),
-    paths: Sequence[str] = (),
+    things: Mapping[str, Sequence[str]] | None = None,
 ) -> LabFacts:
     """Return the result of `remote.surveys.lab` on a host.
 
@@ -45,12 +45,12 @@ def survey_host(
         host: The host.
         urls: URLs that it must reach.
         projects: LXD projects whose instances it lists.
-        paths: Files and devices that may be absent.
+        things: What the host may lack: `paths`, kernel `modules` and own `addresses`.
 
     """
     request = {
         "sockets": client.SOCKETS, "store": host.store, "urls": list(urls),
-        "projects": list(projects), "paths": list(paths),
+        "projects": list(projects), **(things or {}),
     }  # fmt: skip
     facts: LabFacts = host.call("remote.surveys.lab", request)
     return facts

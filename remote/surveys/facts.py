@@ -125,7 +125,7 @@ class HostFacts(TypedDict):
         ufw_rules: UFW's comments beside its users' rules.
         ufw_output: UFW's default for outgoing packets.
         reached: Why each URL cannot be reached; empty where it can.
-        absent: The paths that do not exist, of those asked for.
+        absent: The paths, kernel modules and own addresses that it lacks, of those asked for.
         missing: The programs that are not installed.
         files: The shared files by path; None for one that does not exist.
         fixed: Why a shared file cannot be changed, and what to do, by path.

@@ -6,6 +6,7 @@ Standard library alone. A part that fails becomes a text; the others go on.
 from __future__ import annotations
 
 import concurrent.futures
+import errno
 import json
 import os
 import re
@@ -40,7 +41,8 @@ def main(request: Json) -> facts.LabFacts:
 
     Args:
         request: `sockets`, the paths of LXD's socket; `store`, Grappe's folder; `urls`, which
-            the host must reach; `projects`, whose instances it lists.
+            the host must reach; `projects`, whose instances it lists; `paths`, kernel `modules` and
+            own `addresses` that it may lack.
 
     """
     unit = haproxy_unit.parse(run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
@@ -64,7 +66,7 @@ def main(request: Json) -> facts.LabFacts:
         "ufw_output": _ufw_output,
         "fragments": lambda: fragments_of(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
-        "absent": lambda: [path for path in request.get("paths", ()) if not os.path.exists(path)],
+        "absent": lambda: _absent(request),
         "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
         "files": lambda: {path: _text(path) for path in FILES},
         "fixed": lambda: untouchable.reasons([*FILES, request["store"]]),
@@ -74,6 +76,32 @@ def main(request: Json) -> facts.LabFacts:
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
         asked = {name: pool.submit(part) for name, part in parts.items()}
         return cast("facts.LabFacts", {name: each.result() for name, each in asked.items()})
+
+
+def _absent(request: Json) -> List[str]:
+    """Return the paths, kernel modules and own addresses asked for that the host lacks."""
+    return [
+        *(path for path in request.get("paths", ()) if not os.path.exists(path)),
+        *(name for name in request.get("modules", ()) if not _has_module(name)),
+        *(address for address in request.get("addresses", ()) if not _is_own(address)),
+    ]
+
+
+def _has_module(name: str) -> bool:
+    """Whether the kernel has a module, loaded or to be loaded, as LXD itself finds out."""
+    if os.path.exists("/sys/module/" + name.replace("-", "_")):
+        return True
+    return bool(run(["modprobe", "-n", "-q", name])[0] == 0)
+
+
+def _is_own(address: str) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        try:
+            probe.bind((address, 0))
+        except OSError as error:
+            return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _lxd(sockets: List[str]) -> facts.Lxd:

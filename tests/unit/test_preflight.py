@@ -413,13 +413,18 @@ def test_missing_host_resources_are_refused_by_key() -> None:
     planned = dataclasses.replace(
         LAB, servers=(server,), interface="eth9", pools=(("grappe:pool", "nope"), ("k", "default")),
         paths=(("grappe:servers[0].devices.d.source", "/srv/x"),),
+        modules=(("module", "wireguard"), ("k", "overlay")),
+        addresses=(("address", "10.9.9.9"), ("k", "192.168.8.10")),
     )  # fmt: skip
-    seen = facts(lxd__pools=["default"], lxd__members=[], absent=["/srv/x"])
+    absent = ["/srv/x", "wireguard", "10.9.9.9"]
+    seen = facts(lxd__pools=["default"], lxd__members=[], absent=absent)
     found = {mistake.key: mistake.reason for mistake in preflight.judge(planned, seen)}
     assert '"nope" is not a pool of the host. Its own: default.' == found.pop("grappe:pool")
     assert "not an interface of the host" in found.pop("grappe:interface")
     assert "is not a cluster: remove it" in found.pop("grappe:servers[0].target")
     assert "does not exist on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
+    assert 'no module "wireguard": modprobe wireguard fails.' in found.pop("module")
+    assert '"10.9.9.9" is no address of ssh://lab' in found.pop("address")
     assert {} == found
     seen = facts(lxd__pools=["default"], lxd__members=["m1"])
     assert [

@@ -10,11 +10,14 @@ from typing import Any
 from core import errors, run
 from providers import base
 from providers.lxd import daemon, ownership
-from providers.lxd.container import model, readiness
+from providers.lxd.container import model, readiness, start_failure
 from providers.lxd.image import aliases
 from remote import identity
 
+# Seconds that LXD gives a start, and an orderly stop; and those that Grappe gives LXD beyond.
+START_SECONDS = 30
 STOP_SECONDS = 20
+GRACE_SECONDS = 30
 # A move between storage pools or projects may copy a container's whole content.
 MOVE_SECONDS = 600.0
 DEFAULT_PROJECT = "default"
@@ -220,8 +223,7 @@ class ContainerDriver:
         if found is None:
             return
         if found["status"] != "Stopped":
-            # Forced: a deleted container needs no orderly shutdown.
-            self._set_state(spec, "stop", force=True)
+            self._end(spec)
         try:
             self._lxd.change("DELETE", f"instances/{spec.name}", project=spec.project)
         except daemon.AbsentError:
@@ -252,7 +254,7 @@ class ContainerDriver:
                 self._stop(spec)
                 running = False
             if not running:
-                self._set_state(spec, "start")
+                self._start(spec)
             self._readiness.wait(spec)
         elif found["status"] != "Stopped" and spec.state == "stopped":
             self._stop(spec)
@@ -278,6 +280,21 @@ class ContainerDriver:
         body["ephemeral"] = found["ephemeral"]
         self._lxd.change("PUT", f"instances/{spec.name}", body, project=spec.project)
 
+    def _start(self, spec: model.ContainerSpec) -> None:
+        try:
+            self._set_state(spec, "start", timeout=START_SECONDS)
+        except errors.DaemonError as error:
+            hung = self._lxd.unblock(f"instances/{spec.name}", project=spec.project)
+            raise start_failure.explain(self._lxd, spec, error, hung=hung) from error
+
+    def _end(self, spec: model.ContainerSpec) -> None:
+        """Stop a container that is to go: it needs no orderly shutdown."""
+        try:
+            self._set_state(spec, "stop", force=True)
+        except errors.DaemonError:
+            if not self._lxd.unblock(f"instances/{spec.name}", project=spec.project):
+                raise
+
     def _stop(self, spec: model.ContainerSpec) -> None:
         try:
             self._set_state(spec, "stop", timeout=STOP_SECONDS)
@@ -292,7 +309,11 @@ class ContainerDriver:
     ) -> None:
         body = {"action": action, "force": force, "timeout": timeout}
         self._lxd.change(
-            "PUT", f"instances/{spec.name}/state", body, project=spec.project, timeout=timeout + 30
+            "PUT",
+            f"instances/{spec.name}/state",
+            body,
+            project=spec.project,
+            timeout=timeout + GRACE_SECONDS,
         )
 
 
