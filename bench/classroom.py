@@ -36,6 +36,12 @@ def _measure(testbed: Testbed, size: int) -> dict[str, Any]:
     nothing = _class(testbed, "up", watch=False)[0]
     plain_nothing = timing.seconds(_plain, testbed, stacks, UP)
     check = _class(testbed, "check", jobs=False, watch=False)[0]
+    lesson = {
+        "snapshot": _class(testbed, "snapshot", "start", watch=False)[0],
+        "reset": _class(testbed, "reset", "--to", "start", "--yes", watch=False)[0],
+        "sleep": _class(testbed, "sleep", watch=False)[0],
+        "wake": _class(testbed, "wake", watch=False)[0],
+    }
     down = _class(testbed, "down", "--yes", watch=False)[0]
     _class(testbed, "up", watch=False)
     plain_down = timing.seconds(_plain, testbed, stacks, DOWN)
@@ -47,6 +53,7 @@ def _measure(testbed: Testbed, size: int) -> dict[str, Any]:
         "nothing": round(nothing, 2),
         "plain_nothing": round(plain_nothing, 2), "check": round(check, 2), "down": round(down, 2),
         "plain_down": round(plain_down, 2), "memory": round(memory),
+        **{phase: round(seconds, 2) for phase, seconds in lesson.items()},
     }  # fmt: skip
 
 

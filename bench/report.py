@@ -53,14 +53,16 @@ def tables(results: dict[str, Any]) -> str:
 
 def _class(rows: list[dict[str, float]]) -> str:
     heads = ("a class of", "bare launches", "up, new", "up, nothing to do", "plain runs, the same",
-             "down", "plain runs, the same", "check", "memory")  # fmt: skip
+             "down", "plain runs, the same", "check", "snapshot", "reset", "sleep", "wake",
+             "memory")  # fmt: skip
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     sentences = []
     for row in rows:
         lines.append(
             f"| {row['students']}, {row['jobs']} at once | {row['bare']} s | {row['up']} s "
             f"| {row['nothing']} s | {row['plain_nothing']} s | {row['down']} s "
-            f"| {row['plain_down']} s | {row['check']} s | {row['memory']} MB |"
+            f"| {row['plain_down']} s | {row['check']} s | {row['snapshot']} s | {row['reset']} s "
+            f"| {row['sleep']} s | {row['wake']} s | {row['memory']} MB |"
         )
         for words, ratio, goal in (
             ("up, of the bare launches", row["up"] / row["bare"], 0.85),
