@@ -95,7 +95,7 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
         )
     try:
         content = YAML(typ="safe").load(path.read_text())
-    except (YAMLError, UnicodeDecodeError) as error:
+    except (YAMLError, ValueError, RecursionError) as error:
         raise errors.BadInputError(
             f"classes/{name}.yaml cannot be read", seen=str(error), do="fix that line"
         ) from error

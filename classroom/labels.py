@@ -11,7 +11,7 @@ from core import validators
 # Letters that Unicode does not decompose into a letter and an accent.
 _LETTERS = {
     "\u00df": "ss", "\u00e6": "ae", "\u0153": "oe", "\u00f8": "o", "\u0111": "d", "\u00f0": "d",
-    "\u00fe": "th", "\u0142": "l", "\u0131": "i",
+    "\u00fe": "th", "\u0142": "l", "\u0131": "i", "\u2019": "'",
 }  # fmt: skip
 # LXD projects and stacks have the label in their names, after a prefix.
 MAX_LABEL = 40

@@ -85,7 +85,7 @@ def parse(text: str) -> list[Entry]:
         problems.Mistakes: All mistakes in it, by line.
 
     """
-    rows = list(csv.reader(io.StringIO(_without_delimiter_line(text)), delimiter=_delimiter(text)))
+    rows = _rows("\n".join(text.replace("\r\n", "\n").split("\r")))
     filled = [
         (number, row) for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)
     ]
@@ -109,6 +109,38 @@ def parse(text: str) -> list[Entry]:
     return entries
 
 
+def _rows(text: str) -> list[list[str]]:
+    """Split a text into rows and cells.
+
+    Raises:
+        problems.Mistakes: A quote without its other half, which would swallow the lines below.
+
+    """
+    lines = csv.reader(
+        io.StringIO(_without_delimiter_line(text)), delimiter=_delimiter(text), strict=True
+    )
+    rows: list[list[str]] = []
+    begun = 1
+    try:
+        for row in lines:
+            _demand_short(row)
+            rows.append(row)
+            # A row stands at the line on which it begins; the numbers of the others stay.
+            rows += [[]] * (lines.line_num - begun)
+            begun = lines.line_num + 1
+    except csv.Error as error:
+        reason = f"has a quote without its other half, or text behind it ({error})."
+        raise problems.Mistakes([problems.Mistake(f"line {begun}", reason)]) from error
+    return rows
+
+
+def _demand_short(row: list[str]) -> None:
+    if any(cell.count("\n") > MOST_BREAKS for cell in row):
+        raise csv.Error("a cell goes on over many lines")
+
+
+# Line breaks in a cell: an address may have some; more are a quote that nobody closed.
+MOST_BREAKS = 4
 # The line by which a spreadsheet says its delimiter.
 _SEP = re.compile(r"\s*\"?sep=(.)\"?[ \t]*(?=\r?\n)")
 
@@ -140,7 +172,7 @@ def _columns(heads: list[str]) -> dict[str, int]:
 
 def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
     cells = {
-        field: " ".join(row[index].split()) if index < len(row) else ""
+        field: " ".join(_visible(row[index]).split()) if index < len(row) else ""
         for field, index in columns.items()
     }
     whole = cells.pop("name", "")
@@ -150,6 +182,11 @@ def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
     elif not cells.get("first"):
         cells["first"], cells["last"] = cells["last"], ""
     return Entry(line=number, **cells)
+
+
+def _visible(text: str) -> str:
+    """Return a text without characters that only change how the others are shown."""
+    return "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
 
 
 def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import json
 import math
 import pathlib
@@ -21,6 +22,8 @@ _OWN = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
 PROJECT = {
     "name": settings.NAMESPACE, "stackConfigDir": "stacks", "backend": {"url": "file://./.state"},
 }  # fmt: skip
+# Brackets in a file that somebody may have written.
+MOST_NESTED = 5000
 # libyaml's faster loader if installed: a folder may hold the stack files of a class.
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -65,12 +68,45 @@ def _number(loader: Any, node: Any) -> float | str:
     return str(node.value) if math.isinf(value) and "inf" not in node.value.lower() else value
 
 
+def _moment(loader: Any, node: Any) -> str:
+    """Return a date as the text that the engine makes of it; one that does not exist as it is."""
+    try:
+        found = loader.construct_yaml_timestamp(node)
+    except ValueError:
+        return str(node.value)
+    if not isinstance(found, dt.datetime):
+        return f"{found} 00:00:00 +0000 UTC"
+    return f"{found.replace(tzinfo=None)} +0000 UTC"
+
+
+def _bytes(loader: Any, node: Any) -> str:
+    return bytes(loader.construct_yaml_binary(node)).decode(errors="replace")
+
+
+def _set(loader: Any, node: Any) -> dict[Any, None]:
+    return dict.fromkeys(loader.construct_mapping(node))
+
+
 Loader.add_constructor("tag:yaml.org,2002:float", _number)
+Loader.add_constructor("tag:yaml.org,2002:timestamp", _moment)
+Loader.add_constructor("tag:yaml.org,2002:binary", _bytes)
+Loader.add_constructor("tag:yaml.org,2002:set", _set)
 
 
 def load(text: str) -> Any:
-    """Parse a YAML text; raise yaml.YAMLError for any other text."""
-    return yaml.load(text, Loader)  # noqa: S506 - it is a safe one
+    """Parse a YAML text; raise yaml.YAMLError for any other text, and for an endless one."""
+    if text.count("[") + text.count("{") > MOST_NESTED:
+        # libyaml ends the whole process where they are nested as deeply.
+        raise yaml.YAMLError(f"it has more than {MOST_NESTED} brackets")
+    try:
+        content = yaml.load(text, Loader)  # noqa: S506 - it is a safe one
+        if "&" in text:
+            json.dumps(content)
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
+    except (TypeError, ValueError) as error:
+        raise yaml.YAMLError(f"an anchor in it contains itself: {error}") from error
+    return content
 
 
 def dump(content: Any) -> str:

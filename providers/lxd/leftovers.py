@@ -73,16 +73,47 @@ def inside(lxd: daemon.Daemon, project: str, whose: codec.Spec) -> Iterator[Thin
 
 
 def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list[str]:
-    """Remove the containers of a lab that use an LXD object; return their names."""
+    """Remove the containers of a lab that use an LXD object; return their names.
+
+    One that somebody moved or copied out of the lab's project carries its marks, and is theirs now.
+
+    Raises:
+        errors.NotOursError: An instance of somebody else's uses the object.
+
+    """
     removed = []
+    others = []
+    for kind, name, project in _users(used):
+        if kind != "instances":
+            continue
+        path = f"instances/{name}"
+        with contextlib.suppress(daemon.AbsentError):
+            if _is(lxd.get(path, project=project)["config"], whose) and _is(
+                lxd.get(f"projects/{project}")["config"], whose
+            ):
+                remove(lxd, Thing("container", name, project, path))
+                removed.append(f"container {name}")
+                continue
+            others.append(f"{name} of project {project}")
+    others += [f"the profile {name}" for kind, name, _project in _users(used) if kind == "profiles"]
+    if others:
+        raise errors.NotOursError(
+            f"{used.get('name', 'it')} is still used by {', '.join(others)}, which is no part of "
+            f"{whose.owner}",
+            do=f"take it off there, then the same again: {lxd.program} config device remove NAME "
+            "DEVICE --project PROJECT, or give it another network",
+        )
+    return removed
+
+
+def _users(used: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield the kind, name and project of everything that uses an LXD object."""
     for url in used.get("used_by") or ():
         parsed = urllib.parse.urlsplit(url)
         project = urllib.parse.parse_qs(parsed.query).get("project", ["default"])[0]
-        for thing in inside(lxd, project, whose):
-            if thing.kind == "container" and parsed.path.endswith(f"/instances/{thing.name}"):
-                remove(lxd, thing)
-                removed.append(f"container {thing.name}")
-    return removed
+        kind, _slash, name = parsed.path.removeprefix("/1.0/").partition("/")
+        if "/" not in name:
+            yield kind, name, project
 
 
 def remove(lxd: daemon.Daemon, thing: Thing) -> None:

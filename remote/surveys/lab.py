@@ -250,10 +250,17 @@ def _configs(unit: haproxy_unit.Unit) -> Dict[str, str]:
 
 def _variables(unit: haproxy_unit.Unit) -> Dict[str, str]:
     """Return the variables by which HAProxy's files say where they listen; no others."""
-    texts = [_text(path) or "" for path in {*unit.files, haproxy_unit.CONFIG}]
-    lines = [line for text in texts for line in text.splitlines() if line.split()[:1] == ["bind"]]
-    named = set(re.findall(r"\$\{?(\w+)", "\n".join(lines)))
-    return {name: value for name, value in unit.environment.items() if name in named}
+    texts = [_text(path) or "" for path in dict.fromkeys([*unit.files, haproxy_unit.CONFIG])]
+    known = dict(unit.environment)
+    named: Set[str] = set()
+    for words in (line.split() for text in texts for line in text.splitlines()):
+        if words[:1] == ["bind"]:
+            named |= set(re.findall(r"\$\{?(\w+)", " ".join(words)))
+        elif words[:1] == ["setenv"] and len(words) > 2:
+            known[words[1]] = words[2].strip("\"'")
+        elif words[:1] == ["presetenv"] and len(words) > 2:
+            known.setdefault(words[1], words[2].strip("\"'"))
+    return {name: value for name, value in known.items() if name in named}
 
 
 def _nat(chains: List[nft.Chain]) -> List[str]:

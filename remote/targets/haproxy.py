@@ -201,15 +201,27 @@ class HaproxyTarget(Target):
         bound = "" if chosen else f"    {self.shared_sections['hard_stop']}\n"
         body = self.shared_sections["frontends"].replace("@RUNTIME@", runtime(outside))
         body = body.replace("@BOUND@\n", bound)
+        if not _defaults(before):
+            # Those of a file that HAProxy loads earlier hold here too.
+            before = self._earlier() + before
         body += f"\n# Below this part the host's own defaults rule.\n{_last_defaults(before)}"
         pages = "".join(self.shared_sections["pages"].values())
         return str(body.replace("@GENERATION@", _digest(body + pages)))
 
+    def _unit(self) -> haproxy_unit.Unit:
+        shown = self.system.run(haproxy_unit.SHOW).out
+        return haproxy_unit.parse(shown, lambda path: self.system.read(path).content or "")
+
+    def _earlier(self) -> str:
+        """Return the files that HAProxy loads before haproxy.cfg, one after the other."""
+        files = self._unit().files
+        first = files[: files.index(CONFIG)] if CONFIG in files else files
+        return "".join(f"{self.system.read(path).content or ''}\n" for path in first)
+
     def _try(self, path: str, content: str) -> Result:
         """Have HAProxy check a configuration; its messages name the target file."""
         self.system.write(path, File(content, 0o600))
-        shown = self.system.run(haproxy_unit.SHOW).out
-        unit = haproxy_unit.parse(shown, lambda path: self.system.read(path).content or "")
+        unit = self._unit()
         try:
             done = self.system.run(
                 unit.check(self.system.root + path), environment=unit.environment
@@ -226,11 +238,32 @@ def _last_defaults(config: str) -> str:
     take the same as without us. A named one gets another name, since a name is there once, and only
     a named one may hold rules of http or tcp.
     """
-    bodies = [body for kind, _name, body in haproxy.sections(config) if kind == "defaults"]
-    lines = [line for line in "".join(bodies[-1:]).splitlines() if line.split()]
+    lines = _balanced("".join(_defaults(config)[-1:]))
     head, *rest = [line for line in lines if not line.split()[0].startswith("#")] or ["defaults"]
     named = re.sub(r"^\s*defaults\s+(?!from\b|#)(\S+)", r"defaults \1-below-grappe", head)
     return "\n".join([named, *rest]) + "\n"
+
+
+def _defaults(config: str) -> List[str]:
+    """Return the `defaults` sections of a configuration."""
+    return [body for kind, _name, body in haproxy.sections(config) if kind == "defaults"]
+
+
+def _balanced(section: str) -> List[str]:
+    """Return a section's lines without blank ones, and without halves of an `.if` around it."""
+    kept: List[str] = []
+    begun: List[int] = []
+    for line in section.splitlines():
+        word = line.split()[0] if line.split() else ""
+        if word == ".if":
+            begun.append(len(kept))
+        elif word in (".elif", ".else", ".endif") and not begun:
+            break
+        elif word == ".endif":
+            begun.pop()
+        if word:
+            kept.append(line)
+    return kept[: begun[0]] if begun else kept
 
 
 def _digest(text: str) -> str:

@@ -294,6 +294,28 @@ class TestContainer:
                 driver.delete(server(room))
         assert container_driver(room).read(server(room)) is not None
 
+    def test_copy_outside_the_lab_is_somebody_elses(self, room: LxdWorld) -> None:
+        """It carries the lab's marks; the bridge cannot go, and says whose it waits for."""
+        driver, spec = container_driver(room), server(room, state="stopped")
+        driver.create(spec)
+        source = {"type": "copy", "source": "yuno1", "project": PROJECT, "container_only": True}
+        own = room.lxd.get("instances/yuno1", project=PROJECT)
+        body = {
+            "name": "kept",
+            "source": source,
+            "config": own["config"],
+            "devices": own["devices"],
+        }
+        room.lxd.change("POST", "instances", body, project="default")
+        try:
+            driver.delete(spec)
+            with pytest.raises(errors.NotOursError, match="used by kept of project default"):
+                networks.NetworkDriver(room.lxd).empty(bridge(room))
+            assert "kept" == room.lxd.get("instances/kept", project="default")["name"]
+        finally:
+            room.lxd.change("DELETE", "instances/kept", project="default")
+        assert [] == networks.NetworkDriver(room.lxd).empty(bridge(room))
+
 
 class TestImage:
     """Images, from files and published."""

@@ -60,6 +60,29 @@ def test_roster_reports_all_mistakes_at_once(text: str, words: list[str]) -> Non
         assert each in str(found.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('Nom\nZo\u00e9\n"Ad\u00e8le\nBob\nCarl\nDora\nEve\nFay\n', "line 3"),
+        ('Nom,Groupe\nZo\u00e9,"A"x\n', "line 2"),
+        ("Nom\n" + "x" * 140000 + "\n", "line 2"),
+    ],
+    ids=["no end", "text behind it", "a huge cell"],
+)
+def test_a_cell_that_swallows_others_is_refused(text: str, words: str) -> None:
+    """The line on which it begins is named."""
+    with pytest.raises(problems.Mistakes) as raised:
+        roster.parse(text)
+    assert [words] == [mistake.key for mistake in raised.value.mistakes]
+
+
+def test_lines_of_old_macs_and_of_cells_keep_their_numbers() -> None:
+    """A cell may have a line break; invisible letters are no part of a name."""
+    assert ["Zoe", "Bob"] == [each.name for each in roster.parse("Nom\rZoe\rBob\r")]
+    entries = roster.parse('Nom,Adresse\nZoe,"a\nb"\n\u202eBob,c\n')
+    assert [("Zoe", 2), ("Bob", 4)] == [(each.name, each.line) for each in entries]
+
+
 def test_a_spreadsheet_is_no_roster() -> None:
     """It is a zip, and the way out is to export it."""
     with pytest.raises(problems.Mistakes, match="export it as CSV"):
@@ -68,7 +91,8 @@ def test_a_spreadsheet_is_no_roster() -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("Adèle", "adele"), ("D'Artagnan", "d-artagnan"), ("Jean-Pierre", "jean-pierre"), ("Noé", "noe"),
+    [("Adèle", "adele"), ("D'Artagnan", "d-artagnan"), ("D\u2019Artagnan", "d-artagnan"),
+     ("Jean-Pierre", "jean-pierre"), ("Noé", "noe"),
      ("Łukasz Straße", "lukasz-strasse"), ("  x  ", "x"), ("3 Musketeers", "musketeers"), ("王", ""),
      ("a" * 80, "a" * 40)],
 )  # fmt: skip

@@ -7,6 +7,7 @@ import pathlib
 from typing import Any
 
 import pytest
+import yaml
 
 from cli import environment, stack
 from core import errors
@@ -251,3 +252,23 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: pathlib.Path) -> None:
     files.path_of(tmp_path, "alice").write_text("config:\n  grappe:number: 1\n  grappe:number: 2\n")
     with pytest.raises(errors.BadInputError, match="grappe:number is there twice"):
         files.read(tmp_path, "alice")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2024-11-27", "2024-11-27 00:00:00 +0000 UTC"), ("2024-13-45", "2024-13-45"),
+        ("[2026-11-27]", ["2026-11-27 00:00:00 +0000 UTC"]), ("!!binary aGk=", "hi"),
+        ("2001-12-14t21:59:43", "2001-12-14 21:59:43 +0000 UTC"), ("!!set {a, b}", {"a": None, "b": None}),
+    ],
+)  # fmt: skip
+def test_what_yaml_calls_a_date_is_a_text_as_to_the_engine(text: str, expected: object) -> None:
+    """The engine's own texts of them, by `pulumi config --json` of 3.250.0."""
+    assert {"a": expected} == files.load(f"a: {text}")
+
+
+@pytest.mark.parametrize("text", ["a: &b [*b]", "a: " + "[" * 200000 + "]" * 200000])
+def test_an_endless_text_cannot_be_read(text: str) -> None:
+    """The engine refuses the first too."""
+    with pytest.raises(yaml.YAMLError):
+        files.load(text)

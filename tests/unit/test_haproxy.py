@@ -12,7 +12,7 @@ from checks import conflicts
 from core import validators
 from providers.haproxy import model
 from remote import managed_block, maps, running_haproxy
-from remote.system import File, RefusedError
+from remote.system import File, RefusedError, Result
 from remote.targets import haproxy
 from remote.unmanaged import haproxy as unmanaged
 
@@ -23,13 +23,25 @@ OTHER = dataclasses.replace(BACKEND, name="yuno2", domains=("b.test", "c.test"))
 
 
 class Recorder:
-    """A system that is not touched by what is pure."""
+    """A system with HAProxy's unit and these other files, which nothing changes."""
 
     root = ""
 
+    def __init__(self, others: dict[str, str]) -> None:
+        self._others = others
 
-def files(*specs: model.BackendSpec, config: str = "global\n") -> dict[str, str]:
-    made = haproxy.HaproxyTarget(Recorder(), model.shared_sections())  # type: ignore[arg-type]
+    def run(self, _argv: list[str]) -> Result:
+        """Show a unit that loads the other files, and haproxy.cfg after them."""
+        loads = " ".join(f"-f {path}" for path in [*self._others, haproxy.CONFIG])
+        return Result(0, f"ExecStart={{ argv[]=/usr/sbin/haproxy -Ws {loads} ; }}\n", "")
+
+    def read(self, path: str) -> File:
+        """Return another file."""
+        return File(self._others.get(path))
+
+
+def files(*specs: model.BackendSpec, config: str = "global\n", **others: str) -> dict[str, str]:
+    made = haproxy.HaproxyTarget(Recorder(others), model.shared_sections())  # type: ignore[arg-type]
     fragments = [model.fragment(spec).as_json() for spec in specs]
     compiled = made.compile(fragments, {haproxy.CONFIG: File(config)})
     return {path: file.content or "" for path, file in compiled.items()}
@@ -92,7 +104,7 @@ def test_fragment_of_an_older_version_is_routed() -> None:
     old = model.fragment(BACKEND).as_json()
     parts = {"domains": ["a.test"], "label": "grappe.alice.yuno1", "default": False,
              "sections": "backend x\n"}  # fmt: skip
-    made = haproxy.HaproxyTarget(Recorder(), model.shared_sections())  # type: ignore[arg-type]
+    made = haproxy.HaproxyTarget(Recorder({}), model.shared_sections())  # type: ignore[arg-type]
     there = made.compile([{**old, "parts": parts}], {haproxy.CONFIG: File("global\n")})
     assert files(BACKEND)[maps.STATES] == there[maps.STATES].content
 
@@ -175,11 +187,22 @@ HOSTS = "global\n\ndefaults web from base\n\tmode http\n\ttimeout connect 5000\n
      ("global\ndaemon\ndefaults\nmode http\ntimeout client 5s\nlisten a\nbind :9\n",
       "defaults\nmode http\ntimeout client 5s\n"),
      ("  defaults  # of all\n    mode http\n  frontend a\n    bind :9\n", "  defaults  # of all\n    mode http\n"),
+     (".if defined(X)\ndefaults\n  mode tcp\n.endif\n", "defaults\n  mode tcp\n"),
+     ("defaults\n  mode tcp\n  .if defined(X)\n  maxconn 9\n  .endif\n.if defined(Y)\nfrontend a\n  bind :9\n.endif\n",
+      "defaults\n  mode tcp\n  .if defined(X)\n  maxconn 9\n  .endif\n"),
      ("defaults\n  mode tcp\n# a note\ndefaults b\n  mode http\n", "defaults b-below-grappe\n  mode http\n")],
 )  # fmt: skip
 def test_sections_below_keep_the_hosts_defaults(config: str, expected: str) -> None:
     """As it does where Grappe is not there."""
     assert compiled(BACKEND, config=config).endswith(f"{expected}# END GRAPPE\n")
+
+
+def test_defaults_of_an_earlier_file_hold_below_too() -> None:
+    """Those in haproxy.cfg itself come later, and win."""
+    found = files(BACKEND, first="defaults\n  mode http\n", second="frontend a\n  bind :9\n")
+    assert found[haproxy.CONFIG].endswith("rule.\ndefaults\n  mode http\n# END GRAPPE\n")
+    found = files(BACKEND, config="defaults\n  mode tcp\n", first="defaults\n  mode http\n")
+    assert found[haproxy.CONFIG].endswith("rule.\ndefaults\n  mode tcp\n# END GRAPPE\n")
 
 
 def test_a_silent_stream_lives_as_long_as_yunohost_lets_it() -> None:
