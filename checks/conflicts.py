@@ -6,14 +6,15 @@ Preflight and doctor share it: a conflict that a preview refuses is a finding wh
 from __future__ import annotations
 
 import ipaddress
+import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
 from remote.names import UFW_SCRIPTS
-from remote.surveys.facts import HealthFacts, HostFacts, HostsFileFacts, Lxd
+from remote.surveys.facts import HealthFacts, HostFacts, HostsFileFacts, Lxd, Route
 from remote.unmanaged import haproxy, legacy, nft
 from remote.unmanaged import nat as unmanaged_nat
 
@@ -21,6 +22,9 @@ from remote.unmanaged import nat as unmanaged_nat
 OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
 WEB_PORTS = (80, 443)
 SSH_PORT = 22
+# A server's own network device.
+NIC = "eth0"
+_NAMESAKE = re.compile(r"gr-(?!\d+$).*")
 # The network of the students' bridges; routes as long as theirs or longer win.
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 _OWN_TABLES = {"", "main", "local", "default"}
@@ -141,15 +145,36 @@ def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def routes(facts: HostFacts, subnet: str, bridge: str) -> Iterator[str]:
-    """Yield the routes that lead a student's network elsewhere."""
+    """Yield the routes that lead a student's network elsewhere.
+
+    Of a table before the main one the longest match counts; a `throw` sends on to the next table.
+    """
     wanted = ipaddress.IPv4Network(subnet)
-    for route in facts.get("routes", ()):
-        network = ipaddress.IPv4Network(route["to"])
-        own = route["table"] in _OWN_TABLES
-        # A shorter route in the main table loses to the bridge's own.
-        wins = network.prefixlen >= wanted.prefixlen if own else network.prefixlen > 0
-        if route["device"] != bridge and network.overlaps(wanted) and wins:
-            yield str(route["line"])
+    listed = [
+        (ipaddress.IPv4Network(route["to"]), route)
+        for route in facts.get("routes", ())
+        if route["device"] != bridge
+    ]
+    past = False
+    for table, group in itertools.groupby(listed, lambda item: item[1]["table"]):
+        if past and table not in _OWN_TABLES:
+            continue
+        found = list(group)
+        over = [item for item in found if wanted.subnet_of(item[0])]
+        inside = [item for item in found if item[0] != wanted and item[0].subnet_of(wanted)]
+        if table in _OWN_TABLES:
+            # A shorter route in the main table loses to the bridge's own.
+            over = [item for item in over if item[0] == wanted or _is_throw(item[1])]
+        best = max(over, key=lambda item: item[0].prefixlen, default=None)
+        for _network, route in [*([best] if best else []), *inside]:
+            if not _is_throw(route):
+                yield str(route["line"])
+        # A rule may lead the network to the main table, past those that follow.
+        past = past or bool(best and table in _OWN_TABLES and _is_throw(best[1]))
+
+
+def _is_throw(route: Route) -> bool:
+    return route["line"].startswith("throw ")
 
 
 def drops(facts: HealthFacts) -> Iterator[tuple[str, str]]:
@@ -161,6 +186,7 @@ def drops(facts: HealthFacts) -> Iterator[tuple[str, str]]:
     """
     loaded = iptables.Chains(facts["chains"])
     forwarded = sorted({item["port"] for item in facts["targets"] if item.get("port")})
+    own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in facts.get("subnets", ())]
     pages, servers, both = WEB_PORTS, (SSH_PORT, *WEB_PORTS), (*WEB_PORTS, *forwarded)
     for table, chain, ports in (
         ("raw", "PREROUTING", both), ("mangle", "PREROUTING", both), ("mangle", "INPUT", pages),
@@ -171,9 +197,9 @@ def drops(facts: HealthFacts) -> Iterator[tuple[str, str]]:
             if target.startswith("ufw-"):
                 break
             inner = loaded.rules(table, target)
-            for rule in [line, *inner] if _matches(line, ports) else ():
+            for rule in [line, *inner] if _matches(line, ports, own) else ():
                 ends = _target(rule) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in rule
-                if ends and _matches(rule, ports):
+                if ends and _matches(rule, ports, own):
                     yield table, rule
 
 
@@ -182,24 +208,50 @@ def _target(line: str) -> str:
     return words[words.index("-j") + 1] if "-j" in words[:-1] else ""
 
 
-def _matches(line: str, ports: Sequence[int]) -> bool:
-    """Whether a rule is about TCP to these ports, by an interface of people's or of a lab's."""
+# Matches that few packets alone meet: forged, malformed or too many.
+_NARROW = re.compile(
+    r"INVALID|-m (?:rpfilter|connlimit|hashlimit|limit|recent|string|length|u32|tcpmss)\b|"
+    r"--tcp-flags|! --syn| -f |-s \S+ ! -i "
+)
+
+
+def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Address]) -> bool:
+    """Whether a rule is about TCP to these ports, by an interface of people's or of a lab's.
+
+    Args:
+        line: The rule.
+        ports: The ports.
+        own: The host's addresses; empty where they are unknown.
+
+    """
     words = line.split()
     named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
     ports_text = next((named[option] for option in ("--dport", "--dports") if option in named), "")
     parts = unmanaged_nat.ports_of(ports_text) if ports_text else ()
     return (
         named.get("-p", "tcp") in ("tcp", "all")
-        and "INVALID" not in line
+        and not _NARROW.search(line)
+        and ("! -d" in line or _leads_here(named.get("-d", ""), own))
         and named.get("-o", "gr-").startswith("gr-")
         and not named.get("-i", "").startswith(("docker", "br-", "virbr", "lxd", "lo"))
         and (not parts or any(port in part for port in ports for part in parts))
     )
 
 
+def _leads_here(text: str, own: Collection[ipaddress.IPv4Address]) -> bool:
+    """Whether a destination is a lab's or the host's, not a container of Docker's."""
+    network = ipaddress.IPv4Network(text or "0.0.0.0/0", strict=False)
+    return not own or network.overlaps(STUDENTS) or any(each in network for each in own)
+
+
 def removal_command(line: str) -> str:
-    """Return the command that removes a route, or a rule of routing."""
-    return f"ip rule del {line[5:]}" if line.startswith("rule ") else f"ip route del {line}"
+    """Return the command that takes labs off a route, or a rule of routing."""
+    if line.startswith("rule "):
+        return f"ip rule del {line[5:]}"
+    if " table " in line:
+        # Others want that table's route; labs go past it.
+        return f"ip rule add to {STUDENTS} lookup main priority 100, also where the rules are made"
+    return f"ip route del {line}"
 
 
 def other_addresses(facts: HostsFileFacts, address: str) -> Iterator[str]:
@@ -207,6 +259,13 @@ def other_addresses(facts: HostsFileFacts, address: str) -> Iterator[str]:
     for line in facts["lines"]:
         if line["address"] != address:
             yield f"line {line['number']} names another address: {line['text']}"
+
+
+def namesakes(facts: HostFacts) -> Iterator[str]:
+    """Yield others' interfaces that begin as Grappe's bridges do: its rules hold for them too."""
+    networks = (item["name"] for item in facts["lxd"].get("networks", ()))
+    names = {*networks, *(item["interface"] for item in facts.get("subnets", ()))}
+    yield from sorted(name for name in names if _NAMESAKE.fullmatch(name))
 
 
 def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, str]]:
@@ -221,6 +280,9 @@ def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, st
     brings = lxd.get("brings", {})
     for name in names:
         for device, settings in sorted(brings.get(name, {}).items()):
+            if settings.get("type") == "proxy" and settings.get("bind", "host") == "host":
+                listen = settings.get("listen", "?")
+                yield name, f"its device {device} listens at {listen}, which one server alone can"
             if settings.get("type") != "nic" or device == own:
                 continue
             network = settings.get("network") or settings.get("parent") or "?"

@@ -61,6 +61,7 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
         *_nat(facts),
         *_obstacles(facts),
         *_conflicts(facts),
+        *_profiles(facts),
         *_haproxy(facts),
         *_parts(facts),
         *_leftovers(facts, owners),
@@ -68,6 +69,23 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
         *_room(facts),
         *_servers(facts),
     ]
+
+
+def _profiles(facts: HealthFacts) -> Iterator[Finding]:
+    """Yield what profiles bring into the labs that use them."""
+    used = {tuple(item["profiles"]) for item in facts["instances"] if item["owner"]}
+    for names in sorted(used):
+        for profile, problem in conflicts.profiles(facts["lxd"], names, conflicts.NIC):
+            yield Finding(
+                f"LXD's profile {profile} cannot serve labs: {problem}",
+                f"lxc profile device remove {profile} DEVICE, or a profile of their own for labs: "
+                "grappe:profiles",
+            )
+    for name in conflicts.namesakes(facts):
+        yield Finding(
+            f"{name} has a name of Grappe's bridges, whose rules shut it off",
+            "give it a name that does not begin with gr-",
+        )
 
 
 def _programs(facts: HealthFacts) -> Iterator[Finding]:

@@ -13,6 +13,9 @@ from cli import parser
 
 def main() -> int:
     """Run one command; report an error in words."""
+    # A caller may have closed our output: `./lab explain alice >&-`.
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as long as we run
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     options = parser.parse(sys.argv[1:])
     module, _, function = options.run.partition(":")
     from core import errors  # noqa: PLC0415 - `--help` needs none of it

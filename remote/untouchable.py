@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import sys
 from typing import Dict, Iterable, List
+
+# FS_IOC_GETFLAGS and FS_APPEND_FL of linux/fs.h.
+_GET_FLAGS, _APPEND_ONLY = 0x80086601, 0x20
 
 
 def reasons(paths: Iterable[str]) -> Dict[str, List[str]]:
     """Return by path why root cannot change it and what to do; nothing for what can be changed.
 
     A change is a rename, so the folder counts as the file does. The kernel refuses root after
-    `chattr +i`, and on a read-only file system. For another login this returns nothing.
+    `chattr +i` or `+a`, and on a read-only file system. For another login this returns nothing.
     """
     fixed = {}
     for path in paths:
@@ -24,4 +29,23 @@ def reasons(paths: Iterable[str]) -> Dict[str, List[str]]:
                 "cannot be changed: %s is immutable, or on a read-only file system" % unwritable[0],
                 "chattr -i %s, or remount it read-write" % unwritable[0],
             ]
+        elif append := next(filter(_is_append_only, existing), ""):
+            fixed[path] = ["may only grow: %s is append-only" % append, "chattr -a %s" % append]
     return fixed
+
+
+def _is_append_only(path: str) -> bool:
+    """Whether `chattr +a` forbids even root to replace a file, or files of a folder."""
+    flags = bytearray(8)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.ioctl(descriptor, _GET_FLAGS, flags)
+    except OSError:
+        # A file system without such flags.
+        return False
+    finally:
+        os.close(descriptor)
+    return bool(int.from_bytes(flags[:4], sys.byteorder) & _APPEND_ONLY)

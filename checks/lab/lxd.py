@@ -14,8 +14,6 @@ from remote import identity
 from remote.surveys.facts import Lxd
 
 BRIDGE = re.compile(r"gr-(\d+)")
-# The name of a server's own network device.
-NIC = "eth0"
 OWN_PROFILE = (
     "One of its own: lxc profile create lab; lxc profile device add lab root disk pool=default "
     "path=/; and grappe:profiles: [lab]"
@@ -92,7 +90,7 @@ def _images(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
 
 def _profiles(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
     if all(project["name"] != spec.project for project in lxd["projects"]):
-        for profile, problem in conflicts.profiles(lxd, spec.profiles, NIC):
+        for profile, problem in conflicts.profiles(lxd, spec.profiles, conflicts.NIC):
             yield problems.Mistake(
                 "grappe:profiles", f'"{profile}" cannot be used: {problem}. {OWN_PROFILE}'
             )
@@ -102,6 +100,12 @@ def _profiles(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
             yield problems.Mistake(
                 "grappe:profiles", f'"{profile}" is not a profile of the host. Its own: {own}.'
             )
+
+
+def brought(spec: PreflightSpec, lxd: Lxd) -> Iterator[str]:
+    """Yield what profiles bring into a lab that is up."""
+    for profile, problem in conflicts.profiles(lxd, spec.profiles, conflicts.NIC):
+        yield f"LXD's profile {profile}: {problem}"
 
 
 def free_numbers(lxd: Lxd) -> str:

@@ -29,6 +29,13 @@ def subnet(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         )
 
 
+def namesakes(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse a host with an interface that the rules for labs' bridges would shut off."""
+    for name in conflicts.namesakes(facts):
+        reason = f"{name} on {spec.host} is not Grappe's, and its rules for labs, gr-*, would shut "
+        yield problems.Mistake("grappe:host", f"{reason}it off: give it another name.")
+
+
 def interface(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     """Refuse an interface that the host does not have."""
     known = sorted({entry["interface"] for entry in facts["subnets"]})

@@ -32,6 +32,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         mistakes += host.needs(spec, facts)
         mistakes += lxd.missing(spec, facts["lxd"])
         mistakes += network.interface(spec, facts)
+        mistakes += network.namesakes(spec, facts) if host.is_new(spec, facts) else ()
         mistakes += host.absent(spec, facts)
     return mistakes
 
@@ -45,6 +46,7 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
         *denials.effective(facts, targets),
         *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),
+        *(() if host.is_new(spec, facts) else lxd.brought(spec, facts["lxd"])),
         *(
             f"{spec.host}: {problem}. On the host: {do}"
             for problem, do in (() if host.is_new(spec, facts) else conflicts.obstacles(facts))

@@ -169,6 +169,7 @@ class Container(TypedDict):
     owner: str
     address: str
     own_address: str
+    profiles: List[str]
 
 
 class Ufw(TypedDict):

@@ -86,6 +86,7 @@ def _instances(sockets: List[str]) -> List[facts.Container]:
             if item["status"] == "Running"
             else "",
             "own_address": item["devices"].get("eth0", {}).get("ipv4.address", ""),
+            "profiles": item["profiles"],
         }
         for item in found
     ]

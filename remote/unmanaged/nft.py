@@ -7,7 +7,7 @@ of them drops is gone, whatever the others accept.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.unmanaged.nat import ports_of
 
@@ -27,6 +27,9 @@ _BASE = re.compile(r"type (\w+) hook (\w+) .*?(?:policy (\w+);)?\s*$")
 _ALWAYS = re.compile(
     r"(?:counter(?: packets \d+ bytes \d+)? |log(?: prefix \"[^\"]*\")? )*(?:drop|reject)\b"
 )
+_JUMP = re.compile(r"(.*?)(?:jump|goto) (\S+)$")
+# The kernel follows 16 jumps.
+DEEPEST = 16
 _PAGES = (80, 443)
 # The ports at which people dial pages, and HAProxy and DNAT lead on to servers.
 _DIALLED = (22, *_PAGES)
@@ -41,7 +44,8 @@ class Chain(NamedTuple):
         kind: `filter`, `nat` or `route`.
         hook: `input`, `forward`, `output`, ...
         policy: `accept` or `drop`.
-        rules: Its rules, as `nft list` prints them.
+        rules: Its rules, as `nft list` prints them; those of a chain that one of them jumps to
+            follow it, each behind the jump's condition.
     """
 
     table: str
@@ -55,21 +59,36 @@ class Chain(NamedTuple):
 def chains(listed: str) -> List[Chain]:
     """Return the base chains of what `nft list chains` or `nft list table` printed."""
     found: List[Chain] = []
+    rules: Dict[Tuple[str, str], List[str]] = {}
     table = name = ""
-    rules: Dict[int, List[str]] = {}
     for line in listed.splitlines():
         words = line.split()
         if words[:1] == ["table"]:
             table = " ".join(words[1:3])
         elif words[:1] == ["chain"]:
             name = words[1]
+            rules[table, name] = []
         elif match := _BASE.match(line.strip()):
             kind, hook, policy = match.groups()
             found.append(Chain(table, name, kind, hook, policy or "accept"))
-            rules[len(found) - 1] = []
-        elif found and (table, name) == found[-1][:2] and words and words != ["}"]:
-            rules[len(found) - 1].append(" ".join(words))
-    return [chain._replace(rules=rules[number]) for number, chain in enumerate(found)]
+        elif words and words != ["}"] and (table, name) in rules:
+            rules[table, name].append(" ".join(words))
+    return [
+        chain._replace(rules=list(_followed(rules, chain.table, chain.name))) for chain in found
+    ]
+
+
+def _followed(
+    rules: Mapping[Tuple[str, str], Sequence[str]], table: str, name: str, depth: int = 0
+) -> Iterator[str]:
+    """Yield a chain's rules, and those of the chains that it jumps to, behind its conditions."""
+    for rule in rules.get((table, name), ()):
+        match = _JUMP.match(rule)
+        if not match or depth > DEEPEST:
+            yield rule
+            continue
+        for inner in _followed(rules, table, match.group(2), depth + 1):
+            yield (match.group(1) + inner).strip()
 
 
 def unknown_tables(found: Sequence[Chain]) -> List[str]:

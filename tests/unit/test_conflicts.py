@@ -41,6 +41,16 @@ def test_a_drop_before_ufw_is_found(rules: str, found: int) -> None:
         ("raw", "-A PREROUTING -p udp -m udp --dport 53 -j NOTRACK", False),
         ("raw", "-A PREROUTING -p tcp -m tcp --dport 22223 -j DROP", False),
         ("raw", "-A OUTPUT -p tcp -m tcp --dport 80 -j NOTRACK", False),
+        ("raw", "-A PREROUTING -m rpfilter --invert -j DROP", False),
+        ("raw", "-A PREROUTING -d 172.17.0.2/32 ! -i br-1 -j DROP", False),
+        ("raw", "-A PREROUTING -d 192.168.8.10/32 -j DROP", True),
+        ("raw", "-A PREROUTING -s 100.64.0.0/10 ! -i tailscale0 -j DROP", False),
+        ("mangle", "-A PREROUTING -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -j DROP", False),
+        (
+            "mangle",
+            "-A INPUT -p tcp -m tcp --dport 443 -m connlimit --connlimit-above 80 -j DROP",
+            False,
+        ),
         ("mangle", "-A PREROUTING -s 192.0.2.0/24 -j DROP", True),
         ("mangle", "-A FORWARD -p tcp -m tcp --dport 22 -j DROP", True),
         ("mangle", "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS", False),
@@ -49,7 +59,12 @@ def test_a_drop_before_ufw_is_found(rules: str, found: int) -> None:
 )
 def test_a_drop_in_another_table_is_found(table: str, rule: str, found: bool) -> None:
     """One in raw or mangle; and what is not tracked gets no DNAT."""
-    facts = {"targets": [{"port": 22222}], "chains": f"*{table}\n{rule}\nCOMMIT\n{BEFORE}{AFTER}"}
+    subnets = [{"subnet": "192.168.8.10/24", "interface": "eth0"}]
+    facts = {
+        "targets": [{"port": 22222}],
+        "subnets": subnets,
+        "chains": f"*{table}\n{rule}\nCOMMIT\n{BEFORE}{AFTER}",
+    }
     assert [(table, rule)] * found == list(conflicts.drops(facts))
 
 
@@ -106,16 +121,28 @@ def test_a_nat_rule_of_iptables_legacy_takes_its_port() -> None:
         ("32765:\tfrom all to 10.0.0.0/8 lookup 200", True),
         ("32765:\tfrom 192.168.8.0/24 lookup 200", True),
         ("32765:\tfrom all lookup 200 uidrange 0-0", False),
+        ("5:\tfrom all iif eth0 lookup 300", True),
+        ("40000:\tfrom all lookup 300", False),
+        ("5:\tfrom all lookup 300 suppress_prefixlength 0", False),
+        ("5:\tfrom all lookup main suppress_prefixlength 0\n6:\tfrom all lookup 300", False),
+        ("5:\tfrom all to 10.64.0.0/12 lookup main\n6:\tfrom all lookup 200", False),
+        ("5:\tfrom all to 10.65.0.0/16 lookup main\n6:\tfrom all lookup 200", True),
+        ("5:\tfrom all lookup 400", False),
         ("", False),
     ],
 )
 def test_a_table_counts_where_a_labs_packets_consult_it(
     rule: str, consulted: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not one that is for marked packets, for one user or for one address."""
+    """Not one that is for marked packets, for one user or for one address, or after the main one.
+
+    The tables: 200 a network, 300 a default route, 400 one with a throw, as Tailscale has them.
+    """
+    rules = ["0:\tfrom all lookup local", "32766:\tfrom all lookup main", *rule.splitlines()]
     listed = {
-        "rule": f"0:\tfrom all lookup local\n{rule}\n32766:\tfrom all lookup main\n",
-        "route": "default via 192.168.8.1 dev eth0\n10.0.0.0/8 via 192.168.8.2 dev eth0 table 200\n",
+        "rule": "\n".join(sorted(rules, key=lambda line: int(line.partition(":")[0]))),
+        "route": "default via 192.168.8.1 dev eth0\n10.0.0.0/8 via 192.168.8.2 dev eth0 table 200\n"
+        "default dev wg0 table 300\ndefault dev wg0 table 400\nthrow 10.64.8.0/24 table 400\n",
     }
     monkeypatch.setattr(lab, "run", lambda argv: (0, listed[argv[2]], ""))
     found = {"routes": lab._routes()}
@@ -127,5 +154,6 @@ def test_a_rule_that_drops_a_network_is_a_route_elsewhere(monkeypatch: pytest.Mo
     listed = {"rule": "100:\tfrom all to 10.64.8.0/24 prohibit\n", "route": ""}
     monkeypatch.setattr(lab, "run", lambda argv: (0, listed[argv[2]], ""))
     (line,) = conflicts.routes({"routes": lab._routes()}, "10.64.8.0/24", "gr-8")
+    assert "ip rule add to 10.64.0.0/12 lookup main" in conflicts.removal_command("default table 2")
     assert "ip rule del from all to 10.64.8.0/24 prohibit" == conflicts.removal_command(line)
     assert [] == list(conflicts.routes({"routes": lab._routes()}, "10.64.9.0/24", "gr-9"))

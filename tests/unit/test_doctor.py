@@ -111,6 +111,11 @@ def test_a_well_host_has_no_findings() -> None:
          "GRAPPE-FORWARD is not what it should be: one student's servers reach another's"),
         ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "masquerades": []},
          "gr-1 do not reach the internet"),
+        ({**UP, "instances": [{"owner": "grappe/a", "own_address": "10.0.0.1", "profiles": ["default"], "status": "Running",
+            "name": "a", "project": "p", "address": ""}],
+          "lxd": {"networks": [], "projects": [], "brings": {"default": {"root": {"type": "disk", "path": "/"}, "eth1": {"type": "nic"}}}}},
+         "LXD's profile default cannot serve labs: its device eth1"),
+        ({**UP, "subnets": [{"interface": "gr-tp", "subnet": "10.9.0.1/24"}]}, "gr-tp has a name of Grappe's"),
         ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "routes": [
             {"to": "10.64.1.0/24", "device": "eth0", "table": "", "line": "10.64.1.0/24 dev eth0"}]},
          "gr-1 are unreachable"),

@@ -46,6 +46,49 @@ def test_missing_accepts_of_a_foreign_table(listed: str, missing: list[str]) -> 
     assert missing == [rule for chain in found for rule in nft.missing_accepts(chain)]
 
 
+FIREWALLD = """table inet firewalld {
+	chain filter_INPUT {
+		type filter hook input priority filter + 10; policy accept;
+		ct state { established, related } accept
+		iifname "lo" accept
+		jump filter_INPUT_ZONES
+		ct state invalid drop
+		reject with icmpx admin-prohibited
+	}
+
+	chain filter_INPUT_ZONES {
+		iifname "gr-1" goto filter_IN_trusted
+		goto filter_IN_public
+	}
+
+	chain filter_IN_trusted {
+		accept
+	}
+
+	chain filter_IN_public {
+		jump filter_IN_public_allow
+		jump filter_IN_public
+	}
+
+	chain filter_IN_public_allow {
+		tcp dport 22 accept
+		tcp dport 80 accept%s
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "missing"),
+    [("", [PAGES]), ("\n\t\ttcp dport 443 ct state { new, untracked } accept", [])],
+)
+def test_rules_behind_jumps_count(more: str, missing: list[str]) -> None:
+    """As firewalld has them, each behind the condition of its jump; a loop of jumps ends."""
+    (chain,) = nft.chains(FIREWALLD % more)
+    assert 'iifname "gr-1" accept' in chain.rules
+    assert missing == list(nft.missing_accepts(chain))
+
+
 def test_tables_of_ufw_and_lxd_are_known() -> None:
     """Nor one that only does NAT, or is of IPv6 alone."""
     names = ("ip filter", "ip6 filter", "inet lxd", "ip6 theirs", "inet mine", "ip also")

@@ -195,6 +195,15 @@ CASES = {
             "type": "nic", "name": "eth0", "parent": "br0"}}}},
         ["its device lan (network br0) is called eth0 inside, as the server's own"],
     ),
+    "a profile that listens on the host": (
+        {"lxd__brings": {"default": {"root": {"type": "disk", "path": "/"}, "web": {
+            "type": "proxy", "listen": "tcp:0.0.0.0:2222"}}}},
+        ["its device web listens at tcp:0.0.0.0:2222, which one server alone can"],
+    ),
+    "a bridge that is called as ours": (
+        {"subnets": [{"interface": "gr-tp", "subnet": "10.200.0.1/24"}]},
+        ["gr-tp on ssh://lab is not Grappe's, and its rules for labs, gr-*, would shut it off"],
+    ),
     "no root disk": ({"lxd__brings": {"default": {}}}, ["none of them has a root disk"]),
     "a damaged part": (
         {"files": {"/etc/ufw/before.rules": managed_block.BEGIN + "\n"}},
@@ -242,7 +251,6 @@ def test_ports_of_any_nat_rule_are_found(line: str, taken: int, free: int) -> No
 NOTHING_WRONG = {
     "shorter routes of the main table": {"routes": [
         {"to": "10.0.0.0/8", "device": "vpn", "table": "", "line": "10.0.0.0/8 dev vpn"},
-        {"to": "0.0.0.0/0", "device": "wg0", "table": "51820", "line": "default dev wg0"},
         {"to": "10.64.8.0/24", "device": "gr-8", "table": "", "line": "10.64.8.0/24 dev gr-8"}]},
     "a profile's NIC that ours takes the place of": {"lxd__brings": {"default": {
         "root": {"type": "disk", "path": "/"}, "eth0": {"type": "nic", "network": "lxdbr0"}}}},
@@ -449,3 +457,14 @@ def test_an_address_that_the_host_has_not_is_a_note() -> None:
     (note,) = preflight.notes(planned, seen)
     assert "grappe:address 192.168.8.99 is on no interface of ssh://lab (192.168.8.10)" in note
     assert [] == preflight.notes(dataclasses.replace(LAB, address="192.168.8.10"), seen)
+
+
+def test_profile_changed_under_a_lab_that_is_up_is_noted() -> None:
+    """The lab may go on as it does; doctor finds it too."""
+    brings = {"root": {"type": "disk", "path": "/"}, "eth1": {"type": "nic", "network": "lxdbr0"}}
+    seen = facts(
+        lxd__brings={"default": brings}, lxd__projects=[{"name": LAB.project, "config": {}}]
+    )
+    assert any(
+        "eth1 (network lxdbr0) is a second way out" in note for note in preflight.notes(LAB, seen)
+    )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pathlib
+import sys
 
 import pytest
 
@@ -38,3 +40,20 @@ def test_immutable_file_or_folder_is_named(
     assert do.startswith(f"chattr -i {locked}")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert {} == untouchable.reasons([str(path)])
+
+
+@pytest.mark.parametrize(("flags", "named"), [(0x20, True), (0x80000, False), (0, False)])
+def test_append_only_file_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, flags: int, named: bool
+) -> None:
+    """The kernel lets nobody replace it; other attributes forbid nothing."""
+    path = tmp_path / "file"
+    path.touch()
+
+    def tell(_descriptor: int, _request: int, answer: bytearray) -> None:
+        answer[:4] = flags.to_bytes(4, sys.byteorder)
+
+    monkeypatch.setattr(fcntl, "ioctl", tell)
+    found = untouchable.reasons([str(path)])
+    expected = [f"may only grow: {path} is append-only", f"chattr -a {path}"]
+    assert found == ({str(path): expected} if named else {})
