@@ -105,6 +105,10 @@ def _ufw(facts: HealthFacts) -> Iterator[Finding]:
         )  # fmt: skip
     elif not ufw["active"]:
         yield Finding("UFW is enabled, but its rules are not loaded", "ufw reload")
+    for bridge in facts["ipv6"] if _has_rules(facts) else ():
+        yield Finding(
+            f"IPv6 is on at {bridge}: its servers reach the host and each other by it", MEND
+        )
     for script in facts["switched_off"] if _has_rules(facts) else ():
         yield Finding(
             f"{script} is not executable: a restart of UFW loses the NAT rules",

@@ -6,7 +6,7 @@ back when the last rule goes.
 
 from __future__ import annotations
 
-from remote import managed_block
+from remote import ipv6, managed_block
 from remote.iptables import JUMPS, NAT
 from remote.names import UFW_SCRIPTS
 from remote.system import File, RefusedError
@@ -38,6 +38,7 @@ LAST_SCRIPT = (
         f"{{ iptables -w -C {chain} -j {ours} 2>/dev/null || iptables -w -I {chain} -j {ours}; }}"
         for ours, chain in JUMPS.items()
     )
+    + f"; {ipv6.SHUT}"
 )
 BODIES = {
     path: f'if [ "$1" = start ]; then\n    {script}\nfi\n'

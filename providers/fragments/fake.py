@@ -25,6 +25,7 @@ class FakeSystem(System):
     """A machine with fake programs.
 
     Attributes:
+        rules6: The rules of ip6tables, as it prints them.
         chains: By table and chain, the loaded rules, as `iptables -S` prints them.
         running: Whether HAProxy runs.
         loaded: The configuration that HAProxy has loaded.
@@ -46,6 +47,7 @@ class FakeSystem(System):
             ("filter", "ufw-after-forward"): [],
             ("nat", "PREROUTING"): [],
         }
+        self.rules6: list[str] = []
         self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False
         self.maps: dict[str, list[tuple[str, str]]] = {}
         self.mute = False
@@ -110,6 +112,20 @@ class FakeSystem(System):
             return OK
         done = _restore(self.chains, table, " ".join([action, chain, *rest]))
         return OK if done else FAILED
+
+    def _ip6tables(self, words: list[str], _stdin: str) -> Result:
+        action, *rest = words
+        line = " ".join(["-A", *rest])
+        if action == "-I":
+            self.rules6.insert(0, line)
+        elif line not in self.rules6:
+            return FAILED
+        elif action == "-D":
+            self.rules6.remove(line)
+        return OK
+
+    def _ip6tables_save(self, _words: list[str], _stdin: str) -> Result:
+        return Result(0, "\n".join(self.rules6), "")
 
     def _iptables_restore(self, words: list[str], stdin: str) -> Result:
         table, loaded = "", {key: list(rules) for key, rules in self.chains.items()}

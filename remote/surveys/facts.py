@@ -223,6 +223,7 @@ class HealthFacts(HostFacts):
     """What `remote.surveys.health` returns.
 
     Attributes:
+        ipv6: Labs' bridges that nothing keeps from the host by IPv6.
         switched_off: UFW's scripts with our part that UFW would not run.
         masquerades: The loaded masquerade rules.
         chains: All rules of iptables, as `iptables-save` prints them.
@@ -235,6 +236,7 @@ class HealthFacts(HostFacts):
     instances: List[Container]
     firewall: str
     ufw: Ufw
+    ipv6: List[str]
     switched_off: List[str]
     masquerades: List[str]
     forwarding: str

@@ -14,9 +14,9 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional
 
-from remote import haproxy_unit, identity, iptables
+from remote import haproxy_unit, identity, iptables, ipv6
 from remote.surveys import facts, lab
-from remote.system import meminfo, read_text
+from remote.system import System, meminfo, read_text
 
 Json = Dict[str, Any]
 SECONDS = 5
@@ -41,6 +41,7 @@ def main(request: Json) -> facts.HealthFacts:
         "firewall": _firewall(request["sockets"]),
         "instances": instances,
         "ufw": _ufw(),
+        "ipv6": ipv6.is_open(System()),
         "switched_off": _switched_off(),
         "masquerades": _masquerades(),
         "forwarding": read_text("/proc/sys/net/ipv4/ip_forward").strip(),

@@ -13,7 +13,7 @@ import os
 import shlex
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
-from remote import managed_block, ufw_scripts
+from remote import ipv6, managed_block, ufw_scripts
 from remote.iptables import BRIDGES, FORWARD, INPUT, JUMPS, LET_IN, LET_THROUGH, NAT, Chains
 from remote.system import File, RefusedError, System
 from remote.target import Files, Fragment, Target
@@ -97,7 +97,8 @@ class NatTarget(Target):
             (files[path].content, files[path].link) != (current[path].content, current[path].link)
             for path in (UNIT, *WANTED)
         )
-        changed = self._adopted or self._units_changed
+        scripts = any(files[path].content != current[path].content for path in MODES)
+        changed = self._adopted or self._units_changed or scripts
         self._step = ("" if changed else _step(current, files), files)
         return files
 
@@ -154,6 +155,7 @@ class NatTarget(Target):
         if filtered:
             for ours, chain in JUMPS.items():
                 self._jump(loaded, "filter", chain, ours)
+            ipv6.shut(self.system)
         if self._units_changed:
             self.system.must(["systemctl", "daemon-reload"])
 
@@ -186,7 +188,11 @@ class NatTarget(Target):
             wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
             if not wrong and not loaded.has_jump("filter", chain, ours):
                 wrong = f"{chain} has no jump to {ours}"
-        return wrong
+        return wrong or self._open_to_ipv6()
+
+    def _open_to_ipv6(self) -> str:
+        names = ", ".join(ipv6.is_open(self.system))
+        return f"IPv6 is on at {names}, and nothing keeps servers from the host" if names else ""
 
     def deactivate(self) -> None:
         """Remove the jumps and the chains from the kernel, and the table if we made it."""
@@ -201,6 +207,7 @@ class NatTarget(Target):
             script += _table(table, [], lines) if lines else ""
         if script:
             self.system.must(["iptables-restore", "-w", "-n"], script)
+        ipv6.reopen(self.system)
         for link in WANTED[1:]:
             # We made the folder for our link; others may have added theirs since.
             with contextlib.suppress(OSError):

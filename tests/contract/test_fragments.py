@@ -515,3 +515,20 @@ def test_unchangeable_file_is_reported_with_a_remedy(
     assert "Operation not permitted" in found.value.seen
     assert "lsattr /" in found.value.do
     assert before == world.read(kind.file)
+
+
+def test_ipv6_at_a_bridge_is_drift_without_our_rules(tmp_path: pathlib.Path) -> None:
+    """Somebody switched it on, and a flush took the rules; an update loads them again."""
+    kind, world = KINDS["nat"], fragment_world.FakeWorld(tmp_path / "host")
+    driver, spec = world.driver(kind), kind.make(world.url)
+    driver.create(spec)
+    switch = tmp_path / "host/proc/sys/net/ipv6/conf/gr-7/disable_ipv6"
+    switch.parent.mkdir(parents=True)
+    switch.write_text("0\n")
+    assert "" == driver.read(spec).drift
+    world.system.rules6.clear()
+    assert "IPv6 is on at gr-7" in driver.read(spec).drift
+    driver.update(spec, spec)
+    assert "" == driver.read(spec).drift
+    driver.delete(spec)
+    assert [] == world.system.rules6

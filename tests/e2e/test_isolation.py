@@ -141,6 +141,34 @@ def test_servers_of_two_students_do_not_reach_each_other(
     class_of_two.up("nora", "--expect-no-changes")
 
 
+def test_ipv6_that_somebody_switches_on_leads_nowhere(
+    class_of_two: ProjectCopy, box: layout.Layout
+) -> None:
+    """A student is root in a server, and takes a link-local address; the host's answers nothing."""
+    host = connections.connect(box.host_url)
+    settled(box)
+    before = host.run(["sysctl", "-n", "net.ipv6.conf.all.disable_ipv6"]).stdout.strip()
+    host.run(["sysctl", "-w", "net.ipv6.conf.all.disable_ipv6=0"])
+    try:
+        listed = host.run(["sh", "-c", "ip -6 -o address show dev gr-71 | grep -o 'fe80[^/]*'"])
+        address = listed.stdout.split()[0]
+        inside(
+            box,
+            "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; ip -6 addr add fe80::77/64 dev eth0 nodad",
+        )
+        assert "fe80::77" in inside(box, "ip -6 -o address show dev eth0")
+        assert [] == reached(box, (f"{address}%eth0", 22))
+        assert "" == inside(box, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
+        class_of_two.up("nora", "--expect-no-changes")
+        host.run(["sh", "-c", "for c in INPUT FORWARD; do ip6tables -D $c -i gr-+ -j DROP; done"])
+        assert "answers" == inside(box, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
+        class_of_two.up("nora")
+        assert "" == inside(box, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
+    finally:
+        for name, value in (("all", before), ("gr-71", "1"), ("gr-72", "1")):
+            host.run(["sysctl", "-w", f"net.ipv6.conf.{name}.disable_ipv6={value}"])
+
+
 def test_quota_and_disk_size_limit_a_student(class_of_two: ProjectCopy, box: layout.Layout) -> None:
     """LXD gives a student no more than it; a disk with a size is full when it is full."""
     host = connections.connect(box.host_url)

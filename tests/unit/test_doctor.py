@@ -18,7 +18,7 @@ from stacks import lab_host
 WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
     "ufw": {"enabled": True, "active": True}, "forwarding": "1", "nat": [],
-    "chains": "", "copies": [], "switched_off": [], "masquerades": [], "listening": [],
+    "chains": "", "copies": [], "ipv6": [], "switched_off": [], "masquerades": [], "listening": [],
     "inotify": {"limit": 128, "used": 40},
     "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
@@ -78,6 +78,7 @@ def test_a_well_host_has_no_findings() -> None:
          "the tunnel a is not up"),
         ({"files": {"/etc/hosts": "# BEGIN GRAPPE\n"}}, "is damaged"),
         ({**UP, "files": {"/etc/ufw/before.rules": "*filter\n"}}, "Grappe's part of /etc/ufw/before"),
+        ({**UP, "ipv6": ["gr-1"]}, "IPv6 is on at gr-1"),
         ({**UP, "switched_off": ["/etc/ufw/after.init"]}, "after.init is not executable"),
         ({**UP, "chains": "*filter\n" + "\n".join(JUMPS[1:])},
          "ufw-before-input has no jump to GRAPPE-INPUT: servers reach the host's own"),
