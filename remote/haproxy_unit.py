@@ -34,11 +34,23 @@ class Unit(NamedTuple):
     masked: bool = False
 
     def check(self, config: str) -> List[str]:
-        """Return the command that checks all of it, with another file instead of haproxy.cfg."""
-        argv = ["haproxy", "-c"]
+        """Return the command that checks all of it, with another file instead of haproxy.cfg.
+
+        In master mode, as the unit runs it: without, a `program` section is an error.
+        """
+        argv = ["haproxy", "-W", "-c"]
         for path in self.files if CONFIG in self.files else [*self.files, CONFIG]:
             argv += ["-f", config if path == CONFIG else path]
         return argv
+
+
+def detached(config: str) -> str:
+    """Return a configuration that means the same in another folder than haproxy.cfg's."""
+    folder = os.path.dirname(CONFIG)
+    for word, origin in (("config", folder), ("parent", os.path.dirname(folder))):
+        line = re.compile(rf"^([ \t]*default-path[ \t]+){word}\b", re.MULTILINE)
+        config = line.sub(rf"\1origin {origin}", config)
+    return config
 
 
 def parse(shown: str, text: Callable[[str], str]) -> Unit:

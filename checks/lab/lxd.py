@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks import conflicts
+from checks import conflicts, losses
 from checks.lab import claims
 from checks.lab.spec import PreflightSpec
 from core import problems
 from core.names import MAX_NUMBER
 from remote import identity
-from remote.surveys.facts import Lxd
+from remote.surveys.facts import LabFacts, Lxd
 
 BRIDGE = re.compile(r"gr-(\d+)")
+# The stage of a container that was ready once.
+READY = "ready"
 OWN_PROFILE = (
     "One of its own: lxc profile create lab; lxc profile device add lab root disk pool=default "
     "path=/; and grappe:profiles: [lab]"
@@ -52,9 +54,10 @@ def _renamed(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
             )
 
 
-def missing(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
+def missing(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     """Refuse images, profiles, pools and cluster members that the host lacks."""
-    yield from _images(spec, lxd)
+    lxd = facts["lxd"]
+    yield from _images(spec, facts)
     yield from _profiles(spec, lxd)
     pools = lxd.get("pools", [])
     for key, pool in spec.pools if "pools" in lxd else ():
@@ -73,10 +76,18 @@ def missing(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
             )
 
 
-def _images(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
+def _images(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse images that the host lacks; a server that is there needs its own no more."""
+    lxd = facts["lxd"]
+    made = {
+        (item["name"], item["config"].get(losses.IMAGE))
+        for item in facts.get("instances", ())
+        if item["config"].get(losses.STAGE) == READY
+    }
     for index, server in enumerate(spec.servers):
         known = (
             not server.image
+            or (server.name, server.image) in made
             or server.image in lxd["aliases"]
             or any(fingerprint.startswith(server.image) for fingerprint in lxd["images"])
         )

@@ -30,7 +30,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         mistakes += lxd.names(spec, facts["lxd"])
         mistakes += network.subnet(spec, facts)
         mistakes += host.needs(spec, facts)
-        mistakes += lxd.missing(spec, facts["lxd"])
+        mistakes += lxd.missing(spec, facts)
         mistakes += network.interface(spec, facts)
         mistakes += network.namesakes(spec, facts) if host.is_new(spec, facts) else ()
         mistakes += host.absent(spec, facts)

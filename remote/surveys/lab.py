@@ -390,7 +390,7 @@ def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
     if around == _text(f"{store}/haproxy/loaded"):
         return ""
     with tempfile.NamedTemporaryFile("w", prefix="grappe-", suffix=".cfg") as copy:
-        copy.write(around)
+        copy.write(haproxy_unit.detached(around))
         copy.flush()
         status, _out, err = run(unit.check(copy.name), unit.environment)
     # Status 2: valid, and without a listener, as a file is before its first frontend.

@@ -220,7 +220,7 @@ class HaproxyTarget(Target):
 
     def _try(self, path: str, content: str) -> Result:
         """Have HAProxy check a configuration; its messages name the target file."""
-        self.system.write(path, File(content, 0o600))
+        self.system.write(path, File(haproxy_unit.detached(content), 0o600))
         unit = self._unit()
         try:
             done = self.system.run(

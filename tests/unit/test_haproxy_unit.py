@@ -46,7 +46,7 @@ def test_a_folder_is_its_files_by_name(tmp_path: pathlib.Path) -> None:
     default = f'EXTRAOPTS="-f {tmp_path}"'
     unit = haproxy_unit.parse(DEBIAN, {"/etc/default/haproxy": default}.get)  # type: ignore[arg-type]
     assert [MAIN, f"{tmp_path}/10-a.cfg", f"{tmp_path}/20-b.cfg"] == unit.files
-    assert unit.check("/x.cfg")[:4] == ["haproxy", "-c", "-f", "/x.cfg"]
+    assert unit.check("/x.cfg")[:5] == ["haproxy", "-W", "-c", "-f", "/x.cfg"]
     assert unit.check("/x.cfg")[-1] == f"{tmp_path}/20-b.cfg"
 
 
@@ -54,7 +54,7 @@ def test_a_host_without_the_unit_has_debians_file() -> None:
     """Nothing is known of it: the file is the one that Grappe writes to."""
     unit = haproxy_unit.parse("", lambda _path: "")
     assert ([MAIN], 0) == (unit.files, unit.pid)
-    assert unit.check("/x.cfg") == ["haproxy", "-c", "-f", "/x.cfg"]
+    assert unit.check("/x.cfg") == ["haproxy", "-W", "-c", "-f", "/x.cfg"]
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,16 @@ def test_the_ports_of_a_bind_line(line: str, ports: set[int]) -> None:
     """Quoted in any way that HAProxy takes, and by variables."""
     found = haproxy.binds(line, {"WEB_PORT": "80"})
     assert ports == {port for _number, listed, _line in found for port in listed}
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("  default-path config", "  default-path origin /etc/haproxy"),
+        ("default-path parent", "default-path origin /etc"),
+        ("default-path current", "default-path current"), ("# default-path config", "# default-path config"),
+    ],
+)  # fmt: skip
+def test_a_copy_finds_the_files_of_the_original(line: str, expected: str) -> None:
+    """Paths beside haproxy.cfg stay so, wherever the copy is checked."""
+    assert f"global\n{expected}\n" == haproxy_unit.detached(f"global\n{line}\n")

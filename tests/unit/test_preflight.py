@@ -468,3 +468,19 @@ def test_profile_changed_under_a_lab_that_is_up_is_noted() -> None:
     assert any(
         "eth1 (network lxdbr0) is a second way out" in note for note in preflight.notes(LAB, seen)
     )
+
+
+def test_image_of_a_server_that_is_there_may_be_gone() -> None:
+    """The server was made of it; one of another image, or never ready, still needs it."""
+    key = "grappe:servers[0].image"
+
+    def refused(image: str, stage: str) -> bool:
+        marks = {"user.grappe.image": image, "user.grappe.stage": stage}
+        first = {"name": LAB.servers[0].name, "project": LAB.project, "ephemeral": False,
+                 "location": "", "config": marks}  # fmt: skip
+        seen = facts(instances=[first], lxd__aliases={}, lxd__images={})
+        return key in [mistake.key for mistake in preflight.judge(LAB, seen)]
+
+    image = LAB.servers[0].image
+    found = [refused(image, "ready"), refused(image, "creating"), refused("another", "ready")]
+    assert [False, True, True] == found
