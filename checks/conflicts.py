@@ -24,7 +24,8 @@ WEB_PORTS = (80, 443)
 SSH_PORT = 22
 # A server's own network device.
 NIC = "eth0"
-_NAMESAKE = re.compile(r"gr-(?!\d+$).*")
+# Labs' bridges are gr-7, those of golden images gr-i7.
+_NAMESAKE = re.compile(r"gr-(?!i?\d+$).*")
 # The network of the students' bridges; routes as long as theirs or longer win.
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 _OWN_TABLES = {"", "main", "local", "default"}

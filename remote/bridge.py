@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import socket
 import struct
 import subprocess
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 # LXD writes its masquerade by whichever of the two it found when it started.
 LISTINGS = (
@@ -16,6 +17,7 @@ LISTINGS = (
     # The slowest, where none of the usual ones has it.
     ["nft", "list", "ruleset"],
 )
+_CLASS = "/sys/class/net"
 _GET_FLAGS, _UP = 0x8913, 1
 
 
@@ -23,15 +25,29 @@ def main(request: Dict[str, Any]) -> str:
     """Return what is lost, in words; nothing where all is there, or cannot be known.
 
     Args:
-        request: `name`, the bridge's, and `subnet`, its network.
+        request: `name`, the bridge's, and `subnet`, its network; with `ports`, the host's ends of
+            its servers' links: attach them to it instead, where they are on no bridge.
 
     """
+    if "ports" in request:
+        return _attach(request["name"], request["ports"])
+    if not os.path.isdir(os.path.join(_CLASS, request["name"])):
+        return "its link is gone: its servers have no network"
     if _is_down(request["name"]):
         return "its link is down: its servers have no network"
     if _forwards_nothing():
         return "the kernel forwards nothing: its servers reach nobody, and nobody reaches them"
     if not _masquerades(request["subnet"]):
         return "LXD's masquerade of it is not loaded: its servers do not reach the internet"
+    return ""
+
+
+def _attach(name: str, ports: List[str]) -> str:
+    """Attach links that lost their bridge; return nothing."""
+    for port in ports:
+        device = os.path.join(_CLASS, port)
+        if os.path.isdir(device) and not os.path.exists(os.path.join(device, "master")):
+            subprocess.run(["ip", "link", "set", port, "master", name], timeout=10, check=False)
     return ""
 
 

@@ -106,6 +106,22 @@ def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list
     return removed
 
 
+def links(lxd: daemon.Daemon, used: Mapping[str, Any], bridge: str) -> list[str]:
+    """Return the host's ends of the links by which instances are on a bridge."""
+    found = []
+    for kind, name, project in _users(used):
+        if kind != "instances":
+            continue
+        with contextlib.suppress(daemon.AbsentError):
+            item = lxd.get(f"instances/{name}", project=project)
+            found += [
+                item["config"].get(f"volatile.{device}.host_name", "")
+                for device, settings in item["devices"].items()
+                if settings.get("network") == bridge
+            ]
+    return [each for each in found if each]
+
+
 def _users(used: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yield the kind, name and project of everything that uses an LXD object."""
     for url in used.get("used_by") or ():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pathlib
 
 import pytest
 
@@ -34,8 +35,48 @@ def test_bridge_of_a_kernel_that_forwards_nothing_has_lost_its_way(
     """LXD switches it on again where the bridge's setting changes, as for its masquerade."""
     monkeypatch.setattr(bridge, "_masquerades", lambda _subnet: True)
     monkeypatch.setattr(bridge, "open", lambda _path: io.StringIO(text), raising=False)
-    found = bridge.main({"name": "gr-none", "subnet": "10.64.1.0/24"})
+    found = bridge.main({"name": "lo", "subnet": "10.64.1.0/24"})
     assert (words in found, bool(words)) == (True, bool(found))
+
+
+def test_bridge_whose_link_is_gone_has_lost_it() -> None:
+    """LXD makes it again where the bridge's setting changes."""
+    assert "its link is gone" in bridge.main({"name": "gr-none", "subnet": "10.64.1.0/24"})
+
+
+def test_links_without_a_bridge_are_attached(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those on another bridge, and those that are gone, stay as they are."""
+    for name in ("veth1", "veth2/master"):
+        (tmp_path / name).mkdir(parents=True)
+    ran: list[list[str]] = []
+    monkeypatch.setattr(bridge, "_CLASS", str(tmp_path))
+    monkeypatch.setattr(bridge.subprocess, "run", lambda argv, **_options: ran.append(argv))
+    bridge.main({"name": "gr-1", "subnet": "", "ports": ["veth1", "veth2", "veth3"]})
+    assert [["ip", "link", "set", "veth1", "master", "gr-1"]] == ran
+
+
+def test_update_of_a_lost_bridge_attaches_its_servers() -> None:
+    """By the names that LXD gave the host's ends; one without a bridge of ours is not among them."""
+    lxd, attached = fake.FakeLxd(), []
+    spec = model.NetworkSpec(
+        host="ssh://lab", owner="grappe/alice", name="gr-1", address="10.64.1.1/24"
+    )
+    lost = iter(["its link is gone", ""])
+    networks = driver.NetworkDriver(
+        lxd, lambda _spec: next(lost), lambda *call: attached.append(call)
+    )
+    networks.create(spec)
+    lxd.change("POST", "projects", {"name": "p", "config": {}})
+    fingerprint = lxd.add_image("standin")
+    lxd.change("POST", "instances", {
+        "name": "a", "source": {"type": "image", "fingerprint": fingerprint}, "profiles": ["default"],
+        "config": {"volatile.eth0.host_name": "veth1", "volatile.eth1.host_name": "veth2"},
+        "devices": {"eth0": {"network": "gr-1"}, "eth1": {"network": "other"}},
+    }, project="p")  # fmt: skip
+    networks.update(spec, spec)
+    assert [("gr-1", ["veth1"])] == attached
 
 
 @pytest.mark.parametrize(("looks", "made_again"), [(3, False), (10**6, True)])

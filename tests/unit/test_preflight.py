@@ -255,6 +255,8 @@ NOTHING_WRONG = {
     "a profile's NIC that ours takes the place of": {"lxd__brings": {"default": {
         "root": {"type": "disk", "path": "/"}, "eth0": {"type": "nic", "network": "lxdbr0"}}}},
     "chains of a cluster": {"nat": ["-A KUBE-SEP-X -p tcp -m tcp -j DNAT --to-destination 10.42.0.2"]},
+    "bridges of labs and of golden images": {"subnets": [
+        {"interface": "gr-9", "subnet": "10.64.9.1/24"}, {"interface": "gr-i3", "subnet": "10.72.3.1/24"}]},
     "HAProxy itself": {"listening": [{"port": 80, "program": "haproxy"}]},
 }  # fmt: skip
 

@@ -32,6 +32,7 @@ class NetworkDriver:
     Args:
         lxd: The daemon.
         lost: Returns what a bridge has lost since LXD started it; an empty text for nothing.
+        attach: Attaches the host's ends of servers' links to a bridge, where they lost theirs.
 
     """
 
@@ -39,9 +40,11 @@ class NetworkDriver:
         self,
         lxd: daemon.Daemon,
         lost: Callable[[model.NetworkSpec], str] = lambda _spec: "",
+        attach: Callable[[str, list[str]], object] = lambda _bridge, _ports: None,
     ) -> None:
         self._lxd = lxd
         self._lost = lost
+        self._attach = attach
 
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
         """Begin to make the bridge, or finish one that an interrupted run left.
@@ -94,7 +97,10 @@ class NetworkDriver:
             # LXD reloads its rules and sets the link up only when the setting changes.
             off = {**body, "config": {**body["config"], "ipv4.nat": "false"}}
             self._lxd.change("PUT", path, off)
-        self._lxd.change("PUT", path, body)
+            self._lxd.change("PUT", path, body)
+            self._attach(new.name, leftovers.links(self._lxd, self._find(new) or {}, new.name))
+        else:
+            self._lxd.change("PUT", path, body)
         self._wait_until_started(new)
         return {}
 
@@ -157,6 +163,15 @@ def _body(spec: model.NetworkSpec) -> dict[str, Any]:
         "description": f"The bridge of {base.stack_of(spec.owner)}, made by Grappe",
         "config": {**model.settings(spec), **ownership.marks(spec)},
     }
+
+
+def attach_on(host: Host) -> Callable[[str, list[str]], object]:
+    """Return a function that attaches servers' links to a bridge of the host."""
+
+    def attach(bridge: str, ports: list[str]) -> object:
+        return host.call("remote.bridge", {"name": bridge, "subnet": "", "ports": ports})
+
+    return attach
 
 
 def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
