@@ -33,6 +33,7 @@ class FakeSystem(System):
         pause: Seconds that a reload takes.
         stuck: Whether HAProxy ignores reloads, as if its new worker failed to start.
         maps: The maps that HAProxy has loaded, by path.
+        broken: What HAProxy writes to the journal where it does not start; empty where it does.
         mute: Whether its run-time socket fails.
     """
 
@@ -51,6 +52,7 @@ class FakeSystem(System):
         self.running, self.loaded, self.reloads, self.stuck = True, "", 0, False
         self.maps: dict[str, list[tuple[str, str]]] = {}
         self.mute = False
+        self.broken = ""
         self.users: set[str] = set()
         self.pause = 0.0
 
@@ -178,11 +180,16 @@ class FakeSystem(System):
             return Result(1, "", alert)
         return OK
 
+    def _journalctl(self, _words: list[str], _stdin: str) -> Result:
+        return Result(0, f"[NOTICE] (7) : started\n{self.broken}\nstopped\n", "")
+
     def _systemctl(self, words: list[str], _stdin: str) -> Result:
         if words[-1].endswith(".service"):
             return OK
         if words[0] == "is-active":
             return Result(0, "active\n", "") if self.running else Result(3, "inactive\n", "")
+        if words[0] in {"reload", "start"} and self.broken:
+            return FAILED
         if words[0] in {"reload", "start"}:
             time.sleep(self.pause)
             self.running, self.reloads = True, self.reloads + 1

@@ -152,18 +152,32 @@ class HaproxyTarget(Target):
                 return
             self.notes.append(f"reloaded HAProxy: {problem}")
         if self.system.run(["systemctl", "is-active", "--quiet", "haproxy"]).status == 0:
-            self.system.must(["systemctl", "reload", "haproxy"])
+            self._start("reload")
         else:
             if not os.path.exists(self.system.root + LOADED):
                 enabled = self.system.run(["systemctl", "is-enabled", "--quiet", "haproxy"])
                 self.system.write(WAS_STOPPED, File("" if enabled.status == 0 else DISABLED, 0o600))
                 self.system.must(["systemctl", "enable", "--quiet", "haproxy"])
             self.system.run(["systemctl", "reset-failed", "haproxy"])
-            self.system.must(["systemctl", "start", "haproxy"])
+            self._start("start")
         self._running.wait_for(files)
         outside = managed_block.split(content)
         self.system.write(LOADED, File(outside.before + outside.after, 0o600))
         shutil.rmtree(self.system.root + OLD_MAPS, ignore_errors=True)
+
+    def _start(self, action: str) -> None:
+        """Start or reload HAProxy; raise with what it wrote to the journal."""
+        done = self.system.run(["systemctl", action, "haproxy"])
+        if done.status == 0:
+            return
+        journal = ["journalctl", "-u", "haproxy", "-n", "30", "-o", "cat", "--no-pager"]
+        lines = self.system.run(journal).out.splitlines()
+        alerts = [line for line in lines if "[ALERT]" in line]
+        raise RefusedError(
+            f"systemctl {action} haproxy failed",
+            "\n".join(alerts[-3:] or lines[-3:]) or done.err.strip(),
+            "on the host: mend what it reports; `systemctl status haproxy` shows more",
+        )
 
     def verify(self, files: Files) -> str:
         """Compare the generation and the maps that HAProxy has loaded with the files."""

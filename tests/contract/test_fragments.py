@@ -532,3 +532,19 @@ def test_ipv6_at_a_bridge_is_drift_without_our_rules(tmp_path: pathlib.Path) -> 
     assert "" == driver.read(spec).drift
     driver.delete(spec)
     assert [] == world.system.rules6
+
+
+@pytest.mark.parametrize("running", [True, False])
+def test_haproxy_that_does_not_start_is_told_with_its_reason(
+    tmp_path: pathlib.Path, running: bool
+) -> None:
+    """Systemd says only that it failed; the journal has HAProxy's own words."""
+    kind, world = KINDS["haproxy"], fragment_world.FakeWorld(tmp_path / "host")
+    before = world.read("/etc/haproxy/haproxy.cfg")
+    world.system.running = running
+    world.system.broken = "[ALERT] (7) : Starting proxy stats: cannot bind socket [:9999]"
+    with pytest.raises(errors.DaemonError, match=r"(re)?start|reload") as raised:
+        world.driver(kind).create(kind.make(world.url))
+    assert "cannot bind socket [:9999]" in str(raised.value)
+    assert "mend what it reports" in str(raised.value)
+    assert before == world.read("/etc/haproxy/haproxy.cfg")
