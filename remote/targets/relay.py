@@ -6,6 +6,7 @@ that it names.
 
 from __future__ import annotations
 
+import fnmatch
 import time
 from typing import Dict, List
 
@@ -32,6 +33,36 @@ Match User {user}
     ClientAliveInterval {alive}
     ClientAliveCountMax 3
 """
+
+
+def refusal(settings: List[str], user: str) -> str:
+    """Return why sshd would refuse the tunnels of a user; nothing where it does not.
+
+    Args:
+        settings: The lines of `sshd -T` for the user, in lower case.
+        user: The user, whose group has the same name.
+
+    """
+    listed: Dict[str, List[str]] = {}
+    for line in settings:
+        key, _space, value = line.partition(" ")
+        listed.setdefault(key, []).extend(value.split())
+    for kind in ("users", "groups"):
+        allowed, denied = listed.get("allow" + kind, []), listed.get("deny" + kind, [])
+        if allowed and not _matches(user, allowed):
+            said = f"its Allow{kind.title()} has {' '.join(allowed)}"
+            return f"sshd does not let {user} in: {said}. Add {user} there"
+        if _matches(user, denied):
+            return f"sshd does not let {user} in: its Deny{kind.title()} has {' '.join(denied)}"
+    if "yes" in listed.get("disableforwarding", []):
+        return "sshd forwards nothing: it has DisableForwarding yes. Take that out for this user"
+    if "yes" not in listed.get("pubkeyauthentication", ["yes"]):
+        return "sshd takes no keys: it has PubkeyAuthentication no"
+    return ""
+
+
+def _matches(user: str, patterns: List[str]) -> bool:
+    return any(fnmatch.fnmatchcase(user, pattern.partition("@")[0]) for pattern in patterns)
 
 
 class RelayTarget(Target):
@@ -66,7 +97,9 @@ class RelayTarget(Target):
         if self.system.run(["id", "-u", user]).status != 0:
             self.system.must(
                 ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir",
-                 "/nonexistent", "--shell", "/usr/sbin/nologin", user]
+                 "/nonexistent", "--shell", "/usr/sbin/nologin",
+                 # No password, and not locked: without PAM sshd refuses a locked user's key.
+                 "--password", "*", user]
             )  # fmt: skip
         self._reload()
 
@@ -82,7 +115,7 @@ class RelayTarget(Target):
         for line in (f"authorizedkeysfile {KEYS}", "gatewayports clientspecified"):
             if line not in told:
                 return f"sshd does not read {DROP_IN}: its configuration lacks `{line}`"
-        return ""
+        return refusal(told, user)
 
     def deactivate(self) -> None:
         """Reload sshd without the user, then remove the user."""

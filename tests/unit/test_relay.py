@@ -1,0 +1,30 @@
+"""What the relay's sshd lets a tunnel's user do."""
+
+from __future__ import annotations
+
+import pytest
+
+from remote.targets import relay
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("", ""),
+        (
+            "allowusers root\nallowusers admin",
+            "its AllowUsers has root admin. Add grappe-tunnel there",
+        ),
+        ("allowusers root\nallowusers grappe-*", ""),
+        ("allowusers grappe-tunnel@192.0.2.0/24", ""),
+        ("allowgroups ssh-users", "its AllowGroups has ssh-users"),
+        ("denyusers *-tunnel", "its DenyUsers has *-tunnel"),
+        ("disableforwarding yes", "it has DisableForwarding yes"),
+        ("disableforwarding no\npubkeyauthentication yes", ""),
+        ("pubkeyauthentication no", "sshd takes no keys"),
+    ],
+)
+def test_settings_that_refuse_a_tunnel(line: str, words: str) -> None:
+    """Each by its name in sshd_config: ssh itself says only that permission is denied."""
+    found = relay.refusal(["port 22", *line.splitlines()], "grappe-tunnel")
+    assert (words in found, bool(words)) == (True, bool(found))
