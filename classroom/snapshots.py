@@ -11,6 +11,7 @@ from typing import Any
 from core import errors, run
 from hosts.host import Host
 from providers.lxd import daemon
+from providers.lxd.postinstall import driver as postinstall
 
 # In the container's config before the snapshot is taken, so that both have it.
 MARK = "user.grappe.class-snapshot."
@@ -35,6 +36,7 @@ class Server:
         name: The server's name.
         project: Its LXD project.
         address: Its address on the student's bridge.
+        post_installed: Whether its stack post-installs it.
     """
 
     student: str
@@ -42,6 +44,7 @@ class Server:
     name: str
     project: str
     address: str
+    post_installed: bool = False
 
     @property
     def row(self) -> str:
@@ -117,6 +120,11 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
 
     LXD puts the configuration of then back with the files. Ours goes on top again, so that an `up`
     afterwards has nothing to do.
+
+    Raises:
+        errors.CommandError: The snapshot is from before the post-installation of a server that its
+            stack post-installs; the server is what it was.
+
     """
     path = _path(lxd, server)
     back_to = _rename_before_reset(lxd, server, to.name)
@@ -131,6 +139,10 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
             body = {"action": "stop", "force": True}
             lxd.change("PUT", f"{path}/state", body, project=server.project)
     lxd.change("PUT", path, {"restore": back_to}, project=server.project)
+    early = server.post_installed and not postinstall.is_installed(lxd, server.project, server.name)
+    if early:
+        # With pages that lead to it, whoever opens one first would be its administrator.
+        lxd.change("PUT", path, {"restore": BEFORE_RESET}, project=server.project)
     # The records of LXD's own are those of the files now; everything else is as it was before.
     kept = {key: text for key, text in was["config"].items() if not key.startswith("volatile.")}
     now = lxd.get(path, project=server.project)["config"]
@@ -143,6 +155,12 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     if was["status"] == RUNNING:
         lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
         _wait(host, server)
+    if early:
+        raise errors.CommandError(
+            f"{to.name} is from before its post-installation, and was not kept: anybody could have "
+            f"made themselves its administrator. As new: ./lab up {server.stack} --rebuild "
+            f"{server.name}"
+        )
 
 
 def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:

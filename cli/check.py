@@ -214,6 +214,7 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
             "installed": True,
             "inside": faults,
             "userless": "" if known else user,
+            "taken": not known and postinstall.is_taken(lxd, project, name, user),
             "domain": postinstall.domain_of(lxd, project, name),
         }
     except errors.DaemonError:

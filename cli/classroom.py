@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from classroom import class_file, runner, snapshots
@@ -100,6 +100,12 @@ def demand_states_here() -> None:
         )
 
 
+def _post_installed(recorded: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the servers of a state that it post-installs."""
+    kind = "/lxd:PostInstall"
+    return {str(item["inputs"]["container"]) for item in recorded if item["type"].endswith(kind)}
+
+
 def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshots.Server]:
     """Return the servers that are up.
 
@@ -115,11 +121,13 @@ def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshot
     found = [
         snapshots.Server(
             student.label, stack_name, item["inputs"]["name"], item["inputs"]["project"],
-            item["inputs"]["address"],
+            item["inputs"]["address"], item["inputs"]["name"] in post_installed,
         )
         for student in file.students
         for stack_name in [class_file.stack_of(name, student)]
-        for item in servers(stack.recorded(stack_name))
+        for recorded in [stack.recorded(stack_name)]
+        for post_installed in [_post_installed(recorded)]
+        for item in servers(recorded)
     ]  # fmt: skip
     known = {each.student for each in found} | {each.row for each in found}
     if wrong := [each for each in only if each not in known]:

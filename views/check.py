@@ -96,7 +96,8 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             post-installation, in words), by its name the `{ok, seen}` of each way that was tried,
             `refuses` (whether it refuses the lab host), `banned` (the addresses that it bans),
             `shut` (the ports at which it drops the lab host's packets), `asked` (HAProxy's counts),
-            `inside` (lines of faults inside it), `domain` (its main domain), `userless` (the card's
+            `inside` (lines of faults inside it), `taken` (whether somebody else post-installed it,
+            before Grappe could), `domain` (its main domain), `userless` (the card's
             user, if it has none of that name), and `by_hand` (whether somebody else than Grappe
             post-installed it).
         stack: The stack's name.
@@ -122,6 +123,10 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
         unfinished = installed != NONE and not results.get("installed") and (stage or not wrong)
         if unfinished:
             wrong.append(report(stage) if stage else Message("YunoHost is not post-installed"))
+        elif results.get("taken"):
+            wrong.append(Message("it was post-installed by somebody else: it has no user {user}",
+                                 user=results["userless"]))  # fmt: skip
+            do = f"./lab up {stack} --rebuild {server.name}"
         elif faults:
             do = _within(lab, server, command)
         elif wrong:
@@ -131,8 +136,8 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     main = str(results.get("domain") or server.domain)
     note: str | Message = ""
     if main != server.domain:
-        note = Message("its main domain is {domain} now", domain=main)
-    elif user := results.get("userless"):
+        note = Message("its main domain is {domain} now: the stack file may follow", domain=main)
+    elif (user := results.get("userless")) and not results.get("taken"):
         note = Message("it has no user {user} any more, whom the card names", user=user)
     elif results.get("by_hand"):
         note = Message("it is post-installed, and its users are those made then")

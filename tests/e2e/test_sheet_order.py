@@ -14,6 +14,7 @@ import pytest
 
 from hosts import command, connections
 from hosts.host import Host
+from remote import maps
 from sandbox import layout
 from sandbox import workstation as desks
 from sandbox.project_copy import UP
@@ -178,15 +179,20 @@ def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_hos
     command.wait_until(
         lambda: "there" in inside(lab_host, "yuno1", there, "ines"), what="installed", timeout=60
     )
+    # Nobody may post-install it first: its pages are away meanwhile, and stay so after the kill.
+    state = f"sed -n 's/^yuno1.ines.grappe.test //p' {maps.STATES}"
+    assert "stopped\n" == lab_host.run(["sh", "-c", state]).stdout
     engine.kill()
     engine.wait()
     inside(lab_host, "yuno1", "pkill -f '[t]ools postinstall'; rm /run/standin-hold; true", "ines")
+    assert "stopped\n" == lab_host.run(["sh", "-c", state]).stdout
     project.lab("preview", "ines")
     said = project.lab("up", "ines")
     assert "ines" in said
     inside(lab_host, "yuno1", "test -e /etc/nginx/conf.d/yuno1.ines.grappe.test.conf", "ines")
     # Without it every user of YunoHost might log in by ssh.
     assert "X11Forwarding no" in inside(lab_host, "yuno1", f"cat {SSHD}", "ines")
+    assert "up\n" == lab_host.run(["sh", "-c", state]).stdout
     project.up("ines", "--expect-no-changes")
     project.lab("down", "ines", "--yes")
 

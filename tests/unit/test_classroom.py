@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import datetime as dt
 import pathlib
 import threading
 from types import SimpleNamespace
@@ -15,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from checks import room
-from classroom import class_file, labels, roster, runner, sleep
+from classroom import class_file, labels, roster, runner, sleep, snapshots
 from cli import class_new, class_reports, class_runs, environment
 from cli import classroom as commands
 from core import errors, problems, validators
+from providers.lxd import fake
 from stacks import files, kinds
 from views import cards
 
@@ -540,3 +542,35 @@ def test_status_of_a_student(
     servers = [{"type": "x/lxd:Container", "inputs": {"state": state}}] if state else []
     stack = {"type": "pulumi:pulumi:Stack", "outputs": {"servers": [1]} if ended else {}}
     assert words == class_reports._state("tp1-zoe", [stack, *servers], servers)
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_reset_to_before_the_post_installation_is_undone(
+    monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    """With its pages open, whoever is first would be its administrator; a later one is kept."""
+    lxd = fake.FakeLxd()
+    server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10", post_installed=True)
+    restored: list[str] = []
+
+    def change(_method: str, _path: str, body: dict[str, Any], **_options: object) -> None:
+        restored.extend([body["restore"]] if "restore" in body else [])
+
+    bare = {"status": "Stopped", "config": {}, "devices": {}, "ephemeral": False, "profiles": [],
+            "description": "", "architecture": "x86_64"}  # fmt: skip
+    monkeypatch.setattr(lxd, "change", change)
+    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: bare)
+    monkeypatch.setattr(snapshots, "take", lambda *_words: None)
+    monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
+    monkeypatch.setattr(snapshots.postinstall, "is_installed", lambda *_words: not early)
+    to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
+    if not early:
+        snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
+        assert ["fresh"] == restored
+        return
+    with pytest.raises(errors.CommandError, match="--rebuild yuno1"):
+        snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
+    assert ["fresh", snapshots.BEFORE_RESET] == restored
+    free = dataclasses.replace(server, post_installed=False)
+    snapshots.reset(None, lxd, free, to)  # type: ignore[arg-type]
+    assert "fresh" == restored[-1]

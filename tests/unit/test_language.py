@@ -120,7 +120,7 @@ def test_french_page_of_cards_and_its_table() -> None:
          "✗ alice/yuno1 : nginx ne tourne pas    sur l'hôte : lxc exec yuno1 "
          "--project grappe-alice -- systemctl restart nginx"),
         ({"domain": "blog.test"},
-         "! alice/yuno1 : son domaine principal est maintenant blog.test"),
+         "! alice/yuno1 : son domaine principal est maintenant blog.test : le fichier de la stack peut suivre"),
     ],
 )  # fmt: skip
 def test_french_check_says_why(changes: dict[str, Any], line: str) -> None:
@@ -160,7 +160,7 @@ def test_check_as_json_stays_english() -> None:
         "student": "alice", "server": "yuno1", "container": "absent", "ssh": "ok", "http": "ok",
         "https": "ok", "installed": "yes", "asked": "1, 0 open", "well": False,
         "why": "the container is absent, not running", "do": "./lab up alice",
-        "note": "its main domain is blog.test now",
+        "note": "its main domain is blog.test now: the stack file may follow",
     }  # fmt: skip
     assert list(french)[:8] == list(check.HEADS)
     assert json.dumps(french)

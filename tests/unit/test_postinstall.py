@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
 from core import errors, validators
 from core.names import INSTALLED
 from hosts import command
+from providers import base
+from providers.haproxy import model as haproxy
 from providers.lxd import fake, job
-from providers.lxd.postinstall import driver, model
+from providers.lxd.postinstall import driver, model, withdrawal
+from remote import maps
 
 SPEC = model.PostInstallSpec(
     host="ssh://lab", owner="grappe/a", name="yuno1", project="grappe-a", container="yuno1",
@@ -294,3 +299,80 @@ def test_banned_addresses_are_read_from_fail2bans_own_listing() -> None:
     said = "[{'sshd': ['192.168.8.20']}, {'recidive': ['192.168.8.20', '10.64.1.1']}]\n"
     assert ["192.168.8.20", "10.64.1.1"] == model.addresses(said)
     assert [] == model.addresses("[{'sshd': []}]\n")
+
+
+def test_server_of_a_stranger_is_drift_that_no_update_mends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It has neither our mark nor our login, as after a post-installation that came before ours."""
+    users = {"mallory"}
+    monkeypatch.setattr(driver, "has_user", lambda *words: words[-1] in users)
+    made, lxd = installed({})
+    assert "" == made.read(DONE).drift
+    del lxd.files["grappe-a", "yuno1", model.MARK]
+    lxd.files["grappe-a", "yuno1", f"{model.RECORDS}/1-tools_postinstall-x.yml"] = (
+        b"success: true\n"
+    )
+    monkeypatch.setattr(driver, "stage_of", lambda *_words: model.Stage.DONE)
+    assert f"by somebody else: it has no user {DONE.login}" in made.read(DONE).drift
+    with pytest.raises(errors.BadInputError, match="--rebuild yuno1"):
+        made.update(DONE, DONE)
+    users.add(DONE.login)
+    assert "" == made.read(DONE).drift
+
+
+@pytest.mark.parametrize("faster", ["before", "meanwhile"])
+def test_stranger_who_is_faster_is_named(monkeypatch: pytest.MonkeyPatch, faster: str) -> None:
+    """Before the pages were withdrawn, or while the program started; the route stays away."""
+    order: list[str] = []
+
+    @contextlib.contextmanager
+    def withdrawn(_spec: model.PostInstallSpec) -> Iterator[None]:
+        order.append("withdrawn")
+        if faster == "before":
+            lxd.files["grappe-a", "yuno1", INSTALLED] = b""
+        yield
+        order.append("put back")
+
+    def run(_spec: object, _job: object, words: str, **_options: object) -> str:
+        if words.endswith("--help"):
+            return "--username"
+        order.append("ran")
+        lxd.files["grappe-a", "yuno1", INSTALLED] = b""
+        raise errors.CommandError("YunoHost is already installed")
+
+    made, lxd = installed({})
+    for path in (INSTALLED, model.MARK):
+        del lxd.files["grappe-a", "yuno1", path]
+    monkeypatch.setattr(made, "_withdrawn", withdrawn)
+    monkeypatch.setattr(made, "_run", run)
+    monkeypatch.setattr(driver, "has_user", lambda *_words: False)
+    with pytest.raises(errors.BadInputError, match="post-installed by somebody else"):
+        made.create(DONE)
+    assert ["withdrawn", *(["ran"] if faster == "meanwhile" else [])] == order
+
+
+@pytest.mark.parametrize("state", [maps.UP, maps.STOPPED, None])
+def test_route_is_away_while_a_server_is_post_installed(
+    monkeypatch: pytest.MonkeyPatch, state: str | None
+) -> None:
+    """One that is up is put back afterwards, and stays away after a failure."""
+    put: list[str] = []
+
+    class Backends:
+        def read(self, spec: haproxy.BackendSpec) -> base.Reading[haproxy.BackendSpec] | None:
+            actual = dataclasses.replace(spec, address="10.64.1.10", state=state or "")
+            return base.Reading(actual) if state else None
+
+        def update(self, _old: object, new: haproxy.BackendSpec) -> None:
+            put.append(new.state)
+
+    monkeypatch.setattr(withdrawal.BackendProvider, "driver", lambda _self, _host: Backends())
+    withdrawn = withdrawal.on(None)  # type: ignore[arg-type]
+    with withdrawn(DONE):
+        assert ([maps.STOPPED] if state == maps.UP else []) == put
+    assert ([maps.STOPPED, maps.UP] if state == maps.UP else []) == put
+    put.clear()
+    with pytest.raises(errors.CommandError), withdrawn(DONE):
+        raise errors.CommandError("it failed")
+    assert ([maps.STOPPED] if state == maps.UP else []) == put

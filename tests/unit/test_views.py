@@ -159,6 +159,11 @@ def test_check_names_a_port_that_a_server_closes() -> None:
 def test_check_notes_a_user_whom_a_student_removed() -> None:
     """It is no fault, and the card names a user who cannot log in."""
     meant = lab()
+    taken = {**WELL, "userless": "alice", "taken": True}
+    row = check.row(meant, meant.servers[0], taken, "alice")
+    assert not row.ok
+    assert "post-installed by somebody else: it has no user alice" in row.why
+    assert "./lab up alice --rebuild yuno1" == row.remedy
     row = check.row(meant, meant.servers[0], {**WELL, "userless": "alice"}, "alice")
     assert (True, "it has no user alice any more, whom the card names") == (row.ok, str(row.note))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Callable
 from typing import Any
 
 from core import errors, run
@@ -24,6 +26,13 @@ fail2ban-client unban {gateway} || true
 """
 
 
+Withdrawn = Callable[[model.PostInstallSpec], contextlib.AbstractContextManager[None]]
+
+
+def _nothing_withdrawn(_spec: model.PostInstallSpec) -> contextlib.AbstractContextManager[None]:
+    return contextlib.nullcontext()
+
+
 class PostInstallDriver:
     """Post-installations on the containers of one daemon.
 
@@ -31,13 +40,22 @@ class PostInstallDriver:
         lxd: The daemon.
         url: The host, as messages name it.
         on_line: Called with each line of YunoHost's output; by default the engine shows it.
+        withdrawn: While it is entered, no page leads to the server: before its post-installation
+            whoever opens it is asked who shall be its administrator.
 
     """
 
-    def __init__(self, lxd: daemon.Daemon, url: str, on_line: job.OnLine | None = None) -> None:
+    def __init__(
+        self,
+        lxd: daemon.Daemon,
+        url: str,
+        on_line: job.OnLine | None = None,
+        withdrawn: Withdrawn = _nothing_withdrawn,
+    ) -> None:
         self._lxd = lxd
         self._url = url
         self._on_line = on_line
+        self._withdrawn = withdrawn
 
     def create(self, spec: model.PostInstallSpec) -> base.Outputs:
         """Post-install the server, or finish an interrupted one; leave a complete one.
@@ -61,13 +79,8 @@ class PostInstallDriver:
         login = spec.login if model.takes_user(usage) else model.ADMIN
         stage = self._stage(spec)
         if stage is model.Stage.ABSENT:
-            self._write_jail(spec)
-            self._run(spec, model.job(usage, spec), "yunohost tools postinstall", aloud=True)
-            if self._stage(spec) is model.Stage.ABSENT:
-                raise errors.CommandError(
-                    f"{spec.container} was post-installed and has no {INSTALLED}"
-                )
-            self._write_names(spec)
+            with self._withdrawn(spec):
+                self._postinstall(spec, usage, login)
         else:
             self._demand_ours(spec, login)
             if self._file(spec, model.MARK) is None and stage is model.Stage.DONE:
@@ -80,6 +93,21 @@ class PostInstallDriver:
         self._demand_services(spec)
         return {"user": login}
 
+    def _postinstall(self, spec: model.PostInstallSpec, usage: str, login: str) -> None:
+        if self._is_taken(spec):
+            # Somebody was faster, before the pages were withdrawn.
+            raise self._taken(spec, login)
+        self._write_jail(spec)
+        try:
+            self._run(spec, model.job(usage, spec), "yunohost tools postinstall", aloud=True)
+        except errors.CommandError:
+            if self._is_taken(spec):
+                raise self._taken(spec, login) from None
+            raise
+        if self._stage(spec) is model.Stage.ABSENT:
+            raise errors.CommandError(f"{spec.container} was post-installed and has no {INSTALLED}")
+        self._write_names(spec)
+
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
         """Read the post-installation; return None when the container is another, or gone."""
         container = self._find(spec)
@@ -91,6 +119,8 @@ class PostInstallDriver:
         if stage is model.Stage.ABSENT:
             return base.Reading(spec, drift=f"{INSTALLED} is not there")
         drift = model.DRIFTS.get(stage, "")
+        if not drift and _runs(container) and self._is_taken(spec):
+            drift = f"it was post-installed by somebody else: it has no user {spec.login}"
         if not drift and self._may_ban_all(spec):
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
         if not drift and _runs(container):
@@ -110,10 +140,18 @@ class PostInstallDriver:
                     do="start it with state: running first, or restore the old value",
                 )
             return {}
+        if self._is_taken(new):
+            raise self._taken(new, new.login)
         self._demand_as_wished(old, new)
         self._mend(new, stage)
         self._demand_services(new)
         if old.password != new.password:
+            if not self._has_user(new, new.login):
+                raise errors.BadInputError(
+                    f"{new.container} has no user {new.login} any more, whose password changed",
+                    do="set grappe:login to a user of its, or restore the old password; or in the "
+                    f"server: yunohost user create {new.login} --admin",
+                )
             script_job = model.change_of_password(new, new.login)
             self._run(new, script_job, f"yunohost user update {new.login} --change-password")
         return {"user": new.login} if old.login != new.login else {}
@@ -206,11 +244,17 @@ class PostInstallDriver:
                 "who has a login there now may go on"
             )
         else:
-            raise errors.BadInputError(
-                f"{spec.container} was post-installed by somebody else: it has no user {login}",
-                seen="before it is post-installed, whoever opens its page first may do so",
-                do=f"recreate it, which deletes its content: {_rebuild(spec)}",
-            )
+            raise self._taken(spec, login)
+
+    def _taken(self, spec: model.PostInstallSpec, login: str) -> errors.BadInputError:
+        return errors.BadInputError(
+            f"{spec.container} was post-installed by somebody else: it has no user {login}",
+            seen="before it is post-installed, whoever opens its page first may do so",
+            do=f"recreate it, which deletes its content: {_rebuild(spec)}",
+        )
+
+    def _is_taken(self, spec: model.PostInstallSpec) -> bool:
+        return is_taken(self._lxd, spec.project, spec.container, spec.login)
 
     def _demand_as_wished(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> None:
         """Refuse a changed domain or login that YunoHost itself does not have.
@@ -345,6 +389,18 @@ def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
 def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
     """Return whether a server knows a user; start its directory if that is stopped."""
     return shell.run(lxd, project, container, model.has_user(login)).status == 0
+
+
+def is_taken(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
+    """Return whether somebody else post-installed a server: it has neither our mark nor our login.
+
+    In versions that make no user, the login is `admin`.
+    """
+    if not is_installed(lxd, project, container):
+        return False
+    if files.read(lxd, project, container, model.MARK) is not None:
+        return False
+    return not any(has_user(lxd, project, container, each) for each in (login, model.ADMIN))
 
 
 def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:

@@ -62,7 +62,7 @@ for unit in {" ".join(SERVICES)}; do
     systemctl is-active --quiet $unit $unit.socket && continue
     if [ "$1" = start ] && systemctl restart $unit 2>/dev/null; then continue; fi
     echo "$unit does not run"
-    if [ "$1" = start ]; then journalctl -q -n 3 -o cat -u $unit; fi
+    if [ "$1" = start ]; then journalctl -q -n 8 -o cat -u $unit; fi
 done
 for api in {" ".join(f"{unit}:{port}" for unit, port in APIS.items())}; do
     systemctl is-active --quiet ${{api%:*}} || continue

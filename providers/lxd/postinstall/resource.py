@@ -20,9 +20,9 @@ class PostInstallProvider(base.Provider[model.PostInstallSpec]):
     def driver(self, host: Host) -> base.Driver[model.PostInstallSpec]:
         """Return the driver for a host."""
         from providers.lxd import client  # noqa: PLC0415
-        from providers.lxd.postinstall import driver  # noqa: PLC0415
+        from providers.lxd.postinstall import driver, withdrawal  # noqa: PLC0415
 
-        return driver.PostInstallDriver(client.on(host), host.url)
+        return driver.PostInstallDriver(client.on(host), host.url, withdrawn=withdrawal.on(host))
 
 
 class PostInstall(base.Resource, module="lxd", name="PostInstall"):
