@@ -62,8 +62,9 @@ def reset(options: argparse.Namespace) -> int:
         sys.stderr.write(f"error: {line}\n")
     lines = "".join(f"  {row} goes back to {_shown(snapshot)}\n" for row, snapshot in to.items())
     sys.stderr.write(
-        f"{lines}Changes since then are lost. Addresses, ports, domains and host keys stay. The "
-        f"present state of each is kept as {snapshots.BEFORE_RESET}.\n"
+        f"{lines}Changes since then are lost, and logins have their passwords of then. Addresses, "
+        "ports, domains and host keys stay. The present state of each is kept as "
+        f"{snapshots.BEFORE_RESET}.\n"
     )
     if not progress.confirm(f"Reset {len(to)} servers?", yes=options.yes):
         return 1

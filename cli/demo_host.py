@@ -48,7 +48,7 @@ def forget() -> None:
 def _new(layout: Layout) -> None:
     unset = ("recipe", "alias", "workstation", "image", "domain", "login", "relay")
     new.new(argparse.Namespace(
-        name=NAME, lab_host=True, host=layout.host_url, daemon="lxd", number=0,
+        name=NAME, lab_host=True, host=layout.host_url, daemon="lxd", number=None,
         second_disk=machine.second_disk(layout), post_install=False, set=[],
         **dict.fromkeys(unset, ""),
     ))  # fmt: skip

@@ -31,7 +31,7 @@ def new(options: argparse.Namespace) -> int:
         )
     others = files.others(stack.folder(), options.name)
     values = _values(options)
-    if not (options.number or options.recipe or options.lab_host):
+    if options.number is None and not (options.recipe or options.lab_host):
         values["number"] = neighbours.free_number(options.host, others)
     config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
     texts = {
@@ -115,8 +115,8 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     values["id"] = next(filter(None, known), "") or new_id()
     for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login",
                 "second_disk", "daemon"):  # fmt: skip
-        if getattr(options, key):
-            values[key] = getattr(options, key)
+        if (value := getattr(options, key)) not in (None, ""):
+            values[key] = value
     if options.relay:
         values["tunnel"] = {"relay": options.relay}
     own = ("kind", "student", "id", "host", "number", settings.PASSWORD)

@@ -148,7 +148,6 @@ def _stacks(commands: Commands) -> None:
     new.add_argument(
         "--number",
         type=int,
-        default=0,
         help="1 to 4000, one a student and host; by default the first free one",
     )
     new.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
