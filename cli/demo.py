@@ -107,7 +107,7 @@ def _write_stacks(layout: Layout) -> None:
     common = {"host": layout.host_url, "domain": "", "alias": "", "lab_host": False,
               "second_disk": "", "daemon": "", "relay": "", "set": []}  # fmt: skip
     if not stack.file_of(IMAGE).exists():
-        image = {"number": 0, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
+        image = {"number": None, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
         new.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
     if not stack.file_of(NAME).exists():
         student = {"number": NUMBER, "workstation": layout.workstation_url, "image": RECIPE,
