@@ -208,13 +208,15 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
             return {"installed": False, "stage": model.DRIFTS.get(stage, ""), "inside": faults}
         faults = postinstall.inside(lxd, project, name)
         user = next((str(each["ssh"]["user"]) for each in lab.cards if each["name"] == name), "")
-        # A stopped directory knows nobody.
+        # A stopped directory knows nobody. The card of an earlier `up` may name another user.
+        taken = not faults and postinstall.is_taken(lxd, project, name, lab.spec.login)
+        user = lab.spec.login if taken else user
         known = faults or not user or postinstall.has_user(lxd, project, name, user)
         return {
             "installed": True,
             "inside": faults,
             "userless": "" if known else user,
-            "taken": not known and postinstall.is_taken(lxd, project, name, user),
+            "taken": taken,
             "domain": postinstall.domain_of(lxd, project, name),
         }
     except errors.DaemonError:

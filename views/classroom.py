@@ -104,7 +104,8 @@ def summed_up(rows: Sequence[Run], seconds: float) -> str:
     if again := [row.name for row in rows if row.state in {"failed", "skipped"}]:
         few = " ".join(again) if len(again) < 12 else ""  # noqa: PLR2004
         lines.append(f"Again, for those: the same command with {few or 'their names'}".rstrip())
-        lines += [f"  {row.name:<16} log: {row.log}" for row in rows if row.state == "failed"][:12]
+        logged = [row for row in rows if row.state == "failed" and row.log]
+        lines += [f"  {row.name:<16} log: {row.log}" for row in logged][:12]
     return "\n".join(lines) + "\n"
 
 

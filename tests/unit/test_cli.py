@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 
@@ -251,3 +252,23 @@ def test_an_unfinished_up_is_an_error_of_every_check(
             check._check_lab("zoe", skip_others=True)
     with pytest.raises(errors.BadInputError, match=answer):
         check._check_lab("zoe", skip_others=False)
+
+
+def test_stranger_is_found_whatever_user_the_card_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The card of an `up` before the password names `grappe-student`, whom the server knows."""
+    spec = SimpleNamespace(project="p", post_install=True, login="luc")
+    cards = [{"name": "yuno1", "ssh": {"user": "grappe-student"}}]
+    made = labs.Lab("luc", spec, cards)  # type: ignore[arg-type]
+    known = {"grappe-student"}
+    for name, answer in (
+        ("stage_of", check.model.Stage.DONE), ("inside", []), ("domain_of", "a.test"),
+        ("is_installed", True),
+    ):  # fmt: skip
+        monkeypatch.setattr(check.postinstall, name, lambda *_words, answer=answer: answer)
+    monkeypatch.setattr(check.postinstall, "has_user", lambda *words: words[-1] in known)
+    monkeypatch.setattr(check.postinstall.files, "read", lambda *_words: None)
+    found = check._installed(None, made, "yuno1")  # type: ignore[arg-type]
+    assert (True, "luc") == (found["taken"], found["userless"])
+    known.add("luc")
+    found = check._installed(None, made, "yuno1")  # type: ignore[arg-type]
+    assert (False, "") == (found["taken"], found["userless"])
