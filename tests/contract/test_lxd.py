@@ -305,6 +305,7 @@ class TestContainer:
             "source": source,
             "config": own["config"],
             "devices": own["devices"],
+            "profiles": own["profiles"],
         }
         room.lxd.change("POST", "instances", body, project="default")
         try:
