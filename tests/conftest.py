@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import hypothesis
 import pytest
 
 from cli import environment
@@ -12,6 +13,11 @@ from hosts import connections
 from hosts.host import Host
 from sandbox import layout
 
+# A busy machine makes no test fail: none of ours is about time.
+hypothesis.settings.register_profile(
+    "grappe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("grappe")
 # Tests read English, also those of commands that they start.
 os.environ["LC_ALL"] = "C.UTF-8"
 
