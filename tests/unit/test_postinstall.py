@@ -308,6 +308,12 @@ def test_server_of_a_stranger_is_drift_that_no_update_mends(
     users = {"mallory"}
     monkeypatch.setattr(driver, "has_user", lambda *words: words[-1] in users)
     made, lxd = installed({})
+
+    def execute(_server: str, argv: list[str], **_options: object) -> fake.daemon.Executed:
+        unknown = argv[:2] == ["getent", "passwd"] and argv[2] not in users
+        return fake.daemon.Executed(2 if unknown else 0, b"", b"")
+
+    monkeypatch.setattr(lxd, "execute", execute)
     assert "" == made.read(DONE).drift
     del lxd.files["grappe-a", "yuno1", model.MARK]
     lxd.files["grappe-a", "yuno1", f"{model.RECORDS}/1-tools_postinstall-x.yml"] = (

@@ -119,12 +119,12 @@ class PostInstallDriver:
         if stage is model.Stage.ABSENT:
             return base.Reading(spec, drift=f"{INSTALLED} is not there")
         drift = model.DRIFTS.get(stage, "")
-        if not drift and _runs(container) and self._is_taken(spec):
-            drift = f"it was post-installed by somebody else: it has no user {spec.login}"
         if not drift and self._may_ban_all(spec):
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
         if not drift and _runs(container):
             drift = "; ".join(self._stopped(spec))
+        if not drift and _runs(container) and self._looks_taken(spec):
+            drift = f"it was post-installed by somebody else: it has no user {spec.login}"
         # Students may change the main domain and the users; only `check` reports it.
         return base.Reading(spec, drift=drift)
 
@@ -140,7 +140,7 @@ class PostInstallDriver:
                     do="start it with state: running first, or restore the old value",
                 )
             return {}
-        if self._is_taken(new):
+        if self._looks_taken(new) and self._is_taken(new):
             raise self._taken(new, new.login)
         self._demand_as_wished(old, new)
         self._mend(new, stage)
@@ -252,6 +252,23 @@ class PostInstallDriver:
             seen="before it is post-installed, whoever opens its page first may do so",
             do=f"recreate it, which deletes its content: {_rebuild(spec)}",
         )
+
+    def _looks_taken(self, spec: model.PostInstallSpec) -> bool:
+        """Find out as `_is_taken` does, changing nothing: for a server whose services run."""
+        if self._file(spec, model.MARK) is not None:
+            return False
+        for login in (spec.login, model.ADMIN):
+            try:
+                done = self._lxd.execute(
+                    spec.container, ["getent", "passwd", login], project=spec.project,
+                    timeout=model.HELP_SECONDS, on_output=lambda _output: None,
+                )  # fmt: skip
+            except (errors.DaemonError, daemon.AbsentError):
+                # `check` reports a server in which no program runs.
+                return False
+            if done.status == 0:
+                return False
+        return True
 
     def _is_taken(self, spec: model.PostInstallSpec) -> bool:
         return is_taken(self._lxd, spec.project, spec.container, spec.login)
