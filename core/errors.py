@@ -74,6 +74,10 @@ class DaemonError(GrappeError):
     """A daemon on the host (LXD, HAProxy) failed or hangs."""
 
 
+class UnfinishedError(DaemonError):
+    """LXD still works on an operation after its time-out."""
+
+
 def escape(text: str) -> str:
     r"""Make text safe for a terminal: control characters become `\x1b`.
 

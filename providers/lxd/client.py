@@ -284,7 +284,7 @@ class Lxd:
 
     def _judge(self, answer: Json, call: str, timeout: float) -> Json:
         if answer["status_code"] < 200:  # noqa: PLR2004 - LXD: 1xx is under way
-            raise errors.DaemonError(
+            raise errors.UnfinishedError(
                 f"LXD on {self._host.url} did not finish {call} within {timeout:g} s",
                 seen=f"the operation is {answer['status']}",
                 do="lxc operation list; running this again is safe",

@@ -284,7 +284,10 @@ class ContainerDriver:
         try:
             self._set_state(spec, "start", timeout=START_SECONDS)
         except errors.DaemonError as error:
-            hung = self._lxd.unblock(f"instances/{spec.name}", project=spec.project)
+            # An LXD that was restarted or is silent may still be starting it.
+            hung = isinstance(error, errors.UnfinishedError) and self._lxd.unblock(
+                f"instances/{spec.name}", project=spec.project
+            )
             raise start_failure.explain(self._lxd, spec, error, hung=hung) from error
 
     def _end(self, spec: model.ContainerSpec) -> None:
