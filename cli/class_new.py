@@ -16,6 +16,7 @@ from classroom.class_file import ClassFile, Student
 from cli import classroom as classes
 from cli import environment, new, progress, stack
 from core import errors, problems
+from core.labels import label
 from stacks import files, kinds, neighbours, settings
 from views import classroom
 
@@ -47,20 +48,27 @@ def create(options: argparse.Namespace) -> int:
     _demand_sound(planned, others)
     # Write numbers and labels first: a run after an interruption goes on with them.
     class_file.write(root, name, file)
-    for each, values in planned.items():
-        config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
-        stack.file_of(each).write_text(files.dump({"config": config}))
-    if file.post_install:
+
+    def write(each: str) -> None:
+        config = {f"{settings.NAMESPACE}:{key}": value for key, value in planned[each].items()}
+        password = _password() if file.post_install else ""
+        stack.file_of(each).write_text(new.content(config, password))
+
+    if not file.post_install:
+        for each in planned:
+            write(each)
+    else:
         names = [class_file.stack_of(name, each) for each in file.students]
         without = [
             each for each in names
-            if not stack.recorded(each)
+            if each not in planned and not stack.recorded(each)
             and settings.PASSWORD not in files.read(stack.folder(), each)
         ]  # fmt: skip
-        if without:
+        if planned or without:
             with progress.step("passwords") as step:
+                classes.each(list(planned), write)
                 classes.each(without, _have_password)
-                step.detail = f"{len(without)}, one a student"
+                step.detail = f"{len(planned) + len(without)}, one a student"
     sys.stdout.write(classroom.created(name, file, students))
     if left:
         sys.stderr.write(
@@ -105,11 +113,11 @@ def _before(options: argparse.Namespace) -> ClassFile:
         return dataclasses.replace(file, post_install=file.post_install or options.post_install)
     if not options.host:
         raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
-    if not labels.label(options.name) == options.name:
+    if not label(options.name) == options.name:
         raise errors.BadInputError(
             f"{problems.show(options.name)} is not the name of a class: small letters, digits, "
             "dashes",
-            do=f"as {labels.label(options.name) or 'tp1'}",
+            do=f"as {label(options.name) or 'tp1'}",
         )
     return ClassFile(host=options.host, post_install=options.post_install, settings=given)
 
@@ -157,14 +165,14 @@ def _numbered(
     for student in before.students:
         held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
     students = []
-    for entry, label in zip(come, new_labels, strict=True):
+    for entry, chosen in zip(come, new_labels, strict=True):
         number = (
-            int(others[left[label]].get("number", 0)) if label in left
+            int(others[left[chosen]].get("number", 0)) if chosen in left
             else neighbours.free_number(before.host, held)
         )  # fmt: skip
-        held[f"{name}-{label}"] = {"host": before.host, "number": number}
+        held[f"{name}-{chosen}"] = {"host": before.host, "number": number}
         students.append(
-            Student(name=entry.name, label=label, number=number, email=entry.email, id=entry.id,
+            Student(name=entry.name, label=chosen, number=number, email=entry.email, id=entry.id,
                     group=entry.group, key=entry.key)
         )  # fmt: skip
     return students
@@ -202,8 +210,8 @@ def _demand_sound(
 
 
 def _have_password(name: str) -> None:
-    selected = stack.select(name)
-    key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
-    selected.set_secret(
-        key, "-".join("".join(secrets.choice(LETTERS) for _ in range(5)) for _ in range(3))
-    )
+    stack.select(name).set_secret(f"{settings.NAMESPACE}:{settings.PASSWORD}", _password())
+
+
+def _password() -> str:
+    return "-".join("".join(secrets.choice(LETTERS) for _ in range(5)) for _ in range(3))

@@ -6,13 +6,15 @@ import argparse
 import json
 import secrets
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import yaml
 
 from cli import environment, stack
 from core import errors, problems, validators
+from core.labels import label
+from engine.passphrase import Passphrase
 from stacks import files, golden, kinds, lab_host, neighbours, settings, spec
 
 
@@ -23,6 +25,12 @@ def new(options: argparse.Namespace) -> int:
         errors.BadInputError: The file exists already, or a setting is invalid.
 
     """
+    is_student = not (options.recipe or options.lab_host)
+    if is_student and validators.problem_of_stack(options.name) and (found := label(options.name)):
+        sys.stderr.write(f"{options.name} -> {found}\n")
+        options.name = found
+    if problem := validators.problem_of_stack(options.name):
+        raise errors.BadInputError(f"{problems.show(options.name)} {problem}")
     path = stack.file_of(options.name)
     if path.exists():
         raise errors.BadInputError(
@@ -31,7 +39,7 @@ def new(options: argparse.Namespace) -> int:
         )
     others = files.others(stack.folder(), options.name)
     values = _values(options)
-    if options.number is None and not (options.recipe or options.lab_host):
+    if options.number is None and is_student:
         values["number"] = neighbours.free_number(options.host, others)
     config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
     texts = {
@@ -41,18 +49,17 @@ def new(options: argparse.Namespace) -> int:
         planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
     except problems.Mistakes as mistakes:
         raise errors.BadInputError(problems.summary(mistakes.mistakes)) from mistakes
-    found = neighbours.conflicts(options.name, values, others)
+    wrong = neighbours.conflicts(options.name, values, others)
     if options.login and (problem := validators.problem_of_new_login(options.login)):
         key = f"{settings.NAMESPACE}:login"
-        found.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
-    if found:
-        raise errors.BadInputError(problems.summary(found))
-    path.write_text(files.dump({"config": config}))
+        wrong.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
+    if wrong:
+        raise errors.BadInputError(problems.summary(wrong))
+    environment.apply()
+    password = secrets.token_urlsafe(12) if options.post_install else ""
+    path.write_text(content(config, password))
     try:
-        selected = stack.select(options.name)
-        if options.post_install:
-            key = f"{settings.NAMESPACE}:{settings.PASSWORD}"
-            selected.set_secret(key, secrets.token_urlsafe(12))
+        stack.select(options.name)
     except BaseException:
         path.unlink()
         raise
@@ -64,6 +71,15 @@ def new(options: argparse.Namespace) -> int:
         f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
     )
     return 0
+
+
+def content(config: Mapping[str, Any], password: str = "") -> str:
+    """Return the text of a new stack file; a password of its servers is encrypted in it."""
+    if not password:
+        return files.dump({"config": dict(config)})
+    passphrase = Passphrase.create()
+    secret = {f"{settings.NAMESPACE}:{settings.PASSWORD}": {"secure": passphrase.encrypt(password)}}
+    return files.dump({"config": {**config, **secret}, "encryptionsalt": passphrase.salt})
 
 
 def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:

@@ -60,12 +60,13 @@ def select(name: str) -> Stack:
     _demand_whole_secrets(name)
     environment.apply()
     stack = Stack(name, environment.ROOT)
-    elsewhere = "PULUMI_BACKEND_URL" in os.environ
-    if elsewhere or not state_of(name).path.exists():
+    if not is_here():
         stack.make()
-    elif not elsewhere:
+    elif state_of(name).path.exists():
         state_of(name).load()
         state_of(name).demand_whole()
+    elif not state_of(name).create():
+        stack.make()
     return stack
 
 
@@ -111,7 +112,7 @@ def ready(stack: Stack) -> None:
             # Its plugins end within two seconds, and must not go on during our run.
             time.sleep(LAST_SECONDS)
             break
-    if "PULUMI_BACKEND_URL" in os.environ:
+    if not is_here():
         return
     if state_of(stack.name).load().get("pending_operations"):
         # Every create finds what a dead run left, and every destroy sweeps it.
@@ -189,7 +190,7 @@ def connect(stack: Stack) -> None:
 
 def resources(stack: Stack) -> list[dict[str, Any]]:
     """Return the resources of a stack's state."""
-    if "PULUMI_BACKEND_URL" in os.environ:
+    if not is_here():
         return list((stack.export().get("deployment") or {}).get("resources") or [])
     return state_of(stack.name).resources()
 
@@ -206,7 +207,7 @@ def is_here() -> bool:
 
 def recorded(name: str) -> list[dict[str, Any]]:
     """Return the resources of a state in this folder; none of one elsewhere."""
-    return [] if "PULUMI_BACKEND_URL" in os.environ else state_of(name).resources()
+    return state_of(name).resources() if is_here() else []
 
 
 def servers(stack: Stack) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 
+from core import labels
+
 # RFC 1123 host labels; LXD takes the same for instances.
 _LABEL = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LABEL_ANY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -33,11 +35,18 @@ def problem_of_name(value: str) -> str:
     rule = f"Letters, digits and dashes, at most {MAX_LABEL}, starting with a letter"
     if len(value) > MAX_LABEL:
         return f"has {len(value)} characters. {rule}."
-    proposal = re.sub(r"[^A-Za-z0-9]+", "-", value).strip("-").lstrip("0123456789-")
-    hint = f': "{proposal}"?' if proposal and _LABEL.fullmatch(proposal) else "."
+    proposal = labels.label(value)
+    hint = f': "{proposal}"?' if proposal else "."
     if " " in value:
         return f"has a space. {rule}{hint}"
     return f"is not a name. {rule}{hint}"
+
+
+def problem_of_stack(value: str) -> str:
+    """Return what is wrong with a stack's name; the pattern is the engine's own."""
+    if re.fullmatch(r"[A-Za-z0-9_.-]{1,100}", value):
+        return ""
+    return "is not the name of a stack: 1 to 100 letters, digits, dots, dashes, underscores"
 
 
 def problem_of_domain(value: str) -> str:

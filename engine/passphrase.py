@@ -7,10 +7,14 @@ import functools
 import hashlib
 import os
 import pathlib
+from typing import Self
 
 from core import errors
 
 VERSION = "v1:"
+# What the engine encrypts to try a passphrase, and the bytes of a salt.
+TEST = "pulumi"
+SALT_BYTES = 8
 ITERATIONS = 1_000_000
 KEY_BYTES = 32
 # Of AES-GCM, in the engine and in general.
@@ -18,7 +22,7 @@ NONCE_BYTES, TAG_BYTES = 12, 16
 
 
 class Passphrase:
-    """Decrypts the secrets of one stack.
+    """Encrypts and decrypts the secrets of one stack.
 
     The format is the engine's own (`NewSymmetricCrypterFromPassphrase` in its SDK): AES-256-GCM
     with a key by PBKDF2 of SHA-256; a text is `v1:NONCE:CIPHERTEXT`, both in base64.
@@ -26,10 +30,28 @@ class Passphrase:
     Args:
         salt: The `encryptionsalt` of the stack file: `v1:SALT:` and a text to test the passphrase.
 
+    Attributes:
+        salt: The same.
+
     """
 
     def __init__(self, salt: str) -> None:
-        self._salt = salt
+        self.salt = salt
+
+    @classmethod
+    def create(cls) -> Self:
+        """Return the passphrase of a new stack file, with a salt of its own."""
+        made = cls(f"{VERSION}{_text(os.urandom(SALT_BYTES))}:")
+        made.salt += made.encrypt(TEST)
+        return made
+
+    def encrypt(self, text: str) -> str:
+        """Return a secret as the stack file holds it."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - as below
+
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = AESGCM(self._key).encrypt(nonce, text.encode(), None)
+        return f"{VERSION}{_text(nonce)}:{_text(sealed)}"
 
     def decrypt(self, text: str) -> str:
         """Return a secret in plain.
@@ -53,7 +75,7 @@ class Passphrase:
     @functools.cached_property
     def _key(self) -> bytes:
         """Derive the key; that takes some 0.2 s of processor."""
-        salt, _, _test = self._salt.removeprefix(VERSION).partition(":")
+        salt, _, _test = self.salt.removeprefix(VERSION).partition(":")
         return hashlib.pbkdf2_hmac("sha256", _given(), _bytes(salt), ITERATIONS, KEY_BYTES)
 
 
@@ -78,3 +100,7 @@ def _given() -> bytes:
 
 def _bytes(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
+
+
+def _text(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,13 +1,17 @@
-"""Read a stack's state from the engine's file backend, without the engine."""
+"""A stack's state in the engine's file backend, without the engine."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import os
 import pathlib
 from typing import Any
 
 from core import errors
+
+CHECKPOINT_VERSION = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +44,24 @@ class State:
     def locks(self) -> list[pathlib.Path]:
         """The locks that runs of the stack hold."""
         return sorted((self.folder / ".pulumi" / "locks").rglob(f"{self.stack}/*.json"))
+
+    def create(self) -> bool:
+        """Make the state of a stack that has none; return whether the backend is one to write to.
+
+        The engine's own `stack init` takes 0.4 s of a processor, and a class makes thirty.
+        """
+        if not (self.folder / ".pulumi" / "meta.yaml").exists():
+            return False
+        empty = {"stack": f"organization/{self.project}/{self.stack}", "latest": None}
+        text = json.dumps({"version": CHECKPOINT_VERSION, "checkpoint": empty})
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        whole = self.path.with_name(f"{self.path.name}.{os.getpid()}")
+        whole.write_text(text)
+        # Another run may make it at the same moment.
+        with contextlib.suppress(FileExistsError):
+            self.path.hardlink_to(whole)
+        whole.unlink()
+        return True
 
     def demand_whole(self, *, history: bool = False) -> None:
         """Refuse truncated files of the backend, which the engine reports only as EOF.

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import datetime as dt
 import pathlib
+import re
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,8 @@ from classroom import class_file, labels, roster, runner, sleep, snapshots
 from cli import class_new, class_reports, class_runs, environment
 from cli import classroom as commands
 from core import errors, problems, validators
+from core.labels import label
+from engine.passphrase import Passphrase
 from providers.lxd import fake
 from stacks import files, kinds
 from views import cards
@@ -37,7 +40,7 @@ SPACES = "\n;\nNom ; Prénom ;Mail\n  Dupont ;  Adèle ;a@x.fr\n;;\n"
 def test_a_roster_as_schools_export_it(text: str, encoding: str) -> None:
     """Comma, semicolon or tab, French or English headings, whichever way letters are written."""
     (entry,) = roster.parse(roster.decode(text.encode(encoding)))
-    assert {"adele", "dupont"} == set(labels.label(entry.name).split("-"))
+    assert {"adele", "dupont"} == set(label(entry.name).split("-"))
     assert "TP1" == entry.group or "a@x.fr" == entry.email
 
 
@@ -100,7 +103,7 @@ def test_a_spreadsheet_is_no_roster() -> None:
 )  # fmt: skip
 def test_a_name_becomes_a_label(name: str, expected: str) -> None:
     """What DNS, LXD and a stack take."""
-    assert expected == labels.label(name)
+    assert expected == label(name)
 
 
 @given(
@@ -173,12 +176,18 @@ def test_later_student_gets_a_password_too(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The class file remembers that its servers are post-installed: else anybody is root there."""
-    given: list[str] = []
-    monkeypatch.setattr(class_new, "_have_password", given.append)
     monkeypatch.setattr(commands, "environment", SimpleNamespace(apply=lambda: None))
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "only for this trial")
     create(folder, "Nom\nAdele\n", post_install=True)
     create(folder, "Nom\nAdele\nLeo\n", host="", workstation="")
-    assert ["tp1-adele", "tp1-adele", "tp1-leo"] == given
+    passwords = set()
+    for name in ("tp1-adele", "tp1-leo"):
+        found = yaml.safe_load((folder / f"stacks/Pulumi.{name}.yaml").read_text())
+        secret = found["config"]["grappe:password"]["secure"]
+        text = Passphrase(found["encryptionsalt"]).decrypt(secret)
+        assert re.fullmatch(r"(?:[^\WlIO0_]{5}-){2}[^\WlIO0_]{5}", text)
+        passwords.add(text)
+    assert 2 == len(passwords)
     assert class_file.read(folder, "tp1").post_install
 
 
