@@ -14,7 +14,7 @@ from typing import Any
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
 from remote.names import UFW_SCRIPTS
-from remote.surveys.facts import HealthFacts, HostFacts, HostsFileFacts, Lxd, Route
+from remote.surveys.facts import HostFacts, HostsFileFacts, Lxd, Route
 from remote.unmanaged import haproxy, legacy, nft
 from remote.unmanaged import nat as unmanaged_nat
 
@@ -93,6 +93,18 @@ def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
                 "; ".join(legacy.accepting_command(chain.name, rule) for rule in missing)
                 + "; or move its rules to UFW, and flush it",
             )
+        elif chain.table in nft.IPTABLES and (missing or chain.policy == "drop"):
+            # What it accepts are labs that were up when UFW used it.
+            flush = f"iptables-nft -P {chain.name} ACCEPT; iptables-nft -F {chain.name}"
+            yield (
+                f"the chain {chain.name} of iptables-nft, beside UFW's legacy one, cuts labs off",
+                f"move its rules to UFW; then {flush}",
+            )
+        elif missing and chain.table.endswith(" firewalld"):
+            yield (
+                f"firewalld runs beside UFW, and its chain {chain.name} drops what labs need",
+                "systemctl disable --now firewalld: UFW is the firewall of a lab host",
+            )
         elif missing:
             into = f"{chain.table} {chain.name}"
             yield (
@@ -102,10 +114,16 @@ def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
             )
 
 
-def bans(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield the rules of somebody's own nftables that keep some people out: the table, the rule."""
+def bans(facts: HostFacts, forwarded: Collection[int]) -> Iterator[tuple[str, str]]:
+    """Yield the rules of somebody's own nftables that keep people out: the table, the rule.
+
+    Args:
+        facts: The host's.
+        forwarded: The ports that lead to servers.
+
+    """
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
-        for rule in nft.bans(chain):
+        for rule in nft.bans(chain, forwarded):
             yield chain.table, rule
 
 
@@ -178,35 +196,36 @@ def _is_throw(route: Route) -> bool:
     return route["line"].startswith("throw ")
 
 
-def drops(facts: HealthFacts) -> Iterator[tuple[str, str]]:
+def drops(facts: HostFacts, forwarded: Collection[int]) -> Iterator[tuple[str, str]]:
     """Yield the loaded rules before UFW's own that keep people out: each with its table.
 
     They drop what people send to pages or servers, or keep it from being tracked, without which no
-    DNAT is made. Chains that the kernel's own lead to are read too, those of Docker's or of
-    fail2ban's; not what those lead on to.
+    DNAT is made.
+
+    Args:
+        facts: The host's.
+        forwarded: The ports that lead to servers.
+
     """
-    loaded = iptables.Chains(facts["chains"])
-    forwarded = sorted({item["port"] for item in facts["targets"] if item.get("port")})
     own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in facts.get("subnets", ())]
-    pages, servers, both = WEB_PORTS, (SSH_PORT, *WEB_PORTS), (*WEB_PORTS, *forwarded)
-    for table, chain, ports in (
-        ("raw", "PREROUTING", both), ("mangle", "PREROUTING", both), ("mangle", "INPUT", pages),
-        ("mangle", "FORWARD", servers), ("filter", "INPUT", pages), ("filter", "FORWARD", servers),
-    ):  # fmt: skip
-        for line in loaded.rules(table, chain):
-            target = _target(line)
-            if target.startswith("ufw-"):
-                break
-            inner = loaded.rules(table, target)
-            for rule in [line, *inner] if _matches(line, ports, own) else ():
-                ends = _target(rule) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in rule
-                if ends and _matches(rule, ports, own):
-                    yield table, rule
+    ports = {
+        "PREROUTING": (*WEB_PORTS, *forwarded), "INPUT": WEB_PORTS,
+        "FORWARD": (SSH_PORT, *WEB_PORTS),
+    }  # fmt: skip
+    for rule in facts.get("before_ufw", ()):
+        whole = rule["whole"]
+        ends = iptables.target(whole) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in whole
+        if ends and _matches(whole, ports[whole.split()[1]], own):
+            yield rule["table"], rule["line"]
 
 
-def _target(line: str) -> str:
-    words = line.split()
-    return words[words.index("-j") + 1] if "-j" in words[:-1] else ""
+def nat_ends(facts: HostFacts) -> Iterator[str]:
+    """Yield the rules that end the NAT of people's packets before the jump to our chain."""
+    for line in facts.get("nat", ()):
+        if line == f"-A PREROUTING -j {iptables.NAT}":
+            return
+        if line.startswith("-A PREROUTING ") and iptables.ends_nat(line):
+            yield line
 
 
 # Matches that few packets alone meet: forged, malformed or too many.

@@ -18,6 +18,7 @@ class Denial:
     Attributes:
         action: `deny`, `reject` or `limit`.
         routed: Whether it matches forwarded packets.
+        outwards: Whether it matches what the host itself sends.
         protocol: `tcp`, `udp` or `any`.
         ports: The ports it matches; empty for all.
         to: The destination network.
@@ -28,6 +29,7 @@ class Denial:
 
     action: str
     routed: bool
+    outwards: bool
     protocol: str
     ports: tuple[range, ...]
     to: ipaddress.IPv4Network
@@ -57,7 +59,8 @@ def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[s
     """
     for denial in _denials(facts):
         for port, (address, target_port) in sorted(targets.items()):
-            if not denial.routed and denial.ports and denial.matches(port):
+            inwards = not (denial.routed or denial.outwards)
+            if inwards and denial.ports and denial.matches(port):
                 source = denial.source if denial.source.prefixlen else "any"
                 on = f" in on {denial.interface}" if denial.interface else ""
                 yield (
@@ -71,6 +74,9 @@ def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[s
 def effective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
     """Yield denials that do keep somebody out of pages or servers, so that nobody searches long."""
     for denial in _denials(facts):
+        if denial.outwards:
+            yield from _kept_in(denial)
+            continue
         pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.matches(port)]
         servers_ports = [
             str(port)
@@ -94,24 +100,47 @@ def effective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Itera
         )
 
 
+def _kept_in(denial: Denial) -> Iterator[str]:
+    """Yield what a denial keeps the host itself from: HAProxy dials servers, dnsmasq answers."""
+    if not denial.to.overlaps(STUDENTS) or denial.interface.startswith(("lo", "docker", "virbr")):
+        return
+    bridges = not denial.interface or denial.interface.startswith("gr-")
+    if pages := [str(port) for port in WEB_PORTS if bridges and denial.matches(port)]:
+        shut = " and ".join(pages)
+        yield f"`{denial.words}` is in effect: HAProxy does not reach {shut} of the servers"
+    if bridges and denial.matches(68, "udp"):
+        yield f"`{denial.words}` is in effect: servers get no address by DHCP"
+
+
 def _denials(facts: HostFacts) -> list[Denial]:
-    """Return the users' denials, from the comments that UFW keeps beside its rules."""
+    """Return the users' denials, from the comments that UFW keeps beside its rules.
+
+    The fields are action, protocol, ports, destination, source ports, source, perhaps two names of
+    applications, perhaps the direction; UFW skips lines of other lengths (`get_rules` in its
+    backend_iptables.py). What has source ports of its own concerns few people.
+    """
     denied = []
     for line in facts.get("ufw_rules", ()):
         fields = line.removeprefix("### tuple ### ").split()
         fields = [field for field in fields if not field.startswith("comment=")]
-        action, protocol, ports, to, _sports, source, *_rest, direction = fields
+        if not 6 <= len(fields) <= 9:  # noqa: PLR2004
+            continue
+        action, protocol, ports, to, source_ports, source, *rest = fields
+        direction = rest[-1] if len(rest) % 2 else "in"
         routed = action.startswith("route:")
         action, _log, _logged = action.removeprefix("route:").partition("_")
-        inwards = routed or direction.startswith("in")
-        if action == "allow" or ":" in to or ":" in source or not inwards:
+        if action == "allow" or ":" in to or ":" in source or source_ports != "any":
             continue
+        outwards = not routed and direction.startswith("out")
         interface = direction.partition("!")[0].removeprefix("in").removeprefix("_")
+        if outwards:
+            interface = direction.removeprefix("out").removeprefix("_")
         interface = "" if interface.startswith("out") else interface
         words = [
             action,
             *(["log"] if _log else []),
-            *(["in", "on", interface] if interface else []),
+            *(["out"] if outwards else []),
+            *([*(() if outwards else ["in"]), "on", interface] if interface else []),
         ]
         words += [protocol] if protocol != "any" else []
         words += [] if source == "0.0.0.0/0" else ["from", source]
@@ -121,6 +150,7 @@ def _denials(facts: HostFacts) -> list[Denial]:
             Denial(
                 action,
                 routed,
+                outwards,
                 protocol,
                 unmanaged_nat.ports_of(ports) if ports != "any" else (),
                 ipaddress.IPv4Network(to, strict=False),

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from checks import conflicts, denials
+from checks import conflicts, denials, isolation
 from core import errors
 from remote import haproxy_unit, identity, iptables, managed_block
 from remote.surveys.facts import HealthFacts
@@ -60,6 +60,7 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
         *_ufw(facts),
         *_nat(facts),
         *_obstacles(facts),
+        *_isolation(facts),
         *_conflicts(facts),
         *_profiles(facts),
         *_haproxy(facts),
@@ -114,21 +115,34 @@ def _ufw(facts: HealthFacts) -> Iterator[Finding]:
             f"{script} is not executable: a restart of UFW loses the NAT rules",
             f"chmod u+x {script}",
         )
-    loaded = iptables.Chains(facts["chains"])
     if ufw["enabled"] and ufw["active"] and _has_rules(facts):
-        for ours, chain in iptables.JUMPS.items():
-            if not loaded.has_jump("filter", chain, ours):
-                yield Finding(f"{chain} has no jump to {ours}: {LOST[ours]}", MEND)
-                continue
-            wanted = _wanted_rules(facts, ours)
-            # A part that is gone is a finding of its own.
-            if wanted and (wrong := loaded.compare("filter", ours, wanted, ordered=False)):
-                yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
+        yield from _chains(facts)
     if facts["forwarding"] != "1":
         yield Finding(
             "the kernel does not forward packets: no port reaches any server",
             "sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = " + facts["forwarding"],
         )  # fmt: skip
+    for interface in facts["unforwarded"] if _has_rules(facts) else ():
+        yield Finding(
+            f"the kernel forwards no packets that come in by {interface}",
+            f"sysctl -w net.ipv4.conf.{interface}.forwarding=1",
+        )
+
+
+def _chains(facts: HealthFacts) -> Iterator[Finding]:
+    """Yield how the loaded chains differ from the wanted ones."""
+    loaded = iptables.Chains(facts["chains"])
+    for ours, chain in iptables.JUMPS.items():
+        if not loaded.leads_to(chain):
+            hook = chain.rpartition("-")[2].upper()
+            yield Finding(f"{hook} has no jump to {chain}: {LOST[ours]}", "ufw reload")
+        if not loaded.has_jump("filter", chain, ours):
+            yield Finding(f"{chain} has no jump to {ours}: {LOST[ours]}", MEND)
+            continue
+        wanted = _wanted_rules(facts, ours)
+        # A part that is gone is a finding of its own.
+        if wanted and (wrong := loaded.compare("filter", ours, wanted, ordered=False)):
+            yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
 
 
 def _has_rules(facts: HealthFacts) -> bool:
@@ -151,18 +165,33 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
     if facts["fragments"]:
         for problem, do in conflicts.obstacles(facts):
             yield Finding(problem, do)
-        for table, rule in conflicts.bans(facts):
+        for table, rule in conflicts.bans(facts, _forwarded(facts)):
             yield Finding(
-                f"a rule of nft's table {table} keeps some people out of pages or servers",
+                f"a rule of nft's table {table} keeps people out of pages or servers",
                 f"nft list table {table} shows whom; if fail2ban made it: fail2ban-client banned",
                 rule,
             )
-        for table, line in conflicts.drops(facts):
+        for table, line in conflicts.drops(facts, _forwarded(facts)):
             named = "" if table == "filter" else f"-t {table} "
             yield Finding(
                 "a rule before UFW's keeps people out of pages or servers",
                 f"if that is not intended: iptables {named}-D {line[3:]}", f"{named}{line}",
             )  # fmt: skip
+
+
+def _isolation(facts: HealthFacts) -> Iterator[Finding]:
+    """Yield the rules of others that void the isolation."""
+    for whom, line in isolation.opens(facts) if facts["fragments"] else ():
+        yield Finding(
+            f"a rule before UFW's lets servers reach {whom}, past the isolation",
+            f"iptables -D {line[3:]}; in its place, where it is needed: ufw allow, or ufw route "
+            "allow, which Grappe's drops precede", line,
+        )  # fmt: skip
+
+
+def _forwarded(facts: HealthFacts) -> list[int]:
+    """Return the ports of the host that lead to servers."""
+    return sorted({item["port"] for item in facts["targets"] if item.get("port")})
 
 
 def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
@@ -217,6 +246,8 @@ def _nat(facts: HealthFacts) -> Iterator[Finding]:
         if count > 1:
             yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
     has_rules = _has_rules(facts)
+    for line in conflicts.nat_ends(facts) if has_rules else ():
+        yield Finding("a rule of NAT keeps people from every server's ports", MEND, line)
     if has_rules and f"-A PREROUTING -j {DNAT}" not in rules:
         yield Finding(
             f"PREROUTING has no jump to {DNAT}: no port reaches any server", "./lab up STACK"

@@ -27,7 +27,7 @@ import remote
 from core import run
 
 PACKAGE = pathlib.Path(remote.__file__).parent
-ARGV = ("python3", "-I", "-c", (PACKAGE / "worker_main.py").read_text())
+ARGV = ("python3", "-I", "-X", "utf8", "-c", (PACKAGE / "worker_main.py").read_text())
 TAIL_LINES = 15
 # Seconds between two checks that the run still waits for an answer.
 WAIT_SECONDS = 1.0

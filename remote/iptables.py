@@ -5,7 +5,8 @@ Runs on the host too: standard library alone.
 
 from __future__ import annotations
 
-from typing import Dict, List, Set, Tuple
+import re
+from typing import Dict, Iterator, List, Set, Tuple, TypedDict
 
 # iptables matches interfaces by prefix: one rule serves every student's bridge.
 BRIDGES = "gr-+"
@@ -23,6 +24,42 @@ JUMPS = {
 }  # fmt: skip
 # UFW handles these first; isolation does not concern them.
 _FIRST = ("-i lo ", "--ctstate RELATED,ESTABLISHED ", "--ctstate INVALID ")
+
+
+# What packets meet before UFW's chains, or beside them.
+PRECEDING = (
+    ("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT"), ("mangle", "FORWARD"),
+    ("filter", "INPUT"), ("filter", "FORWARD"),
+)  # fmt: skip
+# The kernel follows 16 jumps.
+DEEPEST = 16
+
+
+def target(line: str) -> str:
+    """Return what a rule jumps to; nothing for one that only counts."""
+    match = re.search(r" -[jg] (\S+)", line)
+    return match.group(1) if match else ""
+
+
+def ends_nat(line: str) -> bool:
+    """Whether a rule of PREROUTING keeps people's packets from rules behind it."""
+    matched = re.search(r" -j (ACCEPT|RETURN)$", line)
+    other = re.search(r" -p (?!tcp|all)|(?<!!) -i (?:docker|br-|virbr|lxd|lo|gr-)", line)
+    return bool(matched and not other)
+
+
+class Preceding(TypedDict):
+    """A rule before UFW's.
+
+    Attributes:
+        table: Its table.
+        line: The rule.
+        whole: The same in the kernel's own chain, with the conditions of the jumps that lead to it.
+    """
+
+    table: str
+    line: str
+    whole: str
 
 
 class Chains:
@@ -55,6 +92,33 @@ class Chains:
         """Return the rules of a chain; none for a missing chain."""
         return self._rules.get((table, chain), [])
 
+    def table(self, table: str) -> List[str]:
+        """Return all rules of a table, chain by chain."""
+        return [line for (name, _chain), rules in self._rules.items() if name == table
+                for line in rules]  # fmt: skip
+
+    def leads_to(self, chain: str) -> bool:
+        """Whether any rule of the filter table jumps to a chain."""
+        return any(target(line) == chain for line in self.table("filter"))
+
+    def before_ufw(self) -> Iterator[Preceding]:
+        """Yield the rules that meet packets for the host or through it before UFW's chains do."""
+        for table, chain in PRECEDING:
+            for line in self.rules(table, chain):
+                if target(line).startswith("ufw-"):
+                    break
+                yield from self._followed(table, line, line)
+
+    def _followed(self, table: str, line: str, whole: str, depth: int = 0) -> Iterator[Preceding]:
+        """Yield a rule; or the rules of the chain that it jumps to, each behind its conditions."""
+        inner = self.rules(table, target(line)) if depth < DEEPEST else []
+        if not inner:
+            yield {"table": table, "line": line, "whole": whole}
+        head = re.sub(r" -[jg] \S+.*", "", whole)
+        for rule in inner:
+            joined = f"{head} {rule.split(None, 2)[2]}"
+            yield from self._followed(table, rule, joined, depth + 1)
+
     def position(self, table: str, chain: str, target: str) -> int:
         """Return the number of a chain's rule that jumps to another chain; 0 for none."""
         rules, line = self.rules(table, chain), f"-A {chain} -j {target}"
@@ -63,8 +127,9 @@ class Chains:
     def has_jump(self, table: str, chain: str, ours: str) -> bool:
         """Whether a chain jumps to ours before any other of its rules decides."""
         rules = self.rules(table, chain)[: self.position(table, chain, ours)]
-        earlier = rules[:-1] if chain in JUMPS.values() else []
-        return bool(rules) and all(any(word in rule for word in _FIRST) for rule in earlier)
+        if chain in JUMPS.values():
+            return bool(rules) and all(any(word in rule for word in _FIRST) for rule in rules[:-1])
+        return bool(rules) and not any(ends_nat(rule) for rule in rules[:-1])
 
     def ufw_is_loaded(self) -> bool:
         """Whether UFW is enabled; a disabled one leaves its chains behind, empty."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import conflicts, denials
+from checks import conflicts, denials, isolation
 from checks.lab import claims, host, lxd, network, routes
 from checks.lab.spec import PreflightSpec
 from core import problems
@@ -41,9 +41,19 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     """Return what prevents nothing, but a teacher wants to know."""
     targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
     redirected = conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS])
+    shut = [
+        *(f"{table}: {line}" for table, line in conflicts.drops(facts, targets)),
+        *(f"nft {table}: {line}" for table, line in conflicts.bans(facts, targets)),
+        *(f"nat: {line}" for line in conflicts.nat_ends(facts)),
+    ]
     return [
+        *(f"a rule before UFW's keeps people out of pages or servers: {line}" for line in shut),
         *denials.void(facts, targets),
         *denials.effective(facts, targets),
+        *(
+            f"a rule before UFW's lets servers reach {whom}, past the isolation: {line}"
+            for whom, line in isolation.opens(facts)
+        ),
         *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),
         *(() if host.is_new(spec, facts) else lxd.brought(spec, facts["lxd"])),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, TypedDict
 
+from remote.iptables import Preceding
+
 
 class Marked(TypedDict):
     """A thing of LXD's, with its configuration."""
@@ -121,6 +123,7 @@ class HostFacts(TypedDict):
         haproxy_masked: Whether its unit is masked.
         variables: The variables in its `bind` lines.
         nat: The loaded NAT rules, as `iptables-save` prints them, or `nft TABLE CHAIN: RULE`.
+        before_ufw: The loaded rules that come before UFW's.
         configs: The other files that HAProxy loads, by path.
         ufw_rules: UFW's comments beside its users' rules.
         ufw_output: UFW's default for outgoing packets.
@@ -137,6 +140,7 @@ class HostFacts(TypedDict):
     haproxy_loads: List[str]
     haproxy_masked: bool
     variables: Dict[str, str]
+    before_ufw: List[Preceding]
     listening: List[Listener]
     subnets: List[Subnet]
     routes: List[Route]
@@ -219,7 +223,14 @@ class HostKey(TypedDict):
     key: str
 
 
-class HealthFacts(HostFacts):
+class Presented(TypedDict):
+    """What servers present to those who dial them."""
+
+    certificates: List[Certificate]
+    host_keys: List[HostKey]
+
+
+class HealthFacts(HostFacts, Presented):
     """What `remote.surveys.health` returns.
 
     Attributes:
@@ -240,6 +251,7 @@ class HealthFacts(HostFacts):
     switched_off: List[str]
     masquerades: List[str]
     forwarding: str
+    unforwarded: List[str]
     chains: str
     copies: List[str]
     loaded: str
@@ -248,8 +260,6 @@ class HealthFacts(HostFacts):
     inotify: Inotify
     memory: Dict[str, int]
     targets: List[Target]
-    certificates: List[Certificate]
-    host_keys: List[HostKey]
 
 
 class Part(TypedDict):

@@ -6,6 +6,7 @@ Standard library alone. A part that fails becomes a text or nothing; the others 
 from __future__ import annotations
 
 import calendar
+import concurrent.futures
 import os
 import re
 import socket
@@ -15,11 +16,13 @@ import time
 from typing import Any, Dict, List, Optional
 
 from remote import haproxy_unit, identity, iptables, ipv6
-from remote.surveys import facts, lab
+from remote.surveys import facts, lab, programs
 from remote.system import System, meminfo, read_text
 
 Json = Dict[str, Any]
 SECONDS = 5
+# Servers that are asked at the same time.
+AT_ONCE = 32
 # Where netfilter-persistent, nftables.service and guides save the loaded rules, for the next boot.
 SAVED = (
     "/etc/iptables/rules.v4", "/etc/nftables.conf", "/etc/iptables.rules",
@@ -36,6 +39,7 @@ def main(request: Json) -> facts.HealthFacts:
     """
     instances = _instances(request["sockets"])
     domains = _domains(request["store"])
+    running = [item for item in instances if item["address"]]
     found: facts.HealthFacts = {
         **lab.main(request),
         "firewall": _firewall(request["sockets"]),
@@ -45,7 +49,8 @@ def main(request: Json) -> facts.HealthFacts:
         "switched_off": _switched_off(),
         "masquerades": _masquerades(),
         "forwarding": read_text("/proc/sys/net/ipv4/ip_forward").strip(),
-        "chains": lab.run(["iptables-save"])[1],
+        "unforwarded": _unforwarded(),
+        "chains": programs.run(["iptables-save"])[1],
         "copies": [path for path in SAVED if iptables.OURS in read_text(path)],
         "loaded": _whole_haproxy(),
         "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
@@ -56,20 +61,7 @@ def main(request: Json) -> facts.HealthFacts:
         },
         "memory": _memory(),
         "targets": _targets(request["store"]),
-        "certificates": [
-            {"server": item["name"], "project": item["project"], "left": left}
-            for item in instances
-            if item["address"]
-            for left in [_certificate(item["address"], domains.get(item["address"]))]
-            if left is not None
-        ],
-        "host_keys": [
-            {"server": item["name"], "project": item["project"], "key": key}
-            for item in instances
-            if item["address"]
-            for key in [_host_key(item["address"])]
-            if key
-        ],
+        **_presented(running, domains),
     }
     return found
 
@@ -125,6 +117,20 @@ def _switched_off() -> List[str]:
     return [path for path in scripts if not os.access(path, os.X_OK)]
 
 
+def _unforwarded() -> List[str]:
+    """Return the interfaces of people and of labs whose packets the kernel does not forward.
+
+    People come by that of the default route, or by any of a host that has none.
+    """
+    default = _lines(["ip", "-4", "route", "show", "default"])
+    names = [words[words.index("dev") + 1] for words in map(str.split, default) if "dev" in words]
+    names = names or [line.split()[1] for line in _lines(["ip", "-4", "-o", "address", "show"])]
+    bridges = [name for name in os.listdir("/sys/class/net") if name.startswith("gr-")]
+    path = "/proc/sys/net/ipv4/conf/%s/forwarding"
+    asked = dict.fromkeys([*(name for name in names if name != "lo"), *bridges])
+    return [name for name in asked if read_text(path % name).strip() == "0"]
+
+
 def _masquerades() -> List[str]:
     """Return the loaded masquerade rules of the servers."""
     lines = _lines(["nft", "list", "ruleset"]) + _lines(["iptables-save", "-t", "nat"])
@@ -133,8 +139,8 @@ def _masquerades() -> List[str]:
 
 def _whole_haproxy() -> str:
     """Return HAProxy's errors about its whole configuration; nothing when it is valid."""
-    unit = haproxy_unit.parse(lab.run(haproxy_unit.SHOW)[1], read_text)
-    status, _out, err = lab.run(unit.check(haproxy_unit.CONFIG), unit.environment)
+    unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], read_text)
+    status, _out, err = programs.run(unit.check(haproxy_unit.CONFIG), unit.environment)
     return "" if status in (0, 2) else str(err).strip()
 
 
@@ -199,6 +205,25 @@ def _domains(store: str) -> Dict[str, str]:
     return {spec["address"]: spec["domains"][0] for spec in specs if spec.get("domains")}
 
 
+def _presented(running: List[facts.Container], domains: Dict[str, str]) -> facts.Presented:
+    """Return servers' certificates and host keys, many asked at once: a silent one takes long."""
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        certificates = pool.map(
+            lambda item: _certificate(item["address"], domains.get(item["address"])), running
+        )
+        keys = pool.map(lambda item: _host_key(item["address"]), running)
+    return {
+        "certificates": [
+            {"server": item["name"], "project": item["project"], "left": left}
+            for item, left in zip(running, certificates) if left is not None
+        ],
+        "host_keys": [
+            {"server": item["name"], "project": item["project"], "key": key}
+            for item, key in zip(running, keys) if key
+        ],
+    }  # fmt: skip
+
+
 def _certificate(address: str, domain: Optional[str]) -> Any:
     """Return the remaining seconds of the certificate that visitors see; None without one."""
     context = ssl.create_default_context()
@@ -231,5 +256,5 @@ def _host_key(address: str) -> str:
 
 
 def _lines(argv: List[str]) -> List[str]:
-    _status, out, _err = lab.run(argv)
+    _status, out, _err = programs.run(argv)
     return [line for line in str(out).splitlines() if line.strip() and not line.startswith("#")]

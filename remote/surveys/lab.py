@@ -10,18 +10,15 @@ import errno
 import json
 import os
 import re
-import shutil
 import socket
-import subprocess
 import tempfile
 import urllib.parse
-from typing import Any, Callable, Dict, Iterable, List, Optional, Set, Tuple, cast
+from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Set, cast
 
-from remote import haproxy_unit, managed_block, plain_http, untouchable
-from remote.surveys import facts
+from remote import haproxy_unit, iptables, managed_block, plain_http, untouchable
+from remote.surveys import facts, programs, routes
 from remote.unmanaged import legacy, nft
 
-PATH = "/usr/sbin:/usr/bin:/sbin:/bin:/snap/bin"
 LXD_SECONDS = 10
 REACH_SECONDS = 5
 FILES = (
@@ -30,6 +27,8 @@ FILES = (
     "/etc/ufw/after.init",
     haproxy_unit.CONFIG,
 )
+# A verdict; `ct status dnat` is a condition.
+_REDIRECTS = re.compile(r"\b(?:dnat (?:ip )?(?:to|prefix)|redirect)\b")
 UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 
@@ -45,10 +44,13 @@ def main(request: Json) -> facts.LabFacts:
             own `addresses` that it may lack.
 
     """
-    unit = haproxy_unit.parse(run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
+    unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
     # Chains without rules: listing a filter table's rules takes forty times as long.
-    chains = nft.chains(run(["nft", "list", "chains"])[1])
+    chains = nft.chains(programs.run(["nft", "list", "chains"])[1])
     old = _legacy()
+    saved = programs.run(["iptables-save"])[1]
+    # Those of the other iptables are somebody else's.
+    known = set() if _uses_legacy() else nft.IPTABLES
     parts: Dict[str, Callable[[], Any]] = {
         "lxd": lambda: _lxd(request["sockets"]),
         "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
@@ -58,16 +60,17 @@ def main(request: Json) -> facts.LabFacts:
         "variables": lambda: _variables(unit),
         "listening": lambda: _listening(unit),
         "subnets": _subnets,
-        "routes": _routes,
-        "nat": lambda: [*_nat(chains), *legacy.nat_rules(old)],
-        "filters": lambda: _filters(chains, old),
+        "routes": routes.main,
+        "nat": lambda: [*_nat(chains, saved, known), *legacy.nat_rules(old)],
+        "before_ufw": lambda: list(iptables.Chains(saved).before_ufw()),
+        "filters": lambda: _filters(chains, old, known),
         "configs": lambda: _configs(unit),
         "ufw_rules": _ufw_rules,
         "ufw_output": _ufw_output,
         "fragments": lambda: fragments_of(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "absent": lambda: _absent(request),
-        "missing": lambda: [name for name in PROGRAMS if not shutil.which(name, path=PATH)],
+        "missing": lambda: [name for name in PROGRAMS if not programs.which(name)],
         "files": lambda: {path: _text(path) for path in FILES},
         "fixed": lambda: untouchable.reasons([*FILES, request["store"]]),
         "unprivileged": lambda: int(_text(UNPRIVILEGED) or 1024),
@@ -91,7 +94,7 @@ def _has_module(name: str) -> bool:
     """Whether the kernel has a module, loaded or to be loaded, as LXD itself finds out."""
     if os.path.exists("/sys/module/" + name.replace("-", "_")):
         return True
-    return bool(run(["modprobe", "-n", "-q", name])[0] == 0)
+    return bool(programs.run(["modprobe", "-n", "-q", name])[0] == 0)
 
 
 def _is_own(address: str) -> bool:
@@ -217,7 +220,7 @@ def _listening(unit: haproxy_unit.Unit) -> List[facts.Listener]:
 
     The name of an HAProxy that the unit did not start says so.
     """
-    done = run(["ss", "-H", "-l", "-t", "-n", "-p"])
+    done = programs.run(["ss", "-H", "-l", "-t", "-n", "-p"])
     found = set()
     for line in done[1].splitlines():
         fields = line.split()
@@ -263,39 +266,45 @@ def _variables(unit: haproxy_unit.Unit) -> Dict[str, str]:
     return {name: value for name, value in known.items() if name in named}
 
 
-def _nat(chains: List[nft.Chain]) -> List[str]:
+def _nat(chains: List[nft.Chain], saved: str, known: Set[str]) -> List[str]:
     """Return the loaded NAT rules, those of iptables and native ones of nftables."""
-    saved = run(["iptables-save", "-t", "nat"])[1].splitlines()
-    found, table, chain = [line for line in saved if line.startswith("-A ")], "", ""
-    own = {c.table for c in chains if c.kind == "nat"} - ({"ip nat"} if found else set())
+    found, table, chain = iptables.Chains(saved).table("nat"), "", ""
+    # A table with native rules, which iptables cannot show, is read as nftables has it.
+    own = {c.table for c in chains if c.kind == "nat"} - (known if found else set())
     for line in _tables(own).splitlines():
         words = line.split()
         if words[:1] == ["table"]:
             table = " ".join(words[1:3])
         elif words[:1] == ["chain"]:
             chain = words[1]
-        elif "dnat" in words or "redirect" in words:
+        elif _REDIRECTS.search(line):
             found.append("nft %s %s: %s" % (table, chain, line.strip()))
     return found
 
 
-def _filters(chains: List[nft.Chain], old: str) -> List[Json]:
+def _filters(chains: List[nft.Chain], old: str, known: Set[str]) -> List[Json]:
     """Return the base chains of somebody else's that filter, with their rules."""
-    listed = [*nft.chains(_tables(nft.unknown_tables(chains))), *legacy.chains(old)]
+    unknown = nft.unknown_tables(chains, known | nft.LXD)
+    listed = [*nft.chains(_tables(unknown)), *legacy.chains(old)]
     return [chain._asdict() for chain in listed if chain.kind == "filter"]
+
+
+def _uses_legacy() -> bool:
+    """Whether UFW's iptables is not the one of nftables."""
+    return "legacy" in os.path.realpath(programs.which("iptables"))
 
 
 def _legacy() -> str:
     """Return the rules of iptables-legacy, where UFW's iptables is the other one."""
     used = _text("/proc/net/ip_tables_names") or ""
-    ours = shutil.which("iptables", path=PATH) or ""
-    if not used.split() or "legacy" in os.path.realpath(ours):
+    if not used.split() or _uses_legacy():
         return ""
-    return str(run([f"{legacy.PROGRAM}-save"])[1])
+    return programs.run([f"{legacy.PROGRAM}-save"])[1]
 
 
 def _tables(names: Iterable[str]) -> str:
-    return "".join(run(["nft", "list", "table", *name.split()])[1] for name in sorted(names))
+    listed = (programs.run(["nft", "list", "table", *name.split()]) for name in sorted(names))
+    return "".join(out for _status, out, _err in listed)
 
 
 def _ufw_rules() -> List[str]:
@@ -312,75 +321,12 @@ def _ufw_output() -> str:
     return match.group(1) if match else ""
 
 
-def _routes() -> List[facts.Route]:
-    """Return the IPv4 routes that may lead labs' packets, in the order in which they are consulted.
-
-    Those of the tables before the main one come first, then its own; not those to the host itself.
-    """
-    tables: Dict[str, List[facts.Route]] = {}
-    for line in run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
-        words = line.split()
-        kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
-        kind = words.pop(0) if words[0] in (*kinds, "local", "broadcast", "multicast") else ""
-        to = "0.0.0.0/0" if words[0] == "default" else words[0]
-        named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
-        if kind in ("local", "broadcast", "multicast"):
-            continue
-        tables.setdefault(named.get("table", "main"), []).append(
-            {
-                "to": to if "/" in to else to + "/32",
-                "device": named.get("dev", ""),
-                "table": named.get("table", ""),
-                "line": line.strip(),
-            }
-        )
-    found = [route for rule in _rules() for route in _led(rule, tables)]
-    return [*found, *tables.get("main", []), *tables.get("default", [])]
-
-
-def _rules() -> Iterable[Tuple[List[str], Dict[str, str]]]:
-    """Yield the rules of routing that labs' packets meet before the main table.
-
-    A rule for marked packets, for one user or for one source address concerns others.
-    """
-    for line in run(["ip", "-4", "rule", "show"])[1].splitlines():
-        words = line.split()[1:]
-        named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
-        one = named.get("from", "all") != "all" and "/" not in named["from"]
-        if one or ("fwmark" in named and "not" not in words) or "uidrange" in named:
-            continue
-        if words[:4] == ["from", "all", "lookup", "main"]:
-            return
-        if named.get("lookup") != "local":
-            yield words, named
-
-
-def _led(
-    rule: Tuple[List[str], Dict[str, str]], tables: Dict[str, List[facts.Route]]
-) -> Iterable[facts.Route]:
-    """Yield the routes of a rule's table, or the rule as one."""
-    words, named = rule
-    to = named.get("to", "0.0.0.0/0")
-    own: facts.Route = {"to": to if "/" in to else to + "/32", "device": "", "table": "rule",
-                        "line": "rule " + " ".join(words)}  # fmt: skip
-    if {"prohibit", "blackhole", "unreachable"} & set(words):
-        yield own
-    elif named.get("lookup") == "main":
-        # Somebody has led this network past the tables below.
-        yield {**own, "table": "main", "line": "throw " + own["line"]}
-    else:
-        least = int(named.get("suppress_prefixlength", -1))
-        for route in tables.get(named.get("lookup", ""), []):
-            if int(route["to"].rpartition("/")[2]) > least:
-                yield route
-
-
 def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
     """Return HAProxy's errors about the configuration around our part; nothing when it is valid.
 
     This skips a configuration that HAProxy accepted at our last change.
     """
-    if not shutil.which("haproxy", path=PATH) or haproxy_unit.CONFIG not in unit.files:
+    if not programs.which("haproxy") or haproxy_unit.CONFIG not in unit.files:
         return ""
     try:
         outside = managed_block.split(_text(haproxy_unit.CONFIG) or "")
@@ -389,19 +335,29 @@ def _haproxy(store: str, unit: haproxy_unit.Unit) -> str:
     around = outside.before + outside.after
     if around == _text(f"{store}/haproxy/loaded"):
         return ""
-    with tempfile.NamedTemporaryFile("w", prefix="grappe-", suffix=".cfg") as copy:
-        copy.write(haproxy_unit.detached(around))
+    with _unnamed() as copy:
+        copy.write(haproxy_unit.detached(around).encode())
         copy.flush()
-        status, _out, err = run(unit.check(copy.name), unit.environment)
+        path = "/proc/self/fd/%d" % copy.fileno()
+        kept = [copy.fileno()]
+        status, _out, err = programs.run(unit.check(path), unit.environment, kept)
     # Status 2: valid, and without a listener, as a file is before its first frontend.
-    words = str(err).strip().replace(copy.name, haproxy_unit.CONFIG)
+    words = err.strip().replace(path, haproxy_unit.CONFIG)
     return "" if status in (0, 2) else words or f"exit {status}"
+
+
+def _unnamed() -> BinaryIO:
+    """Return a file without a name: in memory, for the host's disk may be full."""
+    try:
+        return os.fdopen(os.memfd_create("grappe"), "w+b")
+    except (AttributeError, OSError):
+        return tempfile.TemporaryFile()
 
 
 def _subnets() -> List[facts.Subnet]:
     """Return the IPv4 networks of the host's interfaces."""
     found: List[facts.Subnet] = []
-    for line in run(["ip", "-4", "-o", "address", "show"])[1].splitlines():
+    for line in programs.run(["ip", "-4", "-o", "address", "show"])[1].splitlines():
         fields = line.split()
         found.append({"interface": fields[1], "subnet": fields[3]})
     return found
@@ -414,23 +370,3 @@ def _text(path: str) -> Any:
             return stream.read().encode("utf-8", "replace").decode()
     except OSError:
         return None
-
-
-def run(argv: List[str], environment: Optional[Dict[str, str]] = None) -> Any:
-    """Run a program; return its exit status, standard output and standard error."""
-    try:
-        done = subprocess.run(
-            argv,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=20,
-            env={**os.environ, **(environment or {}), "PATH": PATH, "LC_ALL": "C"},
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return 127, "", str(error)
-    return (
-        done.returncode,
-        done.stdout.decode("utf-8", "replace"),
-        done.stderr.decode("utf-8", "replace"),
-    )

@@ -8,7 +8,7 @@ import shutil
 from typing import Any, Dict, List
 
 from remote import identity
-from remote.surveys import facts, lab
+from remote.surveys import facts, lab, programs
 from remote.system import meminfo
 
 Json = Dict[str, Any]
@@ -23,7 +23,7 @@ def main(request: Json) -> facts.ServerFacts:
     """Survey the server; `request` is not used."""
     del request
     return {
-        "missing": [name for name in PROGRAMS if not shutil.which(name, path=lab.PATH)],
+        "missing": [name for name in PROGRAMS if not shutil.which(name, path=programs.PATH)],
         "systemd": os.path.isdir("/run/systemd/system"),
         "netfilter": os.path.isdir("/proc/sys/net/netfilter"),
         "root": _root(),
@@ -38,11 +38,11 @@ def main(request: Json) -> facts.ServerFacts:
 
 def _root() -> facts.Root:
     """Return the file system of /: its type, used bytes, and devices in order."""
-    kind = lab.run(["findmnt", "-n", "-o", "FSTYPE", "/"])[1].strip()
+    kind = programs.run(["findmnt", "-n", "-o", "FSTYPE", "/"])[1].strip()
     found = os.statvfs("/")
-    devices = [lab.run(["findmnt", "-n", "-o", "SOURCE", "/"])[1].strip().split("[")[0]]
+    devices = [programs.run(["findmnt", "-n", "-o", "SOURCE", "/"])[1].strip().split("[")[0]]
     if kind == "btrfs":
-        shown = lab.run(["btrfs", "filesystem", "show", "/"])[1]
+        shown = programs.run(["btrfs", "filesystem", "show", "/"])[1]
         devices += [
             line.split(" path ")[1].strip() for line in shown.splitlines() if " path " in line
         ]
@@ -53,7 +53,7 @@ def _root() -> facts.Root:
 def _disks() -> List[facts.Disk]:
     """Return every disk and its parts: path, type, size, file system, mount point."""
     argv = ["lsblk", "-J", "-b", "-p", "-o", "PATH,TYPE,SIZE,FSTYPE,MOUNTPOINT"]
-    status, out, _err = lab.run(argv)
+    status, out, _err = programs.run(argv)
     if status != 0:
         return []
     return [
@@ -74,7 +74,7 @@ def _plain(entry: Json) -> facts.Part:
 
 def _held(path: str) -> str:
     """Read a disk's content from the disk itself: lsblk uses udev's cache, which may be old."""
-    status, out, _err = lab.run(["wipefs", "--no-act", "--noheadings", "-O", "TYPE", path])
+    status, out, _err = programs.run(["wipefs", "--no-act", "--noheadings", "-O", "TYPE", path])
     found = out.split() if status == 0 else []
     return next((kind for kind in found if kind not in _TABLES), "partitions" if found else "")
 
@@ -84,7 +84,7 @@ def _memory() -> int:
 
 
 def _addresses() -> List[str]:
-    lines = lab.run(["ip", "-4", "-o", "address", "show", "scope", "global"])[1].splitlines()
+    lines = programs.run(["ip", "-4", "-o", "address", "show", "scope", "global"])[1].splitlines()
     return [line.split()[3].split("/")[0] for line in lines if len(line.split()) > 3]
 
 

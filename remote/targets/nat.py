@@ -178,7 +178,9 @@ class NatTarget(Target):
         for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
             wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
         if not wrong and not loaded.has_jump(*NAT_JUMP):
-            wrong = f"PREROUTING of the nat table has no jump to {NAT}"
+            late = loaded.position(*NAT_JUMP)
+            what = f"a rule before the jump to {NAT}" if late else f"no jump to {NAT}"
+            wrong = f"PREROUTING of the nat table has {what}"
         if wrong or not loaded.ufw_is_loaded():
             return wrong
         for ours, chain in JUMPS.items():

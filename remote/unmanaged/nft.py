@@ -7,21 +7,16 @@ of them drops is gone, whatever the others accept.
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from remote.unmanaged.nat import ports_of
 
-# What iptables, and so UFW, keeps there, and what LXD does.
-_KNOWN = {
-    "ip filter",
-    "ip6 filter",
-    "ip nat",
-    "ip6 nat",
-    "ip mangle",
-    "ip raw",
-    "ip security",
-    "inet lxd",
-}
+# What iptables, and so UFW, keeps there, where it is the one of nftables.
+IPTABLES = {
+    f"{family} {name}"
+    for family in ("ip", "ip6") for name in ("filter", "nat", "mangle", "raw", "security")
+}  # fmt: skip
+LXD = {"inet lxd"}
 _BASE = re.compile(r"type (\w+) hook (\w+) .*?(?:policy (\w+);)?\s*$")
 # A verdict without a condition, whatever is counted or logged before it.
 _ALWAYS = re.compile(
@@ -30,6 +25,10 @@ _ALWAYS = re.compile(
 _JUMP = re.compile(r"(.*?)(?:jump|goto) (\S+)$")
 # The kernel follows 16 jumps.
 DEEPEST = 16
+# What people's IPv4 packets do not match, or few of them.
+_OTHERS = re.compile(
+    r"\b(?:nfproto )?ipv6\b|\bip6\b|\blimit rate\b|\bct state invalid\b|iif\w* \"?lo\b"
+)
 _PAGES = (80, 443)
 # The ports at which people dial pages, and HAProxy and DNAT lead on to servers.
 _DIALLED = (22, *_PAGES)
@@ -91,10 +90,16 @@ def _followed(
             yield (match.group(1) + inner).strip()
 
 
-def unknown_tables(found: Sequence[Chain]) -> List[str]:
-    """Return the tables of somebody else's that filter what a lab host takes or leads on."""
-    hooks = ("input", "forward", "output")
-    own = {c.table for c in found if c.kind == "filter" and c.hook in hooks} - _KNOWN
+def unknown_tables(found: Sequence[Chain], known: Collection[str]) -> List[str]:
+    """Return the tables of somebody else's that filter what a lab host takes or leads on.
+
+    Args:
+        found: The base chains.
+        known: The tables of UFW and LXD.
+
+    """
+    hooks = ("prerouting", "input", "forward", "output")
+    own = {c.table for c in found if c.kind == "filter" and c.hook in hooks} - set(known)
     return sorted(table for table in own if table.split()[0] in ("ip", "inet"))
 
 
@@ -120,12 +125,20 @@ def missing_accepts(chain: Chain) -> Iterator[str]:
         yield 'oifname "gr-*" accept'
 
 
-def bans(chain: Chain) -> Iterator[str]:
-    """Yield the rules that keep some senders out of pages or servers, as fail2ban's do."""
-    for rule in chain.rules if chain.hook in ("input", "forward", "prerouting") else ():
-        ends = re.search(r"\b(?:drop|reject)\b", rule) and re.search(r"\bsaddr\b", rule)
+def bans(chain: Chain, forwarded: Collection[int] = ()) -> Iterator[str]:
+    """Yield the rules that keep people, or some of them, out of pages or servers.
+
+    Args:
+        chain: The chain.
+        forwarded: The ports that lead to servers, before DNAT.
+
+    """
+    ports = {"prerouting": (*_PAGES, *forwarded), "input": _PAGES, "forward": _DIALLED}
+    for rule in chain.rules if chain.hook in ports else ():
         parts = _ports(rule)
-        if ends and (parts is None or any(port in part for port in _DIALLED for part in parts)):
+        ours = parts and any(port in part for port in ports[chain.hook] for part in parts)
+        one = parts is None and re.search(r"\bip saddr\b", rule)
+        if re.search(r"\b(?:drop|reject)\b", rule) and not _OTHERS.search(rule) and (ours or one):
             yield rule
 
 

@@ -143,6 +143,64 @@ def test_ufw_denial_of_a_teacher_holds(
     assert set(ways) == open_ways()
 
 
+@pytest.mark.parametrize(
+    ("rule", "undo", "said"),
+    [
+        ("iptables -I FORWARD -j ACCEPT", "iptables -D FORWARD -j ACCEPT",
+         "lets servers reach each other, past the isolation: -A FORWARD -j ACCEPT"),
+        ("iptables -I INPUT -p tcp --dport 22 -j ACCEPT",
+         "iptables -D INPUT -p tcp --dport 22 -j ACCEPT",
+         "lets servers reach the host, past the isolation"),
+        ("iptables -I INPUT -p tcp --dport 80 -j DROP",
+         "iptables -D INPUT -p tcp --dport 80 -j DROP", "keeps people out of pages or servers"),
+        ("ufw deny out 80/tcp", "ufw delete deny out 80/tcp", "HAProxy does not reach 80"),
+        ("nft 'add table inet pre; add chain inet pre p { type filter hook prerouting priority "
+         "-300; }; add rule inet pre p tcp dport 22422 drop'", "nft delete table inet pre",
+         "nft inet pre: tcp dport 22422 drop"),
+    ],
+    ids=["accept in FORWARD", "accept in INPUT", "drop in INPUT", "UFW outwards", "nft prerouting"],
+)  # fmt: skip
+def test_rule_before_ufw_is_named_by_the_preview(
+    project: ProjectCopy, lab_host: Host, erin: str, rule: str, undo: str, said: str
+) -> None:
+    """What others put past UFW: the preview says what it does to labs, and nothing once it goes."""
+    lab_host.run(["sh", "-c", rule])
+    try:
+        assert said in project.pulumi("preview", "-s", erin)
+    finally:
+        lab_host.run(["sh", "-c", undo])
+    assert said not in project.pulumi("preview", "-s", erin)
+
+
+def test_accept_before_our_jump_of_nat_is_drift(
+    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str
+) -> None:
+    """It keeps people from every server's port; `up` moves its own jump before it."""
+    rule = f"PREROUTING -s {WORKSTATION}/32 -p tcp -j ACCEPT"
+    lab_host.run(["sh", "-c", f"iptables -t nat -I {rule}"])
+    try:
+        assert "a rule before the jump to GRAPPE-DNAT" in project.up(erin)
+        assert desk.answers(project.outputs(erin)["servers"])
+        project.up(erin, "--expect-no-changes")
+    finally:
+        lab_host.run(["sh", "-c", f"iptables -t nat -D {rule}"])
+
+
+def test_condition_on_dnat_is_no_redirect(project: ProjectCopy, lab_host: Host, erin: str) -> None:
+    """As firewalld has it: it takes no port, and lets labs in."""
+    table = (
+        "add table inet mine; add chain inet mine f { type filter hook forward priority 5; policy "
+        'drop; }; add rule inet mine f iifname "gr-*" accept; '
+        "add rule inet mine f ct status dnat accept; "
+        "add chain inet mine n { type nat hook prerouting priority -90; }"
+    )
+    lab_host.run(["nft", table])
+    try:
+        assert "note:" not in project.pulumi("preview", "-s", erin)
+    finally:
+        lab_host.run(["nft", "delete", "table", "inet", "mine"])
+
+
 @pytest.mark.parametrize("target", ["10.64.21.10:80", f"{layout.RELAY_ADDRESS}:22"])
 def test_dnat_of_others_is_not_accepted(desk: Desk, lab_host: Host, erin: str, target: str) -> None:
     """A DNAT of somebody else's goes where UFW lets it: by default nowhere."""

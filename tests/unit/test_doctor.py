@@ -18,7 +18,7 @@ from stacks import lab_host
 WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
     "ufw": {"enabled": True, "active": True}, "forwarding": "1", "nat": [],
-    "chains": "", "copies": [], "ipv6": [], "switched_off": [], "masquerades": [], "listening": [],
+    "chains": "", "before_ufw": [], "unforwarded": [], "copies": [], "ipv6": [], "switched_off": [], "masquerades": [], "listening": [],
     "inotify": {"limit": 128, "used": 40},
     "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
@@ -28,6 +28,8 @@ WELL: dict[str, Any] = {
 RULE = "-A PREROUTING -p tcp -m tcp --dport 22222 -j DNAT --to-destination 10.0.0.1:22"
 
 JUMPS = [f"-A {chain} -j {ours}" for ours, chain in iptables.JUMPS.items()]
+# Those of UFW's own.
+JUMPS += [f"-A {chain.rpartition('-')[2].upper()} -j {chain}" for chain in iptables.JUMPS.values()]
 BRIDGE = {"name": "gr-1", "config": {identity.OWNER: "grappe/a", "ipv4.address": "10.64.1.1/24"}}
 FILTER = "-A GRAPPE-FORWARD -i gr-+ -o gr-+ -j DROP\n"
 # A host with a lab that is up.
@@ -96,7 +98,25 @@ def test_a_well_host_has_no_findings() -> None:
         ({**UP, "filters": [{"table": "inet f2b-table", "name": "f2b-chain", "kind": "filter", "hook": "input",
                              "policy": "accept",
                              "rules": ["tcp dport { 80, 443 } ip saddr @addr-set-web reject"]}]},
-         "a rule of nft's table inet f2b-table keeps some people out"),
+         "a rule of nft's table inet f2b-table keeps people out"),
+        ({**UP, "filters": [{"table": "inet f", "name": "p", "kind": "filter", "hook": "prerouting",
+                             "policy": "accept", "rules": ["tcp dport 22222 drop"]}]},
+         "a rule of nft's table inet f keeps people out"),
+        ({**UP, "filters": [{"table": "ip filter", "name": "INPUT", "kind": "filter", "hook": "input",
+                             "policy": "drop", "rules": []}]},
+         "the chain INPUT of iptables-nft, beside UFW's legacy one"),
+        ({**UP, "filters": [{"table": "inet firewalld", "name": "filter_INPUT", "kind": "filter",
+                             "hook": "input", "policy": "drop", "rules": []}]},
+         "firewalld runs beside UFW"),
+        ({**UP, "chains": "*filter\n-A FORWARD -j ACCEPT\n" + "\n".join(JUMPS)},
+         "lets servers reach each other, past the isolation"),
+        ({**UP, "chains": "*filter\n" + "\n".join(JUMPS).replace("-A FORWARD -j ufw-before", "-A X -j y")},
+         "FORWARD has no jump to ufw-before-forward"),
+        ({**UP, "nat": ["-A PREROUTING -s 10.0.0.0/8 -p tcp -j ACCEPT", *UP["nat"]]},
+         "a rule of NAT keeps people from every server's ports"),
+        ({**UP, "unforwarded": ["eth0"]}, "forwards no packets that come in by eth0"),
+        ({**UP, "ufw_rules": ["### tuple ### deny tcp 80 0.0.0.0/0 any 0.0.0.0/0 out"]},
+         "HAProxy does not reach 80 of the servers"),
         ({**UP, "copies": ["/etc/iptables/rules.v4"]}, "rules.v4 has a copy of Grappe's rules"),
         ({**UP, "units": {**UP["units"], "ufw": {"UnitFileState": "disabled"}}},
          "ufw.service is disabled"),
@@ -124,7 +144,9 @@ def test_a_well_host_has_no_findings() -> None:
 )  # fmt: skip
 def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> None:
     """One for each fault, with what mends it."""
-    (finding,) = doctor.judge({**WELL, **changes}, {"grappe/a"})
+    facts = {**WELL, **changes}
+    facts["before_ufw"] = list(iptables.Chains(facts["chains"]).before_ufw())
+    (finding,) = doctor.judge(facts, {"grappe/a"})
     assert words in finding.what
     assert finding.do
 

@@ -94,7 +94,30 @@ def test_tables_of_ufw_and_lxd_are_known() -> None:
     names = ("ip filter", "ip6 filter", "inet lxd", "ip6 theirs", "inet mine", "ip also")
     found = [nft.Chain(name, "c", "filter", "input", "accept") for name in names]
     found.append(nft.Chain("ip translate", "c", "nat", "prerouting", "accept"))
-    assert ["inet mine", "ip also"] == nft.unknown_tables(found)
+    assert ["inet mine", "ip also"] == nft.unknown_tables(found, nft.IPTABLES | nft.LXD)
+    # Where UFW's iptables is the legacy one, those of the other are somebody else's.
+    assert ["inet mine", "ip also", "ip filter"] == nft.unknown_tables(found, nft.LXD)
+
+
+@pytest.mark.parametrize(
+    ("hook", "rule", "bans"),
+    [
+        ("prerouting", "tcp dport 22222 drop", True),
+        ("prerouting", "tcp dport 22223 drop", False),
+        ("forward", "tcp dport 22222 drop", False),
+        ("input", "tcp dport { 80, 443 } reject", True),
+        ("input", "ip saddr 192.0.2.1 drop", True),
+        ("input", "meta nfproto ipv6 fib saddr . mark . iif oif missing drop", False),
+        ("input", "fib saddr . iif oif missing drop", False),
+        ("input", "tcp dport 80 limit rate over 10/second drop", False),
+        ("input", "tcp dport 80 accept", False),
+        ("output", "tcp dport 80 drop", False),
+    ],
+)
+def test_a_ban_is_a_drop_of_ports_that_people_dial(hook: str, rule: str, bans: bool) -> None:
+    """At the ports before DNAT or behind it, as the hook has them; not of IPv6 or of a flood."""
+    chain = nft.Chain("inet mine", "c", "filter", hook, "accept", [rule])
+    assert [rule] * bans == list(nft.bans(chain, [22222]))
 
 
 @pytest.mark.parametrize(

@@ -44,14 +44,20 @@ def test_haproxy_is_asked_of_what_it_did_not_take_already(monkeypatch: pytest.Mo
     config = managed_block.put("global\n", "ours\n")
     files = {"/etc/haproxy/haproxy.cfg": config, "/store/haproxy/loaded": "global\n"}
     monkeypatch.setattr(surveyed, "_text", files.get)
-    monkeypatch.setattr(
-        surveyed, "run", lambda _argv, _environment: (1, "", "[ALERT] unknown keyword")
-    )
-    monkeypatch.setattr(surveyed.shutil, "which", lambda name, path: f"{path}/{name}")
+    checked: list[str] = []
+
+    def run(argv: list[str], _environment: object, kept: list[int]) -> tuple[int, str, str]:
+        assert argv[-1] == f"/proc/self/fd/{kept[0]}"
+        checked.append(pathlib.Path(argv[-1]).read_text())
+        return 1, "", "[ALERT] unknown keyword"
+
+    monkeypatch.setattr(surveyed.programs, "run", run)
+    monkeypatch.setattr(surveyed.programs, "which", lambda name: name)
     assert "" == surveyed._haproxy("/store", haproxy_unit.parse("", str))
     for changed in ("global\n  nonsense\n", None):
         files["/store/haproxy/loaded"] = changed
         assert "[ALERT] unknown keyword" == surveyed._haproxy("/store", haproxy_unit.parse("", str))
+    assert ["global\n"] * 2 == checked
 
 
 def test_a_host_with_room_has_nothing_against_it() -> None:
@@ -304,7 +310,8 @@ def test_ufw_denials_are_reported() -> None:
         ("deny any 53 0.0.0.0/0 any 0.0.0.0/0 in", "keeps servers from DNS and DHCP"),
         ("deny tcp 443 0.0.0.0/0 any 0.0.0.0/0 in_eth1", "keeps people by eth1 out of 443"),
         ("deny udp 80 0.0.0.0/0 any 0.0.0.0/0 in", ""),
-        ("deny any any 0.0.0.0/0 any 0.0.0.0/0 out", ""),
+        ("deny any any 0.0.0.0/0 any 0.0.0.0/0 out", "HAProxy does not reach 80 and 443"),
+        ("deny any any 0.0.0.0/0 any 0.0.0.0/0 out_eth0", ""),
     ],
 )
 def test_each_denial_says_what_it_does(rule: str, words: str) -> None:

@@ -1,0 +1,70 @@
+"""Survey the IPv4 routes that may lead labs' packets. Runs on the host, read only."""
+
+from __future__ import annotations
+
+from typing import Dict, Iterable, List, Tuple
+
+from remote.surveys import facts, programs
+
+
+def main() -> List[facts.Route]:
+    """Return the IPv4 routes that may lead labs' packets, in the order in which they are consulted.
+
+    Those of the tables before the main one come first, then its own; not those to the host itself.
+    """
+    tables: Dict[str, List[facts.Route]] = {}
+    for line in programs.run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
+        words = line.split()
+        kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
+        kind = words.pop(0) if words[0] in (*kinds, "local", "broadcast", "multicast") else ""
+        to = "0.0.0.0/0" if words[0] == "default" else words[0]
+        named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
+        if kind in ("local", "broadcast", "multicast"):
+            continue
+        tables.setdefault(named.get("table", "main"), []).append(
+            {
+                "to": to if "/" in to else to + "/32",
+                "device": named.get("dev", ""),
+                "table": named.get("table", ""),
+                "line": line.strip(),
+            }
+        )
+    found = [route for rule in _rules() for route in _led(rule, tables)]
+    return [*found, *tables.get("main", []), *tables.get("default", [])]
+
+
+def _rules() -> Iterable[Tuple[List[str], Dict[str, str]]]:
+    """Yield the rules of routing that labs' packets meet before the main table.
+
+    A rule for marked packets, for one user or for one source address concerns others.
+    """
+    for line in programs.run(["ip", "-4", "rule", "show"])[1].splitlines():
+        words = line.split()[1:]
+        named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
+        one = named.get("from", "all") != "all" and "/" not in named["from"]
+        if one or ("fwmark" in named and "not" not in words) or "uidrange" in named:
+            continue
+        if words[:4] == ["from", "all", "lookup", "main"]:
+            return
+        if named.get("lookup") != "local":
+            yield words, named
+
+
+def _led(
+    rule: Tuple[List[str], Dict[str, str]], tables: Dict[str, List[facts.Route]]
+) -> Iterable[facts.Route]:
+    """Yield the routes of a rule's table, or the rule as one."""
+    words, named = rule
+    to = named.get("to", "0.0.0.0/0")
+    own: facts.Route = {"to": to if "/" in to else to + "/32", "device": "", "table": "rule",
+                        "line": "rule " + " ".join(words)}  # fmt: skip
+    if {"prohibit", "blackhole", "unreachable"} & set(words):
+        yield own
+    elif named.get("lookup") == "main":
+        # Somebody has led this network past the tables below.
+        yield {**own, "table": "main", "line": "throw " + own["line"]}
+    else:
+        least = int(named.get("suppress_prefixlength", -1))
+        for route in tables.get(named.get("lookup", ""), []):
+            if int(route["to"].rpartition("/")[2]) > least:
+                yield route
