@@ -58,8 +58,16 @@ def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[s
 
     """
     for denial in _denials(facts):
+        inwards = not (denial.routed or denial.outwards)
+        if inwards and not denial.ports and denial.matches(22) and _is_general(denial):
+            on = f" in on {denial.interface}" if denial.interface else ""
+            source = denial.source if denial.source.prefixlen else "any"
+            yield (
+                f"`{denial.words}` keeps nobody out of the servers' ports, which DNAT forwards "
+                f"before UFW filters. This rule does: ufw route insert 1 {denial.action}{on} from "
+                f"{source} to {STUDENTS}"
+            )
         for port, (address, target_port) in sorted(targets.items()):
-            inwards = not (denial.routed or denial.outwards)
             if inwards and denial.ports and denial.matches(port):
                 source = denial.source if denial.source.prefixlen else "any"
                 on = f" in on {denial.interface}" if denial.interface else ""
@@ -69,6 +77,17 @@ def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[s
                     f"{denial.action}{on} proto tcp from "
                     f"{source} to {address} port {target_port}"
                 )
+
+
+def _is_general(denial: Denial) -> bool:
+    """Whether a denial is of people, for the host as a whole."""
+    people = denial.source.prefixlen or denial.interface
+    return (
+        bool(people)
+        and not denial.to.prefixlen
+        and not denial.interface.startswith("gr-")
+        and (not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS))
+    )
 
 
 def effective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:

@@ -122,6 +122,11 @@ def _ufw(facts: HealthFacts) -> Iterator[Finding]:
             "the kernel does not forward packets: no port reaches any server",
             "sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = " + facts["forwarding"],
         )  # fmt: skip
+    for line in facts.get("ufw_sysctl", ()) if _has_rules(facts) else ():
+        yield Finding(
+            "each reload of UFW ends forwarding: no port reaches any server then",
+            "remove that line, or set it to 1", line,
+        )  # fmt: skip
     for interface in facts["unforwarded"] if _has_rules(facts) else ():
         yield Finding(
             f"the kernel forwards no packets that come in by {interface}",

@@ -79,7 +79,9 @@ def _parse_ssh(text: str) -> HostUrl:
     if parts.path.strip("/") or parts.query or parts.fragment:
         message = f"has more than user, host and port: {_EXAMPLES}"
         raise ValueError(message)
-    name, user = parts.hostname or "", parts.username or ""
+    # As written: OpenSSH's patterns of hosts know capitals, and `hostname` has none.
+    written = re.fullmatch(r"(?:.*@)?([^@:\[\]]+)(?::\d*)?", parts.netloc)
+    name, user = written.group(1) if written else parts.hostname or "", parts.username or ""
     if not (_NAME.fullmatch(name) or re.fullmatch(r"[0-9a-f:]{2,45}", name)):
         message = f"has no valid host name: {_EXAMPLES}"
         raise ValueError(message)

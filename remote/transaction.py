@@ -74,7 +74,10 @@ def _read(target: Target, store: Store, request: Json) -> Json:
         wanted = target.compile(list(fragments.values()), current)
         changed = [path for path in wanted if not _same(wanted[path], current.get(path))]
         if changed:
-            drift = f"the managed part of {', '.join(changed)} was changed by hand"
+            drift = (
+                f"the managed part of {', '.join(changed)} was changed by hand, or is of an older "
+                "Grappe, or of other networks of the host"
+            )
         else:
             drift = target.diagnose(fragment, wanted)
         return {"fragment": fragment, "drift": drift}

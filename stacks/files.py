@@ -22,6 +22,8 @@ _OWN = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
 PROJECT = {
     "name": settings.NAMESPACE, "stackConfigDir": "stacks", "backend": {"url": "file://./.state"},
 }  # fmt: skip
+# Whole numbers below it are the same as floats.
+MOST_EXACT = 2**53
 # Brackets in a file that somebody may have written.
 MOST_NESTED = 5000
 # libyaml's faster loader if installed: a folder may hold the stack files of a class.
@@ -63,9 +65,11 @@ for _tag, _pattern, _firsts in (
 
 
 def _number(loader: Any, node: Any) -> float | str:
-    """Return a float; or the text, where it is none that the engine can hold: 12e456789012."""
+    """Return a number as the engine has it: 15.0 is 15, and 12e456789012 a text."""
     value = float(loader.construct_yaml_float(node))
-    return str(node.value) if math.isinf(value) and "inf" not in node.value.lower() else value
+    if math.isinf(value) and "inf" not in node.value.lower():
+        return str(node.value)
+    return int(value) if value.is_integer() and abs(value) < MOST_EXACT else value
 
 
 def _moment(loader: Any, node: Any) -> str:

@@ -231,16 +231,7 @@ def _server_extras(prefix: str, asked: settings.ServerSettings) -> list[tuple[st
         for name, device in asked.devices.items()
         for part, value, problem in container.device_problems(name, device)
     ]
-    for index, volume in enumerate(asked.volumes):
-        key = f"{prefix}.volumes[{index}]"
-        checks.append((f"{key}.name", volume.name, validators.problem_of_name(volume.name)))
-        problem = validators.problem_of_path(volume.path)
-        if volume.path in [other.path for other in asked.volumes[:index]]:
-            problem = problem or "is another volume's already, of this server."
-        checks.append((f"{key}.path", volume.path, problem))
-        checks.append((f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)))
-        if volume.size:
-            checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))
+    checks += _volume_checks(prefix, asked)
     if asked.target:
         checks.append((f"{prefix}.target", asked.target, validators.problem_of_name(asked.target)))
     if asked.disk:
@@ -262,6 +253,27 @@ def _server_extras(prefix: str, asked: settings.ServerSettings) -> list[tuple[st
     ]
     if asked.recipe:
         checks.append((f"{prefix}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
+    return checks
+
+
+def _volume_checks(prefix: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
+    """Check a server's volumes, each also as the device that it becomes."""
+    checks: list[tuple[str, Any, str]] = []
+    for index, volume in enumerate(asked.volumes):
+        key = f"{prefix}.volumes[{index}]"
+        checks.append((f"{key}.name", volume.name, validators.problem_of_name(volume.name)))
+        problem = validators.problem_of_path(volume.path)
+        if volume.path in [other.path for other in asked.volumes[:index]]:
+            problem = problem or "is another volume's already, of this server."
+        inside = _volume_devices([volume])[volume.name]
+        for part, value, wrong in container.device_problems(volume.name, inside):
+            checks.append((f"{key}{part or '.name'}", value, "" if problem else wrong))
+        if volume.name in asked.devices:
+            problem = problem or "has the name of a device of this server."
+        checks.append((f"{key}.path", volume.path, problem))
+        checks.append((f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)))
+        if volume.size:
+            checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))
     return checks
 
 

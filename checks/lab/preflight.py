@@ -32,7 +32,8 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         mistakes += host.needs(spec, facts)
         mistakes += lxd.missing(spec, facts)
         mistakes += network.interface(spec, facts)
-        mistakes += network.namesakes(spec, facts) if host.is_new(spec, facts) else ()
+        if host.is_new(spec, facts):
+            mistakes += [*network.namesakes(spec, facts), *network.dns(spec, facts)]
         mistakes += host.absent(spec, facts)
     return mistakes
 
@@ -56,6 +57,10 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
         ),
         *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),
+        *(
+            f"{line} takes every server's ports away at each reload of UFW: remove that line"
+            for line in facts.get("ufw_sysctl", ())
+        ),
         *(() if host.is_new(spec, facts) else lxd.brought(spec, facts["lxd"])),
         *(
             f"{spec.host}: {problem}. On the host: {do}"

@@ -103,7 +103,9 @@ class FakeLxd:
             case ["instances", name, "state"]:
                 return self._state(_find(self.instances, (project, name), path))
             case ["instances", name]:
-                return copy.deepcopy(_find(self.instances, (project, name), path))
+                found = copy.deepcopy(_find(self.instances, (project, name), path))
+                # The fake's profiles bring nothing.
+                return {**found, "expanded_config": found["config"]}
             case ["instances", instance, "snapshots", name]:
                 return dict(_find(self.snapshots, (project, instance, name), path))
             case ["storage-pools", _pool, "volumes", "custom", name]:
@@ -370,6 +372,8 @@ class FakeLxd:
                 container = _find(self.instances, (project, name), path)
                 if container["status"] != "Stopped":
                     raise errors.DaemonError(f"instance {name}", seen="is running")
+                if container["config"].get("security.protection.delete") == "true":
+                    raise errors.DaemonError(f"instance {name}", seen="Instance is protected")
                 del self.instances[project, name]
                 self.files = {k: v for k, v in self.files.items() if k[:2] != (project, name)}
             case ["instances", instance, "snapshots", name]:

@@ -55,10 +55,11 @@ class Instance(TypedDict):
 
 
 class Listener(TypedDict):
-    """A TCP port on which the host listens for others."""
+    """A TCP port on which the host listens for others; `everywhere`: on all its addresses."""
 
     port: int
     program: str
+    everywhere: bool
 
 
 class Subnet(TypedDict):
@@ -127,6 +128,7 @@ class HostFacts(TypedDict):
         configs: The other files that HAProxy loads, by path.
         ufw_rules: UFW's comments beside its users' rules.
         ufw_output: UFW's default for outgoing packets.
+        ufw_sysctl: The lines of UFW's own file of kernel settings that end forwarding.
         reached: Why each URL cannot be reached; empty where it can.
         absent: The paths, kernel modules and own addresses that it lacks, of those asked for.
         missing: The programs that are not installed.
@@ -149,6 +151,7 @@ class HostFacts(TypedDict):
     configs: Dict[str, str]
     ufw_rules: List[str]
     ufw_output: str
+    ufw_sysctl: List[str]
     fragments: List[Fragment]
     reached: Dict[str, str]
     absent: List[str]

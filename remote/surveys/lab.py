@@ -67,6 +67,7 @@ def main(request: Json) -> facts.LabFacts:
         "configs": lambda: _configs(unit),
         "ufw_rules": _ufw_rules,
         "ufw_output": _ufw_output,
+        "ufw_sysctl": _ufw_sysctl,
         "fragments": lambda: fragments_of(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "absent": lambda: _absent(request),
@@ -229,11 +230,16 @@ def _listening(unit: haproxy_unit.Unit) -> List[facts.Listener]:
             users = re.findall(r'\("([^"]+)",pid=(\d+)', line)
             # HAProxy binds its ports on all addresses, loopback too.
             own = address.startswith(("127.", "[::1]")) and port not in ("80", "443")
+            everywhere = address in ("0.0.0.0", "*")
             if port.isdigit() and not own:
                 found |= {
-                    (int(port), _program_name(name, int(pid), unit)) for name, pid in users
-                } or {(int(port), "a program")}
-    return [{"port": port, "program": program} for port, program in sorted(found)]
+                    (int(port), _program_name(name, int(pid), unit), everywhere)
+                    for name, pid in users
+                } or {(int(port), "a program", everywhere)}
+    return [
+        {"port": port, "program": program, "everywhere": everywhere}
+        for port, program, everywhere in sorted(found)
+    ]
 
 
 def _program_name(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
@@ -311,6 +317,21 @@ def _ufw_rules() -> List[str]:
     """Return the comments that UFW keeps beside its users' IPv4 rules."""
     lines = (_text("/etc/ufw/user.rules") or "").splitlines()
     return [line for line in lines if line.startswith("### tuple ### ")]
+
+
+def _ufw_sysctl() -> List[str]:
+    """Return the lines of UFW's file of kernel settings that end forwarding at each of its starts.
+
+    A later line for the same key counts instead.
+    """
+    match = re.search(r"^IPT_SYSCTL=\"?([^\s\"]+)", _text("/etc/default/ufw") or "", re.MULTILINE)
+    path = match.group(1) if match else "/etc/ufw/sysctl.conf"
+    last: Dict[str, str] = {}
+    for number, line in enumerate((_text(path) or "").splitlines(), 1):
+        key, _equals, value = (part.strip() for part in line.partition("="))
+        if key.replace(".", "/") in ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"):
+            last[key] = "%s:%d: %s" % (path, number, line.strip()) if value == "0" else ""
+    return [line for line in last.values() if line]
 
 
 def _ufw_output() -> str:

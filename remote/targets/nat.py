@@ -13,7 +13,7 @@ import os
 import shlex
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
-from remote import ipv6, managed_block, ufw_scripts
+from remote import ipv6, managed_block, private_networks, ufw_scripts
 from remote.iptables import BRIDGES, FORWARD, INPUT, JUMPS, LET_IN, LET_THROUGH, NAT, Chains
 from remote.system import File, RefusedError, System
 from remote.target import Files, Fragment, Target
@@ -188,6 +188,9 @@ class NatTarget(Target):
             # The order of rules that only accept does not matter.
             ordered = ours not in (LET_IN, LET_THROUGH)
             wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
+            first = [private_networks.is_one(line) for line in loaded.rules("filter", ours)]
+            if not wrong and first != sorted(first, reverse=True):
+                wrong = f"a rule of {ours} that accepts stands before those that do not"
             if not wrong and not loaded.has_jump("filter", chain, ours):
                 wrong = f"{chain} has no jump to {ours}"
         return wrong or self._open_to_ipv6()
@@ -240,7 +243,9 @@ class NatTarget(Target):
         let += [_let_through(f["spec"]) for f in fragments if not _is_bridge_allow(f)]
         lines = list(self.shared_sections["filter"])
         drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
-        return lines[:drop] + own + lines[drop:] + list(dict.fromkeys(let))
+        # Before the rule of the way out, in a chain of the same name.
+        closed = private_networks.rules(self.system)
+        return lines[:drop] + own + closed + lines[drop:] + list(dict.fromkeys(let))
 
     def _jump(self, loaded: Chains, table: str, chain: str, ours: str) -> None:
         if loaded.has_jump(table, chain, ours):
@@ -283,13 +288,17 @@ def _step(old: Files, new: Files) -> str:
     was, will = _lines(old[LOAD]), _lines(new[LOAD])
     if not was or was == will:
         return ""
-    let = (f"-A {LET_IN} ", f"-A {LET_THROUGH} ")
-    drops = [[x for x in _filtered(files) if not x.startswith(let)] for files in (old, new)]
+    drops = [[x for x in _filtered(files) if not _accepts(x)] for files in (old, new)]
     if drops[0] != drops[1]:
         return ""
-    accepts = [[x for x in _filtered(files) if x.startswith(let)] for files in (old, new)]
+    accepts = [[x for x in _filtered(files) if _accepts(x)] for files in (old, new)]
     filtered = _table("filter", [], _steps(*accepts)) if accepts[0] != accepts[1] else ""
     return filtered + _table("nat", [], _steps(was, will))
+
+
+def _accepts(line: str) -> bool:
+    let = line.startswith((f"-A {LET_IN} ", f"-A {LET_THROUGH} "))
+    return let and not private_networks.is_one(line)
 
 
 def _steps(was: List[str], will: List[str]) -> List[str]:

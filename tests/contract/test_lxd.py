@@ -177,6 +177,17 @@ class TestContainer:
         assert driver.read(spec) is None
         driver.delete(spec)
 
+    def test_protected_container_is_deleted_on_order(self, room: LxdWorld) -> None:
+        """LXD refuses to delete it; a profile may have brought that long after its start."""
+        driver, spec = container_driver(room), server(room, state="stopped")
+        driver.create(spec)
+        body = {"config": {"security.protection.delete": "true"}}
+        room.lxd.change("PATCH", "instances/yuno1", body, project=PROJECT)
+        with pytest.raises(errors.DaemonError):
+            room.lxd.change("DELETE", "instances/yuno1", project=PROJECT)
+        driver.delete(spec)
+        assert driver.read(spec) is None
+
     def test_bridge_that_fails_late_stops_its_containers(
         self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
     ) -> None:

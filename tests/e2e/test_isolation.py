@@ -185,3 +185,36 @@ def test_quota_and_disk_size_limit_a_student(class_of_two: ProjectCopy, box: lay
         "dd if=/dev/zero of=/srv/big bs=1M count=1500 2>&1 | grep -o 'quota exceeded'; rm /srv/big"
     )
     assert "quota exceeded" in inside(box, fill)
+
+
+# A machine on the host's own private bridge, with a page at 9080.
+PRIVATE = """
+bridge=$(ip -4 -o address show lxdbr0 | awk '{print $4}' | cut -d/ -f1); to=${bridge%.*}.5
+ip netns add private; ip link add private0 type veth peer name private1
+ip link set private0 master lxdbr0 up; ip link set private1 netns private
+ip -n private address add $to/24 dev private1; ip -n private link set private1 up
+ip -n private route add default via $bridge
+ip netns exec private systemd-run -q --unit private --property NetworkNamespacePath=/run/netns/private \
+  python3 -m http.server 9080 --directory /etc/skel
+echo $to
+"""
+GONE = "systemctl stop private; ip netns delete private"
+
+
+def test_private_networks_of_the_host_are_left_to_ufw(
+    class_of_two: ProjectCopy, box: layout.Layout
+) -> None:
+    """LXD's own bridge, as Docker's: closed by UFW's default, open where a teacher allows it."""
+    host = connections.connect(box.host_url)
+    allow = "allow in on gr-71 out on lxdbr0"
+    to = host.run(["bash", "-ec", PRIVATE]).stdout.strip()
+    try:
+        way = (to, 9080)
+        there = f"until timeout 1 bash -c 'exec 3<>/dev/tcp/{to}/9080'; do sleep 0.2; done"
+        host.run(["timeout", "20", "bash", "-c", there])
+        assert [] == reached(box, way)
+        host.run(["sh", "-c", f"ufw route {allow}"])
+        assert [way] == reached(box, way)
+    finally:
+        host.run(["sh", "-c", f"ufw route delete {allow}; {GONE}"], check=False)
+    class_of_two.up("nora", "--expect-no-changes")

@@ -114,6 +114,8 @@ def test_a_well_host_has_no_findings() -> None:
          "FORWARD has no jump to ufw-before-forward"),
         ({**UP, "nat": ["-A PREROUTING -s 10.0.0.0/8 -p tcp -j ACCEPT", *UP["nat"]]},
          "a rule of NAT keeps people from every server's ports"),
+        ({**UP, "ufw_sysctl": ["/etc/ufw/sysctl.conf:9: net/ipv4/ip_forward=0"]},
+         "each reload of UFW ends forwarding"),
         ({**UP, "unforwarded": ["eth0"]}, "forwards no packets that come in by eth0"),
         ({**UP, "ufw_rules": ["### tuple ### deny tcp 80 0.0.0.0/0 any 0.0.0.0/0 out"]},
          "HAProxy does not reach 80 of the servers"),

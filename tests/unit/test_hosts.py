@@ -16,7 +16,15 @@ from hosts import identity, ssh, url
 
 @pytest.mark.parametrize(
     "text",
-    ["local:", "netns:grappe-ws", "ssh://lab", "ssh://root@lab.example:2222", "ssh://[::1]:22"],
+    [
+        "local:",
+        "netns:grappe-ws",
+        "ssh://lab",
+        "ssh://root@lab.example:2222",
+        "ssh://[::1]:22",
+        "ssh://LabServer",
+        "ssh://root@LabServer:22",
+    ],
 )
 def test_a_url_comes_back_as_it_was(text: str) -> None:
     """str(parse(x)) is x."""

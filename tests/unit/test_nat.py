@@ -9,7 +9,7 @@ import pytest
 
 from providers.lxd.network import model as network
 from providers.nat import model
-from remote import iptables, managed_block, system, ufw_scripts
+from remote import iptables, managed_block, private_networks, system, ufw_scripts
 from remote.targets import nat
 
 RULE = model.RuleSpec(
@@ -108,13 +108,17 @@ def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.
 
 
 class Recorder:
-    """A system that is not touched by what is pure."""
+    """A system whose folder alone is read by what is pure; it has no default route."""
 
-    root = ""
+    def __init__(self, root: object = "/none") -> None:
+        self.root = str(root)
+
+    def run(self, _argv: list[str]) -> system.Result:
+        return system.Result(0, "", "")
 
 
-def compiled(*specs: model.RuleSpec) -> nat.Files:
-    made = nat.NatTarget(Recorder(), model.shared_sections())  # type: ignore[arg-type]
+def compiled(*specs: model.RuleSpec, root: object = "/none") -> nat.Files:
+    made = nat.NatTarget(Recorder(root), model.shared_sections())  # type: ignore[arg-type]
     none = dict.fromkeys(made.paths(), system.File(None))
     current = {**none, nat.RULES: system.File("*filter\nCOMMIT\n", 0o640)}
     return made.compile([model.fragment(spec).as_json() for spec in specs], current)
@@ -130,6 +134,33 @@ def test_only_our_own_connections_are_accepted() -> None:
         "-A GRAPPE-LET-THROUGH -d 10.64.1.10/32 ! -i gr-+ -p tcp -m conntrack --ctstate DNAT "
         "-m tcp --dport 22 -j ACCEPT",
     ] == [line for line in part.splitlines() if line.startswith("-A GRAPPE-LET-THROUGH")]
+
+
+def test_the_way_out_leaves_private_networks_to_ufw(tmp_path: pathlib.Path) -> None:
+    """Bridges without a device of the machine's: those of LXD, Docker, libvirt; not an uplink."""
+    net = tmp_path / "sys/class/net"
+    for bridge, port in {"docker0": "veth1", "br0": "eth0", "gr-1": "veth2", "lxdbr0": ""}.items():
+        (net / bridge / "bridge").mkdir(parents=True)
+        (net / bridge / "brif" / port).mkdir(parents=True)
+    (net / "eth0" / "device").mkdir(parents=True)
+    (net / "veth1").mkdir()
+    files = compiled(RULE, root=tmp_path)
+    part = managed_block.split(files[nat.RULES].content or "").body or ""
+    lines = [line for line in part.splitlines() if line.startswith("-A GRAPPE-LET-THROUGH")]
+    assert [
+        "-A GRAPPE-LET-THROUGH -i gr-+ -o docker0 -j RETURN",
+        "-A GRAPPE-LET-THROUGH -i gr-+ -o lxdbr0 -j RETURN",
+        "-A GRAPPE-LET-THROUGH -i gr-+ ! -o gr-+ -j ACCEPT",
+    ] == lines[:3]
+    for name in ("br-0123456789ab", "br-ba9876543210"):
+        for folder in ("bridge", "brif"):
+            (net / name / folder).mkdir(parents=True)
+    there = Recorder(tmp_path)
+    assert ["br-+", "docker0", "lxdbr0"] == private_networks.bridges(there)  # type: ignore[arg-type]
+    (net / "br-lan").mkdir()
+    assert "br-+" not in private_networks.bridges(there)  # type: ignore[arg-type]
+    # Rules that do not accept come first: a step cannot add one.
+    assert "" == nat._step(compiled(RULE), files)
 
 
 def test_a_start_of_ufw_brings_all_back() -> None:

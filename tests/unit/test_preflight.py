@@ -132,6 +132,10 @@ CASES = {
     "somebody has the web ports": (
         {"listening": [{"port": 80, "program": "nginx"}]}, ["port 80 is taken by nginx; HAProxy needs it"],
     ),
+    "another DNS server has all addresses": (
+        {"listening": [{"port": 53, "program": "unbound", "everywhere": True}]},
+        ["port 53 of all addresses of ssh://lab is taken by unbound"],
+    ),
     "another frontend has the web ports": (
         {"files": {"/etc/haproxy/haproxy.cfg": "frontend x\n    bind *:443\n"}},
         ["/etc/haproxy/haproxy.cfg:2 listens there too: bind *:443"],
@@ -263,6 +267,7 @@ NOTHING_WRONG = {
     "chains of a cluster": {"nat": ["-A KUBE-SEP-X -p tcp -m tcp -j DNAT --to-destination 10.42.0.2"]},
     "bridges of labs and of golden images": {"subnets": [
         {"interface": "gr-9", "subnet": "10.64.9.1/24"}, {"interface": "gr-i3", "subnet": "10.72.3.1/24"}]},
+    "a DNS server on its own address": {"listening": [{"port": 53, "program": "dnsmasq", "everywhere": False}]},
     "HAProxy itself": {"listening": [{"port": 80, "program": "haproxy"}]},
 }  # fmt: skip
 
@@ -299,6 +304,28 @@ def test_ufw_denials_are_reported() -> None:
         "of 22292",
     ] == notes
     assert [] == preflight.notes(LAB, facts())
+
+
+@pytest.mark.parametrize(
+    ("rule", "works"),
+    [
+        ("deny any any 0.0.0.0/0 any 192.168.8.20 in", "deny from 192.168.8.20/32 to 10.64.0.0/12"),
+        ("reject any any 0.0.0.0/0 any 0.0.0.0/0 in_eth1", "reject in on eth1 from any to 10.64.0.0/12"),
+        ("deny tcp any 0.0.0.0/0 any 192.168.8.0/24 in", "deny from 192.168.8.0/24 to 10.64.0.0/12"),
+        ("deny any any 0.0.0.0/0 any 10.64.0.0/16 in", ""),
+        ("deny any any 0.0.0.0/0 any 0.0.0.0/0 in", ""),
+        ("deny any any 192.168.8.10 any 192.168.8.20 in", ""),
+        ("deny udp any 0.0.0.0/0 any 192.168.8.20 in", ""),
+        ("route:deny any any 0.0.0.0/0 any 192.168.8.20 in", ""),
+    ],
+)  # fmt: skip
+def test_a_denial_of_everything_does_not_reach_forwarded_ports(rule: str, works: str) -> None:
+    """DNAT comes before it; the rule that does keep them out is said."""
+    notes = preflight.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
+    found = [line for line in notes if "keeps nobody out of the servers' ports" in line]
+    assert [f"This rule does: ufw route insert 1 {works}"] * bool(works) == [
+        line.partition(". ")[2] for line in found
+    ]
 
 
 @pytest.mark.parametrize(

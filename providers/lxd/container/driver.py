@@ -30,6 +30,9 @@ GENERATION = "user.grappe.generation"
 BASE_IMAGE = "volatile.base_image"
 # LXD sets this key once a start has succeeded.
 LAST_POWER = "volatile.last_state.power"
+# LXD refuses to delete a container with it.
+PROTECTION = "security.protection.delete"
+ON = ("true", "1", "yes", "on")
 # The image's name in the stack file.
 IMAGE = "user.grappe.image"
 
@@ -224,6 +227,10 @@ class ContainerDriver:
             return
         if found["status"] != "Stopped":
             self._end(spec)
+        if found.get("expanded_config", {}).get(PROTECTION, "") in ON:
+            # A profile's, which somebody changed since: an order to remove it is one.
+            body = {"config": {PROTECTION: "false"}}
+            self._lxd.change("PATCH", f"instances/{spec.name}", body, project=spec.project)
         try:
             self._lxd.change("DELETE", f"instances/{spec.name}", project=spec.project)
         except daemon.AbsentError:

@@ -1,0 +1,64 @@
+"""The networks that a host keeps for its own machines: LXD's, Docker's, libvirt's bridges.
+
+Runs on the host: standard library alone. A lab's way out leads past them to UFW's rules, which
+keep everybody else from them by default.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import List
+
+from remote.iptables import BRIDGES, LET_THROUGH
+from remote.system import System
+
+# The bridges of Docker's own networks, which come and go with the day's work.
+DOCKER = "br-+"
+_OF_DOCKER = re.compile(r"br-[0-9a-f]{12}")
+_NET = "/sys/class/net"
+_WAY_OUT = f"-A {LET_THROUGH} -i {BRIDGES} -o "
+
+
+def bridges(system: System) -> List[str]:
+    """Return the bridges without a device of the machine's, which no default route leads by.
+
+    One name stands for all of Docker's networks, unless another bridge has such a name.
+    """
+    folder = system.root + _NET
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    private = [name for name in names if _is_private(folder, name)]
+    if not private:
+        return []
+    out = system.run(["ip", "-4", "route", "show", "default"]).out.split()
+    uplinks = {out[index + 1] for index, word in enumerate(out[:-1]) if word == "dev"}
+    public = [name for name in names if name not in private or name in uplinks]
+    docker = not any(name.startswith(DOCKER[:-1]) for name in public)
+    return sorted({
+        DOCKER if docker and _OF_DOCKER.fullmatch(name) else name
+        for name in private if name not in uplinks
+    })  # fmt: skip
+
+
+def rules(system: System) -> List[str]:
+    """Return the rules that leave what goes there to UFW's own."""
+    return [f"{_WAY_OUT}{name} -j RETURN" for name in bridges(system)]
+
+
+def is_one(rule: str) -> bool:
+    """Whether a rule is one of these."""
+    return rule.startswith(_WAY_OUT) and rule.endswith(" -j RETURN")
+
+
+def _is_private(folder: str, name: str) -> bool:
+    """Whether an interface is a bridge of others, without a port that is a device."""
+    if name.startswith(BRIDGES[:-1]) or not os.path.isdir(f"{folder}/{name}/bridge"):
+        return False
+    try:
+        ports = os.listdir(f"{folder}/{name}/brif")
+    except OSError:
+        return False
+    return not any(os.path.exists(f"{folder}/{port}/device") for port in ports)
