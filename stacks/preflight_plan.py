@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from checks.lab.spec import PlannedProxy, PlannedServer, PreflightSpec
-from providers.lxd import values
+from providers.lxd import devices, values
 from stacks.spec import LabSpec
 
 
@@ -46,6 +46,7 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
         modules=_modules(lab),
         addresses=_addresses(lab),
         proxies=_proxies(lab),
+        unchecked=_unchecked(lab),
         workstation=lab.workstation,
         relay=lab.tunnel.relay if lab.tunnel else "",
         listens=tuple(forward.listen for forward in (lab.tunnel.forwards if lab.tunnel else ())),
@@ -60,7 +61,27 @@ def _pools(lab: LabSpec) -> tuple[tuple[str, str], ...]:
         (f"grappe:servers[{index}].volumes[{number}].pool", volume.pool)
         for index, item in enumerate(lab.servers)
         for number, volume in enumerate(item.volumes)
+    ), *(
+        (f"grappe:servers[{index}].devices.{name}.pool", device["pool"])
+        for index, item in enumerate(lab.servers)
+        for name, device in item.devices.items()
+        if device.get("pool") and name not in {volume.name for volume in item.volumes}
     ))  # fmt: skip
+
+
+def _unchecked(lab: LabSpec) -> tuple[str, ...]:
+    """Return the settings that Grappe passes on to LXD without knowing them."""
+    found = []
+    for index, item in enumerate(lab.servers):
+        start = f"grappe:servers[{index}]"
+        found += [f"{start}.config.{key}" for key in item.config if not values.is_known(key)]
+        found += [
+            f"{start}.devices.{name}.{key}"
+            for name, device in item.devices.items()
+            for key in device
+            if not devices.is_known(device.get("type", ""), key)
+        ]
+    return tuple(found)
 
 
 def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
@@ -93,7 +114,7 @@ def _addresses(lab: LabSpec) -> tuple[tuple[str, str], ...]:
         for index, item in enumerate(lab.servers)
         for name, device in item.devices.items()
         if device.get("type") == "proxy" and device.get("bind", "host") == "host"
-        if (address := values.listen_address(device.get("listen", "")))
+        if (address := devices.listen_address(device.get("listen", "")))
     )
 
 
@@ -107,6 +128,6 @@ def _proxies(lab: LabSpec) -> tuple[PlannedProxy, ...]:
         for name, device in item.devices.items()
         if device.get("type") == "proxy" and device.get("bind", "host") == "host"
         and device.get("listen", "").startswith("tcp:")
-        for part in values.ports(device["listen"])
+        for part in devices.ports(device["listen"])
         if part
     )  # fmt: skip

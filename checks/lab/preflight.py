@@ -49,6 +49,7 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     ]
     return [
         *(f"a rule before UFW's keeps people out of pages or servers: {line}" for line in shut),
+        *(f"{key} is passed on unchecked: LXD alone knows it" for key in spec.unchecked),
         *denials.void(facts, targets),
         *denials.effective(facts, targets),
         *(

@@ -72,6 +72,7 @@ class PreflightSpec(codec.Spec):
         modules: The kernel's modules that its servers want loaded: `(key, name)`.
         addresses: The host's addresses that devices of its servers listen at: `(key, address)`.
         proxies: The host's ports that devices of its servers listen at.
+        unchecked: The keys of settings that LXD alone judges.
     """
 
     MARKED: ClassVar[bool] = False
@@ -100,3 +101,4 @@ class PreflightSpec(codec.Spec):
     modules: tuple[tuple[str, str], ...] = ()
     addresses: tuple[tuple[str, str], ...] = ()
     proxies: tuple[PlannedProxy, ...] = ()
+    unchecked: tuple[str, ...] = ()

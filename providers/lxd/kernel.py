@@ -14,7 +14,7 @@ _OWN_SYSCTL = (
 )  # fmt: skip
 # The kernel's limits that LXC knows (prlimit), with the least that a server boots with.
 _LIMITS = {
-    "as": 2**26, "core": 0, "cpu": 60, "data": 2**26, "fsize": 2**20, "locks": 0, "memlock": 0,
+    "as": 2**32, "core": 0, "cpu": 60, "data": 2**26, "fsize": 2**20, "locks": 0, "memlock": 0,
     "msgqueue": 0, "nice": 0, "nofile": 64, "nproc": 64, "rss": 0, "rtprio": 0, "rttime": 0,
     "sigpending": 0, "stack": 2**20,
 }  # fmt: skip
@@ -51,7 +51,7 @@ def problem_of_limit(name: str, text: str) -> str:
 def problem_of_sysctl(key: str) -> str:
     """Return what is wrong with a key `linux.sysctl.NAME`; or nothing."""
     name = key.removeprefix(SYSCTL).replace("/", ".")
-    if name.startswith(_OWN_SYSCTL):
+    if name.startswith(_OWN_SYSCTL) and not name.endswith("."):
         return ""
     return (
         "is a setting of the whole lab host, not of a container: those begin with "

@@ -7,11 +7,10 @@ with one of LXD's prefixes as it is.
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 from collections.abc import Callable, Mapping
 
-from providers.lxd import kernel, raw_lxc
+from providers.lxd import cron, kernel, raw_lxc
 
 # LXD's units: of 1000 and of 1024.
 UNITS = {
@@ -27,7 +26,8 @@ _SIZE = re.compile(r"(\d+)([A-Za-z]*)")
 LEAST_IDS = 65536
 # Sizes as people write them: 2G, 300 Mo, 5gb.
 _MEANT = re.compile(r"(\d+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
-_BOOLEANS = {"true", "false", "1", "0", "yes", "no", "on", "off"}
+TRUE = {"true", "1", "yes", "on"}
+_BOOLEANS = {*TRUE, "false", "0", "no", "off"}
 # The prefixes of LXD's instance options.
 PREFIXES = ("boot.", "cloud-init.", "environment.", "linux.", "migration.", "nvidia.", "raw.",
             "security.", "snapshots.", "user.")  # fmt: skip
@@ -82,11 +82,13 @@ def _allowance(text: str) -> str:
     return 'is not a share of the processors: "50%", or "25ms/100ms".'
 
 
-def _boolean(text: str) -> str:
+def boolean(text: str) -> str:
+    """Return what is wrong with a boolean of LXD's; or nothing."""
     return "" if text.lower() in _BOOLEANS else "is not true or false."
 
 
-def _whole(text: str) -> str:
+def whole(text: str) -> str:
+    """Return what is wrong with a whole number; or nothing."""
     if not re.fullmatch(r"-?\d+", text):
         return "is not a whole number."
     return "" if abs(int(text)) <= MOST else "is too large."
@@ -96,47 +98,48 @@ def _priority(text: str) -> str:
     return "" if re.fullmatch(r"\d|10", text) else "is not a priority. 0 to 10."
 
 
-def _one_of(*words: str) -> Judge:
+def one_of(*words: str) -> Judge:
+    """Return a judge of a text that must be one of some."""
+
     def judge(text: str) -> str:
         return "" if text in words else f"is not one of {', '.join(words)}."
 
     return judge
 
 
-_CRON_PART = re.compile(r"(?:\*|\d+(?:-\d+)?)(?:/\d+)?")
-# The fields of a schedule of cron's: name, least and most.
-_CRON = (
-    ("minute", 0, 59), ("hour", 0, 23), ("day of the month", 1, 31), ("month", 1, 12),
-    ("day of the week", 0, 6),
-)  # fmt: skip
-
-
-def _schedule(text: str) -> str:
-    names = "@(?:hourly|daily|midnight|weekly|monthly|annually|yearly|startup|never)"
-    wrong = 'is not a schedule: "@daily", or as cron has it, "0 6 * * *".'
-    if re.fullmatch(rf"{names}(?:, ?{names})*", text):
-        return ""
-    fields = text.split(" ")
-    if len(fields) != len(_CRON):
-        return wrong
-    for field, (name, first, last) in zip(fields, _CRON, strict=True):
-        if not all(_CRON_PART.fullmatch(part) for part in field.split(",")):
-            return wrong
-        numbers = [int(number) for number in re.findall(r"\d+", re.sub(r"/\d+", "", field))]
-        if not all(first <= number <= last for number in numbers):
-            return f"has {field} for the {name}, which goes from {first} to {last}."
-    return ""
-
-
 def _expiry(text: str) -> str:
-    known = re.fullmatch(r"\d+[SMHdwmy](?: \d+[SMHdwmy])*", text)
-    return "" if known else 'is not a time to live: "2w", or "1d 12H".'
+    units = re.findall(r"([SMHdwmy])", text)
+    known = re.fullmatch(r"\d{1,9}[SMHdwmy](?: \d{1,9}[SMHdwmy])*", text)
+    single = len(units) == len(set(units))
+    return "" if known and single else 'is not a time to live: "2w", or "1d 12H".'
 
 
 def _idmap(text: str) -> str:
-    line = r"(?:both|uid|gid) \d+(?:-\d+)? \d+(?:-\d+)?"
-    known = re.fullmatch(rf"{line}(?:\n{line})*\n?", text)
-    return "" if known else 'is not a map of ids, a line each: "both 1000 1000".'
+    ids = r"(\d+)(?:-(\d+))?"
+    for line in text.rstrip("\n").split("\n"):
+        match = re.fullmatch(rf"(?:both|uid|gid) {ids} {ids}", line)
+        if not match:
+            return 'is not a map of ids, a line each: "both 1000 1000".'
+        first, last, inside, end = match.groups()
+        if int(last or first) - int(first) != int(end or inside) - int(inside):
+            return f"has {line}, which maps as many ids on fewer, or on more."
+    return ""
+
+
+def _yaml(text: str) -> str:
+    """Judge a text that LXD parses as YAML."""
+    import yaml  # noqa: PLC0415 - few servers have one
+
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        return f"is no YAML: {' '.join(str(error).split())}."
+    return ""
+
+
+def _user_data(text: str) -> str:
+    """Judge cloud-init's data: LXD parses what begins as a cloud-config."""
+    return _yaml(text) if text.startswith("#cloud-config") else ""
 
 
 def _seccomp(text: str) -> str:
@@ -162,17 +165,6 @@ def _unsigned(text: str) -> str:
     return "" if fits else f"is not a whole number from 0 to {2**32 - 1}."
 
 
-def _dialled(text: str) -> str:
-    port = r"\d{1,5}(?:-\d{1,5})?"
-    net = rf"(?:tcp|udp):(?:\[[0-9a-fA-F:]*\]|[\w.-]*):{port}(?:,{port})*"
-    known = re.fullmatch(rf"{net}|unix:@?/?\S+", text)
-    return "" if known else 'is not the address of a proxy: "tcp:127.0.0.1:80", "unix:/run/x".'
-
-
-def _path(text: str) -> str:
-    return "" if text.startswith("/") else "is not an absolute path, which begins with /."
-
-
 def _search_path(text: str) -> str:
     absolute = all(part.startswith("/") for part in text.split(":"))
     return "" if absolute else 'is not a list of absolute folders: "/usr/bin:/bin".'
@@ -182,52 +174,22 @@ def _environment(text: str) -> str:
     return "has a line break, which LXD cannot pass on." if "\n" in text else ""
 
 
-def _mode(text: str) -> str:
-    return "" if re.fullmatch(r"0?[0-7]{3}", text) else 'is not a mode in octal: "0660".'
-
-
-def _hexadecimal(text: str) -> str:
-    known = re.fullmatch(r"[0-9a-fA-F]{4}", text)
-    return "" if known else 'is not an id of four hexadecimal digits, as lsusb has it: "1d6b".'
-
-
-def ports(text: str) -> list[range]:
-    """Return the ports in an address of a proxy; none for a socket's path, or any other text."""
-    kind, _colon, rest = text.partition(":")
-    listed = rest.rpartition(":")[2]
-    if kind not in ("tcp", "udp") or not re.fullmatch(r"[\d,-]+", listed):
-        return []
-    parts = [part.partition("-") for part in listed.split(",")]
-    return [range(int(first), int(last or first) + 1) for first, _dash, last in parts if first]
-
-
-def listen_address(text: str) -> str:
-    """Return the IP address in an address of a proxy; empty for a name, or a socket's path."""
-    kind, _colon, rest = text.partition(":")
-    host = rest.rpartition(":")[0].strip("[]")
-    if kind not in ("tcp", "udp"):
-        return ""
-    try:
-        return str(ipaddress.ip_address(host))
-    except ValueError:
-        return ""
-
-
 LIMITS: Mapping[str, Judge] = {
-    "memory": _memory, "memory.enforce": _one_of("hard", "soft"), "memory.swap.priority": _priority,
-    "memory.swap": _boolean,
+    "memory": _memory, "memory.enforce": one_of("hard", "soft"), "memory.swap.priority": _priority,
+    "memory.swap": boolean,
     "cpu": _cpus, "cpu.allowance": _allowance, "cpu.priority": _priority,
-    "processes": _whole, "disk.priority": _priority, "network.priority": _priority,
+    "processes": whole, "disk.priority": _priority, "network.priority": _priority,
 }  # fmt: skip
-# Grappe passes these on: the kernel's own bounds, and options of later versions.
-OTHER_LIMITS = ("kernel.", "hugepages.", "cpu.", "disk.", "network.")
+# Grappe passes these on: options of later versions.
+OTHER_LIMITS = ("cpu.nodes", "cpu.pin_strategy", "memory.hotplug", "memory.oom_priority")
+HUGE_PAGES = ("64KB", "1MB", "2MB", "1GB")
 CONFIG: Mapping[str, Judge] = {
-    "boot.autostart": _boolean, "boot.autostart.delay": _whole, "boot.autostart.priority": _whole,
-    "boot.stop.priority": _whole, "boot.host_shutdown_timeout": _whole,
-    "security.nesting": _boolean, "security.privileged": _boolean,
-    "security.protection.shift": _boolean, "security.idmap.isolated": _boolean,
-    "security.syscalls.intercept.mknod": _boolean, "security.syscalls.intercept.setxattr": _boolean,
-    "security.devlxd": _boolean, "nvidia.runtime": _boolean,
+    "boot.autostart": boolean, "boot.autostart.delay": whole, "boot.autostart.priority": whole,
+    "boot.stop.priority": whole, "boot.host_shutdown_timeout": whole,
+    "security.nesting": boolean, "security.privileged": boolean,
+    "security.protection.shift": boolean, "security.idmap.isolated": boolean,
+    "security.syscalls.intercept.mknod": boolean, "security.syscalls.intercept.setxattr": boolean,
+    "security.devlxd": boolean, "nvidia.runtime": boolean,
     **dict.fromkeys((
         "security.devlxd.images", "security.protection.delete", "security.protection.start",
         "security.syscalls.deny_default", "security.syscalls.deny_compat",
@@ -235,15 +197,15 @@ CONFIG: Mapping[str, Judge] = {
         "security.syscalls.intercept.mount", "security.syscalls.intercept.mount.shift",
         "security.syscalls.intercept.sched_setscheduler", "security.syscalls.intercept.sysinfo",
         "snapshots.schedule.stopped", "migration.incremental.memory",
-    ), _boolean),
+    ), boolean),
     "security.idmap.base": _identifiers, "security.idmap.size": _identifiers,
     "raw.lxc": raw_lxc.problem, "raw.seccomp": _seccomp, "linux.kernel_modules": _modules,
-    "environment.PATH": _search_path,
-    "snapshots.schedule": _schedule, "snapshots.expiry": _expiry, "raw.idmap": _idmap,
+    "environment.PATH": _search_path, "cloud-init.network-config": _yaml,
+    "cloud-init.user-data": _user_data, "cloud-init.vendor-data": _user_data,
+    "snapshots.schedule": cron.problem, "snapshots.expiry": _expiry, "raw.idmap": _idmap,
 }  # fmt: skip
 # Known options that accept any text.
 _TEXTS = (
-    "cloud-init.network-config", "cloud-init.user-data", "cloud-init.vendor-data",
     "nvidia.driver.capabilities", "nvidia.require.cuda",
     "nvidia.require.driver", "raw.apparmor", "security.syscalls.allow",
     "security.syscalls.deny", "security.syscalls.intercept.mount.allowed",
@@ -255,20 +217,6 @@ _MACHINES = ("agent.", "boot.debug_edk2", "migration.stateful", "raw.qemu",
              "security.sev")  # fmt: skip
 # Users choose the names behind these prefixes.
 _OPEN = ("environment.", "user.")
-# Options of devices with restricted values.
-DEVICE: Mapping[tuple[str, str], Judge] = {
-    ("proxy", "listen"): _dialled, ("proxy", "connect"): _dialled, ("proxy", "nat"): _boolean,
-    ("proxy", "bind"): _one_of("host", "guest", "instance", "container"),
-    ("disk", "path"): _path, ("disk", "readonly"): _boolean, ("disk", "required"): _boolean,
-    ("disk", "recursive"): _boolean, ("disk", "shift"): _boolean, ("disk", "size"): problem_of_size,
-    ("disk", "propagation"): _one_of(
-        "private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave", "runbindable"),
-    ("unix-char", "path"): _path, ("unix-block", "path"): _path,
-    **{(kind, key): judge for kind in ("unix-char", "usb", "gpu", "proxy") for key, judge in (
-        ("mode", _mode), ("uid", _whole), ("gid", _whole))},
-    **{(kind, key): _hexadecimal for kind in ("usb", "gpu") for key in ("vendorid", "productid")},
-    ("unix-char", "required"): _boolean, ("unix-block", "required"): _boolean,
-}  # fmt: skip
 
 
 def problem_of_limit(key: str, value: str) -> str:
@@ -278,8 +226,9 @@ def problem_of_limit(key: str, value: str) -> str:
     if key.startswith("kernel."):
         return kernel.problem_of_limit(key.removeprefix("kernel."), value)
     if key.startswith("hugepages."):
-        return problem_of_size(value)
-    if key.startswith(OTHER_LIMITS):
+        known = key.removeprefix("hugepages.") in HUGE_PAGES
+        return problem_of_size(value) if known else f"is of pages of {', '.join(HUGE_PAGES)}."
+    if key in OTHER_LIMITS:
         return ""
     meant = difflib.get_close_matches(key.removeprefix("limits."), list(LIMITS), n=1)
     hint = f" Did you mean {meant[0]}?" if meant else ""
@@ -288,10 +237,10 @@ def problem_of_limit(key: str, value: str) -> str:
 
 def problem_of_config(key: str, value: str) -> str:
     """Return what is wrong with a setting of an instance; or nothing."""
-    if key == "security.protection.delete" and value.lower() in {"true", "1", "yes", "on"}:
+    if key == "security.protection.delete" and value.lower() in TRUE:
         return "keeps Grappe from removing the server: remove it."
-    if key.startswith(_MACHINES):
-        return "is a setting of virtual machines; a lab's servers are containers. Remove it."
+    if key in (*_OPEN, kernel.SYSCTL):
+        return "has no name behind its prefix."
     if key.startswith(kernel.SYSCTL):
         return kernel.problem_of_sysctl(key)
     if judge := CONFIG.get(key, _environment if key.startswith("environment.") else None):
@@ -301,15 +250,16 @@ def problem_of_config(key: str, value: str) -> str:
     return _unknown(key)
 
 
+def is_known(key: str) -> bool:
+    """Whether Grappe knows a setting of an instance; LXD alone judges the others."""
+    return key in CONFIG or key in _TEXTS or key.startswith((*_OPEN, kernel.SYSCTL, *_MACHINES))
+
+
 def _unknown(key: str) -> str:
     """Judge a key that the table lacks; later versions of LXD have more."""
+    if key.startswith(_MACHINES):
+        return "is a setting of virtual machines; a lab's servers are containers. Remove it."
     if not key.startswith(PREFIXES):
         return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"
     meant = difflib.get_close_matches(key, [*CONFIG, *_TEXTS], n=1, cutoff=0.85)
     return f"is not a setting of LXD's. Did you mean {meant[0]}?" if meant else ""
-
-
-def problem_of_device(kind: str, key: str, value: str) -> str:
-    """Return what is wrong with an option of a device of a kind; or nothing."""
-    judge = DEVICE.get((kind, key))
-    return judge(value) if judge else ""

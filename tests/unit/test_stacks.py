@@ -94,7 +94,7 @@ def test_any_of_it_can_be_set_by_hand() -> None:
 def test_server_takes_all_rare_settings() -> None:
     """Devices, volumes with their devices, snapshots, configuration over the stack's, a recipe."""
     own = {"name": "a", "config": {"boot.autostart.priority": "5"},
-           "devices": {"web": {"type": "proxy", "listen": "tcp:0:81", "connect": "tcp:0:80"}},
+           "devices": {"web": {"type": "proxy", "listen": "tcp:0.0.0.0:81", "connect": "tcp:127.0.0.1:80"}},
            "volumes": [{"name": "data", "path": "/srv/data", "size": "1GiB"}],
            "snapshots": ["clean"], "recipe": "standin", "publish": "mine"}  # fmt: skip
     (server,) = parse(servers=[own], config={"user.x": "y"}).servers

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from providers.lxd import values
+from providers.lxd import devices, values
 from providers.lxd.container import model
 
 
@@ -65,6 +65,14 @@ def test_a_limit(key: str, value: str, words: str) -> None:
      ("security.protection.delete", "true", "keeps Grappe from removing"),
      ("security.nestin", "true", "Did you mean security.nesting?"),
      ("boot.autostrat", "true", "Did you mean boot.autostart?"), ("security.agent.future", "x", ""),
+     ("snapshots.schedule", "*/0 * * * *", "steps of 1"), ("snapshots.schedule", "5-2 * * * *", "lower to the higher"),
+     ("snapshots.schedule", "@startup,@never", "as cron"), ("snapshots.schedule", "@daily, @startup", ""),
+     ("snapshots.schedule", "0 0 * jan-MAR MON", ""), ("snapshots.schedule", "0 0 * * LUN", "as cron"),
+     ("snapshots.expiry", "1d 2d", "time to live"), ("snapshots.expiry", "99999999999999999999d", "time to live"),
+     ("cloud-init.network-config", "a: [b", "is no YAML"), ("cloud-init.user-data", "#cloud-config\na: [b", "is no YAML"),
+     ("cloud-init.user-data", "#!/bin/sh\na: [b", ""), ("raw.idmap", "uid 1000-1005 1000-1001", "maps as many"),
+     ("raw.idmap", "uid 1000-1005 2000-2005\ngid 5 5\n", ""), ("environment.", "x", "no name behind"),
+     ("user.", "x", "no name behind"), ("linux.sysctl.net.", "x", "whole lab host"),
      ("environment.LANG", "fr", ""), ("linux.sysctl.net.core.somaxconn", "9", ""),
      ("snapshots.schedule", "@daily", ""), ("snapshots.schedule", "0 6 * * *", ""),
      ("snapshots.schedule", "tous les jours", "as cron has it"), ("snapshots.expiry", "2w", ""),
@@ -92,11 +100,21 @@ def test_a_setting(key: str, value: str, words: str) -> None:
      ("disk", "readonly", "oui", "true or false"), ("disk", "size", "5G", "5GiB"),
      ("disk", "propagation", "foo", "rprivate"), ("unix-char", "mode", "9999", "octal"),
      ("unix-char", "mode", "0660", ""), ("usb", "vendorid", "xyz", "lsusb"), ("usb", "vendorid", "1d6b", ""),
-     ("disk", "source", "anything", ""), ("gpu", "id", "0", "")],
+     ("disk", "source", "anything", ""), ("gpu", "id", "0", ""), ("gpu", "gputype", "foo", "physical, mdev"),
+     ("gpu", "pci", "zz", "lspci"), ("gpu", "pci", "0000:01:00.0", ""), ("usb", "required", "maybe", "true or false"),
+     ("unix-char", "major", "x", "whole number"), ("disk", "path", "/.", "own disk"), ("disk", "path", "//", "own disk"),
+     ("disk", "path", "/proc/", "no server boots"), ("disk", "path", "/srv/../srv", ""),
+     ("disk", "limits.read", "lots", "10MiB"), ("disk", "limits.read", "100iops", ""), ("disk", "limits.max", "10MB", ""),
+     ("disk", "sorce", "/srv", "Did you mean source?"), ("disk", "foo", "bar", ""), ("disk", "io.cache", "none", "virtual machines"),
+     ("proxy", "listen", "tcp:localhost:8080", "takes an IP address"), ("proxy", "listen", "tcp:999.1.1.1:80", "IP address"),
+     ("proxy", "listen", "tcp::8080", "tcp:127.0.0.1:80"), ("proxy", "listen", "tcp:0.0.0.0:99999", "1 to 65535"),
+     ("proxy", "listen", "tcp:0.0.0.0:8090-8080", "8080-8090"), ("proxy", "listen", "tcp:0.0.0.0:8080,", "ports"),
+     ("proxy", "connect", "tcp:www.example.org:80", "IP address"), ("proxy", "proxy_protocol", "yes please", "true or false"),
+     ("proxy", "security.uid", "x", "whole number")],
 )  # fmt: skip
 def test_an_option_of_a_device(kind: str, key: str, value: str, words: str) -> None:
     """Those whose values are more than any text."""
-    found = values.problem_of_device(kind, key, value)
+    found = devices.problem_of_option(kind, key, value)
     assert words in found
     assert bool(words) is bool(found)
 
@@ -109,6 +127,15 @@ def test_an_option_of_a_device(kind: str, key: str, value: str, words: str) -> N
         ({"type": "proxy", "listen": "tcp:0.0.0.0:1-3", "connect": "tcp:127.0.0.1:9"}, ""),
         ({"type": "proxy", "listen": "tcp:0.0.0.0:1-3", "connect": "unix:/run/x"}, ""),
         ({"type": "disk", "path": "/", "source": "/srv"}, "is the server's own disk"),
+        ({"type": "disk", "path": "/x", "source": "relative"}, "a volume has a pool too"),
+        ({"type": "disk", "path": "/x", "source": "v", "pool": "default"}, ""),
+        ({"type": "disk", "path": "/x", "source": "/srv", "pool": "default"}, "is a path of the host"),
+        ({"type": "unix-char"}, "is missing: the device of the host"),
+        ({"type": "tpm", "path": "/dev/tpm0"}, "its second path"),
+        ({"type": "proxy", "listen": "udp:0.0.0.0:53", "connect": "tcp:127.0.0.1:53"}, "not of the protocol"),
+        ({"type": "proxy", "listen": "tcp:0.0.0.0:8080", "connect": "tcp:127.0.0.1:80", "nat": "true"}, "one IP address"),
+        ({"type": "proxy", "listen": "tcp:10.0.0.1:8080", "connect": "tcp:10.64.1.10:80", "nat": "true"}, ""),
+        ({"type": "proxy", "listen": "tcp:0.0.0.0:8080", "connect": "tcp:127.0.0.1:80", "mode": "0660"}, "unix socket"),
         ({"type": "disk", "path": "/srv"}, "is missing"),
         ({"type": "disk", "path": "/srv", "source": "/srv", "size": "1GiB"}, "own disk alone"),
     ],
@@ -121,6 +148,25 @@ def test_options_of_a_device_that_contradict_each_other(device: dict[str, str], 
 
 def test_the_ports_of_a_proxys_address() -> None:
     """Lists and ranges; none of a socket."""
-    assert [range(80, 81)] == values.ports("tcp:[::]:80")
-    assert [range(8080, 8091), range(9000, 9001)] == values.ports("tcp:1.2.3.4:8080-8090,9000")
-    assert [] == values.ports("unix:/run/x")
+    assert [range(80, 81)] == devices.ports("tcp:[::]:80")
+    assert [range(8080, 8091), range(9000, 9001)] == devices.ports("tcp:1.2.3.4:8080-8090,9000")
+    assert [] == devices.ports("unix:/run/x")
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [("data", True), ("a.b-c_1", True), ("na me", False), ("..", False), ("\u00e9", False), ("x" * 70, False), ("root", False), ("eth0", False)],
+)  # fmt: skip
+def test_the_name_of_a_device(name: str, taken: bool) -> None:
+    """LXD's own bounds; root and eth0 are the server's."""
+    device = {"type": "disk", "path": "/srv", "source": "/srv"}
+    assert taken is not bool(list(model.device_problems(name, device)))
+
+
+def test_what_grappe_does_not_know_it_can_name() -> None:
+    """A preview says which settings LXD alone judges."""
+    assert values.is_known("boot.autostart")
+    assert values.is_known("user.anything")
+    assert not values.is_known("boot.later")
+    assert devices.is_known("disk", "path")
+    assert not devices.is_known("disk", "foo")

@@ -9,7 +9,7 @@ from typing import Any
 
 from core import errors, run
 from providers import base
-from providers.lxd import daemon, ownership
+from providers.lxd import daemon, ownership, protection
 from providers.lxd.container import model, readiness, start_failure
 from providers.lxd.image import aliases
 from remote import identity
@@ -30,9 +30,6 @@ GENERATION = "user.grappe.generation"
 BASE_IMAGE = "volatile.base_image"
 # LXD sets this key once a start has succeeded.
 LAST_POWER = "volatile.last_state.power"
-# LXD refuses to delete a container with it.
-PROTECTION = "security.protection.delete"
-ON = ("true", "1", "yes", "on")
 # The image's name in the stack file.
 IMAGE = "user.grappe.image"
 
@@ -227,10 +224,7 @@ class ContainerDriver:
             return
         if found["status"] != "Stopped":
             self._end(spec)
-        if found.get("expanded_config", {}).get(PROTECTION, "") in ON:
-            # A profile's, which somebody changed since: an order to remove it is one.
-            body = {"config": {PROTECTION: "false"}}
-            self._lxd.change("PATCH", f"instances/{spec.name}", body, project=spec.project)
+        protection.lift(self._lxd, found, f"instances/{spec.name}", spec.project)
         try:
             self._lxd.change("DELETE", f"instances/{spec.name}", project=spec.project)
         except daemon.AbsentError:

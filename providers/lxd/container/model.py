@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from core import codec, problems, validators
-from providers.lxd import values
+from providers.lxd import devices as devices_of_lxd
 
 STATES = ("running", "stopped", "any")
 # The device that carries the static address.
@@ -17,7 +17,7 @@ ROOT = "root"
 # The types of devices that a stack may add, and the required keys of each.
 NEEDED_BY_DEVICE = {
     "disk": ("path", "source"), "proxy": ("listen", "connect"), "gpu": (), "usb": (),
-    "unix-char": (), "tpm": ("path",), "none": (),
+    "unix-char": (), "unix-block": (), "unix-hotplug": (), "tpm": ("path",), "none": (),
 }  # fmt: skip
 
 
@@ -104,34 +104,28 @@ class ContainerSpec(codec.Spec):
 
 def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
     """Yield a device's problems: the key behind its name, the value, the problem."""
-    if name == NIC:
-        yield "", name, "is the student's network, and Grappe's own."
-    if name == ROOT:
-        yield "", name, "is the server's own disk. Its size: disk."
+    if problem := _problem_of_name(name):
+        yield "", name, problem
     kind = device.get("type", "")
     if kind not in NEEDED_BY_DEVICE:
         yield ".type", kind, f"is not a type of device: {', '.join(NEEDED_BY_DEVICE)}."
     for key, value in device.items():
         if not value.isprintable():
             yield f".{key}", value, "has control characters in it."
-        elif problem := values.problem_of_device(kind, key, value):
+        elif problem := devices_of_lxd.problem_of_option(kind, key, value):
             yield f".{key}", value, problem
-    yield from _contradictions(kind, device)
+    yield from devices_of_lxd.contradictions(kind, device)
     for key in NEEDED_BY_DEVICE.get(kind, ()):
         if not device.get(key):
             yield f".{key}", "", f"is missing: a {kind} has one."
 
 
-def _contradictions(kind: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
-    """Yield options of a device that LXD refuses beside its others."""
-    if kind == "disk" and device.get("path") == "/":
-        yield ".path", "/", "is the server's own disk. Its size: disk."
-    if kind == "disk" and "size" in device:
-        yield ".size", device["size"], "belongs to a server's own disk alone; a volume has a size."
-    listen, connect = device.get("listen", ""), device.get("connect", "")
-    here, there = (sum(map(len, values.ports(text))) for text in (listen, connect))
-    if kind == "proxy" and here and there not in (0, 1, here):
-        yield ".connect", connect, f"has {there} ports, and listen has {here}. As many, or one."
+def _problem_of_name(name: str) -> str:
+    own = {
+        NIC: "is the student's network, and Grappe's own.",
+        ROOT: "is the server's own disk. Its size: disk.",
+    }
+    return own.get(name, "") or devices_of_lxd.problem_of_name(name)
 
 
 def settings(spec: ContainerSpec) -> dict[str, str]:

@@ -1,0 +1,230 @@
+"""The devices of an instance: the options of each type, and the values that LXD accepts; pure.
+
+After LXD's own documentation (devices, 5.0 to 6) and Incus's. LXD refuses any other option; Grappe
+passes one on that resembles none of these, for a later version may have it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+
+from providers.lxd import values
+from providers.lxd.values import Judge
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
+# Where a system's own are: over them, none boots.
+_SYSTEM = ("/", "/proc", "/sys", "/dev", "/run")
+# Sources of disks that are no path of the host's.
+_SCHEMES = ("ceph:", "cephfs:", "tmpfs:", "tmpfs-overlay:", "agent:", "cloud-init:")
+# For virtual machines; `security` for both.
+_MACHINES = {
+    "disk": ("size.state", "io.cache", "io.bus", "io.threads", "boot.priority"),
+    "usb": (), "gpu": (), "proxy": (), "none": (), "unix-char": (), "unix-block": (), "tpm": (),
+}  # fmt: skip
+_FILES = ("source", "path", "major", "minor", "required", "uid", "gid", "mode")
+# The options of each type of device, beside `type`.
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "disk": (
+        "source", "path", "pool", "size", "readonly", "required", "recursive", "shift",
+        "propagation", "raw.mount.options", "limits.read", "limits.write", "limits.max",
+        "ceph.user_name", "ceph.cluster_name", "initial.uid", "initial.gid", "initial.mode",
+        "source.snapshot", "source.type",
+    ),
+    "proxy": (
+        "listen", "connect", "bind", "nat", "proxy_protocol", "uid", "gid", "mode",
+        "security.uid", "security.gid",
+    ),
+    "unix-char": (*_FILES, "ownership.inherit"), "unix-block": (*_FILES, "ownership.inherit"),
+    "unix-hotplug": (
+        "vendorid", "productid", "required", "uid", "gid", "mode", "subsystem",
+        "ownership.inherit", "pci",
+    ),
+    "usb": (
+        "vendorid", "productid", "required", "uid", "gid", "mode", "busnum", "devnum", "serial",
+        "attached",
+    ),
+    "gpu": (
+        "gputype", "vendorid", "productid", "id", "pci", "uid", "gid", "mode", "mdev", "mig.ci",
+        "mig.gi", "mig.uuid",
+    ),
+    "infiniband": ("nictype", "parent", "name", "mtu", "hwaddr"),
+    "tpm": ("path", "pathrm"),
+    "none": (),
+}  # fmt: skip
+
+
+def _dialled(text: str) -> str:
+    """Judge the address of a proxy: a socket, or an IP address and its ports."""
+    if re.fullmatch(r"unix:@?/?\S+", text):
+        return ""
+    match = re.fullmatch(r"(?:tcp|udp):(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):([\d,-]+)", text)
+    if not match:
+        return 'is not the address of a proxy: "tcp:127.0.0.1:80", "unix:/run/x".'
+    host = match.group(1) or match.group(2)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return f'has the name {host}; a proxy takes an IP address: "tcp:127.0.0.1:80".'
+    for part in match.group(3).split(","):
+        first, _dash, last = part.partition("-")
+        if not re.fullmatch(r"\d{1,5}(?:-\d{1,5})?", part) or int(first) > int(last or first):
+            return f"has {part or 'nothing'} for ports: 80, or 8080-8090."
+        if not 1 <= int(first) <= int(last or first) <= MAX_PORT:
+            return f"has {part}: ports go from 1 to {MAX_PORT}."
+    return ""
+
+
+MAX_PORT = 65535
+
+
+def _path(text: str) -> str:
+    return "" if text.startswith("/") else "is not an absolute path, which begins with /."
+
+
+def _mount(text: str) -> str:
+    """Judge the place of a disk in a server."""
+    if problem := _path(text):
+        return problem
+    place = "/" + posixpath.normpath(text).lstrip("/")
+    if place == "/":
+        return "is the server's own disk. Its size: disk."
+    return f"is the system's own {place}: no server boots under it." if place in _SYSTEM else ""
+
+
+def _mode(text: str) -> str:
+    return "" if re.fullmatch(r"0?[0-7]{3}", text) else 'is not a mode in octal: "0660".'
+
+
+def _hexadecimal(text: str) -> str:
+    known = re.fullmatch(r"[0-9a-fA-F]{4}", text)
+    return "" if known else 'is not an id of four hexadecimal digits, as lsusb has it: "1d6b".'
+
+
+def _pci(text: str) -> str:
+    known = re.fullmatch(r"(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]", text)
+    return "" if known else 'is not an address as lspci has it: "0000:01:00.0".'
+
+
+def _rate(text: str) -> str:
+    """Judge a limit of a disk: bytes a second, or operations."""
+    if re.fullmatch(r"[1-9]\d*iops", text):
+        return ""
+    return "" if not values.problem_of_size(text) else 'is not a rate: "10MiB", or "100iops".'
+
+
+_OWNERS: Mapping[str, Judge] = {"mode": _mode, "uid": values.whole, "gid": values.whole}
+# Options with restricted values.
+_JUDGES: Mapping[str, Mapping[str, Judge]] = {
+    "disk": {
+        "path": _mount, "readonly": values.boolean, "required": values.boolean,
+        "recursive": values.boolean, "shift": values.boolean, "size": values.problem_of_size,
+        "limits.read": _rate, "limits.write": _rate, "limits.max": _rate,
+        "initial.uid": values.whole, "initial.gid": values.whole, "initial.mode": _mode,
+        "propagation": values.one_of(
+            "private", "shared", "slave", "unbindable", "rprivate", "rshared", "rslave",
+            "runbindable",
+        ),
+    },
+    "proxy": {
+        "listen": _dialled, "connect": _dialled, "nat": values.boolean,
+        "proxy_protocol": values.boolean, "security.uid": values.whole,
+        "security.gid": values.whole, **_OWNERS,
+        "bind": values.one_of("host", "guest", "instance", "container"),
+    },
+    **{kind: {
+        "path": _path, "required": values.boolean, "major": values.whole, "minor": values.whole,
+        **_OWNERS,
+    } for kind in ("unix-char", "unix-block")},
+    **{kind: {
+        "vendorid": _hexadecimal, "productid": _hexadecimal, "required": values.boolean, **_OWNERS,
+    } for kind in ("usb", "unix-hotplug", "gpu")},
+    "tpm": {"path": _path, "pathrm": _path},
+}  # fmt: skip
+_GPU: Mapping[str, Judge] = {
+    "gputype": values.one_of("physical", "mdev", "mig", "sriov"), "pci": _pci,
+}  # fmt: skip
+
+
+def problem_of_name(name: str) -> str:
+    """Return what is wrong with a device's name; or nothing."""
+    known = _NAME.fullmatch(name)
+    return "" if known else "is not a device's name: 1 to 63 letters, digits, dots, dashes."
+
+
+def problem_of_option(kind: str, key: str, value: str) -> str:
+    """Return what is wrong with an option of a device of a kind; or nothing."""
+    known = OPTIONS.get(kind, ())
+    if key not in known and key != "type" and kind in OPTIONS:
+        if key in _MACHINES.get(kind, ()):
+            return "is for virtual machines; a lab's servers are containers. Remove it."
+        meant = difflib.get_close_matches(key, known, n=1, cutoff=0.75)
+        return f"is not an option of a {kind}. Did you mean {meant[0]}?" if meant else ""
+    judge = {**_JUDGES.get(kind, {}), **(_GPU if kind == "gpu" else {})}.get(key)
+    return judge(value) if judge else ""
+
+
+def is_known(kind: str, key: str) -> bool:
+    """Whether Grappe knows an option of a device."""
+    return key == "type" or key in OPTIONS.get(kind, (key,))
+
+
+def contradictions(kind: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    """Yield options of a device that LXD refuses beside its others: key, value, problem."""
+    source = device.get("source", "")
+    if kind == "disk":
+        if "size" in device:
+            problem = "belongs to a server's own disk alone; a volume has a size."
+            yield ".size", device["size"], problem
+        if device.get("pool") and source.startswith("/"):
+            yield ".pool", device["pool"], "is of a volume, and source is a path of the host. One."
+        elif source and not device.get("pool") and not source.startswith(("/", *_SCHEMES)):
+            yield ".source", source, "is not an absolute path of the host; a volume has a pool too."
+    if kind in ("unix-char", "unix-block") and not (source or device.get("path")):
+        yield ".source", "", "is missing: the device of the host, as /dev/ttyS0."
+    if kind == "tpm" and not device.get("pathrm"):
+        yield ".pathrm", "", "is missing: its second path, as /dev/tpmrm0."
+    if kind == "proxy":
+        yield from _of_a_proxy(device)
+
+
+def _of_a_proxy(device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    listen, connect = device.get("listen", ""), device.get("connect", "")
+    here, there = (sum(map(len, ports(text))) for text in (listen, connect))
+    kinds = {text.partition(":")[0] for text in (listen, connect)}
+    if here and there not in (0, 1, here):
+        yield ".connect", connect, f"has {there} ports, and listen has {here}. As many, or one."
+    if "udp" in kinds and kinds != {"udp"}:
+        yield ".connect", connect, f"is not of the protocol of listen, {listen.partition(':')[0]}."
+    if device.get("nat", "").lower() in values.TRUE:
+        address = listen_address(listen)
+        if "unix" in kinds or not address or ipaddress.ip_address(address).is_unspecified:
+            yield ".nat", device["nat"], "needs one IP address of the host in listen."
+    if not listen.startswith("unix:"):
+        for key in sorted({"mode", "uid", "gid"} & device.keys()):
+            yield f".{key}", device[key], "belongs to a proxy that listens at a unix socket."
+
+
+def ports(text: str) -> list[range]:
+    """Return the ports in an address of a proxy; none for a socket's path, or any other text."""
+    kind, _colon, rest = text.partition(":")
+    listed = rest.rpartition(":")[2]
+    if kind not in ("tcp", "udp") or not re.fullmatch(r"[\d,-]+", listed):
+        return []
+    parts = [part.partition("-") for part in listed.split(",")]
+    return [range(int(first), int(last or first) + 1) for first, _dash, last in parts if first]
+
+
+def listen_address(text: str) -> str:
+    """Return the IP address in an address of a proxy; empty for a name, or a socket's path."""
+    kind, _colon, rest = text.partition(":")
+    host = rest.rpartition(":")[0].strip("[]")
+    if kind not in ("tcp", "udp"):
+        return ""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return ""
