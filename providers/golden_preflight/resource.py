@@ -43,7 +43,9 @@ class GoldenPreflightProvider(base.Provider[image.GoldenPreflightSpec]):
         except errors.HostError as error:
             return spec, [problems.Mistake("grappe:host", str(error))]
         _facts, mistakes = surveying.lasting(
-            lambda: surveying.survey_host(host, [url for _step, url in spec.needs]),
+            lambda: surveying.survey_host(
+                host, [url for _step, url in spec.needs], things={"networks": [spec.bridge]}
+            ),
             lambda facts: image.judge(spec, facts),
         )
         return spec, mistakes

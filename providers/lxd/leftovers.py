@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core import codec, errors, run
-from providers.lxd import daemon, protection
+from providers.lxd import daemon, listing, protection
 from providers.lxd.image import aliases
 from remote import identity
 
@@ -43,8 +43,7 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
     things: list[Thing] = []
     with run.Pool() as pool:
         lists = {
-            kind: pool.submit(lxd.get, kind, recursion="1")
-            for kind in ("projects", "networks", "images")
+            kind: pool.submit(listing.get, lxd, kind) for kind in ("projects", "networks", "images")
         }
     for project in lists["projects"].result():
         if _is(project["config"], whose):

@@ -105,8 +105,11 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
             [url for _step, url in spec.needs],
             [spec.project],
             {
-                name: [each for _key, each in getattr(spec, name)]
-                for name in ("paths", "modules", "addresses")
+                "networks": [spec.bridge],
+                **{
+                    name: [each for _key, each in getattr(spec, name)]
+                    for name in ("paths", "modules", "addresses")
+                },
             },
         ),
         lambda facts: preflight.judge(spec, facts),
@@ -184,7 +187,8 @@ def _examine_relay(spec: PreflightSpec) -> Examined:
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:tunnel.relay", str(error))]
     _facts, mistakes = surveying.lasting(
-        lambda: surveying.survey_host(relay), lambda facts: list(preflight.judge_relay(spec, facts))
+        lambda: surveying.survey_host(relay, things={"networks": []}),
+        lambda facts: list(preflight.judge_relay(spec, facts)),
     )
     key = " ".join(keys.stdout.split()[:2])
     if not key or not relay.address:

@@ -45,7 +45,8 @@ def survey_host(
         host: The host.
         urls: URLs that it must reach.
         projects: LXD projects whose instances it lists.
-        things: What the host may lack: `paths`, kernel `modules` and own `addresses`.
+        things: What the host may lack: `paths`, kernel `modules` and own `addresses`; and the
+            `networks` of LXD's whose configuration counts.
 
     """
     request = {

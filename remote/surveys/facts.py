@@ -17,12 +17,6 @@ class Marked(TypedDict):
     config: Dict[str, str]
 
 
-class Network(Marked):
-    """A network of LXD's; `managed` is false for an interface that LXD only knows."""
-
-    managed: bool
-
-
 class Lxd(TypedDict, total=False):
     """LXD's things; where it does not answer, `error` alone.
 
@@ -35,7 +29,7 @@ class Lxd(TypedDict, total=False):
 
     error: str
     projects: List[Marked]
-    networks: List[Network]
+    networks: List[Marked]
     aliases: Dict[str, str]
     images: Dict[str, Dict[str, str]]
     pools: List[str]

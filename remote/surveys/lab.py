@@ -13,13 +13,13 @@ import re
 import socket
 import tempfile
 import urllib.parse
-from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Set, cast
+from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Optional, Set, cast
 
 from remote import haproxy_unit, iptables, managed_block, plain_http, untouchable
-from remote.surveys import facts, programs, routes
+from remote.surveys import facts, listening, programs, routes
 from remote.unmanaged import legacy, nft
 
-LXD_SECONDS = 10
+LXD_SECONDS = 30
 REACH_SECONDS = 5
 FILES = (
     "/etc/ufw/before.rules",
@@ -41,7 +41,8 @@ def main(request: Json) -> facts.LabFacts:
     Args:
         request: `sockets`, the paths of LXD's socket; `store`, Grappe's folder; `urls`, which
             the host must reach; `projects`, whose instances it lists; `paths`, kernel `modules` and
-            own `addresses` that it may lack.
+            own `addresses` that it may lack; `networks`, those of LXD's whose configuration
+            counts, instead of all.
 
     """
     unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
@@ -52,13 +53,13 @@ def main(request: Json) -> facts.LabFacts:
     # Those of the other iptables are somebody else's.
     known = set() if _uses_legacy() else nft.IPTABLES
     parts: Dict[str, Callable[[], Any]] = {
-        "lxd": lambda: _lxd(request["sockets"]),
+        "lxd": lambda: _lxd(request["sockets"], request.get("networks")),
         "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
         "haproxy": lambda: _haproxy(request["store"], unit),
         "haproxy_loads": lambda: unit.files,
         "haproxy_masked": lambda: unit.masked,
         "variables": lambda: _variables(unit),
-        "listening": lambda: _listening(unit),
+        "listening": lambda: listening.main(unit),
         "subnets": _subnets,
         "routes": routes.main,
         "nat": lambda: [*_nat(chains, saved, known), *legacy.nat_rules(old)],
@@ -108,7 +109,7 @@ def _is_own(address: str) -> bool:
     return True
 
 
-def _lxd(sockets: List[str]) -> facts.Lxd:
+def _lxd(sockets: List[str], networks: Optional[List[str]]) -> facts.Lxd:
     socket_path = next((path for path in sockets if os.path.exists(path)), None)
     if socket_path is None:
         return {"error": "there is no LXD"}
@@ -119,10 +120,7 @@ def _lxd(sockets: List[str]) -> facts.Lxd:
                 {"name": item["name"], "config": item["config"]}
                 for item in query_lxd(socket_path, "projects?recursion=1")
             ],
-            "networks": [
-                {"name": item["name"], "managed": item["managed"], "config": item["config"]}
-                for item in query_lxd(socket_path, "networks?recursion=1")
-            ],
+            "networks": list(_networks(socket_path, networks)),
             "aliases": {
                 item["name"]: item["target"]
                 for item in query_lxd(socket_path, "images/aliases?recursion=1")
@@ -138,6 +136,21 @@ def _lxd(sockets: List[str]) -> facts.Lxd:
         }
     except (OSError, ValueError, KeyError) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _networks(socket_path: str, wanted: Optional[List[str]]) -> Iterable[facts.Marked]:
+    """Yield the networks; with their configuration all, or only the wanted ones.
+
+    For each network that it shows LXD goes through all instances.
+    """
+    if wanted is None:
+        for item in query_lxd(socket_path, "networks?recursion=1"):
+            yield {"name": item["name"], "config": item["config"]}
+        return
+    for path in query_lxd(socket_path, "networks"):
+        name = urllib.parse.unquote(path.rpartition("/")[2])
+        whole = query_lxd(socket_path, "networks/" + name) if name in wanted else {}
+        yield {"name": name, "config": whole.get("config") or {}}
 
 
 def _members(socket_path: str) -> List[str]:
@@ -214,39 +227,6 @@ def fragments_of(store: str) -> List[facts.Fragment]:
                 # The transaction reports a damaged file, with the remedy.
                 continue
     return found
-
-
-def _listening(unit: haproxy_unit.Unit) -> List[facts.Listener]:
-    """Return the TCP ports on which the host listens for others, each with its program.
-
-    The name of an HAProxy that the unit did not start says so.
-    """
-    done = programs.run(["ss", "-H", "-l", "-t", "-n", "-p"])
-    found = set()
-    for line in done[1].splitlines():
-        fields = line.split()
-        if len(fields) > 3:
-            address, _, port = fields[3].rpartition(":")
-            users = re.findall(r'\("([^"]+)",pid=(\d+)', line)
-            # HAProxy binds its ports on all addresses, loopback too.
-            own = address.startswith(("127.", "[::1]")) and port not in ("80", "443")
-            everywhere = address in ("0.0.0.0", "*")
-            if port.isdigit() and not own:
-                found |= {
-                    (int(port), _program_name(name, int(pid), unit), everywhere)
-                    for name, pid in users
-                } or {(int(port), "a program", everywhere)}
-    return [
-        {"port": port, "program": program, "everywhere": everywhere}
-        for port, program, everywhere in sorted(found)
-    ]
-
-
-def _program_name(name: str, pid: int, unit: haproxy_unit.Unit) -> str:
-    """Return a program's name; for an HAProxy that is not the unit's, with its process."""
-    parent = re.search(r"^PPid:\s+(\d+)", _text("/proc/%d/status" % pid) or "", re.MULTILINE)
-    own = unit.pid and unit.pid in (pid, int(parent.group(1)) if parent else 0)
-    return name if name != "haproxy" or own else "another haproxy (process %d)" % pid
 
 
 def _configs(unit: haproxy_unit.Unit) -> Dict[str, str]:

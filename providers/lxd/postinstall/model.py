@@ -34,6 +34,8 @@ CHANGE_SECONDS = 120
 SERVICES = (
     "ssh", "nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "fail2ban",
 )  # fmt: skip
+# Its ssh may be started by a socket.
+UNITS = (*(f"{name}.service" for name in SERVICES), "ssh.socket")
 # A line of /proc/net/tcp whose socket listens; the port, in hexadecimal.
 _LISTENING = re.compile(r"^ *\d+: \w+:(\w{4}) \w+:\w{4} 0A ", re.MULTILINE)
 # systemd's words for a service that runs or begins to, and for one that starts at a boot.
@@ -57,15 +59,22 @@ answers() {{
     url=http://127.0.0.1:$1/
     curl -s -o /dev/null -m 10 --retry 3 --retry-connrefused --retry-max-time 9 $url || [ $? = 28 ]
 }}
+# One question for all: each costs a start of a program, in each of a class's servers.
+states=$(systemctl show --property=Id,ActiveState,UnitFileState {" ".join(UNITS)} |
+    awk -F= 'NF {{ of[$1] = $2; next }} {{ print of["Id"], of["ActiveState"], of["UnitFileState"] }}
+             END {{ print of["Id"], of["ActiveState"], of["UnitFileState"] }}')
+is() {{ echo "$states" | grep -Eq "^$1 $2\\$"; }}
 for unit in {" ".join(SERVICES)}; do
-    systemctl is-enabled --quiet $unit 2>/dev/null || continue
-    systemctl is-active --quiet $unit $unit.socket && continue
+    is $unit.service ".* ({"|".join(ENABLED)})" || continue
+    is $unit.service "(active|reloading) .*" && continue
+    is $unit.socket "active .*" && continue
     if [ "$1" = start ] && systemctl restart $unit 2>/dev/null; then continue; fi
     echo "$unit does not run"
     if [ "$1" = start ]; then journalctl -q -n 8 -o cat -u $unit; fi
 done
 for api in {" ".join(f"{unit}:{port}" for unit, port in APIS.items())}; do
-    systemctl is-active --quiet ${{api%:*}} || continue
+    [ "$1" = start ] || is ${{api%:*}}.service "active .*" || continue
+    [ "$1" = look ] || systemctl is-active --quiet ${{api%:*}} || continue
     answers ${{api#*:}} && continue
     if [ "$1" = start ] && systemctl restart ${{api%:*}} && answers ${{api#*:}}; then continue; fi
     echo "${{api%:*}} does not answer"
@@ -206,8 +215,7 @@ def survey() -> list[str]:
 
     It starts nothing and waits for nothing: every plan runs it.
     """
-    units = " ".join([*(f"{name}.service" for name in SERVICES), "ssh.socket"])
-    shown = f"systemctl show --property=Id,ActiveState,UnitFileState {units}"
+    shown = f"systemctl show --property=Id,ActiveState,UnitFileState {' '.join(UNITS)}"
     return ["sh", "-c", f"{shown}; cat /proc/net/tcp /proc/net/tcp6"]
 
 
