@@ -177,6 +177,29 @@ class TestContainer:
         assert driver.read(spec) is None
         driver.delete(spec)
 
+    def test_container_that_does_not_shut_down_is_stopped_by_force(
+        self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whatever LXD calls it: on a busy host a system may refuse, or take too long."""
+        driver, spec = container_driver(room), server(room)
+        driver.create(spec)
+        change, orderly = room.lxd.change, []
+
+        def refuse(
+            method: str, path: str, body: dict[str, object] | None = None, **more: object
+        ) -> object:
+            if body and body.get("action") == "stop" and not body["force"]:
+                orderly.append(path)
+                raise errors.DaemonError("LXD failed", seen="shutting down the container failed")
+            return change(method, path, body, **more)
+
+        monkeypatch.setattr(room.lxd, "change", refuse)
+        stopped = dataclasses.replace(spec, state="stopped")
+        driver.update(spec, stopped)
+        assert ["instances/yuno1/state"] == orderly
+        assert stopped == driver.read(stopped).spec
+        driver.delete(stopped)
+
     def test_protected_container_is_deleted_on_order(self, room: LxdWorld) -> None:
         """LXD refuses to delete it; a profile may have brought that long after its start."""
         driver, spec = container_driver(room), server(room, state="stopped")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 import time
 from typing import Any
 
@@ -300,13 +299,13 @@ class ContainerDriver:
                 raise
 
     def _stop(self, spec: model.ContainerSpec) -> None:
+        """Stop a container in good order; by force where its system does not end, or cannot."""
         try:
             self._set_state(spec, "stop", timeout=STOP_SECONDS)
-        except errors.DaemonError as error:
-            said = f"{error.brief} {error.seen}"
-            if not re.search("time|not finish|shutdown", said, re.IGNORECASE):
-                raise
-            self._set_state(spec, "stop", force=True)
+        except errors.DaemonError:
+            found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
+            if found["status"] != "Stopped":
+                self._set_state(spec, "stop", force=True)
 
     def _set_state(
         self, spec: model.ContainerSpec, action: str, *, force: bool = False, timeout: int = 30
