@@ -68,11 +68,12 @@ def test_unfit_second_disk_is_refused(spec: LabHostSpec, lab_host: Host) -> None
     assert "is the root disk" in refusals(spec, second_disk=root)
     said = refusals(spec, second_disk="/dev/sdz")
     assert f'"/dev/sdz" does not exist. Free disks: {spec.second_disk} (10.0 GiB)' in said
-    run(lab_host, "truncate -s 64M /root/small; losetup /dev/loop15 /root/small")
+    # Other sandboxes of this machine have loop devices too.
+    small = run(lab_host, "truncate -s 64M /root/small; losetup -f --show /root/small").strip()
     try:
-        assert "is too small: 0.1 GiB" in refusals(spec, second_disk="/dev/loop15")
+        assert "is too small: 0.1 GiB" in refusals(spec, second_disk=small)
     finally:
-        run(lab_host, "losetup -d /dev/loop15; rm /root/small")
+        run(lab_host, f"losetup -d {small}; rm /root/small")
     run(lab_host, f"mkfs.btrfs -q {spec.second_disk}; udevadm settle")
     # What udev noted of a disk may be older than the disk: lsblk shows no file system then.
     run(lab_host, f"rm -f /run/udev/data/b$(lsblk -dno MAJ:MIN {spec.second_disk} | tr -d ' ')")

@@ -260,18 +260,37 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("case", STRANGERS)
+# Planted together, and reported all at once; the others take a preview each.
+TOGETHER = (
+    ("a rule for a range of ports", "a rule in the words of nft", "a route over the network",
+     "a table of nft's that drops", "a chain of iptables-legacy that drops",
+     "a rule of iptables-legacy for our port"),
+    ("a file that is immutable", "a script of UFW's in python", "a rule that drops the network",
+     "a profile with a second leg"),
+)  # fmt: skip
+GROUPS = [*TOGETHER, *((case,) for case in STRANGERS if not any(case in each for each in TOGETHER))]
+
+
+@pytest.mark.parametrize("cases", GROUPS, ids=lambda cases: cases[0])
 def test_conflicts_with_others_on_the_host_are_refused(
-    project: ProjectCopy, lab_host: Host, case: str
+    project: ProjectCopy, lab_host: Host, cases: tuple[str, ...]
 ) -> None:
-    """Named in a preview, with the line that says it, before anything is made."""
-    plant, words, undo = STRANGERS[case]
-    profiles = ["legs"] if "profile" in case else ["default"]
+    """Named in one preview, each with the line that says it, before anything is made."""
+    profiles = ["legs"] if "a profile with a second leg" in cases else ["default"]
+    planted = []
     try:
-        lab_host.run(["sh", "-c", plant])
-        assert words in refused(project, servers=[{"name": "a"}], profiles=profiles)
+        for case in cases:
+            plant, _words, undo = STRANGERS[case]
+            planted.append(undo)
+            lab_host.run(["sh", "-c", plant])
+        said = refused(project, servers=[{"name": "a"}], profiles=profiles)
+        assert [] == [case for case in cases if STRANGERS[case][1] not in said]
     finally:
-        lab_host.run(["sh", "-c", undo])
+        left = [
+            undo for undo in reversed(planted)
+            if not lab_host.run(["sh", "-c", undo], check=False).ok
+        ]  # fmt: skip
+        assert [] == left
 
 
 def test_damaged_managed_part_is_refused(project: ProjectCopy, alice: str, lab_host: Host) -> None:
