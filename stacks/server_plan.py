@@ -216,7 +216,10 @@ def _postinstall(lab: LabSpec, server: ServerSpec, inside: Mapping[str, Any]) ->
         login=lab.login,
         password="",
         resolver=lab.gateway,
-        neighbours=tuple(item.domain for item in lab.servers if item.name != server.name),
+        neighbours=(
+            *(item.domain for item in lab.servers if item.name != server.name),
+            *server.domains[1:],
+        ),
     )
 
 

@@ -141,7 +141,8 @@ class PostInstallSpec(InsideSpec):
         password: The administrator's password.
         timeout: Seconds that it may take.
         resolver: The bridge's DNS, to which YunoHost's own forwards the lab's domains.
-        neighbours: The domains of the lab's other servers.
+        neighbours: The domains of the lab's other servers, and further names of this one: its own
+            DNS knows neither.
     """
 
     MARKED: ClassVar[bool] = False
