@@ -21,7 +21,7 @@ _WAY_OUT = f"-A {LET_THROUGH} -i {BRIDGES} -o "
 
 
 def bridges(system: System) -> List[str]:
-    """Return the bridges without a device of the machine's, which no default route leads by.
+    """Return the bridges without a port that leads out, which no default route leads by.
 
     One name stands for all of Docker's networks, unless another bridge has such a name.
     """
@@ -54,11 +54,20 @@ def is_one(rule: str) -> bool:
 
 
 def _is_private(folder: str, name: str) -> bool:
-    """Whether an interface is a bridge of others, without a port that is a device."""
+    """Whether an interface is a bridge of others, without a port that leads out of the machine."""
     if name.startswith(BRIDGES[:-1]) or not os.path.isdir(f"{folder}/{name}/bridge"):
         return False
     try:
         ports = os.listdir(f"{folder}/{name}/brif")
     except OSError:
         return False
-    return not any(os.path.exists(f"{folder}/{port}/device") for port in ports)
+    return not any(_leads_out(f"{folder}/{port}") for port in ports)
+
+
+def _leads_out(port: str) -> bool:
+    """Whether a port is a device of the machine, or is on one as a VLAN or a bond is."""
+    try:
+        names = os.listdir(port)
+    except OSError:
+        return False
+    return any(name == "device" or name.startswith("lower_") for name in names)

@@ -139,10 +139,17 @@ def test_only_our_own_connections_are_accepted() -> None:
 def test_the_way_out_leaves_private_networks_to_ufw(tmp_path: pathlib.Path) -> None:
     """Bridges without a device of the machine's: those of LXD, Docker, libvirt; not an uplink."""
     net = tmp_path / "sys/class/net"
-    for bridge, port in {"docker0": "veth1", "br0": "eth0", "gr-1": "veth2", "lxdbr0": ""}.items():
+    for bridge, port in {
+        "docker0": "veth1",
+        "br0": "eth0",
+        "br1": "eth0.10",
+        "gr-1": "veth2",
+        "lxdbr0": "",
+    }.items():
         (net / bridge / "bridge").mkdir(parents=True)
         (net / bridge / "brif" / port).mkdir(parents=True)
     (net / "eth0" / "device").mkdir(parents=True)
+    (net / "eth0.10" / "lower_eth0").mkdir(parents=True)
     (net / "veth1").mkdir()
     files = compiled(RULE, root=tmp_path)
     part = managed_block.split(files[nat.RULES].content or "").body or ""
