@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from checks import conflicts, denials, isolation
+from checks import conflicts, denials, firewall
+from checks.finding import Finding
 from core import errors
-from remote import haproxy_unit, identity, iptables, managed_block
+from remote import haproxy_unit, identity, managed_block
 from remote.surveys.facts import HealthFacts
 from remote.unmanaged import haproxy as unmanaged_haproxy
 
@@ -21,30 +21,6 @@ FREE_PART = 0.1
 SERVER_INOTIFY, FEW_SERVERS = 25, 2
 DAY = 86400
 CERTIFICATE_DAYS = 14
-DNAT = "GRAPPE-DNAT"
-MEND = "./lab up STACK"
-# The effect of a missing jump from UFW's chains to each of ours.
-LOST = {
-    iptables.INPUT: "servers reach the host's own services",
-    iptables.FORWARD: "one student's servers reach another's",
-    iptables.LET_IN: "no page answers, and no server gets an address",
-    iptables.LET_THROUGH: "no port reaches any server, and no server reaches the internet",
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One fault of a lab host.
-
-    Attributes:
-        what: What is wrong, in one sentence.
-        do: The remedy, as a command where there is one.
-        seen: What the survey read.
-    """
-
-    what: str
-    do: str
-    seen: str = ""
 
 
 def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
@@ -57,10 +33,7 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
     """
     return [
         *_programs(facts),
-        *_ufw(facts),
-        *_nat(facts),
-        *_obstacles(facts),
-        *_isolation(facts),
+        *firewall.judge(facts),
         *_conflicts(facts),
         *_profiles(facts),
         *_haproxy(facts),
@@ -94,109 +67,6 @@ def _programs(facts: HealthFacts) -> Iterator[Finding]:
         yield Finding(f"{program} is not installed", "./lab new HOST --lab-host makes a lab host")
     if error := facts["lxd"].get("error"):
         yield Finding("LXD does not work", "systemctl status lxd; journalctl -u lxd", error)
-
-
-def _ufw(facts: HealthFacts) -> Iterator[Finding]:
-    ufw = facts["ufw"]
-    if not ufw["enabled"]:
-        seen = "its rules are still loaded, until the next boot" if ufw["active"] else ""
-        yield Finding(
-            "UFW is disabled: nothing keeps one student's servers from another's",
-            "ufw allow ssh && ufw enable", seen,
-        )  # fmt: skip
-    elif not ufw["active"]:
-        yield Finding("UFW is enabled, but its rules are not loaded", "ufw reload")
-    for bridge in facts["ipv6"] if _has_rules(facts) else ():
-        yield Finding(
-            f"IPv6 is on at {bridge}: its servers reach the host and each other by it", MEND
-        )
-    for script in facts["switched_off"] if _has_rules(facts) else ():
-        yield Finding(
-            f"{script} is not executable: a restart of UFW loses the NAT rules",
-            f"chmod u+x {script}",
-        )
-    if ufw["enabled"] and ufw["active"] and _has_rules(facts):
-        yield from _chains(facts)
-    if facts["forwarding"] != "1":
-        yield Finding(
-            "the kernel does not forward packets: no port reaches any server",
-            "sysctl -w net.ipv4.ip_forward=1", "net.ipv4.ip_forward = " + facts["forwarding"],
-        )  # fmt: skip
-    for line in facts.get("ufw_sysctl", ()) if _has_rules(facts) else ():
-        yield Finding(
-            "each reload of UFW ends forwarding: no port reaches any server then",
-            "remove that line, or set it to 1", line,
-        )  # fmt: skip
-    for interface in facts["unforwarded"] if _has_rules(facts) else ():
-        yield Finding(
-            f"the kernel forwards no packets that come in by {interface}",
-            f"sysctl -w net.ipv4.conf.{interface}.forwarding=1",
-        )
-
-
-def _chains(facts: HealthFacts) -> Iterator[Finding]:
-    """Yield how the loaded chains differ from the wanted ones."""
-    loaded = iptables.Chains(facts["chains"])
-    for ours, chain in iptables.JUMPS.items():
-        if not loaded.leads_to(chain):
-            hook = chain.rpartition("-")[2].upper()
-            yield Finding(f"{hook} has no jump to {chain}: {LOST[ours]}", "ufw reload")
-        if not loaded.has_jump("filter", chain, ours):
-            yield Finding(f"{chain} has no jump to {ours}: {LOST[ours]}", MEND)
-            continue
-        wanted = _wanted_rules(facts, ours)
-        # A part that is gone is a finding of its own.
-        if wanted and (wrong := loaded.compare("filter", ours, wanted, ordered=False)):
-            yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
-
-
-def _has_rules(facts: HealthFacts) -> bool:
-    """Whether any lab's ports lead to servers."""
-    held = (key for fragment in facts["fragments"] for key in fragment["keys"])
-    return any(key.startswith(("tcp/", "udp/")) for key in held)
-
-
-def _wanted_rules(facts: HealthFacts, chain: str) -> list[str]:
-    """Return the rules of one of our chains from our part of before.rules."""
-    try:
-        part = managed_block.split(facts["files"].get("/etc/ufw/before.rules") or "").body or ""
-    except managed_block.DamagedError:
-        return []
-    return [line for line in part.splitlines() if line.startswith(f"-A {chain} ")]
-
-
-def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
-    """Yield what keeps a lab's parts from being changed, loaded or reached."""
-    if facts["fragments"]:
-        for problem, do in conflicts.obstacles(facts):
-            yield Finding(problem, do)
-        for table, rule in conflicts.bans(facts, _forwarded(facts)):
-            yield Finding(
-                f"a rule of nft's table {table} keeps people out of pages or servers",
-                f"nft list table {table} shows whom; if fail2ban made it: fail2ban-client banned",
-                rule,
-            )
-        for table, line in conflicts.drops(facts, _forwarded(facts)):
-            named = "" if table == "filter" else f"-t {table} "
-            yield Finding(
-                "a rule before UFW's keeps people out of pages or servers",
-                f"if that is not intended: iptables {named}-D {line[3:]}", f"{named}{line}",
-            )  # fmt: skip
-
-
-def _isolation(facts: HealthFacts) -> Iterator[Finding]:
-    """Yield the rules of others that void the isolation."""
-    for whom, line in isolation.opens(facts) if facts["fragments"] else ():
-        yield Finding(
-            f"a rule before UFW's lets servers reach {whom}, past the isolation",
-            f"iptables -D {line[3:]}; in its place, where it is needed: ufw allow, or ufw route "
-            "allow, which Grappe's drops precede", line,
-        )  # fmt: skip
-
-
-def _forwarded(facts: HealthFacts) -> list[int]:
-    """Return the ports of the host that lead to servers."""
-    return sorted({item["port"] for item in facts["targets"] if item.get("port")})
 
 
 def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
@@ -241,36 +111,6 @@ def _subnet(network: Mapping[str, Any]) -> str:
     return str(ipaddress.IPv4Interface(address).network)
 
 
-def _nat(facts: HealthFacts) -> Iterator[Finding]:
-    rules = [line for line in facts["nat"] if line.startswith("-A ")]
-    counts: dict[str, int] = defaultdict(int)
-    for line in rules:
-        if " -j DNAT" in line:
-            counts[line] += 1
-    for line, count in counts.items():
-        if count > 1:
-            yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
-    has_rules = _has_rules(facts)
-    for line in conflicts.nat_ends(facts) if has_rules else ():
-        yield Finding("a rule of NAT keeps people from every server's ports", MEND, line)
-    if has_rules and f"-A PREROUTING -j {DNAT}" not in rules:
-        yield Finding(
-            f"PREROUTING has no jump to {DNAT}: no port reaches any server", "./lab up STACK"
-        )
-    for path in facts["copies"]:
-        yield Finding(
-            f"{path} has a copy of Grappe's rules: a boot brings them back, also those of labs "
-            "that are down",
-            f"take the lines with {iptables.OURS} out of it",
-        )
-    unit = facts["units"]["grappe-nat"]
-    if has_rules and unit.get("UnitFileState") != "enabled":
-        yield Finding(
-            "grappe-nat.service is not enabled: a boot without UFW loses the rules",
-            "systemctl enable grappe-nat", f"it is {unit.get('UnitFileState') or 'not there'}",
-        )  # fmt: skip
-
-
 def _haproxy(facts: HealthFacts) -> Iterator[Finding]:
     if facts["loaded"]:
         yield Finding(
@@ -313,8 +153,10 @@ def _parts(facts: HealthFacts) -> Iterator[Finding]:
                 "put its first and last line back, or remove the rest of it by hand", str(error),
             )  # fmt: skip
             continue
-        if part.body is None and _has_rules(facts):
-            yield Finding(f"Grappe's part of {path} is missing: the next reload loses it", MEND)
+        if part.body is None and firewall.has_rules(facts):
+            yield Finding(
+                f"Grappe's part of {path} is missing: the next reload loses it", firewall.MEND
+            )
 
 
 def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]:

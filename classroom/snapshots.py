@@ -11,7 +11,7 @@ from typing import Any
 from core import errors, run
 from hosts.host import Host
 from providers.lxd import daemon
-from providers.lxd.postinstall import driver as postinstall
+from providers.lxd.postinstall import inside as postinstall
 
 # In the container's config before the snapshot is taken, so that both have it.
 MARK = "user.grappe.class-snapshot."

@@ -11,7 +11,7 @@ from typing import Any
 from cli import environment, labs
 from hosts import connections
 from providers.lxd import client, daemon, files
-from providers.lxd.postinstall import driver as postinstall
+from providers.lxd.postinstall import inside as postinstall
 from stacks.spec import LabSpec
 from views import card
 

@@ -15,7 +15,7 @@ from core import errors
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import client, daemon
-from providers.lxd.postinstall import driver as postinstall
+from providers.lxd.postinstall import inside as postinstall
 from providers.lxd.postinstall import model
 from stacks import ways
 from stacks.server import ServerSpec
@@ -198,15 +198,15 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
     try:
         if not lab.spec.post_install:
             by_hand = postinstall.is_installed(lxd, project, name)
-            faults = postinstall.inside(lxd, project, name) if by_hand else []
+            faults = postinstall.faults(lxd, project, name) if by_hand else []
             main = postinstall.domain_of(lxd, project, name) if by_hand else ""
             return {"by_hand": by_hand, "inside": faults, "domain": main}
         stage = postinstall.stage_of(lxd, project, name)
         if stage is not model.Stage.DONE:
             lost = stage is model.Stage.LOST
-            faults = postinstall.inside(lxd, project, name) if lost else []
+            faults = postinstall.faults(lxd, project, name) if lost else []
             return {"installed": False, "stage": model.DRIFTS.get(stage, ""), "inside": faults}
-        faults = postinstall.inside(lxd, project, name)
+        faults = postinstall.faults(lxd, project, name)
         user = next((str(each["ssh"]["user"]) for each in lab.cards if each["name"] == name), "")
         # A stopped directory knows nobody. The card of an earlier `up` may name another user.
         taken = not faults and postinstall.is_taken(lxd, project, name, lab.spec.login)

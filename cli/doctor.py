@@ -9,6 +9,7 @@ import json
 import sys
 
 from checks import health
+from checks.finding import Finding
 from cli import check, environment, labs
 from cli import stack as stacks
 from core import errors
@@ -35,14 +36,12 @@ def run(options: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def closed_ways(url: str) -> list[health.Finding]:
+def closed_ways(url: str) -> list[Finding]:
     """Return a finding for each server of this folder's labs on a host that `check` finds ill."""
     findings = []
     with concurrent.futures.ThreadPoolExecutor(check.TOGETHER) as pool:
         for rows in pool.map(lambda name: _failing_rows(name, url), labs.names()):
-            findings += [
-                health.Finding(f"{row.student}/{row.server}: {row.why}", row.do) for row in rows
-            ]
+            findings += [Finding(f"{row.student}/{row.server}: {row.why}", row.do) for row in rows]
     return findings
 
 
@@ -56,7 +55,7 @@ def _failing_rows(name: str, url: str) -> list[views.Row]:
     return [row for row in rows if not row.ok]
 
 
-def render(url: str, firewall: str, findings: list[health.Finding]) -> str:
+def render(url: str, firewall: str, findings: list[Finding]) -> str:
     """Return the findings as text."""
     lines = []
     for finding in findings:

@@ -40,6 +40,7 @@ def main(request: Json) -> facts.HealthFacts:
     instances = _instances(request["sockets"])
     domains = _domains(request["store"])
     running = [item for item in instances if item["address"]]
+    saved = programs.run(["iptables-save"])[1]
     found: facts.HealthFacts = {
         **lab.main(request),
         "firewall": _firewall(request["sockets"]),
@@ -47,10 +48,10 @@ def main(request: Json) -> facts.HealthFacts:
         "ufw": _ufw(),
         "ipv6": ipv6.is_open(System()),
         "switched_off": _switched_off(),
-        "masquerades": _masquerades(),
+        "masquerades": _masquerades(saved),
         "forwarding": read_text("/proc/sys/net/ipv4/ip_forward").strip(),
         "unforwarded": _unforwarded(),
-        "chains": programs.run(["iptables-save"])[1],
+        "chains": saved,
         "copies": [path for path in SAVED if iptables.OURS in read_text(path)],
         "loaded": _whole_haproxy(),
         "units": {unit: _unit(unit) for unit in ("haproxy", "ufw", "grappe-nat", *_tunnels())},
@@ -131,9 +132,9 @@ def _unforwarded() -> List[str]:
     return [name for name in asked if read_text(path % name).strip() == "0"]
 
 
-def _masquerades() -> List[str]:
-    """Return the loaded masquerade rules of the servers."""
-    lines = _lines(["nft", "list", "ruleset"]) + _lines(["iptables-save", "-t", "nat"])
+def _masquerades(saved: str) -> List[str]:
+    """Return the loaded masquerade rules of the servers, among them those of `iptables-save`."""
+    lines = _lines(["nft", "list", "ruleset"]) + saved.splitlines()
     return [line for line in lines if "masquerade" in line.lower()]
 
 

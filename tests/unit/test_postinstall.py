@@ -18,7 +18,7 @@ from hosts import command
 from providers import base
 from providers.haproxy import model as haproxy
 from providers.lxd import fake, job
-from providers.lxd.postinstall import driver, model, withdrawal
+from providers.lxd.postinstall import driver, inside, model, withdrawal
 from remote import maps
 
 SPEC = model.PostInstallSpec(
@@ -255,7 +255,7 @@ def test_a_removed_user_is_no_stranger_where_grappe_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A student may remove the first user; without our mark somebody else came first."""
-    monkeypatch.setattr(driver, "has_user", lambda *_arguments: False)
+    monkeypatch.setattr(inside, "has_user", lambda *_arguments: False)
     told: list[str] = []
     monkeypatch.setattr(driver.run, "report", told.append)
     made, lxd = installed({})
@@ -306,7 +306,7 @@ def test_server_of_a_stranger_is_drift_that_no_update_mends(
 ) -> None:
     """It has neither our mark nor our login, as after a post-installation that came before ours."""
     users = {"mallory"}
-    monkeypatch.setattr(driver, "has_user", lambda *words: words[-1] in users)
+    monkeypatch.setattr(inside, "has_user", lambda *words: words[-1] in users)
     made, lxd = installed({})
 
     def execute(_server: str, argv: list[str], **_options: object) -> fake.daemon.Executed:
@@ -319,7 +319,7 @@ def test_server_of_a_stranger_is_drift_that_no_update_mends(
     lxd.files["grappe-a", "yuno1", f"{model.RECORDS}/1-tools_postinstall-x.yml"] = (
         b"success: true\n"
     )
-    monkeypatch.setattr(driver, "stage_of", lambda *_words: model.Stage.DONE)
+    monkeypatch.setattr(inside, "stage_of", lambda *_words: model.Stage.DONE)
     assert f"by somebody else: it has no user {DONE.login}" in made.read(DONE).drift
     with pytest.raises(errors.BadInputError, match="--rebuild yuno1"):
         made.update(DONE, DONE)
@@ -352,7 +352,7 @@ def test_stranger_who_is_faster_is_named(monkeypatch: pytest.MonkeyPatch, faster
         del lxd.files["grappe-a", "yuno1", path]
     monkeypatch.setattr(made, "_withdrawn", withdrawn)
     monkeypatch.setattr(made, "_run", run)
-    monkeypatch.setattr(driver, "has_user", lambda *_words: False)
+    monkeypatch.setattr(inside, "has_user", lambda *_words: False)
     with pytest.raises(errors.BadInputError, match="post-installed by somebody else"):
         made.create(DONE)
     assert ["withdrawn", *(["ran"] if faster == "meanwhile" else [])] == order

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,7 @@ from core.names import INSTALLED
 from providers import base
 from providers.lxd import daemon, files, job, ownership, shell
 from providers.lxd.exec import driver as exec_driver
-from providers.lxd.postinstall import model
+from providers.lxd.postinstall import inside, model
 
 STOP_SECONDS = 60
 BOOT_SECONDS = 180.0
@@ -163,7 +162,7 @@ class PostInstallDriver:
         return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
 
     def _stage(self, spec: model.PostInstallSpec) -> model.Stage:
-        return stage_of(self._lxd, spec.project, spec.container)
+        return inside.stage_of(self._lxd, spec.project, spec.container)
 
     def _mend(self, spec: model.PostInstallSpec, stage: model.Stage) -> None:
         if stage is model.Stage.INTERRUPTED:
@@ -271,7 +270,7 @@ class PostInstallDriver:
         return True
 
     def _is_taken(self, spec: model.PostInstallSpec) -> bool:
-        return is_taken(self._lxd, spec.project, spec.container, spec.login)
+        return inside.is_taken(self._lxd, spec.project, spec.container, spec.login)
 
     def _demand_as_wished(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> None:
         """Refuse a changed domain or login that YunoHost itself does not have.
@@ -297,7 +296,7 @@ class PostInstallDriver:
 
     def _demand_services(self, spec: model.PostInstallSpec) -> None:
         """Start services that YunoHost left stopped without a report, or raise with the reason."""
-        wrong = inside(self._lxd, spec.project, spec.container, start=True)
+        wrong = inside.faults(self._lxd, spec.project, spec.container, start=True)
         mends = model.remedy(wrong)
         if wrong:
             raise errors.CommandError(
@@ -321,7 +320,7 @@ class PostInstallDriver:
         return model.stopped(done.stdout.decode(errors="replace"))
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
-        return has_user(self._lxd, spec.project, spec.container, login)
+        return inside.has_user(self._lxd, spec.project, spec.container, login)
 
     def _run(
         self, spec: model.PostInstallSpec, script_job: job.Job, words: str, *, aloud: bool = False
@@ -360,69 +359,6 @@ class PostInstallDriver:
 
 def _runs(container: dict[str, Any]) -> bool:
     return container.get("status") == "Running"
-
-
-def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
-    """Return the stage of a server's post-installation, by our mark or YunoHost's own record."""
-    listing = files.read(lxd, project, container, model.RECORDS)
-    names = json.loads(listing)["metadata"] if listing else []
-    records = [
-        (files.read(lxd, project, container, f"{model.RECORDS}/{name}") or b"").decode(
-            errors="replace"
-        )
-        for name in names
-        if model.is_record(str(name))
-    ]
-    return model.stage(
-        records,
-        installed=is_installed(lxd, project, container),
-        marked=files.read(lxd, project, container, model.MARK) is not None,
-    )
-
-
-def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
-    """Return whether anybody has post-installed a server."""
-    return files.read(lxd, project, container, INSTALLED) is not None
-
-
-def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
-    """Return the addresses that a server's fail2ban bans now; needs its version 0.11 or later."""
-    done = lxd.execute(
-        container, ["fail2ban-client", "banned"], project=project, timeout=model.HELP_SECONDS,
-        on_output=lambda _output: None,
-    )  # fmt: skip
-    return model.addresses(done.stdout.decode(errors="replace"))
-
-
-def inside(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
-    """Return the faults inside a post-installed YunoHost; see `model.inspection`."""
-    done = lxd.execute(
-        container, model.inspection(start=start), project=project, timeout=model.CHANGE_SECONDS,
-        on_output=lambda _output: None,
-    )  # fmt: skip
-    return done.stdout.decode(errors="replace").splitlines()
-
-
-def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
-    """Return whether a server knows a user; start its directory if that is stopped."""
-    return shell.run(lxd, project, container, model.has_user(login)).status == 0
-
-
-def is_taken(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
-    """Return whether somebody else post-installed a server: it has neither our mark nor our login.
-
-    In versions that make no user, the login is `admin`.
-    """
-    if not is_installed(lxd, project, container):
-        return False
-    if files.read(lxd, project, container, model.MARK) is not None:
-        return False
-    return not any(has_user(lxd, project, container, each) for each in (login, model.ADMIN))
-
-
-def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:
-    """Return the main domain of a YunoHost; nothing without one."""
-    return (files.read(lxd, project, container, model.DOMAIN_FILE) or b"").decode().strip()
 
 
 def _rebuild(spec: model.PostInstallSpec) -> str:

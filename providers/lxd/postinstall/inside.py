@@ -1,0 +1,72 @@
+"""Questions to a server about its post-installation and its YunoHost."""
+
+from __future__ import annotations
+
+import json
+
+from core.names import INSTALLED
+from providers.lxd import daemon, files, shell
+from providers.lxd.postinstall import model
+
+
+def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
+    """Return the stage of a server's post-installation, by our mark or YunoHost's own record."""
+    listing = files.read(lxd, project, container, model.RECORDS)
+    names = json.loads(listing)["metadata"] if listing else []
+    records = [
+        (files.read(lxd, project, container, f"{model.RECORDS}/{name}") or b"").decode(
+            errors="replace"
+        )
+        for name in names
+        if model.is_record(str(name))
+    ]
+    return model.stage(
+        records,
+        installed=is_installed(lxd, project, container),
+        marked=files.read(lxd, project, container, model.MARK) is not None,
+    )
+
+
+def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
+    """Return whether anybody has post-installed a server."""
+    return files.read(lxd, project, container, INSTALLED) is not None
+
+
+def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
+    """Return the addresses that a server's fail2ban bans now; needs its version 0.11 or later."""
+    done = lxd.execute(
+        container, ["fail2ban-client", "banned"], project=project, timeout=model.HELP_SECONDS,
+        on_output=lambda _output: None,
+    )  # fmt: skip
+    return model.addresses(done.stdout.decode(errors="replace"))
+
+
+def faults(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
+    """Return the faults inside a post-installed YunoHost; see `model.inspection`."""
+    done = lxd.execute(
+        container, model.inspection(start=start), project=project, timeout=model.CHANGE_SECONDS,
+        on_output=lambda _output: None,
+    )  # fmt: skip
+    return done.stdout.decode(errors="replace").splitlines()
+
+
+def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
+    """Return whether a server knows a user; start its directory if that is stopped."""
+    return shell.run(lxd, project, container, model.has_user(login)).status == 0
+
+
+def is_taken(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
+    """Return whether somebody else post-installed a server: it has neither our mark nor our login.
+
+    In versions that make no user, the login is `admin`.
+    """
+    if not is_installed(lxd, project, container):
+        return False
+    if files.read(lxd, project, container, model.MARK) is not None:
+        return False
+    return not any(has_user(lxd, project, container, each) for each in (login, model.ADMIN))
+
+
+def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:
+    """Return the main domain of a YunoHost; nothing without one."""
+    return (files.read(lxd, project, container, model.DOMAIN_FILE) or b"").decode().strip()
