@@ -66,7 +66,12 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
                 f"{path} is not a shell script ({text.splitlines()[0]}), and Grappe's part is one",
                 f"move it, and have a shell script in its place call it with {path}'s arguments",
             )
-    for path, _first, part in _configurations(facts):
+    for path, first, part in _configurations(facts):
+        for number, line in haproxy.unnamed_peer(part):
+            yield (
+                f"{path}:{first + number} takes HAProxy's own name from Grappe's part: {line}",
+                f"let it keep {haproxy.PEER}: in a resetenv beside the others, in no unsetenv",
+            )
         for kind, name, _body in haproxy.sections(part):
             if name in OUR_SECTIONS and kind not in ("", "global"):
                 yield (
@@ -303,6 +308,10 @@ def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, st
             if settings.get("type") == "proxy" and settings.get("bind", "host") == "host":
                 listen = settings.get("listen", "?")
                 yield name, f"its device {device} listens at {listen}, which one server alone can"
+            source = settings.get("source", "")
+            needed = settings.get("required", "true") != "false"
+            if needed and "pool" not in settings and source in lxd.get("gone", ()):
+                yield name, f"the host has no {source}, which its device {device} brings"
             if settings.get("type") != "nic" or device == own:
                 continue
             network = settings.get("network") or settings.get("parent") or "?"

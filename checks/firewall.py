@@ -69,7 +69,7 @@ def _ufw(facts: HealthFacts) -> Iterator[Finding]:
     for interface in facts["unforwarded"] if has_rules(facts) else ():
         yield Finding(
             f"the kernel forwards no packets that come in by {interface}",
-            f"sysctl -w net.ipv4.conf.{interface}.forwarding=1",
+            f"sysctl -w net/ipv4/conf/{interface}/forwarding=1",
         )
 
 

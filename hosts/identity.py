@@ -51,6 +51,6 @@ def read_identity(text: str) -> Identity:
         raise errors.HostError(
             "the login does not run commands",
             seen=f"`id -u` printed: {uid}" if uid else "it printed nothing",
-            do="`ssh NAME id -u` must print a number; here in ssh_config: no StdinNull",
+            do="`ssh NAME id -u` must print a number",
         )
     return Identity(int(uid), machine_id.strip(), address, boot_id.strip())

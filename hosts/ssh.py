@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
@@ -51,6 +52,8 @@ CONTROL = "control"
 _FITS = re.compile(r"[\w./+-]{1,57}")
 _NOT_FOR_CSH = "\n!"
 _STAND_INS, _OCTAL = r"\001\002", r"\012\041"
+# The first OpenSSH whose ssh_config may say what kind of session it wants.
+SESSION_TYPES_SINCE = (8, 7)
 # Seconds that an unused connection made ahead stays open.
 IDLE_SECONDS = 2
 
@@ -65,6 +68,8 @@ _REASONS = (
     ("Could not resolve hostname", "the name is not known",
      "check the name, or add it to ~/.ssh/config"),
     ("Connection refused", "nothing listens on its ssh port", "is sshd running there?"),
+    (": restricted", "its login has a restricted shell, which runs nothing of ours",
+     "another login, or there: chsh -s /bin/sh LOGIN"),
     ("timed out", "it does not answer", "is it up, and is the address right?"),
 )  # fmt: skip
 
@@ -295,8 +300,8 @@ def _unreachable(host_url: url.HostUrl, messages: str, printed: Printed) -> erro
             f"{host_url} accepts the login, but runs no command",
             seen=f"it printed: {lines[-1]}" if lines else "it ended, and printed nothing",
             do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there, nothing "
-            "in the login's own files that ends or replaces its shell, and here in ssh_config "
-            "neither StdinNull nor SessionType",
+            "in the login's own files that ends or replaces its shell, and no shell that runs "
+            "nothing but its own list of programs",
         )
     return errors.HostError(
         f"{host_url} cannot be reached",
@@ -316,9 +321,24 @@ def _client(
         "-o", "StrictHostKeyChecking=yes", "-o", f"ConnectTimeout={CONNECT_SECONDS - 5}",
         "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no",
         "-o", "ClearAllForwardings=no", "-o", "ExitOnForwardFailure=no",
-        "-o", "RemoteCommand=none", *(["-p", str(host_url.port)] if host_url.port else []),
+        "-o", "RemoteCommand=none", "-o", "LogLevel=ERROR", *_sessions(),
+        *(["-p", str(host_url.port)] if host_url.port else []),
         "-T", f"{host_url.user}@{host_url.name}" if host_url.user else host_url.name,
     ]  # fmt: skip
+
+
+@functools.cache
+def _sessions() -> list[str]:
+    """Return the options of a plain session that this machine's ssh knows."""
+    return session_options(command.execute(["ssh", "-V"]).stderr)
+
+
+def session_options(version: str) -> list[str]:
+    """Return the options of a plain session that an ssh knows, whose version is `version`."""
+    found = re.search(r"OpenSSH_(?:for_Windows_)?(\d+)\.(\d+)", version)
+    if not found or tuple(map(int, found.groups())) < SESSION_TYPES_SINCE:
+        return []
+    return ["-o", "SessionType=default", "-o", "StdinNull=no", "-o", "ForkAfterAuthentication=no"]
 
 
 def _make_folder(host_url: url.HostUrl) -> pathlib.Path:

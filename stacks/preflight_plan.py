@@ -36,6 +36,7 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
                 ephemeral=item.ephemeral,
                 target=item.target,
                 volumes=tuple(f"{each.pool}/{each.name}" for each in item.volumes),
+                disk=values.size(item.disk) or 0,
             )
             for item in lab.servers
         ),

@@ -77,7 +77,7 @@ def missing(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
 
 
 def _images(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
-    """Refuse images that the host lacks; a server that is there needs its own no more."""
+    """Refuse images that the host lacks, or that a disk cannot hold, for servers yet to be made."""
     lxd = facts["lxd"]
     made = {
         (item["name"], item["config"].get(losses.IMAGE))
@@ -85,13 +85,18 @@ def _images(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         if item["config"].get(losses.STAGE) == READY
     }
     for index, server in enumerate(spec.servers):
-        known = (
-            not server.image
-            or (server.name, server.image) in made
-            or server.image in lxd["aliases"]
-            or any(fingerprint.startswith(server.image) for fingerprint in lxd["images"])
+        if not server.image or (server.name, server.image) in made:
+            continue
+        fingerprint = lxd["aliases"].get(server.image) or next(
+            (each for each in lxd["images"] if each.startswith(server.image)), ""
         )
-        if not known:
+        least = lxd.get("sizes", {}).get(fingerprint, 0)
+        if 0 < server.disk < least:
+            yield problems.Mistake(
+                f"grappe:servers[{index}].disk",
+                f"{server.disk >> 20}MiB is too small: the image alone takes {least >> 20}MiB.",
+            )
+        if not fingerprint:
             aliases = ", ".join(sorted(lxd["aliases"])) or "none"
             yield problems.Mistake(
                 f"grappe:servers[{index}].image",

@@ -16,6 +16,7 @@ class PlannedServer:
         image: The image that the host must have; empty where the lab itself publishes it first.
         source: The image that it starts from, published by this lab or not.
         volumes: Its volumes, as `pool/name`.
+        disk: The bytes that its disk may take; 0 for no limit.
     """
 
     name: str
@@ -27,6 +28,7 @@ class PlannedServer:
     ephemeral: bool = False
     target: str = ""
     volumes: tuple[str, ...] = ()
+    disk: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

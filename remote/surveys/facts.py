@@ -23,8 +23,10 @@ class Lxd(TypedDict, total=False):
     Attributes:
         aliases: Fingerprints by alias.
         images: Properties by fingerprint.
+        sizes: Bytes of the images' files by fingerprint, which LXD unpacks.
         members: Those of its cluster; none without one.
         brings: The devices that each profile brings, by profile and name.
+        gone: The paths of the host's that profiles bring, and that are not there.
     """
 
     error: str
@@ -32,10 +34,12 @@ class Lxd(TypedDict, total=False):
     networks: List[Marked]
     aliases: Dict[str, str]
     images: Dict[str, Dict[str, str]]
+    sizes: Dict[str, int]
     pools: List[str]
     members: List[str]
     profiles: List[str]
     brings: Dict[str, Dict[str, Dict[str, str]]]
+    gone: List[str]
 
 
 class Instance(TypedDict):

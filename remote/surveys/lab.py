@@ -115,6 +115,7 @@ def _lxd(sockets: List[str], networks: Optional[List[str]]) -> facts.Lxd:
         return {"error": "there is no LXD"}
     try:
         profiles = query_lxd(socket_path, "profiles?recursion=1")
+        images = query_lxd(socket_path, "images?recursion=1")
         return {
             "projects": [
                 {"name": item["name"], "config": item["config"]}
@@ -125,17 +126,22 @@ def _lxd(sockets: List[str], networks: Optional[List[str]]) -> facts.Lxd:
                 item["name"]: item["target"]
                 for item in query_lxd(socket_path, "images/aliases?recursion=1")
             },
-            "images": {
-                item["fingerprint"]: item["properties"] or {}
-                for item in query_lxd(socket_path, "images?recursion=1")
-            },
+            "images": {item["fingerprint"]: item["properties"] or {} for item in images},
+            "sizes": {item["fingerprint"]: item.get("size", 0) for item in images},
             "pools": [path.rpartition("/")[2] for path in query_lxd(socket_path, "storage-pools")],
             "members": _members(socket_path),
             "profiles": [item["name"] for item in profiles],
             "brings": {item["name"]: item["devices"] for item in profiles},
+            "gone": _gone(device for item in profiles for device in item["devices"].values()),
         }
     except (OSError, ValueError, KeyError) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _gone(devices: Iterable[Json]) -> List[str]:
+    """Return the host's paths that devices name as their source, and that are not there."""
+    sources = {device.get("source", "") for device in devices if "pool" not in device}
+    return sorted(each for each in sources if each[:1] == "/" and not os.path.exists(each))
 
 
 def _networks(socket_path: str, wanted: Optional[List[str]]) -> Iterable[facts.Marked]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from typing import List, Mapping, Optional, Set, Tuple
+from typing import Iterator, List, Mapping, Optional, Set, Tuple
 
 from remote import managed_block
 
@@ -16,6 +16,8 @@ _SECTION = re.compile(
     r"http-errors|ring|mailers|fcgi-app|crt-store|log-forward)(?=\s|$)[ \t]*(\S*)"
 )
 _WEB_PORTS = {80, 443}
+# HAProxy's own name, which Grappe's table of requests goes by.
+PEER = "HAPROXY_LOCALPEER"
 _DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
 _LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
 
@@ -67,6 +69,14 @@ def _words(line: str, variables: Mapping[str, str]) -> List[str]:
     except ValueError:
         # HAProxy refuses a quote without its end, and says so itself.
         return full.split("#", 1)[0].split()
+
+
+def unnamed_peer(text: str) -> Iterator[Tuple[int, str]]:
+    """Yield the lines, and their numbers, after which a file no longer knows HAProxy's own name."""
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.partition("#")[0].split()
+        if words[:1] == [("unsetenv" if PEER in words else "resetenv")]:
+            yield number, line.strip()
 
 
 def domains(text: str) -> Set[str]:

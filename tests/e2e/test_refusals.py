@@ -350,6 +350,25 @@ def test_unknown_or_changed_host_key_is_refused(
         project.env["GRAPPE_SSH_CONFIG"] = kept
 
 
+def test_own_settings_of_ssh_do_not_end_a_connection(
+    project: ProjectCopy, tmp_path: pathlib.Path
+) -> None:
+    """No session, no input, in the background, silent: a person's words for a tunnel of theirs."""
+    config = tmp_path / "ssh_config"
+    words = "SessionType none\nStdinNull yes\nForkAfterAuthentication yes\nLogLevel QUIET\n"
+    config.write_text(words + project.layout.ssh_config.read_text())
+    kept = project.env["GRAPPE_SSH_CONFIG"]
+    project.env["GRAPPE_SSH_CONFIG"] = str(config)
+    try:
+        project.write("own", 9, servers=[{"name": "a"}])
+        assert "create" in project.pulumi("preview", "-s", "own")
+        assert "it refuses the key" in refused(
+            project, servers=[{"name": "a"}], host=f"ssh://stranger@{project.layout.host}"
+        )
+    finally:
+        project.env["GRAPPE_SSH_CONFIG"] = kept
+
+
 def test_lab_that_nobody_reaches_fails_the_up(
     project: ProjectCopy, desk: Desk, lab_host: Host
 ) -> None:

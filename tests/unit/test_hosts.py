@@ -135,3 +135,19 @@ def test_a_process_is_known_without_proc() -> None:
     assert not lifetime.is_alive(ended.pid)
     ended.wait()
     assert [True, False, True] == [lifetime.is_alive(pid) for pid in (os.getpid(), ended.pid, 1)]
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [
+        ("OpenSSH_9.2p1 Debian-2+deb12u6, OpenSSL 3.0.19", True),
+        ("OpenSSH_8.7p1, OpenSSL 3.0.1", True),
+        ("OpenSSH_10.0p2, LibreSSL 3.3.6", True),
+        ("OpenSSH_for_Windows_9.5p1, LibreSSL 3.8.2", True),
+        ("OpenSSH_8.4p1 Debian-5, OpenSSL 1.1.1n", False),
+        ("Sun_SSH_1.1", False),
+    ],
+)
+def test_an_older_ssh_is_given_no_words_that_it_does_not_know(version: str, known: bool) -> None:
+    """SessionType, StdinNull and ForkAfterAuthentication came with 8.7."""
+    assert known == bool(ssh.session_options(version))

@@ -210,6 +210,11 @@ CASES = {
             "type": "proxy", "listen": "tcp:0.0.0.0:2222"}}}},
         ["its device web listens at tcp:0.0.0.0:2222, which one server alone can"],
     ),
+    "a profile whose folder is gone": (
+        {"lxd__brings": {"default": {"root": {"type": "disk", "path": "/", "pool": "p"}, "share": {
+            "type": "disk", "source": "/srv/share", "path": "/mnt"}}}, "lxd__gone": ["/srv/share"]},
+        ["the host has no /srv/share, which its device share brings"],
+    ),
     "a bridge that is called as ours": (
         {"subnets": [{"interface": "gr-tp", "subnet": "10.200.0.1/24"}]},
         ["gr-tp on ssh://lab is not Grappe's, and its rules for labs, gr-*, would shut it off"],
@@ -220,6 +225,12 @@ CASES = {
         ["the managed part of /etc/ufw/before.rules is damaged"],
     ),
     "no such image": ({"lxd__aliases": {"a": "1", "b": "2"}, "lxd__images": {}}, ["Its aliases: a, b."]),
+    "HAProxy without its own name": (
+        {"files": {"/etc/haproxy/haproxy.cfg": "global\n\tresetenv PATH # ours\n\tresetenv "
+                   "HAPROXY_LOCALPEER PATH\n\tunsetenv A HAPROXY_LOCALPEER\n"}},
+        ["/etc/haproxy/haproxy.cfg:2 takes HAProxy's own name from Grappe's part: resetenv PATH",
+         "haproxy.cfg:4 takes HAProxy's own name from Grappe's part: unsetenv A"],
+    ),
     "no such profile": ({"lxd__profiles": ["big"]}, ["Its own: big."]),
     "the network is in use": (
         {"subnets": [{"interface": "eth0", "subnet": "10.64.0.1/16"}]},
@@ -504,6 +515,22 @@ def test_profile_changed_under_a_lab_that_is_up_is_noted() -> None:
     assert any(
         "eth1 (network lxdbr0) is a second way out" in note for note in preflight.notes(LAB, seen)
     )
+
+
+def test_a_disk_holds_at_least_the_image() -> None:
+    """By alias or fingerprint; LXD would fail in the middle of the copy."""
+    seen = facts(
+        lxd__aliases={"standin": "abc"}, lxd__images={"abc": {}}, lxd__sizes={"abc": 9 << 20}
+    )
+    for image, disk, small in (("standin", 8, True), ("ab", 8, True), ("standin", 9, False),
+                               ("standin", 0, False)):  # fmt: skip
+        server = dataclasses.replace(LAB.servers[0], image=image, disk=disk << 20)
+        said = [
+            m.reason for m in preflight.judge(dataclasses.replace(LAB, servers=(server,)), seen)
+        ]
+        assert small == any(
+            "8MiB is too small: the image alone takes 9MiB" in line for line in said
+        )
 
 
 def test_image_of_a_server_that_is_there_may_be_gone() -> None:
