@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from campaign.descendants import descendants
 from hosts import command
 from sandbox import machine
 from sandbox.layout import Layout
@@ -65,23 +66,12 @@ def _kill_below(*words: str) -> Callable[[Scene], None]:
     """Return a function that kills processes of the run by a word of their command line."""
 
     def kill(scene: Scene) -> None:
-        for pid in _below(scene.engine.pid):
-            line = pathlib.Path(f"/proc/{pid}/cmdline")
-            with contextlib.suppress(OSError):
-                if any(word in line.read_text().replace("\0", " ") for word in words):
+        for pid, line in descendants(scene.engine.pid).items():
+            if any(word in line for word in words):
+                with contextlib.suppress(OSError):
                     os.kill(pid, signal.SIGKILL)
 
     return kill
-
-
-def _below(pid: int) -> list[int]:
-    """Return the descendants of a process."""
-    descendants = []
-    with contextlib.suppress(OSError):
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for child in map(int, children):
-            descendants += [child, *_below(child)]
-    return descendants
 
 
 def _cut_power(scene: Scene) -> None:

@@ -16,7 +16,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from campaign import faults, kills, many_labs
+from campaign import class_kills, faults, kills, many_labs
 from cli import environment, progress
 from cli import sandbox as commands
 from core import errors
@@ -26,7 +26,7 @@ from sandbox.inventory import inventory
 from sandbox.layout import Layout
 
 SANDBOX = "grappe-campaign"
-PARTS = ("values", "kills", "faults", "labs")
+PARTS = ("values", "kills", "faults", "labs", "class")
 # A lab with one of each kind of resource, and an image from its recipe.
 STUDENT = {
     "servers": [
@@ -112,6 +112,13 @@ def _round(
             )
             found.setdefault("labs", []).append(result)
             step.detail = f"{len(result.failed)} failed, {len(result.lost)} lost"
+    if "class" in options.parts:
+        with progress.step(f"kills of a class of {options.students}") as step:
+            found.setdefault("class", []).extend(
+                class_kills.run(
+                    made, options.students, options.moments, survey, report=step.report, seed=seed
+                )
+            )
 
 
 @contextlib.contextmanager
@@ -153,6 +160,7 @@ def _losses(found: dict[str, list[Any]]) -> list[str]:
         *filter(None, found.get("values", [])),
         *(kill.left for kill in found.get("kills", []) if kill.left),
         *(outcome.lost for outcome in found.get("faults", []) if outcome.lost),
+        *(kill.lost for kill in found.get("class", []) if kill.lost),
         *(line for result in found.get("labs", []) for line in (*result.lost, *result.failed)),
     ]
 
@@ -172,6 +180,10 @@ def render(found: dict[str, list[Any]], seed: int) -> str:
         lines += ["| fault | after | the run | lost |", "|---|---|---|---|"]
         lines += [f"| {each.fault} | {each.seconds} s | {each.ended} | {each.lost or 'nothing'} |"
                   for each in found["faults"]]  # fmt: skip
+    if "class" in found:
+        lines += ["| killed | in a class's | after | then | lost |", "|---|---|---|---|---|"]
+        lines += [f"| {each.victim} | {each.command} | {each.seconds} s | {each.then} | "
+                  f"{each.lost or 'nothing'} |" for each in found["class"]]  # fmt: skip
     for result in found.get("labs", []):
         runs = ", ".join(f"{count} {what}" for what, count in sorted(result.runs.items()))
         lines += [

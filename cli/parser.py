@@ -95,14 +95,15 @@ def _project(commands: Commands) -> None:
     text = "break runs in every way we know in a sandbox, and see that nothing is lost; an hour"
     campaign = _add(commands, "campaign", "cli.campaign:run", text)
     campaign.add_argument(
-        "parts", nargs="*", default=["values", "kills", "faults", "labs"], metavar="PART",
-        help="values, kills, faults, labs (default: all)",
+        "parts", nargs="*", default=["values", "kills", "faults", "labs", "class"],
+        metavar="PART", help="values, kills, faults, labs, class (default: all)",
     )  # fmt: skip
     campaign.add_argument("--hours", type=float, default=0, help="repeat for this long")
     campaign.add_argument("--moments", type=int, default=30, help="how many kills of each stack")
     campaign.add_argument("--fault", action="append", help="only this one, by its name")
     campaign.add_argument("--stacks", type=int, default=12, help="how many labs at once")
     campaign.add_argument("--rounds", type=int, default=10, help="how many rounds of them")
+    campaign.add_argument("--students", type=int, default=6, help="how many in the class")
     campaign.add_argument("--seed", type=int, default=0, help="what an earlier one printed")
     campaign.add_argument("--json", action="store_true", help="print the outcomes as JSON")
 
