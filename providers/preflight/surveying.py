@@ -1,11 +1,15 @@
-"""Run the survey on a host."""
+"""Run the survey on a host, one for all runs that ask for it at the same time."""
 
 from __future__ import annotations
 
+import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from core import problems
+from core.shared import Shared
 from hosts.host import Host
 from providers.lxd import client
 from remote.surveys.facts import LabFacts
@@ -53,5 +57,50 @@ def survey_host(
         "sockets": client.SOCKETS, "store": host.store, "urls": list(urls),
         "projects": list(projects), **(things or {}),
     }  # fmt: skip
-    facts: LabFacts = host.call("remote.surveys.lab", request)
+    with _making:
+        surveys = _surveys.setdefault(host, Shared(_survey))
+    return narrowed(surveys.answer((host, request)), request)
+
+
+Asked = tuple[Host, dict[str, Any]]
+_surveys: weakref.WeakKeyDictionary[Host, Shared[Asked, LabFacts]] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def _survey(asked: Sequence[Asked]) -> LabFacts:
+    host = asked[0][0]
+    facts: LabFacts = host.call("remote.surveys.lab", merged([request for _host, request in asked]))
     return facts
+
+
+def merged(requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return one request for all that several ask for."""
+    whole: dict[str, Any] = {}
+    for request in requests:
+        for key, value in request.items():
+            known = whole.setdefault(key, value)
+            if known != value:
+                whole[key] = list(dict.fromkeys([*known, *value]))
+    if any("networks" not in request for request in requests):
+        # Who names none means all.
+        whole.pop("networks", None)
+    return whole
+
+
+def narrowed(facts: LabFacts, request: Mapping[str, Any]) -> LabFacts:
+    """Return the facts of a survey as if this request had been the only one."""
+    wanted = {each for name in ("paths", "modules", "addresses") for each in request.get(name, ())}
+    projects, urls = request["projects"], request["urls"]
+    lxd = dict(facts["lxd"])
+    if "networks" in request and "networks" in lxd:
+        lxd["networks"] = [
+            each if each["name"] in request["networks"] else {**each, "config": {}}
+            for each in facts["lxd"]["networks"]
+        ]
+    return {
+        **facts,
+        "lxd": lxd,  # type: ignore[typeddict-item]
+        "instances": [item for item in facts["instances"] if item["project"] in projects],
+        "reached": {url: why for url, why in facts["reached"].items() if url in urls},
+        "absent": [each for each in facts["absent"] if each in wanted],
+    }

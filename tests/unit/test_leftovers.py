@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import itertools
 import pathlib
-import threading
-from concurrent import futures
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from hosts import command, connections
+from hosts import connections
 from providers.leftovers import driver
 from providers.lxd import client, listing
 from tests import fake_hosts as fake
@@ -58,35 +54,21 @@ def test_without_an_id_nothing_is_swept(host: fake.FakeHost) -> None:
     assert ("old", "yuno1") in host.lxd.instances
 
 
-def test_runs_of_a_class_share_a_listing_that_began_since(monkeypatch: pytest.MonkeyPatch) -> None:
-    """LXD goes through all instances for each network: nine runs at once ask it twice."""
-    began, free, ticks = threading.Event(), threading.Event(), itertools.count()
-    read = [0]
+def test_a_listing_is_one_of_its_daemon_and_kind() -> None:
+    """Runs of a class share it; another kind, or another daemon's, is another."""
 
-    def monotonic() -> int:
-        read[0] = next(ticks) + 1
-        return read[0]
+    class Daemon:
+        def __init__(self) -> None:
+            self.asked: list[str] = []
 
-    class Slow:
-        requests = 0
-
-        def get(self, _kind: str, recursion: str) -> list[int]:
+        def get(self, kind: str, recursion: str) -> list[str]:
             assert recursion == "1"
-            self.requests += 1
-            number = self.requests
-            began.set()
-            assert free.wait(10)
-            return [number]
+            self.asked.append(kind)
+            return [kind]
 
-    monkeypatch.setattr(listing, "time", SimpleNamespace(monotonic=monotonic))
-    lxd: Any = Slow()
-    with futures.ThreadPoolExecutor(9) as pool:
-        first = pool.submit(listing.get, lxd, "networks")
-        assert began.wait(10)
-        others = [pool.submit(listing.get, lxd, "networks") for _run in range(8)]
-        # All eight have asked: the first request may not show what they made before.
-        command.wait_until(lambda: read[0] == 10, what="eight more", timeout=10, pause=0.01)
-        free.set()
-        assert [1] == first.result()
-        assert [[2]] * 8 == [each.result() for each in others]
-    assert [3] == listing.get(lxd, "networks")
+    first, second = Daemon(), Daemon()
+    given: Any = (first, second)
+    for lxd in given:
+        for kind in ("networks", "projects"):
+            assert [kind] == listing.get(lxd, kind)
+    assert ["networks", "projects"] == first.asked == second.asked

@@ -1,0 +1,69 @@
+"""A costly question that many threads ask at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent import futures
+from typing import Generic, TypeVar
+
+from core import errors, run
+
+Q = TypeVar("Q")
+A = TypeVar("A")
+# Seconds between two looks at whether a waiting run was interrupted.
+WAIT_SECONDS = 0.5
+
+
+class Shared(Generic[Q, A]):
+    """Asks one question at a time, for all who wait; each answer began after it was asked for.
+
+    Args:
+        ask: Answers several questions at once.
+
+    """
+
+    def __init__(self, ask: Callable[[list[Q]], A]) -> None:
+        self._ask = ask
+        self._asking = threading.Lock()
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[Q, futures.Future[A]]] = []
+
+    def answer(self, question: Q) -> A:
+        """Return the answer to a question, perhaps one to others' questions too.
+
+        Raises:
+            errors.CancelledError: The run was interrupted while it waited.
+            Exception: What `ask` raised, to all who waited for it.
+
+        """
+        future: futures.Future[A] = futures.Future()
+        with self._lock:
+            self._waiting.append((question, future))
+        while not future.done():
+            if not self._asking.acquire(timeout=WAIT_SECONDS):
+                run.demand_wanted()
+                continue
+            try:
+                if not future.done():
+                    self._serve(future)
+            finally:
+                self._asking.release()
+        return future.result()
+
+    def _serve(self, own: futures.Future[A]) -> None:
+        with self._lock:
+            asked, self._waiting = self._waiting, []
+        try:
+            answer = self._ask([question for question, _future in asked])
+        except errors.CancelledError:
+            # Only this thread's run was interrupted: the others ask again.
+            with self._lock:
+                self._waiting += [each for each in asked if each[1] is not own]
+            raise
+        except Exception as error:  # noqa: BLE001 - each of them raises it
+            for _question, future in asked:
+                future.set_exception(error)
+        else:
+            for _question, future in asked:
+                future.set_result(answer)
