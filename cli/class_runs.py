@@ -70,11 +70,12 @@ def down(options: argparse.Namespace) -> int:
     return _run_all(options, students, _down)
 
 
-def _up(row: runner.Row, engine: Engine) -> str:
+def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
+    """Bring a stack up; one that is known to change is not compared first."""
     selected = stack.select(row.stack)
     stack.ready(selected)
     ups.have_id(selected)
-    if engine.is_unchanged(selected, Run(command="up", rebuild="")):
+    if not changes and engine.is_unchanged(selected, Run(command="up", rebuild="")):
         return "up, nothing to do"
     counts = engine.run(selected, *stack.UP)
     return "up, nothing to do" if not counts else f"up: {_counted(counts)}"
@@ -86,9 +87,9 @@ def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
     files.read(stack.folder(), row.stack)
     path = stack.file_of(row.stack)
     before = path.read_text()
-    sleep.put(path, asleep=asleep)
+    changes = sleep.put(path, asleep=asleep)
     try:
-        _up(row, engine)
+        _up(row, engine, changes=changes)
     except errors.GrappeError:
         # A later `up` must not do what this command did not.
         path.write_text(before)

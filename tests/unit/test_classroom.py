@@ -410,7 +410,8 @@ def test_sleep_that_fails_leaves_the_stack_file(
     path.write_text("config:\n  grappe:servers: [{name: yuno1}]\n")
     seen = []
 
-    def fail(_row: object, _engine: object) -> str:
+    def fail(_row: object, _engine: object, *, changes: bool) -> str:
+        assert changes
         seen.append(path.read_text())
         raise errors.CommandError("LXD does not answer")
 
