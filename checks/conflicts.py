@@ -136,6 +136,13 @@ def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield what keeps a lab's parts from being changed, loaded or reached; and what to do."""
     yield from unchangeable(facts)
     yield from closed_chains(facts)
+    for hook in ("INPUT", "FORWARD"):
+        lost = [chain for chain in facts.get("unled", ()) if chain.endswith(hook.lower())]
+        if lost:
+            yield (
+                f"{hook} has no jump to {' and '.join(lost)}: UFW's rules, and ours, do not count",
+                iptables.relead(hook),
+            )
 
 
 def redirects(facts: HostFacts, ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
@@ -153,6 +160,13 @@ def redirects(facts: HostFacts, ports: Sequence[int]) -> Iterator[tuple[list[int
         known = [port for port in ports if any(port in part for part in taken)]
         if known and _applies(line, facts["subnets"]):
             yield known, line
+
+
+def publisher(program: str, ports: Sequence[int]) -> str:
+    """Return how to find and stop what holds ports, where that is a container of Docker's."""
+    if not program.startswith(("docker", "-A DOCKER")):
+        return ""
+    return "; ".join(f"docker ps --filter publish={port}" for port in ports) + "; docker stop NAME"
 
 
 def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:

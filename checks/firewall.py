@@ -77,16 +77,15 @@ def _chains(facts: HealthFacts) -> Iterator[Finding]:
     """Yield how the loaded chains differ from the wanted ones."""
     loaded = iptables.Chains(facts["chains"])
     for ours, chain in iptables.JUMPS.items():
-        if not loaded.leads_to(chain):
-            hook = chain.rpartition("-")[2].upper()
-            yield Finding(f"{hook} has no jump to {chain}: {LOST[ours]}", "ufw reload")
         if not loaded.has_jump("filter", chain, ours):
             yield Finding(f"{chain} has no jump to {ours}: {LOST[ours]}", MEND)
             continue
         wanted = _wanted_rules(facts, ours)
         # A part that is gone is a finding of its own.
         if wanted and (wrong := loaded.compare("filter", ours, wanted, ordered=False)):
-            yield Finding(f"{ours} is not what it should be: {LOST[ours]}", MEND, wrong)
+            lacks = wrong.startswith("not loaded")
+            what = f"is not what it should be: {LOST[ours]}" if lacks else "has rules too many"
+            yield Finding(f"{ours} {what}", MEND, wrong)
 
 
 def _wanted_rules(facts: HealthFacts, chain: str) -> list[str]:
@@ -119,12 +118,12 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
 
 def _isolation(facts: HealthFacts) -> Iterator[Finding]:
     """Yield the rules of others that void the isolation."""
-    for whom, line in isolation.opens(facts) if facts["fragments"] else ():
+    for opening in isolation.opens(facts) if facts["fragments"] else ():
         yield Finding(
-            f"a rule before UFW's lets servers reach {whom}, past the isolation",
-            f"iptables -D {line[3:]}; in its place, where it is needed: ufw allow, or ufw route "
-            "allow, which Grappe's drops precede", line,
-        )  # fmt: skip
+            f"a rule before UFW's lets servers reach {opening.whom}, past the isolation",
+            opening.do,
+            opening.line,
+        )
 
 
 def _forwarded(facts: HealthFacts) -> list[int]:

@@ -82,7 +82,8 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
                if item.get("port")}  # fmt: skip
     for ports, line in conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS]):
         listed = ", ".join(map(str, ports))
-        yield Finding(f"{listed} is redirected too", "remove that rule", line)
+        do = conflicts.publisher(line, ports) or "remove that rule"
+        yield Finding(f"{listed} is redirected too", do, line)
     for line in denials.void(facts, targets):
         yield Finding(line, "the rule above")
     for line in denials.effective(facts, targets):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterator, Sequence
 
 from checks.conflicts import STUDENTS
@@ -14,17 +16,81 @@ from remote.unmanaged import nat as unmanaged_nat
 _PLAIN = {"tcp", "udp", "icmp", "conntrack", "state", "comment", "multiport", "limit"}
 # A server gets these of the host anyhow.
 _GIVEN = {53, 67}
+# Bridges of a host's own machines, whose makers write their rules before UFW's.
+_PRIVATE = re.compile(r"docker\d*|br-[0-9a-f]{12}|virbr\d+|lxdbr\d+|incusbr\d+|podman\d+|cni-?\w+")
+_LASTING = "# to keep it at a boot, in /etc/ufw/after.init too"
 
 
-def opens(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield the loaded rules before UFW's that void the isolation: whom servers reach, the rule.
+@dataclasses.dataclass(frozen=True)
+class Opening:
+    """A rule that voids the isolation.
 
-    What such a rule accepts never comes to our chains.
+    Attributes:
+        whom: What servers reach by it.
+        line: The rule.
+        do: What closes it.
     """
+
+    whom: str
+    line: str
+    do: str
+
+
+def opens(facts: HostFacts) -> Iterator[Opening]:
+    """Yield the loaded rules before UFW's that void the isolation.
+
+    What such a rule accepts never comes to our chains. Of those that let servers into one private
+    network, the first stands for all.
+    """
+    closed: set[str] = set()
     for rule in facts.get("before_ufw", ()):
-        reached = "each other" if rule["whole"].startswith("-A FORWARD ") else "the host"
-        if iptables.target(rule["whole"]) == "ACCEPT" and _lets_servers(rule["whole"]):
-            yield reached, rule["line"]
+        whole, line = rule["whole"], rule["line"]
+        network = _way_into(whole)
+        if iptables.target(whole) in ("DROP", "REJECT") and _is_plain_drop(whole):
+            closed.add(network)
+        if iptables.target(whole) != "ACCEPT":
+            continue
+        if _lets_servers(whole):
+            whom = "each other" if whole.startswith("-A FORWARD ") else "the host"
+            yield Opening(
+                whom, line, f"iptables -D {line[3:]}; in its place, where it is needed: ufw allow, "
+                "or ufw route allow, which Grappe's drops precede",
+            )  # fmt: skip
+        elif _PRIVATE.fullmatch(network) and not closed & {network, ""} and _lets_in(whole):
+            closed.add(network)
+            yield Opening(f"the machines on {network}", line, _keep_out(network))
+
+
+def _keep_out(network: str) -> str:
+    drop = f"-i {iptables.BRIDGES} -o {network} -j DROP"
+    if not network.startswith(("docker", "br-")):
+        return f"iptables -I FORWARD {drop}"
+    return f"iptables -N DOCKER-USER 2>/dev/null; iptables -I DOCKER-USER {drop}  {_LASTING}"
+
+
+def _way_into(line: str) -> str:
+    """Return the interface that a rule of FORWARD leads out by; empty where it names none."""
+    match = re.search(r"(?<!! )-o (\S+)", line)
+    return match.group(1) if match and line.startswith("-A FORWARD ") else ""
+
+
+def _is_plain_drop(line: str) -> bool:
+    """Whether a rule drops whatever servers send by it."""
+    words = re.sub(r" --reject-with \S+", "", line).split()
+    options = {word for word in words if word.startswith("-")} - {"-A", "-i", "-o", "-j"}
+    return line.startswith("-A FORWARD ") and not options and _is_bridges(words, "-i")
+
+
+def _lets_in(line: str) -> bool:
+    """Whether a rule takes new packets of servers, wherever it leads them."""
+    words = line.split()
+    named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
+    states = named.get("--ctstate", named.get("--state", "NEW")).split(",")
+    return (
+        bool({"NEW", "DNAT"} & set(states))
+        and _is_bridges(words, "-i")
+        and _is_students(words, "-s")
+    )
 
 
 def _lets_servers(line: str) -> bool:

@@ -41,6 +41,16 @@ def target(line: str) -> str:
     return match.group(1) if match else ""
 
 
+def relead(hook: str) -> str:
+    """Return the command that leads one of the kernel's chains to UFW's again, in UFW's order.
+
+    UFW does so only where its chains are not there yet.
+    """
+    jump = f"{hook} -j ufw-$c-{hook.lower()}"
+    steps = f"iptables -D {jump} 2>/dev/null; iptables -A {jump}"
+    return f"for c in before-logging before after after-logging reject track; do {steps}; done"
+
+
 def ends_nat(line: str) -> bool:
     """Whether a rule of PREROUTING keeps people's packets from rules behind it."""
     matched = re.search(r" -j (ACCEPT|RETURN)$", line)
@@ -97,9 +107,12 @@ class Chains:
         return [line for (name, _chain), rules in self._rules.items() if name == table
                 for line in rules]  # fmt: skip
 
-    def leads_to(self, chain: str) -> bool:
-        """Whether any rule of the filter table jumps to a chain."""
-        return any(target(line) == chain for line in self.table("filter"))
+    def unled(self) -> List[str]:
+        """Return the chains of a loaded UFW that no rule of the filter table jumps to."""
+        if not self.ufw_is_loaded():
+            return []
+        led = {target(line) for line in self.table("filter")}
+        return [chain for chain in JUMPS.values() if chain not in led]
 
     def before_ufw(self) -> Iterator[Preceding]:
         """Yield the rules that meet packets for the host or through it before UFW's chains do."""

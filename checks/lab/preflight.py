@@ -53,8 +53,9 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
         *denials.void(facts, targets),
         *denials.effective(facts, targets),
         *(
-            f"a rule before UFW's lets servers reach {whom}, past the isolation: {line}"
-            for whom, line in isolation.opens(facts)
+            f"a rule before UFW's lets servers reach {opening.whom}, past the isolation: "
+            f"{opening.line}. To close it: {opening.do}"
+            for opening in isolation.opens(facts)
         ),
         *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),

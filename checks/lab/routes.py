@@ -27,7 +27,10 @@ def ports(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         elif (mine := own.get(f"tcp/{server.port}", server.name)) != server.name:
             yield problems.Mistake(key, claims.still_held(server.port, mine, server.name))
         elif server.port in listening:
-            reason = f"{server.port} is in use on the host, by {listening[server.port]}."
+            program = listening[server.port]
+            reason = f"{server.port} is in use on the host, by {program}."
+            if way_out := conflicts.publisher(program, [server.port]):
+                reason += f" On the host: {way_out}"
             yield problems.Mistake(key, reason)
     for listener in conflicts.listeners(facts):
         if not (spec.adopt and listener.startswith(haproxy_unit.CONFIG)):

@@ -123,6 +123,7 @@ class HostFacts(TypedDict):
         variables: The variables in its `bind` lines.
         nat: The loaded NAT rules, as `iptables-save` prints them, or `nft TABLE CHAIN: RULE`.
         before_ufw: The loaded rules that come before UFW's.
+        unled: The chains of a loaded UFW that no packet comes to.
         configs: The other files that HAProxy loads, by path.
         ufw_rules: UFW's comments beside its users' rules.
         ufw_output: UFW's default for outgoing packets.
@@ -141,6 +142,7 @@ class HostFacts(TypedDict):
     haproxy_masked: bool
     variables: Dict[str, str]
     before_ufw: List[Preceding]
+    unled: List[str]
     listening: List[Listener]
     subnets: List[Subnet]
     routes: List[Route]

@@ -64,6 +64,7 @@ def main(request: Json) -> facts.LabFacts:
         "routes": routes.main,
         "nat": lambda: [*_nat(chains, saved, known), *legacy.nat_rules(old)],
         "before_ufw": lambda: list(iptables.Chains(saved).before_ufw()),
+        "unled": lambda: iptables.Chains(saved).unled(),
         "filters": lambda: _filters(chains, old, known),
         "configs": lambda: _configs(unit),
         "ufw_rules": _ufw_rules,

@@ -15,6 +15,13 @@ BEFORE = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\
 AFTER = "-A INPUT -j ufw-before-input\n-A FORWARD -j ufw-before-forward\n"
 
 
+# What Docker puts before UFW's rules.
+DOCKER = (
+    "-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j "
+    "ACCEPT\n-A FORWARD -o docker0 -j DOCKER\n"
+)
+
+
 def loaded(listing: str) -> dict[str, Any]:
     """Return the facts of a listing of `iptables-save`."""
     return {"before_ufw": list(iptables.Chains(listing).before_ufw())}
@@ -169,7 +176,7 @@ def test_a_rule_that_drops_a_network_is_a_route_elsewhere(monkeypatch: pytest.Mo
         ("-A FORWARD -j ACCEPT\n", ["each other"]),
         ("-A FORWARD -i gr-+ -j ACCEPT\n-A INPUT -i g+ -j ACCEPT\n", ["the host", "each other"]),
         ("-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -i gr-7 -j ACCEPT\n", ["each other"]),
-        ("-A FORWARD -o docker0 -j DOCKER-USER\n-A DOCKER-USER -j ACCEPT\n", []),
+        ("-A FORWARD -o docker0 -j DOCKER-USER\n-A DOCKER-USER -j ACCEPT\n", ["the machines on docker0"]),
         ("-A INPUT -p tcp -m tcp --dport 22 -j ACCEPT\n", ["the host"]),
         ("-A INPUT -p udp -m multiport --dports 53,67 -j ACCEPT\n", []),
         ("-A INPUT -p icmp -j ACCEPT\n", ["the host"]),
@@ -185,16 +192,43 @@ def test_a_rule_that_drops_a_network_is_a_route_elsewhere(monkeypatch: pytest.Mo
         ("-A FORWARD -m mark --mark 0x40000/0xff0000 -j ACCEPT\n", []),
         ("-A FORWARD -i gr-+ ! -o gr-+ -j ACCEPT\n", []),
         ("-A FORWARD -d 10.64.0.0/12 -j ACCEPT\n", ["each other"]),
-        ("-A FORWARD -d 172.17.0.2/32 ! -i docker0 -o docker0 -j ACCEPT\n", []),
-        ("-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o virbr0 -j ACCEPT\n", []),
+        (f"{DOCKER}-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT\n"
+         "-A DOCKER -d 172.17.0.3/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 81 -j ACCEPT\n",
+         ["the machines on docker0"]),
+        ("-A FORWARD -o br-0123456789ab -j ACCEPT\n-A FORWARD -o br-lan -j ACCEPT\n",
+         ["the machines on br-0123456789ab"]),
+        (f"{DOCKER}-A DOCKER-USER -i gr-+ -o docker0 -j DROP\n-A DOCKER ! -i docker0 -o docker0 -j ACCEPT\n", []),
+        (f"{DOCKER}-A DOCKER-USER -i gr-+ -p udp -j DROP\n-A DOCKER ! -i docker0 -o docker0 -j ACCEPT\n",
+         ["the machines on docker0"]),
+        ("-A FORWARD -i docker0 ! -o docker0 -j ACCEPT\n-A FORWARD -i docker0 -o docker0 -j ACCEPT\n", []),
+        ("-A FORWARD -d 192.168.122.0/24 -o virbr0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", []),
+        ("-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o virbr0 -j ACCEPT\n", ["the machines on virbr0"]),
         ("-A FORWARD -j DROP\n-A INPUT -j LOG\n-A INPUT -j RETURN\n", []),
     ],
 )  # fmt: skip
 def test_an_accept_before_ufw_voids_the_isolation(rules: str, reached: list[str]) -> None:
     """One that takes servers' new packets to the host, or to another bridge; none after UFW's."""
     found = isolation.opens(loaded(f"{BEFORE}{rules}{AFTER}"))
-    assert reached == [whom for whom, _line in found]
+    assert reached == [opening.whom for opening in found]
     assert [] == list(isolation.opens(loaded(f"{BEFORE}{AFTER}{rules}")))
+
+
+def test_a_port_that_docker_holds_names_how_its_container_is_found() -> None:
+    """Docker writes a removed rule again."""
+    said = conflicts.publisher("docker-proxy", [22722])
+    assert "docker ps --filter publish=22722; docker stop NAME" == said
+    assert "" == conflicts.publisher("nginx", [80])
+
+
+def test_chains_of_ufw_that_nothing_leads_to_are_found() -> None:
+    """As `iptables -F FORWARD` leaves them: UFW itself never leads to them again."""
+    whole = "*filter\n-A ufw-before-forward -j ACCEPT\n-A INPUT -j ufw-before-input\n-A INPUT -j ufw-after-input\n"
+    lost = ["ufw-before-forward", "ufw-after-forward"]
+    assert lost == iptables.Chains(whole).unled()
+    # A UFW that is off has none to lead to.
+    assert [] == iptables.Chains("*filter\n:ufw-before-forward - [0:0]\n").unled()
+    ((_problem, do),) = conflicts.obstacles({"unled": lost, "files": {}})  # type: ignore[typeddict-item]
+    assert "iptables -A FORWARD -j ufw-$c-forward; done" in do
 
 
 def test_a_rule_behind_a_jump_is_shown_as_it_can_be_removed() -> None:

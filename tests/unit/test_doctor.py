@@ -87,6 +87,8 @@ def test_a_well_host_has_no_findings() -> None:
         ({**UP, "listening": [{"port": 80, "program": "nginx"}]}, "another program listens on HAProxy's"),
         ({**UP, "configs": {"/etc/haproxy/x.cfg": "bind :443\n"}}, "another program listens on HAProxy's"),
         ({**UP, "nat": [*UP["nat"], RULE.replace("22222", "22000:22999")]}, "22222 is redirected"),
+        ({**UP, "nat": [*UP["nat"], "-A DOCKER ! -i docker0 -p tcp -m tcp --dport 22222 -j DNAT "
+                        "--to-destination 172.17.0.2:80"]}, "22222 is redirected"),
         ({**UP, "chains": "*filter\n:INPUT DROP [0:0]\n-A INPUT -p tcp -m tcp --dport 443 -j DROP\n"
                           "-A INPUT -j ufw-before-input\n" + "\n".join(JUMPS)},
          "a rule before UFW's keeps people out"),
@@ -110,8 +112,10 @@ def test_a_well_host_has_no_findings() -> None:
          "firewalld runs beside UFW"),
         ({**UP, "chains": "*filter\n-A FORWARD -j ACCEPT\n" + "\n".join(JUMPS)},
          "lets servers reach each other, past the isolation"),
-        ({**UP, "chains": "*filter\n" + "\n".join(JUMPS).replace("-A FORWARD -j ufw-before", "-A X -j y")},
-         "FORWARD has no jump to ufw-before-forward"),
+        ({**UP, "unled": ["ufw-before-forward", "ufw-after-forward"]},
+         "FORWARD has no jump to ufw-before-forward and ufw-after-forward"),
+        ({**UP, "chains": "*filter\n-A FORWARD -o docker0 -j ACCEPT\n" + "\n".join(JUMPS)},
+         "lets servers reach the machines on docker0"),
         ({**UP, "nat": ["-A PREROUTING -s 10.0.0.0/8 -p tcp -j ACCEPT", *UP["nat"]]},
          "a rule of NAT keeps people from every server's ports"),
         ({**UP, "ufw_sysctl": ["/etc/ufw/sysctl.conf:9: net/ipv4/ip_forward=0"]},
