@@ -78,6 +78,30 @@ def find(
     return sorted(losses, key=lambda loss: loss.name)
 
 
+def renamed(
+    spec: PreflightSpec, was: Mapping[str, Any], instances: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Yield for each server that somebody renamed in LXD how it gets its name back.
+
+    An `up` would make an empty one under the old name.
+    """
+    ours = {
+        item["name"]
+        for item in instances
+        if identity.belongs(identity.held_in_config(item["config"]), spec.owner, spec.lab)
+    }
+    before = {server["name"] for server in was.get("servers", ())}
+    planned = {server.name for server in spec.servers}
+    strange = sorted(ours - before - planned)
+    for name in sorted((before & planned) - ours) if strange else ():
+        found, project = " or ".join(strange), f"--project {spec.project}"
+        yield (
+            f"{name} is not there, and {found} has this lab's mark: somebody renamed it. On the "
+            f"host: lxc stop {strange[0]} {project}; lxc rename {strange[0]} {name} {project}. "
+            f"If it may go: lxc delete --force {strange[0]} {project}"
+        )
+
+
 def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], list[Loss]]:
     """Split losses into those that stop a run and those that it only reports.
 

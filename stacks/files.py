@@ -220,7 +220,13 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     path = path_of(folder, name)
     try:
         content = load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise errors.BadInputError(
+            f"{path.parent.name}/{path.name} is not in UTF-8",
+            seen=f"line {path.read_bytes()[: error.start].count(10) + 1}",
+            do="save it as UTF-8 in your editor",
+        ) from error
+    except yaml.YAMLError as error:
         raise errors.BadInputError(
             f"{path.parent.name}/{path.name} cannot be read",
             seen=str(error),

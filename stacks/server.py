@@ -13,6 +13,8 @@ from providers.lxd import values
 from providers.lxd.container import model as container
 from stacks import allocation, recipe, settings, ways
 
+# With `_ssh` it is a comment of iptables, which has at most 63 characters.
+MAX_NAME = 59
 # Ports that every lab host uses itself: sshd and HAProxy.
 HOST_PORTS = tuple(ways.PORTS.values())
 
@@ -94,7 +96,7 @@ def mistakes(
     subnet = allocation.subnet(number) if numbered else ""
     for index, server in enumerate(servers):
         prefix, written = f"servers[{index}]", given.servers[index]
-        checks.append((f"{prefix}.name", server.name, validators.problem_of_name(server.name)))
+        checks.append((f"{prefix}.name", server.name, _name_problem(server.name)))
         if written.domain or not validators.problem_of_name(server.name):
             problem = validators.problem_of_domain(server.domain)
             if not problem and server.domain != server.domain.lower():
@@ -163,6 +165,13 @@ def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
         for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True))
         if name in domains
     ]
+
+
+def _name_problem(name: str) -> str:
+    """Return what is wrong with a server's name, which the comments of its rules begin with."""
+    if (problem := validators.problem_of_name(name)) or len(name) <= MAX_NAME:
+        return problem
+    return f"has {len(name)} characters, and a server's name has at most {MAX_NAME}."
 
 
 def _label_problem(label: str, before: tuple[str, ...]) -> str:

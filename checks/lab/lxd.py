@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from checks import conflicts, losses
 from checks.lab import claims
-from checks.lab.spec import PreflightSpec
+from checks.lab.spec import PlannedServer, PreflightSpec
 from core import problems
 from core.names import MAX_NUMBER
 from remote import identity
@@ -64,6 +64,7 @@ def missing(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         if pool not in pools:
             known = ", ".join(sorted(pools)) or "none"
             yield problems.Mistake(key, f'"{pool}" is not a pool of the host. Its own: {known}.')
+    yield from _full(spec, facts)
     members = lxd.get("members", [])
     for index, server in enumerate(spec.servers):
         if server.target and server.target not in members:
@@ -76,20 +77,66 @@ def missing(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
             )
 
 
-def _images(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
-    """Refuse images that the host lacks, or that a disk cannot hold, for servers yet to be made."""
-    lxd = facts["lxd"]
+def _full(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse a pool that has no room for the images of servers yet to be made on it."""
+    key, lxd = "grappe:pool", facts["lxd"]
+    pool = next((pool for name, pool in spec.pools if name == key), "")
+    space = lxd.get("spaces", {}).get(pool)
+    if space is None:
+        return
+    wanted = [
+        _fingerprint(server.image, lxd) for server in _yet_to_be_made(spec, facts) if server.disk
+    ]
+    # A pool of kind dir has a whole copy of each server.
+    unpacked = [each for each in wanted if each not in space["unpacked"]]
+    counted = wanted if space["driver"] == "dir" else set(unpacked)
+    need = sum(lxd.get("sizes", {}).get(fingerprint, 0) for fingerprint in counted)
+    if need > space["free"]:
+        yield problems.Mistake(
+            key, f'"{pool}" has {space["free"] >> 20}MiB left, and the servers\' images take '
+            f"{need >> 20}MiB. Another pool, or there: lxc storage info {pool}",
+        )  # fmt: skip
+
+
+def unlimited(spec: PreflightSpec, facts: LabFacts) -> Iterator[str]:
+    """Yield the pools on which a disk's size limits nothing."""
+    spaces = facts["lxd"].get("spaces", {})
+    for pool in dict.fromkeys(pool for _key, pool in spec.pools):
+        if pool in spaces and spaces[pool]["driver"] == "dir":
+            yield (
+                f"the pool {pool} is of kind dir, which keeps nobody to a disk's size unless its "
+                "file system has project quotas"
+            )
+
+
+def _yet_to_be_made(spec: PreflightSpec, facts: LabFacts) -> list[PlannedServer]:
+    """Return the servers that need an image of the host; one that was ready once needs none."""
     made = {
         (item["name"], item["config"].get(losses.IMAGE))
         for item in facts.get("instances", ())
         if item["config"].get(losses.STAGE) == READY
     }
+    return [
+        server for server in spec.servers
+        if server.image and (server.name, server.image) not in made
+    ]  # fmt: skip
+
+
+def _fingerprint(image: str, lxd: Lxd) -> str:
+    """Return the fingerprint of an alias, or of the beginning of one; empty for none."""
+    return lxd["aliases"].get(image) or next(
+        (each for each in lxd["images"] if each.startswith(image)), ""
+    )
+
+
+def _images(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+    """Refuse images that the host lacks, or that a disk cannot hold, for servers yet to be made."""
+    lxd = facts["lxd"]
+    wanting = _yet_to_be_made(spec, facts)
     for index, server in enumerate(spec.servers):
-        if not server.image or (server.name, server.image) in made:
+        if server not in wanting:
             continue
-        fingerprint = lxd["aliases"].get(server.image) or next(
-            (each for each in lxd["images"] if each.startswith(server.image)), ""
-        )
+        fingerprint = _fingerprint(server.image, lxd)
         least = lxd.get("sizes", {}).get(fingerprint, 0)
         if 0 < server.disk < least:
             yield problems.Mistake(

@@ -106,6 +106,7 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
             [spec.project],
             {
                 "networks": [spec.bridge],
+                "pools": sorted({pool for _key, pool in spec.pools}),
                 **{
                     name: [each for _key, each in getattr(spec, name)]
                     for name in ("paths", "modules", "addresses")
@@ -142,6 +143,8 @@ def _losses(
     spec: PreflightSpec, was: Mapping[str, Any], facts: LabFacts, host: Host
 ) -> list[problems.Mistake]:
     """Refuse or only report losses of servers' content, as the run's REBUILD permits."""
+    if renamed := list(losses.renamed(spec, was, facts["instances"])):
+        return [problems.Mistake("", line) for line in renamed]
     lost = losses.find(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
     )

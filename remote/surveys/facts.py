@@ -17,6 +17,20 @@ class Marked(TypedDict):
     config: Dict[str, str]
 
 
+class Pool(TypedDict):
+    """A storage pool of LXD's.
+
+    Attributes:
+        driver: Its kind: btrfs, dir, lvm, zfs.
+        free: The bytes left.
+        unpacked: The fingerprints of the images that it has unpacked already.
+    """
+
+    driver: str
+    free: int
+    unpacked: List[str]
+
+
 class Lxd(TypedDict, total=False):
     """LXD's things; where it does not answer, `error` alone.
 
@@ -24,6 +38,7 @@ class Lxd(TypedDict, total=False):
         aliases: Fingerprints by alias.
         images: Properties by fingerprint.
         sizes: Bytes of the images' files by fingerprint, which LXD unpacks.
+        spaces: The asked-for pools, by name; none of a pool that does not answer.
         members: Those of its cluster; none without one.
         brings: The devices that each profile brings, by profile and name.
         gone: The paths of the host's that profiles bring, and that are not there.
@@ -36,6 +51,7 @@ class Lxd(TypedDict, total=False):
     images: Dict[str, Dict[str, str]]
     sizes: Dict[str, int]
     pools: List[str]
+    spaces: Dict[str, Pool]
     members: List[str]
     profiles: List[str]
     brings: Dict[str, Dict[str, Dict[str, str]]]

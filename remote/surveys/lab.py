@@ -13,7 +13,7 @@ import re
 import socket
 import tempfile
 import urllib.parse
-from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Optional, Set, cast
+from typing import Any, BinaryIO, Callable, Container, Dict, Iterable, List, Optional, Set, cast
 
 from remote import haproxy_unit, iptables, managed_block, plain_http, untouchable
 from remote.surveys import facts, listening, programs, routes
@@ -42,7 +42,7 @@ def main(request: Json) -> facts.LabFacts:
         request: `sockets`, the paths of LXD's socket; `store`, Grappe's folder; `urls`, which
             the host must reach; `projects`, whose instances it lists; `paths`, kernel `modules` and
             own `addresses` that it may lack; `networks`, those of LXD's whose configuration
-            counts, instead of all.
+            counts, instead of all; `pools`, whose space counts.
 
     """
     unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
@@ -53,7 +53,7 @@ def main(request: Json) -> facts.LabFacts:
     # Those of the other iptables are somebody else's.
     known = set() if _uses_legacy() else nft.IPTABLES
     parts: Dict[str, Callable[[], Any]] = {
-        "lxd": lambda: _lxd(request["sockets"], request.get("networks")),
+        "lxd": lambda: _lxd(request["sockets"], request.get("networks"), request.get("pools", ())),
         "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
         "haproxy": lambda: _haproxy(request["store"], unit),
         "haproxy_loads": lambda: unit.files,
@@ -110,13 +110,14 @@ def _is_own(address: str) -> bool:
     return True
 
 
-def _lxd(sockets: List[str], networks: Optional[List[str]]) -> facts.Lxd:
+def _lxd(sockets: List[str], networks: Optional[List[str]], sized: Container[str]) -> facts.Lxd:
     socket_path = next((path for path in sockets if os.path.exists(path)), None)
     if socket_path is None:
         return {"error": "there is no LXD"}
     try:
         profiles = query_lxd(socket_path, "profiles?recursion=1")
         images = query_lxd(socket_path, "images?recursion=1")
+        pools = [path.rpartition("/")[2] for path in query_lxd(socket_path, "storage-pools")]
         return {
             "projects": [
                 {"name": item["name"], "config": item["config"]}
@@ -129,7 +130,8 @@ def _lxd(sockets: List[str], networks: Optional[List[str]]) -> facts.Lxd:
             },
             "images": {item["fingerprint"]: item["properties"] or {} for item in images},
             "sizes": {item["fingerprint"]: item.get("size", 0) for item in images},
-            "pools": [path.rpartition("/")[2] for path in query_lxd(socket_path, "storage-pools")],
+            "pools": pools,
+            "spaces": {name: _pool(socket_path, name) for name in pools if name in sized},
             "members": _members(socket_path),
             "profiles": [item["name"] for item in profiles],
             "brings": {item["name"]: item["devices"] for item in profiles},
@@ -137,6 +139,17 @@ def _lxd(sockets: List[str], networks: Optional[List[str]]) -> facts.Lxd:
         }
     except (OSError, ValueError, KeyError) as error:
         return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _pool(socket_path: str, name: str) -> facts.Pool:
+    path = "storage-pools/" + urllib.parse.quote(name)
+    space = query_lxd(socket_path, path + "/resources")["space"]
+    volumes = query_lxd(socket_path, path + "/volumes/image")
+    return {
+        "driver": query_lxd(socket_path, path)["driver"],
+        "free": space.get("total", 0) - space.get("used", 0),
+        "unpacked": [volume.rpartition("/")[2].partition("?")[0] for volume in volumes],
+    }
 
 
 def _gone(devices: Iterable[Json]) -> List[str]:

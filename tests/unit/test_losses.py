@@ -30,6 +30,20 @@ def found(
     return losses.find(planned, codec.encode(LAB), [instance], moved=moved)
 
 
+def test_a_server_that_somebody_renamed_is_named() -> None:
+    """Not one that is there under its name, nor a copy of it, nor another lab's."""
+    was = codec.encode(LAB)
+
+    def said(*names: str, **config: str) -> list[str]:
+        items = [{"name": name, "config": {**MARKS, **config}} for name in names]
+        return list(losses.renamed(LAB, was, items))
+
+    assert "lxc rename old yuno1 --project grappe-alice" in said("old")[0]
+    assert [] == said("yuno1") == said("yuno1", "copy") == said()
+    assert [] == said("old", **{"user.grappe.lab": "another12345"})
+    assert [] == list(losses.renamed(LAB, {}, [{"name": "old", "config": MARKS}]))
+
+
 def with_server(**changes: Any) -> PreflightSpec:
     return dataclasses.replace(LAB, servers=(dataclasses.replace(YUNO1, **changes),))
 

@@ -533,6 +533,28 @@ def test_a_disk_holds_at_least_the_image() -> None:
         )
 
 
+@pytest.mark.parametrize(
+    ("driver", "free", "unpacked", "refused"),
+    [("btrfs", 9, [], False), ("btrfs", 8, [], True), ("btrfs", 8, ["abc"], False),
+     ("dir", 17, ["abc"], True), ("dir", 18, [], False)],
+)  # fmt: skip
+def test_a_pool_has_room_for_the_images(
+    driver: str, free: int, unpacked: list[str], refused: bool
+) -> None:
+    """An image is unpacked once in a pool; one of kind dir copies it for each server."""
+    space = {"driver": driver, "free": free << 20, "unpacked": unpacked}
+    seen = facts(lxd__aliases={"standin": "abc"}, lxd__images={"abc": {}}, lxd__pools=["tiny"],
+                 lxd__sizes={"abc": 9 << 20}, lxd__spaces={"tiny": space})  # fmt: skip
+    first = dataclasses.replace(LAB.servers[0], disk=1 << 30)
+    servers = (first, dataclasses.replace(first, name="yuno2", domain="yuno2.bob.grappe.test",
+                                          port=22302, address="10.64.8.11"))  # fmt: skip
+    spec = dataclasses.replace(LAB, servers=servers, pools=(("grappe:pool", "tiny"),))
+    said = [m.reason for m in preflight.judge(spec, seen) if m.key == "grappe:pool"]
+    assert refused == bool(said)
+    assert all(f'"tiny" has {free}MiB left' in line for line in said)
+    assert (driver == "dir") == any("of kind dir" in line for line in preflight.notes(spec, seen))
+
+
 def test_image_of_a_server_that_is_there_may_be_gone() -> None:
     """The server was made of it; one of another image, or never ready, still needs it."""
     key = "grappe:servers[0].image"
