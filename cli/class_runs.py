@@ -18,7 +18,7 @@ from typing import Protocol
 
 from classroom import class_file, runner, sleep
 from classroom.class_file import Student
-from cli import class_room, environment, progress, stack
+from cli import class_room, environment, labs, progress, stack
 from cli import classroom as classes
 from cli import down as downs
 from cli import up as ups
@@ -74,6 +74,7 @@ def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
     """Bring a stack up; one that is known to change is not compared first."""
     selected = stack.select(row.stack)
     stack.ready(selected)
+    labs.demand_valid(row.stack)
     ups.have_id(selected)
     if not changes and engine.is_unchanged(selected, Run(command="up", rebuild="")):
         return "up, nothing to do"
@@ -100,6 +101,7 @@ def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
 def _preview(row: runner.Row, engine: Engine) -> str:
     selected = stack.select(row.stack)
     stack.ready(selected)
+    labs.demand_valid(row.stack)
     if engine.is_unchanged(selected, Run(command="preview", rebuild="")):
         return "nothing to do"
     engine.run(selected, "preview")

@@ -102,6 +102,15 @@ def names() -> list[str]:
     return files.names(stacks.folder())
 
 
+def demand_valid(name: str) -> None:
+    """Refuse a stack file with mistakes, all at once and before the engine looks at it.
+
+    The engine itself reports values of a wrong type alone, one run a value.
+    """
+    if stacks.is_here():
+        _read(name)
+
+
 def _read(name: str) -> tuple[AnySpec, Stack]:
     stack = stacks.select(name)
     config = _config(name) if stacks.is_here() else stack.config()

@@ -6,7 +6,7 @@ import argparse
 import concurrent.futures
 import sys
 
-from cli import new, progress, stack
+from cli import labs, new, progress, stack
 from core import errors
 from core.run import Run
 from engine.stack import Stack
@@ -23,6 +23,7 @@ def up(options: argparse.Namespace) -> int:
     """
     selected = stack.select(options.name)
     stack.ready(selected)
+    labs.demand_valid(options.name)
     names: list[str] = []
     if options.rebuild is not None:
         names = _chosen(selected, options.rebuild)
@@ -40,6 +41,7 @@ def preview(options: argparse.Namespace) -> int:
     """Show what `up` would do."""
     selected = stack.select(options.name)
     stack.ready(selected)
+    labs.demand_valid(options.name)
     if not _is_unchanged(selected, Run(command="preview")):
         stack.run(selected, "preview")
     return 0

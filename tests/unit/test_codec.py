@@ -75,7 +75,7 @@ def test_all_mistakes_are_found_at_once() -> None:
         ("name", "is missing"),
         ("on", '"yes" is not true or false'),
         ("parts[0].kind", "is missing"),
-        ("parts[0].port", "True is not a whole number"),
+        ("parts[0].port", "true is not a whole number"),
         ("parts[1]", "5 is not a group of settings"),
         ("parts[2].prot", "is not a setting. Did you mean port?"),
         ("words", '"a" is not a list'),
