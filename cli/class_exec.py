@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import pathlib
 import shlex
 import sys
+import threading
 import time
+from collections.abc import Iterator
 
 from classroom import class_file, runner
 from cli import classroom as classes
 from cli import environment
-from core import errors
+from core import errors, interrupts
+from core.run import current
 from hosts import connections
 from providers.lxd import client, daemon
 from views import classroom
+
+# The status of `timeout` where the command did not end in time; and seconds until it is killed.
+TIMED_OUT, GRACE_SECONDS = 124, 5
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,24 +50,51 @@ def run(options: argparse.Namespace) -> int:
     projects = {server.row: server.project for server in chosen}
     # One word is a whole shell line; several are a program and its arguments.
     text = words[0] if len(words) == 1 else shlex.join(words)
+    # It ends in the server too, whatever becomes of this command.
+    bounded = ["timeout", f"--kill-after={GRACE_SECONDS}", f"{options.timeout:g}"]
 
     def act(row: runner.Row) -> str:
         try:
             done = lxd.execute(
-                row.name.partition(":")[2], ["sh", "-c", text], project=projects[row.name],
-                timeout=options.timeout, on_output=lambda _output: None,
+                row.name.partition(":")[2], [*bounded, "sh", "-c", text],
+                project=projects[row.name], timeout=options.timeout + 2 * GRACE_SECONDS,
+                on_output=lambda _output: None,
             )  # fmt: skip
         except daemon.AbsentError:
             raise errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it") from None
         said = (done.stdout + done.stderr).decode(errors="replace")
         pathlib.Path(row.log).write_text(said)
-        last = next((line for line in reversed(said.splitlines()) if line.strip()), "")
+        # What a student's programs print may be meant for a terminal.
+        last = errors.escape(next((x for x in reversed(said.splitlines()) if x.strip()), ""))
+        if done.status == TIMED_OUT:
+            raise errors.CommandError(
+                f"it did not end within {options.timeout:g} s: {last}".rstrip(": ")
+            )
         if done.status:
             raise errors.CommandError(f"exit {done.status}: {last}".rstrip(": "))
         return last
 
     began = time.monotonic()
     with classroom.showing(rows, as_json=options.json) as show:
-        ok = runner.Runner(rows, act, show.changed).run(options.jobs, show.wait)
+        runs = runner.Runner(rows, act, show.changed)
+        with _interruptible(runs, options.timeout):
+            ok = runs.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
     return 0 if ok else 1
+
+
+@contextlib.contextmanager
+def _interruptible(runs: runner.Runner, seconds: float) -> Iterator[None]:
+    """On a Ctrl-C or SIGTERM wait for no command, and say that those begun go on."""
+    interrupted = threading.Event()
+
+    def interrupt(_number: int, _frame: object) -> None:
+        interrupted.set()
+        runs.stop()
+        current().cancelled.set()
+        sys.stderr.write(f"the command goes on where it runs, for at most {seconds:g} s\n")
+
+    with interrupts.handled(interrupt):
+        yield
+    if interrupted.is_set():
+        raise KeyboardInterrupt

@@ -27,8 +27,12 @@ FILES = (
     "/etc/ufw/after.init",
     haproxy_unit.CONFIG,
 )
-# A verdict; `ct status dnat` is a condition.
-_REDIRECTS = re.compile(r"\b(?:dnat (?:ip )?(?:to|prefix)|redirect)\b")
+# Verdicts; `ct status dnat`, `icmp type redirect` and types such as nd-redirect are conditions.
+_REDIRECTS = re.compile(
+    r"\bdnat (?:ip )?(?:to|prefix)\b"
+    r"|(?<![\w-])(?<!type )redirect(?: to\b| random| fully-random| persistent|$)"
+)
+_QUOTED = re.compile(r'"[^"]*"')
 UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 
@@ -283,7 +287,7 @@ def _nat(chains: List[nft.Chain], saved: str, known: Set[str]) -> List[str]:
             table = " ".join(words[1:3])
         elif words[:1] == ["chain"]:
             chain = words[1]
-        elif _REDIRECTS.search(line):
+        elif _REDIRECTS.search(_QUOTED.sub("", line).rstrip()):
             found.append("nft %s %s: %s" % (table, chain, line.strip()))
     return found
 
