@@ -11,6 +11,8 @@ from remote import identity
 
 # Marks of a container: the image it started from, and its stage.
 IMAGE, STAGE, RECREATE, CREATING = "user.grappe.image", "user.grappe.stage", "anew", "creating"
+# The stage of a container that was ready once.
+READY = "ready"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +85,17 @@ def renamed(
 ) -> Iterator[str]:
     """Yield for each server that somebody renamed in LXD how it gets its name back.
 
-    An `up` would make an empty one under the old name.
+    An `up` would make an empty one under the old name. A copy for an image never was ready.
     """
     ours = {
-        item["name"]
+        item["name"]: item["config"].get(STAGE) == READY
         for item in instances
         if identity.belongs(identity.held_in_config(item["config"]), spec.owner, spec.lab)
     }
     before = {server["name"] for server in was.get("servers", ())}
     planned = {server.name for server in spec.servers}
-    strange = sorted(ours - before - planned)
-    for name in sorted((before & planned) - ours) if strange else ():
+    strange = sorted(name for name, ready in ours.items() if ready and name not in before | planned)
+    for name in sorted((before & planned) - ours.keys()) if strange else ():
         found, project = " or ".join(strange), f"--project {spec.project}"
         yield (
             f"{name} is not there, and {found} has this lab's mark: somebody renamed it. On the "

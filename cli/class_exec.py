@@ -62,14 +62,15 @@ def run(options: argparse.Namespace) -> int:
             )  # fmt: skip
         except daemon.AbsentError:
             raise errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it") from None
+        except errors.CancelledError:
+            raise errors.CommandError("interrupted; it goes on there") from None
         said = (done.stdout + done.stderr).decode(errors="replace")
         pathlib.Path(row.log).write_text(said)
         # What a student's programs print may be meant for a terminal.
         last = errors.escape(next((x for x in reversed(said.splitlines()) if x.strip()), ""))
         if done.status == TIMED_OUT:
-            raise errors.CommandError(
-                f"it did not end within {options.timeout:g} s: {last}".rstrip(": ")
-            )
+            words = f"it did not end within {options.timeout:g} s: {last}"
+            raise errors.CommandError(words.rstrip(": "))
         if done.status:
             raise errors.CommandError(f"exit {done.status}: {last}".rstrip(": "))
         return last

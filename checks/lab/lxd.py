@@ -14,8 +14,6 @@ from remote import identity
 from remote.surveys.facts import LabFacts, Lxd
 
 BRIDGE = re.compile(r"gr-(\d+)")
-# The stage of a container that was ready once.
-READY = "ready"
 OWN_PROFILE = (
     "One of its own: lxc profile create lab; lxc profile device add lab root disk pool=default "
     "path=/; and grappe:profiles: [lab]"
@@ -114,7 +112,7 @@ def _yet_to_be_made(spec: PreflightSpec, facts: LabFacts) -> list[PlannedServer]
     made = {
         (item["name"], item["config"].get(losses.IMAGE))
         for item in facts.get("instances", ())
-        if item["config"].get(losses.STAGE) == READY
+        if item["config"].get(losses.STAGE) == losses.READY
     }
     return [
         server for server in spec.servers

@@ -41,6 +41,7 @@ def test_a_server_that_somebody_renamed_is_named() -> None:
     assert "lxc rename old yuno1 --project grappe-alice" in said("old")[0]
     assert [] == said("yuno1") == said("yuno1", "copy") == said()
     assert [] == said("old", **{"user.grappe.lab": "another12345"})
+    assert [] == said("yuno1-published", **{"user.grappe.stage": "creating"})
     assert [] == list(losses.renamed(LAB, {}, [{"name": "old", "config": MARKS}]))
 
 
