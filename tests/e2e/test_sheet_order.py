@@ -329,6 +329,64 @@ print(tries, won)
 """
 
 
+# Keeps a connection that it opened while pages led to the server; posts by it once no new one opens.
+EARLY = """
+import http.client, pathlib, socket, ssl, sys, time
+domain, host, opened = sys.argv[1:]
+trusting = ssl._create_unverified_context()
+class Page(http.client.HTTPSConnection):
+    def connect(self):
+        made = socket.create_connection((host, 443), timeout=10)
+        self.sock = trusting.wrap_socket(made, server_hostname=domain)
+early = Page(domain)
+early.request("GET", "/yunohost/api/installed")
+early.getresponse().read()
+pathlib.Path(opened).touch()
+for turn in range(600):
+    try:
+        Page(domain).connect()
+    except OSError:
+        break
+    time.sleep(0.1)
+form = f"domain={domain}&username=mallory&fullname=Mallory&password=a-long-enough-one"
+seen = []
+for turn in range(40):
+    try:
+        early.request("POST", "/yunohost/api/postinstall", form)
+        answer = early.getresponse()
+        answer.read()
+        seen.append(answer.status)
+    except OSError:
+        seen.append(0)
+        break
+    time.sleep(0.1)
+print(seen)
+"""
+
+
+def test_early_connection_posts_to_nobody(
+    project: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
+) -> None:
+    """One that was opened before the pages were withdrawn: YunoHost's API does not run meanwhile."""
+    domain = "yuno1.ivan.grappe.test"
+    project.write("ivan", 52, servers=[{"name": "yuno1"}], workstation="none")
+    project.up("ivan")
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivan")
+    opened = tmp_path / "opened"
+    argv = ["python3", "-c", EARLY, domain, layout.HOST_ADDRESS, str(opened)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        early = pool.submit(workstation.run, argv, timeout=90)
+        command.wait_until(opened.exists, what="an early connection", timeout=20)
+        project.up("ivan")
+        statuses = json.loads(early.result().stdout)
+    assert statuses
+    assert not [status for status in statuses if 200 <= status < 300]
+    assert "ivan" in inside(lab_host, "yuno1", "getent passwd ivan", "ivan")
+    assert "active" == inside(lab_host, "yuno1", "systemctl is-active yunohost-api", "ivan").strip()
+    project.lab("check", "ivan")
+    project.lab("down", "ivan", "--yes")
+
+
 def test_page_opens_only_after_post_installation(
     project: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:

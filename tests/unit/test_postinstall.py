@@ -280,6 +280,50 @@ def test_a_job_leaves_the_mark_where_it_succeeds(tmp_path: pathlib.Path) -> None
         assert (status, not status) == (done.status, (tmp_path / ".grappe-postinstalled").exists())
 
 
+def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
+    """YunoHost's API stops before the post-installation, and starts after it, failed or not."""
+    log = tmp_path / "log"
+    for name, status in (("yunohost", 3), ("systemctl", 0)):
+        program = tmp_path / name
+        program.write_text(
+            f"#!/usr/bin/python3\nimport sys\nopen({str(log)!r}, 'a').write("
+            f"' '.join(['{name}', *sys.argv[1:3]]) + '\\n')\nsys.exit({status})\n"
+        )
+        program.chmod(0o755)
+    script = model.job("", SPEC).script.replace("/etc/yunohost", str(tmp_path))
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
+    stop, start = "systemctl stop yunohost-api", "systemctl start yunohost-api"
+    assert [stop, "yunohost tools postinstall", start] == log.read_text().splitlines()
+    # Who posted before it stopped was faster.
+    log.unlink()
+    (tmp_path / "installed").touch()
+    done = command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
+    assert [stop, start] == log.read_text().splitlines()
+    assert (1, "YunoHost is already installed") == (done.status, done.stderr.strip())
+
+
+@pytest.mark.parametrize(
+    ("yunohost", "directory", "expected"), [(0, 49, 0), (1, 0, 0), (1, 49, 1), (127, 49, 127)]
+)
+def test_a_password_that_opens_the_account_is_changed(
+    tmp_path: pathlib.Path, yunohost: int, directory: int, expected: int
+) -> None:
+    """YunoHost changes it first, and fails later where it has no internet."""
+    script = model.change_of_password(SPEC, "zoe").script.replace("/run/", f"{tmp_path}/")
+    for name, body in (
+        ("yunohost", f"import sys\nsys.exit({yunohost})"),
+        ("ldapwhoami", "import sys\nassert 'uid=zoe,ou=users,dc=yunohost,dc=org' in sys.argv\n"
+         f"assert open(sys.argv[-1]).read() == 'a pass word'\nsys.exit({directory})"),
+    ):  # fmt: skip
+        (tmp_path / name).write_text(f"#!/usr/bin/python3\n{body}\n")
+        (tmp_path / name).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    done = command.execute(["sh", "-euc", script], env=env, stdin=b"a pass word\n")
+    assert expected == done.status, done.stderr
+    assert [] == list(tmp_path.glob("grappe-password.*"))
+
+
 def test_a_finished_one_has_its_sshd_too() -> None:
     """`regen-conf --force` leaves a changed one alone unless it is named."""
     assert "regen-conf ssh --force" in model.FINISH

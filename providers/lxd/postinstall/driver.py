@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from core import errors, run
@@ -78,7 +78,7 @@ class PostInstallDriver:
         login = spec.login if model.takes_user(usage) else model.ADMIN
         stage = self._stage(spec)
         if stage is model.Stage.ABSENT:
-            with self._withdrawn(spec):
+            with self._closed(spec), self._withdrawn(spec):
                 self._postinstall(spec, usage, login)
         else:
             self._demand_ours(spec, login)
@@ -91,6 +91,19 @@ class PostInstallDriver:
             self._mend(spec, stage)
         self._demand_services(spec)
         return {"user": login}
+
+    @contextlib.contextmanager
+    def _closed(self, spec: model.PostInstallSpec) -> Iterator[None]:
+        """Keep YunoHost's API stopped meanwhile.
+
+        A connection that was open before the pages are withdrawn still leads to the server.
+        """
+        self._activate(spec, model.CLOSE)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(errors.GrappeError):
+                self._activate(spec, model.OPEN)
 
     def _postinstall(self, spec: model.PostInstallSpec, usage: str, login: str) -> None:
         if self._is_taken(spec):

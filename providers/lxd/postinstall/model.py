@@ -32,7 +32,8 @@ HELP_SECONDS = 60
 CHANGE_SECONDS = 120
 # The services of a post-installed YunoHost that a student uses. The check skips a disabled one.
 SERVICES = (
-    "ssh", "nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "fail2ban",
+    "ssh", "nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "nftables",
+    "fail2ban",
 )  # fmt: skip
 # Its ssh may be started by a socket.
 UNITS = (*(f"{name}.service" for name in SERVICES), "ssh.socket")
@@ -112,6 +113,31 @@ for unit in slapd nslcd; do
 done
 nscd --invalidate=passwd 2>/dev/null || true
 getent passwd {login}
+"""
+
+
+# YunoHost's API, by which anybody may post-install.
+CLOSE = "systemctl stop yunohost-api 2>/dev/null || true\n"
+OPEN = "systemctl start yunohost-api 2>/dev/null || true\n"
+# The job opens it again too: the run that waits for it may be killed. What it was asked for last
+# may have come first.
+_ALONE = f"""\
+trap '{OPEN.rstrip()}' EXIT
+{CLOSE.rstrip()}
+if [ -e {INSTALLED} ]; then echo "YunoHost is already installed" >&2; exit 1; fi
+"""
+_CHANGED = """\
+IFS= read -r password
+folder=$(mktemp -d /run/grappe-password.XXXXXX)
+trap 'rm -rf "$folder"' EXIT
+printf %s "$password" > "$folder/given"
+changes() {{
+    {program}
+}}
+if printf '%s\\n' "$password" | ( changes ); then exit 0; else status=$?; fi
+ldapwhoami -x -D {name} -y "$folder/given" >/dev/null 2>&1 ||
+    exit $status
+echo "the password is changed all the same"
 """
 
 
@@ -324,7 +350,8 @@ def full_name(login: str) -> str:
 def job(help_text: str, spec: PostInstallSpec) -> Job:
     """Return the job that runs the post-installation."""
     # The job marks itself: the run that waits for it may be killed.
-    script = _with_password("--password", arguments(help_text, spec)) + f"touch {MARK}\n"
+    program = _with_password("--password", arguments(help_text, spec))
+    script = f"{_ALONE}{program}touch {MARK}\n"
     return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
 
 
@@ -334,8 +361,14 @@ def has_user(login: str) -> Job:
 
 
 def change_of_password(spec: PostInstallSpec, login: str) -> Job:
-    """Return the job that sets the administrator's password to the stack file's."""
-    script = _with_password("--change-password", ["user", "update", login])
+    """Return the job that sets the administrator's password to the stack file's.
+
+    YunoHost sets it first, and then fails where it cannot download its catalog of apps.
+    """
+    program = _with_password("--change-password", ["user", "update", login])
+    script = _CHANGED.format(
+        name=shlex.quote(f"uid={login},ou=users,dc=yunohost,dc=org"), program=program.rstrip()
+    )
     return Job(script=script, stdin=f"{spec.password}\n", timeout=CHANGE_SECONDS)
 
 
