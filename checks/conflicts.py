@@ -342,3 +342,24 @@ def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, st
     )
     if brings and not rooted and set(names) <= brings.keys():
         yield names[-1] if names else "", "none of them has a root disk"
+
+
+def shared(lxd: Lxd, names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield what profiles give away to every student, each with the profile.
+
+    Args:
+        lxd: The survey of the daemon.
+        names: The profiles of labs.
+
+    """
+    for name in names:
+        config = lxd.get("sets", {}).get(name, {})
+        if config.get("security.privileged", "").lower() in ("true", "1", "yes", "on"):
+            yield name, "makes servers privileged: root in one is root on the host"
+        if config.get("raw.lxc"):
+            yield name, f"sets raw.lxc, which nobody checks: {' '.join(config['raw.lxc'].split())}"
+        for device, settings in sorted(lxd.get("brings", {}).get(name, {}).items()):
+            source = settings.get("source", "")
+            writes = settings.get("readonly", "false").lower() != "true"
+            if settings.get("type") == "disk" and settings.get("path") != "/" and source and writes:
+                yield name, f"gives all servers {source} to write to, by its device {device}"

@@ -55,6 +55,12 @@ def _profiles(facts: HealthFacts) -> Iterator[Finding]:
                 f"lxc profile device remove {profile} DEVICE, or a profile of their own for labs: "
                 "grappe:profiles",
             )
+    profiles = dict.fromkeys(name for names in sorted(used) for name in names)
+    for profile, what in conflicts.shared(facts["lxd"], list(profiles)):
+        yield Finding(
+            f"LXD's profile {profile} {what}",
+            f"if that is not intended: lxc profile edit {profile}",
+        )
     for name in conflicts.namesakes(facts):
         yield Finding(
             f"{name} has a name of Grappe's bridges, whose rules shut it off",

@@ -169,6 +169,12 @@ def brought(spec: PreflightSpec, lxd: Lxd) -> Iterator[str]:
         yield f"LXD's profile {profile}: {problem}"
 
 
+def shared(spec: PreflightSpec, lxd: Lxd) -> Iterator[str]:
+    """Yield what profiles give away to every student."""
+    for profile, what in conflicts.shared(lxd, spec.profiles):
+        yield f"LXD's profile {profile} {what}"
+
+
 def free_numbers(lxd: Lxd) -> str:
     """Return the numbers that no bridge of the host holds, as ranges."""
     taken = {

@@ -60,6 +60,7 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
         *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),
         *lxd.unlimited(spec, facts),
+        *lxd.shared(spec, facts["lxd"]),
         *(
             f"{line} takes every server's ports away at each reload of UFW: remove that line"
             for line in facts.get("ufw_sysctl", ())

@@ -41,6 +41,7 @@ class Lxd(TypedDict, total=False):
         spaces: The asked-for pools, by name; none of a pool that does not answer.
         members: Those of its cluster; none without one.
         brings: The devices that each profile brings, by profile and name.
+        sets: The configuration that each profile sets, by profile.
         gone: The paths of the host's that profiles bring, and that are not there.
     """
 
@@ -55,6 +56,7 @@ class Lxd(TypedDict, total=False):
     members: List[str]
     profiles: List[str]
     brings: Dict[str, Dict[str, Dict[str, str]]]
+    sets: Dict[str, Dict[str, str]]
     gone: List[str]
 
 

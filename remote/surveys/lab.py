@@ -139,6 +139,7 @@ def _lxd(sockets: List[str], networks: Optional[List[str]], sized: Container[str
             "members": _members(socket_path),
             "profiles": [item["name"] for item in profiles],
             "brings": {item["name"]: item["devices"] for item in profiles},
+            "sets": {item["name"]: item["config"] for item in profiles},
             "gone": _gone(device for item in profiles for device in item["devices"].values()),
         }
     except (OSError, ValueError, KeyError) as error:

@@ -213,6 +213,23 @@ def test_an_accept_before_ufw_voids_the_isolation(rules: str, reached: list[str]
     assert [] == list(isolation.opens(loaded(f"{BEFORE}{AFTER}{rules}")))
 
 
+def test_what_profiles_give_to_every_student_is_told() -> None:
+    """Not a root disk, nor what nobody may write to."""
+    folder = {"type": "disk", "source": "/srv/share", "path": "/srv"}
+    brings = {"default": {"root": {"type": "disk", "path": "/", "pool": "p"}, "data": folder,
+                          "docs": {**folder, "readonly": "true"}}}  # fmt: skip
+    sets = {"default": {"security.privileged": "true", "raw.lxc": "lxc.a = 1\nlxc.b = 2"}, "x": {}}
+    said = [
+        what for _name, what in conflicts.shared({"brings": brings, "sets": sets}, ["default", "x"])
+    ]
+    assert [
+        "makes servers privileged: root in one is root on the host",
+        "sets raw.lxc, which nobody checks: lxc.a = 1 lxc.b = 2",
+        "gives all servers /srv/share to write to, by its device data",
+    ] == said
+    assert [] == list(conflicts.shared({}, ["default"]))
+
+
 def test_a_port_that_docker_holds_names_how_its_container_is_found() -> None:
     """Docker writes a removed rule again."""
     said = conflicts.publisher("docker-proxy", [22722])
