@@ -256,8 +256,8 @@ def test_interrupted_class_up_resumes(
         )  # fmt: skip
     logs = class_of_six.folder / ".state" / "logs" / "tp1"
     command.wait_until(
-        lambda: all("Container" in (logs / f"{name}.log").read_text() for name in ("noe", "zoe-roux")),
-        what="both runs", timeout=60,
+        lambda: any("creating" in (logs / f"{name}.log").read_text() for name in ("noe", "zoe-roux")),
+        what="a run's first resource", timeout=60, pause=0.05,
     )  # fmt: skip
     going.send_signal(kill)
     going.wait(timeout=60)
