@@ -79,6 +79,32 @@ def test_update_of_a_lost_bridge_attaches_its_servers() -> None:
     assert [("gr-1", ["veth1"])] == attached
 
 
+def test_bridge_that_was_unavailable_before_it_was_finished_is_made_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """LXD was restarted while it made it: it starts it a minute later, and never finishes it."""
+    monkeypatch.setattr(driver, "SETTLE_SECONDS", 0.1)
+    monkeypatch.setattr(driver, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(driver.time, "sleep", lambda _seconds: None)
+    lxd = fake.FakeLxd()
+    spec = model.NetworkSpec(
+        host="ssh://lab", owner="grappe/alice", name="gr-1", address="10.64.1.1/24"
+    )
+    networks = driver.NetworkDriver(lxd)
+    networks.create(spec)
+    first, get = lxd.networks["gr-1"], lxd.get
+    statuses = iter(["Unavailable"] * 4)
+
+    def unfinished(path: str, **options: str) -> object:
+        found = get(path, **options)
+        is_first = path == "networks/gr-1" and lxd.networks["gr-1"] is first
+        return {**found, "status": next(statuses, "Pending")} if is_first else found
+
+    monkeypatch.setattr(lxd, "get", unfinished)
+    networks.update(spec, spec)
+    assert lxd.networks["gr-1"] is not first
+
+
 @pytest.mark.parametrize(("looks", "made_again"), [(3, False), (10**6, True)])
 def test_bridge_that_lxd_may_still_be_making_is_waited_for(
     looks: int, made_again: bool, monkeypatch: pytest.MonkeyPatch

@@ -102,6 +102,9 @@ class NetworkDriver:
         else:
             self._lxd.change("PUT", path, body)
         self._wait_until_started(new)
+        # "Unavailable" hides that it was never finished: an LXD that was restarted starts it so.
+        if (self._find(new) or {}).get("status") in UNFINISHED:
+            return self.create(new)
         return {}
 
     def delete(self, spec: model.NetworkSpec) -> None:
