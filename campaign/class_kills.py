@@ -104,7 +104,7 @@ def run(
         length[command] = time.monotonic() - started
     kills = []
     for number in range(moments):
-        command, victim = dice.choice(("up", "up", "down")), dice.choice(list(VICTIMS))
+        command, victim = dice.choice(("up", "up", "down")), list(VICTIMS)[number % len(VICTIMS)]
         if command == "down":
             project.lab(*_words("up"))
         seconds = round(dice.random() * length[command], 2)
