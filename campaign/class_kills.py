@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 
 from campaign.descendants import descendants
+from sandbox.inventory import difference
 from sandbox.project_copy import ProjectCopy
 
 CLASS = "troupe"
@@ -111,7 +112,7 @@ def run(
         log = project.folder / f"class-{number}.log"
         _kill(project, command, functools.partial(VICTIMS[victim], dice), seconds, log)
         then = dice.choice((("up", "down"), ("down",)))
-        lost = [*_after(project, then), *_difference(before, inventory())]
+        lost = [*_after(project, then), *difference(before, inventory())]
         if "Traceback" in log.read_text(errors="replace"):
             lost.append("a traceback")
         kills.append(ClassKill(command, victim, seconds, ", ".join(then), "; ".join(lost)))
@@ -158,7 +159,3 @@ def _after(project: ProjectCopy, commands: tuple[str, ...]) -> list[str]:
         except (AssertionError, subprocess.TimeoutExpired) as error:
             lost.append(f"{command} failed: {str(error)[-600:]}")
     return lost
-
-
-def _difference(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    return [f"{name}: {after[name][:200]!r}" for name in before if before[name] != after[name]]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from campaign.descendants import descendants
 from hosts import command
 from sandbox import machine
+from sandbox.inventory import difference
 from sandbox.layout import Layout
 from sandbox.project_copy import ProjectCopy
 
@@ -174,7 +175,7 @@ def run(
     ended = "done" if engine.returncode == 0 else "failed"
     lost = _after(project, stack, log)
     after = inventory()
-    lost += [f"{name} differs" for name in before if before[name] != after[name]]
+    lost += difference(before, after)
     if "Traceback" in log.read_text(errors="replace"):
         lost.append("a traceback")
     return Outcome(stack, fault, seconds, ended, "; ".join(lost))

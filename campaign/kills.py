@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable
 
+from sandbox.inventory import difference
 from sandbox.project_copy import ProjectCopy
 
 
@@ -55,7 +56,7 @@ def run(
         seconds = round(length * (number + 0.5) / moments, 2)
         made = _kill(project, stack, seconds)
         said = project.lab("down", stack, "--yes")
-        left = _difference(before, inventory())
+        left = "; ".join(difference(before, inventory()))
         kills.append(Kill(stack, seconds, made, left))
         report(
             f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {left or 'nothing left'}"
@@ -76,12 +77,7 @@ def _kill(project: ProjectCopy, stack: str, seconds: float) -> int:
     return said.count('"urn":')
 
 
-def _difference(before: dict[str, str], after: dict[str, str]) -> str:
-    changed = [name for name in before if before[name] != after[name]]
-    return "; ".join(f"{name}: {after[name][:200]!r}" for name in changed)
-
-
 def _demand_same(before: dict[str, str], after: dict[str, str], when: str) -> None:
-    if left := _difference(before, after):
-        message = f"{when}: {left}"
+    if left := difference(before, after):
+        message = f"{when}: {'; '.join(left)}"
         raise AssertionError(message)

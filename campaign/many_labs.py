@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from campaign.bystanders import Bystander
 from sandbox import machine
+from sandbox.inventory import difference
 from sandbox.project_copy import ProjectCopy
 
 TOGETHER = 4
@@ -87,7 +88,7 @@ def run(
     for name in (*names, BYSTANDER):
         project.lab("down", name, "--yes")
     after = inventory()
-    lost += [f"{name} differs" for name in before if before[name] != after[name]]
+    lost += difference(before, after)
     return Result(runs, failed, lost, counted, read)
 
 

@@ -81,12 +81,23 @@ def find(
 
 
 def renamed(
-    spec: PreflightSpec, was: Mapping[str, Any], instances: Sequence[Mapping[str, Any]]
+    spec: PreflightSpec,
+    was: Mapping[str, Any],
+    instances: Sequence[Mapping[str, Any]],
+    names: str | None = None,
 ) -> Iterator[str]:
     """Yield for each server that somebody renamed in LXD how it gets its name back.
 
     An `up` would make an empty one under the old name. A copy for an image never was ready.
+
+    Args:
+        spec: The planned lab.
+        was: The lab of the last `up`, by field.
+        instances: Those in the lab's LXD project.
+        names: The servers that may go, separated by commas, as for `permitted`.
+
     """
+    allowed = set((names or "").split(","))
     ours = {
         item["name"]: item["config"].get(STAGE) == READY
         for item in instances
@@ -95,12 +106,13 @@ def renamed(
     before = {server["name"] for server in was.get("servers", ())}
     planned = {server.name for server in spec.servers}
     strange = sorted(name for name, ready in ours.items() if ready and name not in before | planned)
-    for name in sorted((before & planned) - ours.keys()) if strange else ():
+    for name in sorted((before & planned) - ours.keys() - allowed) if strange else ():
         found, project = " or ".join(strange), f"--project {spec.project}"
         yield (
             f"{name} is not there, and {found} has this lab's mark: somebody renamed it. On the "
             f"host: lxc stop {strange[0]} {project}; lxc rename {strange[0]} {name} {project}. "
-            f"If it may go: lxc delete --force {strange[0]} {project}"
+            f"If it may go: lxc delete --force {strange[0]} {project}. If it is a copy: ./lab up "
+            f"{identity.stack_of(spec.owner)} --rebuild {name}"
         )
 
 

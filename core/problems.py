@@ -48,7 +48,7 @@ _WORDS = {None: "null", True: "true", False: "false"}
 
 def show(value: object) -> str:
     """Return a value for a message: quoted, short, printable."""
-    text = _WORDS.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    text = _WORDS[value] if isinstance(value, bool | None) else str(value)
     short = text if len(text) <= 60 else text[:57] + "..."  # noqa: PLR2004
     safe = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in short)
     return f'"{safe}"' if isinstance(value, str) else safe

@@ -37,3 +37,8 @@ def inventory(lab_host: Host, workstation: Host) -> dict[str, str]:
     hosts = pathlib.Path(workstation.etc_hosts)
     inventory["workstation"] = f"{hosts.read_text()}{hosts.stat().st_mode:o}"
     return inventory
+
+
+def difference(before: dict[str, str], after: dict[str, str]) -> list[str]:
+    """Return what of an inventory differs, each with the beginning of what it is now."""
+    return [f"{name}: {after[name][:200]!r}" for name in before if before[name] != after[name]]

@@ -143,7 +143,7 @@ def _losses(
     spec: PreflightSpec, was: Mapping[str, Any], facts: LabFacts, host: Host
 ) -> list[problems.Mistake]:
     """Refuse or only report losses of servers' content, as the run's REBUILD permits."""
-    if renamed := list(losses.renamed(spec, was, facts["instances"])):
+    if renamed := list(losses.renamed(spec, was, facts["instances"], run.rebuild())):
         return [problems.Mistake("", line) for line in renamed]
     lost = losses.find(
         spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])

@@ -16,7 +16,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from remote import haproxy_unit, identity, iptables, ipv6
-from remote.surveys import facts, lab, programs
+from remote.surveys import facts, lab, lxd, programs
 from remote.system import System, meminfo, read_text
 
 Json = Dict[str, Any]
@@ -97,7 +97,7 @@ def _query_lxd(sockets: List[str], path: str) -> Any:
     if socket_path is None:
         return None
     try:
-        return lab.query_lxd(socket_path, path)
+        return lxd.query(socket_path, path)
     except (OSError, ValueError, KeyError):
         return None
 

@@ -13,13 +13,12 @@ import re
 import socket
 import tempfile
 import urllib.parse
-from typing import Any, BinaryIO, Callable, Container, Dict, Iterable, List, Optional, Set, cast
+from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Set, cast
 
-from remote import haproxy_unit, iptables, managed_block, plain_http, untouchable
-from remote.surveys import facts, listening, programs, routes
+from remote import haproxy_unit, iptables, managed_block, untouchable
+from remote.surveys import facts, listening, lxd, programs, routes
 from remote.unmanaged import legacy, nft
 
-LXD_SECONDS = 30
 REACH_SECONDS = 5
 FILES = (
     "/etc/ufw/before.rules",
@@ -57,8 +56,10 @@ def main(request: Json) -> facts.LabFacts:
     # Those of the other iptables are somebody else's.
     known = set() if _uses_legacy() else nft.IPTABLES
     parts: Dict[str, Callable[[], Any]] = {
-        "lxd": lambda: _lxd(request["sockets"], request.get("networks"), request.get("pools", ())),
-        "instances": lambda: _instances(request["sockets"], request.get("projects", [])),
+        "lxd": lambda: lxd.main(
+            request["sockets"], request.get("networks"), request.get("pools", ())
+        ),
+        "instances": lambda: lxd.instances(request["sockets"], request.get("projects", [])),
         "haproxy": lambda: _haproxy(request["store"], unit),
         "haproxy_loads": lambda: unit.files,
         "haproxy_masked": lambda: unit.masked,
@@ -114,102 +115,6 @@ def _is_own(address: str) -> bool:
     return True
 
 
-def _lxd(sockets: List[str], networks: Optional[List[str]], sized: Container[str]) -> facts.Lxd:
-    socket_path = next((path for path in sockets if os.path.exists(path)), None)
-    if socket_path is None:
-        return {"error": "there is no LXD"}
-    try:
-        profiles = query_lxd(socket_path, "profiles?recursion=1")
-        images = query_lxd(socket_path, "images?recursion=1")
-        pools = [path.rpartition("/")[2] for path in query_lxd(socket_path, "storage-pools")]
-        return {
-            "projects": [
-                {"name": item["name"], "config": item["config"]}
-                for item in query_lxd(socket_path, "projects?recursion=1")
-            ],
-            "networks": list(_networks(socket_path, networks)),
-            "aliases": {
-                item["name"]: item["target"]
-                for item in query_lxd(socket_path, "images/aliases?recursion=1")
-            },
-            "images": {item["fingerprint"]: item["properties"] or {} for item in images},
-            "sizes": {item["fingerprint"]: item.get("size", 0) for item in images},
-            "pools": pools,
-            "spaces": {name: _pool(socket_path, name) for name in pools if name in sized},
-            "members": _members(socket_path),
-            "profiles": [item["name"] for item in profiles],
-            "brings": {item["name"]: item["devices"] for item in profiles},
-            "sets": {item["name"]: item["config"] for item in profiles},
-            "gone": _gone(device for item in profiles for device in item["devices"].values()),
-        }
-    except (OSError, ValueError, KeyError) as error:
-        return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
-
-
-def _pool(socket_path: str, name: str) -> facts.Pool:
-    path = "storage-pools/" + urllib.parse.quote(name)
-    space = query_lxd(socket_path, path + "/resources")["space"]
-    volumes = query_lxd(socket_path, path + "/volumes/image")
-    return {
-        "driver": query_lxd(socket_path, path)["driver"],
-        "free": space.get("total", 0) - space.get("used", 0),
-        "unpacked": [volume.rpartition("/")[2].partition("?")[0] for volume in volumes],
-    }
-
-
-def _gone(devices: Iterable[Json]) -> List[str]:
-    """Return the host's paths that devices name as their source, and that are not there."""
-    sources = {device.get("source", "") for device in devices if "pool" not in device}
-    return sorted(each for each in sources if each[:1] == "/" and not os.path.exists(each))
-
-
-def _networks(socket_path: str, wanted: Optional[List[str]]) -> Iterable[facts.Marked]:
-    """Yield the networks; with their configuration all, or only the wanted ones.
-
-    For each network that it shows LXD goes through all instances.
-    """
-    if wanted is None:
-        for item in query_lxd(socket_path, "networks?recursion=1"):
-            yield {"name": item["name"], "config": item["config"]}
-        return
-    for path in query_lxd(socket_path, "networks"):
-        name = urllib.parse.unquote(path.rpartition("/")[2])
-        whole = query_lxd(socket_path, "networks/" + name) if name in wanted else {}
-        yield {"name": name, "config": whole.get("config") or {}}
-
-
-def _members(socket_path: str) -> List[str]:
-    """Return the members of the host's cluster; none for a host without one."""
-    if not query_lxd(socket_path, "cluster").get("enabled"):
-        return []
-    return [path.rpartition("/")[2] for path in query_lxd(socket_path, "cluster/members")]
-
-
-def _instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
-    """Return the instances of projects, of their config only our marks."""
-    socket_path = next((path for path in sockets if os.path.exists(path)), None)
-    found: List[facts.Instance] = []
-    for project in projects if socket_path else []:
-        query = urllib.parse.urlencode({"project": project, "recursion": "1"})
-        try:
-            items = query_lxd(str(socket_path), "instances?" + query)
-        except (OSError, ValueError, KeyError, TypeError):
-            # The project does not exist yet; or LXD does not answer, which other parts report.
-            continue
-        for item in items:
-            marks = {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}
-            found.append(
-                {
-                    "name": item["name"],
-                    "project": project,
-                    "ephemeral": item["ephemeral"],
-                    "location": item.get("location", ""),
-                    "config": marks,
-                }
-            )
-    return found
-
-
 def _unreached(url: str) -> str:
     """Return why a URL cannot be reached; nothing when it can."""
     parts = urllib.parse.urlsplit(url)
@@ -219,14 +124,6 @@ def _unreached(url: str) -> str:
             return ""
     except OSError as error:
         return "%s port %s, %s" % (parts.hostname, port, error.strerror or error)
-
-
-def query_lxd(socket_path: str, path: str) -> Any:
-    """Return LXD's metadata for a path below /1.0/; `socket_path` is its socket."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(LXD_SECONDS)
-        connection.connect(socket_path)
-        return json.loads(plain_http.get(connection, f"/1.0/{path}".rstrip("/")))["metadata"]
 
 
 def fragments_of(store: str) -> List[facts.Fragment]:

@@ -8,7 +8,7 @@ import shutil
 from typing import Any, Dict, List
 
 from remote import identity
-from remote.surveys import facts, lab, programs
+from remote.surveys import facts, lxd, programs
 from remote.system import meminfo
 
 Json = Dict[str, Any]
@@ -94,8 +94,8 @@ def _daemon(paths: List[str]) -> Any:
     if path is None:
         return None
     try:
-        items = lab.query_lxd(path, "instances?recursion=1&all-projects=true") or []
-        pools = lab.query_lxd(path, "storage-pools") or []
+        items = lxd.query(path, "instances?recursion=1&all-projects=true") or []
+        pools = lxd.query(path, "storage-pools") or []
     except (OSError, ValueError, KeyError) as error:
         return {"error": str(error)}
     owners = [item["config"].get(identity.OWNER, "") for item in items]

@@ -42,6 +42,8 @@ def test_a_server_that_somebody_renamed_is_named() -> None:
     assert [] == said("yuno1") == said("yuno1", "copy") == said()
     assert [] == said("old", **{"user.grappe.lab": "another12345"})
     assert [] == said("yuno1-published", **{"user.grappe.stage": "creating"})
+    item = {"name": "old", "config": MARKS}
+    assert [] == list(losses.renamed(LAB, was, [item], "yuno1"))
     assert [] == list(losses.renamed(LAB, {}, [{"name": "old", "config": MARKS}]))
 
 

@@ -555,6 +555,18 @@ def test_a_pool_has_room_for_the_images(
     assert (driver == "dir") == any("of kind dir" in line for line in preflight.notes(spec, seen))
 
 
+def test_a_pool_that_does_not_answer_has_no_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is away: the others, and all else of LXD, are known all the same."""
+    answers = {
+        "storage-pools/well/resources": {"space": {"total": 9, "used": 4}},
+        "storage-pools/well/volumes/image": ["/1.0/storage-pools/well/volumes/image/abc?target=a"],
+        "storage-pools/well": {"driver": "btrfs"},
+    }
+    monkeypatch.setattr(surveyed.lxd, "query", lambda _socket, path: answers[path])
+    found = dict(surveyed.lxd._spaces("/socket", ["away", "well"]))
+    assert {"well": {"driver": "btrfs", "free": 5, "unpacked": ["abc"]}} == found
+
+
 def test_image_of_a_server_that_is_there_may_be_gone() -> None:
     """The server was made of it; one of another image, or never ready, still needs it."""
     key = "grappe:servers[0].image"

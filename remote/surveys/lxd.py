@@ -1,0 +1,140 @@
+"""Survey LXD for a preflight: what it has, and what its profiles bring. Runs there, read only.
+
+Standard library alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import urllib.parse
+from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
+
+from remote import plain_http
+from remote.surveys import facts
+
+SECONDS = 30
+
+Json = Dict[str, Any]
+
+
+def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str]) -> facts.Lxd:
+    """Survey LXD.
+
+    Args:
+        sockets: The paths of its socket.
+        networks: Those whose configuration counts; None for all.
+        sized: The pools whose space counts.
+
+    """
+    socket_path = next((path for path in sockets if os.path.exists(path)), None)
+    if socket_path is None:
+        return {"error": "there is no LXD"}
+    try:
+        profiles = query(socket_path, "profiles?recursion=1")
+        images = query(socket_path, "images?recursion=1")
+        pools = [path.rpartition("/")[2] for path in query(socket_path, "storage-pools")]
+        return {
+            "projects": [
+                {"name": item["name"], "config": item["config"]}
+                for item in query(socket_path, "projects?recursion=1")
+            ],
+            "networks": list(_networks(socket_path, networks)),
+            "aliases": {
+                item["name"]: item["target"]
+                for item in query(socket_path, "images/aliases?recursion=1")
+            },
+            "images": {item["fingerprint"]: item["properties"] or {} for item in images},
+            "sizes": {item["fingerprint"]: item.get("size", 0) for item in images},
+            "pools": pools,
+            "spaces": dict(_spaces(socket_path, (name for name in pools if name in sized))),
+            "members": _members(socket_path),
+            "profiles": [item["name"] for item in profiles],
+            "brings": {item["name"]: item["devices"] for item in profiles},
+            "sets": {item["name"]: item["config"] for item in profiles},
+            "gone": _gone(device for item in profiles for device in item["devices"].values()),
+        }
+    except (OSError, ValueError, KeyError) as error:
+        return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+
+
+def _spaces(socket_path: str, pools: Iterable[str]) -> Iterable[Tuple[str, facts.Pool]]:
+    """Yield the pools that answer: one whose disk is away does not."""
+    for name in pools:
+        path = "storage-pools/" + urllib.parse.quote(name)
+        try:
+            space = query(socket_path, path + "/resources")["space"]
+            volumes = query(socket_path, path + "/volumes/image")
+            driver = query(socket_path, path)["driver"]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        yield (
+            name,
+            {
+                "driver": driver,
+                "free": space.get("total", 0) - space.get("used", 0),
+                "unpacked": [volume.rpartition("/")[2].partition("?")[0] for volume in volumes],
+            },
+        )
+
+
+def _gone(devices: Iterable[Json]) -> List[str]:
+    """Return the host's paths that devices name as their source, and that are not there."""
+    sources = {device.get("source", "") for device in devices if "pool" not in device}
+    return sorted(each for each in sources if each[:1] == "/" and not os.path.exists(each))
+
+
+def _networks(socket_path: str, wanted: Optional[List[str]]) -> Iterable[facts.Marked]:
+    """Yield the networks; with their configuration all, or only the wanted ones.
+
+    For each network that it shows LXD goes through all instances.
+    """
+    if wanted is None:
+        for item in query(socket_path, "networks?recursion=1"):
+            yield {"name": item["name"], "config": item["config"]}
+        return
+    for path in query(socket_path, "networks"):
+        name = urllib.parse.unquote(path.rpartition("/")[2])
+        whole = query(socket_path, "networks/" + name) if name in wanted else {}
+        yield {"name": name, "config": whole.get("config") or {}}
+
+
+def _members(socket_path: str) -> List[str]:
+    """Return the members of the host's cluster; none for a host without one."""
+    if not query(socket_path, "cluster").get("enabled"):
+        return []
+    return [path.rpartition("/")[2] for path in query(socket_path, "cluster/members")]
+
+
+def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
+    """Return the instances of projects, of their config only our marks."""
+    socket_path = next((path for path in sockets if os.path.exists(path)), None)
+    found: List[facts.Instance] = []
+    for project in projects if socket_path else []:
+        asked = urllib.parse.urlencode({"project": project, "recursion": "1"})
+        try:
+            items = query(str(socket_path), "instances?" + asked)
+        except (OSError, ValueError, KeyError, TypeError):
+            # The project does not exist yet; or LXD does not answer, which other parts report.
+            continue
+        for item in items:
+            marks = {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}
+            found.append(
+                {
+                    "name": item["name"],
+                    "project": project,
+                    "ephemeral": item["ephemeral"],
+                    "location": item.get("location", ""),
+                    "config": marks,
+                }
+            )
+    return found
+
+
+def query(socket_path: str, path: str) -> Any:
+    """Return LXD's metadata for a path below /1.0/; `socket_path` is its socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(SECONDS)
+        connection.connect(socket_path)
+        return json.loads(plain_http.get(connection, f"/1.0/{path}".rstrip("/")))["metadata"]
