@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     projects = {server.row: server.project for server in chosen}
     # One word is a whole shell line; several are a program and its arguments.
     text = words[0] if len(words) == 1 else shlex.join(words)
-    # It ends in the server too, whatever becomes of this command; in busybox's words.
+    # It ends in the server too, whatever becomes of this command. Busybox knows no long options.
     bounded = ["timeout", "-k", f"{GRACE_SECONDS}", f"{options.timeout:g}"]
 
     def act(row: runner.Row) -> str:

@@ -23,9 +23,7 @@ def run(options: argparse.Namespace) -> int:
     """Run the suite; with --fast, only tests without root and sandbox."""
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
     # Two files at a time, each worker with a sandbox of its own: most tests wait for a host.
-    # In the folders' order, so that short files come last: by number of tests, a long one would.
-    shares = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
-    argv = [sys.executable, "-m", "pytest", *shares, *options.pytest]
+    argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *options.pytest]
     if options.fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
     from cli import sandbox as commands  # noqa: PLC0415
