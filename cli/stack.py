@@ -17,13 +17,15 @@ from core.run import Run
 from engine import passphrase
 from engine.stack import Stack
 from engine.state import State
-from hosts import connections, url
+from hosts import command, connections, url
 from stacks import files
 
 PROJECT = "grappe"
 UP = ("up", "--yes", "--skip-preview")
 # Seconds until the plugin of a killed engine has ended.
 LAST_SECONDS = 2.5
+# Seconds in which the engine of a killed process ends; two on a machine with nothing else to do.
+ENDING_SECONDS = 15
 DOWN = ("destroy", "--yes", "--skip-preview")
 
 
@@ -90,28 +92,31 @@ def _demand_whole_secrets(name: str) -> None:
 
 
 def ready(stack: Stack) -> None:
-    """Clear the lock and the warnings of a dead run of this machine.
+    """Wait for a run that ends by itself; clear the lock and the warnings of a dead one.
 
     Raises:
         errors.GrappeError: Another run of the stack is under way; or a lock is truncated, so that
             its owner is unknown.
 
     """
-    for path in state_of(stack.name).locks:
-        held = _lock(path, stack.name)
-        here, pid = held.get("hostname") == socket.gethostname(), held.get("pid")
-        if here and isinstance(pid, int) and lifetime.is_alive(pid):
+    if pid := _runs(stack.name):
+        sys.stderr.write(f"… a run of {stack.name} is under way (process {pid}); waiting\n")
+        try:
+            # The engine of a killed process ends by itself, within seconds.
+            command.wait_until(
+                lambda: not _runs(stack.name), what="its end", timeout=ENDING_SECONDS
+            )
+        except errors.NotReadyError as error:
             raise errors.GrappeError(
-                f"a run of {stack.name} is under way (process {held['pid']})",
+                f"a run of {stack.name} is under way (process {pid})",
                 do="wait for its end, or end it where it was started: Ctrl-C; if that process "
                 f"runs no pulumi by now: pulumi cancel -s {stack.name}",
-            )
-        if here:
-            sys.stderr.write(f"… clearing the lock of a run that ended (process {held['pid']})\n")
-            stack.cancel()
-            # Its plugins end within two seconds, and must not go on during our run.
-            time.sleep(LAST_SECONDS)
-            break
+            ) from error
+    if dead := _holders(stack.name):
+        sys.stderr.write(f"… clearing the lock of a run that ended (process {dead[0]})\n")
+        stack.cancel()
+        # Its plugins end within two seconds, and must not go on during our run.
+        time.sleep(LAST_SECONDS)
     if not is_here():
         return
     if state_of(stack.name).load().get("pending_operations"):
@@ -219,6 +224,17 @@ def servers(stack: Stack) -> dict[str, dict[str, Any]]:
     }
 
 
+def _runs(name: str) -> int | None:
+    """Return the process of this machine that runs a stack."""
+    return next((pid for pid in _holders(name) if lifetime.is_alive(pid)), None)
+
+
+def _holders(name: str) -> list[int]:
+    """Return the processes of this machine that hold a lock of a stack, or held it and died."""
+    locks = [_lock(path, name) for path in state_of(name).locks]
+    return [each["pid"] for each in locks if each.get("hostname") == socket.gethostname()]
+
+
 def _lock(path: pathlib.Path, name: str) -> dict[str, Any]:
     try:
         held = json.loads(path.read_text())
@@ -226,7 +242,7 @@ def _lock(path: pathlib.Path, name: str) -> dict[str, Any]:
         return {}
     except ValueError:
         held = None
-    if not isinstance(held, dict):
+    if not isinstance(held, dict) or not isinstance(held.get("pid"), int):
         raise errors.GrappeError(
             f"a lock of {name} is cut off: {path}",
             seen="it does not say which run holds it",

@@ -10,6 +10,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -151,6 +152,7 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
     """A run that goes on keeps its lock."""
     monkeypatch.setattr(environment, "STATE", tmp_path)
     monkeypatch.setattr(stack, "LAST_SECONDS", 0)
+    monkeypatch.setattr(stack, "ENDING_SECONDS", 0)
     folder = tmp_path / ".pulumi/locks/organization/grappe/bob"
     folder.mkdir(parents=True)
     (folder / "1.json").write_text(json.dumps({"pid": pid, "hostname": hostname}))
@@ -159,6 +161,20 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
     with pytest.raises(errors.GrappeError, match="under way") if lives else nullcontext():
         stack.ready(held)  # type: ignore[arg-type]
     assert cleared == held.cancelled
+
+
+def test_a_run_that_ends_by_itself_is_waited_for(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine of a killed process removes its lock within seconds."""
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    lock = tmp_path / ".pulumi/locks/organization/grappe/bob/1.json"
+    lock.parent.mkdir(parents=True)
+    lock.write_text(json.dumps({"pid": os.getpid(), "hostname": socket.gethostname()}))
+    threading.Timer(0.3, lock.unlink).start()
+    held = Stack()
+    stack.ready(held)  # type: ignore[arg-type]
+    assert not held.cancelled
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../..", "A", "a b"])
