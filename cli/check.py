@@ -201,7 +201,8 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
             faults = postinstall.faults(lxd, project, name) if by_hand else []
             main = postinstall.domain_of(lxd, project, name) if by_hand else ""
             return {"by_hand": by_hand, "inside": faults, "domain": main}
-        stage = postinstall.stage_of(lxd, project, name)
+        marked = postinstall.mark(lxd, project, name)
+        stage = postinstall.stage_of(lxd, project, name, marked)
         if stage is not model.Stage.DONE:
             lost = stage is model.Stage.LOST
             faults = postinstall.faults(lxd, project, name) if lost else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from cli import stack as stacks
@@ -108,19 +109,22 @@ def demand_valid(name: str) -> None:
     The engine itself reports values of a wrong type alone, one run a value.
     """
     if stacks.is_here():
-        _read(name)
+        _read(name, files.misread(stacks.folder(), name))
 
 
-def _read(name: str) -> tuple[AnySpec, Stack]:
+def _read(name: str, mistakes: Sequence[problems.Mistake] = ()) -> tuple[AnySpec, Stack]:
     stack = stacks.select(name)
     config = _config(name) if stacks.is_here() else stack.config()
     texts = {key: text for key, (text, _secret) in config.items()}
     secrets = [key for key, (_text, secret) in config.items() if secret]
+    spec = None
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
-    except problems.Mistakes as mistakes:
-        text = f"stacks/Pulumi.{name}.yaml: {problems.summary(mistakes.mistakes)}"
-        raise errors.BadInputError(text) from mistakes
+    except problems.Mistakes as found:
+        mistakes = [*mistakes, *found.mistakes]
+    if mistakes or spec is None:
+        text = f"stacks/Pulumi.{name}.yaml: {problems.summary([*mistakes])}"
+        raise errors.BadInputError(text)
     return spec, stack
 
 

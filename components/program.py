@@ -37,7 +37,8 @@ def run() -> None:
 def _run() -> None:
     project, stack = pulumi.get_project(), pulumi.get_stack()
     own = files.read(FOLDER, stack) if files.path_of(FOLDER, stack).exists() else {}
-    mistakes = neighbours.conflicts(stack, own, files.others(FOLDER, stack))
+    mistakes = files.misread(FOLDER, stack)
+    mistakes += neighbours.conflicts(stack, own, files.others(FOLDER, stack))
     given = config.CONFIG.get()
     secrets = [key for key in given if config.is_config_secret(key)]
     spec = None

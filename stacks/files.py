@@ -8,12 +8,12 @@ import json
 import math
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import yaml
 
-from core import errors
+from core import errors, problems
 from stacks import settings
 
 # The kinds of scalars on which YAML 1.1, which PyYAML reads, and 1.2 differ.
@@ -22,6 +22,8 @@ _OWN = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
 PROJECT = {
     "name": settings.NAMESPACE, "stackConfigDir": "stacks", "backend": {"url": "file://./.state"},
 }  # fmt: skip
+# A number that looks like a decimal one.
+_OCTAL = re.compile(r"[-+]?0[0-7_]*[1-7][0-7_]*$")
 # Whole numbers below it are the same as floats.
 MOST_EXACT = 2**53
 # Brackets in a file that somebody may have written.
@@ -241,6 +243,46 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     start = f"{settings.NAMESPACE}:"
     whole = {_key(key): value for key, value in config.items()}
     return {key.removeprefix(start): whole[key] for key in whole if key.startswith(start)}
+
+
+def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
+    """Return the values of a stack file that YAML takes for others than they look like."""
+    path = path_of(folder, name)
+    root = yaml.compose(path.read_text(), Loader) if path.exists() else None
+    return [
+        problems.Mistake(key, f"{node.value} {reason}")
+        for key, node in _leaves(root, "", set())
+        if (reason := _misreading(node))
+    ]
+
+
+def _leaves(node: Any, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    """Yield a text's single values with their keys, each once, whatever its anchors."""
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        for name, value in node.value:
+            whole = f"{key}.{name.value}".removeprefix(".").removeprefix("config.")
+            yield from _leaves(value, whole.removeprefix(f"{settings.NAMESPACE}:"), seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            yield from _leaves(value, f"{key}[{index}]", seen)
+    elif node is not None:
+        yield key, node
+
+
+def _misreading(node: Any) -> str:
+    kind = node.tag.rpartition(":")[2]
+    if kind == "int" and _OCTAL.match(node.value):
+        digits = node.value.replace("_", "")
+        decimal = int(digits)
+        return (
+            f'is the octal number {int(digits, 8)}: write {decimal}, or "{node.value}" for a text.'
+        )
+    if kind == "timestamp":
+        return f'is a date: write "{node.value}", in quotes.'
+    return ""
 
 
 def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:

@@ -38,6 +38,8 @@ REPORTS = (
     Message("{file} is missing, and it was post-installed"),
     Message("{unit} does not run"),
     Message("{unit} does not answer"),
+    Message("{unit} is disabled"),
+    Message("{unit} is masked"),
     Message("nginx has no page of {domain} (yunohost tools regen-conf nginx --force)"),
     Message("its sshd listens on {ports} (yunohost settings set security.ssh.ssh_port -v 22)"),
 )

@@ -250,6 +250,8 @@ def test_check_notes_changes_made_in_yunohost(project: ProjectCopy, lab_host: Ho
     inside(lab_host, "yuno1", moved.replace("blog", "shop"), "iris")
     project.up("iris")
 
+    lxc = ["lxc", "--project", "grappe-iris"]
+    lab_host.run([*lxc, "snapshot", "yuno1", "before"])
     other = "Another-long-1"
     project.pulumi("config", "set", "--secret", "grappe:password", other, "-s", "iris")
     project.up("iris")
@@ -257,6 +259,13 @@ def test_check_notes_changes_made_in_yunohost(project: ProjectCopy, lab_host: Ho
     (server,) = project.outputs("iris")["servers"]
     # YunoHost makes its main domain the server's hostname.
     assert "shop" == desks.login(project.layout, "iris", server["ssh"]["port"], other)
+    lab_host.run([*lxc, "restore", "yuno1", "before"])
+    inside(lab_host, "yuno1", "systemctl is-system-running --wait || true", "iris")
+    said = project.up("iris")
+    assert "the password of iris is an older one" in said
+    assert "shop" == desks.login(project.layout, "iris", server["ssh"]["port"], other)
+    project.up("iris", "--expect-no-changes")
+    lab_host.run([*lxc, "delete", "yuno1/before"])
 
 
 SILENT_API = (
@@ -269,12 +278,14 @@ SILENT_API = (
 
 
 def test_check_finds_stopped_services(project: ProjectCopy, lab_host: Host) -> None:
-    """A dead service of YunoHost's, and a page that nginx lost; each with what mends it."""
+    """A dead or disabled service, and a page that nginx lost; each with what mends it."""
     for harm, words in (
         ("systemctl stop fail2ban", "fail2ban does not run"),
         # Its unit is active, as YunoHost's is when its main thread has died.
         (SILENT_API, "yunohost-api does not answer"),
         ("mv /etc/nginx/conf.d/shop.iris.grappe.test.conf /root", "nginx has no page of shop.iris"),
+        ("systemctl disable --now yunohost-api", "yunohost-api is disabled"),
+        ("systemctl mask --now nginx", "nginx is masked"),
     ):
         inside(lab_host, "yuno1", harm, "iris")
         said = project.lab("check", "iris", ok=False)

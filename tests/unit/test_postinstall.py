@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import pathlib
 import re
 import subprocess
@@ -310,7 +311,10 @@ def test_a_password_that_opens_the_account_is_changed(
     tmp_path: pathlib.Path, yunohost: int, directory: int, expected: int
 ) -> None:
     """YunoHost changes it first, and fails later where it has no internet."""
-    script = model.change_of_password(SPEC, "zoe").script.replace("/run/", f"{tmp_path}/")
+    given, mark = dataclasses.replace(SPEC, password="a pass word"), tmp_path / "mark"
+    mark.touch()
+    script = model.change_of_password(given, "zoe").script
+    script = script.replace("/run/", f"{tmp_path}/").replace(model.MARK, str(mark))
     for name, body in (
         ("yunohost", f"import sys\nsys.exit({yunohost})"),
         ("ldapwhoami", "import sys\nassert 'uid=zoe,ou=users,dc=yunohost,dc=org' in sys.argv\n"
@@ -321,7 +325,26 @@ def test_a_password_that_opens_the_account_is_changed(
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     done = command.execute(["sh", "-euc", script], env=env, stdin=b"a pass word\n")
     assert expected == done.status, done.stderr
+    assert (expected != 0) == (mark.read_bytes() == b"")
+    assert not model.is_older(mark.read_bytes(), "a pass word")
     assert [] == list(tmp_path.glob("grappe-password.*"))
+
+
+def test_a_password_from_before_a_change_is_drift(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A snapshot brings one back. An earlier version's mark tells nothing."""
+    jobs: list[str] = []
+    monkeypatch.setattr(inside, "has_user", lambda *_words: True)
+    made, lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
+    monkeypatch.setattr(made, "_run", lambda _spec, _job, words: jobs.append(words))
+    assert "" == made.read(DONE).drift
+    digest = hashlib.scrypt(b"of before", salt=b"0a", n=2**11, r=8, p=1).hex()
+    lxd.files["grappe-a", "yuno1", model.MARK] = f"0a {digest}\n".encode()
+    assert "" == made.read(dataclasses.replace(DONE, password="of before")).drift
+    assert "is an older one" in made.read(DONE).drift
+    made.update(DONE, DONE)
+    assert [f"yunohost user update {DONE.login} --change-password"] == jobs
+    lxd.instances["grappe-a", "yuno1"]["status"] = "Stopped"
+    assert "" == made.read(DONE).drift
 
 
 def test_a_finished_one_has_its_sshd_too() -> None:

@@ -357,6 +357,24 @@ def test_a_scalar_is_what_the_engine_takes_it_for(text: str, value: object) -> N
     assert (type(value), value) == (type(found), found)
 
 
+def test_a_value_that_yaml_misreads_is_told(tmp_path: pathlib.Path) -> None:
+    """060 is 48, and a date a text of its own; quoted, or not octal at all, they are as they look."""
+    (tmp_path / "Pulumi.zoe.yaml").write_text("""
+config:
+  grappe:number: 060
+  grappe:login: 0o17
+  grappe:servers:
+    - {name: "010", limits: {processes: 08, cpu: &n 010}, config: {user.until: 2026-09-01, user.n: *n}}
+    - {name: yuno2, config: {user.when: "2026-09-01", user.a: 00, user.b: 0}}
+""")
+    assert [
+        ("number", '060 is the octal number 48: write 60, or "060" for a text.'),
+        ("servers[0].limits.cpu", '010 is the octal number 8: write 10, or "010" for a text.'),
+        ("servers[0].config.user.until", '2026-09-01 is a date: write "2026-09-01", in quotes.'),
+    ] == [(each.key, each.reason) for each in files.misread(tmp_path, "zoe")]
+    assert [] == files.misread(tmp_path, "nobody")
+
+
 def test_a_profile_that_is_named_twice() -> None:
     """LXD refuses it in the middle of an `up`; the stack file is refused before."""
     with pytest.raises(problems.Mistakes, match="grappe:profiles.*is there twice"):

@@ -82,7 +82,7 @@ class PostInstallDriver:
                 self._postinstall(spec, usage, login)
         else:
             self._demand_ours(spec, login)
-            if self._file(spec, model.MARK) is None and stage is model.Stage.DONE:
+            if self._mark(spec) is None and stage is model.Stage.DONE:
                 run.report(
                     f"{spec.container} was post-installed by somebody else, and {login} keeps its "
                     f"old password. To set another, in the server: yunohost user update {login} "
@@ -125,7 +125,8 @@ class PostInstallDriver:
         container = self._find(spec)
         if container is None or spec.container_id not in {"", ownership.identity_of(container)}:
             return None
-        stage = self._stage(spec)
+        mark = self._mark(spec)
+        stage = inside.stage_of(self._lxd, spec.project, spec.container, mark)
         if stage is not model.Stage.DONE and not _runs(container):
             return base.Reading(spec)
         if stage is model.Stage.ABSENT:
@@ -135,8 +136,10 @@ class PostInstallDriver:
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
         if not drift and _runs(container):
             drift = "; ".join(self._stopped(spec))
-        if not drift and _runs(container) and self._looks_taken(spec):
+        if not drift and _runs(container) and mark is None and self._looks_taken(spec):
             drift = f"it was post-installed by somebody else: it has no user {spec.login}"
+        if not drift and _runs(container) and model.is_older(mark or b"", spec.password):
+            drift = f"the password of {spec.login} is an older one: was a snapshot restored?"
         # Students may change the main domain and the users; only `check` reports it.
         return base.Reading(spec, drift=drift)
 
@@ -152,12 +155,13 @@ class PostInstallDriver:
                     do="start it with state: running first, or restore the old value",
                 )
             return {}
-        if self._looks_taken(new) and self._is_taken(new):
+        mark = self._mark(new)
+        if mark is None and self._looks_taken(new) and self._is_taken(new):
             raise self._taken(new, new.login)
         self._demand_as_wished(old, new)
         self._mend(new, stage)
         self._demand_services(new)
-        if old.password != new.password:
+        if old.password != new.password or model.is_older(mark or b"", new.password):
             if not self._has_user(new, new.login):
                 raise errors.BadInputError(
                     f"{new.container} has no user {new.login} any more, whose password changed",
@@ -175,7 +179,10 @@ class PostInstallDriver:
         return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
 
     def _stage(self, spec: model.PostInstallSpec) -> model.Stage:
-        return inside.stage_of(self._lxd, spec.project, spec.container)
+        return inside.stage_of(self._lxd, spec.project, spec.container, self._mark(spec))
+
+    def _mark(self, spec: model.PostInstallSpec) -> bytes | None:
+        return inside.mark(self._lxd, spec.project, spec.container)
 
     def _mend(self, spec: model.PostInstallSpec, stage: model.Stage) -> None:
         if stage is model.Stage.INTERRUPTED:
@@ -250,7 +257,7 @@ class PostInstallDriver:
             )
         if self._has_user(spec, login):
             return
-        if self._file(spec, model.MARK) is not None:
+        if self._mark(spec) is not None:
             run.report(
                 f"{spec.container} has no user {login} any more, and Grappe post-installed it: "
                 "who has a login there now may go on"
@@ -266,9 +273,7 @@ class PostInstallDriver:
         )
 
     def _looks_taken(self, spec: model.PostInstallSpec) -> bool:
-        """Find out as `_is_taken` does, changing nothing: for a server whose services run."""
-        if self._file(spec, model.MARK) is not None:
-            return False
+        """Find out for one without our mark as `_is_taken` does, starting nothing."""
         for login in (spec.login, model.ADMIN):
             try:
                 done = self._lxd.execute(

@@ -9,7 +9,12 @@ from providers.lxd import daemon, files, shell
 from providers.lxd.postinstall import model
 
 
-def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
+def mark(lxd: daemon.Daemon, project: str, container: str) -> bytes | None:
+    """Return the content of our mark in a server; None without one."""
+    return files.read(lxd, project, container, model.MARK)
+
+
+def stage_of(lxd: daemon.Daemon, project: str, container: str, marked: bytes | None) -> model.Stage:
     """Return the stage of a server's post-installation, by our mark or YunoHost's own record."""
     listing = files.read(lxd, project, container, model.RECORDS)
     names = json.loads(listing)["metadata"] if listing else []
@@ -23,7 +28,7 @@ def stage_of(lxd: daemon.Daemon, project: str, container: str) -> model.Stage:
     return model.stage(
         records,
         installed=is_installed(lxd, project, container),
-        marked=files.read(lxd, project, container, model.MARK) is not None,
+        marked=marked is not None,
     )
 
 
@@ -62,7 +67,7 @@ def is_taken(lxd: daemon.Daemon, project: str, container: str, login: str) -> bo
     """
     if not is_installed(lxd, project, container):
         return False
-    if files.read(lxd, project, container, model.MARK) is not None:
+    if mark(lxd, project, container) is not None:
         return False
     return not any(has_user(lxd, project, container, each) for each in (login, model.ADMIN))
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
+import hmac
 import re
+import secrets
 import shlex
 from collections.abc import Sequence
 from typing import ClassVar
@@ -16,7 +19,8 @@ from providers.lxd.job import Job
 
 DOMAIN_FILE = "/etc/yunohost/current_host"
 # YunoHost touches INSTALLED in the middle, 70 seconds before its end. Our mark, made after exit
-# status 0, or YunoHost's own record, also of one by the web, proves that it is complete.
+# status 0, or YunoHost's own record, also of one by the web, proves that it is complete. It holds a
+# salted digest of the password that Grappe set: a snapshot may bring back an older one.
 MARK = "/etc/yunohost/.grappe-postinstalled"
 # No dot in its name, since dnsmasq's default skips such files; `regen-conf` leaves it alone.
 NAMES = "/etc/dnsmasq.d/grappe"
@@ -30,11 +34,13 @@ RECORDS = "/var/log/yunohost/operations"
 ADMIN = "admin"
 HELP_SECONDS = 60
 CHANGE_SECONDS = 120
-# The services of a post-installed YunoHost that a student uses. The check skips a disabled one.
+# The services of a post-installed YunoHost that a student uses. A disabled one counts where no page
+# or login works without it; of the others some versions disable one themselves.
 SERVICES = (
     "ssh", "nginx", "slapd", "nslcd", "yunohost-api", "yunohost-portal-api", "dnsmasq", "nftables",
     "fail2ban",
 )  # fmt: skip
+VITAL = ("ssh", "nginx", "slapd", "nslcd", "yunohost-api")
 # Its ssh may be started by a socket.
 UNITS = (*(f"{name}.service" for name in SERVICES), "ssh.socket")
 # A line of /proc/net/tcp whose socket listens; the port, in hexadecimal.
@@ -52,9 +58,9 @@ yunohost tools regen-conf ssh --force >/dev/null
 """
 SSH_PORT = "yunohost settings set security.ssh.ssh_port -v 22"
 REGEN = "yunohost tools regen-conf nginx --force"
-# Prints a line for each service that should run and does not, for each API that refuses connections
-# (a busy one may time out), and the main domain if nginx has no page of it; optionally starts
-# stopped services first.
+# Prints a line for each service that should run and does not or is disabled, for each API that
+# refuses connections (a busy one may time out), and the main domain if nginx has no page of it;
+# optionally starts stopped services first.
 _INSIDE = f"""\
 answers() {{
     url=http://127.0.0.1:$1/
@@ -66,9 +72,13 @@ states=$(systemctl show --property=Id,ActiveState,UnitFileState {" ".join(UNITS)
              END {{ print of["Id"], of["ActiveState"], of["UnitFileState"] }}')
 is() {{ echo "$states" | grep -Eq "^$1 $2\\$"; }}
 for unit in {" ".join(SERVICES)}; do
-    is $unit.service ".* ({"|".join(ENABLED)})" || continue
     is $unit.service "(active|reloading) .*" && continue
     is $unit.socket "active .*" && continue
+    case "$1 {" ".join(VITAL)} " in "look "*" $unit "*)
+        is $unit.service ".* disabled" && echo "$unit is disabled"
+        is $unit.service ".* masked" && echo "$unit is masked"
+    esac
+    is $unit.service ".* ({"|".join(ENABLED)})" || continue
     if [ "$1" = start ] && systemctl restart $unit 2>/dev/null; then continue; fi
     echo "$unit does not run"
     if [ "$1" = start ]; then journalctl -q -n 8 -o cat -u $unit; fi
@@ -134,10 +144,14 @@ printf %s "$password" > "$folder/given"
 changes() {{
     {program}
 }}
-if printf '%s\\n' "$password" | ( changes ); then exit 0; else status=$?; fi
-ldapwhoami -x -D {name} -y "$folder/given" >/dev/null 2>&1 ||
-    exit $status
-echo "the password is changed all the same"
+printf '%s\\n' "$password" | ( changes ) || {{
+    status=$?
+    ldapwhoami -x -D {name} -y "$folder/given" >/dev/null 2>&1 || exit $status
+    echo "the password is changed all the same"
+}}
+if [ -e {mark} ]; then
+    {marking}
+fi
 """
 
 
@@ -278,6 +292,9 @@ def remedy(faults: Sequence[str]) -> str:
     dead = (" does not run", " does not answer")
     if units := " ".join(line.split()[0] for line in faults if line.endswith(dead)):
         return f"systemctl restart {units}"
+    off = (" is disabled", " is masked")
+    if units := " ".join(line.split()[0] for line in faults if line.endswith(off)):
+        return f"sh -c 'systemctl unmask {units}; systemctl enable --now {units}'"
     named = (re.search(r"\((yunohost .+)\)$", line) for line in faults)
     return next((match.group(1) for match in named if match), "")
 
@@ -351,7 +368,7 @@ def job(help_text: str, spec: PostInstallSpec) -> Job:
     """Return the job that runs the post-installation."""
     # The job marks itself: the run that waits for it may be killed.
     program = _with_password("--password", arguments(help_text, spec))
-    script = f"{_ALONE}{program}touch {MARK}\n"
+    script = f"{_ALONE}{program}{_marking(spec.password)}\n"
     return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
 
 
@@ -367,9 +384,33 @@ def change_of_password(spec: PostInstallSpec, login: str) -> Job:
     """
     program = _with_password("--change-password", ["user", "update", login])
     script = _CHANGED.format(
-        name=shlex.quote(f"uid={login},ou=users,dc=yunohost,dc=org"), program=program.rstrip()
-    )
+        name=shlex.quote(f"uid={login},ou=users,dc=yunohost,dc=org"), program=program.rstrip(),
+        mark=MARK, marking=_marking(spec.password),
+    )  # fmt: skip
     return Job(script=script, stdin=f"{spec.password}\n", timeout=CHANGE_SECONDS)
+
+
+def is_older(mark: bytes, password: str) -> bool:
+    """Whether the password that Grappe set last in a server is another than this one.
+
+    Args:
+        mark: The content of its `MARK`; an empty one says nothing of a password.
+        password: The password.
+
+    """
+    salt, _, digest = mark.decode(errors="replace").strip().partition(" ")
+    return bool(digest) and not hmac.compare_digest(digest, _digest(password, salt))
+
+
+def _marking(password: str) -> str:
+    """Return the shell command that writes `MARK`."""
+    salt = secrets.token_hex(16)
+    text = f"{salt} {_digest(password, salt)}"
+    return f"install -m 600 /dev/null {MARK} && echo {text} > {MARK}"
+
+
+def _digest(password: str, salt: str) -> str:
+    return hashlib.scrypt(password.encode(), salt=salt.encode(), n=2**11, r=8, p=1).hex()
 
 
 def _with_password(option: str, words: Sequence[str]) -> str:
