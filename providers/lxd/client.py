@@ -36,6 +36,25 @@ WAIT_SECONDS = 2
 # LXD refuses a change during its own work on an instance; and for how many seconds we try again.
 BUSY = "Instance is busy running"
 BUSY_SECONDS = 30.0
+_RESTARTS = (
+    "it ends, or starts again: once `systemctl is-active lxd` says active on the host, run the "
+    "same again"
+)
+_FULL = (
+    "on the host: `df -h`, and `lxc storage info POOL` for each of `lxc storage list`, show what "
+    "is full; make room, then run the same again"
+)
+# Words of LXD's refusals, and what to do.
+_REMEDIES = {
+    power_cut.ADDRESS_TAKEN:
+        "on the host: ss -lnp 'sport = 53' names the program that listens on a lab's address; "
+        "let it listen on its own addresses alone, or choose another grappe:number",
+    "shutting down": _RESTARTS,
+    "setup in progress": _RESTARTS,
+    "database is locked": "its database is busy: run the same again",
+    "o space left on device": _FULL,
+    "isk quota exceeded": _FULL,
+}  # fmt: skip
 # What may block one change, one after the other.
 MENDS = 2
 
@@ -292,7 +311,7 @@ class Lxd:
         if answer["status_code"] != 200:  # noqa: PLR2004
             reason = str(answer.get("err", ""))
             raise errors.DaemonError(
-                f"LXD on {self._host.url} failed: {call}", seen=reason, do=errors.room(reason)
+                f"LXD on {self._host.url} failed: {call}", seen=reason, do=remedy(reason)
             )
         return answer.get("metadata") or {}
 
@@ -312,7 +331,7 @@ class Lxd:
             raise errors.DaemonError(
                 f"LXD on {self._host.url} refused {method.upper()} {path}",
                 seen=str(error),
-                do=_remedy(str(error)),
+                do=remedy(str(error)),
             ) from error
         except (requests.RequestException, pylxd.exceptions.ClientConnectionFailed) as error:
             hangs = isinstance(error, requests.Timeout) or "timed out" in str(error)
@@ -364,14 +383,10 @@ def find_socket(host: Host) -> str:
     return paths[0]
 
 
-def _remedy(refusal: str) -> str:
+def remedy(refusal: str) -> str:
     """Return what to do against a refusal of LXD's; nothing where that is unknown."""
-    if power_cut.ADDRESS_TAKEN in refusal:
-        return (
-            "on the host: ss -lnp 'sport = 53' names the program that listens on a lab's address; "
-            "let it listen on its own addresses alone, or choose another grappe:number"
-        )
-    return errors.room(refusal)
+    known = (way for words, way in _REMEDIES.items() if words in refusal)
+    return next(known, errors.room(refusal))
 
 
 def _node(client: Any, path: str) -> Any:

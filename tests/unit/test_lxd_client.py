@@ -137,3 +137,24 @@ class TestBegin:
         removal.join(10)
         assert ["POST", "DELETE"] == sent
         lxd.finish("networks/gr-1")
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("LXD is shutting down", "systemctl is-active lxd"),
+        ("LXD daemon setup in progress", "systemctl is-active lxd"),
+        ("Failed to begin transaction: database is locked", "run the same again"),
+        ("write /var/lib/x: no space left on device", "lxc storage info"),
+        ("Failed creating btrfs subvolume: Disk quota exceeded", "lxc storage info"),
+        ("Too many open files", "fs.inotify"),
+        ("Invalid devices", ""),
+    ],
+)
+def test_a_refusal_of_lxd_has_its_way_out(said: str, words: str) -> None:
+    """At once, or at the end of an operation."""
+    lxd = client.Lxd(types.SimpleNamespace(url="ssh://fake"))  # type: ignore[arg-type]
+    with pytest.raises(errors.DaemonError) as refused:
+        lxd._judge({"status_code": 400, "err": said}, "PUT instances/x", 1)
+    assert words in refused.value.do
+    assert bool(words) == bool(client.remedy(said)) == bool(refused.value.do)
