@@ -337,7 +337,7 @@ def test_a_password_from_before_a_change_is_drift(monkeypatch: pytest.MonkeyPatc
     made, lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
     monkeypatch.setattr(made, "_run", lambda _spec, _job, words: jobs.append(words))
     assert "" == made.read(DONE).drift
-    digest = hashlib.scrypt(b"of before", salt=b"0a", n=2**11, r=8, p=1).hex()
+    digest = hashlib.scrypt(b"of before", salt=b"0a", n=2**8, r=8, p=1).hex()
     lxd.files["grappe-a", "yuno1", model.MARK] = f"0a {digest}\n".encode()
     assert "" == made.read(dataclasses.replace(DONE, password="of before")).drift
     assert "is an older one" in made.read(DONE).drift

@@ -410,7 +410,8 @@ def _marking(password: str) -> str:
 
 
 def _digest(password: str, salt: str) -> str:
-    return hashlib.scrypt(password.encode(), salt=salt.encode(), n=2**11, r=8, p=1).hex()
+    # A cheap one: who may read it has the account's password on the card.
+    return hashlib.scrypt(password.encode(), salt=salt.encode(), n=2**8, r=8, p=1).hex()
 
 
 def _with_password(option: str, words: Sequence[str]) -> str:
