@@ -23,6 +23,7 @@ from providers.lxd.postinstall import model as postinstall
 from providers.tunnel import fake as tunnel_fake
 from remote import store as stores
 from remote import transaction, tunnels
+from remote.surveys import fragments as held
 from remote.surveys import hosts_file, lab, leftovers
 
 HELP = "--domain --password --ignore-dyndns --username --fullname --force-diskspace"
@@ -82,8 +83,7 @@ class FakeHost:
 
     def run(self, argv: Sequence[str], **_options: Any) -> command.CommandResult:
         """Answer the few programs that are run by themselves."""
-        said = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFake host\n" if "ssh_host" in argv[-1] else ""
-        return command.CommandResult(tuple(argv), 0, said, "")
+        return command.CommandResult(tuple(argv), 0, "", "")
 
     def call(  # noqa: PLR0911 - one case a module
         self, module: str, request: Mapping[str, Any], **_options: Any
@@ -98,6 +98,10 @@ class FakeHost:
                 return json.loads(json.dumps(transaction.serve(target, store, dict(request))))
             case "remote.surveys.lab":
                 return self._survey(request)
+            case "remote.surveys.relay":
+                found = held.main(str(self.root) + request["store"])
+                return {"fragments": json.loads(json.dumps(found)), "listening": [],
+                        "unprivileged": 1024, "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFake"}  # fmt: skip
             case "remote.surveys.leftovers":
                 return leftovers.main({**request, "root": str(self.root)})
             case "remote.dial":
@@ -144,8 +148,7 @@ class FakeHost:
             },
             "instances": marked,
             "haproxy": "", "listening": [], "subnets": [], "missing": [], "absent": [],
-            "unprivileged": 1024,
-            "fragments": lab.fragments_of(str(self.root) + self.store),
+            "fragments": held.main(str(self.root) + self.store),
             "reached": dict.fromkeys(request["urls"], ""),
             "files": {path: self.system.read(path).content for path in lab.FILES},
         }  # fmt: skip
@@ -172,7 +175,7 @@ class FakeHost:
                 if match and int(match.group(1)) == check["port"]:
                     return match.group(2), self
             return "", self
-        for fragment in lab.fragments_of(str(self.root) + self.store):
+        for fragment in held.main(str(self.root) + self.store):
             spec = fragment["spec"]
             if check["domain"] in spec.get("domains", ()) and self.system.running:
                 return spec["address"], self

@@ -8,10 +8,10 @@ from typing import Any
 from checks.lab.spec import PreflightSpec
 from core import problems
 from remote import identity
-from remote.surveys.facts import LabFacts
+from remote.surveys.facts import LabFacts, RelayFacts
 
 
-def holders(spec: PreflightSpec, facts: LabFacts) -> dict[str, str]:
+def holders(spec: PreflightSpec, facts: LabFacts | RelayFacts) -> dict[str, str]:
     """Return the owners of the keys that other labs hold."""
     return {
         key: whose(spec, fragment)
@@ -21,7 +21,7 @@ def holders(spec: PreflightSpec, facts: LabFacts) -> dict[str, str]:
     }
 
 
-def own_keys(spec: PreflightSpec, facts: LabFacts) -> dict[str, str]:
+def own_keys(spec: PreflightSpec, facts: LabFacts | RelayFacts) -> dict[str, str]:
     """Return the keys that this lab holds now, each with its server."""
     return {
         key: fragment["id"].rpartition("/")[2].removesuffix("_ssh")

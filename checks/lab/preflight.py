@@ -8,7 +8,7 @@ from checks import conflicts, denials, isolation
 from checks.lab import claims, host, lxd, network, routes
 from checks.lab.spec import PreflightSpec
 from core import problems
-from remote.surveys.facts import HostsFileFacts, LabFacts
+from remote.surveys.facts import HostsFileFacts, LabFacts, RelayFacts
 
 
 def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
@@ -73,7 +73,7 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     ]
 
 
-def judge_relay(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
+def judge_relay(spec: PreflightSpec, facts: RelayFacts) -> Iterator[problems.Mistake]:
     """Yield everything on the relay that prevents the tunnel; `facts` is the relay's survey."""
     holders, own = claims.holders(spec, facts), claims.own_keys(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}

@@ -25,9 +25,6 @@ S = TypeVar("S", bound=codec.Spec)
 # A survey's findings: fields of the spec, and mistakes.
 Examined = tuple[dict[str, Any], list[problems.Mistake]]
 
-# The best host key first.
-HOST_KEYS = "cd /etc/ssh; cat ssh_host_ed25519_key.pub ssh_host_ecdsa_key.pub 2>/dev/null; true"
-
 
 class SurveyDriver:
     """A driver that leaves nothing on the host."""
@@ -186,14 +183,13 @@ def _examine_relay(spec: PreflightSpec) -> Examined:
     """Survey the relay; read its address and host key over a verified connection."""
     try:
         relay = connections.connect(spec.relay)
-        keys = relay.run(["sh", "-c", HOST_KEYS])
+        facts, mistakes = surveying.lasting(
+            lambda: relay.call("remote.surveys.relay", {"store": relay.store}),
+            lambda facts: list(preflight.judge_relay(spec, facts)),
+        )
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:tunnel.relay", str(error))]
-    _facts, mistakes = surveying.lasting(
-        lambda: surveying.survey_host(relay, things={"networks": []}),
-        lambda facts: list(preflight.judge_relay(spec, facts)),
-    )
-    key = " ".join(keys.stdout.split()[:2])
+    key = facts["host_key"]
     if not key or not relay.address:
         reason = f"{spec.relay} has no host key that could be pinned, or no IPv4 address."
         mistakes.append(problems.Mistake("grappe:tunnel.relay", reason))

@@ -6,7 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from core import problems
 from core.shared import Shared
@@ -14,13 +14,14 @@ from hosts.host import Host
 from providers.lxd import client
 from remote.surveys.facts import LabFacts
 
+Facts = TypeVar("Facts")
 # Seconds before the second survey, and before the third.
 PAUSES = (0.4, 1.2)
 
 
 def lasting(
-    survey: Callable[[], LabFacts], judge: Callable[[LabFacts], list[problems.Mistake]]
-) -> tuple[LabFacts, list[problems.Mistake]]:
+    survey: Callable[[], Facts], judge: Callable[[Facts], list[problems.Mistake]]
+) -> tuple[Facts, list[problems.Mistake]]:
     """Survey and judge; return the last survey and the mistakes that all surveys found.
 
     A survey may coincide with somebody else's change, whose passing state is no mistake.

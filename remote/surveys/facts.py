@@ -151,7 +151,6 @@ class HostFacts(TypedDict):
         missing: The programs that are not installed.
         files: The shared files by path; None for one that does not exist.
         fixed: Why a shared file cannot be changed, and what to do, by path.
-        unprivileged: The lowest port that any user may listen on.
     """
 
     lxd: Lxd
@@ -176,13 +175,26 @@ class HostFacts(TypedDict):
     missing: List[str]
     files: Dict[str, Optional[str]]
     fixed: Dict[str, List[str]]
-    unprivileged: int
 
 
 class LabFacts(HostFacts):
     """What `remote.surveys.lab` returns."""
 
     instances: List[Instance]
+
+
+class RelayFacts(TypedDict):
+    """What `remote.surveys.relay` returns.
+
+    Attributes:
+        unprivileged: The lowest port that any user may listen on.
+        host_key: Its sshd's, as `ssh-ed25519 AAAA...`; empty without one that can be pinned.
+    """
+
+    fragments: List[Fragment]
+    listening: List[Listener]
+    unprivileged: int
+    host_key: str
 
 
 class Container(TypedDict):

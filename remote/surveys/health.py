@@ -16,7 +16,7 @@ import time
 from typing import Any, Dict, List, Optional
 
 from remote import haproxy_unit, identity, iptables, ipv6
-from remote.surveys import facts, lab, lxd, programs
+from remote.surveys import facts, fragments, lab, lxd, programs
 from remote.system import System, meminfo, read_text
 
 Json = Dict[str, Any]
@@ -185,7 +185,7 @@ def _memory() -> Dict[str, int]:
 def _targets(store: str) -> List[facts.Target]:
     """Return each fragment's target: its id, owner, address, and the port that leads there."""
     found: List[facts.Target] = []
-    for fragment in lab.fragments_of(store):
+    for fragment in fragments.main(store):
         spec = fragment.get("spec", {})
         address = spec.get("target_address") or spec.get("address") or ""
         found.append(
@@ -202,7 +202,7 @@ def _targets(store: str) -> List[facts.Target]:
 
 def _domains(store: str) -> Dict[str, str]:
     """Return the domain routed to each address."""
-    specs = [fragment.get("spec", {}) for fragment in lab.fragments_of(store)]
+    specs = [fragment.get("spec", {}) for fragment in fragments.main(store)]
     return {spec["address"]: spec["domains"][0] for spec in specs if spec.get("domains")}
 
 

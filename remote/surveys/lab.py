@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import errno
-import json
 import os
 import re
 import socket
@@ -16,7 +15,7 @@ import urllib.parse
 from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Set, cast
 
 from remote import haproxy_unit, iptables, managed_block, untouchable
-from remote.surveys import facts, listening, lxd, programs, routes
+from remote.surveys import facts, fragments, listening, lxd, programs, routes
 from remote.unmanaged import legacy, nft
 
 REACH_SECONDS = 5
@@ -32,7 +31,6 @@ _REDIRECTS = re.compile(
     r"|(?<![\w-])(?<!type )redirect(?: to\b| random| fully-random| persistent|$)"
 )
 _QUOTED = re.compile(r'"[^"]*"')
-UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 
 Json = Dict[str, Any]
@@ -75,13 +73,12 @@ def main(request: Json) -> facts.LabFacts:
         "ufw_rules": _ufw_rules,
         "ufw_output": _ufw_output,
         "ufw_sysctl": _ufw_sysctl,
-        "fragments": lambda: fragments_of(request["store"]),
+        "fragments": lambda: fragments.main(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "absent": lambda: _absent(request),
         "missing": lambda: [name for name in PROGRAMS if not programs.which(name)],
         "files": lambda: {path: _text(path) for path in FILES},
         "fixed": lambda: untouchable.reasons([*FILES, request["store"]]),
-        "unprivileged": lambda: int(_text(UNPRIVILEGED) or 1024),
     }
     # Most parts wait for other programs.
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
@@ -124,31 +121,6 @@ def _unreached(url: str) -> str:
             return ""
     except OSError as error:
         return "%s port %s, %s" % (parts.hostname, port, error.strerror or error)
-
-
-def fragments_of(store: str) -> List[facts.Fragment]:
-    """Return the keys of a store's fragments, and their owners."""
-    found: List[facts.Fragment] = []
-    for area in ("nat", "haproxy", "relay"):
-        folder = f"{store}/{area}/fragments"
-        names = os.listdir(folder) if os.path.isdir(folder) else []
-        for name in sorted(name for name in names if name.endswith(".json") and name[0] != "."):
-            try:
-                with open(f"{folder}/{name}", encoding="utf-8") as stream:
-                    fragment = json.load(stream)
-                found.append(
-                    {
-                        "id": fragment["id"],
-                        "owner": fragment["owner"],
-                        "lab": fragment.get("lab", ""),
-                        "keys": fragment["keys"],
-                        "spec": fragment["spec"],
-                    }
-                )
-            except (OSError, ValueError, KeyError):
-                # The transaction reports a damaged file, with the remedy.
-                continue
-    return found
 
 
 def _configs(unit: haproxy_unit.Unit) -> Dict[str, str]:
