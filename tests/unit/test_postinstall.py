@@ -234,6 +234,39 @@ def test_a_service_that_should_run_and_does_not(text: str, faults: list[str]) ->
     assert faults == model.stopped(text)
 
 
+@pytest.mark.parametrize(
+    ("states", "told"),
+    [
+        ({}, []),
+        ({"nginx": ("inactive", "enabled")}, ["nginx does not run"]),
+        ({"nginx": ("inactive", "disabled"), "slapd": ("inactive", "masked")},
+         ["nginx is disabled", "slapd is masked"]),
+        # Started by hand; by its socket; some versions disable this one themselves.
+        ({"nginx": ("active", "disabled"), "ssh": ("inactive", "disabled"),
+          "ssh.socket": ("active", "enabled"), "nftables": ("inactive", "disabled")}, []),
+    ],
+)  # fmt: skip
+def test_a_check_asks_systemd_once(
+    tmp_path: pathlib.Path, states: dict[str, tuple[str, str]], told: list[str]
+) -> None:
+    """It names services that stopped, and those without which nobody comes in."""
+    blocks = []
+    for unit in model.UNITS:
+        name = unit.removesuffix(".service")
+        active, enabled = states.get(name, ("active", "enabled"))
+        blocks.append(f"Id={unit}\nActiveState={active}\nUnitFileState={enabled}\n")
+    (tmp_path / "shown").write_text("\n".join(blocks))
+    for program, line in (
+        ("systemctl", f"cat {tmp_path}/shown"),
+        ("curl", "true"),
+        ("sshd", "true"),
+    ):
+        (tmp_path / program).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / program).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert told == command.execute(model.inspection(), env=env).stdout.splitlines()
+
+
 def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that does not start is an error with its journal; a stopped server has none."""
     made, lxd = installed({})
