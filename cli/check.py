@@ -207,16 +207,16 @@ def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object
             lost = stage is model.Stage.LOST
             faults = postinstall.faults(lxd, project, name) if lost else []
             return {"installed": False, "stage": model.DRIFTS.get(stage, ""), "inside": faults}
-        faults = postinstall.faults(lxd, project, name)
-        user = next((str(each["ssh"]["user"]) for each in lab.cards if each["name"] == name), "")
+        card = next((each for each in lab.cards if each["name"] == name), None)
+        user = str(card["ssh"]["user"]) if card else ""
+        faults, unknown = postinstall.inspect(lxd, project, name, user)
         # A stopped directory knows nobody. The card of an earlier `up` may name another user.
         taken = not faults and postinstall.is_taken(lxd, project, name, lab.spec.login)
-        user = lab.spec.login if taken else user
-        known = faults or not user or postinstall.has_user(lxd, project, name, user)
+        missing = lab.spec.login if taken else user if unknown and not faults else ""
         return {
             "installed": True,
             "inside": faults,
-            "userless": "" if known else user,
+            "userless": missing,
             "taken": taken,
             "domain": postinstall.domain_of(lxd, project, name),
         }

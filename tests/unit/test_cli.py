@@ -277,7 +277,7 @@ def test_stranger_is_found_whatever_user_the_card_names(monkeypatch: pytest.Monk
     made = labs.Lab("luc", spec, cards)  # type: ignore[arg-type]
     known = {"grappe-student"}
     for name, answer in (
-        ("stage_of", check.model.Stage.DONE), ("faults", []), ("domain_of", "a.test"),
+        ("stage_of", check.model.Stage.DONE), ("inspect", ([], False)), ("domain_of", "a.test"),
         ("is_installed", True),
     ):  # fmt: skip
         monkeypatch.setattr(check.postinstall, name, lambda *_words, answer=answer: answer)

@@ -264,7 +264,9 @@ def test_a_check_asks_systemd_once(
         (tmp_path / program).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / program).chmod(0o755)
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    assert told == command.execute(model.inspection(), env=env).stdout.splitlines()
+    said = command.execute(model.inspection(user="nobody-here"), env=env).stdout.splitlines()
+    assert [*told, model.UNKNOWN] == said
+    assert told == command.execute(model.inspection(user="root"), env=env).stdout.splitlines()
 
 
 def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.MonkeyPatch) -> None:

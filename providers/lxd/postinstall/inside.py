@@ -46,10 +46,23 @@ def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
     return model.addresses(done.stdout.decode(errors="replace"))
 
 
+def inspect(lxd: daemon.Daemon, project: str, container: str, user: str) -> tuple[list[str], bool]:
+    """Return the faults inside a post-installed YunoHost, and whether it lacks a user.
+
+    One program answers all: each takes LXD a twentieth of a second, and a class has sixty servers.
+    """
+    lines = _inspected(lxd, project, container, model.inspection(user=user))
+    return [line for line in lines if line != model.UNKNOWN], model.UNKNOWN in lines
+
+
 def faults(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
     """Return the faults inside a post-installed YunoHost; see `model.inspection`."""
+    return _inspected(lxd, project, container, model.inspection(start=start))
+
+
+def _inspected(lxd: daemon.Daemon, project: str, container: str, argv: list[str]) -> list[str]:
     done = lxd.execute(
-        container, model.inspection(start=start), project=project, timeout=model.CHANGE_SECONDS,
+        container, argv, project=project, timeout=model.CHANGE_SECONDS,
         on_output=lambda _output: None,
     )  # fmt: skip
     return done.stdout.decode(errors="replace").splitlines()

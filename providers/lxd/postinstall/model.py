@@ -58,6 +58,8 @@ yunohost tools regen-conf ssh --force >/dev/null
 """
 SSH_PORT = "yunohost settings set security.ssh.ssh_port -v 22"
 REGEN = "yunohost tools regen-conf nginx --force"
+# The line that says that a user is not there.
+UNKNOWN = "no-such-user"
 # Prints a line for each service that should run and does not or is disabled, for each API that
 # refuses connections (a busy one may time out), and the main domain if nginx has no page of it;
 # optionally starts stopped services first.
@@ -95,6 +97,10 @@ case " $ports" in " "|*" 22 "*) ;; *) echo "its sshd listens on ${{ports% }} ({S
 domain=$(cat {DOMAIN_FILE} 2>/dev/null)
 test -z "$domain" || test -e "/etc/nginx/conf.d/$domain.conf" ||
     echo "nginx has no page of $domain ({REGEN})"
+if [ -n "$2" ] && ! getent passwd "$2" >/dev/null; then
+    nscd --invalidate=passwd 2>/dev/null
+    getent passwd "$2" >/dev/null || echo {UNKNOWN}
+fi
 """
 # X.509's limit of a common name.
 MAX_DOMAIN = 64
@@ -241,14 +247,15 @@ def names_script(domains: Sequence[str], resolver: str) -> str:
     )
 
 
-def inspection(*, start: bool = False) -> list[str]:
+def inspection(*, start: bool = False, user: str = "") -> list[str]:
     """Return the argv that prints the faults inside a post-installed YunoHost, a line each.
 
     Args:
         start: Whether it first starts stopped services.
+        user: A user whom the server should know; `UNKNOWN` if it does not.
 
     """
-    return ["sh", "-c", _INSIDE, "sh", "start" if start else "look"]
+    return ["sh", "-c", _INSIDE, "sh", "start" if start else "look", user]
 
 
 def survey() -> list[str]:
