@@ -169,7 +169,7 @@ def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_hos
     """YunoHost's sign stands there in the middle; the next `up` does the rest, and says so."""
     project.write("ines", 46, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ines")
-    inside(lab_host, "yuno1", "touch /run/standin-hold", "ines")
+    inside(lab_host, "yuno1", "echo installed > /run/standin-hold", "ines")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ines")
     engine = subprocess.Popen(
         ["pulumi", *UP, "-s", "ines"], cwd=project.folder, env=project.env,
@@ -210,6 +210,28 @@ def test_unresumable_post_installation_names_the_remedy(
     assert "./lab up ivo --rebuild yuno1" in said
     project.lab("up", "ivo", "--yes", "--rebuild", "yuno1")
     assert "ivo" in inside(lab_host, "yuno1", "getent passwd ivo", "ivo")
+    project.lab("down", "ivo", "--yes")
+
+
+def test_stranger_who_was_cut_off_leaves_no_administrator(
+    project: ProjectCopy, lab_host: Host
+) -> None:
+    """Its API stops before ours, and a post-installation that it runs ends in the middle."""
+    project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
+    project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
+    project.up("ivo")
+    form = "domain=evil.test&username=mallory&fullname=Mallory&password=a-long-enough-one"
+    posted = f"curl -s -m 60 -d '{form}' http://127.0.0.1:6787/yunohost/api/postinstall"
+    waits = "for n in $(seq 100); do id mallory && exit 0; sleep 0.1; done; exit 1"
+    began = f"echo user > /run/standin-hold; setsid {posted} >/dev/null 2>&1 & {waits}"
+    inside(lab_host, "yuno1", began, "ivo")
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
+    said = " ".join(project.up("ivo", ok=False).split())
+    assert "the user mallory already exists" in said
+    assert "./lab up ivo --rebuild yuno1" in said
+    assert "active" == inside(lab_host, "yuno1", "systemctl is-active yunohost-api", "ivo").strip()
+    project.lab("up", "ivo", "--yes", "--rebuild", "yuno1")
+    assert "ivo\n" == inside(lab_host, "yuno1", "getent group admins | cut -d: -f4", "ivo")
     project.lab("down", "ivo", "--yes")
 
 

@@ -239,8 +239,9 @@ def test_a_service_that_should_run_and_does_not(text: str, faults: list[str]) ->
     [
         ({}, []),
         ({"nginx": ("inactive", "enabled")}, ["nginx does not run"]),
-        ({"nginx": ("inactive", "disabled"), "slapd": ("inactive", "masked")},
-         ["nginx is disabled", "slapd is masked"]),
+        (dict.fromkeys([*model.VITAL, "ssh.socket"], ("inactive", "disabled")),
+         [f"{unit} is disabled" for unit in model.SERVICES if unit in model.VITAL]),
+        ({"slapd": ("inactive", "masked")}, ["slapd is masked"]),
         # Started by hand; by its socket; some versions disable this one themselves.
         ({"nginx": ("active", "disabled"), "ssh": ("inactive", "disabled"),
           "ssh.socket": ("active", "enabled"), "nftables": ("inactive", "disabled")}, []),
@@ -331,6 +332,14 @@ def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
     command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
     stop, start = "systemctl stop yunohost-api", "systemctl start yunohost-api"
     assert [stop, "yunohost tools postinstall", start] == log.read_text().splitlines()
+    # Whose own was cut off as it stopped would stay an administrator.
+    log.unlink()
+    (tmp_path / "slapcat").write_text("#!/bin/sh\necho 'dn: uid=evil,ou=users'; echo 'uid: evil'\n")
+    (tmp_path / "slapcat").chmod(0o755)
+    done = command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
+    assert [stop, start] == log.read_text().splitlines()
+    assert "the user evil already exists" in done.stderr
+    assert model.cannot_go_on(done.stderr)
     # Who posted before it stopped was faster.
     log.unlink()
     (tmp_path / "installed").touch()

@@ -107,7 +107,7 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
         (["yunohost-portal-api does not answer"],
          "lxc exec yuno1 --project grappe-alice -- systemctl restart yunohost-portal-api"),
         (["nginx is disabled", "slapd is masked"],
-         "-- sh -c 'systemctl unmask nginx slapd; systemctl enable --now nginx slapd'"),
+         "-- sh -c 'systemctl unmask nginx slapd; systemctl enable nginx slapd; systemctl start nginx slapd'"),
         (["nginx has no page of a.test (yunohost tools regen-conf nginx --force)"],
          "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf nginx --force"),
         ([f"its sshd listens on 2222 ({model.SSH_PORT})"],

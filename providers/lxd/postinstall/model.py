@@ -76,7 +76,7 @@ is() {{ echo "$states" | grep -Eq "^$1 $2\\$"; }}
 for unit in {" ".join(SERVICES)}; do
     is $unit.service "(active|reloading) .*" && continue
     is $unit.socket "active .*" && continue
-    case "$1 {" ".join(VITAL)} " in "look "*" $unit "*)
+    case "$1  {" ".join(VITAL)} " in "look "*" $unit "*)
         is $unit.service ".* disabled" && echo "$unit is disabled"
         is $unit.service ".* masked" && echo "$unit is masked"
     esac
@@ -132,15 +132,22 @@ getent passwd {login}
 """
 
 
+# YunoHost's directory; a new one has no users.
+DIRECTORY = "dc=yunohost,dc=org"
 # YunoHost's API, by which anybody may post-install.
 CLOSE = "systemctl stop yunohost-api 2>/dev/null || true\n"
 OPEN = "systemctl start yunohost-api 2>/dev/null || true\n"
 # The job opens it again too: the run that waits for it may be killed. What it was asked for last
-# may have come first.
+# may have come first; and have left its user, an administrator, where the stop cut it off.
 _ALONE = f"""\
 trap '{OPEN.rstrip()}' EXIT
 {CLOSE.rstrip()}
 if [ -e {INSTALLED} ]; then echo "YunoHost is already installed" >&2; exit 1; fi
+users=$(slapcat -b {DIRECTORY} -a '(uid=*)' 2>/dev/null | sed -n 's/^uid: //p' | tr '\\n' ' ')
+if [ -n "$users" ]; then
+    echo "the user ${{users% }} already exists: a post-installation was cut off before" >&2
+    exit 1
+fi
 """
 _CHANGED = """\
 IFS= read -r password
@@ -301,7 +308,10 @@ def remedy(faults: Sequence[str]) -> str:
         return f"systemctl restart {units}"
     off = (" is disabled", " is masked")
     if units := " ".join(line.split()[0] for line in faults if line.endswith(off)):
-        return f"sh -c 'systemctl unmask {units}; systemctl enable --now {units}'"
+        # `enable --now` starts no unit of an init script, as YunoHost's directory is.
+        return (
+            f"sh -c 'systemctl unmask {units}; systemctl enable {units}; systemctl start {units}'"
+        )
     named = (re.search(r"\((yunohost .+)\)$", line) for line in faults)
     return next((match.group(1) for match in named if match), "")
 
@@ -391,7 +401,7 @@ def change_of_password(spec: PostInstallSpec, login: str) -> Job:
     """
     program = _with_password("--change-password", ["user", "update", login])
     script = _CHANGED.format(
-        name=shlex.quote(f"uid={login},ou=users,dc=yunohost,dc=org"), program=program.rstrip(),
+        name=shlex.quote(f"uid={login},ou=users,{DIRECTORY}"), program=program.rstrip(),
         mark=MARK, marking=_marking(spec.password),
     )  # fmt: skip
     return Job(script=script, stdin=f"{spec.password}\n", timeout=CHANGE_SECONDS)
