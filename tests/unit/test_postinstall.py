@@ -154,6 +154,7 @@ def test_which_files_are_its_records(name: str, is_one: bool) -> None:
 
 
 @pytest.mark.parametrize("said", ["Error: Username already exists in the list of system users",
+                                  "ERROR The domain already exists",
                                   "The user 'anna' already exists"])  # fmt: skip
 def test_try_that_made_its_user_cannot_go_on(said: str) -> None:
     """An earlier try had made the user: only a new server helps."""
@@ -318,7 +319,7 @@ def test_a_job_leaves_the_mark_where_it_succeeds(tmp_path: pathlib.Path) -> None
 
 
 def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
-    """YunoHost's API stops before the post-installation, and starts after it, failed or not."""
+    """YunoHost's API stops before the post-installation, and starts once one has succeeded."""
     log = tmp_path / "log"
     for name, status in (("yunohost", 3), ("systemctl", 0)):
         program = tmp_path / name
@@ -331,20 +332,25 @@ def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
     stop, start = "systemctl stop yunohost-api", "systemctl start yunohost-api"
+    assert [stop, "yunohost tools postinstall"] == log.read_text().splitlines()
+    log.unlink()
+    failing = (tmp_path / "yunohost").read_text()
+    (tmp_path / "yunohost").write_text(failing.replace("sys.exit(3)", "sys.exit(0)"))
+    command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
     assert [stop, "yunohost tools postinstall", start] == log.read_text().splitlines()
     # Whose own was cut off as it stopped would stay an administrator.
     log.unlink()
     (tmp_path / "slapcat").write_text("#!/bin/sh\necho 'dn: uid=evil,ou=users'; echo 'uid: evil'\n")
     (tmp_path / "slapcat").chmod(0o755)
     done = command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
-    assert [stop, start] == log.read_text().splitlines()
+    assert [stop] == log.read_text().splitlines()
     assert "the user evil already exists" in done.stderr
     assert model.cannot_go_on(done.stderr)
     # Who posted before it stopped was faster.
     log.unlink()
     (tmp_path / "installed").touch()
     done = command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
-    assert [stop, start] == log.read_text().splitlines()
+    assert [stop] == log.read_text().splitlines()
     assert (1, "YunoHost is already installed") == (done.status, done.stderr.strip())
 
 
@@ -403,6 +409,40 @@ def test_a_change_of_one_that_stands_still_is_refused() -> None:
     assert {} == made.update(DONE, DONE)
     with pytest.raises(errors.BadInputError, match="is stopped, and its password changed"):
         made.update(DONE, dataclasses.replace(DONE, password="another long one"))
+
+
+@pytest.mark.parametrize("left", [True, False])
+def test_the_api_stays_closed_after_a_failure(monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
+    """Where nobody has post-installed the server; who takes that back opens it again."""
+    made, lxd = installed({})
+    for path in (INSTALLED, model.MARK):
+        del lxd.files["grappe-a", "yuno1", path]
+    done: list[str] = []
+    monkeypatch.setattr(made, "_activate", lambda _spec, script: done.append(script))
+    monkeypatch.setattr(inside, "has_user", lambda *_words: True)
+
+    def run(_spec: object, _job: object, words: str, **_options: object) -> str:
+        if words.endswith("--help"):
+            return "--username"
+        if left:
+            lxd.files["grappe-a", "yuno1", INSTALLED] = b""
+        raise errors.CommandError("refused")
+
+    monkeypatch.setattr(made, "_run", run)
+    with pytest.raises(errors.CommandError, match="refused"):
+        made.create(DONE)
+    assert [model.CLOSE, *([model.OPEN] if left else [])] == done
+    done.clear()
+    made.delete(DONE)
+    assert ([] if left else [model.OPEN]) == done
+
+
+def test_a_refused_password_has_its_own_way_out() -> None:
+    """To inspect the server helps nobody."""
+    said = "ERROR This password is among the most used passwords in the world."
+    assert model.refuses_password(said)
+    assert model.refuses_password("The password needs to be at least 8 characters long")
+    assert not model.refuses_password("ERROR Username already exists")
 
 
 def test_banned_addresses_are_read_from_fail2bans_own_listing() -> None:

@@ -94,16 +94,17 @@ class PostInstallDriver:
 
     @contextlib.contextmanager
     def _closed(self, spec: model.PostInstallSpec) -> Iterator[None]:
-        """Keep YunoHost's API stopped meanwhile.
+        """Keep YunoHost's API stopped until anybody has post-installed the server.
 
-        A connection that was open before the pages are withdrawn still leads to the server.
+        A connection that was open before the pages are withdrawn still leads to it.
         """
         self._activate(spec, model.CLOSE)
         try:
             yield
         finally:
             with contextlib.suppress(errors.GrappeError):
-                self._activate(spec, model.OPEN)
+                if self._stage(spec) is not model.Stage.ABSENT:
+                    self._activate(spec, model.OPEN)
 
     def _postinstall(self, spec: model.PostInstallSpec, usage: str, login: str) -> None:
         if self._is_taken(spec):
@@ -179,7 +180,11 @@ class PostInstallDriver:
         return {"user": new.login} if old.login != new.login else {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
-        """Do nothing: YunoHost has no way back, and the container goes with all of it."""
+        """Open the API that a failure left closed; YunoHost has no way back from a whole one."""
+        if run.command() == "destroy":
+            return
+        if _runs(self._find(spec) or {}) and self._stage(spec) is model.Stage.ABSENT:
+            self._activate(spec, model.OPEN)
 
     def _domain(self, spec: model.PostInstallSpec) -> str:
         return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
@@ -363,6 +368,12 @@ class PostInstallDriver:
                 enter = f"{lxc} start {server}; {enter}"
             took = f"did not end within {script_job.timeout} s" if done.timed_out else "failed"
             way_out = f"fix what it reports, or inspect it: {enter}; then run it again"
+            if model.refuses_password(done.tail()):
+                stack = base.stack_of(spec.owner)
+                way_out = (
+                    f"set another: pulumi config set --secret grappe:password -s {stack}; then run "
+                    "it again"
+                )
             if model.cannot_go_on(done.tail()):
                 way_out = (
                     f"an interrupted one cannot be resumed; recreate the server: {_rebuild(spec)}"

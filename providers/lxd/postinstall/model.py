@@ -137,10 +137,9 @@ DIRECTORY = "dc=yunohost,dc=org"
 # YunoHost's API, by which anybody may post-install.
 CLOSE = "systemctl stop yunohost-api 2>/dev/null || true\n"
 OPEN = "systemctl start yunohost-api 2>/dev/null || true\n"
-# The job opens it again too: the run that waits for it may be killed. What it was asked for last
-# may have come first; and have left its user, an administrator, where the stop cut it off.
+# What it was asked for last may have come first; or have left its user, an administrator, where the
+# stop cut it off.
 _ALONE = f"""\
-trap '{OPEN.rstrip()}' EXIT
 {CLOSE.rstrip()}
 if [ -e {INSTALLED} ]; then echo "YunoHost is already installed" >&2; exit 1; fi
 users=$(slapcat -b {DIRECTORY} -a '(uid=*)' 2>/dev/null | sed -n 's/^uid: //p' | tr '\\n' ' ')
@@ -342,8 +341,14 @@ def addresses(banned: str) -> list[str]:
 
 
 def cannot_go_on(output: str) -> bool:
-    """Whether YunoHost refuses because an earlier try had already made its user."""
-    return bool(re.search(r"Username already exists|user .* already exists", output, re.IGNORECASE))
+    """Whether YunoHost refuses because an earlier try had already made its domain or its user."""
+    made = r"Username already exists|user .* already exists|domain already exists"
+    return bool(re.search(made, output, re.IGNORECASE))
+
+
+def refuses_password(output: str) -> bool:
+    """Whether YunoHost refuses the password, such as one of those that most people use."""
+    return bool(re.search(r"password (is among|needs|must)", output, re.IGNORECASE))
 
 
 def domain_problem(domain: str) -> str:
@@ -383,9 +388,10 @@ def full_name(login: str) -> str:
 
 def job(help_text: str, spec: PostInstallSpec) -> Job:
     """Return the job that runs the post-installation."""
-    # The job marks itself: the run that waits for it may be killed.
+    # The job marks itself and opens the API: the run that waits for it may be killed. After a
+    # failure the API stays closed, as the page does: a connection of before would post next.
     program = _with_password("--password", arguments(help_text, spec))
-    script = f"{_ALONE}{program}{_marking(spec.password)}\n"
+    script = f"{_ALONE}{program}{_marking(spec.password)}\n{OPEN}"
     return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
 
 
