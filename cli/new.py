@@ -110,6 +110,8 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
                 f"--set {pair}: {text} cannot be read", seen=str(error),
                 do="write it as in a stack file: --set 'servers=[{name: yuno1}]'",
             ) from error  # fmt: skip
+        if wrong := files.misread_in(text):
+            raise errors.BadInputError(f"--set {pair}: {'; '.join(each.reason for each in wrong)}")
     return found
 
 

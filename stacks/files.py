@@ -248,10 +248,14 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
 def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
     """Return the values of a stack file that YAML takes for others than they look like."""
     path = path_of(folder, name)
-    root = yaml.compose(path.read_text(), Loader) if path.exists() else None
+    return misread_in(path.read_text()) if path.exists() else []
+
+
+def misread_in(text: str) -> list[problems.Mistake]:
+    """Return such values of a YAML text that `load` reads."""
     return [
         problems.Mistake(key, f"{node.value} {reason}")
-        for key, node in _leaves(root, "", set())
+        for key, node in _leaves(yaml.compose(text, Loader), "", set())
         if (reason := _misreading(node))
     ]
 

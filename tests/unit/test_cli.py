@@ -93,7 +93,8 @@ def test_set_takes_any_setting_of_a_stack_file() -> None:
     }
     assert wanted == new.settings_of(pairs, ("host",))
     for pair, words in (("host=local:", "host cannot be set here"), ("language", "is not KEY=VALUE"),
-                        ("servers=[", "cannot be read")):  # fmt: skip
+                        ("servers=[", "cannot be read"), ("limits={cpu: 010}", "octal number 8"),
+                        ("config={user.until: 2026-09-01}", "in quotes")):  # fmt: skip
         with pytest.raises(errors.BadInputError, match=words):
             new.settings_of([pair], ("host",))
 

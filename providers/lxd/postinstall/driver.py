@@ -183,8 +183,10 @@ class PostInstallDriver:
         """Open the API that a failure left closed; YunoHost has no way back from a whole one."""
         if run.command() == "destroy":
             return
-        if _runs(self._find(spec) or {}) and self._stage(spec) is model.Stage.ABSENT:
-            self._activate(spec, model.OPEN)
+        # Nothing on a server keeps its post-installation from going.
+        with contextlib.suppress(errors.GrappeError):
+            if _runs(self._find(spec) or {}) and self._stage(spec) is model.Stage.ABSENT:
+                self._activate(spec, model.OPEN)
 
     def _domain(self, spec: model.PostInstallSpec) -> str:
         return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
