@@ -112,8 +112,10 @@ def ready(stack: Stack) -> None:
                 do="wait for its end, or end it where it was started: Ctrl-C; if that process "
                 f"runs no pulumi by now: pulumi cancel -s {stack.name}",
             ) from error
-    if dead := _holders(stack.name):
-        sys.stderr.write(f"… clearing the lock of a run that ended (process {dead[0]})\n")
+    holders = _holders(stack.name)
+    # A run that has just begun keeps its lock; the engine refuses ours then.
+    if holders and not any(map(lifetime.is_alive, holders)):
+        sys.stderr.write(f"… clearing the lock of a run that ended (process {holders[0]})\n")
         stack.cancel()
         # Its plugins end within two seconds, and must not go on during our run.
         time.sleep(LAST_SECONDS)

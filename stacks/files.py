@@ -254,7 +254,10 @@ def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
 def misread_in(text: str) -> list[problems.Mistake]:
     """Return such values of a YAML text that `load` reads."""
     return [
-        problems.Mistake(key, f"{node.value} {reason}")
+        problems.Mistake(
+            key.removeprefix("config.").removeprefix(f"{settings.NAMESPACE}:"),
+            f"{node.value} {reason}",
+        )
         for key, node in _leaves(yaml.compose(text, Loader), "", set())
         if (reason := _misreading(node))
     ]
@@ -267,8 +270,7 @@ def _leaves(node: Any, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
     seen.add(id(node))
     if isinstance(node, yaml.MappingNode):
         for name, value in node.value:
-            whole = f"{key}.{name.value}".removeprefix(".").removeprefix("config.")
-            yield from _leaves(value, whole.removeprefix(f"{settings.NAMESPACE}:"), seen)
+            yield from _leaves(value, f"{key}.{name.value}".removeprefix("."), seen)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield from _leaves(value, f"{key}[{index}]", seen)

@@ -363,12 +363,14 @@ def test_a_value_that_yaml_misreads_is_told(tmp_path: pathlib.Path) -> None:
 config:
   grappe:number: 060
   grappe:login: 0o17
+  grappe:config: {user.n: 07}
   grappe:servers:
     - {name: "010", limits: {processes: 08, cpu: &n 010}, config: {user.until: 2026-09-01, user.n: *n}}
     - {name: yuno2, config: {user.when: "2026-09-01", user.a: 00, user.b: 0}}
 """)
     assert [
         ("number", '060 is the octal number 48: write 60, or "060" for a text.'),
+        ("config.user.n", '07 is the octal number 7: write 7, or "07" for a text.'),
         ("servers[0].limits.cpu", '010 is the octal number 8: write 10, or "010" for a text.'),
         ("servers[0].config.user.until", '2026-09-01 is a date: write "2026-09-01", in quotes.'),
     ] == [(each.key, each.reason) for each in files.misread(tmp_path, "zoe")]

@@ -105,6 +105,11 @@ class PostInstallDriver:
             with contextlib.suppress(errors.GrappeError):
                 if self._stage(spec) is not model.Stage.ABSENT:
                     self._activate(spec, model.OPEN)
+                else:
+                    run.report(
+                        f"{spec.container}: YunoHost's API stays stopped until a post-installation "
+                        "succeeds, or the server restarts"
+                    )
 
     def _postinstall(self, spec: model.PostInstallSpec, usage: str, login: str) -> None:
         if self._is_taken(spec):
@@ -180,13 +185,7 @@ class PostInstallDriver:
         return {"user": new.login} if old.login != new.login else {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
-        """Open the API that a failure left closed; YunoHost has no way back from a whole one."""
-        if run.command() == "destroy":
-            return
-        # Nothing on a server keeps its post-installation from going.
-        with contextlib.suppress(errors.GrappeError):
-            if _runs(self._find(spec) or {}) and self._stage(spec) is model.Stage.ABSENT:
-                self._activate(spec, model.OPEN)
+        """Do nothing: YunoHost has no way back, and the container goes with all of it."""
 
     def _domain(self, spec: model.PostInstallSpec) -> str:
         return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()

@@ -132,7 +132,7 @@ getent passwd {login}
 """
 
 
-# YunoHost's directory; a new one has no users.
+# YunoHost's directory; a new one has nobody below ou=users, and in old versions an admin above.
 DIRECTORY = "dc=yunohost,dc=org"
 # YunoHost's API, by which anybody may post-install.
 CLOSE = "systemctl stop yunohost-api 2>/dev/null || true\n"
@@ -142,7 +142,8 @@ OPEN = "systemctl start yunohost-api 2>/dev/null || true\n"
 _ALONE = f"""\
 {CLOSE.rstrip()}
 if [ -e {INSTALLED} ]; then echo "YunoHost is already installed" >&2; exit 1; fi
-users=$(slapcat -b {DIRECTORY} -a '(uid=*)' 2>/dev/null | sed -n 's/^uid: //p' | tr '\\n' ' ')
+users=$(slapcat -b {DIRECTORY} -a '(uid=*)' 2>/dev/null |
+    sed -n 's/^dn: uid=\\([^,]*\\),ou=users,.*/\\1/p' | tr '\\n' ' ')
 if [ -n "$users" ]; then
     echo "the user ${{users% }} already exists: a post-installation was cut off before" >&2
     exit 1
