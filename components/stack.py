@@ -8,7 +8,7 @@ import pulumi
 
 from components.student_lab import StudentLab
 from core import errors
-from hosts import ssh_settings, url
+from hosts import connections, ssh_settings, url
 from stacks import plan
 from stacks.golden import GoldenSpec
 from stacks.lab_host import LabHostSpec
@@ -29,6 +29,8 @@ def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
         from components.lab_host.component import LabHost  # noqa: PLC0415
 
         return {"host": LabHost(spec, _connection(spec)).host}
+    if spec.tunnel:
+        connections.connect_ahead(spec.tunnel.relay)
     return {"servers": StudentLab(plan.plan(spec)).servers}
 
 
