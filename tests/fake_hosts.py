@@ -15,11 +15,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core import errors
+from core.names import INSTALLED, MAIN_DOMAIN
 from hosts import command, url
 from providers.fragments import fake as fragments
 from providers.lxd import daemon
 from providers.lxd import fake as lxd
-from providers.lxd.postinstall import model as postinstall
+from providers.lxd.postinstall import services
 from providers.tunnel import fake as tunnel_fake
 from remote import store as stores
 from remote import transaction, tunnels
@@ -50,12 +51,12 @@ class FakeYunohost(lxd.FakeLxd):
             raise errors.DaemonError("LXD on fake: refused", seen="Instance is not running")
         text = self.files.pop((project, instance, argv[-1]), b"").decode()
         if done := re.search(r'"\$path" tools postinstall .*--domain ([a-z0-9.-]+)', text):
-            for path in (postinstall.INSTALLED, postinstall.DOMAIN_FILE):
+            for path in (INSTALLED, MAIN_DOMAIN):
                 self.files[project, instance, path] = done.group(1).encode()
         if made := re.search(r"^\[ -e (\S+) \] && exit 0", text, re.MULTILINE):
             self.files[project, instance, made.group(1)] = b""
         # A YunoHost that serves has nothing to say of itself.
-        inspections = (postinstall.inspection(), postinstall.inspection(start=True))
+        inspections = (services.inspection(), services.inspection(start=True))
         return daemon.Executed(0, b"" if argv in inspections else HELP.encode(), b"")
 
 

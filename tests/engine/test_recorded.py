@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from providers.fragments import fake as fragments
-from providers.lxd.postinstall import model as postinstall
+from providers.lxd.postinstall import services
 from stacks import recipe
 from tests import fake_hosts as fake
 from tests.engine.conftest import Engine, running
@@ -120,7 +120,7 @@ def test_recorded_lab_comes_up_unchanged(labs: Engine, with_id: bool) -> None:
         assert [] == [line for line in made if "-page created" not in line]
         labs.settled(stack)
     assert [] == _changes(labs)
-    looks = [postinstall.survey(), postinstall.inspection(start=True)]
+    looks = [services.survey(), services.inspection(start=True)]
     asked = labs.hosts[HOST].lxd.argv
     assert all(argv in looks or argv[:2] == ["getent", "passwd"] for argv in asked)
     assert labs.hosts[HOST].system.reloads <= reloads + 1

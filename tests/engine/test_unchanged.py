@@ -16,7 +16,7 @@ from engine import unchanged
 from engine.state import State
 from hosts import connections
 from providers.lxd.container.resource import Container
-from providers.lxd.postinstall import model as postinstall
+from providers.lxd.postinstall import services
 from stacks import files
 from tests.engine.conftest import LAB, PASSPHRASE, Engine
 
@@ -261,7 +261,7 @@ def test_comparison_changes_nothing(up: Engine) -> None:
     assert (up.inventory(), path.read_bytes()) == (before, state)
     assert {"POST instances/yuno1/exec"} == set(up.asked)
     # Without our mark, it asks for the login too.
-    assert [postinstall.survey(), ["getent", "passwd", "uma"]] == up.hosts[LAB].lxd.argv
+    assert [services.survey(), ["getent", "passwd", "uma"]] == up.hosts[LAB].lxd.argv
 
 
 def test_cancelled_comparison_ends_without_an_answer(up: Engine) -> None:

@@ -13,6 +13,7 @@ from babel.messages.catalog import Catalog
 
 from cli import drift
 from providers.lxd.postinstall import model as postinstall
+from providers.lxd.postinstall import services
 from stacks import settings, spec
 from views import card, cards, catalogs, check, language
 
@@ -174,7 +175,7 @@ def test_every_report_of_a_fault_has_a_french_text() -> None:
     )
     reports += postinstall.DRIFTS.values()
     reports += [
-        line for line in re.findall(r'echo "([^"]+)"', postinstall.inspection()[2]) if " " in line
+        line for line in re.findall(r'echo "([^"]+)"', services.inspection()[2]) if " " in line
     ]
     assert len(reports) >= 10
     for report in reports:

@@ -14,12 +14,12 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors, validators
-from core.names import INSTALLED
+from core.names import INSTALLED, MAIN_DOMAIN
 from hosts import command
 from providers import base
 from providers.haproxy import model as haproxy
 from providers.lxd import fake, job
-from providers.lxd.postinstall import driver, inside, model, withdrawal
+from providers.lxd.postinstall import driver, inside, model, services, withdrawal
 from remote import maps
 
 SPEC = model.PostInstallSpec(
@@ -178,10 +178,10 @@ def installed(files: dict[str, bytes]) -> tuple[driver.PostInstallDriver, fake.F
 def test_a_domain_that_yunohost_has_is_no_change() -> None:
     """The stack file may follow what a student did there; else the commands are named."""
     moved = dataclasses.replace(DONE, domain="b.test")
-    made, _lxd = installed({model.DOMAIN_FILE: b"b.test\n"})
+    made, _lxd = installed({MAIN_DOMAIN: b"b.test\n"})
     assert "" == made.read(DONE).drift
     assert {} == made.update(DONE, moved)
-    made, _lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
+    made, _lxd = installed({MAIN_DOMAIN: b"a.test\n"})
     with pytest.raises(errors.BadInputError, match="yunohost domain main-domain -n b.test"):
         made.update(DONE, moved)
 
@@ -232,7 +232,7 @@ def surveyed(
 )  # fmt: skip
 def test_a_service_that_should_run_and_does_not(text: str, faults: list[str]) -> None:
     """Of those that start at a boot; an API counts by its port, for a child keeps its unit alive."""
-    assert faults == model.stopped(text)
+    assert faults == services.stopped(text)
 
 
 @pytest.mark.parametrize(
@@ -240,8 +240,8 @@ def test_a_service_that_should_run_and_does_not(text: str, faults: list[str]) ->
     [
         ({}, []),
         ({"nginx": ("inactive", "enabled")}, ["nginx does not run"]),
-        (dict.fromkeys([*model.VITAL, "ssh.socket"], ("inactive", "disabled")),
-         [f"{unit} is disabled" for unit in model.SERVICES if unit in model.VITAL]),
+        (dict.fromkeys([*services.VITAL, "ssh.socket"], ("inactive", "disabled")),
+         [f"{unit} is disabled" for unit in services.SERVICES if unit in services.VITAL]),
         ({"slapd": ("inactive", "masked")}, ["slapd is masked"]),
         # Started by hand; by its socket; some versions disable this one themselves.
         ({"nginx": ("active", "disabled"), "ssh": ("inactive", "disabled"),
@@ -253,7 +253,7 @@ def test_a_check_asks_systemd_once(
 ) -> None:
     """It names services that stopped, and those without which nobody comes in."""
     blocks = []
-    for unit in model.UNITS:
+    for unit in services.UNITS:
         name = unit.removesuffix(".service")
         active, enabled = states.get(name, ("active", "enabled"))
         blocks.append(f"Id={unit}\nActiveState={active}\nUnitFileState={enabled}\n")
@@ -266,9 +266,9 @@ def test_a_check_asks_systemd_once(
         (tmp_path / program).write_text(f"#!/bin/sh\n{line}\n")
         (tmp_path / program).chmod(0o755)
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
-    said = command.execute(model.inspection(user="nobody-here"), env=env).stdout.splitlines()
-    assert [*told, model.UNKNOWN] == said
-    assert told == command.execute(model.inspection(user="root"), env=env).stdout.splitlines()
+    said = command.execute(services.inspection(user="nobody-here"), env=env).stdout.splitlines()
+    assert [*told, services.UNKNOWN] == said
+    assert told == command.execute(services.inspection(user="root"), env=env).stdout.splitlines()
 
 
 def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -391,7 +391,7 @@ def test_a_password_from_before_a_change_is_drift(monkeypatch: pytest.MonkeyPatc
     """A snapshot brings one back. An earlier version's mark tells nothing."""
     jobs: list[str] = []
     monkeypatch.setattr(inside, "has_user", lambda *_words: True)
-    made, lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
+    made, lxd = installed({MAIN_DOMAIN: b"a.test\n"})
     monkeypatch.setattr(made, "_run", lambda _spec, _job, words: jobs.append(words))
     assert "" == made.read(DONE).drift
     digest = hashlib.scrypt(b"of before", salt=b"0a", n=2**8, r=8, p=1).hex()
@@ -411,7 +411,7 @@ def test_a_finished_one_has_its_sshd_too() -> None:
 
 def test_a_change_of_one_that_stands_still_is_refused() -> None:
     """YunoHost would never learn of it, and the state would say that it did."""
-    made, lxd = installed({model.DOMAIN_FILE: b"a.test\n"})
+    made, lxd = installed({MAIN_DOMAIN: b"a.test\n"})
     lxd.instances["grappe-a", "yuno1"]["status"] = "Stopped"
     assert {} == made.update(DONE, DONE)
     with pytest.raises(errors.BadInputError, match="is stopped, and its password changed"):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from core import errors, run
-from core.names import INSTALLED
+from core.names import INSTALLED, MAIN_DOMAIN
 from providers import base
 from providers.lxd import daemon, files, job, ownership, shell
 from providers.lxd.exec import driver as exec_driver
-from providers.lxd.postinstall import inside, model
+from providers.lxd.postinstall import inside, model, services
 
 STOP_SECONDS = 60
 BOOT_SECONDS = 180.0
@@ -188,7 +188,7 @@ class PostInstallDriver:
         """Do nothing: YunoHost has no way back, and the container goes with all of it."""
 
     def _domain(self, spec: model.PostInstallSpec) -> str:
-        return (self._file(spec, model.DOMAIN_FILE) or spec.domain.encode()).decode().strip()
+        return (self._file(spec, MAIN_DOMAIN) or spec.domain.encode()).decode().strip()
 
     def _stage(self, spec: model.PostInstallSpec) -> model.Stage:
         return inside.stage_of(self._lxd, spec.project, spec.container, self._mark(spec))
@@ -327,7 +327,7 @@ class PostInstallDriver:
     def _demand_services(self, spec: model.PostInstallSpec) -> None:
         """Start services that YunoHost left stopped without a report, or raise with the reason."""
         wrong = inside.faults(self._lxd, spec.project, spec.container, start=True)
-        mends = model.remedy(wrong)
+        mends = services.remedy(wrong)
         if wrong:
             raise errors.CommandError(
                 f"{spec.project}/{spec.container} on {self._url} is post-installed, but some of "
@@ -341,13 +341,13 @@ class PostInstallDriver:
         """Return the services that an update starts again."""
         try:
             done = self._lxd.execute(
-                spec.container, model.survey(), project=spec.project,
+                spec.container, services.survey(), project=spec.project,
                 timeout=model.HELP_SECONDS, on_output=lambda _output: None,
             )  # fmt: skip
         except (errors.DaemonError, daemon.AbsentError):
             # `check` reports a server in which no program runs.
             return []
-        return model.stopped(done.stdout.decode(errors="replace"))
+        return services.stopped(done.stdout.decode(errors="replace"))
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
         return inside.has_user(self._lxd, spec.project, spec.container, login)

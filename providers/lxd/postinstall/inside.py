@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 
-from core.names import INSTALLED
+from core.names import INSTALLED, MAIN_DOMAIN
 from providers.lxd import daemon, files, shell
-from providers.lxd.postinstall import model
+from providers.lxd.postinstall import model, services
 
 
 def mark(lxd: daemon.Daemon, project: str, container: str) -> bytes | None:
@@ -51,13 +51,13 @@ def inspect(lxd: daemon.Daemon, project: str, container: str, user: str) -> tupl
 
     One program answers all: each takes LXD a twentieth of a second, and a class has sixty servers.
     """
-    lines = _inspected(lxd, project, container, model.inspection(user=user))
-    return [line for line in lines if line != model.UNKNOWN], model.UNKNOWN in lines
+    lines = _inspected(lxd, project, container, services.inspection(user=user))
+    return [line for line in lines if line != services.UNKNOWN], services.UNKNOWN in lines
 
 
 def faults(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:
-    """Return the faults inside a post-installed YunoHost; see `model.inspection`."""
-    return _inspected(lxd, project, container, model.inspection(start=start))
+    """Return the faults inside a post-installed YunoHost; see `services.inspection`."""
+    return _inspected(lxd, project, container, services.inspection(start=start))
 
 
 def _inspected(lxd: daemon.Daemon, project: str, container: str, argv: list[str]) -> list[str]:
@@ -87,4 +87,4 @@ def is_taken(lxd: daemon.Daemon, project: str, container: str, login: str) -> bo
 
 def domain_of(lxd: daemon.Daemon, project: str, container: str) -> str:
     """Return the main domain of a YunoHost; nothing without one."""
-    return (files.read(lxd, project, container, model.DOMAIN_FILE) or b"").decode().strip()
+    return (files.read(lxd, project, container, MAIN_DOMAIN) or b"").decode().strip()
