@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from checks.lab.spec import PlannedServer, PreflightSpec
@@ -98,22 +98,39 @@ def renamed(
 
     """
     allowed = set((names or "").split(","))
-    ours = {
-        item["name"]: item["config"].get(STAGE) == READY
-        for item in instances
-        if identity.belongs(identity.held_in_config(item["config"]), spec.owner, spec.lab)
-    }
+    marked = _marked(instances, spec.owner, spec.lab)
     before = {server["name"] for server in was.get("servers", ())}
     planned = {server.name for server in spec.servers}
-    strange = sorted(name for name, ready in ours.items() if ready and name not in before | planned)
-    for name in sorted((before & planned) - ours.keys() - allowed) if strange else ():
-        found, project = " or ".join(strange), f"--project {spec.project}"
+    strange = strangers(instances, spec.owner, spec.lab, before | planned)
+    for name in sorted((before & planned) - marked.keys() - allowed) if strange else ():
         yield (
-            f"{name} is not there, and {found} has this lab's mark: somebody renamed it. On the "
-            f"host: lxc stop {strange[0]} {project}; lxc rename {strange[0]} {name} {project}. "
-            f"If it may go: lxc delete --force {strange[0]} {project}. If it is a copy: ./lab up "
-            f"{identity.stack_of(spec.owner)} --rebuild {name}"
+            f"{name} is not there, and {' or '.join(strange)} has this lab's mark: somebody "
+            f"renamed it. On the host: {renaming_back(strange[0], name, spec.project)}. "
+            f"If it may go: lxc delete --force {strange[0]} --project {spec.project}. If it is a "
+            f"copy: ./lab up {identity.stack_of(spec.owner)} --rebuild {name}"
         )
+
+
+def strangers(
+    instances: Sequence[Mapping[str, Any]], owner: str, lab: str, names: Collection[str]
+) -> list[str]:
+    """Return the lab's finished servers in LXD that have none of its names, sorted."""
+    marked = _marked(instances, owner, lab)
+    return sorted(name for name, ready in marked.items() if ready and name not in names)
+
+
+def renaming_back(found: str, name: str, project: str) -> str:
+    """Return the commands that give a server its name back, on the host."""
+    return f"lxc stop {found} --project {project}; lxc rename {found} {name} --project {project}"
+
+
+def _marked(instances: Sequence[Mapping[str, Any]], owner: str, lab: str) -> dict[str, bool]:
+    """Return the instances with the lab's mark by name, and whether each was finished."""
+    return {
+        item["name"]: item["config"].get(STAGE) == READY
+        for item in instances
+        if identity.belongs(identity.held_in_config(item["config"]), owner, lab)
+    }
 
 
 def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], list[Loss]]:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from checks import losses
 from cli import drift, environment, labs, stack
 from core import errors
 from hosts import connections
@@ -111,6 +112,8 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     except daemon.AbsentError:
         found = []
     states = {item["name"]: item["status"] for item in found}
+    names = [server.name for server in spec.servers]
+    strangers = losses.strangers(found, spec.owner, spec.id, names)
     tried = _ways(lab)
     requests = host.call("remote.surveys.requests", {})
     rows = [
@@ -118,7 +121,8 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
             spec,
             server,
             {
-                "container": states.get(server.name, "absent"),
+                "container": states.get(server.name, check.ABSENT),
+                "renamed": strangers,
                 **_installed(lxd, lab, server.name),
                 **tried.get(server.name, {}),
                 **_refusals(host, lxd, lab, server, tried.get(server.name, {})),

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from providers.lxd.postinstall import model as postinstall
+from checks import losses
+from providers.lxd.postinstall import services
 from stacks import ways
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
@@ -18,6 +19,7 @@ from views.language import Message
 
 WAYS = tuple(ways.PORTS)
 OK, BAD, NONE = "ok", "✗", "-"
+ABSENT = "absent"
 HEADS: dict[str, str | Message] = {
     "student": Message("student"), "server": Message("server"), "container": Message("container"),
     **dict(zip(WAYS, WAYS, strict=True)),
@@ -100,8 +102,8 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             `shut` (the ports at which it drops the lab host's packets), `asked` (HAProxy's counts),
             `inside` (lines of faults inside it), `taken` (whether somebody else post-installed it,
             before Grappe could), `domain` (its main domain), `userless` (the card's
-            user, if it has none of that name), and `by_hand` (whether somebody else than Grappe
-            post-installed it).
+            user, if it has none of that name), `by_hand` (whether somebody else than Grappe
+            post-installed it), and `renamed` (servers with the lab's mark and none of its names).
         stack: The stack's name.
 
     """
@@ -110,11 +112,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     installed: str | Message = NONE
     if lab.post_install and server.state == "running" and "installed" in results:
         installed = Message("yes") if results["installed"] else Message("no")
-    wrong: list[str | Message] = [
-        Message("the container is {container}, not {state}", container=container,
-                state=server.state)
-    ]  # fmt: skip
-    do: str | Message = f"./lab up {stack}"
+    wrong, do = _misplaced(lab, server, container, results.get("renamed") or (), stack)
     if container == server.state:
         wrong = [
             Message("{way}: {report}", way=way, report=report(results[way]["seen"]))
@@ -151,6 +149,22 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     )  # fmt: skip
 
 
+def _misplaced(
+    lab: LabSpec, server: ServerSpec, container: str, strangers: Sequence[str], stack: str
+) -> tuple[list[str | Message], str | Message]:
+    """Return the faults and the remedy of a container that is not in its server's state."""
+    wrong: list[str | Message] = [
+        Message("the container is {container}, not {state}", container=container,
+                state=server.state)
+    ]  # fmt: skip
+    if container != ABSENT or not strangers:
+        return wrong, f"./lab up {stack}"
+    names = ", ".join(strangers)
+    wrong.append(Message("{names} has this lab's mark: somebody renamed it", names=names))
+    commands = losses.renaming_back(strangers[0], server.name, lab.project)
+    return wrong, Message("on the host: {commands}", commands=commands)
+
+
 def _causes(
     lab: LabSpec, results: Mapping[str, Any], *, closed: bool
 ) -> tuple[list[str | Message], str]:
@@ -163,7 +177,7 @@ def _causes(
 
     """
     if inside := list(results.get("inside") or ()):
-        return [report(line) for line in inside], postinstall.remedy(inside)
+        return [report(line) for line in inside], services.remedy(inside)
     if closed and (banned := list(results.get("banned") or ())):
         fault = Message("its fail2ban bans {addresses}", addresses=", ".join(banned))
         return [fault], f"fail2ban-client unban {' '.join(banned)}"

@@ -11,7 +11,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from providers.lxd.postinstall import model
+from providers.lxd.postinstall import services
 from stacks import spec
 from views import card, check, explain, top, topology
 
@@ -99,6 +99,16 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
     assert (mends in told) is not row.ok
 
 
+def test_a_check_names_a_renamed_server() -> None:
+    meant = lab()
+    facts = {**WELL, "container": "absent", "renamed": ["mine"]}
+    row = check.row(meant, meant.servers[0], facts, "alice")
+    assert "the container is absent, not running; mine has this lab's mark" in row.why
+    assert "lxc rename mine yuno1 --project grappe-alice" in row.do
+    # Another server of the lab is where it was.
+    assert check.row(meant, meant.servers[0], {**WELL, "renamed": ["mine"]}, "alice").ok
+
+
 @pytest.mark.parametrize(
     ("lines", "mends"),
     [
@@ -110,7 +120,7 @@ def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
          "-- sh -c 'systemctl unmask nginx slapd; systemctl enable nginx slapd; systemctl start nginx slapd'"),
         (["nginx has no page of a.test (yunohost tools regen-conf nginx --force)"],
          "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf nginx --force"),
-        ([f"its sshd listens on 2222 ({model.SSH_PORT})"],
+        ([f"its sshd listens on 2222 ({services.SSH_PORT})"],
          "lxc exec yuno1 --project grappe-alice -- yunohost settings set security.ssh.ssh_port -v 22"),
     ],
 )  # fmt: skip
