@@ -8,6 +8,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,12 +21,16 @@ from cli import environment, progress
 from core import errors
 
 DATA = environment.ROOT / "tests" / "mutations.yaml"
+# Its table names the test that detected each mutation at the last run.
+RESULTS = environment.ROOT / "docs" / "mutations.md"
 SKIPPED = shutil.ignore_patterns(
     ".git", ".venv", ".state", "__pycache__", ".*_cache", "Pulumi.*.yaml"
 )
 # Lint and types detect many bugs by their spelling; only a test of behaviour counts.
 TESTS = ("-x", "-q", "-m", "not sandbox and not engine", "--deselect", "tests/unit/test_house.py")
 SECONDS = 180
+# Exit statuses of pytest.
+PASSED, NOTHING_RAN = 0, 5
 TOGETHER = max(1, os.cpu_count() or 1)
 
 
@@ -63,6 +68,7 @@ def run(options: argparse.Namespace) -> int:
     mutations = load(DATA.read_text(), environment.ROOT)
     if options.only:
         mutations = [item for item in mutations if options.only in item.name]
+    before = recorded(RESULTS.read_text())
     started = time.monotonic()
     outcomes: list[Outcome] = []
     with (
@@ -72,7 +78,8 @@ def run(options: argparse.Namespace) -> int:
         step.report("the tree as it is")
         if failed := _try(UNCHANGED).killed_by:
             raise errors.BadInputError("the fast tests fail without any bug", seen=failed)
-        for outcome in pool.map(_try, mutations):
+        files = [before.get(mutation.name, "") for mutation in mutations]
+        for outcome in pool.map(_try, mutations, files):
             outcomes.append(outcome)
             step.report(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")
         survived = [item for item in outcomes if not item.killed_by]
@@ -102,6 +109,12 @@ def load(text: str, root: pathlib.Path) -> list[Mutation]:
     return found
 
 
+def recorded(text: str) -> dict[str, str]:
+    """Return the test file that detected each mutation of a table of `render`."""
+    rows = re.findall(r"^\| (.+?) \| ([\w/]+\.py)::.* \|$", text, re.MULTILINE)
+    return {name: f"tests/{path}" for name, path in rows}
+
+
 def render(outcomes: list[Outcome], seconds: float) -> str:
     """Return the table for docs/mutations.md."""
     rows = [f"| {item.name} | {item.killed_by or '**survived**'} |" for item in outcomes]
@@ -110,19 +123,25 @@ def render(outcomes: list[Outcome], seconds: float) -> str:
     return "\n".join([head, "| mutation | the test that saw it first |", "|---|---|", *rows, ""])
 
 
-def _try(mutation: Mutation) -> Outcome:
+def _try(mutation: Mutation, file: str = "") -> Outcome:
+    """Plant a mutation and run the tests, first those of `file` if it is given."""
     with tempfile.TemporaryDirectory(prefix="grappe-mutation-") as folder:
         copy = pathlib.Path(folder) / "tree"
         shutil.copytree(environment.ROOT, copy, ignore=SKIPPED)
         path = copy / mutation.file
         path.write_text(path.read_text().replace(mutation.old, mutation.new))
-        done = subprocess.run(
-            [sys.executable, "-m", "pytest", *TESTS], cwd=copy, check=False, text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
-            timeout=SECONDS, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-        )  # fmt: skip
-    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-    if done.returncode == 0:
-        return Outcome(mutation.name, "")
-    seen = failed[0].split(" ", 1)[1].partition(" - ")[0] if failed else "it does not load"
+        seen = (file and (copy / file).exists() and _failed(copy, file)) or _failed(copy)
     return Outcome(mutation.name, seen.removeprefix("tests/"))
+
+
+def _failed(tree: pathlib.Path, *files: str) -> str:
+    """Return the first test that fails in a tree; empty if none does."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *TESTS, *files], cwd=tree, check=False, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL,
+        timeout=SECONDS, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    if done.returncode in (PASSED, NOTHING_RAN):
+        return ""
+    failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
+    return failed[0].split(" ", 1)[1].partition(" - ")[0] if failed else "it does not load"
