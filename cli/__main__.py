@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import importlib
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
 from cli import parser
+
+if TYPE_CHECKING:
+    from core import errors
 
 
 def main() -> int:
@@ -23,7 +28,7 @@ def main() -> int:
     try:
         return int(getattr(importlib.import_module(module), function)(options))
     except errors.GrappeError as error:
-        sys.stderr.write(f"error: {error}\n")
+        report(error, as_json=getattr(options, "json", False))
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; running it again is safe\n")
     except BrokenPipeError:
@@ -31,14 +36,23 @@ def main() -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        sys.stderr.write(f"error: {error}\n")
+        report(errors.GrappeError(str(error)), as_json=getattr(options, "json", False))
     except Exception as error:
         # GRAPPE_DEBUG shows the traceback to Grappe's developers.
         if os.environ.get("GRAPPE_DEBUG"):
             raise
-        sys.stderr.write(f"error: {errors.unexpected(error)}\n")
+        report(errors.unexpected(error), as_json=getattr(options, "json", False))
     # For check and doctor, exit status 1 means findings; an error is 2.
     return 2 if options.run in {"cli.check:run", "cli.doctor:run", "cli.class_reports:check"} else 1
+
+
+def report(error: errors.GrappeError, *, as_json: bool) -> None:
+    """Print an error; for a program that reads JSON, on the standard output too."""
+    sys.stderr.write(f"error: {error}\n")
+    if as_json:
+        import json  # noqa: PLC0415 - most commands need none of it
+
+        sys.stdout.write(json.dumps({"error": dataclasses.asdict(error)}) + "\n")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,16 @@ def test_version_says_what_a_report_needs() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "command", ["doctor nobody", "card nobody", "explain nobody", "class status nobody"]
+)
+def test_an_error_is_json_for_a_program_that_reads_json(command: str) -> None:
+    done = lab(*command.split(), "--json")
+    assert done.returncode in {1, 2}
+    assert "nobody" in done.stderr
+    assert "nobody" in json.loads(done.stdout)["error"]["brief"]
+
+
 def test_class_exec_takes_the_command_after_two_dashes() -> None:
     """Its own options are not ours, whatever they are."""
     argv = ["class", "exec", "tp1", "--json", "--only", "a", "b:yuno1", "--", "ls", "--", "--json"]
