@@ -118,7 +118,7 @@ def _down(row: runner.Row, engine: Engine) -> str:
         return "was down"
     selected = stack.select(row.stack)
     stack.ready(selected)
-    left = downs.take_down(selected, lambda: engine.run(selected, *stack.DOWN))
+    left = downs.take_down(selected, lambda: engine.take_down(selected))
     return "down" if not left else f"down, and {left} that unfinished runs left"
 
 
@@ -130,8 +130,8 @@ class Interruptible(Protocol):
 
 
 @dataclasses.dataclass
-class Comparing:
-    """A comparison with the hosts, which changes nothing."""
+class InProcess:
+    """A run in this process, without the engine."""
 
     run: Run
 
@@ -157,11 +157,15 @@ class Engine:
 
         """
         lines: list[str] = []
-        self.started[self.row.stack] = Comparing(this)
+        return self._without_engine(
+            lambda: stack.is_unchanged(selected, this, lines.append), this, lines
+        )
+
+    def _without_engine(self, act: Callable[[], bool], this: Run, lines: list[str]) -> bool:
+        """Act in this process, interruptible as the engine's runs are; write the log."""
+        self.started[self.row.stack] = InProcess(this)
         try:
-            unchanged = not self.stopped.is_set() and stack.is_unchanged(
-                selected, this, lines.append
-            )
+            done = not self.stopped.is_set() and act()
         except errors.GrappeError as error:
             lines.append(f"error: {error}")
             raise errors.CommandError(_reason(lines[-1])) from error
@@ -169,9 +173,27 @@ class Engine:
             del self.started[self.row.stack]
             with open(self.row.log, "a") as log:  # noqa: PTH123
                 log.writelines(f"{line}\n" for line in lines)
-        if self.stopped.is_set():
-            raise errors.CancelledError("interrupted before the engine began")
-        return unchanged
+        if self.stopped.is_set() and not done:
+            raise errors.CancelledError("interrupted")
+        return done
+
+    def take_down(self, selected: Stack) -> None:
+        """Delete a stack's resources, without the engine where nothing needs it.
+
+        Raises:
+            errors.CommandError: One could not be deleted; shows the log's reason.
+            errors.CancelledError: An interrupt came.
+
+        """
+        lines: list[str] = []
+
+        def note(what: str, urn: str) -> None:
+            self._note(what, urn)
+            lines.append(self.row.text)
+
+        this = Run(command="destroy", rebuild="", show=lines.append, changes=note)
+        if not self._without_engine(lambda: stack.take_down(selected, this), this, lines):
+            self.run(selected, *stack.DOWN)
 
     def run(self, selected: Stack, *arguments: str) -> dict[str, int]:
         """Run a command of the engine; return the counts of created, updated and deleted resources.
@@ -188,9 +210,7 @@ class Engine:
 
         def note(what: str, urn: str) -> None:
             counts[what] += 1
-            kind, _, name = urn.rpartition("::")
-            self.row.text = f"{what} {kind.rpartition(':')[2]} {name}"
-            self.changed(self.row)
+            self._note(what, urn)
 
         with attached.serve(program.run, stack.PROJECT) as server, open(self.row.log, "a") as log:  # noqa: PTH123
             extra = server.begin(arguments[0], "", note)
@@ -207,6 +227,11 @@ class Engine:
             text = pathlib.Path(self.row.log).read_text(errors="replace")
             raise errors.CommandError(_reason(text))
         return dict(counts)
+
+    def _note(self, what: str, urn: str) -> None:
+        kind, _, name = urn.rpartition("::")
+        self.row.text = f"{what} {kind.rpartition(':')[2]} {name}"
+        self.changed(self.row)
 
 
 def _run_all(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cli import progress, stack
 from core import errors
+from core.run import Run
 from engine.stack import Stack
 from hosts import connections
 from stacks import files, kinds, lab_host
@@ -48,10 +50,32 @@ def down(options: argparse.Namespace) -> int:
             f"{options.name}: its state is empty, and its hosts have nothing with the id of its "
             f"stack file. To see who owns a lab of that name: ./lab preview {options.name}\n"
         )
-    _take_down(selected, left, lambda: stack.run(selected, *stack.DOWN))
+    _take_down(selected, left, lambda: _destroy(selected))
     if left:
         sys.stderr.write("✓ all gone\n")
     return 0
+
+
+def _destroy(selected: Stack) -> None:
+    """Delete a stack's resources, a line each; leave an unusual state to the engine."""
+    gone: list[str] = []
+
+    def note(_what: str, urn: str) -> None:
+        kind, _, name = urn.rpartition("::")
+        gone.append(name)
+        sys.stderr.write(f"- {kind.rpartition(':')[2]} {name}\n")
+
+    this = Run(command="destroy", rebuild="", changes=note)
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(stack.take_down, selected, this)
+        try:
+            if not done.result():
+                stack.run(selected, *stack.DOWN)
+            elif gone:
+                sys.stdout.write(f"{selected.name}: {len(gone)} deleted\n")
+        except KeyboardInterrupt:
+            this.cancelled.set()
+            raise
 
 
 def take_down(selected: Stack, destroy: Callable[[], object]) -> int:

@@ -183,6 +183,25 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
     return True
 
 
+def take_down(stack: Stack, this: Run) -> bool:
+    """Take a stack down without the engine; return whether it could.
+
+    Args:
+        stack: The stack.
+        this: The run; cancelling it ends the waits of its deletes.
+
+    Raises:
+        errors.GrappeError: A resource could not be deleted, or another run is under way.
+
+    """
+    if stack.through or not is_here() or not state_of(stack.name).path.exists():
+        return False
+    from engine import removal  # noqa: PLC0415 - most commands need no provider
+
+    config = files.configuration(folder(), stack.name)
+    return not removal.take_down(state_of(stack.name), config.plain, this)
+
+
 def connect(stack: Stack) -> None:
     """Connect to a stack's hosts in the background, while Python loads and the engine starts."""
     config = files.configuration(folder(), stack.name)

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import datetime as dt
+import getpass
 import json
 import os
 import pathlib
+import shutil
+import socket
+import uuid
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core import errors
 
 CHECKPOINT_VERSION = 3
+# What a secret among a resource's values carries (`resource.SecretSig` in the engine's SDK).
+SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +70,44 @@ class State:
             self.path.hardlink_to(whole)
         whole.unlink()
         return True
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the engine's lock of the stack, as a run of the engine does.
+
+        Raises:
+            errors.GrappeError: Another run holds it.
+
+        """
+        folder = self.folder / ".pulumi" / "locks" / "organization" / self.project / self.stack
+        path = folder / f"{uuid.uuid4()}.json"
+        holder = {
+            "pid": os.getpid(), "username": getpass.getuser(), "hostname": socket.gethostname(),
+            "timestamp": dt.datetime.now(tz=dt.UTC).isoformat(),
+        }  # fmt: skip
+        folder.mkdir(parents=True, exist_ok=True)
+        _write(path, json.dumps(holder))
+        try:
+            # Two that begin at the same moment both give way.
+            if len(self.locks) > 1:
+                raise errors.GrappeError(
+                    f"another run of {self.stack} is under way", do="wait for its end"
+                )
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+
+    def save(self, deployment: Mapping[str, Any]) -> None:
+        """Write a deployment that `load` returned and the holder of the lock has changed."""
+        whole = json.loads(self.path.read_text())
+        now = dt.datetime.now(tz=dt.UTC).isoformat()
+        latest = {**deployment, "manifest": {**deployment["manifest"], "time": now}}
+        if not latest.get("resources"):
+            # As the engine writes a stack that is down.
+            latest.pop("resources", None)
+        whole["checkpoint"]["latest"] = latest
+        shutil.copyfile(self.path, self.path.with_name(f"{self.path.name}.bak"))
+        _write(self.path, json.dumps(whole, separators=(",", ":")))
 
     def demand_whole(self, *, history: bool = False) -> None:
         """Refuse truncated files of the backend, which the engine reports only as EOF.
@@ -144,6 +190,13 @@ class State:
             else f"no backup is whole. rm {self.path}; then ./lab up {self.stack} takes up what "
             "is there, if the stack file still has its grappe:id",
         )
+
+
+def _write(path: pathlib.Path, text: str) -> None:
+    """Write a file at once: whoever reads it finds it whole."""
+    whole = path.with_name(f"{path.name}.{os.getpid()}")
+    whole.write_text(text)
+    whole.replace(path)
 
 
 def _is_whole(path: pathlib.Path) -> bool:

@@ -32,13 +32,12 @@ from pulumi.runtime.proto import (
 from core import codec, errors, run
 from engine import attached
 from engine.passphrase import Passphrase
-from engine.state import State
+from engine.state import SECRET, State
 from stacks import files
 
 THREADS = 32
 # The engine's features that the program's registrations use here.
 FEATURES = {"secrets", "resourceReferences", "aliasSpecs", "deletedWith", "replaceWith"}
-SECRET = {rpc._special_sig_key: rpc._special_secret_sig}  # noqa: SLF001 - the protocol's own
 # The engine would meet these once more, and a host that does not answer would be waited for again.
 REFUSALS = (errors.BadInputError, errors.HostError)
 # What makes a recorded resource more than settled: the engine has more to do with it.
