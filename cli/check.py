@@ -7,12 +7,12 @@ import concurrent.futures
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checks import losses
 from cli import drift, environment, labs, stack
-from core import errors
+from core import errors, shared
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import client, daemon
@@ -25,6 +25,8 @@ from views import check
 # The number of students that it checks at once.
 TOGETHER = 8
 REACH_SECONDS = 60
+# Seconds in which the checks of several students ask for the same.
+GATHER_SECONDS = 0.03
 SICK, BLIND = 1, 2
 
 
@@ -32,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     """Check one student's lab, or all; exit 0 without faults, 1 with faults, 2 on an error."""
     if options.all == bool(options.name):
         raise errors.BadInputError("which lab?", do="./lab check STACK, or ./lab check --all")
+    drift.preload()
     rows: list[check.Row] = []
     drifts: dict[str, list[drift.Drift]] = {}
     blind: list[str] = []
@@ -115,7 +118,7 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     names = [server.name for server in spec.servers]
     strangers = losses.strangers(found, spec.owner, spec.id, names)
     tried = _ways(lab)
-    requests = host.call("remote.surveys.requests", {})
+    requests = shared.about(host, "requests", _requests, gather=GATHER_SECONDS).answer(host)
     rows = [
         check.row(
             spec,
@@ -186,14 +189,30 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
         for card in lab.cards
         for way in ways.checks(card["ssh"]["port"], card["domain"])
     ]
-    request = {"address": lab.cards[0]["ssh"]["host"], "seconds": 0,
-               "checks": [dataclasses.asdict(way) for _name, way in tried]}  # fmt: skip
+    address = lab.cards[0]["ssh"]["host"]
+    checks = [{**dataclasses.asdict(way), "address": address} for _name, way in tried]
     workstation = connections.connect(lab.spec.workstation)
-    seen = workstation.call("remote.reachability", request, timeout=REACH_SECONDS, root=False)
+    seen = shared.about(workstation, "ways", _try_all, gather=GATHER_SECONDS).answer(
+        (workstation, checks)
+    )
     found: dict[str, Any] = {}
-    for (name, way), result in zip(tried, seen, strict=True):
-        found.setdefault(name, {})[way.kind] = result
+    for (name, way), asked in zip(tried, checks, strict=True):
+        found.setdefault(name, {})[way.kind] = seen[json.dumps(asked)]
     return found
+
+
+def _try_all(asked: Sequence[tuple[Host, list[dict[str, Any]]]]) -> dict[str, Mapping[str, Any]]:
+    """Try the ways of several labs by one request; return the results by check, as JSON."""
+    checks = {json.dumps(each): each for _host, checks in asked for each in checks}
+    request = {"checks": list(checks.values()), "seconds": 0}
+    results = asked[0][0].call("remote.reachability", request, timeout=REACH_SECONDS, root=False)
+    return dict(zip(checks, results, strict=True))
+
+
+def _requests(hosts: Sequence[Host]) -> dict[str, dict[str, int]]:
+    """Return HAProxy's counts of requests by server address."""
+    counts: dict[str, dict[str, int]] = hosts[0].call("remote.surveys.requests", {})
+    return counts
 
 
 def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object]:

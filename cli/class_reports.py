@@ -13,7 +13,7 @@ from classroom import class_file
 from cli import card as lab_card
 from cli import check as lab_check
 from cli import classroom as classes
-from cli import environment, labs, stack
+from cli import drift, environment, labs, stack
 from core import errors
 from views import cards, classroom
 from views.check import Row
@@ -55,6 +55,7 @@ def _state(
 
 def check(options: argparse.Namespace) -> int:
     """Try every way to every server of the class; exit 0 without faults, 1 with, 2 on an error."""
+    drift.preload()
     _made, students = classes.chosen(options)
     rows: list[Row] = []
     drifts: dict[str, Any] = {}
@@ -63,14 +64,14 @@ def check(options: argparse.Namespace) -> int:
 
     def check_one(name: str) -> None:
         try:
-            checked_rows, drift = lab_check.check_lab(name)
+            checked_rows, found = lab_check.check_lab(name)
         except errors.GrappeError as error:
             with lock:
                 blind.append(f"{name}: {error}")
             return
         with lock:
             rows.extend(checked_rows)
-            drifts[name] = drift
+            drifts[name] = found
 
     names = [class_file.stack_of(options.name, each) for each in students]
     classes.each(

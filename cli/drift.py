@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import importlib
+import threading
 from typing import Any
 
 from cli import stack
@@ -37,6 +38,16 @@ class Drift:
     name: str
     kind: str
     words: tuple[str, ...]
+
+
+def preload() -> None:
+    """Import what `find` needs, in the background, while hosts are reached."""
+    threading.Thread(target=_import, daemon=True).start()
+
+
+def _import() -> None:
+    for module in KINDS.values():
+        importlib.import_module(module)
 
 
 def find(name: str) -> list[Drift]:

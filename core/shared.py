@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from collections.abc import Callable
 from concurrent import futures
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from core import errors, run
 
@@ -13,6 +15,8 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 # Seconds between two looks at whether a waiting run was interrupted.
 WAIT_SECONDS = 0.5
+# Seconds in which the resources of one plan ask for the same.
+GATHER_SECONDS = 0.005
 
 
 class Shared(Generic[Q, A]):
@@ -20,11 +24,13 @@ class Shared(Generic[Q, A]):
 
     Args:
         ask: Answers several questions at once.
+        gather: Seconds to wait for others before it asks.
 
     """
 
-    def __init__(self, ask: Callable[[list[Q]], A]) -> None:
+    def __init__(self, ask: Callable[[list[Q]], A], *, gather: float = 0.0) -> None:
         self._ask = ask
+        self._gather = gather
         self._asking = threading.Lock()
         self._lock = threading.Lock()
         self._waiting: list[tuple[Q, futures.Future[A]]] = []
@@ -46,6 +52,7 @@ class Shared(Generic[Q, A]):
                 continue
             try:
                 if not future.done():
+                    time.sleep(self._gather)
                     self._serve(future)
             finally:
                 self._asking.release()
@@ -67,3 +74,24 @@ class Shared(Generic[Q, A]):
         else:
             for _question, future in asked:
                 future.set_result(answer)
+
+
+Questions = dict[str, Shared[Any, Any]]
+_questions: weakref.WeakKeyDictionary[Any, Questions] = weakref.WeakKeyDictionary()
+_making = threading.Lock()
+
+
+def about(
+    thing: object, key: str, ask: Callable[[list[Q]], A], *, gather: float = GATHER_SECONDS
+) -> Shared[Q, A]:
+    """Return the question `key` about a thing, such as a host, with which it goes.
+
+    Args:
+        thing: The thing.
+        key: The question's name.
+        ask: As for `Shared`; it must not hold the thing.
+        gather: As for `Shared`.
+
+    """
+    with _making:
+        return _questions.setdefault(thing, {}).setdefault(key, Shared(ask, gather=gather))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 import socket
 import struct
 import subprocess
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional, Tuple
 
 # LXD writes its masquerade by whichever of the two it found when it started.
 LISTINGS = (
@@ -21,34 +22,37 @@ _CLASS = "/sys/class/net"
 _GET_FLAGS, _UP = 0x8913, 1
 
 
-def main(request: Dict[str, Any]) -> str:
-    """Return what is lost, in words; nothing where all is there, or cannot be known.
+def main(request: Dict[str, Any]) -> Dict[str, str]:
+    """Return by bridge what is lost, in words; nothing where all is there, or cannot be known.
 
     Args:
-        request: `name`, the bridge's, and `subnet`, its network; with `ports`, the host's ends of
-            its servers' links: attach them to it instead, where they are on no bridge.
+        request: `subnets`, the network of each bridge by name; or `name`, a bridge's, and `ports`,
+            the host's ends of its servers' links: attach those that are on no bridge to it.
 
     """
     if "ports" in request:
-        return _attach(request["name"], request["ports"])
-    if not os.path.isdir(os.path.join(_CLASS, request["name"])):
+        _attach(request["name"], request["ports"])
+    return {name: _lost(name, subnet) for name, subnet in request.get("subnets", {}).items()}
+
+
+def _lost(name: str, subnet: str) -> str:
+    if not os.path.isdir(os.path.join(_CLASS, name)):
         return "its link is gone: its servers have no network"
-    if _is_down(request["name"]):
+    if _is_down(name):
         return "its link is down: its servers have no network"
     if _forwards_nothing():
         return "the kernel forwards nothing: its servers reach nobody, and nobody reaches them"
-    if not _masquerades(request["subnet"]):
+    if not _masquerades(subnet):
         return "LXD's masquerade of it is not loaded: its servers do not reach the internet"
     return ""
 
 
-def _attach(name: str, ports: List[str]) -> str:
-    """Attach links that lost their bridge; return nothing."""
+def _attach(name: str, ports: List[str]) -> None:
+    """Attach links that lost their bridge."""
     for port in ports:
         device = os.path.join(_CLASS, port)
         if os.path.isdir(device) and not os.path.exists(os.path.join(device, "master")):
             subprocess.run(["ip", "link", "set", port, "master", name], timeout=10, check=False)
-    return ""
 
 
 def _forwards_nothing() -> bool:
@@ -74,14 +78,20 @@ def _is_down(name: str) -> bool:
 def _masquerades(subnet: str) -> bool:
     known = False
     for argv in LISTINGS:
-        try:
-            done = subprocess.run(
-                argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
-            )
-        except (OSError, subprocess.TimeoutExpired):
-            continue
-        known = known or done.returncode == 0
-        for line in done.stdout.decode("utf-8", "replace").splitlines():
-            if subnet in line and "masquerade" in line.lower():
-                return True
+        lines = _listed(tuple(argv))
+        known = known or lines is not None
+        if any(subnet in line and "masquerade" in line.lower() for line in lines or ()):
+            return True
     return not known
+
+
+@functools.lru_cache(maxsize=None)
+def _listed(argv: Tuple[str, ...]) -> Optional[List[str]]:
+    """Return the lines of a listing, read once for all bridges; None if it fails."""
+    try:
+        done = subprocess.run(
+            argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else None

@@ -18,8 +18,8 @@ def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     """Try all checks at once, each until it succeeds or the time is over.
 
     Args:
-        request: `address`, `checks` (each `kind`, `port`, `domain`, and `led`, whether the request
-            must come through Grappe's part of HAProxy) and `seconds`.
+        request: `checks` (each `kind`, `port`, `domain`, and `led`, whether the request must come
+            through Grappe's part of HAProxy), the `address` of those that name none, and `seconds`.
 
     Returns:
         For each check: `ok`, and `seen`, the answer or the error.
@@ -31,7 +31,7 @@ def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
     def act(index: int) -> None:
         check = request["checks"][index]
         while True:
-            results[index] = _try(request["address"], check)
+            results[index] = _try(check.get("address") or request["address"], check)
             if results[index]["ok"] or time.monotonic() > deadline:
                 return
             time.sleep(0.1)
@@ -77,7 +77,8 @@ def _https(address: str, port: int, domain: str, led: str) -> str:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(address, port, timeout=TRY_SECONDS)
+    # Without a context it would load all authorities, for 30 ms.
+    connection = http.client.HTTPSConnection(address, port, timeout=TRY_SECONDS, context=context)
     plain = socket.create_connection((address, port), timeout=TRY_SECONDS)
     connection.sock = context.wrap_socket(plain, server_hostname=domain)
     return _answer(connection, domain, led)

@@ -69,9 +69,9 @@ class Target:
         """Return how the loaded configuration differs from the files; nothing when it does not."""
         return ""
 
-    def diagnose(self, fragment: Fragment, files: Files) -> str:
-        """Return what is wrong with this fragment in the loaded configuration."""
-        return self.verify(files)
+    def diagnose(self, fragments: List[Fragment], files: Files) -> List[str]:
+        """Return for each fragment what is wrong with it in the loaded configuration."""
+        return [self.verify(files)] * len(fragments)
 
     def deactivate(self) -> None:
         """Unload everything, after the last fragment was removed."""

@@ -12,7 +12,7 @@ import errno
 import gc
 import os
 import time
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Dict, List, Optional, Type, Union
 
 from remote import identity
 from remote.managed_block import DamagedError, split
@@ -27,6 +27,8 @@ TARGETS: Dict[str, Type[Target]] = {
     "nat": nat.NatTarget, "haproxy": haproxy.HaproxyTarget, "hosts": hosts_file.HostsTarget,
     "relay": relay.RelayTarget,
 }  # fmt: skip
+# What a request may meet on the host, and answers with.
+REFUSALS = (RefusedError, DamagedError, OSError)
 # Seconds that a change waits for others.
 GATHER_SECONDS = 0.03
 
@@ -36,7 +38,8 @@ def main(request: Json) -> Json:
 
     Args:
         request: `target` (one of `TARGETS`), `folder`, `shared_sections`, and `op`: `put` with a
-            `fragment`, or `remove` or `read` with an `id`, an `owner` and a `lab`.
+            `fragment`, `remove` with an `id`, an `owner` and a `lab`, or `read` with a list of such
+            `claims`.
 
     """
     # This process ends with its answer: it need not collect garbage among thousands of fragments.
@@ -50,37 +53,67 @@ def serve(target: Target, store: Store, request: Json) -> Json:
     """Serve a request; a refusal is an answer too."""
     try:
         if request["op"] == "read":
-            return _read(target, store, request)
+            return {"answers": _read(target, store, request["claims"])}
         change = {key: request[key] for key in request if key != "shared_sections"}
         return _change(target, store, change)
-    except RefusedError as error:
+    except REFUSALS as error:
+        return _refused(target, error)
+
+
+def _refused(target: Target, error: Union[RefusedError, DamagedError, OSError]) -> Json:
+    """Return the refusal for one of `REFUSALS`."""
+    if isinstance(error, RefusedError):
         return _refusal(error)
-    except DamagedError as error:
+    if isinstance(error, DamagedError):
         return _refusal(_damaged(target, error))
-    except OSError as error:
-        return _refusal(_unwritable(target, error))
+    return _refusal(_unwritable(target, error))
 
 
-def _read(target: Target, store: Store, request: Json) -> Json:
+def _read(target: Target, store: Store, claims: List[Json]) -> List[Json]:
+    """Return for each claim its `fragment`, None without one, and its `drift`; or a refusal."""
     with store.lock(shared=True):
         fragments = store.load()
-        identifier = _stored_id(fragments, request)
-        if identifier is None:
-            return {"fragment": None}
-        fragment = store.reread(fragments, identifier)
-        if not identity.belongs(fragment, request["owner"], request.get("lab", "")):
-            raise _not_ours(fragment, request)
+        answers = [_find(store, fragments, claim) for claim in claims]
+        held = [answer for answer in answers if answer.get("fragment")]
+        edited = [answer for answer in held if answer["fragment"] != fragments[answer["id"]]]
+        _diagnose(target, fragments, [answer for answer in held if answer not in edited])
+        for answer in edited:
+            # Who edits a fragment's file changes what this fragment alone is compared with.
+            _diagnose(target, {**fragments, answer["id"]: answer["fragment"]}, [answer])
+        return answers
+
+
+def _find(store: Store, fragments: Dict[str, Fragment], claim: Json) -> Json:
+    """Return the `fragment` of a claim with its `id` in the store, None without one; or refuse."""
+    identifier = _stored_id(fragments, claim)
+    if identifier is None:
+        return {"fragment": None}
+    fragment = store.reread(dict(fragments), identifier)
+    if not identity.belongs(fragment, claim["owner"], claim.get("lab", "")):
+        return _refusal(_not_ours(fragment, claim))
+    return {"id": identifier, "fragment": fragment}
+
+
+def _diagnose(target: Target, fragments: Dict[str, Fragment], answers: List[Json]) -> None:
+    """Add to each answer how what is there differs from what all fragments make; or refuse it."""
+    if not answers:
+        return
+    try:
         current = _current(target)
         wanted = target.compile(list(fragments.values()), current)
         changed = [path for path in wanted if not _same(wanted[path], current.get(path))]
-        if changed:
-            drift = (
-                f"the managed part of {', '.join(changed)} was changed by hand, or is of an older "
-                "Grappe, or of other networks of the host"
-            )
-        else:
-            drift = target.diagnose(fragment, wanted)
-        return {"fragment": fragment, "drift": drift}
+        found = [answer["fragment"] for answer in answers]
+        drifts = [] if changed else target.diagnose(found, wanted)
+    except REFUSALS as error:
+        for answer in answers:
+            answer.update(_refused(target, error))
+        return
+    by_hand = (
+        f"the managed part of {', '.join(changed)} was changed by hand, or is of an older "
+        "Grappe, or of other networks of the host"
+    )
+    for answer, drift in zip(answers, drifts or [by_hand] * len(answers)):
+        answer["drift"] = drift
 
 
 def _change(target: Target, store: Store, change: Json) -> Json:

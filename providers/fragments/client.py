@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from core import codec, errors
+from core import codec, errors, shared
 from hosts.host import Host
 from providers.fragments.fragment import Fragment
 
@@ -17,6 +18,12 @@ class Send(Protocol):
         """Send a request of `transaction.main`; return its answer."""
 
 
+# One who reads, and the fragment's `id`, `owner` and `lab`.
+Question = tuple["Client", dict[str, str]]
+# The answers by claim, as JSON.
+Reads = shared.Shared[Question, dict[str, dict[str, Any]]]
+
+
 class Client:
     """The fragment store of one target on a host.
 
@@ -26,12 +33,14 @@ class Client:
         target: The target, one of `remote.transaction.TARGETS`.
         shared_sections: The shared sections around the fragments.
         send: Sends a request there.
+        reads: Reads the fragments of all clients of the same host, target and sections.
 
     """
 
     def __init__(
-        self, url: str, folder: str, target: str, shared_sections: Mapping[str, Any], send: Send
-    ) -> None:
+        self, url: str, folder: str, target: str, shared_sections: Mapping[str, Any], send: Send,
+        *, reads: Reads | None = None,
+    ) -> None:  # fmt: skip
         self._url = url
         self._common = {
             "target": target,
@@ -39,6 +48,7 @@ class Client:
             "folder": folder,
         }
         self._send = send
+        self._reads = reads or shared.Shared(read_all)
 
     def put(self, fragment: Fragment) -> list[str]:
         """Put a fragment, with all queued changes; return messages for the user."""
@@ -50,13 +60,20 @@ class Client:
 
     def read(self, spec: codec.Spec) -> tuple[dict[str, Any], str] | None:
         """Return a spec's fragment on the host, and its drift; None when it is gone."""
-        answer = self._request({"op": "read", **_whose(spec)})
+        claim = _whose(spec)
+        answer = self._checked(self._reads.answer((self, claim))[json.dumps(claim)])
         if answer["fragment"] is None:
             return None
         return answer["fragment"], answer["drift"]
 
+    def send_claims(self, claims: list[dict[str, str]]) -> list[dict[str, Any]]:
+        """Read the fragments of claims; return an answer each."""
+        return list(self._request({"op": "read", "claims": claims})["answers"])
+
     def _request(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        answer = self._send({**self._common, **request})
+        return self._checked(self._send({**self._common, **request}))
+
+    def _checked(self, answer: dict[str, Any]) -> dict[str, Any]:
         if answer.get("ok", True):
             return answer
         raise errors.DaemonError(
@@ -66,6 +83,13 @@ class Client:
 
 def _whose(spec: codec.Spec) -> dict[str, str]:
     return {"id": spec.id, "owner": spec.owner, "lab": spec.lab}
+
+
+def read_all(questions: Sequence[Question]) -> dict[str, dict[str, Any]]:
+    """Read all fragments that are asked for, by one request of the first client."""
+    claims = {json.dumps(claim): claim for _client, claim in questions}
+    answers = questions[0][0].send_claims(list(claims.values()))
+    return dict(zip(claims, answers, strict=True))
 
 
 def over(host: Host, target: str, shared_sections: Mapping[str, Any]) -> Client:
@@ -81,4 +105,6 @@ def over(host: Host, target: str, shared_sections: Mapping[str, Any]) -> Client:
     def send(request: Mapping[str, Any]) -> dict[str, Any]:
         return dict(host.call("remote.transaction", request))
 
-    return Client(host.url, f"{host.store}/{target}", target, shared_sections, send)
+    key = json.dumps([target, shared_sections], sort_keys=True)
+    reads = shared.about(host, key, read_all)
+    return Client(host.url, f"{host.store}/{target}", target, shared_sections, send, reads=reads)

@@ -99,7 +99,10 @@ class FakeLxd:
                 held = [item for (owner, _), item in self.volumes.items() if owner == project]
                 return copy.deepcopy(held)
             case ["networks" | "projects" as kind]:
-                return copy.deepcopy(list(getattr(self, kind).values()))
+                things = getattr(self, kind)
+                if not query.get("recursion"):
+                    return [f"/1.0/{kind}/{name}" for name in things]
+                return copy.deepcopy(list(things.values()))
             case ["instances", name, "state"]:
                 return self._state(_find(self.instances, (project, name), path))
             case ["instances", name]:

@@ -50,13 +50,20 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
             things.append(Thing("project", project["name"], "", f"projects/{project['name']}"))
             things += inside(lxd, project["name"], whose)
     for network in lists["networks"].result():
-        if _is(network.get("config") or {}, whose):
+        # The listing may be older than the network.
+        if _is(network.get("config") or {}, whose) and _is_still(lxd, network["name"], whose):
             things.append(Thing("network", network["name"], "", f"networks/{network['name']}"))
     for image in lists["images"].result():
         if identity.belongs(aliases.held(image), owner, lab):
             path = f"images/{image['fingerprint']}"
             things.append(Thing("image", image["fingerprint"], "", path))
     return sorted(things, key=lambda thing: (KINDS.index(thing.kind), thing))
+
+
+def _is_still(lxd: daemon.Daemon, network: str, whose: codec.Spec) -> bool:
+    with contextlib.suppress(daemon.AbsentError):
+        return _is(lxd.get(f"networks/{network}").get("config") or {}, whose)
+    return False
 
 
 def inside(lxd: daemon.Daemon, project: str, whose: codec.Spec) -> Iterator[Thing]:

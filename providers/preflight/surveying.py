@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from core import problems
-from core.shared import Shared
+from core import problems, shared
 from hosts.host import Host
 from providers.lxd import client
 from remote.surveys.facts import LabFacts
@@ -58,17 +55,10 @@ def survey_host(
         "sockets": client.SOCKETS, "store": host.store, "urls": list(urls),
         "projects": list(projects), **(things or {}),
     }  # fmt: skip
-    with _making:
-        surveys = _surveys.setdefault(host, Shared(_survey))
-    return narrowed(surveys.answer((host, request)), request)
+    return narrowed(shared.about(host, "survey", _survey).answer((host, request)), request)
 
 
-Asked = tuple[Host, dict[str, Any]]
-_surveys: weakref.WeakKeyDictionary[Host, Shared[Asked, LabFacts]] = weakref.WeakKeyDictionary()
-_making = threading.Lock()
-
-
-def _survey(asked: Sequence[Asked]) -> LabFacts:
+def _survey(asked: Sequence[tuple[Host, dict[str, Any]]]) -> LabFacts:
     host = asked[0][0]
     facts: LabFacts = host.call("remote.surveys.lab", merged([request for _host, request in asked]))
     return facts

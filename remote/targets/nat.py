@@ -163,14 +163,16 @@ class NatTarget(Target):
         """Compare the chains in the kernel with the wanted ones."""
         return "" if files[LOAD].content is None else self._fault(self._loaded_chains(), files)
 
-    def diagnose(self, fragment: Fragment, files: Files) -> str:
-        """Return whether this rule is missing, or else what is wrong with the chains."""
+    def diagnose(self, fragments: List[Fragment], files: Files) -> List[str]:
+        """Return for each whether its rule is missing, or else what is wrong with the chains."""
         loaded = self._loaded_chains()
-        if not _is_bridge_allow(fragment) and fragment["parts"]["rule"] not in loaded.rules(
-            "nat", NAT
-        ):
-            return "the rule is not loaded in the kernel"
-        return self._fault(loaded, files)
+        rules, fault = set(loaded.rules("nat", NAT)), self._fault(loaded, files)
+        return [
+            fault
+            if _is_bridge_allow(fragment) or fragment["parts"]["rule"] in rules
+            else "the rule is not loaded in the kernel"
+            for fragment in fragments
+        ]
 
     def _fault(self, loaded: Chains, files: Files) -> str:
         # No two rules share a port, so their order in the nat table does not matter.

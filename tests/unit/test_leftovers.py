@@ -54,21 +54,45 @@ def test_without_an_id_nothing_is_swept(host: fake.FakeHost) -> None:
     assert ("old", "yuno1") in host.lxd.instances
 
 
+class Daemon:
+    """LXD with networks and projects; notes what it is asked."""
+
+    def __init__(self, *networks: str) -> None:
+        self.asked: list[str] = []
+        self.networks = list(networks)
+
+    def get(self, path: str, recursion: str = "") -> Any:
+        self.asked.append(path)
+        if path == "networks":
+            return [f"/1.0/networks/{name}" for name in self.networks]
+        return [path] if recursion else {"name": path.removeprefix("networks/")}
+
+
 def test_a_listing_is_one_of_its_daemon_and_kind() -> None:
     """Runs of a class share it; another kind, or another daemon's, is another."""
-
-    class Daemon:
-        def __init__(self) -> None:
-            self.asked: list[str] = []
-
-        def get(self, kind: str, recursion: str) -> list[str]:
-            assert recursion == "1"
-            self.asked.append(kind)
-            return [kind]
-
     first, second = Daemon(), Daemon()
     given: Any = (first, second)
     for lxd in given:
-        for kind in ("networks", "projects"):
+        for kind in ("images", "projects"):
             assert [kind] == listing.get(lxd, kind)
-    assert ["networks", "projects"] == first.asked == second.asked
+    assert ["images", "projects"] == first.asked == second.asked
+
+
+def test_a_network_is_read_once() -> None:
+    """LXD goes through all instances for each; one that is gone is listed no more."""
+    lxd: Any = Daemon("gr-1", "gr-2")
+    assert [{"name": "gr-1"}, {"name": "gr-2"}] == listing.get(lxd, "networks")
+    lxd.networks = ["gr-2", "gr-3"]
+    assert [{"name": "gr-2"}, {"name": "gr-3"}] == listing.get(lxd, "networks")
+    read = [path for path in lxd.asked if path != "networks"]
+    assert ["networks/gr-1", "networks/gr-2", "networks/gr-3"] == read
+
+
+def test_another_labs_network_of_an_older_listing_stays(host: fake.FakeHost) -> None:
+    """Somebody else has made one of that name since."""
+    given: Any = host.lxd
+    listing.get(given, "networks")
+    host.lxd.networks["gr-mine"]["config"] = dict(THEIRS)
+    swept = driver.sweep(["ssh://lab"], "ssh://lab", "grappe/a", "alicealice01")
+    assert "network gr-mine" not in swept
+    assert "gr-mine" in host.lxd.networks

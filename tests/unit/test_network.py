@@ -35,13 +35,13 @@ def test_bridge_of_a_kernel_that_forwards_nothing_has_lost_its_way(
     """LXD switches it on again where the bridge's setting changes, as for its masquerade."""
     monkeypatch.setattr(bridge, "_masquerades", lambda _subnet: True)
     monkeypatch.setattr(bridge, "open", lambda _path: io.StringIO(text), raising=False)
-    found = bridge.main({"name": "lo", "subnet": "10.64.1.0/24"})
+    found = bridge.main({"subnets": {"lo": "10.64.1.0/24"}})["lo"]
     assert (words in found, bool(words)) == (True, bool(found))
 
 
 def test_bridge_whose_link_is_gone_has_lost_it() -> None:
     """LXD makes it again where the bridge's setting changes."""
-    assert "its link is gone" in bridge.main({"name": "gr-none", "subnet": "10.64.1.0/24"})
+    assert "its link is gone" in bridge.main({"subnets": {"gr-none": "10.64.1.0/24"}})["gr-none"]
 
 
 def test_links_without_a_bridge_are_attached(
@@ -53,7 +53,7 @@ def test_links_without_a_bridge_are_attached(
     ran: list[list[str]] = []
     monkeypatch.setattr(bridge, "_CLASS", str(tmp_path))
     monkeypatch.setattr(bridge.subprocess, "run", lambda argv, **_options: ran.append(argv))
-    bridge.main({"name": "gr-1", "subnet": "", "ports": ["veth1", "veth2", "veth3"]})
+    bridge.main({"name": "gr-1", "ports": ["veth1", "veth2", "veth3"]})
     assert [["ip", "link", "set", "veth1", "master", "gr-1"]] == ran
 
 

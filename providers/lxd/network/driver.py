@@ -6,10 +6,10 @@ import contextlib
 import dataclasses
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from core import errors, run
+from core import errors, run, shared
 from hosts.host import Host
 from providers import base
 from providers.lxd import daemon, leftovers, ownership
@@ -172,7 +172,7 @@ def attach_on(host: Host) -> Callable[[str, list[str]], object]:
     """Return a function that attaches servers' links to a bridge of the host."""
 
     def attach(bridge: str, ports: list[str]) -> object:
-        return host.call("remote.bridge", {"name": bridge, "subnet": "", "ports": ports})
+        return host.call("remote.bridge", {"name": bridge, "ports": ports})
 
     return attach
 
@@ -182,6 +182,14 @@ def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
 
     def lost_settings(spec: model.NetworkSpec) -> str:
         subnet = str(ipaddress.IPv4Interface(spec.address).network)
-        return str(host.call("remote.bridge", {"name": spec.name, "subnet": subnet}))
+        asked = (host, spec.name, subnet)
+        return shared.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
 
     return lost_settings
+
+
+def _lost_settings(asked: Sequence[tuple[Host, str, str]]) -> dict[str, str]:
+    """Return what bridges have lost, by name."""
+    subnets = {name: subnet for _host, name, subnet in asked}
+    lost: dict[str, str] = asked[0][0].call("remote.bridge", {"subnets": subnets})
+    return lost
