@@ -20,8 +20,10 @@ BEFORE_RESET = "before-reset"
 # runs again must not remove what the student had.
 KEPT = 4
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-# Seconds that a stopping or starting server may take.
-STOP_SECONDS, ANSWER_SECONDS = 30, 60
+# Seconds that a starting server may take.
+ANSWER_SECONDS = 60
+# Seconds between two looks at whether the command was interrupted.
+DIAL_SECONDS = 5
 SSH_PORT = 22
 RUNNING = "Running"
 
@@ -72,15 +74,22 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
         errors.CommandError: The server has a snapshot of that name, or is gone.
 
     """
-    path = _path(lxd, server)
+    _instance(lxd, server)
     if any(item["name"].rpartition("/")[2] == name for item in _snapshots(lxd, server)):
         raise errors.CommandError(
             f"it has a snapshot {name} already: choose another name, or delete that one: "
             f"{lxd.program} delete {server.name}/{name} --project {server.project}"
         )
-    note = {"config": {MARK + name: dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}}
-    lxd.change("PATCH", path, note, project=server.project)
+    _keep(lxd, server, name)
+
+
+def _keep(lxd: daemon.Daemon, server: Server, name: str) -> dict[str, str]:
+    """Take a snapshot; return its mark."""
+    path = f"instances/{server.name}"
+    mark = {MARK + name: dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}
+    lxd.change("PATCH", path, {"config": mark}, project=server.project)
     lxd.change("POST", f"{path}/snapshots", {"name": name}, project=server.project)
+    return mark
 
 
 def find(lxd: daemon.Daemon, server: Server) -> list[Snapshot]:
@@ -126,18 +135,13 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
             stack post-installs; the server is what it was.
 
     """
-    path = _path(lxd, server)
+    path, was = f"instances/{server.name}", _instance(lxd, server)
     back_to = _rename_before_reset(lxd, server, to.name)
-    take(lxd, server, BEFORE_RESET)
-    was = lxd.get(path, project=server.project)
+    was["config"] |= _keep(lxd, server, BEFORE_RESET)
     if was["status"] == RUNNING:
-        # LXD itself would stop it hard.
-        body = {"action": "stop", "timeout": STOP_SECONDS}
-        try:
-            lxd.change("PUT", f"{path}/state", body, project=server.project)
-        except errors.DaemonError:
-            body = {"action": "stop", "force": True}
-            lxd.change("PUT", f"{path}/state", body, project=server.project)
+        # Hard, as LXD itself would: what it writes from now on goes.
+        body = {"action": "stop", "force": True}
+        lxd.change("PUT", f"{path}/state", body, project=server.project)
     lxd.change("PUT", path, {"restore": back_to}, project=server.project)
     early = server.post_installed and not postinstall.is_installed(lxd, server.project, server.name)
     if early:
@@ -181,20 +185,19 @@ def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str
 
 def _wait(host: Host, server: Server) -> None:
     deadline = time.monotonic() + ANSWER_SECONDS
-    request = {"address": server.address, "port": SSH_PORT, "seconds": 0}
+    request = {"address": server.address, "port": SSH_PORT, "seconds": DIAL_SECONDS}
     while why := str(host.call("remote.dial", request)):
         if time.monotonic() > deadline:
             raise errors.NotReadyError(f"{server.row} does not answer after the reset", seen=why)
         run.demand_wanted()
-        time.sleep(0.2)
 
 
-def _path(lxd: daemon.Daemon, server: Server) -> str:
+def _instance(lxd: daemon.Daemon, server: Server) -> dict[str, Any]:
+    """Return a server as LXD has it; raise CommandError if it is missing."""
     try:
-        lxd.get(f"instances/{server.name}", project=server.project)
+        return dict(lxd.get(f"instances/{server.name}", project=server.project))
     except daemon.AbsentError:
         raise errors.CommandError(f"it is missing; ./lab up {server.stack} recreates it") from None
-    return f"instances/{server.name}"
 
 
 def _snapshots(lxd: daemon.Daemon, server: Server) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import concurrent.futures
 import datetime as dt
 import sys
 import time
@@ -16,6 +17,9 @@ from hosts import connections
 from hosts.host import Host
 from providers.lxd import client, daemon
 from views import classroom
+
+# The number of servers whose snapshots are listed at once.
+TOGETHER = 8
 
 
 def snapshot(options: argparse.Namespace) -> int:
@@ -48,9 +52,11 @@ def reset(options: argparse.Namespace) -> int:
     host, lxd, servers = _servers_up(options)
     to: dict[str, snapshots.Snapshot] = {}
     wrong: list[str] = []
-    for server in servers:
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
+        chosen = [pool.submit(snapshots.choose, lxd, server, options.to) for server in servers]
+    for server, each in zip(servers, chosen, strict=True):
         try:
-            to[server.row] = snapshots.choose(lxd, server, options.to)
+            to[server.row] = each.result()
         except errors.CommandError as error:
             wrong.append(f"{server.row}: {error}")
     if not to:

@@ -459,11 +459,10 @@ def test_reset_to_before_the_post_installation_is_undone(
     def change(_method: str, _path: str, body: dict[str, Any], **_options: object) -> None:
         restored.extend([body["restore"]] if "restore" in body else [])
 
-    bare = {"status": "Stopped", "config": {}, "devices": {}, "ephemeral": False, "profiles": [],
+    bare: dict[str, Any] = {"status": "Stopped", "config": {}, "devices": {}, "ephemeral": False, "profiles": [],
             "description": "", "architecture": "x86_64"}  # fmt: skip
     monkeypatch.setattr(lxd, "change", change)
     monkeypatch.setattr(lxd, "get", lambda *_path, **_options: bare)
-    monkeypatch.setattr(snapshots, "take", lambda *_words: None)
     monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
     monkeypatch.setattr(snapshots.postinstall, "is_installed", lambda *_words: not early)
     to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))

@@ -9,7 +9,7 @@ import pytest
 
 from providers.lxd import fake
 from providers.lxd.network import driver, model
-from remote import bridge
+from remote import bridge, dial
 
 
 def test_bridge_forwards_no_query_about_the_labs_own_names() -> None:
@@ -129,3 +129,20 @@ def test_bridge_that_lxd_may_still_be_making_is_waited_for(
     monkeypatch.setattr(lxd, "get", pending)
     networks.update(spec, spec)
     assert made_again is (lxd.networks["gr-1"] is not first)
+
+
+def test_our_bridge_that_leads_to_an_address_is_found(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the kernel's routes; another's bridge keeps its settings."""
+    routes = tmp_path / "route"
+    routes.write_text(
+        "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n"
+        "eth0\t00000000\t0108A8C0\t0003\t0\t0\t0\t00000000\n"
+        "lxdbr0\t0002400A\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"
+        "gr-1\t0001400A\t00000000\t0001\t0\t0\t0\t00FFFFFF\n"
+    )
+    monkeypatch.setattr(dial, "ROUTES", str(routes))
+    assert "gr-1" == dial.bridge_to("10.64.1.10")
+    assert "" == dial.bridge_to("10.64.2.10") == dial.bridge_to("10.64.3.10")
+    assert "" == dial.bridge_to("192.168.1.10")
