@@ -127,22 +127,6 @@ def test_two_runs_at_once_are_refused(up: Engine) -> None:
     assert before == contents(up)
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"protect": True}, "has protect"),
-        ({"retainOnDelete": True}, "has retainOnDelete"),
-        ({"type": "command:local:Command"}, "is another provider's"),
-        ({"dependencies": ["urn:pulumi:later"]}, "depends on urn:pulumi:later"),
-    ],
-)
-def test_what_is_unusual_is_left_to_the_engine(change: dict[str, Any], reason: str) -> None:
-    item = {"urn": "urn:pulumi:a", "custom": True, "type": "pulumi-python:dynamic/nat:Rule"}
-    assert "" == removal.unusual({"resources": [item]})
-    assert reason in removal.unusual({"resources": [{**item, **change}]})
-    assert removal.unusual({"pending_operations": [{}]})
-
-
 def test_the_state_of_before_is_beside_it(up: Engine) -> None:
     """As the engine keeps one: for whoever took the wrong stack down."""
     take_down(up)
