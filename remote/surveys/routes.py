@@ -34,7 +34,7 @@ def main() -> List[facts.Route]:
 
 
 def _rules() -> Iterable[Tuple[List[str], Dict[str, str]]]:
-    """Yield the rules of routing that labs' packets meet before the main table.
+    """Yield the rules of routing that labs' packets meet.
 
     A rule for marked packets, for one user or for one source address concerns others.
     """
@@ -44,8 +44,6 @@ def _rules() -> Iterable[Tuple[List[str], Dict[str, str]]]:
         one = named.get("from", "all") != "all" and "/" not in named["from"]
         if one or ("fwmark" in named and "not" not in words) or "uidrange" in named:
             continue
-        if words[:4] == ["from", "all", "lookup", "main"]:
-            return
         if named.get("lookup") != "local":
             yield words, named
 

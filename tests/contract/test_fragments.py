@@ -136,6 +136,31 @@ def test_fragment_removed_or_edited_by_hand_is_drift(world: World, kind: Kind) -
     assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
 
 
+def test_claims_of_one_request_are_judged_each_by_itself(world: World, kind: Kind) -> None:
+    """One edited by hand, one as it was, one that is gone, and another lab's."""
+    driver, field = world.driver(kind), "port" if kind.folder == "nat" else "domains"
+    values = [62301, 62302] if field == "port" else [("b.contract.test",), ("c.contract.test",)]
+    first = kind.make(world.url)
+    second = kind.make(world.url, "yuno2", **{field: values[0]})
+    theirs = kind.make(world.url, "yuno3", STRANGER, **{field: values[1]})
+    for spec in (first, second, theirs):
+        driver.create(spec)
+    by_hand = kind.render(kind.make(world.url, **kind.changed)).as_json()
+    world.write(fragment_file(kind), json.dumps(by_hand))
+    absent = kind.make(world.url, "yuno4")
+    claims = [
+        {"id": spec.id, "owner": OWNER, "lab": ""} for spec in (first, second, absent, theirs)
+    ]
+    edited, whole, gone, refused = driver._store.send_claims(claims)
+    assert "changed by hand" in edited["drift"]
+    assert ("yuno2", "") == (whole["fragment"]["spec"]["name"], whole["drift"])
+    assert {"fragment": None} == gone
+    assert not refused["ok"]
+    assert "was left alone" in refused["brief"]
+    for spec in (first, second, theirs):
+        driver.delete(spec)
+
+
 def test_key_of_another_lab_is_refused(world: World, kind: Kind) -> None:
     """The second is refused with the holder's name, and the first stays as it is."""
     driver = world.driver(kind)

@@ -160,6 +160,21 @@ def test_a_table_counts_where_a_labs_packets_consult_it(
     assert consulted == bool(list(conflicts.routes(found, "10.64.8.0/24", "gr-8")))
 
 
+def test_a_route_of_the_main_table_counts_behind_the_kernels_own_rules(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The rule of the main table itself leads nobody past it."""
+    rules = (
+        "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup default"
+    )
+    listed = {"rule": rules, "route": "10.64.8.0/24 via 192.168.8.2 dev eth0\n"}
+    monkeypatch.setattr(programs, "run", lambda argv: (0, listed[argv[2]], ""))
+    found = {"routes": routes.main()}
+    assert ["10.64.8.0/24 via 192.168.8.2 dev eth0"] == list(
+        conflicts.routes(found, "10.64.8.0/24", "gr-8")
+    )
+
+
 def test_a_rule_that_drops_a_network_is_a_route_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """And says how it is removed."""
     listed = {"rule": "100:\tfrom all to 10.64.8.0/24 prohibit\n", "route": ""}
