@@ -28,11 +28,18 @@ JUMP_SCRIPT = (
     f"iptables -w -t nat -C PREROUTING -j {NAT} 2>/dev/null || "
     f"iptables -w -t nat -I PREROUTING -j {NAT}"
 )
+# Rules of before.rules may have come in ahead of the jump since.
+FIRST_JUMP_SCRIPT = (
+    f"iptables -w -t nat -N {NAT} 2>/dev/null || true; "
+    f"[ \"$(iptables -w -t nat -S PREROUTING 1 2>/dev/null)\" = '-A PREROUTING -j {NAT}' ] || "
+    f"{{ iptables -w -t nat -D PREROUTING -j {NAT} 2>/dev/null || true; "
+    f"iptables -w -t nat -I PREROUTING -j {NAT}; }}"
+)
 # By then somebody's own rules may have flushed ours, `ufw reset` may have removed our part of
 # before.rules, and UFW has emptied its last chains. The drops come first: without them the script
 # accepts nothing.
 LAST_SCRIPT = (
-    f"iptables-restore -w -n < {LOAD} || true; {JUMP_SCRIPT}; "
+    f"iptables-restore -w -n < {LOAD} || true; {FIRST_JUMP_SCRIPT}; "
     f"iptables-restore -w -n < {FILTER} && "
     + " && ".join(
         f"{{ iptables -w -C {chain} -j {ours} 2>/dev/null || iptables -w -I {chain} -j {ours}; }}"

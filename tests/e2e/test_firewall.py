@@ -55,6 +55,9 @@ def test_native_nft_rule_in_nat_is_left_alone(project: ProjectCopy, box: layout.
         # Others flush the table before our part of before.rules, and after it.
         "sed -i '1i *nat\\n:PREROUTING ACCEPT [0:0]\\n-F\\nCOMMIT' /etc/ufw/before.rules; ufw reload",
         "printf '*nat\\n-F\\nCOMMIT\\n' >> /etc/ufw/before.rules; ufw reload && ufw reload",
+        # One that ends NAT, ahead of the jump.
+        "printf '*nat\\n-I PREROUTING -p tcp -j ACCEPT\\nCOMMIT\\n' >> /etc/ufw/before.rules; "
+        "ufw reload && ufw reload",
     ],
 )
 def test_lab_answers_after_firewall_command(

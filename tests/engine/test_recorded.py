@@ -10,9 +10,12 @@ from typing import Any
 
 import pytest
 
+from core import run
+from engine import removal
+from engine.state import State
 from providers.fragments import fake as fragments
 from providers.lxd.postinstall import services
-from stacks import recipe
+from stacks import files, recipe
 from tests import fake_hosts as fake
 from tests.engine.conftest import Engine, running
 
@@ -129,3 +132,14 @@ def test_recorded_lab_comes_up_unchanged(labs: Engine, with_id: bool) -> None:
     lxd = labs.hosts[HOST].lxd
     assert (["default"], {}) == (list(lxd.projects), lxd.instances)
     assert {} == lxd.aliases
+
+
+def test_recorded_lab_is_taken_down_without_the_engine(labs: Engine) -> None:
+    """The providers in its state delete what they made."""
+    for stack in reversed(STACKS):
+        state = State(labs.project / ".state", "grappe", stack)
+        config = files.configuration(labs.project / "stacks", stack).plain
+        assert "" == removal.take_down(state, config, run.Run(command="destroy", rebuild=""))
+        assert [] == state.resources()
+    lxd = labs.hosts[HOST].lxd
+    assert (["default"], {}, {}) == (list(lxd.projects), lxd.instances, lxd.aliases)
