@@ -68,7 +68,10 @@ def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[s
                 f"{source} to {STUDENTS}"
             )
         for port, (address, target_port) in sorted(targets.items()):
-            if inwards and denial.ports and denial.matches(port):
+            works = denial.matches(target_port) and ipaddress.IPv4Address(address) in denial.to
+            # By the time that UFW forwards it, a connection has the server's address and port.
+            routed = denial.routed and not works and _may_mean_the_host(denial.to)
+            if (inwards or routed) and denial.ports and denial.matches(port):
                 source = denial.source if denial.source.prefixlen else "any"
                 on = f" in on {denial.interface}" if denial.interface else ""
                 yield (
@@ -77,6 +80,11 @@ def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[s
                     f"{denial.action}{on} proto tcp from "
                     f"{source} to {address} port {target_port}"
                 )
+
+
+def _may_mean_the_host(to: ipaddress.IPv4Network) -> bool:
+    """Whether a rule to a network may be meant for the ports that people dial at the lab host."""
+    return not to.prefixlen or to.prefixlen == to.max_prefixlen or to.overlaps(STUDENTS)
 
 
 def _is_general(denial: Denial) -> bool:

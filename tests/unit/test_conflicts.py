@@ -302,6 +302,29 @@ def test_a_denial_of_ufw_is_read_as_ufw_reads_it(rule: str, said: list[str]) -> 
 
 
 @pytest.mark.parametrize(
+    ("rule", "is_void"),
+    [
+        ("deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 in", True),
+        # In UFW's chains of forwarding the packet goes to the server's own port.
+        ("route:deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 in", True),
+        ("route:deny tcp 22220:22230 192.168.8.10 any 192.168.8.20 in", True),
+        ("route:reject tcp 22222 10.64.7.2 any 0.0.0.0/0 in", True),
+        ("route:deny tcp 22 0.0.0.0/0 any 0.0.0.0/0 in", False),
+        ("route:deny tcp 22,22222 10.64.7.2 any 0.0.0.0/0 in", False),
+        ("route:deny any any 0.0.0.0/0 any 0.0.0.0/0 in", False),
+        ("route:deny tcp 22222 192.168.50.0/24 any 0.0.0.0/0 in", False),
+        ("route:deny tcp 9999 0.0.0.0/0 any 0.0.0.0/0 in", False),
+    ],
+)
+def test_a_denial_of_a_port_that_dnat_forwards_is_void(rule: str, is_void: bool) -> None:
+    """Also in UFW's form for what it forwards; a rule for another network is no concern of ours."""
+    facts: Any = {"ufw_rules": [f"### tuple ### {rule}"]}
+    found = list(denials.void(facts, {22222: ("10.64.7.2", 22)}))
+    assert is_void == bool(found)
+    assert all("to 10.64.7.2 port 22" in line for line in found)
+
+
+@pytest.mark.parametrize(
     ("rule", "ends"),
     [
         ("-A PREROUTING -p tcp -s 192.168.8.0/24 -j ACCEPT", True),
