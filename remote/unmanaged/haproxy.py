@@ -39,7 +39,7 @@ def binds(
 ) -> List[Tuple[int, Set[int], str]]:
     """Return each line that listens: its number, its TCP ports, and the line.
 
-    Words may be quoted, and name variables of the environment as `${NAME}`.
+    Words may be quoted, and name variables of the environment as `${NAME}` or `${NAME-default}`.
 
     An address may precede each port, with `ipv4@` or `ipv6@`, in brackets or not; commas separate
     several, and a port may be a range: `bind :80,[::]:443 ssl`, `bind *:80-90`.
@@ -62,8 +62,9 @@ def binds(
 
 
 def _words(line: str, variables: Mapping[str, str]) -> List[str]:
-    full = re.sub(r"\$\{(\w+)(?:-[^}]*)?\}|\$(\w+)",
-                  lambda m: variables.get(m.group(1) or m.group(2), ""), line)  # fmt: skip
+    full = re.sub(r"\$\{(\w+)(?:-([^}]*))?\}|\$(\w+)",
+                  lambda m: variables.get(m.group(1) or m.group(3), m.group(2) or ""),
+                  line)  # fmt: skip
     try:
         return shlex.split(full, comments=True)
     except ValueError:

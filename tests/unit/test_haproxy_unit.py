@@ -61,7 +61,8 @@ def test_a_host_without_the_unit_has_debians_file() -> None:
     ("line", "ports"),
     [
         ('bind "*:${WEB_PORT}"', {80}), ("bind ':80'", {80}), ('bind ":$WEB_PORT"', {80}),
-        ("bind :${NONE-}80", {80}), ("bind :8080 # :80", {8080}), ("bind '", set()),
+        ("bind :${NONE-}80", {80}), ('bind "*:${NONE-80}"', {80}),
+        ('bind "*:${WEB_PORT-8080}"', {80}), ("bind :8080 # :80", {8080}), ("bind '", set()),
         (r"bind \:443 ssl crt /x", {443}),
     ],
 )  # fmt: skip
