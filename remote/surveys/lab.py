@@ -184,7 +184,7 @@ def _legacy() -> str:
 
 def _tables(names: Iterable[str]) -> str:
     listed = (programs.run(["nft", "list", "table", *name.split()]) for name in sorted(names))
-    return "".join(out for _status, out, _err in listed)
+    return "".join(nft.with_elements(out) for _status, out, _err in listed)
 
 
 def _ufw_rules() -> List[str]:

@@ -22,6 +22,9 @@ _BASE = re.compile(r"type (\w+) hook (\w+) .*?(?:policy (\w+);)?\s*$")
 _ALWAYS = re.compile(
     r"(?:counter(?: packets \d+ bytes \d+)? |log(?: prefix \"[^\"]*\")? )*(?:drop|reject)\b"
 )
+# A named set or map with its elements, in what `nft list table` prints.
+_NAMED = re.compile(r"^\s*(?:set|map) (\S+) \{([^{}]*?)\belements = \{([^}]*)\}", re.MULTILINE)
+_OF_PORTS = re.compile(r"\btype inet_service\b|\btypeof (?:tcp|th) dport\b")
 _JUMP = re.compile(r"(.*?)(?:jump|goto) (\S+)$")
 # The kernel follows 16 jumps.
 DEEPEST = 16
@@ -75,6 +78,14 @@ def chains(listed: str) -> List[Chain]:
     return [
         chain._replace(rules=list(_followed(rules, chain.table, chain.name))) for chain in found
     ]
+
+
+def with_elements(listed: str) -> str:
+    """Return the listing of one table, its named sets and maps of ports as their elements."""
+    for name, head, elements in _NAMED.findall(listed):
+        if _OF_PORTS.search(head):
+            listed = re.sub(rf"@{re.escape(name)}\b", f"{{ {' '.join(elements.split())} }}", listed)
+    return listed
 
 
 def _followed(

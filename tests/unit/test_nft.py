@@ -132,3 +132,45 @@ def test_the_ports_of_an_nft_rule_of_two_protocols(rule: str, ports: tuple[int, 
     """One for udp alone leads none of a lab's."""
     taken = nat.redirected_ports(f"nft inet mine pre: {rule}")
     assert list(ports) == [port for part in taken for port in part]
+
+
+def test_named_sets_and_maps_of_ports_are_read() -> None:
+    """As `nft list table` of nftables 1.0.6 prints them; a set of addresses names no port."""
+    listed = """table inet mine {
+\tset p {
+\t\ttype inet_service
+\t\tflags interval
+\t\telements = { 8000-8100,
+\t\t\t     22293 }
+\t}
+
+\tset q {
+\t\ttypeof tcp dport
+\t\telements = { 22294 }
+\t}
+
+\tmap m {
+\t\ttype inet_service : ipv4_addr
+\t\telements = { 22292 : 10.0.0.5 }
+\t}
+
+\tset banned {
+\t\ttype ipv4_addr
+\t\telements = { 10.0.0.9 }
+\t}
+
+\tchain pre {
+\t\ttype nat hook prerouting priority dstnat; policy accept;
+\t\ttcp dport @p redirect to :80
+\t\ttcp dport @q redirect to :81
+\t\tdnat ip to tcp dport map @m
+\t\tip saddr @banned drop
+\t}
+}
+"""
+    (chain,) = nft.chains(nft.with_elements(listed))
+    *led, last = chain.rules
+    taken = [nat.redirected_ports(f"nft inet mine pre: {rule}") for rule in led]
+    ports = [[part.start for part in parts] for parts in taken]
+    assert [[8000, 22293], [22294], [22292]] == ports
+    assert "ip saddr @banned drop" == last
