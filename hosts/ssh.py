@@ -40,7 +40,8 @@ ANSWER_SECONDS = 5
 _FORBIDS = (
     'PATH=$PATH:/usr/sbin; who="user=$(id -un),host=x,addr=${SSH_CLIENT%% *}"; '
     '$(test "$(id -u)" = 0 || echo sudo -n) sshd -T -C "$who" 2>/dev/null | '
-    "grep -E '^(allowstreamlocalforwarding (no|remote)|disableforwarding yes)'; true"
+    "grep -E '^(allow(tcp|streamlocal)forwarding (no|remote)|disableforwarding yes|permitopen )' | "
+    "grep -vx 'permitopen any'; true"
 )
 END_OF_IDENTITY = "grappe-ready"
 # Marks the start of a program's output: a login may print a greeting of its own before.
@@ -158,8 +159,9 @@ class Ssh:
             raise errors.HostError(
                 f"{self._host_url}: sshd does not forward to {path}",
                 seen=forbids,
-                do="in its sshd_config, for this login: AllowStreamLocalForwarding yes, and "
-                "DisableForwarding no; then systemctl reload ssh",
+                do="in its sshd_config, for this login: AllowTcpForwarding yes, "
+                "AllowStreamLocalForwarding yes, DisableForwarding no, and no PermitOpen; then "
+                "systemctl reload ssh",
             )
         return local
 

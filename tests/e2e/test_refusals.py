@@ -257,6 +257,12 @@ STRANGERS = {
         "seen: disableforwarding yes",
         "rm /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
     ),
+    # It shuts sockets as well.
+    "an sshd that forwards no TCP": (
+        "echo AllowTcpForwarding no > /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
+        "seen: allowtcpforwarding no",
+        "rm /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
+    ),
 }
 
 
