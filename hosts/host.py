@@ -15,6 +15,10 @@ from typing import IO, Any, Protocol
 from core import errors
 from hosts import command, identity, url, worker
 
+# A shell's words, or ours, where a host has no sudo, and the shell's exit status.
+_NO_SUDO = re.compile("sudo: (?:command )?not found|sudo is not installed")
+NOT_FOUND = 127
+
 
 class Transport(Protocol):
     """How argv reaches a machine; one for each scheme of a host URL."""
@@ -90,10 +94,13 @@ class Host:
         try:
             done = self._transport.run(full, stdin=stdin, timeout=timeout)
         except errors.CommandError as error:
+            if sudo and _NO_SUDO.search(error.brief):
+                raise self._no_root(error.brief) from error
             raise errors.CommandError(
                 f"{self.url}: {error.brief}", seen=error.seen, do=error.do
             ) from error
-        if sudo and done.status == 1 and done.stderr.startswith("sudo: "):
+        refused = done.status == 1 and done.stderr.startswith("sudo: ")
+        if sudo and (refused or (done.status == NOT_FOUND and _NO_SUDO.search(done.stderr))):
             raise self._no_root(done.tail())
         if check and not done.ok:
             raise errors.CommandError(
@@ -140,6 +147,8 @@ class Host:
     def _unanswered(self, module: str, output: str, *, sudo: bool) -> errors.GrappeError:
         if not self._transport.alive:
             return errors.HostError(f"the connection to {self.url} was lost", seen=output)
+        if sudo and (output.startswith("sudo: ") or _NO_SUDO.search(output)):
+            return self._no_root(output)
         if re.search("python3.*not found|No module named|exit 127", output):
             # python3-minimal lacks parts of the standard library.
             return errors.HostError(
@@ -147,8 +156,6 @@ class Host:
                 seen=output,
                 do="there: apt install python3",
             )
-        if sudo and output.startswith("sudo: "):
-            return self._no_root(output)
         return errors.CommandError(f"{self.url}: {module} ended without an answer", seen=output)
 
     def _worker(self, *, sudo: bool) -> worker.Worker:
@@ -158,7 +165,12 @@ class Host:
                 if ours:
                     ours.close()
                 argv = ["sudo", "-n", "--", *worker.ARGV] if sudo else worker.ARGV
-                ours = self._workers[sudo] = worker.Worker(self._transport.start, argv)
+                try:
+                    ours = self._workers[sudo] = worker.Worker(self._transport.start, argv)
+                except FileNotFoundError as error:
+                    if not sudo:
+                        raise
+                    raise self._no_root("sudo: not found") from error
             return ours
 
     def _no_root(self, output: str) -> errors.HostError:
@@ -167,6 +179,8 @@ class Host:
             seen=output,
             do="in sudoers: Defaults !requiretty"
             if "tty" in output
+            else "log in as root, or there: apt install sudo, and NOPASSWD in sudoers"
+            if _NO_SUDO.search(output)
             else "allow it: NOPASSWD in sudoers, or log in as root",
         )
 

@@ -6,7 +6,9 @@ import concurrent.futures
 import io
 import os
 import pathlib
+import shutil
 import signal
+import sys
 import zipfile
 from collections.abc import Iterator
 from typing import Any
@@ -94,3 +96,23 @@ def test_worker_ends_with_the_connection(host: Host) -> None:
     ask(host)
     host.close()
     assert ours._process.returncode is not None
+
+
+@pytest.mark.parametrize("through", [(), ("sh", "-c", 'exec "$@"', "sh")])
+def test_a_machine_without_sudo_gives_no_root(
+    host: Host, through: tuple[str, ...], tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here, where the program is missing, and over a shell, as sshd has it; all else works."""
+    (tmp_path / "python3").symlink_to(pathlib.Path(sys.executable).resolve())
+    for program in ("sh", "true"):
+        (tmp_path / program).symlink_to(shutil.which(program) or "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(host, "_sudo", True)
+    monkeypatch.setattr(host._transport, "_prefix", list(through), raising=False)
+    assert not host.may_be_root
+    for act in (lambda: host.run(["true"]), lambda: host.call(ASKED, {"text": ""})):
+        with pytest.raises(errors.HostError, match="may not become root") as failure:
+            act()
+        assert "apt install sudo" in failure.value.do
+    assert host.run(["true"], root=False).ok
+    assert "é" == ask(host, text="é")["text"]
