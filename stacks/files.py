@@ -254,10 +254,7 @@ def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
 def misread_in(text: str) -> list[problems.Mistake]:
     """Return such values of a YAML text that `load` reads."""
     return [
-        problems.Mistake(
-            key.removeprefix("config.").removeprefix(f"{settings.NAMESPACE}:"),
-            f"{node.value} {reason}",
-        )
+        problems.Mistake(key.removeprefix("config."), f"{node.value} {reason}")
         for key, node in _leaves(yaml.compose(text, Loader), "", set())
         if (reason := _misreading(node))
     ]

@@ -369,10 +369,16 @@ config:
     - {name: yuno2, config: {user.when: "2026-09-01", user.a: 00, user.b: 0}}
 """)
     assert [
-        ("number", '060 is the octal number 48: write 60, or "060" for a text.'),
-        ("config.user.n", '07 is the octal number 7: write 7, or "07" for a text.'),
-        ("servers[0].limits.cpu", '010 is the octal number 8: write 10, or "010" for a text.'),
-        ("servers[0].config.user.until", '2026-09-01 is a date: write "2026-09-01", in quotes.'),
+        ("grappe:number", '060 is the octal number 48: write 60, or "060" for a text.'),
+        ("grappe:config.user.n", '07 is the octal number 7: write 7, or "07" for a text.'),
+        (
+            "grappe:servers[0].limits.cpu",
+            '010 is the octal number 8: write 10, or "010" for a text.',
+        ),
+        (
+            "grappe:servers[0].config.user.until",
+            '2026-09-01 is a date: write "2026-09-01", in quotes.',
+        ),
     ] == [(each.key, each.reason) for each in files.misread(tmp_path, "zoe")]
     assert [] == files.misread(tmp_path, "nobody")
 
