@@ -25,6 +25,7 @@ from cli import up as ups
 from core import errors, interrupts
 from core.run import Run
 from engine.stack import Stack
+from engine.state import name_of
 from stacks import files
 from views import classroom
 
@@ -229,8 +230,7 @@ class Engine:
         return dict(counts)
 
     def _note(self, what: str, urn: str) -> None:
-        kind, _, name = urn.rpartition("::")
-        self.row.text = f"{what} {kind.rpartition(':')[2]} {name}"
+        self.row.text = f"{what} {name_of(urn)}"
         self.changed(self.row)
 
 

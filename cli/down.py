@@ -12,6 +12,7 @@ from cli import progress, stack
 from core import errors
 from core.run import Run
 from engine.stack import Stack
+from engine.state import name_of
 from hosts import connections
 from stacks import files, kinds, lab_host
 
@@ -61,9 +62,8 @@ def _destroy(selected: Stack) -> None:
     gone: list[str] = []
 
     def note(_what: str, urn: str) -> None:
-        kind, _, name = urn.rpartition("::")
-        gone.append(name)
-        sys.stderr.write(f"- {kind.rpartition(':')[2]} {name}\n")
+        gone.append(urn)
+        sys.stderr.write(f"- {name_of(urn)}\n")
 
     this = Run(command="destroy", rebuild="", changes=note)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from core import errors, run
 from engine import attached
-from engine.state import SECRET, State
+from engine.state import State, name_of, with_secrets
 
 THREADS = 32
 DYNAMIC = "pulumi-python:dynamic"
@@ -98,7 +98,7 @@ def _take_down(
             try:
                 each.result()
             except errors.GrappeError as error:
-                failures.append(f"deleting {_name(item['urn'])}: {error}")
+                failures.append(f"deleting {name_of(item['urn'])}: {error}")
                 continue
             del left[item["urn"]]
             users.subtract(needs(item))
@@ -115,22 +115,6 @@ def _delete(providers: attached.Providers, item: Mapping[str, Any]) -> None:
     run.demand_wanted()
     if str(item["type"]).startswith(DYNAMIC):
         run.current().changes("deleting", item["urn"])
-        outputs = _without_secrets(item.get("outputs") or {})
+        # No delete reads a secret.
+        outputs = with_secrets(item.get("outputs") or {}, lambda _secret: "")
         providers.find(outputs).delete(item["id"], outputs)
-
-
-def _without_secrets(value: Any) -> Any:
-    """Return a recorded value with its secrets empty, which no delete reads."""
-    if isinstance(value, list):
-        return [_without_secrets(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if value.items() >= SECRET.items():
-        return ""
-    return {key: _without_secrets(each) for key, each in value.items()}
-
-
-def _name(urn: str) -> str:
-    """Return a resource's kind and name, as people read them."""
-    kind, _, name = urn.rpartition("::")
-    return f"{kind.rpartition(':')[2]} {name}"

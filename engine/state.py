@@ -12,7 +12,7 @@ import pathlib
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from core import errors
@@ -190,6 +190,23 @@ class State:
             else f"no backup is whole. rm {self.path}; then ./lab up {self.stack} takes up what "
             "is there, if the stack file still has its grappe:id",
         )
+
+
+def with_secrets(value: Any, replace: Callable[[dict[str, Any]], Any]) -> Any:
+    """Return a recorded value with each secret in it as `replace` returns it."""
+    if isinstance(value, list):
+        return [with_secrets(each, replace) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.items() >= SECRET.items():
+        return replace(value)
+    return {key: with_secrets(each, replace) for key, each in value.items()}
+
+
+def name_of(urn: str) -> str:
+    """Return a resource's kind and name, as people read them."""
+    kind, _, name = urn.rpartition("::")
+    return f"{kind.rpartition(':')[2]} {name}"
 
 
 def _write(path: pathlib.Path, text: str) -> None:

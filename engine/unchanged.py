@@ -32,7 +32,7 @@ from pulumi.runtime.proto import (
 from core import codec, errors, run
 from engine import attached
 from engine.passphrase import Passphrase
-from engine.state import SECRET, State
+from engine.state import SECRET, State, with_secrets
 from stacks import files
 
 THREADS = 32
@@ -283,25 +283,17 @@ def _values(properties: struct_pb2.Struct) -> dict[str, Any]:
 
 def _decrypted(value: Any, secret: Passphrase) -> Any:
     """Return a recorded value as the protocol has it, its secrets decrypted."""
-    if isinstance(value, list):
-        return [_decrypted(each, secret) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if value.items() >= SECRET.items():
-        text = value.get("plaintext") or secret.decrypt(value["ciphertext"])
+
+    def decrypt(found: dict[str, Any]) -> dict[str, Any]:
+        text = found.get("plaintext") or secret.decrypt(found["ciphertext"])
         return {**SECRET, "value": json.loads(text)}
-    return {key: _decrypted(each, secret) for key, each in value.items()}
+
+    return with_secrets(value, decrypt)
 
 
 def _unwrapped(value: Any) -> Any:
     """Return a value of the protocol without the wrappers of secrets."""
-    if isinstance(value, list):
-        return [_unwrapped(each) for each in value]
-    if not isinstance(value, dict):
-        return value
-    if value.items() >= SECRET.items():
-        return _unwrapped(value["value"])
-    return {key: _unwrapped(each) for key, each in value.items()}
+    return with_secrets(value, lambda found: _unwrapped(found["value"]))
 
 
 @contextlib.contextmanager

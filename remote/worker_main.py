@@ -6,6 +6,7 @@ Its input is a line with a number, a zip of so many bytes with this package, and
 own, so that none sees what another leaves behind. Standard library alone.
 """
 
+import contextlib
 import fcntl
 import importlib
 import json
@@ -85,4 +86,6 @@ for line in requests:
         finally:
             os._exit(0)
     while NEXT and sent["module"].startswith("remote.surveys."):
-        importlib.import_module(NEXT.pop(0))
+        # A python without all of the standard library fails where it is needed, in words.
+        with contextlib.suppress(Exception):
+            importlib.import_module(NEXT.pop(0))
