@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from campaign import faults
 from campaign.descendants import descendants
 from sandbox.inventory import difference
 from sandbox.project_copy import ProjectCopy
@@ -113,8 +114,7 @@ def run(
         _kill(project, command, functools.partial(VICTIMS[victim], dice), seconds, log)
         then = dice.choice((("up", "down"), ("down",)))
         lost = [*_after(project, then), *difference(before, inventory())]
-        if "Traceback" in log.read_text(errors="replace"):
-            lost.append("a traceback")
+        lost += faults.unworded(log.read_text(errors="replace"))
         kills.append(ClassKill(command, victim, seconds, ", ".join(then), "; ".join(lost)))
         report(f"{number + 1} of {moments}: {kills[-1]}")
         if lost:

@@ -176,9 +176,14 @@ def run(
     lost = _after(project, stack, log)
     after = inventory()
     lost += difference(before, after)
-    if "Traceback" in log.read_text(errors="replace"):
-        lost.append("a traceback")
+    lost += unworded(log.read_text(errors="replace"))
     return Outcome(stack, fault, seconds, ended, "; ".join(lost))
+
+
+def unworded(text: str) -> list[str]:
+    """Return what a run printed that no user can act on, each with its place in the text."""
+    signs = ("Traceback", "a bug in Grappe")
+    return [text[text.index(sign) :][:2000] for sign in signs if sign in text]
 
 
 def _after(project: ProjectCopy, stack: str, log: pathlib.Path) -> list[str]:

@@ -51,6 +51,7 @@ _REMEDIES = {
         "let it listen on its own addresses alone, or choose another grappe:number",
     "shutting down": _RESTARTS,
     "setup in progress": _RESTARTS,
+    "database is closed": _RESTARTS,
     "database is locked": "its database is busy: run the same again",
     "o space left on device": _FULL,
     "isk quota exceeded": _FULL,
@@ -285,6 +286,12 @@ class Lxd:
                 params={"timeout": str(seconds)},
                 timeout=seconds + self._seconds,
             )
+        except AbsentError as error:
+            raise errors.DaemonError(
+                f"LXD on {self._host.url} was restarted meanwhile",
+                seen="it does not know the operation that it was asked for",
+                do=_RESTARTS,
+            ) from error
         except errors.DaemonError as error:
             # At the time-out Incus returns an error; LXD returns the current state.
             if "deadline exceeded" not in error.seen:

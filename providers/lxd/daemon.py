@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from core import errors
+
 # The time-out of an operation that LXD runs in the background.
 OPERATION_SECONDS = 180.0
 
@@ -27,8 +29,16 @@ class Executed:
     stderr: bytes
 
 
-class AbsentError(Exception):
-    """LXD reports that the thing does not exist."""
+class AbsentError(errors.GrappeError):
+    """LXD reports that the thing does not exist.
+
+    Args:
+        thing: Its path in the API, or in an instance.
+
+    """
+
+    def __init__(self, thing: str) -> None:
+        super().__init__(f"LXD has no {thing}, or no more", do="run the same again")
 
 
 class Daemon(Protocol):

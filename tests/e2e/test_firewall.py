@@ -16,6 +16,12 @@ pytestmark = pytest.mark.sandbox
 
 COUNT = "iptables -t nat -S | grep -c -- '-A PREROUTING -j GRAPPE-DNAT'"
 
+# Our chains are in the file that was kept; a rule of somebody else's stays loaded without this.
+RESTORE = (
+    "mv /root/rules /etc/ufw/before.rules; "
+    "while iptables -t nat -D PREROUTING -p tcp -j ACCEPT 2>/dev/null; do :; done; ufw reload"
+)
+
 
 @pytest.fixture(scope="module")
 def erin(project: ProjectCopy) -> Iterator[str]:
@@ -64,10 +70,13 @@ def test_lab_answers_after_firewall_command(
     project: ProjectCopy, desk: Desk, lab_host: Host, erin: str, action: str
 ) -> None:
     """The rules are there once, and every way leads to its server."""
-    lab_host.run(["sh", "-ec", action])
-    assert "1" == lab_host.run(["sh", "-c", COUNT]).stdout.strip()
-    assert desk.answers(project.outputs(erin)["servers"])
-    project.up(erin, "--expect-no-changes")
+    lab_host.run(["sh", "-ec", f"cp -p /etc/ufw/before.rules /root/rules; {action}"])
+    try:
+        assert "1" == lab_host.run(["sh", "-c", COUNT]).stdout.strip()
+        assert desk.answers(project.outputs(erin)["servers"])
+        project.up(erin, "--expect-no-changes")
+    finally:
+        lab_host.run(["sh", "-ec", RESTORE])
 
 
 def test_flushed_tables_come_back(

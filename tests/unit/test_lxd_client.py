@@ -38,6 +38,20 @@ def test_a_log_that_lxd_has_not_opened_yet_is_empty(
         lxd._read_log("instances/x/logs/exec_1.stdout", {})
 
 
+def test_an_operation_that_a_restart_lost_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An LXD that starts again knows no operation of before, and says "not found"."""
+    lxd = client.Lxd(types.SimpleNamespace(url="ssh://fake"))  # type: ignore[arg-type]
+
+    def lose(_method: str, path: str, **_options: Any) -> Any:
+        raise daemon.AbsentError(path)
+
+    monkeypatch.setattr(lxd, "_send", lose)
+    with pytest.raises(errors.DaemonError, match="restarted meanwhile"):
+        lxd._wait("/1.0/operations/1?project=x", "PUT instances/x/state", 9)
+
+
 class TestBegin:
     """A begun change goes on by itself; `finish` waits for it."""
 
