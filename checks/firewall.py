@@ -110,10 +110,14 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
             )
         for table, line in conflicts.drops(facts, _forwarded(facts)):
             named = "" if table == "filter" else f"-t {table} "
+            again = ""
+            if line.split()[1].startswith("ufw-"):
+                again = "; take it out of /etc/ufw/before.rules too, or each reload brings it back"
             yield Finding(
                 "a rule before UFW's keeps people out of pages or servers",
-                f"if that is not intended: iptables {named}-D {line[3:]}", f"{named}{line}",
-            )  # fmt: skip
+                f"if that is not intended: iptables {named}-D {line[3:]}{again}",
+                f"{named}{line}",
+            )
 
 
 def _isolation(facts: HealthFacts) -> Iterator[Finding]:

@@ -35,6 +35,7 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
         *_programs(facts),
         *firewall.judge(facts),
         *_conflicts(facts),
+        *_bridges(facts),
         *_profiles(facts),
         *_haproxy(facts),
         *_parts(facts),
@@ -94,20 +95,28 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
         yield Finding(line, "the rule above")
     for line in denials.effective(facts, targets):
         yield Finding(line, "if that is not intended: ufw status numbered, ufw delete NUMBER")
-    if "error" not in facts["lxd"]:
-        for network in facts["lxd"]["networks"]:
-            subnet = _subnet(network)
-            for line in conflicts.routes(facts, subnet, network["name"]) if subnet else ():
-                yield Finding(
-                    f"the servers on {network['name']} are unreachable: a route leads elsewhere",
-                    conflicts.removal_command(line), line,
-                )  # fmt: skip
-            if subnet and not any(subnet in line for line in facts["masquerades"]):
-                yield Finding(
-                    f"the servers on {network['name']} do not reach the internet: LXD's "
-                    "masquerade rule is missing",
-                    "systemctl restart lxd, which leaves its containers running",
-                )
+
+
+def _bridges(facts: HealthFacts) -> Iterator[Finding]:
+    """Yield what cuts off the servers on a student's bridge."""
+    if not facts["fragments"]:
+        return
+    for network in facts["lxd"].get("networks", ()):
+        if not (subnet := _subnet(network)):
+            continue
+        if problem := facts["links"].get(network["name"]):
+            yield Finding(f"the bridge {network['name']}: {problem}", "./lab up STACK")
+        for line in conflicts.routes(facts, subnet, network["name"]):
+            yield Finding(
+                f"the servers on {network['name']} are unreachable: a route leads elsewhere",
+                conflicts.removal_command(line), line,
+            )  # fmt: skip
+        if not any(subnet in line for line in facts["masquerades"]):
+            yield Finding(
+                f"the servers on {network['name']} do not reach the internet: LXD's "
+                "masquerade rule is missing",
+                "systemctl restart lxd, which leaves its containers running",
+            )
 
 
 def _subnet(network: Mapping[str, Any]) -> str:

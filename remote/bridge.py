@@ -35,11 +35,16 @@ def main(request: Dict[str, Any]) -> Dict[str, str]:
     return {name: _lost(name, subnet) for name, subnet in request.get("subnets", {}).items()}
 
 
-def _lost(name: str, subnet: str) -> str:
+def link(name: str) -> str:
+    """Return what is wrong with a bridge's link, in words; nothing if it is up."""
     if not os.path.isdir(os.path.join(_CLASS, name)):
         return "its link is gone: its servers have no network"
-    if _is_down(name):
-        return "its link is down: its servers have no network"
+    return "its link is down: its servers have no network" if _is_down(name) else ""
+
+
+def _lost(name: str, subnet: str) -> str:
+    if problem := link(name):
+        return problem
     if _forwards_nothing():
         return "the kernel forwards nothing: its servers reach nobody, and nobody reaches them"
     if not _masquerades(subnet):

@@ -115,12 +115,29 @@ class Chains:
         return [chain for chain in JUMPS.values() if chain not in led]
 
     def before_ufw(self) -> Iterator[Preceding]:
-        """Yield the rules that meet packets for the host or through it before UFW's chains do."""
+        """Yield the rules that meet packets for the host or through it before UFW's users' do.
+
+        Of UFW's own chains those alone that end a packet: what they accept, they accept after us.
+        """
         for table, chain in PRECEDING:
             for line in self.rules(table, chain):
                 if target(line).startswith("ufw-"):
+                    yield from self._ends_in_ufw(chain)
                     break
                 yield from self._followed(table, line, line)
+
+    def _ends_in_ufw(self, hook: str) -> Iterator[Preceding]:
+        """Yield what somebody wrote into UFW's chains that drops, ahead of its users' rules."""
+        chain = f"ufw-before-{hook.lower()}"
+        for line in self.rules("filter", chain):
+            if target(line).startswith("ufw-user-"):
+                return
+            if target(line).startswith(("ufw-", OURS)):
+                continue
+            whole = line.replace(chain, hook, 1)
+            for rule in self._followed("filter", line, whole):
+                if target(rule["line"]) in ("DROP", "REJECT"):
+                    yield rule
 
     def _followed(self, table: str, line: str, whole: str, depth: int = 0) -> Iterator[Preceding]:
         """Yield a rule; or the rules of the chain that it jumps to, each behind its conditions."""

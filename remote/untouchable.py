@@ -9,6 +9,8 @@ from typing import Dict, Iterable, List
 
 # FS_IOC_GETFLAGS and FS_APPEND_FL of linux/fs.h.
 _GET_FLAGS, _APPEND_ONLY = 0x80086601, 0x20
+# The bytes and files that a change of a lab's parts takes, with room for others'.
+_BYTES, _FILES = 2**20, 64
 
 
 def reasons(paths: Iterable[str]) -> Dict[str, List[str]]:
@@ -31,7 +33,20 @@ def reasons(paths: Iterable[str]) -> Dict[str, List[str]]:
             ]
         elif append := next(filter(_is_append_only, existing), ""):
             fixed[path] = ["may only grow: %s is append-only" % append, "chattr -a %s" % append]
+        elif full := next(filter(_is_full, existing), ""):
+            fixed[path] = [
+                "cannot be written: the file system of %s is full" % full,
+                "df -h %s and df -i %s show it; make room" % (full, full),
+            ]
     return fixed
+
+
+def _is_full(path: str) -> bool:
+    """Whether the file system of a file or folder has no room, or no files left."""
+    left = os.statvfs(path)
+    # Root may use what is reserved; some file systems count no files.
+    room = left.f_bfree * left.f_frsize
+    return room < _BYTES or (left.f_files > 0 and left.f_ffree < _FILES)
 
 
 def _is_append_only(path: str) -> bool:

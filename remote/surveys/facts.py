@@ -140,7 +140,7 @@ class HostFacts(TypedDict):
         haproxy_masked: Whether its unit is masked.
         variables: The variables in its `bind` lines.
         nat: The loaded NAT rules, as `iptables-save` prints them, or `nft TABLE CHAIN: RULE`.
-        before_ufw: The loaded rules that come before UFW's.
+        before_ufw: The loaded rules that come before those of UFW's users.
         unled: The chains of a loaded UFW that no packet comes to.
         configs: The other files that HAProxy loads, by path.
         ufw_rules: UFW's comments beside its users' rules.
@@ -269,6 +269,7 @@ class HealthFacts(HostFacts, Presented):
     Attributes:
         ipv6: Labs' bridges that nothing keeps from the host by IPv6.
         switched_off: UFW's scripts with our part that UFW would not run.
+        links: By bridge what is wrong with its link; nothing where it is up.
         masquerades: The loaded masquerade rules.
         chains: All rules of iptables, as `iptables-save` prints them.
         copies: Files of others that rules are loaded from at a boot, with a copy of ours.
@@ -282,6 +283,7 @@ class HealthFacts(HostFacts, Presented):
     ufw: Ufw
     ipv6: List[str]
     switched_off: List[str]
+    links: Dict[str, str]
     masquerades: List[str]
     forwarding: str
     unforwarded: List[str]

@@ -15,7 +15,7 @@ import subprocess
 import time
 from typing import Any, Dict, List, Optional
 
-from remote import haproxy_unit, identity, iptables, ipv6
+from remote import bridge, haproxy_unit, identity, iptables, ipv6
 from remote.surveys import facts, fragments, lab, lxd, programs
 from remote.system import System, meminfo, read_text
 
@@ -41,8 +41,12 @@ def main(request: Json) -> facts.HealthFacts:
     domains = _domains(request["store"])
     running = [item for item in instances if item["address"]]
     saved = programs.run(["iptables-save"])[1]
+    whole = lab.main(request)
     found: facts.HealthFacts = {
-        **lab.main(request),
+        **whole,
+        "links": {
+            item["name"]: bridge.link(item["name"]) for item in whole["lxd"].get("networks", ())
+        },
         "firewall": _firewall(request["sockets"]),
         "instances": instances,
         "ufw": _ufw(),

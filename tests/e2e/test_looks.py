@@ -182,12 +182,15 @@ FAULTS = {
     "chmod a-x /etc/ufw/before.init": "before.init is not executable",
     "iptables -t raw -I PREROUTING -p tcp --dport 80 -j CT --notrack":
         "a rule before UFW's keeps people out of pages or servers",
+    "iptables -I ufw-before-input -p tcp --dport 443 -j DROP":
+        "-A ufw-before-input -p tcp -m tcp --dport 443 -j DROP",
     "iptables-legacy -A FORWARD -j DROP": "the chain FORWARD of iptables-legacy",
     "mkdir -p /etc/iptables; iptables-save > /etc/iptables/rules.v4":
         "rules.v4 has a copy of Grappe's rules",
     "systemctl disable haproxy 2>/dev/null": "haproxy.service is disabled",
 }  # fmt: skip
 MEND = (
+    "iptables -D ufw-before-input -p tcp --dport 443 -j DROP; "
     "iptables -t raw -F; iptables-legacy -F; rm -r /etc/iptables; systemctl enable haproxy; "
     "rm -f /root/big; mv /root/cfg /etc/haproxy/haproxy.cfg; mv /root/rules /etc/ufw/before.rules; "
     "lxc project delete grappe-ghost; echo 1 > /proc/sys/net/ipv4/ip_forward; "
@@ -219,6 +222,15 @@ def test_doctor_finds_planted_faults(tara: ProjectCopy, lab_host: Host) -> None:
         lambda: "is of the stack" not in lab(tara, "doctor", "tara").stdout, what="mended",
         timeout=20,
     )  # fmt: skip
+
+
+def test_doctor_names_a_bridge_that_is_down(tara: ProjectCopy, lab_host: Host) -> None:
+    """Beside what follows from it; an `up` mends it."""
+    lab_host.run(["ip", "link", "set", "gr-83", "down"])
+    told = lab(tara, "doctor", "tara").stdout
+    assert "the bridge gr-83: its link is down: its servers have no network" in told
+    tara.up("tara")
+    assert "gr-83" not in lab(tara, "doctor", "tara").stdout
 
 
 def test_doctor_finds_two_servers_with_one_host_key(tara: ProjectCopy, lab_host: Host) -> None:

@@ -228,6 +228,11 @@ STRANGERS = {
         "before.rules is immutable, or on a read-only file system",
         "chattr -i /etc/ufw/before.rules",
     ),
+    "a full file system": (
+        "mkdir -p /var/lib/grappe; mount -t tmpfs -o size=64k tmpfs /var/lib/grappe",
+        "/var/lib/grappe cannot be written: the file system of /var/lib/grappe is full",
+        "umount /var/lib/grappe && find /var/lib/grappe -maxdepth 0 -empty -delete",
+    ),
     "a table of nft's that drops": (
         "nft add table inet mine; nft add chain inet mine in "
         "'{ type filter hook input priority 0; policy drop; }'; "
@@ -271,8 +276,8 @@ TOGETHER = (
     ("a rule for a range of ports", "a rule in the words of nft", "a route over the network",
      "a table of nft's that drops", "a chain of iptables-legacy that drops",
      "a rule of iptables-legacy for our port"),
-    ("a file that is immutable", "a script of UFW's in python", "a rule that drops the network",
-     "a profile with a second leg"),
+    ("a file that is immutable", "a full file system", "a script of UFW's in python",
+     "a rule that drops the network", "a profile with a second leg"),
 )  # fmt: skip
 GROUPS = [*TOGETHER, *((case,) for case in STRANGERS if not any(case in each for each in TOGETHER))]
 

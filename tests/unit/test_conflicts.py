@@ -49,6 +49,27 @@ def test_a_drop_before_ufw_is_found(rules: str, found: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rules", "found"),
+    [
+        ("-A ufw-before-input -p tcp -m tcp --dport 80 -j DROP\n", 1),
+        ("-A ufw-before-input -s 192.0.2.0/24 -j REJECT --reject-with icmp-port-unreachable\n", 1),
+        ("-A ufw-before-forward -p tcp -m tcp --dport 22 -j f2b-web\n-A f2b-web -j DROP\n", 1),
+        ("-A ufw-before-input -p tcp -m tcp --dport 80 -j ACCEPT\n", 0),
+        ("-A ufw-before-input -p tcp -m tcp --dport 25 -j DROP\n", 0),
+        # UFW's own.
+        ("-A ufw-before-input -m conntrack --ctstate INVALID -j DROP\n", 0),
+        ("-A ufw-before-input -j ufw-not-local\n-A ufw-not-local -j DROP\n", 0),
+        ("-A ufw-before-input -j GRAPPE-INPUT\n-A GRAPPE-INPUT -i gr-+ -j DROP\n", 0),
+    ],
+)  # fmt: skip
+def test_a_drop_by_hand_in_ufws_own_chains_is_found(rules: str, found: int) -> None:
+    """One ahead of the rules of UFW's users; denials of theirs are told as such."""
+    users = "-A ufw-before-input -j ufw-user-input\n-A ufw-before-forward -j ufw-user-forward\n"
+    assert found == len(list(conflicts.drops(loaded(BEFORE + AFTER + rules + users), [22222])))
+    assert [] == list(conflicts.drops(loaded(BEFORE + AFTER + users + rules), [22222]))
+
+
+@pytest.mark.parametrize(
     ("table", "rule", "found"),
     [
         ("raw", "-A PREROUTING -p tcp -m tcp --dport 22222 -j CT --notrack", True),

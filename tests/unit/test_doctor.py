@@ -19,6 +19,7 @@ WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
     "ufw": {"enabled": True, "active": True}, "forwarding": "1", "nat": [],
     "chains": "", "before_ufw": [], "unforwarded": [], "copies": [], "ipv6": [], "switched_off": [], "masquerades": [], "listening": [],
+    "links": {},
     "inotify": {"limit": 128, "used": 40},
     "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
@@ -150,6 +151,9 @@ def test_a_well_host_has_no_findings() -> None:
         ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "routes": [
             {"to": "10.64.1.0/24", "device": "eth0", "table": "", "line": "10.64.1.0/24 dev eth0"}]},
          "gr-1 are unreachable"),
+        ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]},
+          "links": {"gr-1": "its link is down: its servers have no network"}},
+         "the bridge gr-1: its link is down"),
     ],
 )  # fmt: skip
 def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> None:

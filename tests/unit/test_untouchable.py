@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import sys
+import types
 
 import pytest
 
@@ -40,6 +41,23 @@ def test_immutable_file_or_folder_is_named(
     assert do.startswith(f"chattr -i {locked}")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert {} == untouchable.reasons([str(path)])
+
+
+@pytest.mark.parametrize(
+    ("left", "full"),
+    [({"f_bfree": 255}, True), ({"f_bfree": 256}, False), ({"f_ffree": 63}, True),
+     ({"f_ffree": 0, "f_files": 0}, False)],
+    ids=["no room", "room", "no files", "files that nobody counts"],
+)  # fmt: skip
+def test_full_file_system_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, left: dict[str, int], full: bool
+) -> None:
+    """Without a mebibyte, or without files, with what shows it."""
+    well = {"f_frsize": 4096, "f_bfree": 9999, "f_files": 9999, "f_ffree": 9999}
+    monkeypatch.setattr(os, "statvfs", lambda _path: types.SimpleNamespace(**{**well, **left}))
+    found = untouchable.reasons([str(tmp_path / "file")])
+    reason = f"cannot be written: the file system of {tmp_path} is full"
+    assert [reason] * full == [each[0] for each in found.values()]
 
 
 @pytest.mark.parametrize(("flags", "named"), [(0x20, True), (0x80000, False), (0, False)])
