@@ -250,7 +250,8 @@ def nat_ends(facts: HostFacts) -> Iterator[str]:
 # Matches that few packets alone meet: forged, malformed or too many.
 _NARROW = re.compile(
     r"INVALID|-m (?:rpfilter|connlimit|hashlimit|limit|recent|string|length|u32|tcpmss)\b|"
-    r"--tcp-flags|! --syn| -f |-s \S+ ! -i "
+    # What begins a connection, as `--syn` says, is not few.
+    r"--tcp-flags (?!FIN,SYN,RST,ACK SYN\b)|! --tcp-flags|! --syn| -f |-s \S+ ! -i "
 )
 
 

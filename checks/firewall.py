@@ -110,12 +110,10 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
             )
         for table, line in conflicts.drops(facts, _forwarded(facts)):
             named = "" if table == "filter" else f"-t {table} "
-            again = ""
-            if line.split()[1].startswith("ufw-"):
-                again = "; take it out of /etc/ufw/before.rules too, or each reload brings it back"
             yield Finding(
                 "a rule before UFW's keeps people out of pages or servers",
-                f"if that is not intended: iptables {named}-D {line[3:]}{again}",
+                f"if that is not intended: iptables {named}-D {line[3:]}; and take it out of the "
+                "file that loads it, often /etc/ufw/before.rules or after.rules",
                 f"{named}{line}",
             )
 

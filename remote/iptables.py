@@ -141,6 +141,9 @@ class Chains:
 
     def _followed(self, table: str, line: str, whole: str, depth: int = 0) -> Iterator[Preceding]:
         """Yield a rule; or the rules of the chain that it jumps to, each behind its conditions."""
+        if target(line).startswith("ufw-user-"):
+            # Denials of UFW's users are told as such.
+            return
         inner = self.rules(table, target(line)) if depth < DEEPEST else []
         if not inner:
             yield {"table": table, "line": line, "whole": whole}

@@ -7,3 +7,5 @@ TUNNEL_USER = "grappe-tunnel"
 TUNNEL_HOME = "/var/lib/grappe-tunnel"
 # Scripts that UFW runs at each start, before and after all its rules.
 UFW_SCRIPTS = ("/etc/ufw/before.init", "/etc/ufw/after.init")
+# What a host may be unable to do: `remote.surveys.abilities`.
+GPU, SHIFT = "GPU", "shift"

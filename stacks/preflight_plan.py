@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from checks.lab.spec import PlannedProxy, PlannedServer, PreflightSpec
 from providers.lxd import devices, values
+from remote.names import GPU, SHIFT
 from stacks.spec import LabSpec
 
 
@@ -46,6 +47,7 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
         paths=_paths(lab),
         modules=_modules(lab),
         addresses=_addresses(lab),
+        abilities=tuple(_abilities(lab)),
         proxies=_proxies(lab),
         unchecked=_unchecked(lab),
         workstation=lab.workstation,
@@ -117,6 +119,19 @@ def _addresses(lab: LabSpec) -> tuple[tuple[str, str], ...]:
         if device.get("type") == "proxy" and device.get("bind", "host") == "host"
         if (address := devices.listen_address(device.get("listen", "")))
     )
+
+
+def _abilities(lab: LabSpec) -> Iterator[tuple[str, str]]:
+    """Yield what devices and settings of a lab's servers want of the host."""
+    for index, item in enumerate(lab.servers):
+        for name, device in item.devices.items():
+            key = f"grappe:servers[{index}].devices.{name}"
+            if device.get("type") == "gpu":
+                yield f"{key}.type", GPU
+            if device.get("type") == "disk" and device.get("shift", "").lower() in values.TRUE:
+                yield f"{key}.shift", SHIFT
+        for kind, ids in values.mapped(item.config.get("raw.idmap", "")):
+            yield f"grappe:servers[{index}].config.raw.idmap", f"{kind} {ids[0]}-{ids[-1]}"
 
 
 def _proxies(lab: LabSpec) -> tuple[PlannedProxy, ...]:

@@ -186,7 +186,10 @@ def _causes(
         lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
         return [fault], f"sh -c '{lift}'"
     if closed and (shut := list(map(str, results.get("shut") or ()))):
-        fault = Message("it drops what comes to {ports}: its own firewall?", ports=", ".join(shut))
+        fault = Message(
+            "it drops what comes to {ports}: its own firewall, or the lab host's?",
+            ports=", ".join(shut),
+        )
         yunohost = results.get("installed") or results.get("by_hand")
         # The second is for YunoHost before 12.1.
         opens = "; ".join(

@@ -9,6 +9,7 @@ from checks import conflicts
 from checks.lab.spec import PreflightSpec
 from core import problems
 from remote import managed_block
+from remote.names import GPU, SHIFT
 from remote.surveys.facts import LabFacts
 from remote.unmanaged import haproxy
 from remote.unmanaged import nat as unmanaged_nat
@@ -105,7 +106,7 @@ def needs(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
 
 
 def absent(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
-    """Refuse files, devices, kernel modules and addresses for servers that the host lacks."""
+    """Refuse what servers' devices and settings want of a host that lacks it."""
     listed = facts.get("absent", ())
     for key, path in spec.paths:
         if path in listed:
@@ -118,6 +119,24 @@ def absent(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         if address in listed:
             reason = f'"{address}" is no address of {spec.host}: "0.0.0.0" is all of them.'
             yield problems.Mistake(key, reason)
+    for key, ability in spec.abilities:
+        if ability in listed:
+            yield problems.Mistake(key, _lacking(ability, spec.host))
+
+
+def _lacking(ability: str, host: str) -> str:
+    """Return why a host cannot do what a device or a setting wants, with the way out."""
+    if ability == GPU:
+        return f"wants a GPU, and {host} has none. Remove the device."
+    if ability == SHIFT:
+        return f"is beyond the kernel of {host}: it shifts no ids of mounts. Remove it."
+    kind, _space, ids = ability.partition(" ")
+    first, _dash, last = ids.partition("-")
+    line = f"root:{first}:{int(last) - int(first) + 1}"
+    return (
+        f"maps {kind} {ids}, which {host} does not lend to servers. On the host: echo {line} >> "
+        f"/etc/sub{kind}; systemctl restart lxd"
+    )
 
 
 def is_new(spec: PreflightSpec, facts: LabFacts) -> bool:

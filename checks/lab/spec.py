@@ -73,6 +73,8 @@ class PreflightSpec(codec.Spec):
         paths: The host's files and devices that its servers have: `(key, path)`.
         modules: The kernel's modules that its servers want loaded: `(key, name)`.
         addresses: The host's addresses that devices of its servers listen at: `(key, address)`.
+        abilities: What devices and settings of its servers want of the host: `(key, ability)`, as
+            in `remote.surveys.abilities`.
         proxies: The host's ports that devices of its servers listen at.
         unchecked: The keys of settings that LXD alone judges.
     """
@@ -102,5 +104,6 @@ class PreflightSpec(codec.Spec):
     paths: tuple[tuple[str, str], ...] = ()
     modules: tuple[tuple[str, str], ...] = ()
     addresses: tuple[tuple[str, str], ...] = ()
+    abilities: tuple[tuple[str, str], ...] = ()
     proxies: tuple[PlannedProxy, ...] = ()
     unchecked: tuple[str, ...] = ()

@@ -17,7 +17,19 @@ from providers.lxd.values import Judge
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 # Where a system's own are: over them, none boots.
-_SYSTEM = ("/", "/proc", "/sys", "/dev", "/run")
+_SYSTEM = (
+    "/proc",
+    "/sys",
+    "/dev",
+    "/run",
+    "/bin",
+    "/etc",
+    "/lib",
+    "/lib64",
+    "/sbin",
+    "/usr",
+    "/var",
+)
 # Sources of disks that are no path of the host's.
 _SCHEMES = ("ceph:", "cephfs:", "tmpfs:", "tmpfs-overlay:", "agent:", "cloud-init:")
 # For virtual machines; `security` for both.
@@ -61,7 +73,7 @@ def _dialled(text: str) -> str:
     """Judge the address of a proxy: a socket, or an IP address and its ports."""
     if re.fullmatch(r"unix:@?/?\S+", text):
         return ""
-    match = re.fullmatch(r"(?:tcp|udp):(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):([\d,-]+)", text)
+    match = re.fullmatch(r"(?:tcp|udp):(?:\[([0-9a-fA-F:]+)\]|([\w.-]+)):([0-9,-]+)", text)
     if not match:
         return 'is not the address of a proxy: "tcp:127.0.0.1:80", "unix:/run/x".'
     host = match.group(1) or match.group(2)
@@ -71,7 +83,7 @@ def _dialled(text: str) -> str:
         return f'has the name {host}; a proxy takes an IP address: "tcp:127.0.0.1:80".'
     for part in match.group(3).split(","):
         first, _dash, last = part.partition("-")
-        if not re.fullmatch(r"\d{1,5}(?:-\d{1,5})?", part) or int(first) > int(last or first):
+        if not re.fullmatch(r"[0-9]{1,5}(?:-[0-9]{1,5})?", part) or int(first) > int(last or first):
             return f"has {part or 'nothing'} for ports: 80, or 8080-8090."
         if not 1 <= int(first) <= int(last or first) <= MAX_PORT:
             return f"has {part}: ports go from 1 to {MAX_PORT}."
@@ -111,7 +123,7 @@ def _pci(text: str) -> str:
 
 def _rate(text: str) -> str:
     """Judge a limit of a disk: bytes a second, or operations."""
-    if re.fullmatch(r"[1-9]\d*iops", text):
+    if re.fullmatch(r"[1-9][0-9]*iops", text):
         return ""
     return "" if not values.problem_of_size(text) else 'is not a rate: "10MiB", or "100iops".'
 
@@ -212,7 +224,7 @@ def ports(text: str) -> list[range]:
     """Return the ports in an address of a proxy; none for a socket's path, or any other text."""
     kind, _colon, rest = text.partition(":")
     listed = rest.rpartition(":")[2]
-    if kind not in ("tcp", "udp") or not re.fullmatch(r"[\d,-]+", listed):
+    if kind not in ("tcp", "udp") or not re.fullmatch(r"[0-9,-]+", listed):
         return []
     parts = [part.partition("-") for part in listed.split(",")]
     return [range(int(first), int(last or first) + 1) for first, _dash, last in parts if first]

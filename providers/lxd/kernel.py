@@ -31,7 +31,7 @@ def problem_of_limit(name: str, text: str) -> str:
         meant = difflib.get_close_matches(name, list(_LIMITS), n=1)
         hint = f" Did you mean {meant[0]}?" if meant else ""
         return f"is not a limit of the kernel: {', '.join(_LIMITS)}.{hint}"
-    bound = r"(unlimited|\d+)"
+    bound = r"(unlimited|[0-9]+)"
     known = re.fullmatch(rf"{bound}(?::{bound})?", text)
     if not known:
         return 'is not a bound of the kernel: "1024", "1024:2048" (soft:hard), "unlimited".'

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from providers.lxd import cron, kernel, raw_lxc
 
@@ -21,16 +21,16 @@ UNITS = {
 MOST = 2**63 - 1
 # With less, no systemd boots: LXD accepts it, and the kernel kills the server while it starts.
 LEAST_MEMORY = 16 * 2**20
-_SIZE = re.compile(r"(\d+)([A-Za-z]*)")
+_SIZE = re.compile(r"([0-9]+)([A-Za-z]*)")
 # The ids that a system uses, `nobody` among them.
 LEAST_IDS = 65536
 # Sizes as people write them: 2G, 300 Mo, 5gb.
-_MEANT = re.compile(r"(\d+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
+_MEANT = re.compile(r"([0-9]+)\s*([KkMmGgTt])\s*(?:o|b|io|ib|oct(?:et)?s?|bytes?)?", re.IGNORECASE)
 TRUE = {"true", "1", "yes", "on"}
 _BOOLEANS = {*TRUE, "false", "0", "no", "off"}
 # The prefixes of LXD's instance options.
-PREFIXES = ("boot.", "cloud-init.", "environment.", "linux.", "migration.", "nvidia.", "raw.",
-            "security.", "snapshots.", "user.")  # fmt: skip
+PREFIXES = ("boot.", "cloud-init.", "cluster.", "environment.", "linux.", "migration.", "nvidia.",
+            "raw.", "security.", "snapshots.", "user.")  # fmt: skip
 
 Judge = Callable[[str], str]
 
@@ -58,7 +58,7 @@ def problem_of_size(text: str) -> str:
 
 
 def _memory(text: str) -> str:
-    if re.fullmatch(r"(100|[1-9]\d?)%", text):
+    if re.fullmatch(r"(100|[1-9][0-9]?)%", text):
         return ""
     if (problem := problem_of_size(text)) or (size(text) or 0) >= LEAST_MEMORY:
         return problem
@@ -66,7 +66,7 @@ def _memory(text: str) -> str:
 
 
 def _cpus(text: str) -> str:
-    if re.fullmatch(r"[1-9]\d*|\d+(-\d+)?(,\d+(-\d+)?)+|\d+-\d+", text):
+    if re.fullmatch(r"[1-9][0-9]*|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)+|[0-9]+-[0-9]+", text):
         parts = [part.partition("-") for part in text.split(",")]
         pinned = [
             number for first, _dash, last in parts
@@ -77,7 +77,7 @@ def _cpus(text: str) -> str:
 
 
 def _allowance(text: str) -> str:
-    if re.fullmatch(r"([1-9]?\d|100)%|\d+ms/\d+ms", text):
+    if re.fullmatch(r"([1-9]?[0-9]|100)%|[0-9]+ms/[0-9]+ms", text):
         return ""
     return 'is not a share of the processors: "50%", or "25ms/100ms".'
 
@@ -89,13 +89,13 @@ def boolean(text: str) -> str:
 
 def whole(text: str) -> str:
     """Return what is wrong with a whole number; or nothing."""
-    if not re.fullmatch(r"-?\d+", text):
+    if not re.fullmatch(r"-?[0-9]+", text):
         return "is not a whole number."
     return "" if abs(int(text)) <= MOST else "is too large."
 
 
 def _priority(text: str) -> str:
-    return "" if re.fullmatch(r"\d|10", text) else "is not a priority. 0 to 10."
+    return "" if re.fullmatch(r"[0-9]|10", text) else "is not a priority. 0 to 10."
 
 
 def one_of(*words: str) -> Judge:
@@ -109,18 +109,29 @@ def one_of(*words: str) -> Judge:
 
 def _expiry(text: str) -> str:
     units = re.findall(r"([SMHdwmy])", text)
-    known = re.fullmatch(r"\d{1,9}[SMHdwmy](?: \d{1,9}[SMHdwmy])*", text)
+    known = re.fullmatch(r"[0-9]{1,9}[SMHdwmy](?: [0-9]{1,9}[SMHdwmy])*", text)
     single = len(units) == len(set(units))
     return "" if known and single else 'is not a time to live: "2w", or "1d 12H".'
 
 
+_IDS = r"([0-9]+)(?:-([0-9]+))?"
+_MAP = re.compile(rf"(both|uid|gid) {_IDS} {_IDS}")
+
+
+def mapped(text: str) -> Iterator[tuple[str, range]]:
+    """Yield the host's ids in a map of ids: `uid` or `gid`, and which."""
+    for match in filter(None, map(_MAP.fullmatch, text.split("\n"))):
+        first, last = int(match.group(2)), int(match.group(3) or match.group(2))
+        for kind in ("uid", "gid") if match.group(1) == "both" else (match.group(1),):
+            yield kind, range(first, last + 1)
+
+
 def _idmap(text: str) -> str:
-    ids = r"(\d+)(?:-(\d+))?"
     for line in text.rstrip("\n").split("\n"):
-        match = re.fullmatch(rf"(?:both|uid|gid) {ids} {ids}", line)
+        match = _MAP.fullmatch(line)
         if not match:
             return 'is not a map of ids, a line each: "both 1000 1000".'
-        first, last, inside, end = match.groups()
+        _kind, first, last, inside, end = match.groups()
         if int(last or first) - int(first) != int(end or inside) - int(inside):
             return f"has {line}, which maps as many ids on fewer, or on more."
     return ""
@@ -150,7 +161,7 @@ def _seccomp(text: str) -> str:
 
 
 def _modules(text: str) -> str:
-    known = re.fullmatch(r"[\w-]+(?:, ?[\w-]+)*", text)
+    known = re.fullmatch(r"[A-Za-z0-9_-]+(?:, ?[A-Za-z0-9_-]+)*", text)
     return "" if known else 'is not a list of kernel modules: "wireguard,overlay".'
 
 
@@ -161,7 +172,7 @@ def _identifiers(text: str) -> str:
 
 
 def _unsigned(text: str) -> str:
-    fits = re.fullmatch(r"\d+", text) and int(text) < 2**32
+    fits = re.fullmatch(r"[0-9]+", text) and int(text) < 2**32
     return "" if fits else f"is not a whole number from 0 to {2**32 - 1}."
 
 
@@ -206,7 +217,7 @@ CONFIG: Mapping[str, Judge] = {
 }  # fmt: skip
 # Known options that accept any text.
 _TEXTS = (
-    "nvidia.driver.capabilities", "nvidia.require.cuda",
+    "cluster.evacuate", "nvidia.driver.capabilities", "nvidia.require.cuda",
     "nvidia.require.driver", "raw.apparmor", "security.syscalls.allow",
     "security.syscalls.deny", "security.syscalls.intercept.mount.allowed",
     "security.syscalls.intercept.mount.fuse", "snapshots.pattern",
@@ -259,6 +270,8 @@ def _unknown(key: str) -> str:
     """Judge a key that the table lacks; later versions of LXD have more."""
     if key.startswith(_MACHINES):
         return "is a setting of virtual machines; a lab's servers are containers. Remove it."
+    if key.startswith("limits."):
+        return f"belongs into limits, as {key.removeprefix('limits.')}."
     if not key.startswith(PREFIXES):
         return f"is not a setting of LXD's: they begin with {', '.join(PREFIXES)}"
     meant = difflib.get_close_matches(key, [*CONFIG, *_TEXTS], n=1, cutoff=0.85)

@@ -63,10 +63,7 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
             {
                 "networks": [spec.bridge],
                 "pools": sorted({pool for _key, pool in spec.pools}),
-                **{
-                    name: [each for _key, each in getattr(spec, name)]
-                    for name in ("paths", "modules", "addresses")
-                },
+                **{name: [each for _key, each in getattr(spec, name)] for name in surveying.THINGS},
             },
         ),
         lambda facts: preflight.judge(spec, facts),

@@ -12,6 +12,8 @@ from providers.lxd import client
 from remote.surveys.facts import LabFacts
 
 Facts = TypeVar("Facts")
+# What a host may lack: paths, kernel modules, own addresses, and what `surveys.abilities` tells.
+THINGS = ("paths", "modules", "addresses", "abilities")
 # Seconds before the second survey, and before the third.
 PAUSES = (0.4, 1.2)
 
@@ -47,8 +49,8 @@ def survey_host(
         host: The host.
         urls: URLs that it must reach.
         projects: LXD projects whose instances it lists.
-        things: What the host may lack: `paths`, kernel `modules` and own `addresses`; and the
-            `networks` of LXD's whose configuration counts.
+        things: What the host may lack: `THINGS`; and the `networks` of LXD's whose configuration
+            counts.
 
     """
     request = {
@@ -80,7 +82,7 @@ def merged(requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 def narrowed(facts: LabFacts, request: Mapping[str, Any]) -> LabFacts:
     """Return the facts of a survey as if this request had been the only one."""
-    wanted = {each for name in ("paths", "modules", "addresses") for each in request.get(name, ())}
+    wanted = {each for name in THINGS for each in request.get(name, ())}
     projects, urls = request["projects"], request["urls"]
     lxd = dict(facts["lxd"])
     if "networks" in request and "networks" in lxd:

@@ -147,7 +147,8 @@ class HostFacts(TypedDict):
         ufw_output: UFW's default for outgoing packets.
         ufw_sysctl: The lines of UFW's own file of kernel settings that end forwarding.
         reached: Why each URL cannot be reached; empty where it can.
-        absent: The paths, kernel modules and own addresses that it lacks, of those asked for.
+        absent: The paths, kernel modules, own addresses and abilities that it lacks, of those
+            asked for.
         missing: The programs that are not installed.
         files: The shared files by path; None for one that does not exist.
         fixed: Why a shared file cannot be changed, and what to do, by path.

@@ -15,7 +15,7 @@ import urllib.parse
 from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Set, cast
 
 from remote import haproxy_unit, iptables, managed_block, untouchable
-from remote.surveys import facts, fragments, listening, lxd, programs, routes
+from remote.surveys import abilities, facts, fragments, listening, lxd, programs, routes
 from remote.unmanaged import legacy, nft
 
 REACH_SECONDS = 5
@@ -41,9 +41,9 @@ def main(request: Json) -> facts.LabFacts:
 
     Args:
         request: `sockets`, the paths of LXD's socket; `store`, Grappe's folder; `urls`, which
-            the host must reach; `projects`, whose instances it lists; `paths`, kernel `modules` and
-            own `addresses` that it may lack; `networks`, those of LXD's whose configuration
-            counts, instead of all; `pools`, whose space counts.
+            the host must reach; `projects`, whose instances it lists; `paths`, kernel `modules`,
+            own `addresses` and `abilities` that it may lack; `networks`, those of LXD's whose
+            configuration counts, instead of all; `pools`, whose space counts.
 
     """
     unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
@@ -87,11 +87,12 @@ def main(request: Json) -> facts.LabFacts:
 
 
 def _absent(request: Json) -> List[str]:
-    """Return the paths, kernel modules and own addresses asked for that the host lacks."""
+    """Return the paths, modules, addresses and abilities asked for that the host lacks."""
     return [
         *(path for path in request.get("paths", ()) if not os.path.exists(path)),
         *(name for name in request.get("modules", ()) if not _has_module(name)),
         *(address for address in request.get("addresses", ()) if not _is_own(address)),
+        *abilities.missing(request.get("abilities", ()), request["sockets"]),
     ]
 
 

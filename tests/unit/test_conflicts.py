@@ -39,6 +39,10 @@ def loaded(listing: str) -> dict[str, Any]:
         ("-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -p tcp -m tcp --dport 22 -j DROP\n", 1),
         ("-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -o docker0 -j DROP\n", 0),
         ("-A FORWARD -i docker0 -j DROP\n", 0),
+        # ufw-docker's: what begins a connection is all of it.
+        ("-A FORWARD -j DOCKER-USER\n-A DOCKER-USER -d 10.0.0.0/8 -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j f2b-web\n-A f2b-web -j DROP\n", 1),
+        ("-A INPUT -p tcp -m tcp --tcp-flags FIN,SYN FIN,SYN -j DROP\n", 0),
+        ("-A INPUT -p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN -m conntrack --ctstate NEW -j DROP\n", 0),
     ],
 )  # fmt: skip
 def test_a_drop_before_ufw_is_found(rules: str, found: int) -> None:

@@ -470,8 +470,9 @@ def test_missing_host_resources_are_refused_by_key() -> None:
         paths=(("grappe:servers[0].devices.d.source", "/srv/x"),),
         modules=(("module", "wireguard"), ("k", "overlay")),
         addresses=(("address", "10.9.9.9"), ("k", "192.168.8.10")),
+        abilities=(("gpu", "GPU"), ("shift", "shift"), ("idmap", "uid 1000-1009"), ("k", "gid 5-5")),
     )  # fmt: skip
-    absent = ["/srv/x", "wireguard", "10.9.9.9"]
+    absent = ["/srv/x", "wireguard", "10.9.9.9", "GPU", "shift", "uid 1000-1009"]
     seen = facts(lxd__pools=["default"], lxd__members=[], absent=absent)
     found = {mistake.key: mistake.reason for mistake in preflight.judge(planned, seen)}
     assert '"nope" is not a pool of the host. Its own: default.' == found.pop("grappe:pool")
@@ -480,6 +481,9 @@ def test_missing_host_resources_are_refused_by_key() -> None:
     assert "does not exist on ssh://lab" in found.pop("grappe:servers[0].devices.d.source")
     assert 'no module "wireguard": modprobe wireguard fails.' in found.pop("module")
     assert '"10.9.9.9" is no address of ssh://lab' in found.pop("address")
+    assert "wants a GPU, and ssh://lab has none" in found.pop("gpu")
+    assert "it shifts no ids of mounts" in found.pop("shift")
+    assert "echo root:1000:10 >> /etc/subuid" in found.pop("idmap")
     assert {} == found
     seen = facts(lxd__pools=["default"], lxd__members=["m1"])
     assert [

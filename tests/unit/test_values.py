@@ -30,6 +30,7 @@ def test_a_size_with_what_may_be_meant(text: str, words: str) -> None:
      ("cpu", "2", ""), ("cpu", "0-3", ""), ("cpu", "0,2", ""), ("cpu", "two", "processors"),
      ("cpu", "0", "processors"), ("cpu", "1,1", "twice"), ("cpu", "0-2,1", "twice"), ("cpu.allowance", "50%", ""), ("cpu.allowance", "half", "50%"),
      ("cpu.allowance", "25ms/100ms", ""), ("processes", "500", ""), ("processes", "many", "whole"),
+     ("memory", "٢GiB", "is not a size"), ("cpu", "٢", "processors"),
      ("memory.swap", "false", ""), ("memory.swap", "1GiB", "true or false"),
      ("kernel.nofile", "beaucoup", "1024:2048"), ("kernel.nproc", "1024:unlimited", ""),
      ("hugepages.2MB", "64 Mo", "64MiB"), ("hugepages.2MB", "64MiB", ""),
@@ -83,6 +84,9 @@ def test_a_limit(key: str, value: str, words: str) -> None:
      ("snapshots.schedule", "0 6 0 * *", "day of the month"), ("raw.qemu", "x", "virtual machines"),
      ("security.secureboot", "false", "virtual machines"), ("environment.X", "a\nb", "line break"),
      ("migration.stateful", "true", "virtual machines"),
+     ("limits.kernel.nofile", "2048", "belongs into limits, as kernel.nofile"),
+     ("cluster.evacuate", "stop", ""), ("boot.autostart.delay", "٢", "whole number"),
+     ("snapshots.schedule", "² * * * *", "as cron"), ("raw.idmap", "uid ٢ ٢", "both 1000 1000"),
      ("memory", "2GiB", "is not a setting of LXD's"), ("nonsense.key", "1", "is not a setting")],
 )  # fmt: skip
 def test_a_setting(key: str, value: str, words: str) -> None:
@@ -103,7 +107,8 @@ def test_a_setting(key: str, value: str, words: str) -> None:
      ("disk", "source", "anything", ""), ("gpu", "id", "0", ""), ("gpu", "gputype", "foo", "physical, mdev"),
      ("gpu", "pci", "zz", "lspci"), ("gpu", "pci", "0000:01:00.0", ""), ("usb", "required", "maybe", "true or false"),
      ("unix-char", "major", "x", "whole number"), ("disk", "path", "/.", "own disk"), ("disk", "path", "//", "own disk"),
-     ("disk", "path", "/proc/", "no server boots"), ("disk", "path", "/srv/../srv", ""),
+     ("disk", "path", "/proc/", "no server boots"), ("disk", "path", "/etc", "no server boots"),
+     ("disk", "path", "/var/www", ""), ("disk", "limits.read", "٢iops", "10MiB"), ("disk", "path", "/srv/../srv", ""),
      ("disk", "limits.read", "lots", "10MiB"), ("disk", "limits.read", "100iops", ""), ("disk", "limits.max", "10MB", ""),
      ("disk", "sorce", "/srv", "Did you mean source?"), ("disk", "foo", "bar", ""), ("disk", "io.cache", "none", "virtual machines"),
      ("proxy", "listen", "tcp:localhost:8080", "takes an IP address"), ("proxy", "listen", "tcp:999.1.1.1:80", "IP address"),

@@ -159,7 +159,9 @@ def test_check_names_a_port_that_a_server_closes() -> None:
     meant = lab()
     seen = {**WELL, "https": {"ok": False, "seen": "closed"}, "shut": [443]}
     row = check.row(meant, meant.servers[0], seen, "alice")
-    assert "https: closed; it drops what comes to 443: its own firewall?" == row.why
+    assert (
+        "https: closed; it drops what comes to 443: its own firewall, or the lab host's?" == row.why
+    )
     opens = "yunohost firewall open 443 lab || yunohost firewall allow TCP 443"
     assert row.do.endswith(f"-- sh -c '{opens}'")
     asleep = dataclasses.replace(meant.servers[0], state="stopped")

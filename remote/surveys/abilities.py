@@ -1,0 +1,64 @@
+"""What a host can do for servers' devices and settings. Runs there, read only.
+
+Standard library alone.
+"""
+
+from __future__ import annotations
+
+import glob
+from typing import Any, Iterable, List
+
+from remote.names import GPU, SHIFT
+from remote.surveys import lxd, programs
+from remote.system import read_text
+
+
+def missing(wanted: Iterable[str], sockets: List[str]) -> List[str]:
+    """Return the abilities that the host lacks.
+
+    Args:
+        wanted: `GPU`; `SHIFT`, to show a folder with a server's own ids; or ids that root of the
+            host lends to servers, as `uid 1000-1009`, `gid 5-5`.
+        sockets: The paths of LXD's socket.
+
+    """
+    return [
+        want for want in dict.fromkeys(wanted)
+        if not (
+            bool(glob.glob("/sys/class/drm/card[0-9]*")) if want == GPU
+            else _shifts(sockets) if want == SHIFT
+            else _lends(want)
+        )
+    ]  # fmt: skip
+
+
+def _shifts(sockets: List[str]) -> bool:
+    """Whether LXD has a way to shift ids; also where it does not say."""
+    features = _features(sockets)
+    return not features or "true" in (features.get("idmapped_mounts"), features.get("shiftfs"))
+
+
+def _features(sockets: List[str]) -> Any:
+    for socket_path in sockets:
+        try:
+            found = lxd.query(socket_path, "")
+        except (OSError, ValueError, KeyError):
+            continue
+        return found.get("environment", {}).get("kernel_features")
+    return None
+
+
+def _lends(ids: str) -> bool:
+    """Whether newuidmap lets root map ids; without that program nobody is asked."""
+    kind, _space, part = ids.partition(" ")
+    first, _dash, last = part.partition("-")
+    lent = read_text(f"/etc/sub{kind}")
+    if not lent or not programs.which(f"new{kind}map"):
+        return True
+    lends: List[range] = []
+    for line in lent.splitlines():
+        name, _colon, rest = line.strip().partition(":")
+        start, _colon, count = rest.partition(":")
+        if name in ("root", "0") and start.isdigit() and count.isdigit():
+            lends.append(range(int(start), int(start) + int(count)))
+    return any(int(first) in part and int(last) in part for part in lends)

@@ -1,0 +1,59 @@
+"""What a host can do for servers, and what of a lab wants it."""
+
+from __future__ import annotations
+
+import glob
+from typing import Any
+
+import pytest
+
+from providers.lxd import values
+from remote.surveys import abilities, lxd, programs
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing"),
+    [("uid 1000-1000", False), ("uid 1001-1001", True), ("uid 999-1000", True),
+     ("uid 1000000-1065535", False), ("uid 1065535-1065536", True), ("gid 5-5", False)],
+)  # fmt: skip
+def test_ids_that_root_does_not_lend_are_missing(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, missing: bool
+) -> None:
+    """Another user's do not count; where no file says anything, nobody is refused."""
+    lent = {"/etc/subuid": "eve:5:99999\n# root:1:1\nroot:1000:1\nroot:1000000:65536\nroot:x\n"}
+    monkeypatch.setattr(abilities, "read_text", lambda path: lent.get(path, ""))
+    monkeypatch.setattr(programs, "which", lambda _program: "/usr/bin/newuidmap")
+    assert [wanted] * missing == abilities.missing([wanted], [])
+    monkeypatch.setattr(programs, "which", lambda _program: "")
+    assert [] == abilities.missing([wanted], [])
+
+
+def test_a_gpu_is_a_card_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Missing without one."""
+    for cards, missing in (["/sys/class/drm/card0"], []), ([], ["GPU"]):
+        monkeypatch.setattr(glob, "glob", lambda _pattern, cards=cards: cards)
+        assert missing == abilities.missing(["GPU", "GPU"], [])
+
+
+@pytest.mark.parametrize(
+    ("features", "missing"),
+    [({"idmapped_mounts": "true"}, False), ({"shiftfs": "true"}, False), ({}, False),
+     ({"idmapped_mounts": "false", "shiftfs": "false"}, True)],
+)  # fmt: skip
+def test_shifting_is_what_lxd_says_of_the_kernel(
+    monkeypatch: pytest.MonkeyPatch, features: dict[str, str], missing: bool
+) -> None:
+    """It is not missing where LXD says nothing."""
+
+    def tell(_socket: str, _path: str) -> Any:
+        return {"environment": {"kernel_features": features}}
+
+    monkeypatch.setattr(lxd, "query", tell)
+    assert ["shift"] * missing == abilities.missing(["shift"], ["/socket"])
+
+
+def test_a_map_of_ids_names_the_hosts() -> None:
+    """`both` means two; a line that is no map, none."""
+    text = "both 1000 1000\nuid 5-9 50-54\nnonsense\n"
+    listed = [("uid", range(1000, 1001)), ("gid", range(1000, 1001)), ("uid", range(5, 10))]
+    assert listed == list(values.mapped(text))
