@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import pathlib
 
+import grpc
 import pulumi
-from pulumi.runtime import config
+from pulumi.runtime import config, settings
 
 from components import stack as stacks
 from core import errors, problems
 from hosts import connections
 from stacks import files, kinds, neighbours
 
+_sdks_own = settings.grpc_error_to_exception
 # Below the project's folder, in which the engine starts us.
 FOLDER = pathlib.Path("stacks")
 
@@ -24,6 +26,7 @@ def run() -> None:
         pulumi.RunError: All mistakes in the stack file; or an unexpected error.
 
     """
+    settings.grpc_error_to_exception = refusal
     try:
         _run()
     except (pulumi.RunError, asyncio.CancelledError):
@@ -32,6 +35,20 @@ def run() -> None:
         raise pulumi.RunError(str(error)) from None
     except Exception as error:
         raise pulumi.RunError(str(errors.unexpected(error))) from error
+
+
+def refusal(exn: grpc.RpcError) -> Exception:
+    """Return the engine's refusal of a registration as text for a user.
+
+    The SDK does so where the engine has shut down its monitor. Of a registration that was under way
+    then, and that the engine cancelled, it shows a traceback of its own.
+    """
+    plain = _sdks_own(exn)
+    if isinstance(plain, pulumi.RunError):
+        return plain
+    return pulumi.RunError(
+        f"the engine ended this registration: {str(plain) or 'it was cancelled'}"
+    )
 
 
 def _run() -> None:

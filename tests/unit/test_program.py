@@ -1,0 +1,41 @@
+"""The program's own end."""
+
+from __future__ import annotations
+
+import grpc
+import pulumi
+import pytest
+from pulumi.runtime import settings
+
+from components import program
+
+
+class Refused(grpc.RpcError):  # type: ignore[misc]
+    """What the engine answers, as gRPC has it."""
+
+    def __init__(self, code: grpc.StatusCode, details: str) -> None:
+        super().__init__()
+        self._code, self._details = code, details
+
+    def code(self) -> grpc.StatusCode:
+        """Return its kind."""
+        return self._code
+
+    def details(self) -> str:
+        """Return its text."""
+        return self._details
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "words"),
+    [(grpc.StatusCode.UNAVAILABLE, "x", "Resource monitor has terminated"),
+     (grpc.StatusCode.CANCELLED, "", "the engine ended this registration: it was cancelled"),
+     (grpc.StatusCode.UNKNOWN, "update failed", "the engine ended this registration: update fail")],
+)  # fmt: skip
+def test_what_the_engine_refuses_is_text(
+    monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, details: str, words: str
+) -> None:
+    """Of any other exception the SDK shows a traceback."""
+    monkeypatch.setattr(settings, "grpc_error_to_exception", program.refusal)
+    with pytest.raises(pulumi.RunError, match=words):
+        settings.handle_grpc_error(Refused(code, details))
