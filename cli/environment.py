@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import secrets
@@ -85,9 +86,16 @@ def _passphrase() -> pathlib.Path:
             "secret yet, remove the file",
         )
     if not PASSPHRASE.exists():
+        import tempfile  # noqa: PLC0415 - the first run alone needs it
+
         _demand_nothing_encrypted()
-        PASSPHRASE.touch(mode=0o600)
-        PASSPHRASE.write_text(secrets.token_urlsafe(24) + "\n")
+        # A killed run leaves no empty one, and of two first runs one's is both's.
+        with tempfile.NamedTemporaryFile("w", dir=PASSPHRASE.parent) as made:
+            made.write(secrets.token_urlsafe(24) + "\n")
+            made.flush()
+            os.fsync(made.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(made.name, PASSPHRASE)
     return PASSPHRASE
 
 

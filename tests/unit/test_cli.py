@@ -254,6 +254,20 @@ def test_a_lost_passphrase_is_not_replaced(
     assert not path.exists()
     file.write_text("config: {}\n")
     assert environment._passphrase().read_text().strip()
+    assert [path] == list(path.parent.iterdir())
+    assert 0o600 == path.stat().st_mode & 0o777
+
+
+def test_two_first_runs_have_one_passphrase(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes second between the look and the link takes the first one's."""
+    (tmp_path / "stacks").mkdir()
+    path = tmp_path / "passphrase"
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "PASSPHRASE", path)
+    monkeypatch.setattr(environment, "_demand_nothing_encrypted", lambda: path.write_text("first"))
+    assert "first" == environment._passphrase().read_text()
 
 
 @pytest.mark.parametrize(
