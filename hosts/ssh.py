@@ -35,6 +35,8 @@ from hosts import command, identity, url, worker
 CONNECT_SECONDS = 15
 # ssh's own exit status when the connection, not the command, failed.
 CONNECTION_FAILED = 255
+# A session that is refused becomes a connection of its own, unless that is refused too.
+REFUSED_SESSION = "Session open refused by peer"
 # Seconds until the far end of a forwarded socket must send its first byte.
 ANSWER_SECONDS = 5
 _FORBIDS = (
@@ -71,6 +73,14 @@ _REASONS = (
     ("Connection refused", "nothing listens on its ssh port", "is sshd running there?"),
     (": restricted", "its login has a restricted shell, which runs nothing of ours",
      "another login, or there: chsh -s /bin/sh LOGIN"),
+    ("Too many authentication failures", "it is offered too many keys",
+     "for it in ~/.ssh/config: IdentityFile KEY, and IdentitiesOnly yes"),
+    ("kex_exchange_identification", "its sshd closes new connections",
+     "there, journalctl -u ssh says why: too many at once (MaxStartups), fail2ban, hosts.deny"),
+    ("no matching", "its ssh and this machine's have no method in common",
+     "a newer OpenSSH on the older of the two"),
+    ("No route to host", "no route leads to it", "is it up, and does its firewall let ssh in?"),
+    ("Network is unreachable", "no route leads to it", "is this machine in a network that has it?"),
     ("timed out", "it does not answer", "is it up, and is the address right?"),
 )  # fmt: skip
 
@@ -133,6 +143,13 @@ class Ssh:
             [*self._ssh("no"), "--", _command_line(argv)], stdin=stdin, timeout=timeout
         )
         done = dataclasses.replace(done, stdout=_after_greeting(done.stdout))
+        if done.status == CONNECTION_FAILED and REFUSED_SESSION in done.stderr:
+            raise errors.HostError(
+                f"{self._host_url} refuses a second session, and a new connection too",
+                seen=done.tail(),
+                do="in its sshd_config: MaxSessions 10, and MaxStartups 10:30:100; then systemctl "
+                "reload ssh",
+            )
         if done.status == CONNECTION_FAILED and not self.alive:
             raise errors.HostError(f"the connection to {self._host_url} was lost", seen=done.tail())
         return done

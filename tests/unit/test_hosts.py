@@ -10,8 +10,8 @@ import tempfile
 
 import pytest
 
-from core import lifetime
-from hosts import identity, ssh, url
+from core import errors, lifetime
+from hosts import command, identity, ssh, url
 
 
 @pytest.mark.parametrize(
@@ -58,6 +58,10 @@ def test_identity(text: str, expected: identity.Identity) -> None:
         ("Host key verification failed.", "not in known_hosts"),
         ("root@lab: Permission denied (publickey).", "refuses the key"),
         ("ssh: connect to host lab port 22: Connection refused", "nothing listens"),
+        ("kex_exchange_identification: Connection closed by remote host", "closes new connections"),
+        ("Received disconnect from 1: 2: Too many authentication failures", "too many keys"),
+        ("ssh: connect to host lab port 22: No route to host", "no route leads to it"),
+        ("Unable to negotiate: no matching host key type found. Their offer: ssh-dss", "no method"),
         ("", "no answer within 15 s"),
     ],
 )  # fmt: skip
@@ -85,6 +89,15 @@ def test_a_login_that_runs_no_command(said: ssh.Printed, words: str) -> None:
     told = str(ssh._unreachable(url.parse("ssh://root@lab"), "", said))
     assert words in told
     assert "`ssh lab echo hello` must print hello" in told
+
+
+def test_a_refused_session_names_the_settings_of_sshd(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenSSH's client tries a new connection first; then the command has not run."""
+    said = "mux_client_request_session: session request failed: Session open refused by peer"
+    refused = command.CommandResult(("ssh",), 255, "", said)
+    monkeypatch.setattr(command, "execute", lambda *_words, **_options: refused)
+    with pytest.raises(errors.HostError, match="MaxSessions 10"):
+        ssh.Ssh(url.parse("ssh://root@lab")).run(["true"], stdin=b"", timeout=9)
 
 
 @pytest.mark.parametrize(
