@@ -51,6 +51,18 @@ def test_two_runs_at_once_share_nothing(engine: Engine) -> None:
         assert 0 == done.returncode, done.stdout
 
 
+def test_a_schools_proxy_serves_no_loopback(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine reaches this process, and this process the engine, past `http_proxy`."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    engine.write("pia", number=37, id="piapiapia")
+    engine.up("pia")
+    engine.settled("pia")
+    engine.destroy("pia")
+
+
 def up(
     engine: Engine, server: attached.Attached, stack: str, rebuild: str
 ) -> subprocess.CompletedProcess[str]:
