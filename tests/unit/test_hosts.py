@@ -58,6 +58,7 @@ def test_identity(text: str, expected: identity.Identity) -> None:
         ("Host key verification failed.", "not in known_hosts"),
         ("root@lab: Permission denied (publickey).", "refuses the key"),
         ("ssh: connect to host lab port 22: Connection refused", "nothing listens"),
+        ("client_loop: send disconnect: Broken pipe", "ends the login at once"),
         ("kex_exchange_identification: Connection closed by remote host", "closes new connections"),
         ("Received disconnect from 1: 2: Too many authentication failures", "too many keys"),
         ("ssh: connect to host lab port 22: No route to host", "no route leads to it"),
