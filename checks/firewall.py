@@ -66,7 +66,9 @@ def _ufw(facts: HealthFacts) -> Iterator[Finding]:
             "each reload of UFW ends forwarding: no port reaches any server then",
             "remove that line, or set it to 1", line,
         )  # fmt: skip
-    for interface in facts["unforwarded"] if has_rules(facts) else ():
+    for interface in (
+        facts["unforwarded"] if has_rules(facts) and facts["forwarding"] == "1" else ()
+    ):
         yield Finding(
             f"the kernel forwards no packets that come in by {interface}",
             f"sysctl -w net/ipv4/conf/{interface}/forwarding=1",

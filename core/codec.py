@@ -213,6 +213,9 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
             _decode_value(arguments[0], item, f"{path}[{index}]", mistakes)
             for index, item in enumerate(value)
         ]
+        if arguments[0] is str:
+            # Mistakes in those behind a wrong one keep their places.
+            return tuple("" if item is _WRONG else item for item in listed)
         return tuple(item for item in listed if item is not _WRONG)
     wrong = isinstance(value, bool) and hint is not bool
     if hint in _NAMES and (wrong or not isinstance(value, hint)):

@@ -208,7 +208,7 @@ def _student_problem(student: str) -> str:
 def _password_problem(value: str, *, secret: bool) -> str:
     """Return what is wrong with the password, without its value."""
     if not value:
-        return ""
+        return "is empty: pulumi config rm grappe:password, or one that is not." if secret else ""
     if not secret:
         return "is in plain. Set it so: pulumi config set --secret grappe:password"
     if not MIN_PASSWORD <= len(value) <= MAX_PASSWORD or not value.isprintable():

@@ -25,6 +25,7 @@ FILES = (
     "/etc/ufw/after.init",
     haproxy_unit.CONFIG,
 )
+UFW_CONF = "/etc/ufw/ufw.conf"
 # Verdicts; `ct status dnat`, `icmp type redirect` and types such as nd-redirect are conditions.
 _REDIRECTS = re.compile(
     r"\bdnat (?:ip )?(?:to|prefix)\b"
@@ -78,7 +79,7 @@ def main(request: Json) -> facts.LabFacts:
         "absent": lambda: _absent(request),
         "missing": lambda: [name for name in PROGRAMS if not programs.which(name)],
         "files": lambda: {path: _text(path) for path in FILES},
-        "fixed": lambda: untouchable.reasons([*FILES, request["store"]]),
+        "fixed": lambda: {**untouchable.reasons([*FILES, request["store"]]), **_unloadable(saved)},
     }
     # Most parts wait for other programs.
     with concurrent.futures.ThreadPoolExecutor(len(parts)) as pool:
@@ -94,6 +95,32 @@ def _absent(request: Json) -> List[str]:
         *(address for address in request.get("addresses", ()) if not _is_own(address)),
         *abilities.missing(request.get("abilities", ()), request["sockets"]),
     ]
+
+
+def _unloadable(saved: str) -> Dict[str, List[str]]:
+    """Return by path why UFW's next start ends half way, or comes without its rules; and a remedy.
+
+    Args:
+        saved: The loaded rules: those of UFW's that its files jump to are there while it is loaded.
+
+    """
+    if not iptables.Chains(saved).ufw_is_loaded():
+        return {}
+    found = {}
+    if re.search(r"^ENABLED=no\b", _text(UFW_CONF) or "", re.MULTILINE):
+        reason = "says ENABLED=no, and UFW's rules are loaded all the same: they let no lab in"
+        found[UFW_CONF] = [reason, "ufw enable; or ufw disable, which takes them away"]
+    status, _out, err = programs.run(["iptables-restore", "--noflush", "--test", FILES[0]])
+    if status and (line := re.search(r"line:? (\d+)", err)):
+        number = int(line.group(1))
+        lines = (_text(FILES[0]) or "").split("\n")
+        words = err.strip().splitlines()[0].rpartition(": ")[2]
+        reason = "is refused by iptables-restore: %s: %r" % (
+            words if str(number) in words else "%s, line %d" % (words, number),
+            "".join(lines[number - 1 : number]),
+        )
+        found[FILES[0]] = [reason, "correct that line; then ufw reload"]
+    return found
 
 
 def _has_module(name: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import glob
+import json
 from typing import Any
 
 import pytest
 
 from providers.lxd import values
 from remote.surveys import abilities, lxd, programs
+from stacks import preflight_plan, spec
 
 
 @pytest.mark.parametrize(
@@ -50,6 +52,28 @@ def test_shifting_is_what_lxd_says_of_the_kernel(
 
     monkeypatch.setattr(lxd, "query", tell)
     assert ["shift"] * missing == abilities.missing(["shift"], ["/socket"])
+
+
+def test_settings_say_what_they_want_of_the_host() -> None:
+    """Each by its key."""
+    servers = [{
+        "name": "a", "config": {"raw.idmap": "both 1000 2000\nuid 5-9 50-54"},
+        "devices": {"g": {"type": "gpu"}, "d": {
+            "type": "disk", "source": "/srv", "path": "/srv", "shift": "yes"}},
+    }]  # fmt: skip
+    texts = {"grappe:host": "ssh://lab", "grappe:number": "1", "grappe:id": "abcdefabcdef",
+             "grappe:servers": json.dumps(servers)}  # fmt: skip
+    plan = preflight_plan.plan(
+        spec.parse(texts, project="grappe", stack="alice"),
+        {"host": "ssh://lab", "owner": "grappe/alice", "lab": "abcdefabcdef"},
+    )
+    start = "grappe:servers[0]"
+    assert plan.abilities == (
+        (f"{start}.devices.d.shift", "shift"), (f"{start}.devices.g.type", "GPU"),
+        (f"{start}.config.raw.idmap", "uid 1000-1000"),
+        (f"{start}.config.raw.idmap", "gid 1000-1000"),
+        (f"{start}.config.raw.idmap", "uid 5-9"),
+    )  # fmt: skip
 
 
 def test_a_map_of_ids_names_the_hosts() -> None:

@@ -37,7 +37,9 @@ def lab(*, password: str = PASSWORD, **changes: Any) -> spec.LabSpec:
         for key, value in given.items()
     }
     texts["grappe:password"] = password
-    return spec.parse(texts, project="grappe", stack="alice", secrets=["grappe:password"])
+    return spec.parse(
+        texts, project="grappe", stack="alice", secrets=["grappe:password"] * bool(password)
+    )
 
 
 def row(meant: spec.LabSpec, **changes: Any) -> check.Row:

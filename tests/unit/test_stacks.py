@@ -209,6 +209,22 @@ def test_mistakes_match_the_golden_file() -> None:
     ]
 
 
+def test_an_empty_password_is_refused() -> None:
+    """`check` would wait for a post-installation that no `up` makes."""
+    config = {**GOOD, "grappe:password": ""}
+    spec.parse(config, project="grappe", stack="alice")
+    with pytest.raises(problems.Mistakes, match="grappe:password is empty: pulumi config rm"):
+        spec.parse(config, project="grappe", stack="alice", secrets=["grappe:password"])
+
+
+def test_mistakes_behind_one_of_a_wrong_type_keep_their_places() -> None:
+    """Of a list of texts; each is told once."""
+    with pytest.raises(problems.Mistakes) as found:
+        parse(servers=[{"name": "a", "snapshots": ["a", {"name": "b"}, "c d", "a/b", None]}])
+    keys = [mistake.key for mistake in found.value.mistakes]
+    assert sorted(keys) == [f"grappe:servers[0].snapshots[{index}]" for index in (1, 2, 3, 4)]
+
+
 def test_a_secret_is_refused_and_not_shown() -> None:
     """What would stand in plain elsewhere is no setting for a secret."""
     config = {**GOOD, "grappe:config": '{"user.x": "hunter2"}'}
