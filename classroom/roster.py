@@ -1,7 +1,7 @@
 """Read a roster, an export of Moodle, Pronote or a spreadsheet, into students; pure.
 
-It accepts commas, semicolons or tabs; UTF-8 with or without a BOM, UTF-16, or Windows' encoding;
-headings in French or English.
+It accepts commas, semicolons or tabs; UTF-8 with or without a BOM, UTF-16, or Windows' or an
+old Mac's encoding; headings in French or English.
 """
 
 from __future__ import annotations
@@ -59,6 +59,11 @@ class Entry:
         return f"{self.first} {self.last}".strip()
 
 
+# From a grave to a circumflex e, in the encoding of old Macs; letters of Windows' begin at A grave.
+_ACCENTS_OF_MACS = bytes((0x87, 0x88, 0x89, 0x8A, 0x8D, 0x8E, 0x8F, 0x90))
+_ACCENTS_OF_WINDOWS = 0xC0
+
+
 def decode(content: bytes) -> str:
     """Return the text of an export.
 
@@ -75,7 +80,10 @@ def decode(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        return content.decode("cp1252", "replace")
+        # Of a French text an old Mac's has its letters where Windows' has hardly any.
+        mac = sum(content.count(byte) for byte in _ACCENTS_OF_MACS)
+        windows = sum(byte >= _ACCENTS_OF_WINDOWS for byte in content)
+        return content.decode("mac_roman" if mac > windows else "cp1252", "replace")
 
 
 def parse(text: str) -> list[Entry]:
@@ -98,7 +106,16 @@ def parse(text: str) -> list[Entry]:
         reason += "Nom, Prénom, Nom complet, First name, Last name, Full name."
         raise problems.Mistakes([problems.Mistake(f"line {start}", reason)])
     entries = [_entry(number, row, columns) for number, row in lines]
-    mistakes = [*_mistakes(entries)]
+    mistakes = [
+        problems.Mistake(
+            f"line {number}",
+            f"has {len(row)} cells, and the headings are {len(heads)}: text with a comma, a "
+            "semicolon or a tab in it stands in quotes.",
+        )
+        for number, row in lines
+        if any(cell.strip() for cell in row[len(heads) :])
+    ]
+    mistakes += _mistakes(entries)
     if not entries:
         mistakes.append(problems.Mistake("roster", "has headings and no student."))
     if len(entries) > MAX_NUMBER:
@@ -186,7 +203,10 @@ def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
 
 def _visible(text: str) -> str:
     """Return a text without characters that only change how the others are shown."""
-    return "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
+    unseen = ("Cf", "Cc")
+    return "".join(
+        letter for letter in text if letter.isspace() or unicodedata.category(letter) not in unseen
+    )
 
 
 def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:

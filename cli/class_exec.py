@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         runs = runner.Runner(rows, act, show.changed)
         with _interruptible(runs, options.timeout):
             ok = runs.run(options.jobs, show.wait)
-    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
+    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began, by="--only "))
     return 0 if ok else 1
 
 

@@ -30,8 +30,11 @@ def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
     names = list(dict.fromkeys(options.students))
     if wrong := [name for name in names if name not in known]:
         near = "".join(problems.near(name, known) for name in wrong)
+        are = "is not a student" if len(wrong) == 1 else "are not students"
+        if any(name.partition(":")[0] in known for name in wrong):
+            near = " This command takes whole students, without a server."
         raise errors.BadInputError(
-            f"{', '.join(wrong)} is not a student of {options.name}.{near}",
+            f"{', '.join(wrong)} {are} of {options.name}.{near}",
             do=f"./lab class status {options.name} lists them",
         )
     return file, [known[name] for name in names] or list(file.students)

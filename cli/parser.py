@@ -56,11 +56,23 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parse a command line; `class exec` runs the words after the first `--`."""
     words = list(argv)
     if words[:2] != ["class", "exec"] or "--" not in words:
-        return build().parse_args(words)
+        made = build()
+        options, more = made.parse_known_args(words)
+        # argparse takes a list of names in one piece: not those behind an option.
+        names = next((key for key in ("students", "who") if key in options), "")
+        if more and (not names or any(word.startswith("-") for word in more)):
+            made.error(f"unrecognized arguments: {' '.join(more)}{_hint(words)}")
+        if more:
+            setattr(options, names, [*getattr(options, names), *more])
+        return options
     index = words.index("--")
     options = build().parse_args(words[:index])
     options.command = words[index + 1 :]
     return options
+
+
+def _hint(words: list[str]) -> str:
+    return "; the command follows --" if words[:2] == ["class", "exec"] else ""
 
 
 def _add(commands: Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:
@@ -275,7 +287,7 @@ def _class(commands: Commands) -> None:
 
 
 def _count(text: str) -> int:
-    """Return a number of jobs; argparse reports any other text."""
+    """Return a number of jobs or seconds; argparse reports any other text."""
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text} is not a number from 1 on")
     return int(text)
@@ -295,7 +307,7 @@ def _class_exec(parts: Commands) -> None:
     part.add_argument(
         "--jobs", type=_count, default=4 * JOBS, help=f"how many at once ({4 * JOBS})"
     )
-    part.add_argument("--timeout", type=int, default=60, help="seconds for each (60)")
+    part.add_argument("--timeout", type=_count, default=60, help="seconds for each (60)")
     part.add_argument("--json", action="store_true", help="the same facts as JSON, a line a server")
     part.usage = f"{part.prog} [options] CLASS -- COMMAND..."
     part.epilog = (

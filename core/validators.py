@@ -116,6 +116,8 @@ def problem_of_public_key(value: str) -> str:
         return "is a private key: keep it secret, and set the line of its .pub file."
     if not re.fullmatch(rf"{_PUBLIC_KEY} [A-Za-z0-9+/]{{40,}}={{0,3}}( [^\x00-\x1f]*)?", value):
         return "is not a public SSH key. One line, such as ssh-ed25519 AAAA... of a .pub file."
+    if re.search(rf" {_PUBLIC_KEY} ", value):
+        return "has another key behind it, which would be its comment. One key each."
     return ""
 
 

@@ -92,8 +92,15 @@ def status(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(table.render(heads, cells)) + "\n"
 
 
-def summed_up(rows: Sequence[Run], seconds: float) -> str:
-    """Return the results of all runs, and the command that retries those that failed."""
+def summed_up(rows: Sequence[Run], seconds: float, *, by: str = "") -> str:
+    """Return the results of all runs, and the command that retries those that failed.
+
+    Args:
+        rows: The runs.
+        seconds: How long all of them took.
+        by: The option that names some, where it is not enough to name them.
+
+    """
     states = [row.state for row in rows]
     words = [
         f"{states.count(state)} {word}"
@@ -103,7 +110,7 @@ def summed_up(rows: Sequence[Run], seconds: float) -> str:
     lines = [f"{', '.join(words) or 'nobody'} · {duration(seconds)}"]
     if again := [row.name for row in rows if row.state in {"failed", "skipped"}]:
         few = " ".join(again) if len(again) < 12 else ""  # noqa: PLR2004
-        lines.append(f"Again, for those: the same command with {few or 'their names'}".rstrip())
+        lines.append(f"Again, for those: the same command with {by}{few or 'their names'}")
         logged = [row for row in rows if row.state == "failed" and row.log]
         lines += [f"  {row.name:<16} log: {row.log}" for row in logged][:12]
     return "\n".join(lines) + "\n"

@@ -238,6 +238,32 @@ def test_a_configuration_is_read_without_the_engine(
     }.items() <= found.items()  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("line", "names"),
+    [("class up tp --jobs 2 zoe", ["zoe"]), ("class up tp adele --jobs 2 zoe bob",
+     ["adele", "zoe", "bob"]), ("class reset tp zoe:a --to start bob", ["zoe:a", "bob"])],
+)  # fmt: skip
+def test_students_may_stand_behind_an_option(line: str, names: list[str]) -> None:
+    """As somebody types them who adds one."""
+    options = parser.parse(line.split())
+    assert names == (options.who if "who" in options else options.students)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("class up tp --job2 zoe", "unrecognized arguments: --job2"),
+     ("class exec tp true", "the command follows --"), ("check alice bob", "arguments: bob"),
+     ("class exec tp --timeout 0 -- true", "0 is not a number from 1 on")],
+)  # fmt: skip
+def test_words_that_no_command_takes_are_refused(
+    capsys: pytest.CaptureFixture[str], line: str, words: str
+) -> None:
+    """With exit status 2, as argparse does."""
+    with pytest.raises(SystemExit, match="2"):
+        parser.parse(line.split())
+    assert words in capsys.readouterr().err
+
+
 def test_a_lost_passphrase_is_not_replaced(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

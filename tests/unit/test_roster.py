@@ -10,6 +10,7 @@ from classroom import labels, roster
 from core import problems, validators
 from core.labels import label
 
+KEY = f"ssh-ed25519 {'A' * 68}"
 MOODLE = (
     "Prénom,Nom,Numéro d'identification,Adresse de courriel,Groupe\nAdèle,Dupont,17,a@x.fr,TP1\n"
 )
@@ -19,7 +20,7 @@ SPACES = "\n;\nNom ; Prénom ;Mail\n  Dupont ;  Adèle ;a@x.fr\n;;\n"
 
 
 @pytest.mark.parametrize("text", [MOODLE, PRONOTE, ENGLISH, SPACES])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "mac_roman"])
 def test_a_roster_as_schools_export_it(text: str, encoding: str) -> None:
     """Comma, semicolon or tab, French or English headings, whichever way letters are written."""
     (entry,) = roster.parse(roster.decode(text.encode(encoding)))
@@ -37,6 +38,8 @@ def test_a_roster_as_schools_export_it(text: str, encoding: str) -> None:
         ("Nom,Mail\nA,x@y\n,z@y\nB,X@Y\n", ["line 3 has no name", 'line 4 "B" has the email of line 2']),
         ("Nom,Prénom\nA,B\nA,B\n", ['line 3 "B A" has the name of line 2']),
         ("Nom,Key\nA,hello\n", ['line 2 "hello" is not a public SSH key']),
+        (f'Nom,Key\nA,"{KEY} a@x\n{KEY} b@x"\n', ["line 2", "has another key behind it"]),
+        ("Nom,Mail\nDupont, Jean,x@y\nB,b@y\n", ["line 2 has 3 cells, and the headings are 2"]),
         ("Nom\n" + "".join(f"s{number}\n" for number in range(4001)), ["has 4001 students"]),
     ],
 )  # fmt: skip
