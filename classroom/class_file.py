@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from core import codec, errors, problems, validators
+from core.names import MAX_NUMBER, MIN_NUMBER
 from hosts import url
 from stacks import settings
 
@@ -95,6 +96,14 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
         )
     try:
         content = YAML(typ="safe").load(path.read_text())
+    except UnicodeDecodeError as error:
+        raise errors.BadInputError(
+            f"classes/{name}.yaml is not UTF-8", seen=str(error), do="save it as UTF-8"
+        ) from error
+    except OSError as error:
+        raise errors.BadInputError(
+            f"classes/{name}.yaml cannot be read", seen=str(error.strerror)
+        ) from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise errors.BadInputError(
             f"classes/{name}.yaml cannot be read", seen=str(error), do="fix that line"
@@ -174,12 +183,19 @@ def _mistakes(file: ClassFile) -> Iterable[problems.Mistake]:
         elif key not in known:
             reason = f"is not a setting.{problems.near(key, known)}"
             yield problems.Mistake(f"settings.{key}", reason)
+    yield from _mistakes_of_students(file.students)
+
+
+def _mistakes_of_students(students: Iterable[Student]) -> Iterable[problems.Mistake]:
     seen: dict[tuple[str, str], int] = {}
-    for index, student in enumerate(file.students):
+    for index, student in enumerate(students):
         if problem := validators.problem_of_name(student.label):
             yield problems.Mistake(
                 f"students[{index}].label", f"{problems.show(student.label)} {problem}"
             )
+        if not MIN_NUMBER <= student.number <= MAX_NUMBER:
+            reason = f"{student.number} is not a number of a lab: {MIN_NUMBER} to {MAX_NUMBER}."
+            yield problems.Mistake(f"students[{index}].number", reason)
         if student.key and (problem := validators.problem_of_public_key(student.key)):
             shown = problems.show(validators.show_public_key(student.key))
             yield problems.Mistake(f"students[{index}].key", f"{shown} {problem}")

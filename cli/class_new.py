@@ -35,7 +35,7 @@ def create(options: argparse.Namespace) -> int:
     root, name = environment.ROOT, options.name
     entries = _entries(pathlib.Path(options.roster))
     before = _before(options)
-    come, left = _compare(before, entries)
+    come, left, renamed = _compare(before, entries)
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
     students = _numbered(name, before, come, others)
     file = dataclasses.replace(before, students=(*before.students, *students))
@@ -70,6 +70,11 @@ def create(options: argparse.Namespace) -> int:
                 classes.each(without, _have_password)
                 step.detail = f"{len(planned) + len(without)}, one a student"
     sys.stdout.write(classroom.created(name, file, students))
+    for student, called in renamed:
+        sys.stderr.write(
+            f"{student.name} is {called} in this roster, by id or e-mail. The lab stays; change "
+            f"the name on the card in classes/{name}.yaml\n"
+        )
     if left:
         sys.stderr.write(
             f"{len(left)} of the class are not in this roster, and stay: "
@@ -124,25 +129,53 @@ def _before(options: argparse.Namespace) -> ClassFile:
 
 def _compare(
     before: ClassFile, entries: Sequence[roster.Entry]
-) -> tuple[list[roster.Entry], list[Student]]:
-    """Return the roster's new entries, and the class's students who are not in the roster."""
+) -> tuple[list[roster.Entry], list[Student], list[tuple[Student, str]]]:
+    """Return the roster's new entries, the students who left, and those with another name now.
+
+    A name alone tells nobody from a namesake who has another id, or another e-mail.
+
+    Raises:
+        errors.BadInputError: A line has the id of one student and the e-mail of another.
+
+    """
     keys: dict[tuple[str, str], Student] = {}
     for student in before.students:
         for field in ("id", "email", "name"):
             if text := getattr(student, field).casefold():
                 keys.setdefault((field, text), student)
-    come, met = [], set()
+    come, met, renamed, wrong = [], set(), [], []
     for entry in entries:
-        known = [
-            keys[field, getattr(entry, field).casefold()]
+        by = {
+            field: keys[field, getattr(entry, field).casefold()]
             for field in ("id", "email", "name")
             if (field, getattr(entry, field).casefold()) in keys
-        ]
-        if known:
-            met.add(known[0].label)
-        else:
+        }
+        if "id" in by and "email" in by and by["id"] != by["email"]:
+            reason = f"has the id of {by['id'].name} and the e-mail of {by['email'].name}."
+            wrong.append(problems.Mistake(f"line {entry.line}", reason))
+        known = by.get("id") or by.get("email")
+        if not known and "name" in by and not _differ(by["name"], entry):
+            known = by["name"]
+        if not known:
             come.append(entry)
-    return come, [student for student in before.students if student.label not in met]
+            continue
+        met.add(known.label)
+        # Another export may have the last name first.
+        if {*known.name.casefold().split()} != {*entry.name.casefold().split()}:
+            renamed.append((known, entry.name))
+    if wrong:
+        raise errors.BadInputError(f"the roster: {problems.summary(wrong)}")
+    left = [student for student in before.students if student.label not in met]
+    return come, left, renamed
+
+
+def _differ(student: Student, entry: roster.Entry) -> bool:
+    """Whether both have an id, or both an e-mail, and not the same."""
+    return any(
+        getattr(student, field) and getattr(entry, field)
+        and getattr(student, field).casefold() != getattr(entry, field).casefold()
+        for field in ("id", "email")
+    )  # fmt: skip
 
 
 def _numbered(

@@ -79,6 +79,27 @@ def test_new_gives_labels_and_numbers_once(
     ]
 
 
+def test_a_namesake_has_a_lab_of_their_own(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By another id, or another e-mail; who changed the name keeps the lab, and that is said."""
+    heads = "Nom,Prénom,Id,Mail\n"
+    create(folder, heads + "Martin,Zoé,2,z@x\nDupont,Adèle,3,\n")
+    given = {"host": "", "workstation": ""}
+    create(folder, heads + "Martin,Zoé,9,z2@x\nDurand,Adèle,3,a@x\n", **given)
+    said = capsys.readouterr()
+    assert "Adèle Dupont is Adèle Durand in this roster" in said.err
+    assert "stay: Zoé Martin" in said.err
+    labels = [each.label for each in class_file.read(folder, "tp1").students]
+    assert ["zoe", "adele"] == labels[:2]
+    assert 3 == len(labels)
+    create(folder, "Élève\nMARTIN Zoé\nDUPONT Adèle\n", name="tp2", number="")
+    create(folder, "Élève,Id\nMARTIN Zoé,2\n", name="tp2", **given)
+    assert 2 == len(class_file.read(folder, "tp2").students)
+    with pytest.raises(errors.BadInputError, match=r"line 2 .*id of Adèle Dupont and the e-mail"):
+        create(folder, heads + "Petit,Léo,3,z@x\n", **given)
+
+
 def test_later_student_gets_a_password_too(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +162,9 @@ def test_new_refuses_before_it_writes(
           "settings.number  is each student's own"]),
         ("host: ssh://lab\nstudents:\n- {name: A, number: x, label: 'a b'}\n",
          ["students[0].number"]),
+        ("host: ssh://lab\nstudents:\n- {name: A, number: 0, label: a}\n"
+         "- {name: B, number: 4001, label: b}\n",
+         ["students[0].number  0 is not a number of a lab: 1 to 4000", "students[1].number"]),
     ],
 )  # fmt: skip
 def test_a_class_file_that_was_edited_by_hand(
