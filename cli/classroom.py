@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,15 +43,22 @@ def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
 
 def strays(name: str, file: ClassFile) -> list[str]:
     """Return the stacks that are named after a class and have no student in its file."""
+    root = stack.folder().parent
     own = {class_file.stack_of(name, each) for each in file.students}
-    others = [f"{each}-" for each in class_file.names(stack.folder().parent) if each != name]
-    return [
+    others = [each for each in class_file.names(root) if each != name]
+    longer = tuple(f"{each}-" for each in others if len(each) > len(name))
+    found = [
         each
         for each in files.names(stack.folder())
-        if each.startswith(f"{name}-")
-        and each not in own
-        and not any(each.startswith(other) and len(other) > len(name) + 1 for other in others)
+        if each.startswith(f"{name}-") and each not in own and not each.startswith(longer)
     ]
+    # A student adele-durand of the class tp is none of the class tp-adele.
+    held: set[str] = set()
+    for other in others if found else ():
+        with contextlib.suppress(errors.BadInputError):
+            students = class_file.read(root, other).students
+            held |= {class_file.stack_of(other, each) for each in students}
+    return [each for each in found if each not in held]
 
 
 def _demand_agreement(name: str, file: ClassFile) -> None:

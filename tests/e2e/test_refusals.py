@@ -228,6 +228,16 @@ STRANGERS = {
         "before.rules is immutable, or on a read-only file system",
         "chattr -i /etc/ufw/before.rules",
     ),
+    "a before.rules with line ends of Windows": (
+        "cp -p /etc/ufw/before.rules /root/rules; sed -i 's/$/\\r/' /etc/ufw/before.rules",
+        "/etc/ufw/before.rules is refused by iptables-restore: line",
+        "mv /root/rules /etc/ufw/before.rules",
+    ),
+    "a disabled UFW whose rules are loaded": (
+        "sed -i s/^ENABLED=yes/ENABLED=no/ /etc/ufw/ufw.conf",
+        "/etc/ufw/ufw.conf says ENABLED=no, and UFW's rules are loaded all the same",
+        "sed -i s/^ENABLED=no/ENABLED=yes/ /etc/ufw/ufw.conf",
+    ),
     "a full file system": (
         "mkdir -p /var/lib/grappe; mount -t tmpfs -o size=64k tmpfs /var/lib/grappe",
         "/var/lib/grappe cannot be written: the file system of /var/lib/grappe is full",
@@ -275,7 +285,8 @@ STRANGERS = {
 TOGETHER = (
     ("a rule for a range of ports", "a rule in the words of nft", "a route over the network",
      "a table of nft's that drops", "a chain of iptables-legacy that drops",
-     "a rule of iptables-legacy for our port"),
+     "a rule of iptables-legacy for our port", "a before.rules with line ends of Windows",
+     "a disabled UFW whose rules are loaded"),
     ("a file that is immutable", "a full file system", "a script of UFW's in python",
      "a rule that drops the network", "a profile with a second leg"),
 )  # fmt: skip

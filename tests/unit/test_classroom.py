@@ -100,6 +100,15 @@ def test_a_namesake_has_a_lab_of_their_own(
         create(folder, heads + "Petit,Léo,3,z@x\n", **given)
 
 
+def test_a_class_named_like_another_ones_student(folder: pathlib.Path) -> None:
+    """Its stack is a stray of neither."""
+    create(folder, "Nom,Prénom\nDurand,Adele\nDupont,Adele\n")
+    assert (folder / "stacks/Pulumi.tp1-adele-durand.yaml").exists()
+    create(folder, "Nom\nBob\n", name="tp1-adele")
+    for name in ("tp1", "tp1-adele"):
+        assert [] == commands.strays(name, class_file.read(folder, name))
+
+
 def test_later_student_gets_a_password_too(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
