@@ -112,12 +112,14 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
             )
         for table, line in conflicts.drops(facts, _forwarded(facts)):
             named = "" if table == "filter" else f"-t {table} "
-            yield Finding(
-                "a rule before UFW's keeps people out of pages or servers",
+            do = (
                 f"if that is not intended: iptables {named}-D {line[3:]}; and take it out of the "
-                "file that loads it, often /etc/ufw/before.rules or after.rules",
-                f"{named}{line}",
+                "file that loads it, often /etc/ufw/before.rules or after.rules"
             )
+            if line.startswith("-A f2b-"):
+                do = "fail2ban made it: fail2ban-client banned; fail2ban-client unban ADDRESS"
+            what = "a rule before UFW's keeps people out of pages or servers"
+            yield Finding(what, do, f"{named}{line}")
 
 
 def _isolation(facts: HealthFacts) -> Iterator[Finding]:

@@ -53,6 +53,18 @@ def test_a_well_host_has_no_findings() -> None:
     assert [] == doctor.judge(WELL, set())
 
 
+def test_a_ban_of_fail2bans_is_lifted_by_fail2ban() -> None:
+    """A rule that goes by itself comes back with the next look at a log."""
+    chains = (
+        "*filter\n-A INPUT -p tcp -m multiport --dports 80,443 -j f2b-web\n"
+        "-A f2b-web -s 192.0.2.1/32 -j REJECT\n" + "\n".join(JUMPS)
+    )
+    facts = {**WELL, **UP, "chains": chains}
+    facts["before_ufw"] = list(iptables.Chains(chains).before_ufw())
+    (finding,) = doctor.judge(facts, {"grappe/a"})
+    assert "fail2ban-client unban" in finding.do
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
