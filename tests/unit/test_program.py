@@ -36,6 +36,9 @@ def test_what_the_engine_refuses_is_text(
     monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, details: str, words: str
 ) -> None:
     """Of any other exception the SDK shows a traceback."""
-    monkeypatch.setattr(settings, "grpc_error_to_exception", program.refusal)
+    # The program replaces it for as long as its process lives.
+    monkeypatch.setattr(settings, "grpc_error_to_exception", settings.grpc_error_to_exception)
+    monkeypatch.setattr(program, "_run", lambda: None)
+    program.run()
     with pytest.raises(pulumi.RunError, match=words):
         settings.handle_grpc_error(Refused(code, details))
