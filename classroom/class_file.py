@@ -87,7 +87,7 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
 
     """
     path = path_of(folder, name)
-    if not path.exists():
+    if name not in names(folder):
         known = ", ".join(names(folder)) or "none"
         raise errors.BadInputError(
             f"there is no class {name}: classes/{name}.yaml is missing",

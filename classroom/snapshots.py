@@ -39,6 +39,7 @@ class Server:
         project: Its LXD project.
         address: Its address on the student's bridge.
         post_installed: Whether its stack post-installs it.
+        runs: Whether its stack wants it to run.
     """
 
     student: str
@@ -47,6 +48,7 @@ class Server:
     project: str
     address: str
     post_installed: bool = False
+    runs: bool = False
 
     @property
     def row(self) -> str:
@@ -156,7 +158,8 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         key: was[key] for key in ("architecture", "devices", "ephemeral", "profiles", "description")
     }
     lxd.change("PUT", path, {**body, "config": {**kept, **own, **uuid}}, project=server.project)
-    if was["status"] == RUNNING:
+    # A reset that was killed has stopped it.
+    if was["status"] == RUNNING or server.runs:
         lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
         _wait(host, server)
     if early:
@@ -197,9 +200,16 @@ def _instance(lxd: daemon.Daemon, server: Server) -> dict[str, Any]:
     try:
         return dict(lxd.get(f"instances/{server.name}", project=server.project))
     except daemon.AbsentError:
-        raise errors.CommandError(f"it is missing; ./lab up {server.stack} recreates it") from None
+        raise _missing(server) from None
 
 
 def _snapshots(lxd: daemon.Daemon, server: Server) -> list[dict[str, Any]]:
     path = f"instances/{server.name}/snapshots"
-    return list(lxd.get(path, project=server.project, recursion="1"))
+    try:
+        return list(lxd.get(path, project=server.project, recursion="1"))
+    except daemon.AbsentError:
+        raise _missing(server) from None
+
+
+def _missing(server: Server) -> errors.CommandError:
+    return errors.CommandError(f"it is missing; ./lab up {server.stack} recreates it")

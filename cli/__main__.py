@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import importlib
+import io
 import os
 import signal
 import sys
@@ -21,6 +22,10 @@ def main() -> int:
     # A caller may have closed our output: `./lab explain alice >&-`.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as long as we run
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
+    for stream in (sys.stdout, sys.stderr):
+        # PYTHONIOENCODING may say an encoding without our signs.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser.parse(sys.argv[1:])
     module, _, function = options.run.partition(":")
     from core import errors  # noqa: PLC0415 - `--help` needs none of it

@@ -42,7 +42,7 @@ def create(options: argparse.Namespace) -> int:
     # A student whose stack file is lost, or that an interrupted run did not write, gets one too.
     lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
     planned = {
-        class_file.stack_of(name, each): _values(before, each) for each in (*lost, *students)
+        class_file.stack_of(name, each): _values(name, before, each) for each in (*lost, *students)
         if class_file.stack_of(name, each) not in others
     }  # fmt: skip
     _demand_sound(planned, others)
@@ -51,7 +51,8 @@ def create(options: argparse.Namespace) -> int:
 
     def write(each: str) -> None:
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in planned[each].items()}
-        password = _password() if file.post_install else ""
+        # Of a lab that is up, its own.
+        password = (new.password_of(each) or _password()) if file.post_install else ""
         stack.file_of(each).write_text(new.content(config, password))
 
     if not file.post_install:
@@ -102,13 +103,12 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
 
 def _before(options: argparse.Namespace) -> ClassFile:
     """Return the existing class, or a new one from the command line."""
-    path = class_file.path_of(environment.ROOT, options.name)
     given = {key: getattr(options, key) for key in ("image", "domain", "workstation")
              if getattr(options, key)}  # fmt: skip
     if options.relay:
         given["tunnel"] = {"relay": options.relay}
     given |= new.settings_of(options.set, (*class_file.OWN, settings.PASSWORD))
-    if path.exists():
+    if options.name in class_file.names(environment.ROOT):
         file = class_file.read(environment.ROOT, options.name)
         if (options.host and options.host != file.host) or given:
             raise errors.BadInputError(
@@ -118,7 +118,7 @@ def _before(options: argparse.Namespace) -> ClassFile:
         return dataclasses.replace(file, post_install=file.post_install or options.post_install)
     if not options.host:
         raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
-    if not label(options.name) == options.name:
+    if not options.name or label(options.name) != options.name:
         raise errors.BadInputError(
             f"{problems.show(options.name)} is not the name of a class: small letters, digits, "
             "dashes",
@@ -211,9 +211,10 @@ def _numbered(
     return students
 
 
-def _values(file: ClassFile, student: Student) -> dict[str, Any]:
+def _values(name: str, file: ClassFile, student: Student) -> dict[str, Any]:
+    lab = new.id_of(class_file.stack_of(name, student))
     return {
-        "student": student.label, "id": new.new_id(), "host": file.host, "number": student.number,
+        "student": student.label, "id": lab, "host": file.host, "number": student.number,
         **file.settings, **({"keys": [student.key]} if student.key else {}),
     }  # fmt: skip
 

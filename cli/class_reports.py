@@ -90,8 +90,15 @@ def card(options: argparse.Namespace) -> int:
     lock = threading.Lock()
     named = {class_file.stack_of(options.name, each): each for each in students}
 
+    broken: list[str] = []
+
     def collect(name: str) -> None:
-        lab = labs.load_up(name)
+        try:
+            lab = labs.load_up(name)
+        except errors.BadInputError as error:
+            with lock:
+                broken.append(f"error: {name}: {error}\n")
+            return
         shown = cards.student(
             lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
             password=labs.password(name) if lab.spec.post_install else "",
@@ -106,8 +113,12 @@ def card(options: argparse.Namespace) -> int:
             f"nobody of {options.name} is up", do=f"./lab class up {options.name}"
         )
     classes.each(up_now, collect)
-    ordered = [facts[name] for name in up_now]
+    sys.stderr.write("".join(sorted(broken)))
+    ordered = [facts[name] for name in up_now if name in facts]
+    if not ordered:
+        raise errors.BadInputError(f"no card of {options.name} can be made")
     folder = class_file.path_of(environment.ROOT, options.name).parent
+    written: list[str] = []
     for suffix, text in (
         ("html", cards.page(options.name, ordered)),
         ("csv", cards.table(ordered)),
@@ -115,8 +126,13 @@ def card(options: argparse.Namespace) -> int:
         path = folder / f"{options.name}-cards.{suffix}"
         path.touch(mode=0o600)
         path.write_text(text)
-        sys.stdout.write(f"classes/{path.name}\n")
+        written.append(f"classes/{path.name}")
     missing = [each.label for name, each in named.items() if name not in facts]
+    if options.json:
+        found = {"class": options.name, "files": written, "missing": missing}
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        sys.stdout.write("".join(f"{path}\n" for path in written))
     if missing:
         sys.stderr.write(f"not up, and without a card: {', '.join(missing)}\n")
     return 0 if not missing else 1

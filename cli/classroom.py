@@ -133,6 +133,7 @@ def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshot
         snapshots.Server(
             student.label, stack_name, item["inputs"]["name"], item["inputs"]["project"],
             item["inputs"]["address"], item["inputs"]["name"] in post_installed,
+            item["inputs"].get("state") == "running",
         )
         for student in file.students
         for stack_name in [class_file.stack_of(name, student)]

@@ -56,7 +56,9 @@ def new(options: argparse.Namespace) -> int:
     if wrong:
         raise errors.BadInputError(problems.summary(wrong))
     environment.apply()
-    password = secrets.token_urlsafe(12) if options.post_install else ""
+    password = (
+        password_of(options.name) or secrets.token_urlsafe(12) if options.post_install else ""
+    )
     path.write_text(content(config, password))
     try:
         stack.select(options.name)
@@ -115,6 +117,30 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
     return found
 
 
+def id_of(name: str) -> str:
+    """Return the id for a new stack file: its lab's where it is up and has lost its file."""
+    inputs = (item.get("inputs") or {} for item in stack.recorded(name))
+    return next(filter(None, (str(each.get("lab") or "") for each in inputs)), "") or new_id()
+
+
+def password_of(name: str) -> str:
+    """Return the administrator's password in a state; empty without one.
+
+    Raises:
+        errors.GrappeError: It was encrypted with another passphrase.
+
+    """
+    kind = "/lxd:PostInstall"
+    sealed = [item["inputs"].get("password") for item in stack.recorded(name)
+              if str(item["type"]).endswith(kind)]  # fmt: skip
+    if not sealed or not isinstance(sealed[0], dict) or "ciphertext" not in sealed[0]:
+        return ""
+    environment.apply()
+    providers = stack.state_of(name).load().get("secrets_providers") or {}
+    salt = str((providers.get("state") or {}).get("salt") or "")
+    return str(json.loads(Passphrase(salt).decrypt(sealed[0]["ciphertext"])))
+
+
 def new_id() -> str:
     """Return a random id for a lab."""
     return secrets.token_hex(6)
@@ -127,10 +153,7 @@ def _values(options: argparse.Namespace) -> dict[str, Any]:
     else:
         # Write it down, so that the lab survives a rename of its stack.
         values["student"] = options.name
-    # A state without its stack file belongs to a lab that is up: the new file is that lab's.
-    known = (str(item["inputs"].get("lab") or "") for item in stack.recorded(options.name)
-             if "inputs" in item)  # fmt: skip
-    values["id"] = next(filter(None, known), "") or new_id()
+    values["id"] = id_of(options.name)
     for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login",
                 "second_disk", "daemon"):  # fmt: skip
         if (value := getattr(options, key)) not in (None, ""):

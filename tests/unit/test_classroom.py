@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime as dt
+import json
 import pathlib
 import re
 import threading
@@ -509,3 +510,72 @@ def test_reset_to_before_the_post_installation_is_undone(
     free = dataclasses.replace(server, post_installed=False)
     snapshots.reset(None, lxd, free, to)  # type: ignore[arg-type]
     assert "fresh" == restored[-1]
+
+
+@pytest.mark.parametrize(("runs", "started"), [(True, ["start"]), (False, [])])
+def test_a_reset_starts_what_a_killed_one_stopped(
+    monkeypatch: pytest.MonkeyPatch, runs: bool, started: list[str]
+) -> None:
+    """Where its stack wants it to run; one that is asleep stays so."""
+    lxd = fake.FakeLxd()
+    server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10", runs=runs)
+    actions: list[str] = []
+
+    def change(_method: str, _path: str, body: dict[str, Any], **_options: object) -> None:
+        actions.extend([body["action"]] if "action" in body else [])
+
+    stopped: dict[str, Any] = {
+        "status": "Stopped", "config": {}, "devices": {}, "ephemeral": False, "profiles": [],
+        "description": "", "architecture": "x86_64",
+    }  # fmt: skip
+    monkeypatch.setattr(lxd, "change", change)
+    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: stopped)
+    monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
+    monkeypatch.setattr(snapshots, "_wait", lambda *_words: None)
+    to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
+    snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
+    assert started == actions
+
+
+def test_a_server_that_is_gone_has_no_snapshot() -> None:
+    """It is told by its way back, and ends no other's reset."""
+    server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10")
+    with pytest.raises(errors.CommandError, match="./lab up tp1-zoe recreates it"):
+        snapshots.choose(fake.FakeLxd(), server, "fresh")
+
+
+def test_a_lost_stack_file_is_written_with_its_labs_id_and_password(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lab that is up goes on; with others it would be a stranger's, and nobody could log in."""
+    monkeypatch.setattr(environment, "STATE", folder / ".state")
+    monkeypatch.setattr(environment, "apply", lambda: None)
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "one")
+    create(folder, "Nom\nZoe\n", post_install=True)
+    path, secret = folder / "stacks/Pulumi.tp1-zoe.yaml", Passphrase.create()
+    recorded = [
+        {"type": "pulumi:pulumi:Stack"},
+        {"type": "pulumi-python:dynamic/lxd:Container", "inputs": {"lab": "abcdefabcdef"}},
+        {"type": "pulumi-python:dynamic/lxd:PostInstall", "inputs": {
+            "lab": "abcdefabcdef", "password": {"ciphertext": secret.encrypt('"known one"')}}},
+    ]  # fmt: skip
+    whole = {"resources": recorded, "secrets_providers": {"state": {"salt": secret.salt}}}
+    state = folder / ".state/.pulumi/stacks/grappe/tp1-zoe.json"
+    state.parent.mkdir(parents=True)
+    state.write_text(json.dumps({"version": 3, "checkpoint": {"latest": whole}}))
+    path.unlink()
+    create(folder, "Nom\nZoe\n", host="", workstation="")
+    written = yaml.safe_load(path.read_text())
+    assert "abcdefabcdef" == written["config"]["grappe:id"]
+    sealed = written["config"]["grappe:password"]["secure"]
+    assert "known one" == Passphrase(written["encryptionsalt"]).decrypt(sealed)
+
+
+@pytest.mark.parametrize("name", ["", "../classes/tp1", "tp1/"])
+def test_a_path_is_no_name_of_a_class(folder: pathlib.Path, name: str) -> None:
+    """Neither of one that is there, nor of a new one."""
+    create(folder, "Nom\nZoe\n")
+    with pytest.raises(errors.BadInputError, match="there is no class"):
+        class_file.read(folder, name)
+    with pytest.raises(errors.BadInputError, match="is not the name of a class"):
+        create(folder, "Nom\nZoe\n", name=name)
