@@ -8,6 +8,7 @@ import json
 import pathlib
 import secrets
 import sys
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,7 @@ def create(options: argparse.Namespace) -> int:
     root, name = environment.ROOT, options.name
     entries = _entries(pathlib.Path(options.roster))
     before = _before(options)
-    come, left, renamed = _compare(before, entries)
+    come, left, renamed = _compare(name, before, entries)
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
     students = _numbered(name, before, come, others)
     file = dataclasses.replace(before, students=(*before.students, *students))
@@ -127,8 +128,12 @@ def _before(options: argparse.Namespace) -> ClassFile:
     return ClassFile(host=options.host, post_install=options.post_install, settings=given)
 
 
+# What a line of a roster and a student have in common.
+FIELDS = ("id", "email", "name")
+
+
 def _compare(
-    before: ClassFile, entries: Sequence[roster.Entry]
+    name: str, before: ClassFile, entries: Sequence[roster.Entry]
 ) -> tuple[list[roster.Entry], list[Student], list[tuple[Student, str]]]:
     """Return the roster's new entries, the students who left, and those with another name now.
 
@@ -138,35 +143,55 @@ def _compare(
         errors.BadInputError: A line has the id of one student and the e-mail of another.
 
     """
-    keys: dict[tuple[str, str], Student] = {}
+    keys: dict[tuple[str, str], list[Student]] = defaultdict(list)
     for student in before.students:
-        for field in ("id", "email", "name"):
+        for field in FIELDS:
             if text := getattr(student, field).casefold():
-                keys.setdefault((field, text), student)
-    come, met, renamed, wrong = [], set(), [], []
+                keys[field, text].append(student)
+    come, met, wrong = [], set(), []
+    renamed: list[tuple[Student, str]] = []
     for entry in entries:
-        by = {
-            field: keys[field, getattr(entry, field).casefold()]
-            for field in ("id", "email", "name")
-            if (field, getattr(entry, field).casefold()) in keys
-        }
-        if "id" in by and "email" in by and by["id"] != by["email"]:
-            reason = f"has the id of {by['id'].name} and the e-mail of {by['email'].name}."
-            wrong.append(problems.Mistake(f"line {entry.line}", reason))
-        known = by.get("id") or by.get("email")
-        if not known and "name" in by and not _differ(by["name"], entry):
-            known = by["name"]
-        if not known:
+        by = {field: keys.get((field, getattr(entry, field).casefold()), []) for field in FIELDS}
+        known, problem = _matching(by, entry)
+        if problem:
+            wrong.append(problems.Mistake(f"line {entry.line}", problem))
+        elif not known:
             come.append(entry)
-            continue
-        met.add(known.label)
-        # Another export may have the last name first.
-        if {*known.name.casefold().split()} != {*entry.name.casefold().split()}:
-            renamed.append((known, entry.name))
+        else:
+            met.add(known.label)
+            # Another export may have the last name first.
+            if {*known.name.casefold().split()} != {*entry.name.casefold().split()}:
+                renamed.append((known, entry.name))
+            if entry.key and entry.key != known.key:
+                sys.stderr.write(
+                    f"{known.name} has another key in this roster: set it in grappe:keys of "
+                    f"stacks/Pulumi.{class_file.stack_of(name, known)}.yaml\n"
+                )
     if wrong:
         raise errors.BadInputError(f"the roster: {problems.summary(wrong)}")
     left = [student for student in before.students if student.label not in met]
     return come, left, renamed
+
+
+def _matching(
+    by: Mapping[str, Sequence[Student]], entry: roster.Entry
+) -> tuple[Student | None, str]:
+    """Return the student whom a line of a roster means, and why it means nobody for sure.
+
+    Args:
+        by: The students with the line's id, its e-mail and its name.
+        entry: The line.
+
+    """
+    if by["id"] and by["email"] and by["id"][0] != by["email"][0]:
+        return None, f"has the id of {by['id'][0].name} and the e-mail of {by['email'][0].name}."
+    if sure := [*by["id"], *by["email"]]:
+        return sure[0], ""
+    alike = [each for each in by["name"] if not _differ(each, entry)]
+    if len(alike) > 1:
+        labels_of = ", ".join(each.label for each in alike)
+        return None, f"has the name of {labels_of}. Which, an id or an e-mail says."
+    return (alike[0] if alike else None), ""
 
 
 def _differ(student: Student, entry: roster.Entry) -> bool:

@@ -94,6 +94,12 @@ def test_a_namesake_has_a_lab_of_their_own(
     labels = [each.label for each in class_file.read(folder, "tp1").students]
     assert ["zoe", "adele"] == labels[:2]
     assert 3 == len(labels)
+    with pytest.raises(errors.BadInputError, match=r"line 2 .*has the name of zoe, zoe-martin"):
+        create(folder, "Nom,Prénom\nMartin,Zoé\n", **given)
+    key = f"ssh-ed25519 {'A' * 68}"
+    capsys.readouterr()
+    create(folder, f"Nom,Prénom,Id,Key\nDupont,Adèle,3,{key}\n", **given)
+    assert "Adèle Dupont has another key in this roster" in capsys.readouterr().err
     create(folder, "Élève\nMARTIN Zoé\nDUPONT Adèle\n", name="tp2", number="")
     create(folder, "Élève,Id\nMARTIN Zoé,2\n", name="tp2", **given)
     assert 2 == len(class_file.read(folder, "tp2").students)
