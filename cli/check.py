@@ -114,6 +114,9 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
         found = lxd.get("instances", project=spec.project, recursion="1")
     except daemon.AbsentError:
         found = []
+    from providers.lxd.container import driver  # noqa: PLC0415 - `drift.preload` imports it
+
+    driver.remember(lxd, spec.project, found)
     states = {item["name"]: item["status"] for item in found}
     names = [server.name for server in spec.servers]
     strangers = losses.strangers(found, spec.owner, spec.id, names)

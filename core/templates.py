@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import pathlib
+import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -22,7 +23,18 @@ def render(beside: str, name: str, **values: Any) -> str:
         values: The values to fill in.
 
     """
-    return _environment(pathlib.Path(beside).parent).get_template(name).render(values)
+    # jinja2 compiles a template once for each thread that asks before the first is done.
+    with _loading:
+        template = _template(pathlib.Path(beside).parent, name)
+    return template.render(values)
+
+
+_loading = threading.Lock()
+
+
+@functools.cache
+def _template(folder: pathlib.Path, name: str) -> jinja2.Template:
+    return _environment(folder).get_template(name)
 
 
 @functools.cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from core import errors, run
@@ -31,6 +32,12 @@ BASE_IMAGE = "volatile.base_image"
 LAST_POWER = "volatile.last_state.power"
 # The image's name in the stack file.
 IMAGE = "user.grappe.image"
+
+
+def remember(lxd: daemon.Daemon, project: str, items: Iterable[Mapping[str, Any]]) -> None:
+    """Keep a listing of a project's containers for the `read` of each that follows at once."""
+    for item in items:
+        _glances[id(lxd), project, item["name"]] = (time.monotonic(), dict(item))
 
 
 class ContainerDriver:
