@@ -164,8 +164,8 @@ def _compare(
                 renamed.append((known, entry.name))
             if entry.key and entry.key != known.key:
                 sys.stderr.write(
-                    f"{known.name} has another key in this roster: set it in grappe:keys of "
-                    f"stacks/Pulumi.{class_file.stack_of(name, known)}.yaml\n"
+                    f"{known.name} has another key in this roster: set it in classes/{name}.yaml, "
+                    f"and in grappe:keys of stacks/Pulumi.{class_file.stack_of(name, known)}.yaml\n"
                 )
     if wrong:
         raise errors.BadInputError(f"the roster: {problems.summary(wrong)}")

@@ -59,7 +59,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         made = build()
         options, more = made.parse_known_args(words)
         # argparse takes a list of names in one piece: not those behind an option.
-        names = next((key for key in ("students", "who") if key in options), "")
+        lists = ("students", "who") if words[:1] == ["class"] else ()
+        names = next((key for key in lists if key in options), "")
         if more and (not names or any(word.startswith("-") for word in more)):
             made.error(f"unrecognized arguments: {' '.join(more)}{_hint(words)}")
         if more:

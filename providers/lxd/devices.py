@@ -17,19 +17,8 @@ from providers.lxd.values import Judge
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 # Where a system's own are: over them, none boots.
-_SYSTEM = (
-    "/proc",
-    "/sys",
-    "/dev",
-    "/run",
-    "/bin",
-    "/etc",
-    "/lib",
-    "/lib64",
-    "/sbin",
-    "/usr",
-    "/var",
-)
+_SYSTEM = ("/proc", "/sys", "/dev", "/run", "/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr",
+           "/var")  # fmt: skip
 # Sources of disks that are no path of the host's.
 _SCHEMES = ("ceph:", "cephfs:", "tmpfs:", "tmpfs-overlay:", "agent:", "cloud-init:")
 # For virtual machines; `security` for both.

@@ -123,7 +123,8 @@ def mapped(text: str) -> Iterator[tuple[str, range]]:
     for match in filter(None, map(_MAP.fullmatch, text.split("\n"))):
         first, last = int(match.group(2)), int(match.group(3) or match.group(2))
         for kind in ("uid", "gid") if match.group(1) == "both" else (match.group(1),):
-            yield kind, range(first, last + 1)
+            if last >= first:
+                yield kind, range(first, last + 1)
 
 
 def _idmap(text: str) -> str:
@@ -132,6 +133,8 @@ def _idmap(text: str) -> str:
         if not match:
             return 'is not a map of ids, a line each: "both 1000 1000".'
         _kind, first, last, inside, end = match.groups()
+        if int(last or first) < int(first):
+            return f"has {line}, whose ids go from the higher to the lower."
         if int(last or first) - int(first) != int(end or inside) - int(inside):
             return f"has {line}, which maps as many ids on fewer, or on more."
     return ""

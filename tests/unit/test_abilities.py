@@ -78,6 +78,6 @@ def test_settings_say_what_they_want_of_the_host() -> None:
 
 def test_a_map_of_ids_names_the_hosts() -> None:
     """`both` means two; a line that is no map, none."""
-    text = "both 1000 1000\nuid 5-9 50-54\nnonsense\n"
+    text = "both 1000 1000\nuid 5-9 50-54\nnonsense\ngid 5-3 7-5"
     listed = [("uid", range(1000, 1001)), ("gid", range(1000, 1001)), ("uid", range(5, 10))]
     assert listed == list(values.mapped(text))

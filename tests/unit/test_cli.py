@@ -253,6 +253,7 @@ def test_students_may_stand_behind_an_option(line: str, names: list[str]) -> Non
     ("line", "words"),
     [("class up tp --job2 zoe", "unrecognized arguments: --job2"),
      ("class exec tp true", "the command follows --"), ("check alice bob", "arguments: bob"),
+     ("bench contest --rounds 2 bob", "arguments: bob"), ("graph alice bob", "arguments: bob"),
      ("class exec tp --timeout 0 -- true", "0 is not a number from 1 on")],
 )  # fmt: skip
 def test_words_that_no_command_takes_are_refused(

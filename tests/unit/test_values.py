@@ -87,6 +87,7 @@ def test_a_limit(key: str, value: str, words: str) -> None:
      ("limits.kernel.nofile", "2048", "belongs into limits, as kernel.nofile"),
      ("cluster.evacuate", "stop", ""), ("boot.autostart.delay", "٢", "whole number"),
      ("snapshots.schedule", "² * * * *", "as cron"), ("raw.idmap", "uid ٢ ٢", "both 1000 1000"),
+     ("raw.idmap", "uid 5-3 7-5", "from the higher to the lower"),
      ("memory", "2GiB", "is not a setting of LXD's"), ("nonsense.key", "1", "is not a setting")],
 )  # fmt: skip
 def test_a_setting(key: str, value: str, words: str) -> None:
