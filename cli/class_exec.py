@@ -62,6 +62,10 @@ def run(options: argparse.Namespace) -> int:
             )  # fmt: skip
         except daemon.AbsentError:
             raise errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it") from None
+        except errors.DaemonError as error:
+            if "not running" not in error.seen:
+                raise
+            raise errors.CommandError(f"it does not run; ./lab up {row.stack} starts it") from None
         except errors.CancelledError:
             raise errors.CommandError("interrupted; it goes on there") from None
         said = (done.stdout + done.stderr).decode(errors="replace")

@@ -284,15 +284,20 @@ def _interruptible(runs: runner.Runner, started: dict[str, Interruptible]) -> It
         raise KeyboardInterrupt
 
 
+# What follows from another error.
+_ENDED = ("Resource monitor", "the engine ended this registration")
+
+
 def _reason(text: str) -> str:
     """Return a failure's reason from a log: the last error with details, else the last line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    # The engine's progress is none.
+    lines = [each for line in text.splitlines() if (each := line.strip()) and each[:2] != "@ "]
     for index in range(len(lines) - 1, -1, -1):
         words = lines[index].partition("error: ")[2].removeprefix("Exception calling application: ")
         if words.startswith("the stack is currently locked"):
             # The engine's own words recommend `pulumi cancel`, which would take the other's lock.
             return "another run of it is under way: wait for its end"
-        if words and words != "update failed" and not words.startswith("Resource monitor"):
+        if words and words != "update failed" and not words.startswith(_ENDED):
             more = [
                 line
                 for line in lines[index + 1 : index + 4]

@@ -277,6 +277,9 @@ def test_the_reason_of_a_failure_is_the_last_error() -> None:
         "  pulumi:pulumi:Stack (x):\n    error: update failed\n\nDuration: 1s\n"
     )
     assert "LXD failed: POST instances seen: no room" == class_runs._reason(text)
+    text += "error: the engine ended this registration: it was cancelled\n"
+    assert "LXD failed: POST instances seen: no room" == class_runs._reason(text)
+    assert "gr-1 created" == class_runs._reason("gr-1 created\n@ updating....\n")
 
 
 def test_a_lock_of_another_run_is_told_without_its_removal() -> None:
