@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import contextlib
 import datetime as dt
 import sys
 import time
@@ -34,9 +35,20 @@ def snapshot(options: argparse.Namespace) -> int:
         reason = "is not a name. Letters, digits, . _ and -, at most 63; not before-reset."
         raise errors.BadInputError(f"{problems.show(name)} {reason}")
     _host, lxd, servers = _servers_up(options)
+    had: dict[str, snapshots.Snapshot] = {}
+
+    def look(server: snapshots.Server) -> None:
+        with contextlib.suppress(errors.CommandError):
+            had[server.row] = snapshots.choose(lxd, server, name)
+
+    with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
+        list(pool.map(look, servers))
 
     def act(server: snapshots.Server) -> str:
-        snapshots.take(lxd, server, options.snapshot)
+        # Where some lack it, an interrupted run took the others'.
+        if server.row in had and len(had) < len(servers):
+            return f"has it: {_shown(had[server.row])}"
+        snapshots.take(lxd, server, name)
         return "taken"
 
     return _run(options, servers, act)

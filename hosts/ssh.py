@@ -320,9 +320,9 @@ def _unreachable(host_url: url.HostUrl, messages: str, printed: Printed) -> erro
         return errors.HostError(
             f"{host_url} accepts the login, but runs no command",
             seen=f"it printed: {lines[-1]}" if lines else "it ended, and printed nothing",
-            do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there, nothing "
-            "in the login's own files that ends or replaces its shell, and no shell that runs "
-            "nothing but its own list of programs",
+            do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there and no "
+            "MaxSessions 0, nothing in the login's own files that ends or replaces its shell, and "
+            "no shell that runs nothing but its own list of programs",
         )
     return errors.HostError(
         f"{host_url} cannot be reached",
