@@ -53,8 +53,8 @@ SHELL = "/bin/sh"
 _PATH = 'export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"'
 CONTROL = "control"
 _FITS = re.compile(r"[\w./+-]{1,57}")
-_NOT_FOR_CSH = "\n!"
-_STAND_INS, _OCTAL = r"\001\002", r"\012\041"
+_SPECIAL = "\n!\\"
+_STAND_INS, _OCTAL = r"\001\002\003", r"\012\041\134"
 # The first OpenSSH whose ssh_config may say what kind of session it wants.
 SESSION_TYPES_SINCE = (8, 7)
 # Seconds that an unused connection made ahead stays open.
@@ -235,15 +235,15 @@ class Ssh:
 def _command_line(argv: Sequence[str]) -> str:
     """Return the command line for the login's shell, whichever it is.
 
-    csh takes neither a line break nor a `!` in quotes: other characters stand for them until our
-    own shell puts them back.
+    csh takes neither a line break nor a `!` in quotes, and fish no backslash before another, or
+    before a quote: other characters stand for them until our own shell puts them back.
     """
     words = shlex.join(argv)
-    if not any(sign in words for sign in _NOT_FOR_CSH):
+    if not any(sign in words for sign in _SPECIAL):
         return shlex.join(["exec", SHELL, "-c", f'{_PATH}; echo {BEGIN}; exec "$@"', "sh", *argv])
     signs = f"tr '{_STAND_INS}' '{_OCTAL}'"
     script = f'{_PATH}; echo {BEGIN}; eval "exec $(printf %s "$1" | {signs})"'
-    hidden = words.translate(str.maketrans(_NOT_FOR_CSH, "\1\2"))
+    hidden = words.translate(str.maketrans(_SPECIAL, "\1\2\3"))
     return shlex.join(["exec", SHELL, "-c", script, "sh", hidden])
 
 

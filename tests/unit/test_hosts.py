@@ -103,13 +103,20 @@ def test_a_refused_session_names_the_settings_of_sshd(monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize(
     "argv",
-    [["echo", "a b"], ["printf", "%s", "one\ntwo!\n\nthree 'quoted' \"$HOME\""], ["echo", "!"]],
+    [
+        ["echo", "a b"],
+        ["printf", "%s", "one\ntwo!\n\nthree 'quoted' \"$HOME\""],
+        ["echo", "!"],
+        ["printf", "%s", r"a\\b it\'s"],
+        ["printf", "%s", "\tends in \\"],
+        ["sed", "-n", r"s/\(x\)/\1/"],
+    ],
 )
 def test_words_reach_a_program_through_any_shell(argv: list[str]) -> None:
-    """In one line without `!`, which csh would take for its own."""
+    """In one line without `!`, which csh would take for its own, or what fish takes for an escape."""
     line = ssh._command_line(argv)
     assert "\n" not in line
-    assert "!" not in line
+    assert not any(sign in line for sign in ("!", "\\\\", "\\'"))
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=True)
     plain = subprocess.run(argv, capture_output=True, text=True, check=True)
     assert ssh._after_greeting(done.stdout) == plain.stdout
