@@ -32,6 +32,29 @@ def test_failed_connection_fails_waiters_later_ones_try_again(
     assert waiting[0] is not waiting[1]
 
 
+def test_every_connection_is_closed_whatever_becomes_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One whose other end has gone would end the process in a traceback."""
+    closed: list[str] = []
+
+    class Broken:
+        def close(self) -> None:
+            closed.append("broken")
+            raise BrokenPipeError
+
+    class Whole:
+        def close(self) -> None:
+            closed.append("whole")
+
+    monkeypatch.setattr(connections, "_hosts", {})
+    for name, host in (("a", Broken()), ("b", Whole())):
+        connections._hosts[name] = futures.Future()
+        connections._hosts[name].set_result(host)  # type: ignore[arg-type]
+    connections.close_all()
+    assert (["broken", "whole"], {}) == (closed, connections._hosts)
+
+
 @pytest.mark.parametrize(
     ("config", "begun"),
     [
