@@ -78,9 +78,12 @@ def with_our_part(current: Files) -> Files:
 
 
 def restored(current: Files) -> Files:
-    """Return UFW's scripts as they were before us, without the notes."""
-    files = {kept: File(None) for kept in MODES.values()}
-    return {**files, **{path: _restored(current, path) for path in MODES}}
+    """Return UFW's scripts as they were before us, and then without the notes.
+
+    In this order: after a power cut between the two, the next change still knows their modes.
+    """
+    files = {path: _restored(current, path) for path in MODES}
+    return {**files, **{kept: File(None) for kept in MODES.values()}}
 
 
 def _restored(current: Files, path: str) -> File:

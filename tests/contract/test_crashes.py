@@ -205,6 +205,19 @@ def test_staged_files_of_a_power_cut_leave_with_the_store(tmp_path: pathlib.Path
     assert not world.exists("/var/lib/grappe")
 
 
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_power_cut_at_each_step_of_the_last_ones_end_leaves_nothing(kind: str) -> None:
+    """The same lab comes again afterwards, and goes: the host is what it was, modes too."""
+    for steps in range(MOST_STEPS):
+        machine = Host()
+        try:
+            machine.boot(kind=kind)
+            machine.put(name="yuno1", variant=VARIANTS[0])
+            machine.cut(name="yuno1", variant=None, steps=steps)
+        finally:
+            machine.teardown()
+
+
 def test_power_cut_at_any_step_loses_nothing() -> None:
     """Whatever follows: others' lines stay, told changes hold, and the last leaves nothing."""
     # `./lab campaign` tries many more, and others each time.
