@@ -181,7 +181,7 @@ def run(
 
 
 def unworded(text: str) -> list[str]:
-    """Return what a run printed that no user can act on, each with its place in the text."""
+    """Return what a run printed that no user can act on, each with the text from there on."""
     signs = ("Traceback", "a bug in Grappe")
     return [text[text.index(sign) :][:2000] for sign in signs if sign in text]
 

@@ -65,7 +65,11 @@ def run(options: argparse.Namespace) -> int:
         except errors.DaemonError as error:
             if "not running" not in error.seen:
                 raise
-            raise errors.CommandError(f"it does not run; ./lab up {row.stack} starts it") from None
+            student = row.name.partition(":")[0]
+            raise errors.CommandError(
+                f"it does not run: if asleep, ./lab class wake {options.name} {student}; else "
+                f"./lab up {row.stack}"
+            ) from None
         except errors.CancelledError:
             raise errors.CommandError("interrupted; it goes on there") from None
         said = (done.stdout + done.stderr).decode(errors="replace")

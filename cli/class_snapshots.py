@@ -38,7 +38,8 @@ def snapshot(options: argparse.Namespace) -> int:
     had: dict[str, snapshots.Snapshot] = {}
 
     def look(server: snapshots.Server) -> None:
-        with contextlib.suppress(errors.CommandError):
+        # What LXD refuses, its own row reports.
+        with contextlib.suppress(errors.GrappeError):
             had[server.row] = snapshots.choose(lxd, server, name)
 
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:

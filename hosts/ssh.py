@@ -53,6 +53,7 @@ SHELL = "/bin/sh"
 _PATH = 'export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"'
 CONTROL = "control"
 _FITS = re.compile(r"[\w./+-]{1,57}")
+# What some shell takes for its own within single quotes.
 _SPECIAL = "\n!\\"
 _STAND_INS, _OCTAL = r"\001\002\003", r"\012\041\134"
 # The first OpenSSH whose ssh_config may say what kind of session it wants.

@@ -129,7 +129,7 @@ def _lacking(ability: str, host: str) -> str:
     if ability == GPU:
         return f"wants a GPU, and {host} has none. Remove the device."
     if ability == SHIFT:
-        return f"is beyond the kernel of {host}: it shifts no ids of mounts. Remove it."
+        return f"needs a kernel that shifts ids of mounts, and that of {host} does not. Remove it."
     kind, _space, ids = ability.partition(" ")
     first, _dash, last = ids.partition("-")
     line = f"root:{first}:{int(last) - int(first) + 1}"

@@ -25,11 +25,19 @@ def missing(wanted: Iterable[str], sockets: List[str]) -> List[str]:
     return [
         want for want in dict.fromkeys(wanted)
         if not (
-            bool(glob.glob("/sys/class/drm/card[0-9]*")) if want == GPU
+            _has_gpu() if want == GPU
             else _shifts(sockets) if want == SHIFT
             else _lends(want)
         )
     ]  # fmt: skip
+
+
+def _has_gpu() -> bool:
+    """Whether there is a graphics card; with a driver of its maker's alone it has no DRM device."""
+    if glob.glob("/sys/class/drm/card[0-9]*"):
+        return True
+    classes = glob.glob("/sys/bus/pci/devices/*/class")
+    return any(read_text(path).startswith("0x03") for path in classes)
 
 
 def _shifts(sockets: List[str]) -> bool:

@@ -31,9 +31,17 @@ def test_ids_that_root_does_not_lend_are_missing(
 
 
 def test_a_gpu_is_a_card_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Missing without one."""
-    for cards, missing in (["/sys/class/drm/card0"], []), ([], ["GPU"]):
-        monkeypatch.setattr(glob, "glob", lambda _pattern, cards=cards: cards)
+    """Or a display controller on the PCI bus, which its maker's driver serves; else missing."""
+    for cards, kind, missing in (
+        (["card0"], "", []),
+        ([], "0x030000", []),
+        ([], "0x020000", ["GPU"]),
+    ):
+        found = {"drm": cards, "pci": ["class"]}
+        monkeypatch.setattr(
+            glob, "glob", lambda pattern, found=found: found["drm" if "/drm/" in pattern else "pci"]
+        )
+        monkeypatch.setattr(abilities, "read_text", lambda _path, kind=kind: kind)
         assert missing == abilities.missing(["GPU", "GPU"], [])
 
 

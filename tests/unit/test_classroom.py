@@ -490,6 +490,13 @@ def test_status_of_a_student(
     assert words == class_reports._state("tp1-zoe", [stack, *servers], servers)
 
 
+# A server as LXD has it.
+STOPPED: dict[str, Any] = {
+    "status": "Stopped", "devices": {}, "ephemeral": False, "profiles": [], "description": "",
+    "architecture": "x86_64",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_reset_to_before_the_post_installation_is_undone(
     monkeypatch: pytest.MonkeyPatch, early: bool
@@ -502,10 +509,8 @@ def test_reset_to_before_the_post_installation_is_undone(
     def change(_method: str, _path: str, body: dict[str, Any], **_options: object) -> None:
         restored.extend([body["restore"]] if "restore" in body else [])
 
-    bare: dict[str, Any] = {"status": "Stopped", "config": {}, "devices": {}, "ephemeral": False, "profiles": [],
-            "description": "", "architecture": "x86_64"}  # fmt: skip
     monkeypatch.setattr(lxd, "change", change)
-    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: bare)
+    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: {**STOPPED, "config": {}})
     monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
     monkeypatch.setattr(snapshots.postinstall, "is_installed", lambda *_words: not early)
     to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
@@ -533,12 +538,8 @@ def test_a_reset_starts_what_a_killed_one_stopped(
     def change(_method: str, _path: str, body: dict[str, Any], **_options: object) -> None:
         actions.extend([body["action"]] if "action" in body else [])
 
-    stopped: dict[str, Any] = {
-        "status": "Stopped", "config": {}, "devices": {}, "ephemeral": False, "profiles": [],
-        "description": "", "architecture": "x86_64",
-    }  # fmt: skip
     monkeypatch.setattr(lxd, "change", change)
-    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: stopped)
+    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: {**STOPPED, "config": {}})
     monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
     monkeypatch.setattr(snapshots, "_wait", lambda *_words: None)
     to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))

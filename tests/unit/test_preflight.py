@@ -482,7 +482,7 @@ def test_missing_host_resources_are_refused_by_key() -> None:
     assert 'no module "wireguard": modprobe wireguard fails.' in found.pop("module")
     assert '"10.9.9.9" is no address of ssh://lab' in found.pop("address")
     assert "wants a GPU, and ssh://lab has none" in found.pop("gpu")
-    assert "it shifts no ids of mounts" in found.pop("shift")
+    assert "needs a kernel that shifts ids of mounts" in found.pop("shift")
     assert "echo root:1000:10 >> /etc/subuid" in found.pop("idmap")
     assert {} == found
     seen = facts(lxd__pools=["default"], lxd__members=["m1"])
