@@ -156,7 +156,11 @@ class Host:
                 seen=output,
                 do="there: apt install python3",
             )
-        return errors.CommandError(f"{self.url}: {module} ended without an answer", seen=output)
+        return errors.CommandError(
+            f"{self.url}: {module} ended without an answer",
+            seen=output,
+            do="running it again is safe; if it comes again, please report this message",
+        )
 
     def _worker(self, *, sudo: bool) -> worker.Worker:
         with self._lock:

@@ -138,7 +138,9 @@ class Worker:
     def _last_output(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return "\n".join(lines[-TAIL_LINES:]) or f"exit {self._process.returncode}"
+        # A python that cannot run our program says so in its last line.
+        told = -1 if any(line.startswith("Traceback (") for line in lines) else -TAIL_LINES
+        return "\n".join(lines[told:]) or f"exit {self._process.returncode}"
 
 
 def _wait(answers: queue.Queue[dict[str, Any]], deadline: float) -> dict[str, Any]:

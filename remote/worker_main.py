@@ -2,8 +2,8 @@
 
 Its input is a line with a number, a zip of so many bytes with this package, and then lines of
 {"id", "module", "request"}. It answers each with a line of {"id", "answer": main(request)}, or
-{"id", "failed": the error output} without an answer. Each request runs in a child process of its
-own, so that none sees what another leaves behind. Standard library alone.
+{"id", "failed": why} without an answer. Each request runs in a child process of its own, so that
+none sees what another leaves behind. Standard library alone.
 """
 
 import contextlib
@@ -51,14 +51,24 @@ def send_answer(answer: Dict[str, Any]) -> None:
     fcntl.lockf(turn, fcntl.LOCK_EX)
     while data:
         data = data[os.write(answers, data) :]
+    # The process that reads the requests lives on.
+    fcntl.lockf(turn, fcntl.LOCK_UN)
+
+
+def why(error: BaseException) -> str:
+    """Return an error in one line, with the place of ours that raised it."""
+    places = traceback.extract_tb(error.__traceback__)
+    place = ([each for each in places if "/remote/" in each.filename] or places)[-1]
+    where = "%s of %s, line %s" % (place.name, place.filename.rpartition("/")[2], place.lineno)
+    return "%s: %s (in %s)" % (type(error).__name__, error, where)
 
 
 def serve(number: int, module: Any, request: Any) -> None:
     """Answer a request."""
     try:
         send_answer({"id": number, "answer": module.main(request)})
-    except BaseException:
-        send_answer({"id": number, "failed": traceback.format_exc()})
+    except BaseException as error:
+        send_answer({"id": number, "failed": why(error)})
 
 
 def watch(number: int, module: Any, request: Any) -> None:
@@ -77,8 +87,8 @@ for line in requests:
     sent = json.loads(line)
     try:
         loaded = importlib.import_module(sent["module"])
-    except Exception:
-        send_answer({"id": sent["id"], "failed": traceback.format_exc()})
+    except Exception as error:
+        send_answer({"id": sent["id"], "failed": why(error)})
         continue
     if not os.fork():
         try:

@@ -1,6 +1,6 @@
 """Survey a lab host for a preflight: its resources and their owners. Runs there, read only.
 
-Standard library alone. A part that fails becomes a text; the others go on.
+Standard library alone.
 """
 
 from __future__ import annotations

@@ -94,8 +94,8 @@ def _daemon(paths: List[str]) -> Any:
     if path is None:
         return None
     try:
-        items = lxd.query(path, "instances?recursion=1&all-projects=true") or []
-        pools = lxd.query(path, "storage-pools") or []
+        items = lxd.query(path, "instances?recursion=1&all-projects=true")
+        pools = lxd.query(path, "storage-pools")
     except (OSError, ValueError, KeyError) as error:
         return {"error": str(error)}
     owners = [item["config"].get(identity.OWNER, "") for item in items]

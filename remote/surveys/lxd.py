@@ -56,7 +56,8 @@ def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str
             "gone": _gone(device for item in profiles for device in item["devices"].values()),
         }
     except (OSError, ValueError, KeyError) as error:
-        return {"error": f"LXD does not answer: {type(error).__name__} {error}"}
+        words = str(error) if isinstance(error, OSError) else f"{type(error).__name__} {error}"
+        return {"error": f"LXD does not answer: {words}"}
 
 
 def _spaces(socket_path: str, pools: Iterable[str]) -> Iterable[Tuple[str, facts.Pool]]:
@@ -67,7 +68,7 @@ def _spaces(socket_path: str, pools: Iterable[str]) -> Iterable[Tuple[str, facts
             space = query(socket_path, path + "/resources")["space"]
             volumes = query(socket_path, path + "/volumes/image")
             driver = query(socket_path, path)["driver"]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError):
             continue
         yield (
             name,
@@ -115,7 +116,7 @@ def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
         asked = urllib.parse.urlencode({"project": project, "recursion": "1"})
         try:
             items = query(str(socket_path), "instances?" + asked)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError):
             # The project does not exist yet; or LXD does not answer, which other parts report.
             continue
         for item in items:
@@ -133,8 +134,18 @@ def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
 
 
 def query(socket_path: str, path: str) -> Any:
-    """Return LXD's metadata for a path below /1.0/; `socket_path` is its socket."""
+    """Return LXD's metadata for a path below /1.0/; `socket_path` is its socket.
+
+    Raises:
+        OSError: Nobody answers, or LXD answers with an error, as one that starts or stops does.
+        ValueError, KeyError: What answers is not LXD.
+
+    """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(SECONDS)
         connection.connect(socket_path)
-        return json.loads(plain_http.get(connection, f"/1.0/{path}".rstrip("/")))["metadata"]
+        answer = json.loads(plain_http.get(connection, f"/1.0/{path}".rstrip("/")))
+    if answer.get("type") == "error":
+        raise OSError(answer["error"])
+    # Nothing at all is null where LXD has no list.
+    return [] if answer["metadata"] is None else answer["metadata"]

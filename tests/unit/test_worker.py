@@ -6,6 +6,7 @@ import concurrent.futures
 import io
 import os
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -68,9 +69,13 @@ def test_output_of_a_program_is_no_answer(host: Host) -> None:
 
 
 def test_failed_request_raises_its_error(host: Host) -> None:
-    """The error itself, and the next request is answered."""
-    with pytest.raises(errors.CommandError, match="KeyError: 'text'"):
+    """The error itself in one line with its place, and the next request is answered."""
+    with pytest.raises(errors.CommandError, match="KeyError: 'text'") as raised:
         host.call(ASKED, {}, root=False)
+    assert re.fullmatch(r"KeyError: 'text' \(in main of asked.py, line \d+\)", raised.value.seen)
+    with pytest.raises(errors.HostError, match="No module named 'remote.absent'") as absent:
+        host.call("remote.absent", {}, root=False)
+    assert "Traceback" not in str(absent.value)
     with pytest.raises(errors.CommandError, match="killed by signal 9"):
         ask(host, die=True)
     with pytest.raises(errors.CommandError, match="did not end within 0.2 s"):
