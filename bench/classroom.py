@@ -43,14 +43,14 @@ def _measure(testbed: Testbed, size: int) -> dict[str, Any]:
         "wake": _class(testbed, "wake", watch=False)[0],
     }
     down = _class(testbed, "down", "--yes", watch=False)[0]
-    _class(testbed, "up", watch=False)
+    plain_up = timing.seconds(_plain, testbed, stacks, UP)
     plain_down = timing.seconds(_plain, testbed, stacks, DOWN)
     for name in stacks:
         (testbed.project.folder / "stacks" / f"Pulumi.{name}.yaml").unlink()
     (testbed.project.folder / "classes" / f"{NAME}.yaml").unlink()
     return {
         "students": size, "jobs": JOBS, "bare": bare, "up": round(up, 2),
-        "nothing": round(nothing, 2),
+        "plain_up": round(plain_up, 2), "nothing": round(nothing, 2),
         "plain_nothing": round(plain_nothing, 2), "check": round(check, 2), "down": round(down, 2),
         "plain_down": round(plain_down, 2), "memory": round(memory),
         **{phase: round(seconds, 2) for phase, seconds in lesson.items()},
