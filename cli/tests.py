@@ -22,8 +22,10 @@ SANDBOXES = (SANDBOX, "grappe-test-gw1", "grappe-other", "grappe-test-incus", "g
 def run(options: argparse.Namespace) -> int:
     """Run the suite; with --fast, only tests without root and sandbox."""
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
-    # Two files at a time, each worker with a sandbox of its own: most tests wait for a host.
-    argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile", *options.pytest]
+    # Two files at a time, each worker with a sandbox of its own: most tests wait for a host. In
+    # order of their paths: the short files of tests/unit come last, and end both workers together.
+    argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile",
+            "--no-loadscope-reorder", *options.pytest]  # fmt: skip
     if options.fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
     from cli import sandbox as commands  # noqa: PLC0415
