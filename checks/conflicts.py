@@ -11,6 +11,8 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from checks import denials
+from core.names import STUDENTS, WEB_PORTS
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
 from remote.names import UFW_SCRIPTS
@@ -20,14 +22,11 @@ from remote.unmanaged import nat as unmanaged_nat
 
 # What Grappe's part of haproxy.cfg calls its sections.
 OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
-WEB_PORTS = (80, 443)
 SSH_PORT = 22
 # A server's own network device.
 NIC = "eth0"
 # Labs' bridges are gr-7, those of golden images gr-i7.
 _NAMESAKE = re.compile(r"gr-(?!i?\d+$).*")
-# The network of the students' bridges; routes as long as theirs or longer win.
-STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 _OWN_TABLES = {"", "main", "local", "default"}
 
 
@@ -136,6 +135,7 @@ def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield what keeps a lab's parts from being changed, loaded or reached; and what to do."""
     yield from unchangeable(facts)
     yield from closed_chains(facts)
+    yield from denials.shut_output(facts)
     for hook in ("INPUT", "FORWARD"):
         lost = [chain for chain in facts.get("unled", ()) if chain.endswith(hook.lower())]
         if lost:

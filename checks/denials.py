@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from checks.conflicts import STUDENTS, WEB_PORTS
+from core.names import STUDENTS, WEB_PORTS
 from remote.surveys.facts import HostFacts
 from remote.unmanaged import nat as unmanaged_nat
 
 
 @dataclasses.dataclass(frozen=True)
-class Denial:
-    """A rule of UFW that denies something.
+class Rule:
+    """A rule of UFW's users.
 
     Attributes:
-        action: `deny`, `reject` or `limit`.
+        action: `allow`, `deny`, `reject` or `limit`.
         routed: Whether it matches forwarded packets.
         outwards: Whether it matches what the host itself sends.
         protocol: `tcp`, `udp` or `any`.
@@ -41,6 +41,15 @@ class Denial:
         """Whether it matches a port."""
         ours = self.protocol in ("any", protocol)
         return ours and (not self.ports or any(port in part for part in self.ports))
+
+    def covers(self, other: Rule) -> bool:
+        """Whether it matches all packets to its ports that the other rule matches."""
+        return (
+            (self.routed, self.outwards) == (other.routed, other.outwards)
+            and other.source.subnet_of(self.source)
+            and other.to.subnet_of(self.to)
+            and self.interface in ("", other.interface)
+        )
 
     @property
     def excluded(self) -> str:
@@ -87,7 +96,7 @@ def _may_mean_the_host(to: ipaddress.IPv4Network) -> bool:
     return not to.prefixlen or to.prefixlen == to.max_prefixlen or to.overlaps(STUDENTS)
 
 
-def _is_general(denial: Denial) -> bool:
+def _is_general(denial: Rule) -> bool:
     """Whether a denial is of people, for the host as a whole."""
     people = denial.source.prefixlen or denial.interface
     return (
@@ -99,17 +108,27 @@ def _is_general(denial: Denial) -> bool:
 
 
 def effective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials that do keep somebody out of pages or servers, so that nobody searches long."""
-    for denial in _denials(facts):
-        if denial.outwards:
-            yield from _kept_in(denial)
+    """Yield denials that do keep somebody out of pages or servers, so that nobody searches long.
+
+    The first rule that matches a packet decides: what an earlier one allows, none of them denies.
+    """
+    rules = _rules(facts)
+    for index, denial in enumerate(rules):
+        earlier = [rule for rule in rules[:index] if rule.covers(denial)]
+        if denial.action == "allow":
             continue
-        pages = [str(port) for port in WEB_PORTS if not denial.routed and denial.matches(port)]
+        if denial.outwards:
+            yield from _kept_in(denial, earlier)
+            continue
+        pages = [
+            str(port) for port in WEB_PORTS
+            if not denial.routed and _denies(denial, earlier, port)
+        ]  # fmt: skip
         servers_ports = [
             str(port)
             for port, (address, target_port) in sorted(targets.items())
             if denial.routed
-            and denial.matches(target_port)
+            and _denies(denial, earlier, target_port)
             and ipaddress.IPv4Address(address) in denial.to
         ]
         people = not denial.source.prefixlen or not denial.source.subnet_of(STUDENTS)
@@ -117,36 +136,69 @@ def effective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Itera
             shut = " and ".join(pages or servers_ports)
             yield f"`{denial.words}` is in effect: it keeps {denial.excluded} out of {shut}"
         servers = denial.interface.startswith("gr-") or not denial.interface
-        names = denial.matches(53, "udp") or denial.matches(67, "udp")
+        names = any(_denies(denial, earlier, port, "udp") for port in (53, 67))
         if not denial.routed and servers and names and denial.source.overlaps(STUDENTS):
             yield f"`{denial.words}` is in effect: it keeps servers from DNS and DHCP"
-    if facts.get("ufw_output") in ("DROP", "REJECT"):
+
+
+def _denies(denial: Rule, earlier: Iterable[Rule], port: int, protocol: str = "tcp") -> bool:
+    """Whether a denial decides about a port, which no earlier rule allows."""
+    allowed = any(rule.action == "allow" and rule.matches(port, protocol) for rule in earlier)
+    return denial.matches(port, protocol) and not allowed
+
+
+def shut_output(facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Yield that UFW's default for outgoing packets keeps HAProxy from servers; and what lets it.
+
+    Unless a rule of UFW's users lets out what HAProxy sends.
+    """
+    if facts.get("ufw_output") not in ("DROP", "REJECT"):
+        return
+    allowed = [rule for rule in _rules(facts) if rule.action == "allow" and rule.outwards]
+    let_out = {
+        port
+        for port in WEB_PORTS
+        for rule in allowed
+        if rule.matches(port) and STUDENTS.subnet_of(rule.to) and _by_bridges(rule)
+    }
+    if shut := [str(port) for port in WEB_PORTS if port not in let_out]:
         yield (
-            "UFW lets nothing out of the host by default: HAProxy reaches no server. "
-            "This lets it: ufw allow out to 10.64.0.0/12"
+            (
+                "UFW lets nothing out of the host by default: HAProxy does not reach "
+                f"{' and '.join(shut)} of the servers"
+            ),
+            f"ufw allow out to {STUDENTS}",
         )
 
 
-def _kept_in(denial: Denial) -> Iterator[str]:
+def _by_bridges(rule: Rule) -> bool:
+    return not rule.interface or rule.interface.startswith("gr-")
+
+
+def _kept_in(denial: Rule, earlier: Sequence[Rule]) -> Iterator[str]:
     """Yield what a denial keeps the host itself from: HAProxy dials servers, dnsmasq answers."""
     if not denial.to.overlaps(STUDENTS) or denial.interface.startswith(("lo", "docker", "virbr")):
         return
-    bridges = not denial.interface or denial.interface.startswith("gr-")
-    if pages := [str(port) for port in WEB_PORTS if bridges and denial.matches(port)]:
+    bridges = _by_bridges(denial)
+    if pages := [str(port) for port in WEB_PORTS if bridges and _denies(denial, earlier, port)]:
         shut = " and ".join(pages)
         yield f"`{denial.words}` is in effect: HAProxy does not reach {shut} of the servers"
-    if bridges and denial.matches(68, "udp"):
+    if bridges and _denies(denial, earlier, 68, "udp"):
         yield f"`{denial.words}` is in effect: servers get no address by DHCP"
 
 
-def _denials(facts: HostFacts) -> list[Denial]:
-    """Return the users' denials, from the comments that UFW keeps beside its rules.
+def _denials(facts: HostFacts) -> list[Rule]:
+    return [rule for rule in _rules(facts) if rule.action != "allow"]
+
+
+def _rules(facts: HostFacts) -> list[Rule]:
+    """Return the users' rules, from the comments that UFW keeps beside them.
 
     The fields are action, protocol, ports, destination, source ports, source, perhaps two names of
     applications, perhaps the direction; UFW skips lines of other lengths (`get_rules` in its
     backend_iptables.py). What has source ports of its own concerns few people.
     """
-    denied = []
+    rules = []
     for line in facts.get("ufw_rules", ()):
         fields = line.removeprefix("### tuple ### ").split()
         fields = [field for field in fields if not field.startswith("comment=")]
@@ -156,7 +208,7 @@ def _denials(facts: HostFacts) -> list[Denial]:
         direction = rest[-1] if len(rest) % 2 else "in"
         routed = action.startswith("route:")
         action, _log, _logged = action.removeprefix("route:").partition("_")
-        if action == "allow" or ":" in to or ":" in source or source_ports != "any":
+        if ":" in to or ":" in source or source_ports != "any":
             continue
         outwards = not routed and direction.startswith("out")
         interface = direction.partition("!")[0].removeprefix("in").removeprefix("_")
@@ -173,8 +225,8 @@ def _denials(facts: HostFacts) -> list[Denial]:
         words += [] if source == "0.0.0.0/0" else ["from", source]
         words += [] if to == "0.0.0.0/0" else ["to", to]
         words += [] if ports == "any" else ["port", ports]
-        denied.append(
-            Denial(
+        rules.append(
+            Rule(
                 action,
                 routed,
                 outwards,
@@ -186,4 +238,4 @@ def _denials(facts: HostFacts) -> list[Denial]:
                 " ".join(["ufw", *(["route"] if routed else []), *words]),
             )
         )
-    return denied
+    return rules

@@ -10,6 +10,7 @@ from typing import Any
 from checks import conflicts, denials, firewall
 from checks.finding import Finding
 from core import errors
+from core.names import STUDENTS, WEB_PORTS
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys.facts import HealthFacts
 from remote.unmanaged import haproxy as unmanaged_haproxy
@@ -87,7 +88,7 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
         )  # fmt: skip
     targets = {item["port"]: (item["address"], item["there"]) for item in facts["targets"]
                if item.get("port")}  # fmt: skip
-    for ports, line in conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS]):
+    for ports, line in conflicts.redirects(facts, [*targets, *WEB_PORTS]):
         listed = ", ".join(map(str, ports))
         do = conflicts.publisher(line, ports) or "remove that rule"
         yield Finding(f"{listed} is redirected too", do, line)
@@ -259,7 +260,7 @@ def _servers(facts: HealthFacts) -> Iterator[Finding]:
 
 def _is_ours(address: str) -> bool:
     """Whether an address is on a student's bridge: other fragments lead elsewhere."""
-    return ipaddress.ip_address(address) in ipaddress.ip_network("10.64.0.0/12")
+    return ipaddress.ip_address(address) in STUDENTS
 
 
 def _first(text: str) -> str:

@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterator, Sequence
 
-from checks.conflicts import STUDENTS
+from core.names import STUDENTS
 from remote import iptables
 from remote.surveys.facts import HostFacts
 from remote.unmanaged import nat as unmanaged_nat

@@ -8,6 +8,7 @@ from checks import conflicts, denials, isolation
 from checks.lab import claims, host, lxd, network, routes
 from checks.lab.spec import PreflightSpec
 from core import problems
+from core.names import WEB_PORTS
 from remote.surveys.facts import HostsFileFacts, LabFacts, RelayFacts
 
 
@@ -41,7 +42,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
 def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     """Return what prevents nothing, but a teacher wants to know."""
     targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
-    redirected = conflicts.redirects(facts, [*targets, *conflicts.WEB_PORTS])
+    redirected = conflicts.redirects(facts, [*targets, *WEB_PORTS])
     shut = [
         *(f"{table}: {line}" for table, line in conflicts.drops(facts, targets)),
         *(f"nft {table}: {line}" for table, line in conflicts.bans(facts, targets)),

@@ -8,6 +8,7 @@ from checks import conflicts
 from checks.lab import claims
 from checks.lab.spec import PreflightSpec
 from core import problems
+from core.names import WEB_PORTS
 from remote import haproxy_unit
 from remote.surveys.facts import LabFacts
 from remote.unmanaged import nat as unmanaged_nat
@@ -43,7 +44,7 @@ def ports(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
 def proxies(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     """Refuse devices that would take ports of pages, of other labs, or of programs on the host."""
     own = {server.port: f"the SSH port of {server.name}" for server in spec.servers}
-    pages = dict.fromkeys(conflicts.WEB_PORTS, "where the pages of all labs come in")
+    pages = dict.fromkeys(WEB_PORTS, "where the pages of all labs come in")
     # A proxy that is up already is LXD's own program.
     programs = {
         entry["port"]: f"in use on the host, by {entry['program']}"
@@ -68,7 +69,7 @@ def _redirects(
     indices = {server.port: index for index, server in enumerate(spec.servers)}
     # A rule that came after the lab was up is only a note, and a finding of doctor's.
     new = [port for port in indices if f"tcp/{port}" not in own]
-    web = conflicts.WEB_PORTS if len(new) == len(indices) else ()
+    web = WEB_PORTS if len(new) == len(indices) else ()
     for ports, line in conflicts.redirects(facts, [*new, *web]):
         if spec.adopt and unmanaged_nat.key(line) in {f"tcp/{port}" for port in ports}:
             continue

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from core import codec, problems, templates, validators
+from core.names import WEB_PORTS
 from providers.fragments.fragment import Fragment, render
 from remote.iptables import BRIDGES
 
 PROTOCOLS = ("tcp", "udp")
-# HAProxy's ports, which our filter rules accept too.
-WEB_PORTS = (80, 443)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

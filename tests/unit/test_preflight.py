@@ -357,7 +357,57 @@ def test_each_denial_says_what_it_does(rule: str, words: str) -> None:
     notes = preflight.notes(LAB, facts(ufw_rules=[f"### tuple ### {rule}"]))
     assert words in " ".join(notes)
     assert bool(words) is bool(notes)
-    assert "ufw allow out to" in " ".join(preflight.notes(LAB, facts(ufw_output="DROP")))
+
+
+def tuples(rules: list[str]) -> list[str]:
+    """Return rules as the comments of UFW's file."""
+    return [f"### tuple ### {rule}" for rule in rules]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "words"),
+    [
+        ("allow any any 0.0.0.0/0 any 192.168.8.0/24 in", ""),
+        ("allow tcp 80 0.0.0.0/0 any 0.0.0.0/0 in", "out of 443"),
+        ("allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in", ""),
+        ("allow any any 0.0.0.0/0 any 192.168.8.20 in", "out of 80 and 443"),
+        ("allow any any 0.0.0.0/0 any 192.168.8.0/24 in_eth1", "out of 80 and 443"),
+        ("route:allow any any 0.0.0.0/0 any 0.0.0.0/0 in", "out of 80 and 443"),
+        ("limit tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 in", "out of 80 and 443"),
+    ],
+)
+def test_what_an_earlier_rule_allows_is_not_denied(earlier: str, words: str) -> None:
+    """UFW's first rule that matches decides."""
+    rules = tuples([earlier, "deny any any 0.0.0.0/0 any 192.168.8.0/24 in"])
+    found = [note for note in preflight.notes(LAB, facts(ufw_rules=rules)) if "effect" in note]
+    told = " ".join(note for note in found if note.startswith("`ufw deny"))
+    assert words in told
+    assert bool(words) is bool(told)
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (
+            [],
+            "does not reach 80 and 443 of the servers. On the host: ufw allow out to 10.64.0.0/12",
+        ),
+        (["allow any any 10.64.0.0/12 any 0.0.0.0/0 out"], ""),
+        (["allow tcp 80,443 0.0.0.0/0 any 0.0.0.0/0 out comment=6e6f"], ""),
+        (["allow any any 0.0.0.0/0 any 0.0.0.0/0 out_gr-+"], ""),
+        (["allow tcp 443 0.0.0.0/0 any 0.0.0.0/0 out"], "does not reach 80 of the servers"),
+        (["allow any 53 0.0.0.0/0 any 0.0.0.0/0 out"], "does not reach 80 and 443"),
+        (["allow any any 0.0.0.0/0 any 0.0.0.0/0 out_eth0"], "does not reach 80 and 443"),
+        (["allow any any 10.64.0.0/12 any 0.0.0.0/0 in"], "does not reach 80 and 443"),
+    ],
+)
+def test_default_that_lets_nothing_out_is_refused(rules: list[str], words: str) -> None:
+    """Unless a rule lets HAProxy reach the servers; a lab that is up goes on, with a note."""
+    shut = facts(ufw_output="DROP", ufw_rules=tuples(rules))
+    told = " ".join(mistake.reason for mistake in preflight.judge(LAB, shut))
+    assert words in told
+    assert bool(words) is bool(told)
+    assert not preflight.notes(LAB, shut)
 
 
 OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
