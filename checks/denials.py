@@ -55,7 +55,10 @@ class Rule:
     def excluded(self) -> str:
         """The people whom it keeps out."""
         source = f" from {self.source}" if self.source.prefixlen else ""
-        return f"people{source}{f' by {self.interface}' if self.interface else ''}"
+        by = f" by {self.interface}" if self.interface else ""
+        # `--seconds 30 --hitcount 6`, in UFW's user.rules.
+        often = " who connect six times in 30 s" if self.action == "limit" else ""
+        return f"people{source}{by}{often}"
 
 
 def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:

@@ -347,6 +347,7 @@ def test_a_denial_of_everything_does_not_reach_forwarded_ports(rule: str, works:
         ("deny any any 0.0.0.0/0 any 10.0.0.0/8 in", "keeps servers from DNS and DHCP"),
         ("deny any 53 0.0.0.0/0 any 0.0.0.0/0 in", "keeps servers from DNS and DHCP"),
         ("deny tcp 443 0.0.0.0/0 any 0.0.0.0/0 in_eth1", "keeps people by eth1 out of 443"),
+        ("limit tcp 80 0.0.0.0/0 any 0.0.0.0/0 in", "who connect six times in 30 s out of 80"),
         ("deny udp 80 0.0.0.0/0 any 0.0.0.0/0 in", ""),
         ("deny any any 0.0.0.0/0 any 0.0.0.0/0 out", "HAProxy does not reach 80 and 443"),
         ("deny any any 0.0.0.0/0 any 0.0.0.0/0 out_eth0", ""),
