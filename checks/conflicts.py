@@ -22,7 +22,9 @@ from remote.unmanaged import nat as unmanaged_nat
 
 # What Grappe's part of haproxy.cfg calls its sections.
 OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
-SSH_PORT = 22
+SSH_PORT, DNS_PORT = 22, 53
+# A file of networkd that comes before others.
+UNMANAGED = "/etc/systemd/network/00-grappe.network"
 # A server's own network device.
 NIC = "eth0"
 # Labs' bridges are gr-7, those of golden images gr-i7.
@@ -136,12 +138,31 @@ def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
     yield from unchangeable(facts)
     yield from closed_chains(facts)
     yield from denials.shut_output(facts)
+    yield from _bridges_taken(facts)
     for hook in ("INPUT", "FORWARD"):
         lost = [chain for chain in facts.get("unled", ()) if chain.endswith(hook.lower())]
         if lost:
             yield (
                 f"{hook} has no jump to {' and '.join(lost)}: UFW's rules, and ours, do not count",
                 iptables.relead(hook),
+            )
+
+
+def _bridges_taken(facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Yield who takes what LXD needs on labs' bridges: their addresses, or their DNS port."""
+    if path := facts.get("networkd"):
+        unmanaged = rf"printf '[Match]\nName=gr-*\n[Link]\nUnmanaged=yes\n' > {UNMANAGED}"
+        yield (
+            f"systemd-networkd takes over labs' bridges, by {path}: they lose their addresses",
+            f"{unmanaged}; networkctl reload",
+        )
+    for entry in facts["listening"]:
+        if entry["port"] == DNS_PORT and entry.get("everywhere"):
+            taken = f"port {DNS_PORT} of all addresses is taken by {entry['program']}"
+            own = "have it listen on its own addresses alone"
+            yield (
+                f"{taken}; LXD serves DNS on labs' bridges there",
+                f"{own}, as by bind-interfaces and listen-address of dnsmasq",
             )
 
 

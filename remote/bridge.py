@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import ipaddress
 import os
 import socket
 import struct
@@ -26,28 +27,35 @@ def main(request: Dict[str, Any]) -> Dict[str, str]:
     """Return by bridge what is lost, in words; nothing where all is there, or cannot be known.
 
     Args:
-        request: `subnets`, the network of each bridge by name; or `name`, a bridge's, and `ports`,
-            the host's ends of its servers' links: attach those that are on no bridge to it.
+        request: `addresses`, each bridge's own by its name, as in `10.64.1.1/24`; or `name`, a
+            bridge's, and `ports`, the host's ends of its servers' links: attach those that are on
+            no bridge to it.
 
     """
     if "ports" in request:
         _attach(request["name"], request["ports"])
-    return {name: _lost(name, subnet) for name, subnet in request.get("subnets", {}).items()}
+    return {name: _lost(name, address) for name, address in request.get("addresses", {}).items()}
 
 
-def link(name: str) -> str:
-    """Return what is wrong with a bridge's link, in words; nothing if it is up."""
+def link(name: str, address: str) -> str:
+    """Return what is wrong with a bridge's link, in words; nothing if it is up with its address."""
     if not os.path.isdir(os.path.join(_CLASS, name)):
         return "its link is gone: its servers have no network"
-    return "its link is down: its servers have no network" if _is_down(name) else ""
+    if _is_down(name):
+        return "its link is down: its servers have no network"
+    lines = _listed(("ip", "-4", "-o", "address", "show"))
+    own = [line.split()[3] for line in lines or () if line.split()[1] == name]
+    if lines and "/" in address and address not in own:
+        return f"its address {address} is gone from its link: its servers have no network"
+    return ""
 
 
-def _lost(name: str, subnet: str) -> str:
-    if problem := link(name):
+def _lost(name: str, address: str) -> str:
+    if problem := link(name, address):
         return problem
     if _forwards_nothing():
         return "the kernel forwards nothing: its servers reach nobody, and nobody reaches them"
-    if not _masquerades(subnet):
+    if not _masquerades(str(ipaddress.IPv4Interface(address).network)):
         return "LXD's masquerade of it is not loaded: its servers do not reach the internet"
     return ""
 

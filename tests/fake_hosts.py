@@ -108,7 +108,7 @@ class FakeHost:
             case "remote.dial":
                 return "" if self._running(request["address"]) else "connection refused"
             case "remote.bridge":
-                return dict.fromkeys(request["subnets"], "")
+                return dict.fromkeys(request["addresses"], "")
             case "remote.surveys.hosts_file":
                 path = str(self.root) + request["path"]
                 return hosts_file.main({**request, "path": path})

@@ -10,8 +10,6 @@ from checks.lab.spec import PreflightSpec
 from core import problems
 from remote.surveys.facts import LabFacts
 
-DNS_PORT = 53
-
 
 def subnet(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     """Refuse a number whose subnet is on another interface, or is routed elsewhere."""
@@ -29,18 +27,6 @@ def subnet(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
             f"{spec.number} means {spec.subnet}, which the host routes elsewhere: {line}. Choose "
             f"another number, or on the host: {conflicts.removal_command(line)}",
         )
-
-
-def dns(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
-    """Refuse a host where another DNS server has the port on every address, also the bridge's."""
-    for entry in facts["listening"]:
-        if entry["port"] == DNS_PORT and entry.get("everywhere"):
-            yield problems.Mistake(
-                "grappe:host",
-                f"port {DNS_PORT} of all addresses of {spec.host} is taken by {entry['program']}; "
-                "LXD serves DNS on the lab's bridge there. Have it listen on its own addresses "
-                "alone, as by bind-interfaces and listen-address of dnsmasq",
-            )
 
 
 def namesakes(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:

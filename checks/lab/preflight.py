@@ -34,7 +34,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         mistakes += lxd.missing(spec, facts)
         mistakes += network.interface(spec, facts)
         if host.is_new(spec, facts):
-            mistakes += [*network.namesakes(spec, facts), *network.dns(spec, facts)]
+            mistakes += network.namesakes(spec, facts)
         mistakes += host.absent(spec, facts)
     return mistakes
 

@@ -146,6 +146,7 @@ class HostFacts(TypedDict):
         ufw_rules: UFW's comments beside its users' rules.
         ufw_output: UFW's default for outgoing packets.
         ufw_sysctl: The lines of UFW's own file of kernel settings that end forwarding.
+        networkd: The file by which systemd-networkd takes over labs' bridges; empty if none does.
         reached: Why each URL cannot be reached; empty where it can.
         absent: The paths, kernel modules, own addresses and abilities that it lacks, of those
             asked for.
@@ -170,6 +171,7 @@ class HostFacts(TypedDict):
     ufw_rules: List[str]
     ufw_output: str
     ufw_sysctl: List[str]
+    networkd: str
     fragments: List[Fragment]
     reached: Dict[str, str]
     absent: List[str]

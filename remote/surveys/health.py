@@ -45,7 +45,8 @@ def main(request: Json) -> facts.HealthFacts:
     found: facts.HealthFacts = {
         **whole,
         "links": {
-            item["name"]: bridge.link(item["name"]) for item in whole["lxd"].get("networks", ())
+            item["name"]: bridge.link(item["name"], item["config"].get("ipv4.address", ""))
+            for item in whole["lxd"].get("networks", ())
         },
         "firewall": _firewall(request["sockets"]),
         "instances": instances,

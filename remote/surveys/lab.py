@@ -15,7 +15,7 @@ import urllib.parse
 from typing import Any, BinaryIO, Callable, Dict, Iterable, List, Set, cast
 
 from remote import haproxy_unit, iptables, managed_block, untouchable
-from remote.surveys import abilities, facts, fragments, listening, lxd, programs, routes
+from remote.surveys import abilities, facts, fragments, listening, lxd, networkd, programs, routes
 from remote.unmanaged import legacy, nft
 
 REACH_SECONDS = 5
@@ -74,6 +74,7 @@ def main(request: Json) -> facts.LabFacts:
         "ufw_rules": _ufw_rules,
         "ufw_output": _ufw_output,
         "ufw_sysctl": _ufw_sysctl,
+        "networkd": networkd.main,
         "fragments": lambda: fragments.main(request["store"]),
         "reached": lambda: {url: _unreached(url) for url in request["urls"]},
         "absent": lambda: _absent(request),

@@ -35,13 +35,21 @@ def test_bridge_of_a_kernel_that_forwards_nothing_has_lost_its_way(
     """LXD switches it on again where the bridge's setting changes, as for its masquerade."""
     monkeypatch.setattr(bridge, "_masquerades", lambda _subnet: True)
     monkeypatch.setattr(bridge, "open", lambda _path: io.StringIO(text), raising=False)
-    found = bridge.main({"subnets": {"lo": "10.64.1.0/24"}})["lo"]
+    found = bridge.main({"addresses": {"lo": "127.0.0.1/8"}})["lo"]
     assert (words in found, bool(words)) == (True, bool(found))
 
 
 def test_bridge_whose_link_is_gone_has_lost_it() -> None:
     """LXD makes it again where the bridge's setting changes."""
-    assert "its link is gone" in bridge.main({"subnets": {"gr-none": "10.64.1.0/24"}})["gr-none"]
+    assert "its link is gone" in bridge.main({"addresses": {"gr-none": "10.64.1.1/24"}})["gr-none"]
+
+
+def test_bridge_without_its_address_has_lost_it() -> None:
+    """A network manager that takes over all interfaces flushes what LXD has set."""
+    lost = bridge.main({"addresses": {"lo": "10.64.1.1/24"}})["lo"]
+    assert lost == "its address 10.64.1.1/24 is gone from its link: its servers have no network"
+    # A bridge without IPv4 has none to lose.
+    assert bridge.link("lo", "none") == bridge.link("lo", "") == ""
 
 
 def test_links_without_a_bridge_are_attached(

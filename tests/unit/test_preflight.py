@@ -134,7 +134,7 @@ CASES = {
     ),
     "another DNS server has all addresses": (
         {"listening": [{"port": 53, "program": "unbound", "everywhere": True}]},
-        ["port 53 of all addresses of ssh://lab is taken by unbound"],
+        ["port 53 of all addresses is taken by unbound; LXD serves DNS on labs' bridges there"],
     ),
     "another frontend has the web ports": (
         {"files": {"/etc/haproxy/haproxy.cfg": "frontend x\n    bind *:443\n"}},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -181,8 +180,7 @@ def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
     """Return a function that returns what a bridge of the host has lost."""
 
     def lost_settings(spec: model.NetworkSpec) -> str:
-        subnet = str(ipaddress.IPv4Interface(spec.address).network)
-        asked = (host, spec.name, subnet)
+        asked = (host, spec.name, spec.address)
         return shared.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
 
     return lost_settings
@@ -190,6 +188,6 @@ def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
 
 def _lost_settings(asked: Sequence[tuple[Host, str, str]]) -> dict[str, str]:
     """Return what bridges have lost, by name."""
-    subnets = {name: subnet for _host, name, subnet in asked}
-    lost: dict[str, str] = asked[0][0].call("remote.bridge", {"subnets": subnets})
+    addresses = {name: address for _host, name, address in asked}
+    lost: dict[str, str] = asked[0][0].call("remote.bridge", {"addresses": addresses})
     return lost
