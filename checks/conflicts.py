@@ -156,7 +156,7 @@ def _bridges_taken(facts: HostFacts) -> Iterator[tuple[str, str]]:
             f"systemd-networkd takes over labs' bridges, by {path}: they lose their addresses",
             f"{unmanaged}; networkctl reload",
         )
-    for entry in facts["listening"]:
+    for entry in facts.get("listening", ()):
         if entry["port"] == DNS_PORT and entry.get("everywhere"):
             taken = f"port {DNS_PORT} of all addresses is taken by {entry['program']}"
             own = "have it listen on its own addresses alone"
