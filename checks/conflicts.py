@@ -236,7 +236,9 @@ def _is_throw(route: Route) -> bool:
     return route["line"].startswith("throw ")
 
 
-def drops(facts: HostFacts, forwarded: Collection[int]) -> Iterator[tuple[str, str]]:
+def drops(
+    facts: HostFacts, forwarded: Collection[int], *, whole: bool = True
+) -> Iterator[tuple[str, str]]:
     """Yield the loaded rules before UFW's own that keep people out: each with its table.
 
     They drop what people send to pages or servers, or keep it from being tracked, without which no
@@ -245,6 +247,7 @@ def drops(facts: HostFacts, forwarded: Collection[int]) -> Iterator[tuple[str, s
     Args:
         facts: The host's.
         forwarded: The ports that lead to servers.
+        whole: Whether those that drop all of somebody's; else those that drop a part.
 
     """
     own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in facts.get("subnets", ())]
@@ -253,9 +256,10 @@ def drops(facts: HostFacts, forwarded: Collection[int]) -> Iterator[tuple[str, s
         "FORWARD": (SSH_PORT, *WEB_PORTS),
     }  # fmt: skip
     for rule in facts.get("before_ufw", ()):
-        whole = rule["whole"]
-        ends = iptables.target(whole) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in whole
-        if ends and _matches(whole, ports[whole.split()[1]], own):
+        line = rule["whole"]
+        ends = iptables.target(line) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in line
+        of_part = bool(_OF_PART.search(line))
+        if ends and of_part is not whole and _matches(line, ports[line.split()[1]], own):
             yield rule["table"], rule["line"]
 
 
@@ -268,9 +272,11 @@ def nat_ends(facts: HostFacts) -> Iterator[str]:
             yield line
 
 
-# Matches that few packets alone meet: forged, malformed or too many.
-_NARROW = re.compile(
-    r"INVALID|-m (?:rpfilter|connlimit|hashlimit|limit|recent|string|length|u32|tcpmss)\b|"
+# Matches of a part of what people send: too much, or some of its contents.
+_OF_PART = re.compile(r"-m (?:connlimit|hashlimit|length|limit|recent|string|u32)\b")
+# Matches of packets that are forged or malformed.
+_MALFORMED = re.compile(
+    r"INVALID|-m (?:rpfilter|tcpmss)\b|"
     # What begins a connection, as `--syn` says, is not few.
     r"--tcp-flags (?!FIN,SYN,RST,ACK SYN\b)|! --tcp-flags|! --syn| -f |-s \S+ ! -i "
 )
@@ -291,7 +297,7 @@ def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Addr
     parts = unmanaged_nat.ports_of(ports_text) if ports_text else ()
     return (
         named.get("-p", "tcp") in ("tcp", "all")
-        and not _NARROW.search(line)
+        and not _MALFORMED.search(line)
         and ("! -d" in line or _leads_here(named.get("-d", ""), own))
         and named.get("-o", "gr-").startswith("gr-")
         and not named.get("-i", "").startswith(("docker", "br-", "virbr", "lxd", "lo"))
@@ -311,7 +317,7 @@ def removal_command(line: str) -> str:
         return f"ip rule del {line[5:]}"
     if " table " in line:
         # Others want that table's route; labs go past it.
-        return f"ip rule add to {STUDENTS} lookup main priority 100, also where the rules are made"
+        return f"ip rule add to {STUDENTS} lookup main priority 1, also where the rules are made"
     return f"ip route del {line}"
 
 

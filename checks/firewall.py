@@ -111,15 +111,24 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
                 rule,
             )
         for table, line in conflicts.drops(facts, _forwarded(facts)):
-            named = "" if table == "filter" else f"-t {table} "
-            do = (
-                f"if that is not intended: iptables {named}-D {line[3:]}; and take it out of the "
-                "file that loads it, often /etc/ufw/before.rules or after.rules"
-            )
-            if line.startswith("-A f2b-"):
-                do = "fail2ban made it: fail2ban-client banned; fail2ban-client unban ADDRESS"
-            what = "a rule before UFW's keeps people out of pages or servers"
-            yield Finding(what, do, f"{named}{line}")
+            yield _drop("a rule before UFW's keeps people out of pages or servers", table, line)
+
+
+def _drop(what: str, table: str, line: str) -> Finding:
+    named = "" if table == "filter" else f"-t {table} "
+    do = (
+        f"if that is not intended: iptables {named}-D {line[3:]}; and take it out of the file that "
+        "loads it, often /etc/ufw/before.rules or after.rules"
+    )
+    if line.startswith("-A f2b-"):
+        do = "fail2ban made it: fail2ban-client banned; fail2ban-client unban ADDRESS"
+    return Finding(what, do, f"{named}{line}")
+
+
+def limits(facts: HealthFacts) -> Iterator[Finding]:
+    """Yield the rules before UFW's that drop a part of what people send: too much, or some text."""
+    for table, line in conflicts.drops(facts, _forwarded(facts), whole=False):
+        yield _drop("a rule before UFW's drops a part of what people send", table, line)
 
 
 def _isolation(facts: HealthFacts) -> Iterator[Finding]:

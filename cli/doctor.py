@@ -8,16 +8,21 @@ import dataclasses
 import json
 import sys
 
-from checks import health
+from checks import firewall, health
 from checks.finding import Finding
 from cli import check, environment, labs
 from cli import stack as stacks
 from core import errors
 from hosts import connections
 from providers.lxd import client
+from remote.surveys.facts import HealthFacts
 from views import check as views
 
 SURVEY_SECONDS = 180
+LOOK = (
+    "on the host `iptables-save` and `nft list ruleset` show what drops packets, `ss -tlnp` who "
+    "listens"
+)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     request = {"sockets": client.SOCKETS, "store": host.store, "urls": []}
     facts = host.call("remote.surveys.health", request, timeout=SURVEY_SECONDS)
     findings = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
-    findings += closed_ways(host.url)
+    findings += judge(facts, closed_ways(host.url))
     if options.json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings]) + "\n")
     else:
@@ -36,13 +41,12 @@ def run(options: argparse.Namespace) -> int:
     return 1 if findings else 0
 
 
-def closed_ways(url: str) -> list[Finding]:
-    """Return a finding for each server of this folder's labs on a host that `check` finds ill."""
-    findings = []
+def closed_ways(url: str) -> list[tuple[str, views.Row]]:
+    """Return each server of this folder's labs on a host that `check` finds ill, and its stack."""
+    names = labs.names()
     with concurrent.futures.ThreadPoolExecutor(check.TOGETHER) as pool:
-        for rows in pool.map(lambda name: _failing_rows(name, url), labs.names()):
-            findings += [Finding(f"{row.student}/{row.server}: {row.why}", row.do) for row in rows]
-    return findings
+        found = pool.map(lambda name: _failing_rows(name, url), names)
+        return [(name, row) for name, rows in zip(names, found, strict=True) for row in rows]
 
 
 def _failing_rows(name: str, url: str) -> list[views.Row]:
@@ -53,6 +57,18 @@ def _failing_rows(name: str, url: str) -> list[views.Row]:
         # A stack of another kind, or one that cannot be read: `./lab check` reports it.
         return []
     return [row for row in rows if not row.ok]
+
+
+def judge(facts: HealthFacts, closed: list[tuple[str, views.Row]]) -> list[Finding]:
+    """Return the findings about servers that are ill; where no cause is known, what may be one."""
+    findings = []
+    for name, row in closed:
+        # Doctor is no remedy of its own.
+        do = f"./lab up {name}; where that does not help: {LOOK}" if row.unexplained else row.do
+        findings.append(Finding(f"{row.student}/{row.server}: {row.why}", do))
+    if any(row.unexplained for _name, row in closed):
+        findings += firewall.limits(facts)
+    return findings
 
 
 def render(url: str, firewall: str, findings: list[Finding]) -> str:

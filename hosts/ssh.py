@@ -64,11 +64,11 @@ IDLE_SECONDS = 2
 # Messages of OpenSSH's client, and what they mean for a user.
 _REASONS = (
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "its host key is not the one in known_hosts",
-     "if the host was reinstalled: ssh-keygen -R {name}, then ssh {name} and compare the key"),
+     "if the host was reinstalled: ssh-keygen -R {known_as}, then ssh {login} and compare the key"),
     ("Host key verification failed", "its host key is not in known_hosts",
-     "compare its fingerprint with the host's own: ssh {name}"),
+     "compare its fingerprint with the host's own: ssh {login}"),
     ("Permission denied", "it refuses the key, or the login",
-     "ssh-copy-id {name}, or load the key: ssh-add; else AllowUsers or PermitRootLogin there"),
+     "ssh-copy-id {login}, or load the key: ssh-add; else AllowUsers or PermitRootLogin there"),
     ("client_loop: send disconnect", "it ends the login at once",
      "in its sshd_config, a PermitRootLogin of forced-commands-only does that: prohibit-password"),
     ("Could not resolve hostname", "the name is not known",
@@ -314,21 +314,21 @@ def _unreachable(host_url: url.HostUrl, messages: str, printed: Printed) -> erro
             return errors.HostError(
                 f"{host_url} cannot be reached: {meaning}",
                 seen=messages.splitlines()[-1],
-                do=remedy.format(name=host_url.name),
+                do=remedy.format(login=host_url.login, known_as=host_url.known_as),
             )
     if not messages and (printed.text or printed.ended):
         lines = printed.text.strip().splitlines()
         return errors.HostError(
             f"{host_url} accepts the login, but runs no command",
             seen=f"it printed: {lines[-1]}" if lines else "it ended, and printed nothing",
-            do=f"`ssh {host_url.name} echo hello` must print hello: no ForceCommand there and no "
+            do=f"`ssh {host_url.login} echo hello` must print hello: no ForceCommand there and no "
             "MaxSessions 0, nothing in the login's own files that ends or replaces its shell, and "
             "no shell that runs nothing but its own list of programs",
         )
     return errors.HostError(
         f"{host_url} cannot be reached",
         seen=messages.splitlines()[-1] if messages else f"no answer within {CONNECT_SECONDS} s",
-        do=f"ssh {host_url.name} must work from this machine without a prompt",
+        do=f"ssh {host_url.login} must work from this machine without a prompt",
     )
 
 

@@ -36,6 +36,17 @@ class HostUrl:
         port = f":{self.port}" if self.port else ""
         return f"ssh://{user}{name}{port}"
 
+    @property
+    def login(self) -> str:
+        """What `ssh` and `ssh-copy-id` take for it: `-p 2222 user@host`."""
+        user = f"{self.user}@" if self.user else ""
+        return f"{f'-p {self.port} ' if self.port else ''}{user}{self.name}"
+
+    @property
+    def known_as(self) -> str:
+        """Its name in known_hosts."""
+        return f"'[{self.name}]:{self.port}'" if self.port not in (0, 22) else self.name
+
 
 def parse(text: str) -> HostUrl:
     """Parse a host URL; raise ValueError that says what would be right."""

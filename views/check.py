@@ -63,6 +63,7 @@ class Row:
         remedy: What to type against them.
         note: A difference from the stack file that a student may make.
         language: The language of its lab; empty if the lab sets none.
+        unexplained: Whether nothing says why its ways are closed: doctor may know.
     """
 
     student: str
@@ -78,6 +79,7 @@ class Row:
     remedy: str | Message = ""
     note: str | Message = ""
     language: str = ""
+    unexplained: bool = False
 
     @property
     def why(self) -> str:
@@ -107,7 +109,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
         stack: The stack's name.
 
     """
-    container = str(results["container"]).lower()
+    container, unexplained = str(results["container"]).lower(), False
     marks = {way: _mark(results.get(way), expected=server.state == "running") for way in WAYS}
     installed: str | Message = NONE
     if lab.post_install and server.state == "running" and "installed" in results:
@@ -132,6 +134,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
         elif wrong:
             up, doctor = f"./lab up {stack}", f"./lab doctor {stack}"
             do = Message("{up}; where that does not help: {doctor}", up=up, doctor=doctor)
+            unexplained = True
         wrong += faults
     main = str(results.get("domain") or server.domain)
     note: str | Message = ""
@@ -146,6 +149,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
         lab.student, server.name, container, **marks, installed=installed,
         asked=_requests(results.get("asked")), ok=ok,
         faults=tuple(wrong), remedy="" if ok else do, note=note, language=lab.language,
+        unexplained=unexplained,
     )  # fmt: skip
 
 

@@ -8,12 +8,14 @@ import pytest
 
 from checks import health as doctor
 from checks import lab_host as preflight
+from cli import doctor as doctor_command
 from components.lab_host import scripts
 from core import problems
 from hosts import ssh_settings
 from remote import identity, iptables, managed_block
 from remote.unmanaged import legacy
 from stacks import lab_host
+from views import check
 
 WELL: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
@@ -175,6 +177,22 @@ def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> Non
     (finding,) = doctor.judge(facts, {"grappe/a"})
     assert words in finding.what
     assert finding.do
+
+
+@pytest.mark.parametrize("unexplained", [True, False])
+def test_server_that_is_cut_off_is_no_advice_to_ask_doctor(unexplained: bool) -> None:
+    """Where no cause is known, rules that drop a part of what people send may be one."""
+    marks = dict.fromkeys(("ssh", "http", "https", "installed", "asked"), "-")
+    row = check.Row(
+        "alice", "yuno1", "running", **marks, ok=False, faults=("https: timed out",),
+        remedy="./lab up a; where that does not help: ./lab doctor a", unexplained=unexplained,
+    )  # fmt: skip
+    rule = "-A INPUT -p tcp -m tcp --dport 443 -m connlimit --connlimit-above 1 -j DROP"
+    rules = iptables.Chains("\n".join(["*filter", rule, *JUMPS])).before_ufw()
+    found = doctor_command.judge({**UP, "before_ufw": list(rules)}, [("a", row)])
+    assert found[0].what == "alice/yuno1: https: timed out"
+    assert ("doctor" in found[0].do) is not unexplained
+    assert [finding.seen for finding in found[1:]] == [rule] * unexplained
 
 
 def disk(path: str, size: int = 10 * 2**30, **changes: Any) -> dict[str, Any]:

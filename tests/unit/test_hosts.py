@@ -75,6 +75,23 @@ def test_why_a_host_cannot_be_reached(seen: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ("lab: Permission denied (publickey).", "ssh-copy-id -p 2222 prof@lab,"),
+        (
+            "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @",
+            "ssh-keygen -R '[lab]:2222', then",
+        ),
+        ("", "ssh -p 2222 prof@lab must work"),
+    ],
+)
+def test_remedy_names_login_and_port(seen: str, words: str) -> None:
+    """Another login's key, or another sshd, would not do."""
+    nothing = ssh.Printed("", complete=False, ended=False)
+    assert words in str(ssh._unreachable(url.parse("ssh://prof@lab:2222"), seen, nothing))
+
+
+@pytest.mark.parametrize(
     ("said", "words"),
     [
         (
@@ -89,7 +106,7 @@ def test_a_login_that_runs_no_command(said: ssh.Printed, words: str) -> None:
     """A ForceCommand, or a shell that a file of the login's replaced: what it printed is shown."""
     told = str(ssh._unreachable(url.parse("ssh://root@lab"), "", said))
     assert words in told
-    assert "`ssh lab echo hello` must print hello" in told
+    assert "`ssh root@lab echo hello` must print hello" in told
 
 
 def test_a_refused_session_names_the_settings_of_sshd(monkeypatch: pytest.MonkeyPatch) -> None:
