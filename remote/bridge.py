@@ -11,6 +11,8 @@ import struct
 import subprocess
 from typing import Any, Dict, List, Optional, Tuple
 
+from remote.surveys import lxd
+
 # LXD writes its masquerade by whichever of the two it found when it started.
 LISTINGS = (
     ["nft", "list", "table", "inet", "lxd"],
@@ -21,37 +23,83 @@ LISTINGS = (
 )
 _CLASS = "/sys/class/net"
 _GET_FLAGS, _UP = 0x8913, 1
+# Seconds: the host dials itself.
+DNS_PORT, DNS_SECONDS = 53, 1.0
 
 
 def main(request: Dict[str, Any]) -> Dict[str, str]:
     """Return by bridge what is lost, in words; nothing where all is there, or cannot be known.
 
     Args:
-        request: `addresses`, each bridge's own by its name, as in `10.64.1.1/24`; or `name`, a
-            bridge's, and `ports`, the host's ends of its servers' links: attach those that are on
-            no bridge to it.
+        request: `addresses`, each bridge's own by its name, as in `10.64.1.1/24`, and `sockets`,
+            the paths of LXD's; or `name`, a bridge's, and `ports`, the host's ends of its servers'
+            links: attach those that are on no bridge to it.
 
     """
     if "ports" in request:
         _attach(request["name"], request["ports"])
-    return {name: _lost(name, address) for name, address in request.get("addresses", {}).items()}
+    sockets = tuple(request.get("sockets", ()))
+    return {
+        name: _lost(name, address, sockets)
+        for name, address in request.get("addresses", {}).items()
+    }
 
 
-def link(name: str, address: str) -> str:
-    """Return what is wrong with a bridge's link, in words; nothing if it is up with its address."""
+def link(name: str, address: str, sockets: Tuple[str, ...]) -> str:
+    """Return what is wrong on a bridge, in words; nothing if it serves all its servers."""
     if not os.path.isdir(os.path.join(_CLASS, name)):
         return "its link is gone: its servers have no network"
     if _is_down(name):
         return "its link is down: its servers have no network"
-    lines = _listed(("ip", "-4", "-o", "address", "show"))
-    own = [line.split()[3] for line in lines or () if line.split()[1] == name]
-    if lines and "/" in address and address not in own:
+    own = _listed(("ip", "-4", "-o", "address", "show", "dev", name))
+    if own is not None and "/" in address and not any(address in line.split() for line in own):
         return f"its address {address} is gone from its link: its servers have no network"
+    if "/" in address and _refuses(address.partition("/")[0]):
+        return "its dnsmasq does not run: its servers get no address, and know no names"
+    if unplugged := _unplugged(sockets).get(name):
+        return f"the links of {' and '.join(unplugged)} are off it: they have no network"
     return ""
 
 
-def _lost(name: str, address: str) -> str:
-    if problem := link(name, address):
+def _refuses(address: str) -> bool:
+    """Whether nobody serves DNS there."""
+    with socket.socket() as dialled:
+        dialled.settimeout(DNS_SECONDS)
+        try:
+            dialled.connect((address, DNS_PORT))
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            # Somebody's rule may drop it.
+            return False
+    return False
+
+
+@functools.lru_cache(maxsize=None)
+def _unplugged(sockets: Tuple[str, ...]) -> Dict[str, List[str]]:
+    """Return by bridge the instances whose links are on no bridge."""
+    loose = {
+        name for name in os.listdir(_CLASS)
+        if name.startswith("veth") and not os.path.exists(os.path.join(_CLASS, name, "master"))
+    }  # fmt: skip
+    socket_path = next((path for path in sockets if os.path.exists(path)), "")
+    found: Dict[str, List[str]] = {}
+    if not loose or not socket_path:
+        return found
+    try:
+        items = lxd.query(socket_path, "instances?recursion=1&all-projects=true")
+    except (OSError, ValueError, KeyError):
+        # Others report a daemon that does not answer.
+        return found
+    for item in items:
+        for device, settings in item["expanded_devices"].items():
+            if item["config"].get(f"volatile.{device}.host_name") in loose:
+                found.setdefault(settings.get("network", ""), []).append(item["name"])
+    return found
+
+
+def _lost(name: str, address: str, sockets: Tuple[str, ...]) -> str:
+    if problem := link(name, address, sockets):
         return problem
     if _forwards_nothing():
         return "the kernel forwards nothing: its servers reach nobody, and nobody reaches them"

@@ -45,7 +45,9 @@ def main(request: Json) -> facts.HealthFacts:
     found: facts.HealthFacts = {
         **whole,
         "links": {
-            item["name"]: bridge.link(item["name"], item["config"].get("ipv4.address", ""))
+            item["name"]: bridge.link(
+                item["name"], item["config"].get("ipv4.address", ""), tuple(request["sockets"])
+            )
             for item in whole["lxd"].get("networks", ())
         },
         "firewall": _firewall(request["sockets"]),

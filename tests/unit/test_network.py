@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pathlib
+import socket
 
 import pytest
 
@@ -34,6 +35,7 @@ def test_bridge_of_a_kernel_that_forwards_nothing_has_lost_its_way(
 ) -> None:
     """LXD switches it on again where the bridge's setting changes, as for its masquerade."""
     monkeypatch.setattr(bridge, "_masquerades", lambda _subnet: True)
+    monkeypatch.setattr(bridge, "link", lambda *_asked: "")
     monkeypatch.setattr(bridge, "open", lambda _path: io.StringIO(text), raising=False)
     found = bridge.main({"addresses": {"lo": "127.0.0.1/8"}})["lo"]
     assert (words in found, bool(words)) == (True, bool(found))
@@ -49,7 +51,44 @@ def test_bridge_without_its_address_has_lost_it() -> None:
     lost = bridge.main({"addresses": {"lo": "10.64.1.1/24"}})["lo"]
     assert lost == "its address 10.64.1.1/24 is gone from its link: its servers have no network"
     # A bridge without IPv4 has none to lose.
-    assert bridge.link("lo", "none") == bridge.link("lo", "") == ""
+    assert bridge.link("lo", "none", ()) == bridge.link("lo", "", ()) == ""
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_bridge_without_its_dnsmasq_has_lost_it(
+    serves: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its servers would lose their addresses one by one, and know no names at once."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        if not serves:
+            server.close()
+        monkeypatch.setattr(bridge, "DNS_PORT", port)
+        words = bridge.link("lo", "127.0.0.1/8", ())
+    assert words == (
+        "" if serves else
+        "its dnsmasq does not run: its servers get no address, and know no names"
+    )  # fmt: skip
+
+
+def test_server_whose_link_is_on_no_bridge_is_named(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """LXD shows no difference; what is not of this bridge is not reported."""
+    for name in ("veth1", "veth2/master", "veth3", "eth0"):
+        (tmp_path / name).mkdir(parents=True)
+    items = [
+        {
+            "name": f"yuno{number}", "config": {"volatile.eth0.host_name": f"veth{number}"},
+            "expanded_devices": {"eth0": {"network": network, "type": "nic"}, "root": {}},
+        }
+        for number, network in ((1, "gr-1"), (2, "gr-1"), (3, "gr-2"))
+    ]  # fmt: skip
+    monkeypatch.setattr(bridge, "_CLASS", str(tmp_path))
+    monkeypatch.setattr(bridge.lxd, "query", lambda _socket, _path: items)
+    bridge._unplugged.cache_clear()
+    assert bridge._unplugged((str(tmp_path),)) == {"gr-1": ["yuno1"], "gr-2": ["yuno3"]}
+    bridge._unplugged.cache_clear()
 
 
 def test_links_without_a_bridge_are_attached(

@@ -176,18 +176,26 @@ def attach_on(host: Host) -> Callable[[str, list[str]], object]:
     return attach
 
 
-def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
-    """Return a function that returns what a bridge of the host has lost."""
+def lost_settings_on(host: Host, sockets: Sequence[str]) -> Callable[[model.NetworkSpec], str]:
+    """Return a function that returns what a bridge of the host has lost.
+
+    Args:
+        host: The host.
+        sockets: The paths of LXD's socket there.
+
+    """
 
     def lost_settings(spec: model.NetworkSpec) -> str:
-        asked = (host, spec.name, spec.address)
+        asked = (host, spec.name, spec.address, sockets)
         return shared.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
 
     return lost_settings
 
 
-def _lost_settings(asked: Sequence[tuple[Host, str, str]]) -> dict[str, str]:
+def _lost_settings(asked: Sequence[tuple[Host, str, str, Sequence[str]]]) -> dict[str, str]:
     """Return what bridges have lost, by name."""
-    addresses = {name: address for _host, name, address in asked}
-    lost: dict[str, str] = asked[0][0].call("remote.bridge", {"addresses": addresses})
+    host, _name, _address, sockets = asked[0]
+    addresses = {name: address for _host, name, address, _sockets in asked}
+    request = {"addresses": addresses, "sockets": list(sockets)}
+    lost: dict[str, str] = host.call("remote.bridge", request)
     return lost

@@ -18,7 +18,7 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
         from providers.lxd.network import driver  # noqa: PLC0415
 
         return driver.NetworkDriver(
-            client.on(host), driver.lost_settings_on(host), driver.attach_on(host)
+            client.on(host), driver.lost_settings_on(host, client.SOCKETS), driver.attach_on(host)
         )
 
 
