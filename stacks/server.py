@@ -55,7 +55,9 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
             name=server.name,
             domain=server.domain or allocation.domain(server.name, student, given.domain),
             names=server.names,
-            port=server.port or allocation.ssh_port(number, index),
+            port=allocation.ssh_port(number, index)
+            if server.port == settings.OWN_PORT
+            else server.port,
             address=server.address or allocation.address(number, index),
             image=server.image or given.image,
             state=server.state,
@@ -108,7 +110,7 @@ def mistakes(
             for number, label in enumerate(server.names)
             if (problem := _label_problem(label, server.names[:number]))
         ]
-        if written.port:
+        if written.port != settings.OWN_PORT:
             checks.append((f"{prefix}.port", server.port, _port_problem(server.port)))
         if written.address:
             problem = _address_problem(server.address, subnet, allocation.gateway(number))
@@ -143,13 +145,14 @@ def setting_problem(group: str, key: str, value: str) -> str:
 
 
 def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
+    """Return mistakes for values of two servers; one without a name has no domain of its own."""
     return [
         problems.Mistake(
             f"servers[{index}].{field}",
             f"{problems.show(value)} is servers[{values.index(value)}]'s already.",
         )
         for index, value in enumerate(values)
-        if values.index(value) != index
+        if values.index(value) != index and value and not str(value).startswith(".")
     ]
 
 

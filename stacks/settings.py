@@ -19,6 +19,8 @@ LXDS = ("limits", "config", "devices")
 PASSWORD = "password"  # noqa: S105 - its name
 # The languages of the texts for students.
 LANGUAGES = ("en", "fr")
+# The port of a server that sets none: one of its student's number.
+OWN_PORT = -1
 
 
 def setting(default: Any, text: str) -> Any:
@@ -118,7 +120,7 @@ class ServerSettings:
     name: str = ""
     domain: str = ""
     names: tuple[str, ...] = ()
-    port: int = 0
+    port: int = OWN_PORT
     address: str = ""
     image: str = ""
     state: str = "running"

@@ -160,6 +160,7 @@ MISTAKES = {
                 ([{"name": "a", "state": "on"}], "running or stopped"),
                 ([{"name": "a", "address": "10.64.7.1"}], "is not free on the student's bridge"),
                 ([{"name": "a", "port": 443}], "the lab host's own"),
+                ([{"name": "a", "port": 0}], "0 is not a port"),
                 ([{"name": "a", "domain": "A.b"}], 'has capitals: "a.b"?'),
                 ([{"name": "a", "recipe": "standn"}], "Did you mean standin?"),
                 ([{"name": "a", "publish": "a b"}], "is not an alias"),
@@ -190,6 +191,15 @@ def test_stack_file_refuses_with_key_and_remedy(key: str, value: Any, words: str
     (mistake, *_more) = found.value.mistakes
     assert mistake.key.startswith(f"grappe:{key}")
     assert any(words in item.reason for item in found.value.mistakes)
+
+
+def test_two_servers_without_a_name_have_no_domain_in_common() -> None:
+    """What follows from a mistake is none of its own."""
+    with pytest.raises(problems.Mistakes) as found:
+        parse(servers=[{"name": 12}, {"name": 1.5}])
+    assert {"grappe:servers[0].name", "grappe:servers[1].name"} == {
+        mistake.key for mistake in found.value.mistakes
+    }
 
 
 def test_mistakes_match_the_golden_file() -> None:
