@@ -93,9 +93,14 @@ def demand_up(lab: Lab) -> None:
 
 
 def is_unfinished(lab: Lab) -> bool:
-    """Whether an `up` of a lab was interrupted: it has resources, and no card."""
-    recorded = {str(item["type"]) for item in stacks.recorded(lab.stack)}
-    return not lab.cards and bool(recorded - {"pulumi:pulumi:Stack"})
+    """Whether an `up` of a lab was interrupted: it has made something, and there is no card.
+
+    One that its preflight refused has made nothing.
+    """
+    made = (str(item["type"]) for item in stacks.recorded(lab.stack) if item.get("custom"))
+    return not lab.cards and any(
+        not kind.startswith("pulumi:") and not kind.endswith(":Preflight") for kind in made
+    )
 
 
 def names() -> list[str]:

@@ -301,7 +301,9 @@ def test_two_first_runs_have_one_passphrase(
     ("types", "answer"),
     [
         ([], None),
-        (["pulumi:pulumi:Stack"], None),
+        (["pulumi:pulumi:Stack", "grappe:index:StudentLab"], None),
+        # Its preflight refused it.
+        (["pulumi:providers:pulumi-python", "pulumi-python:dynamic:Preflight"], None),
         (["pulumi:pulumi:Stack", "pulumi-python:dynamic/lxd:Network"], "the `up` of zoe did not"),
     ],
 )
@@ -311,7 +313,8 @@ def test_an_unfinished_up_is_an_error_of_every_check(
     """A check of all passes over labs that are down, not over half-made ones."""
     down = labs.Lab("zoe", None, [])  # type: ignore[arg-type]
     monkeypatch.setattr(labs, "load", lambda _name: down)
-    monkeypatch.setattr(stack, "recorded", lambda _name: [{"type": each} for each in types])
+    found = [{"type": each, "custom": not each.startswith("grappe:")} for each in types]
+    monkeypatch.setattr(stack, "recorded", lambda _name: found)
     if answer is None:
         assert ([], []) == check._check_lab("zoe", skip_others=True)
         answer = "zoe is down"
