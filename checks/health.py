@@ -226,6 +226,13 @@ def _room(facts: HealthFacts) -> Iterator[Finding]:
             f"{memory['MemAvailable'] >> 20} of {memory['MemTotal'] >> 20} MiB are free",
         )  # fmt: skip
 
+    tracked = facts["conntrack"]
+    if tracked["used"] > tracked["limit"] * (1 - FREE_PART):
+        yield Finding(
+            "the kernel tracks almost as many connections as it may, and drops what comes then",
+            f"sysctl -w net.netfilter.nf_conntrack_max={4 * tracked['limit']}",
+            f"{tracked['used']} of {tracked['limit']}",
+        )
     inotify = facts["inotify"]
     left = max(0, inotify["limit"] - inotify["used"]) // SERVER_INOTIFY
     if left < FEW_SERVERS:
@@ -237,6 +244,13 @@ def _room(facts: HealthFacts) -> Iterator[Finding]:
 
 
 def _servers(facts: HealthFacts) -> Iterator[Finding]:
+    if names := facts["unreadable"]:
+        shown = f"{', '.join(names[:3])}{', ...' if names[3:] else ''}"
+        yield Finding(
+            f"lxcfs died: programs in {len(names)} servers that read /proc/meminfo or /proc/uptime "
+            "fail",
+            "systemctl restart lxcfs; then restart each: lxc restart NAME --project PROJECT", shown,
+        )  # fmt: skip
     for item in facts["certificates"]:
         if item["left"] < CERTIFICATE_DAYS * DAY:
             days = int(item["left"] // DAY)

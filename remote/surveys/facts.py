@@ -226,8 +226,8 @@ class Space(TypedDict):
     free: int
 
 
-class Inotify(TypedDict):
-    """The instances that a user may have, and those in use."""
+class Taken(TypedDict):
+    """How many of something there may be, and how many are in use."""
 
     limit: int
     used: int
@@ -278,6 +278,9 @@ class HealthFacts(HostFacts, Presented):
         copies: Files of others that rules are loaded from at a boot, with a copy of ours.
         loaded: HAProxy's errors about its whole configuration.
         units: `ActiveState` and `UnitFileState` by unit.
+        inotify: The instances of inotify that a user may have.
+        conntrack: The connections that the kernel tracks.
+        unreadable: The instances whose files of lxcfs, as /proc/meminfo, nobody can read.
         memory: `MemTotal` and `MemAvailable`, in bytes.
     """
 
@@ -295,7 +298,9 @@ class HealthFacts(HostFacts, Presented):
     loaded: str
     units: Dict[str, Dict[str, str]]
     disk: Space
-    inotify: Inotify
+    inotify: Taken
+    conntrack: Taken
+    unreadable: List[str]
     memory: Dict[str, int]
     targets: List[Target]
 

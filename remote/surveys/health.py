@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import calendar
 import concurrent.futures
+import errno
+import glob
 import os
 import re
 import socket
 import ssl
 import subprocess
 import time
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterator, List, Optional
 
 from remote import bridge, haproxy_unit, identity, iptables, ipv6
 from remote.surveys import facts, fragments, lab, lxd, programs
@@ -67,6 +69,8 @@ def main(request: Json) -> facts.HealthFacts:
             "limit": int(read_text("/proc/sys/fs/inotify/max_user_instances") or 0),
             "used": _inotify(),
         },
+        "conntrack": {"limit": _number("nf_conntrack_max"), "used": _number("nf_conntrack_count")},
+        "unreadable": sorted(_unreadable()),
         "memory": _memory(),
         "targets": _targets(request["store"]),
         **_presented(running, domains),
@@ -182,6 +186,23 @@ def _inotify() -> int:
             continue
         found += links.count("anon_inode:inotify")
     return found
+
+
+def _number(setting: str) -> int:
+    """Return a setting of netfilter's; 0 where the kernel has none."""
+    return int(read_text(f"/proc/sys/net/netfilter/{setting}") or 0)
+
+
+def _unreadable() -> Iterator[str]:
+    """Yield the instances, `PROJECT_NAME`, whose lxcfs has died: they keep its dead mounts."""
+    for path in glob.glob("/sys/fs/cgroup/lxc.payload.*/init.scope/cgroup.procs"):
+        for pid in read_text(path).split()[:1]:
+            try:
+                with open(f"/proc/{pid}/root/proc/meminfo", "rb") as stream:
+                    stream.read(1)
+            except OSError as error:
+                if error.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO):
+                    yield path.split("/")[4].replace("lxc.payload.", "", 1)
 
 
 def _memory() -> Dict[str, int]:

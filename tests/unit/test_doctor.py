@@ -22,7 +22,7 @@ WELL: dict[str, Any] = {
     "ufw": {"enabled": True, "active": True}, "forwarding": "1", "nat": [],
     "chains": "", "before_ufw": [], "unforwarded": [], "copies": [], "ipv6": [], "switched_off": [], "masquerades": [], "listening": [],
     "links": {},
-    "inotify": {"limit": 128, "used": 40},
+    "inotify": {"limit": 128, "used": 40}, "conntrack": {"limit": 0, "used": 0}, "unreadable": [],
     "loaded": "", "targets": [], "instances": [], "certificates": [],
     "host_keys": [], "disk": {"size": 100, "free": 50},
     "memory": {"MemTotal": 100, "MemAvailable": 50},
@@ -161,6 +161,8 @@ def test_a_ban_of_fail2bans_is_lifted_by_fail2ban() -> None:
             "name": "a", "project": "p", "address": ""}],
           "lxd": {"networks": [], "projects": [], "brings": {"default": {"root": {"type": "disk", "path": "/"}, "eth1": {"type": "nic"}}}}},
          "LXD's profile default cannot serve labs: its device eth1"),
+        ({"conntrack": {"limit": 65536, "used": 64000}}, "tracks almost as many connections"),
+        ({"unreadable": ["grappe-a_yuno1"]}, "lxcfs died: programs in 1 servers"),
         ({**UP, "subnets": [{"interface": "gr-tp", "subnet": "10.9.0.1/24"}]}, "gr-tp has a name of Grappe's"),
         ({**UP, "lxd": {"projects": [], "networks": [BRIDGE]}, "routes": [
             {"to": "10.64.1.0/24", "device": "eth0", "table": "", "line": "10.64.1.0/24 dev eth0"}]},
