@@ -13,6 +13,7 @@ from typing import Any
 from checks import losses
 from cli import drift, environment, labs, stack
 from core import errors, shared
+from core.names import INSTALLED
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import client, daemon
@@ -129,7 +130,7 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
             {
                 "container": states.get(server.name, check.ABSENT),
                 "renamed": strangers,
-                **_installed(lxd, lab, server.name),
+                **_installed(host, lxd, lab, server.name),
                 **tried.get(server.name, {}),
                 **_refusals(host, lxd, lab, server, tried.get(server.name, {})),
                 "asked": requests.get(server.address),
@@ -218,12 +219,28 @@ def _requests(hosts: Sequence[Host]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _installed(lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object]:
+def _is_installed(host: Host, lxd: daemon.Daemon, project: str, name: str) -> bool:
+    """Whether anybody has post-installed a server; LXD answers where the host cannot."""
+    called = f"{project}_{name}"
+    found = shared.about(host, "installed", _have_file, gather=GATHER_SECONDS).answer(
+        (host, called)
+    )
+    return found[called] if called in found else postinstall.is_installed(lxd, project, name)
+
+
+def _have_file(asked: Sequence[tuple[Host, str]]) -> dict[str, bool]:
+    """Return which running servers are post-installed, by their names in LXC."""
+    request = {"names": [name for _host, name in asked], "path": INSTALLED}
+    found: dict[str, bool] = asked[0][0].call("remote.rootfs", request)
+    return found
+
+
+def _installed(host: Host, lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict[str, object]:
     """Return the stage of a server's post-installation, and the faults inside it."""
     project = lab.spec.project
     try:
         if not lab.spec.post_install:
-            by_hand = postinstall.is_installed(lxd, project, name)
+            by_hand = _is_installed(host, lxd, project, name)
             faults = postinstall.faults(lxd, project, name) if by_hand else []
             main = postinstall.domain_of(lxd, project, name) if by_hand else ""
             return {"by_hand": by_hand, "inside": faults, "domain": main}

@@ -17,7 +17,7 @@ import subprocess
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
-from remote import bridge, haproxy_unit, identity, iptables, ipv6
+from remote import bridge, haproxy_unit, identity, iptables, ipv6, rootfs
 from remote.surveys import facts, fragments, lab, lxd, programs
 from remote.system import System, meminfo, read_text
 
@@ -195,7 +195,7 @@ def _number(setting: str) -> int:
 
 def _unreadable() -> Iterator[str]:
     """Yield the instances, `PROJECT_NAME`, whose lxcfs has died: they keep its dead mounts."""
-    for path in glob.glob("/sys/fs/cgroup/lxc.payload.*/init.scope/cgroup.procs"):
+    for path in glob.glob(rootfs.FIRST % "*"):
         for pid in read_text(path).split()[:1]:
             try:
                 with open(f"/proc/{pid}/root/proc/meminfo", "rb") as stream:

@@ -338,8 +338,8 @@ def test_stranger_is_found_whatever_user_the_card_names(monkeypatch: pytest.Monk
         monkeypatch.setattr(check.postinstall, name, lambda *_words, answer=answer: answer)
     monkeypatch.setattr(check.postinstall, "has_user", lambda *words: words[-1] in known)
     monkeypatch.setattr(check.postinstall.files, "read", lambda *_words: None)
-    found = check._installed(None, made, "yuno1")  # type: ignore[arg-type]
+    found = check._installed(None, None, made, "yuno1")  # type: ignore[arg-type]
     assert (True, "luc") == (found["taken"], found["userless"])
     known.add("luc")
-    found = check._installed(None, made, "yuno1")  # type: ignore[arg-type]
+    found = check._installed(None, None, made, "yuno1")  # type: ignore[arg-type]
     assert (False, "") == (found["taken"], found["userless"])
