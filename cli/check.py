@@ -24,7 +24,7 @@ from stacks.server import ServerSpec
 from views import check
 
 # The number of students that it checks at once.
-TOGETHER = 8
+TOGETHER = 16
 REACH_SECONDS = 60
 # Seconds in which the checks of several students ask for the same.
 GATHER_SECONDS = 0.03
