@@ -17,6 +17,7 @@ from core.names import INSTALLED
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import client, daemon
+from providers.lxd.container import network_faults
 from providers.lxd.postinstall import inside as postinstall
 from providers.lxd.postinstall import model
 from stacks import ways
@@ -123,22 +124,17 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     strangers = losses.strangers(found, spec.owner, spec.id, names)
     tried = _ways(lab)
     requests = shared.about(host, "requests", _requests, gather=GATHER_SECONDS).answer(host)
-    rows = [
-        check.row(
-            spec,
-            server,
-            {
-                "container": states.get(server.name, check.ABSENT),
-                "renamed": strangers,
-                **_installed(host, lxd, lab, server.name),
-                **tried.get(server.name, {}),
-                **_refusals(host, lxd, lab, server, tried.get(server.name, {})),
-                "asked": requests.get(server.address),
-            },
-            name,
-        )
-        for server in spec.servers
-    ]
+    rows = []
+    for server in spec.servers:
+        results = {
+            "container": states.get(server.name, check.ABSENT), "renamed": strangers,
+            "asked": requests.get(server.address), **_installed(host, lxd, lab, server.name),
+        }  # fmt: skip
+        ways_tried = tried.get(server.name, {})
+        results |= {**ways_tried, **_refusals(host, lxd, lab, server, ways_tried)}
+        if not results.get("inside"):
+            results["inside"] = _network_faults(lxd, lab, server, ways_tried)
+        rows.append(check.row(spec, server, results, name))
     return rows, drift.find(name)
 
 
@@ -167,6 +163,20 @@ def _refusals(
     felt = [each for each in banned or () if (by_web if each == gateway else by_ssh)]
     # Where its fail2ban answers, there is nothing to guess.
     return {"refuses": refuses and banned is None, "banned": felt, "shut": shut}
+
+
+def _network_faults(
+    lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, tried: Mapping[str, Any]
+) -> list[str]:
+    """Return what in a server keeps its ways closed, a line each."""
+    ports = [ways.PORTS[kind] for kind, result in tried.items() if not result["ok"]]
+    if not ports or server.state != "running":
+        return []
+    try:
+        return network_faults.find(lxd, lab.spec.project, server.name, server.address, ports)
+    except (errors.DaemonError, daemon.AbsentError):
+        # It does not run, or is gone.
+        return []
 
 
 def _demand_same_machine(name: str, host: Host) -> None:

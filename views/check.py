@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checks import losses
+from providers.lxd.container import network_faults
 from providers.lxd.postinstall import services
 from stacks import ways
 from stacks.server import ServerSpec
@@ -38,6 +39,9 @@ REPORTS = (
     Message("something other than the lab answers: {who}, {answer}"),
     Message("its post-installation was interrupted: YunoHost records no success of it"),
     Message("{file} is missing, and it was post-installed"),
+    Message("it has lost its address {address}"),
+    Message("it has no default route"),
+    Message("nothing in it listens on {ports}"),
     Message("{unit} does not run"),
     Message("{unit} does not answer"),
     Message("{unit} is disabled"),
@@ -181,7 +185,8 @@ def _causes(
 
     """
     if inside := list(results.get("inside") or ()):
-        return [report(line) for line in inside], services.remedy(inside)
+        command = services.remedy(inside) or network_faults.remedy(inside)
+        return [report(line) for line in inside], command
     if closed and (banned := list(results.get("banned") or ())):
         fault = Message("its fail2ban bans {addresses}", addresses=", ".join(banned))
         return [fault], f"fail2ban-client unban {' '.join(banned)}"

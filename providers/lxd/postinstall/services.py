@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from core.names import MAIN_DOMAIN
+from providers.lxd.container import network_faults
 
 # The services of a post-installed YunoHost that a student uses. A disabled one counts where no page
 # or login works without it; of the others some versions disable one themselves.
@@ -16,8 +17,6 @@ SERVICES = (
 VITAL = ("ssh", "nginx", "slapd", "nslcd", "yunohost-api")
 # Its ssh may be started by a socket.
 UNITS = (*(f"{name}.service" for name in SERVICES), "ssh.socket")
-# A line of /proc/net/tcp whose socket listens; the port, in hexadecimal.
-_LISTENING = re.compile(r"^ *\d+: \w+:(\w{4}) \w+:\w{4} 0A ", re.MULTILINE)
 # systemd's words for a service that runs or begins to, and for one that starts at a boot.
 RUNNING = ("active", "activating", "reloading")
 ENABLED = ("enabled", "enabled-runtime", "generated")
@@ -102,7 +101,7 @@ def stopped(surveyed: str) -> list[str]:
     for block in surveyed.split("\n\n"):
         fields = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         units[fields.get("Id", "")] = fields
-    listening = {int(port, 16) for port in _LISTENING.findall(surveyed)}
+    listening = {int(port, 16) for port in network_faults.LISTENING.findall(surveyed)}
     runs = {name for name, fields in units.items() if fields.get("ActiveState") in RUNNING}
     if "ssh.socket" in runs:
         runs.add("ssh.service")
