@@ -12,6 +12,7 @@ from typing import Any, Dict, List
 TRY_SECONDS = 4.0
 # HAProxy's own statuses when no server answers behind it.
 NO_SERVER = {502, 503, 504}
+CUT = "the TLS connection was closed at its beginning"
 
 
 def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
@@ -48,6 +49,9 @@ def _try(address: str, check: Dict[str, Any]) -> Dict[str, Any]:
     try:
         led = check.get("domain", "") if check.get("led") else ""
         seen = _CHECKS[check["kind"]](address, check["port"], check.get("domain", ""), led)
+    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+        # HAProxy passes TLS on, and has nobody to pass it to; or the server closed it.
+        return {"ok": False, "seen": CUT}
     except (OSError, http.client.HTTPException) as error:
         return {"ok": False, "seen": f"{type(error).__name__}: {error}".rstrip(": ")}
     bad = seen.startswith("! ")

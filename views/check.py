@@ -33,6 +33,7 @@ REPORTS = (
     Message("not an SSH banner: {banner}"),
     Message("{answer}: HAProxy finds no server behind it"),
     Message("404: HAProxy does not know the domain"),
+    Message("the TLS connection was closed at its beginning"),
     Message(
         "something other than the lab answers: a program that does not give its name, {answer}"
     ),

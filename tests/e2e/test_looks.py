@@ -92,6 +92,21 @@ def test_check_reports_a_fault_until_it_is_repaired(
     assert (0, True) == (done.returncode, "1 of 1 students ok." in done.stdout)
 
 
+def test_check_names_a_lost_address_and_its_remedy_works(tara: ProjectCopy, lab_host: Host) -> None:
+    """A student's own command in the server; nobody's firewall is blamed."""
+    inside = ["lxc", "exec", "yuno2", "--project", "grappe-tara", "--"]
+    lab_host.run([*inside, "ip", "address", "flush", "dev", "eth0"])
+    (row,) = (
+        row for row in json.loads(lab(tara, "check", "tara", "--json").stdout)["servers"]
+        if not row["well"]
+    )  # fmt: skip
+    assert "it has lost its address 10.64.83.11" in row["why"]
+    lab_host.run(["sh", "-c", row["do"].removeprefix("on the lab host: ")])
+    command.wait_until(
+        lambda: lab(tara, "check", "tara").returncode == 0, what="the server", timeout=60
+    )
+
+
 def test_check_counts_drift_where_all_ways_answer(tara: ProjectCopy, lab_host: Host) -> None:
     """A line that is gone from the file alone, and a limit; none before and after."""
     assert "drift" not in lab(tara, "check", "tara").stdout

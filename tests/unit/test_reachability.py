@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 
 from remote import reachability
+from views import check as check_view
 
 DOMAIN = "yuno1.test"
 
@@ -54,3 +56,20 @@ def test_a_strangers_page_is_not_its_servers(port: int, ok: bool, words: str) ->
     (seen,) = reachability.main({"address": "127.0.0.1", "checks": [check], "seconds": 0})
     assert ok is seen["ok"]
     assert words in seen["seen"]
+
+
+def test_tls_that_is_closed_at_once_is_told_in_words() -> None:
+    """As by HAProxy without a server behind it: not Python's words, nor its line numbers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def close_all() -> None:
+            connection, _address = server.accept()
+            with connection:
+                # All of the hello, or the close would be a reset.
+                connection.recv(1 << 16)
+
+        threading.Thread(target=close_all, daemon=True).start()
+        check = {"kind": "https", "port": server.getsockname()[1], "domain": DOMAIN}
+        (seen,) = reachability.main({"address": "127.0.0.1", "checks": [check], "seconds": 0})
+    assert seen == {"ok": False, "seen": reachability.CUT}
+    assert isinstance(check_view.report(seen["seen"]), check_view.Message)
