@@ -19,6 +19,7 @@ import pytest
 from cli import check, environment, labs, new, parser, progress, stack
 from cli import sandbox as sandbox_commands
 from core import errors
+from engine import engine
 from sandbox import layout, lifecycle
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -283,6 +284,17 @@ def test_a_lost_passphrase_is_not_replaced(
     assert environment._passphrase().read_text().strip()
     assert [path] == list(path.parent.iterdir())
     assert 0o600 == path.stat().st_mode & 0o777
+
+
+def test_no_proxy_is_asked_for_this_machine_itself(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A school's `http_proxy` serves no connection between the engine and our program."""
+    monkeypatch.setattr(environment, "STATE", tmp_path / ".state")
+    found = engine.Engine(None, "3.0.0", "on PATH")
+    monkeypatch.setattr(engine, "ensure", lambda _report: found)
+    monkeypatch.setattr(environment, "_passphrase", lambda: tmp_path / "passphrase")
+    assert "127.0.0.1" in environment.prepare(lambda _text: None)["no_grpc_proxy"].split(",")
 
 
 def test_two_first_runs_have_one_passphrase(
