@@ -7,6 +7,7 @@ import concurrent.futures
 import dataclasses
 import json
 import sys
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -59,6 +60,7 @@ def report(
     blind: list[str],
     *,
     as_json: bool,
+    down: Mapping[str, str] = types.MappingProxyType({}),
 ) -> int:
     """Print the results; return the exit status.
 
@@ -67,25 +69,27 @@ def report(
         drifts: The drifted resources, by stack.
         blind: The stacks that could not be checked, each with the reason.
         as_json: Whether to print JSON.
+        down: Students whose lab is down, each with the command that brings it up.
 
     """
     if as_json:
         content = {
             "servers": [check.as_json(row) for row in rows], "not_looked": blind,
+            "down": list(down),
             "drift": {name: [dataclasses.asdict(each) for each in found]
                       for name, found in drifts.items() if found},
         }  # fmt: skip
         sys.stdout.write(json.dumps(content) + "\n")
-    elif rows:
+    elif rows or down:
         kinds = {name: [each.kind for each in found] for name, found in drifts.items()}
-        sys.stdout.write(check.render(rows, kinds, environment.language()))
+        sys.stdout.write(check.render(rows, kinds, environment.language(), down))
     for text in blind:
         sys.stderr.write(f"error: {text}\n")
-    if not rows and not blind:
+    if not rows and not blind and not down:
         sys.stderr.write("no student's lab is up here\n")
     if blind:
         return BLIND
-    return 0 if all(row.ok for row in rows) else SICK
+    return 0 if all(row.ok for row in rows) and not down else SICK
 
 
 def _names(options: argparse.Namespace) -> list[str]:

@@ -60,18 +60,8 @@ def run(options: argparse.Namespace) -> int:
                 project=projects[row.name], timeout=options.timeout + 2 * GRACE_SECONDS,
                 on_output=lambda _output: None,
             )  # fmt: skip
-        except daemon.AbsentError:
-            raise errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it") from None
-        except errors.DaemonError as error:
-            if "not running" not in error.seen:
-                raise
-            student = row.name.partition(":")[0]
-            raise errors.CommandError(
-                f"it does not run: if asleep, ./lab class wake {options.name} {student}; else "
-                f"./lab up {row.stack}"
-            ) from None
-        except errors.CancelledError:
-            raise errors.CommandError("interrupted; it goes on there") from None
+        except errors.GrappeError as error:
+            raise _in_words(error, options.name, row) from None
         said = (done.stdout + done.stderr).decode(errors="replace")
         pathlib.Path(row.log).write_text(said)
         # What a student's programs print may be meant for a terminal.
@@ -90,6 +80,21 @@ def run(options: argparse.Namespace) -> int:
             ok = runs.run(options.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began, by="--only "))
     return 0 if ok else 1
+
+
+def _in_words(error: errors.GrappeError, name: str, row: runner.Row) -> errors.GrappeError:
+    """Return the error of a server's row with what to do, as one sentence."""
+    if current().cancelled.is_set():
+        return errors.CommandError("interrupted; it goes on there")
+    if isinstance(error, daemon.AbsentError):
+        return errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it")
+    if isinstance(error, errors.DaemonError) and "not running" in error.seen:
+        student = row.name.partition(":")[0]
+        return errors.CommandError(
+            f"it does not run: if asleep, ./lab class wake {name} {student}; else "
+            f"./lab up {row.stack}"
+        )
+    return error
 
 
 @contextlib.contextmanager

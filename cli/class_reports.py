@@ -77,10 +77,14 @@ def check(options: argparse.Namespace) -> int:
     classes.each(
         [name for name in names if stack.recorded(name)], check_one, at_once=lab_check.TOGETHER
     )
-    blind += [f"{name}: is down" for name in names if not stack.recorded(name)]
     order = [each.label for each in students]
+    down = {
+        label: f"./lab class up {options.name} {label}"
+        for label, name in zip(order, names, strict=True)
+        if not stack.recorded(name)
+    }
     rows.sort(key=lambda row: (order.index(row.student), row.server))
-    return lab_check.report(rows, drifts, blind, as_json=options.json)
+    return lab_check.report(rows, drifts, blind, as_json=options.json, down=down)
 
 
 def card(options: argparse.Namespace) -> int:

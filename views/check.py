@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import gettext
 import re
+import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -234,13 +235,15 @@ def render(
     rows: Sequence[Row],
     drifts: Mapping[str, Sequence[str]] | None = None,
     locale: str = language.ENGLISH,
+    down: Mapping[str, str] = types.MappingProxyType({}),
 ) -> str:
-    """Return the rows as a table, then the faults, and the number of servers without any.
+    """Return the rows as a table, then the faults, and the number of students without any.
 
     Args:
         rows: The servers.
         drifts: By stack, the kinds of the resources that have drifted.
         locale: The language, unless all labs set one and the same.
+        down: Students whose lab is down, each with the command that brings it up.
 
     """
     spoken = {row.language for row in rows}
@@ -248,7 +251,10 @@ def render(
     _ = catalog.gettext
     heads = [language.shown(head, catalog) for head in HEADS.values()]
     cells = [[language.shown(getattr(row, key), catalog) for key in HEADS] for row in rows]
-    lines = table.render(heads, cells)
+    lines = table.render(heads, cells) if rows else []
+    for student, command in down.items():
+        absent = _("{student}: is down").format(student=student)
+        lines.append(f"{BAD} {absent}    {command}")
     for row in rows:
         if not row.ok:
             why = _("; ").join(language.shown(fault, catalog) for fault in row.faults)
@@ -263,8 +269,8 @@ def render(
                 stack=stack, kinds=_counted(kinds, catalog), command=f"./lab preview {stack}"
             )
             lines.append(f"! {drift}")
-    students = {row.student for row in rows}
-    sick = {row.student for row in rows if not row.ok}
+    students = {*down, *(row.student for row in rows)}
+    sick = {*down, *(row.student for row in rows if not row.ok)}
     well = len(students) - len(sick)
     lines.append(_("{well} of {all} students ok.").format(well=well, all=len(students)))
     return "\n".join(lines) + "\n"

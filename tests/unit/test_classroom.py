@@ -589,3 +589,18 @@ def test_a_path_is_no_name_of_a_class(folder: pathlib.Path, name: str) -> None:
         class_file.read(folder, name)
     with pytest.raises(errors.BadInputError, match="is not the name of a class"):
         create(folder, "Nom\nZoe\n", name=name)
+
+
+def test_check_of_a_class_counts_who_is_down(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A fault with its command, and no error of the check."""
+    create(folder, ENGLISH)
+    capsys.readouterr()
+    options = argparse.Namespace(name="tp1", students=[], json=False)
+    assert class_reports.check(options) == 1
+    told = capsys.readouterr()
+    assert "is down    ./lab class up tp1 adele" in told.out
+    assert "0 of 1 students ok." in told.out
+    assert class_reports.check(argparse.Namespace(name="tp1", students=[], json=True)) == 1
+    assert json.loads(capsys.readouterr().out)["down"] == ["adele"]

@@ -211,6 +211,15 @@ def test_a_check_counts_what_drifted() -> None:
     assert "drift" not in check.render([row], {"alice": []})
 
 
+def test_student_whose_lab_is_down_counts_as_ill() -> None:
+    """With the command that brings it up; also where nobody is up."""
+    down = {"zoe": "./lab class up tp zoe"}
+    assert check.render([], None, "en", down) == (
+        "✗ zoe: is down    ./lab class up tp zoe\n0 of 1 students ok.\n"
+    )
+    assert "zoe : son lab n'est pas en place" in check.render([], None, "fr", down)
+
+
 def test_a_check_says_how_often_a_server_was_asked() -> None:
     """By HAProxy's count; nothing where it does not say."""
     meant = lab()
