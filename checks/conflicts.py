@@ -151,9 +151,9 @@ def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
 def _bridges_taken(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield who takes what LXD needs on labs' bridges: their addresses, or their DNS port."""
     if path := facts.get("networkd"):
-        unmanaged = rf"printf '[Match]\nName=gr-*\n[Link]\nUnmanaged=yes\n' > {UNMANAGED}"
+        unmanaged = rf"printf '[Match]\nName=gr-* veth*\n[Link]\nUnmanaged=yes\n' > {UNMANAGED}"
         yield (
-            f"systemd-networkd takes over labs' bridges, by {path}: they lose their addresses",
+            f"systemd-networkd takes over labs' bridges or links, by {path}: their network goes",
             f"{unmanaged}; networkctl reload",
         )
     for entry in facts.get("listening", ()):

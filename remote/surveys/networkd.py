@@ -1,13 +1,14 @@
-"""Survey whether systemd-networkd takes over labs' bridges. Runs on the host, read only.
+"""Survey whether systemd-networkd takes over labs' bridges or links. Runs on the host, read only.
 
-What LXD has set on an interface goes when networkd configures it: `[Match]` in systemd.network(5).
+What LXD has set on an interface goes when networkd configures it, its addresses and its bridge:
+`[Match]`, KeepConfiguration and KeepMaster in systemd.network(5).
 """
 
 from __future__ import annotations
 
 import fnmatch
 import os
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from remote.surveys import programs
 from remote.system import read_text
@@ -18,20 +19,28 @@ FOLDERS = ("/etc/systemd/network", "/run/systemd/network", "/usr/local/lib/syste
 # Conditions on the machine, not on the interface: what holds is for networkd to know.
 _MACHINE = {"Host", "Virtualization", "KernelCommandLine", "KernelVersion", "Architecture",
             "Credential", "Firmware"}  # fmt: skip
-_KINDS = {"Type", "Kind", "Driver"}
-# Any lab's bridge.
-BRIDGE = "gr-1"
+# Any lab's bridge, and the host's end of any server's link: what a condition on each meets.
+_BRIDGE = {"Name": "gr-1", "Type": "bridge", "Kind": "bridge", "Driver": "bridge"}
+_LINK = {"Name": "veth0123abcd", "Type": "ether", "Kind": "veth", "Driver": "veth"}
+# By what an interface keeps what LXD has set on it: the settings of [Network], and their values.
+_KEEP = (
+    (_BRIDGE, "KeepConfiguration", ("yes", "static")),
+    (_LINK, "KeepMaster", ("yes", "true", "1", "on")),
+)
 
 Lines = List[Tuple[str, str, str]]
 
 
 def main() -> str:
-    """Return the path of the file by which a running networkd takes over labs' bridges, or ""."""
-    path = next((path for path, lines in _files() if _matches(lines)), "")
-    if not path or _leaves(_lines(read_text(path))):
-        return ""
-    active = programs.run(["systemctl", "is-active", "systemd-networkd"])[0] == 0
-    return path if active else ""
+    """Return the file by which a running networkd takes over a bridge or a link; else ""."""
+    files = list(_files())
+    for own, key, values in _KEEP:
+        # The first file that matches counts.
+        path, lines = next((file for file in files if _matches(file[1], own)), ("", []))
+        if path and not _leaves(lines, key, values):
+            active = programs.run(["systemctl", "is-active", "systemd-networkd"])[0] == 0
+            return path if active else ""
+    return ""
 
 
 def _files() -> Iterator[Tuple[str, Lines]]:
@@ -62,29 +71,28 @@ def _lines(text: str) -> Lines:
     return found
 
 
-def _matches(lines: Lines) -> bool:
-    """Whether a file is for a bridge; one without a condition is for nothing."""
+def _matches(lines: Lines, own: Dict[str, str]) -> bool:
+    """Whether a file is for an interface; one without a condition is for none."""
     wanted: Dict[str, List[str]] = {}
     for section, key, value in lines:
         if section == "Match" and key not in _MACHINE:
             # An empty value takes back what was listed before.
             wanted[key] = [*wanted.get(key, []), *value.split()] if value else []
     wanted = {key: words for key, words in wanted.items() if words}
-    return bool(wanted) and all(_holds(key, words) for key, words in wanted.items())
+    return bool(wanted) and all(_holds(own.get(key), words) for key, words in wanted.items())
 
 
-def _holds(key: str, words: List[str]) -> bool:
+def _holds(own: Optional[str], words: List[str]) -> bool:
     inverted = words[0].startswith("!")
     globs = [words[0].lstrip("!"), *words[1:]]
-    if key not in {"Name", *_KINDS}:
-        # Addresses, paths, wireless networks: no bridge of LXD's has them.
+    if own is None:
+        # Addresses, paths, wireless networks: nothing of LXD's has them.
         return inverted
-    own = BRIDGE if key == "Name" else "bridge"
     return any(fnmatch.fnmatchcase(own, glob) for glob in globs) != inverted
 
 
-def _leaves(lines: Lines) -> bool:
-    """Whether a file leaves an interface with the addresses that others gave it."""
-    given = {(section, key): value.lower() for section, key, value in lines}
+def _leaves(lines: Lines, key: str, values: Tuple[str, ...]) -> bool:
+    """Whether a file leaves an interface with what others gave it."""
+    given = {(section, name): value.lower() for section, name, value in lines}
     unmanaged = given.get(("Link", "Unmanaged"), "") in ("yes", "true", "1", "on")
-    return unmanaged or given.get(("Network", "KeepConfiguration"), "") in ("yes", "static")
+    return unmanaged or given.get(("Network", key), "") in values

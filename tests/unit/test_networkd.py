@@ -35,13 +35,19 @@ def etc(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path
         (f"[Match]\nName=e* \\\n  gr-*\n{DHCP}", True),
         (f"[Match]\nName=*\nName=\nName=eth0\n{DHCP}", False),
         (f"[Match]\nName=en*\n{DHCP}", False),
-        (f"[Match]\nName=!gr-*\n{DHCP}", False),
-        (f"[Match]\nName=*\nType=ether\n{DHCP}", False),
+        (f"[Match]\nName=!gr-* veth*\n{DHCP}", False),
+        # The host's ends of servers' links lose their bridge.
+        (f"[Match]\nName=!gr-*\n{DHCP}", True),
+        (f"[Match]\nType=ether\n{DHCP}", True),
+        (f"[Match]\nKind=veth\n{DHCP}", True),
+        (f"[Match]\nType=ether\n{DHCP}KeepMaster=yes\n", False),
+        (f"[Match]\nName=e*\nType=ether\n{DHCP}", False),
         (f"[Match]\nName=*\nMACAddress=00:16:3e:00:00:01\n{DHCP}", False),
         (f"[Match]\n;Name=*\n{DHCP}", False),
         (DHCP, False),
         ("[Match]\nName=*\n[Link]\nUnmanaged=yes\n", False),
-        ("[Match]\nName=*\n[Network]\nDHCP=yes\nKeepConfiguration=static\n", False),
+        ("[Match]\nName=*\n[Network]\nDHCP=yes\nKeepConfiguration=static\n", True),
+        ("[Match]\nName=*\n[Network]\nKeepConfiguration=static\nKeepMaster=1\n", False),
     ],
 )
 def test_file_that_matches_a_bridge_takes_it(etc: pathlib.Path, text: str, taken: bool) -> None:
