@@ -7,7 +7,6 @@ import concurrent.futures
 import dataclasses
 import json
 import sys
-import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -60,7 +59,7 @@ def report(
     blind: list[str],
     *,
     as_json: bool,
-    down: Mapping[str, str] = types.MappingProxyType({}),
+    down: Mapping[str, str] | None = None,
 ) -> int:
     """Print the results; return the exit status.
 
@@ -75,7 +74,7 @@ def report(
     if as_json:
         content = {
             "servers": [check.as_json(row) for row in rows], "not_looked": blind,
-            "down": list(down),
+            "down": list(down or ()),
             "drift": {name: [dataclasses.asdict(each) for each in found]
                       for name, found in drifts.items() if found},
         }  # fmt: skip

@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import gettext
 import re
-import types
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -235,7 +234,7 @@ def render(
     rows: Sequence[Row],
     drifts: Mapping[str, Sequence[str]] | None = None,
     locale: str = language.ENGLISH,
-    down: Mapping[str, str] = types.MappingProxyType({}),
+    down: Mapping[str, str] | None = None,
 ) -> str:
     """Return the rows as a table, then the faults, and the number of students without any.
 
@@ -252,6 +251,7 @@ def render(
     heads = [language.shown(head, catalog) for head in HEADS.values()]
     cells = [[language.shown(getattr(row, key), catalog) for key in HEADS] for row in rows]
     lines = table.render(heads, cells) if rows else []
+    down = down or {}
     for student, command in down.items():
         absent = _("{student}: is down").format(student=student)
         lines.append(f"{BAD} {absent}    {command}")

@@ -198,11 +198,11 @@ def _unreadable() -> Iterator[str]:
     for path in glob.glob(rootfs.FIRST % "*"):
         for pid in read_text(path).split()[:1]:
             try:
-                with open(f"/proc/{pid}/root/proc/meminfo", "rb") as stream:
-                    stream.read(1)
+                # Not opened, nor followed: what is there is the student's.
+                os.lstat(f"/proc/{pid}/root/proc/meminfo")
             except OSError as error:
                 if error.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO):
-                    yield path.split("/")[4].replace("lxc.payload.", "", 1)
+                    yield path.partition("lxc.payload.")[2].partition("/")[0]
 
 
 def _memory() -> Dict[str, int]:
