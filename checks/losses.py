@@ -7,12 +7,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from checks.lab.spec import PlannedServer, PreflightSpec
+from core import names
 from remote import identity
-
-# Marks of a container: the image it started from, and its stage.
-IMAGE, STAGE, RECREATE, CREATING = "user.grappe.image", "user.grappe.stage", "anew", "creating"
-# The stage of a container that was ready once.
-READY = "ready"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +123,7 @@ def renaming_back(found: str, name: str, project: str) -> str:
 def _marked(instances: Sequence[Mapping[str, Any]], owner: str, lab: str) -> dict[str, bool]:
     """Return the instances with the lab's mark by name, and whether each was finished."""
     return {
-        item["name"]: item["config"].get(STAGE) == READY
+        item["name"]: item["config"].get(names.STAGE) == names.READY
         for item in instances
         if identity.belongs(identity.held_in_config(item["config"]), owner, lab)
     }
@@ -171,11 +167,11 @@ def _server(loss: Loss) -> str:
 
 def _recreated(index: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
     config, key = item["config"], f"grappe:servers[{index}]"
-    if config.get(STAGE) == CREATING:
+    if config.get(names.STAGE) == names.CREATING:
         # The container never became ready, so it holds nobody's work.
         return
-    image = config.get(IMAGE, "")
-    if config.get(STAGE) == RECREATE:
+    image = config.get(names.IMAGE, "")
+    if config.get(names.STAGE) == names.RECREATE:
         yield Loss(server.name, "is marked to be recreated", ordered=True)
     elif server.source and image and image != server.source:
         reason = f"grappe:image is {server.source}, and {server.name} was made from {image}"

@@ -15,9 +15,10 @@ from bench import classroom, fragments, long_connection, many_labs, one_lab, rep
 from bench.testbed import IMAGE, UP, Testbed, environment_of, raised_limits
 from cli import environment, progress
 from cli import sandbox as commands
+from core import names
 from hosts import command, connections
 from sandbox import lifecycle, project_copy
-from sandbox.layout import Layout, cache_folder
+from sandbox.layout import Layout
 
 SANDBOX = "grappe-bench"
 
@@ -31,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     commands.have_packages()
     with progress.step("ansible") as step:
         step.report("its own python environment")
-        ansible = environment_of(cache_folder() / "bench")
+        ansible = environment_of(names.cache() / "bench")
     lifecycle.down(layout)
     with progress.step("lab host") as step:
         lifecycle.up(layout, step.report)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli import version
+from core import names
 
 EPILOG = """\
 A golden image and a first student on a host of your own:
@@ -25,7 +26,6 @@ Exit status: 0 ok, 1 failure or findings, 2 wrong command line, or `check` or `d
 failed.
 """
 SYSTEMS = ("debian12-lxd", "debian13-incus", "debian12-bare")
-DAEMONS = ("lxd", "lxd-snap", "incus")
 STACK = "the stack"
 DO_NOT_ASK = "do not ask"
 # The default number of students of a class at once.
@@ -180,7 +180,7 @@ def _stacks(commands: Commands) -> None:
     text = "of a lab host: the disk that mirrors its root, as /dev/sdb"
     new.add_argument("--second-disk", default="", metavar="DISK", help=text)
     text = "of a lab host (default lxd)"
-    new.add_argument("--daemon", default="", choices=DAEMONS, help=text)
+    new.add_argument("--daemon", default="", choices=names.DAEMONS, help=text)
 
     text = "bring a stack up, repair it, or resume after a failure"
     up = _add(commands, "up", "cli.up:up", text)

@@ -1,8 +1,10 @@
-"""Names and numbers that several packages share."""
+"""Names, numbers and folders that several packages share."""
 
 from __future__ import annotations
 
 import ipaddress
+import os
+import pathlib
 
 # YunoHost's own sign that a server is post-installed.
 INSTALLED = "/etc/yunohost/installed"
@@ -14,3 +16,14 @@ MIN_NUMBER, MAX_NUMBER = 1, 4000
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 # Where the pages of all labs come in.
 WEB_PORTS = (80, 443)
+# What manages containers on a lab host.
+DAEMONS = ("lxd", "lxd-snap", "incus")
+# Marks of a container: the image it started from, and its stage; `anew` orders its recreation.
+IMAGE, STAGE = "user.grappe.image", "user.grappe.stage"
+CREATING, READY, RECREATE = "creating", "ready", "anew"
+
+
+def cache() -> pathlib.Path:
+    """Return Grappe's cache folder, outside the tree."""
+    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    return pathlib.Path(root) / "grappe"

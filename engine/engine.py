@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import os
 import pathlib
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 
-from core import errors
+from core import errors, names
 from hosts import command
 
 VERSION = "3.250.0"
@@ -90,8 +89,7 @@ def ensure(report: Callable[[str], None]) -> Engine:
 
 
 def _home() -> pathlib.Path:
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "grappe" / "engine" / VERSION
+    return names.cache() / "engine" / VERSION
 
 
 def _install() -> bool:

@@ -13,12 +13,12 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from core import errors
+from core import errors, names
 from hosts import command
 from providers.lxd.image import bootstrap
 from providers.lxd.image.model import ImageSpec
 from sandbox import systems
-from sandbox.layout import cache_folder, private_key
+from sandbox.layout import private_key
 from stacks import recipe as recipes
 
 HERE = pathlib.Path(__file__).parent
@@ -101,7 +101,7 @@ def authorized_key() -> str:
 
 def _kept(kind: str, suffix: str, ingredients: list[str]) -> pathlib.Path:
     digest = hashlib.sha256("\0".join(ingredients).encode()).hexdigest()[:16]
-    folder = cache_folder() / "images"
+    folder = names.cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / f"{kind}-{digest}{suffix}"
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pathlib
 import re
 
-from core import errors
+from core import errors, names
 from sandbox import systems
 
 HOST_ADDRESS = "192.168.8.10"
@@ -15,12 +14,6 @@ WORKSTATION_ADDRESS = "192.168.8.20"
 HOST_OUTER_ADDRESS = "198.51.100.10"
 RELAY_ADDRESS = "198.51.100.20"
 IMAGE_ALIAS = "standin"
-
-
-def cache_folder() -> pathlib.Path:
-    """Return the cache folder, outside the tree."""
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "grappe"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +135,7 @@ class Layout:
     @property
     def folder(self) -> pathlib.Path:
         """The folder of this sandbox alone, gone after `down`."""
-        return cache_folder() / "sandboxes" / self.name
+        return names.cache() / "sandboxes" / self.name
 
     @property
     def made(self) -> pathlib.Path:
@@ -187,4 +180,4 @@ class Layout:
 
 def private_key() -> pathlib.Path:
     """Return the private key for every sandbox of this machine."""
-    return cache_folder() / "id_ed25519"
+    return names.cache() / "id_ed25519"

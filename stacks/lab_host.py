@@ -7,11 +7,10 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from core import problems, validators
+from core import names, problems, validators
 from hosts import url
 from stacks import settings
 
-DAEMONS = ("lxd", "lxd-snap", "incus")
 _DISK = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_.:-]{0,100}")
 
 
@@ -67,9 +66,9 @@ def _check(given: settings.HostSettings) -> list[problems.Mistake]:
     ]
     if given.host.startswith("netns:"):
         checks.append(("host", given.host, "is a namespace, not a server: local: or ssh://..."))
-    if given.daemon not in DAEMONS:
-        hint = problems.near(given.daemon, DAEMONS)
-        checks.append(("daemon", given.daemon, f"is not one of {', '.join(DAEMONS)}.{hint}"))
+    if given.daemon not in names.DAEMONS:
+        hint = problems.near(given.daemon, names.DAEMONS)
+        checks.append(("daemon", given.daemon, f"is not one of {', '.join(names.DAEMONS)}.{hint}"))
     if given.second_disk and not _DISK.fullmatch(given.second_disk):
         checks.append(
             ("second_disk", given.second_disk, "is not a disk, as /dev/sdb or /dev/sdb1.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks import conflicts, losses
+from checks import conflicts
 from checks.lab import claims
 from checks.lab.spec import PlannedServer, PreflightSpec
 from core import problems
-from core.names import MAX_NUMBER
+from core.names import IMAGE, MAX_NUMBER, READY, STAGE
 from remote import identity
 from remote.surveys.facts import LabFacts, Lxd
 
@@ -20,7 +20,7 @@ OWN_PROFILE = (
 )
 
 
-def names(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
+def taken_names(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
     """Refuse a bridge or project that another lab holds, and a lab under another name."""
     networks = {network["name"]: network for network in lxd["networks"]}
     projects = {project["name"]: project for project in lxd["projects"]}
@@ -110,9 +110,9 @@ def unlimited(spec: PreflightSpec, facts: LabFacts) -> Iterator[str]:
 def _yet_to_be_made(spec: PreflightSpec, facts: LabFacts) -> list[PlannedServer]:
     """Return the servers that need an image of the host; one that was ready once needs none."""
     made = {
-        (item["name"], item["config"].get(losses.IMAGE))
+        (item["name"], item["config"].get(IMAGE))
         for item in facts.get("instances", ())
-        if item["config"].get(losses.STAGE) == losses.READY
+        if item["config"].get(STAGE) == READY
     }
     return [
         server for server in spec.servers

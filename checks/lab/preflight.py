@@ -28,7 +28,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         *routes.domains(spec, facts),
     ]
     if "error" not in facts["lxd"]:
-        mistakes += lxd.names(spec, facts["lxd"])
+        mistakes += lxd.taken_names(spec, facts["lxd"])
         mistakes += network.subnet(spec, facts)
         mistakes += host.needs(spec, facts)
         mistakes += lxd.missing(spec, facts)

@@ -11,10 +11,6 @@ from core import errors
 # The time-out of an operation that LXD runs in the background.
 OPERATION_SECONDS = 180.0
 
-# A thing's mark of its stage; the next run replaces one in stage `anew`.
-STAGE = "user.grappe.stage"
-CREATING, READY, RECREATE = "creating", "ready", "anew"
-
 Json = dict[str, Any]
 # Takes a program's output as it comes.
 OnOutput = Callable[[bytes], None]

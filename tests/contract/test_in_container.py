@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from core import errors
+from core import errors, names
 from hosts import command
 from providers.lxd import daemon, job, ownership, shell
 from providers.lxd.container import driver as containers
@@ -194,7 +194,7 @@ class TestExec:
         reading = container_driver(class_room).read(server(class_room))
         assert reading is not None
         assert "it is marked so" == reading.remake
-        marks = {"config": {daemon.STAGE: daemon.READY}}
+        marks = {"config": {names.STAGE: names.READY}}
         class_room.lxd.change("PATCH", "instances/yuno1", marks, project=PROJECT)
 
     def test_container_of_another_lab_is_left_alone(

@@ -8,7 +8,7 @@ import tarfile
 
 import pytest
 
-from core import errors
+from core import errors, names
 from providers.lxd import daemon
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model
@@ -239,7 +239,7 @@ class TestContainer:
             made.append(room.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
             if start:
                 driver.update(spec, server(room))
-            half = {"config": {daemon.STAGE: daemon.CREATING}}
+            half = {"config": {names.STAGE: names.CREATING}}
             room.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
         driver.create(server(room))
         made.append(room.lxd.get("instances/yuno1", project=PROJECT)["created_at"])

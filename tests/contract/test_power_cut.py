@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from core import codec, errors
-from providers.lxd import daemon, fake
+from core import codec, errors, names
+from providers.lxd import fake
 from providers.lxd.image import aliases
 from providers.lxd.network import driver as networks
 from providers.lxd.network.model import NetworkSpec
@@ -114,7 +114,7 @@ class TestOnTheRealDaemon:
         room.on_host(lose)
         with pytest.raises(errors.DaemonError):
             driver.create(spec)
-        half = {"config": {daemon.STAGE: daemon.CREATING}}
+        half = {"config": {names.STAGE: names.CREATING}}
         room.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
         driver.create(spec)
         made = room.lxd.get("instances/yuno1", project=PROJECT)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from core import errors, run
+from core import errors, names, run
 from providers import base
 from providers.lxd import daemon, ownership, protection
 from providers.lxd.container import model, readiness, start_failure
@@ -31,7 +31,6 @@ BASE_IMAGE = "volatile.base_image"
 # LXD sets this key once a start has succeeded.
 LAST_POWER = "volatile.last_state.power"
 # The image's name in the stack file.
-IMAGE = "user.grappe.image"
 
 
 def remember(lxd: daemon.Daemon, project: str, items: Iterable[Mapping[str, Any]]) -> None:
@@ -67,7 +66,7 @@ class ContainerDriver:
             return self._converge(spec)
         except errors.DaemonError as error:
             # After a power cut LXD may know a half-made container whose files are lost.
-            half = found["config"].get(daemon.STAGE) == daemon.CREATING
+            half = found["config"].get(names.STAGE) == names.CREATING
             if not half or "no such file or directory" not in str(error).lower():
                 raise
         self.delete(spec)
@@ -87,7 +86,7 @@ class ContainerDriver:
             source = {"type": "copy", "source": name, "project": project, "instance_only": True}
         body = {
             "name": spec.name, "type": "container", "ephemeral": spec.ephemeral,
-            "source": source, **_body(spec, daemon.CREATING),
+            "source": source, **_body(spec, names.CREATING),
         }  # fmt: skip
         # Its bridge may not be up yet: a NIC follows when it is.
         body["devices"] = {**body["devices"], model.NIC: {"type": "none"}}
@@ -100,19 +99,19 @@ class ContainerDriver:
 
     def _unfinished(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
         """Whether to recreate a container of an earlier run; never one that became ready."""
-        stage = found["config"].get(daemon.STAGE)
-        if stage == daemon.RECREATE or found["config"].get(GENERATION, "") != spec.generation:
+        stage = found["config"].get(names.STAGE)
+        if stage == names.RECREATE or found["config"].get(GENERATION, "") != spec.generation:
             return True
-        if stage == daemon.CREATING and not found["config"].get(LAST_POWER):
+        if stage == names.CREATING and not found["config"].get(LAST_POWER):
             # A power cut leaves a half-copied container; nobody ever used it.
             return True
         made_from = found["config"].get(BASE_IMAGE, "")
         # The alias may have moved since; a server follows only a rebuild order.
-        if spec.adopt or (stage == daemon.READY and found["config"].get(IMAGE) == spec.image):
+        if spec.adopt or (stage == names.READY and found["config"].get(names.IMAGE) == spec.image):
             return False
         if made_from == aliases.resolve(self._lxd, spec.image):
             return False
-        if stage == daemon.CREATING:
+        if stage == names.CREATING:
             return True
         raise errors.NotOursError(
             f"{spec.id} exists already, from another image than {spec.image}",
@@ -144,7 +143,7 @@ class ContainerDriver:
                     self._stop(dataclasses.replace(spec, project=project))
                 body = {"name": spec.name, "project": spec.project, "migration": True}
                 self._lxd.change("POST", path, body, project=project, timeout=MOVE_SECONDS)
-            marks = {**ownership.marks(spec), daemon.STAGE: daemon.READY}
+            marks = {**ownership.marks(spec), names.STAGE: names.READY}
             if spec.generation:
                 marks[GENERATION] = spec.generation
             self._lxd.change("PATCH", path, {"config": marks}, project=spec.project)
@@ -160,7 +159,7 @@ class ContainerDriver:
         root = found["devices"].get(model.ROOT, {})
         apart = (model.NIC, model.ROOT)
         others = {key: value for key, value in found["devices"].items() if key not in apart}
-        stage = found["config"].get(daemon.STAGE)
+        stage = found["config"].get(names.STAGE)
         actual = dataclasses.replace(
             ownership.marked(spec, found["config"]),
             profiles=tuple(found["profiles"]),
@@ -180,10 +179,10 @@ class ContainerDriver:
         extra = sorted(device.keys() - model.devices(spec)[model.NIC].keys())
         if extra:
             drift.append(f"its {model.NIC} has settings of its own: {', '.join(extra)}")
-        if stage == daemon.CREATING:
+        if stage == names.CREATING:
             drift.append("it never became ready")
         remake = "--rebuild" if run.rebuilds(spec.name) else ""
-        if stage == daemon.RECREATE:
+        if stage == names.RECREATE:
             remake = "it is marked so"
         return base.Reading(actual, _outputs(found), "; ".join(drift), remake)
 
@@ -248,11 +247,11 @@ class ContainerDriver:
         """Bring an existing container to its spec, and wait until it is ready."""
         self._lxd.finish(f"networks/{spec.network}")
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
-        stage = found["config"].get(daemon.STAGE, daemon.CREATING)
+        stage = found["config"].get(names.STAGE, names.CREATING)
         if _differs(found, spec):
             self._put(spec, found, stage)
         running = found["status"] == "Running"
-        wanted = "stopped" if spec.state == "any" and stage == daemon.READY else spec.state
+        wanted = "stopped" if spec.state == "any" and stage == names.READY else spec.state
         if wanted != "stopped":
             if found["status"] == "Frozen":
                 self._set_state(spec, "unfreeze")
@@ -266,11 +265,11 @@ class ContainerDriver:
         elif found["status"] != "Stopped" and spec.state == "stopped":
             self._stop(spec)
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
-        if stage != daemon.READY:
+        if stage != names.READY:
             self._lxd.change(
                 "PATCH",
                 f"instances/{spec.name}",
-                {"config": {daemon.STAGE: daemon.READY}},
+                {"config": {names.STAGE: names.READY}},
                 project=spec.project,
             )
         return _outputs(found)
@@ -337,7 +336,7 @@ def _differs(found: dict[str, Any], spec: model.ContainerSpec) -> bool:
 
 
 def _body(spec: model.ContainerSpec, stage: str) -> dict[str, Any]:
-    marks = {**ownership.marks(spec), daemon.STAGE: stage, IMAGE: spec.image}
+    marks = {**ownership.marks(spec), names.STAGE: stage, names.IMAGE: spec.image}
     if spec.generation:
         marks[GENERATION] = spec.generation
     return {

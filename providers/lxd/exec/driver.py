@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Any
 
-from core import errors, run
+from core import errors, names, run
 from providers import base
 from providers.lxd import daemon, files, job, ownership, shell
 from providers.lxd.exec import model
@@ -99,7 +99,7 @@ class ExecDriver:
     def _mark(self, spec: model.ExecSpec) -> None:
         """Mark the container as half done."""
         if spec.starts_over:
-            path, body = f"instances/{spec.container}", {"config": {daemon.STAGE: daemon.RECREATE}}
+            path, body = f"instances/{spec.container}", {"config": {names.STAGE: names.RECREATE}}
             self._lxd.change("PATCH", path, body, project=spec.project)
 
     def _failure(self, spec: model.ExecSpec, outcome: shell.Outcome) -> errors.CommandError:

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 import time
 
-from core import errors
+from core import errors, names
 from hosts import command
 from providers.lxd.image import model
 
@@ -37,12 +37,6 @@ rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*
 """
 
 
-def cache() -> pathlib.Path:
-    """Return the cache folder, outside the tree."""
-    root = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-    return pathlib.Path(root) / "grappe" / "images"
-
-
 def files(spec: model.ImageSpec) -> tuple[str, str]:
     """Return metadata and root file system of a bootstrapped image; build them if missing.
 
@@ -51,7 +45,7 @@ def files(spec: model.ImageSpec) -> tuple[str, str]:
 
     """
     made_by = hashlib.sha256(CUSTOMIZE.encode()).hexdigest()[:8]
-    target = cache() / f"base-{model.digest(spec)[:16]}-{made_by}"
+    target = names.cache() / "images" / f"base-{model.digest(spec)[:16]}-{made_by}"
     if not target.exists():
         _demand()
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -142,7 +142,7 @@ class PublishedDriver:
             "source": source,
             "devices": devices,
             "profiles": original["profiles"],
-            "config": {**ownership.marks(spec), daemon.STAGE: "creating"},
+            "config": {**ownership.marks(spec), names.STAGE: names.CREATING},
         }
         self._lxd.change("POST", "instances", body, project=spec.project)
 
