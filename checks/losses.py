@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from checks.lab.spec import PlannedServer, PreflightSpec
+from checks.preflight.spec import PlannedServer, PreflightSpec
 from core import names
 from remote import identity
 

@@ -15,7 +15,7 @@ from cli import check as lab_check
 from cli import classroom as classes
 from cli import drift, environment, labs, stack
 from core import errors
-from views import cards, classroom
+from views import class_cards, classroom
 from views.check import Row
 
 
@@ -103,7 +103,7 @@ def card(options: argparse.Namespace) -> int:
             with lock:
                 broken.append(f"error: {name}: {error}\n")
             return
-        shown = cards.student(
+        shown = class_cards.student(
             lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
             password=labs.password(name) if lab.spec.post_install else "",
             locale=environment.language(),
@@ -124,8 +124,8 @@ def card(options: argparse.Namespace) -> int:
     folder = class_file.path_of(environment.ROOT, options.name).parent
     written: list[str] = []
     for suffix, text in (
-        ("html", cards.page(options.name, ordered)),
-        ("csv", cards.table(ordered)),
+        ("html", class_cards.page(options.name, ordered)),
+        ("csv", class_cards.table(ordered)),
     ):
         path = folder / f"{options.name}-cards.{suffix}"
         path.touch(mode=0o600)

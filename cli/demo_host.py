@@ -8,7 +8,7 @@ import sys
 
 from cli import down, new, progress, stack
 from components.lab_host import scripts
-from engine import plugin
+from engine import install_plugin
 from engine.stack import Stack
 from hosts import connections
 from sandbox import machine
@@ -28,7 +28,7 @@ def bring_up(layout: Layout) -> None:
     if not layout.made.exists():
         # The state knows another server, whose second disk had another name.
         forget()
-    if not plugin.ensure("pulumi_command"):
+    if not install_plugin.ensure("pulumi_command"):
         _run_scripts(layout)
     else:
         if not stack.file_of(NAME).exists():

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import sys
 
-from checks import firewall, health
+from checks.doctor import firewall, lab_host
 from checks.finding import Finding
 from cli import check, environment, labs
 from cli import stack as stacks
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
     host = connections.connect(url)
     request = {"sockets": client.SOCKETS, "store": host.store, "urls": []}
     facts = host.call("remote.surveys.health", request, timeout=SURVEY_SECONDS)
-    findings = health.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
+    findings = lab_host.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
     findings += judge(facts, closed_ways(host.url))
     if options.json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings]) + "\n")

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import jinja2
 
 # Templates that put names chosen by people into markup.
-ESCAPED = (".svg.j2", "cards.html.j2")
+ESCAPED = (".svg.j2", "class_cards.html.j2")
 
 
 def render(beside: str, name: str, **values: Any) -> str:
@@ -19,7 +19,7 @@ def render(beside: str, name: str, **values: Any) -> str:
 
     Args:
         beside: `__file__` of the code that uses it.
-        name: Its file; `.svg.j2` and `cards.html.j2` are escaped, patterns have checked the rest.
+        name: Its file; those in ESCAPED are escaped, patterns have checked the rest.
         values: The values to fill in.
 
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from checks.image import RECIPE_PROPERTY, GoldenPreflightSpec
+from checks.preflight.golden import RECIPE_PROPERTY, GoldenPreflightSpec
 from providers.lxd.container.model import ContainerSpec
 from providers.lxd.exec.model import ExecSpec
 from providers.lxd.image.model import ImageSpec

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from checks.lab.spec import PreflightSpec
+from checks.preflight.spec import PreflightSpec
 from providers.lxd.network.model import NetworkSpec
 from providers.lxd.project.model import ProjectSpec
 from providers.relay.model import RelayGrantSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from checks.lab.spec import PlannedProxy, PlannedServer, PreflightSpec
-from providers.lxd import devices, values
+from checks.preflight.spec import PlannedProxy, PlannedServer, PreflightSpec
+from providers.lxd.options import devices, values
 from remote.names import GPU, SHIFT
 from stacks.spec import LabSpec
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from providers.lxd import values
+from providers.lxd.options import values
 from stacks import settings
 
 # The settings with a server's limits, and examples.

@@ -9,8 +9,8 @@ from typing import Any
 
 from core import problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
-from providers.lxd import values
 from providers.lxd.container import model as container
+from providers.lxd.options import values
 from stacks import allocation, recipe, settings, ways
 
 # With `_ssh` it is a comment of iptables, which has at most 63 characters.

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from checks.image import RECIPE_PROPERTY
+from checks.preflight.golden import RECIPE_PROPERTY
 from providers.haproxy.model import PAGE, BackendSpec
 from providers.hosts_file.model import EntrySpec
 from providers.lxd.container.model import ContainerSpec

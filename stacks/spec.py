@@ -9,7 +9,7 @@ from typing import Any
 from core import problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
 from hosts import url
-from providers.lxd import values
+from providers.lxd.options import values
 from providers.lxd.postinstall import model as postinstall
 from stacks import allocation, authorized_keys, quota, server, settings, tunnel
 

@@ -16,7 +16,7 @@ from stacks.settings import LANGUAGES
 from views import language
 
 SOURCES = pathlib.Path(__file__).parent
-METHODS = [("*.py", "python"), ("cards.html.j2", "jinja2")]
+METHODS = [("*.py", "python"), ("class_cards.html.j2", "jinja2")]
 KEYWORDS = {"_": None, "Message": None, "ngettext": (1, 2)}
 TRANSLATED = tuple(each for each in LANGUAGES if each != language.ENGLISH)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pulumi
 from pulumi_command import local, remote
 
-from checks.lab_host import HostPreflightSpec
+from checks.preflight.lab_host import HostPreflightSpec
 from components.lab_host import scripts
 from hosts import ssh_settings
 from providers.host_preflight.resource import HostPreflight

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from checks import image
+from checks.preflight import golden
 from core import errors, problems
 from hosts import connections
 from hosts.host import Host
@@ -17,26 +17,26 @@ from providers.preflight.resource import SurveyDriver
 class GoldenPreflightDriver(SurveyDriver):
     """The preflight of an image's stack; its delete comes last of all."""
 
-    def sweep(self, spec: image.GoldenPreflightSpec) -> list[str]:
+    def sweep(self, spec: golden.GoldenPreflightSpec) -> list[str]:
         """Remove the stack's leftovers; this resource goes last."""
         from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
 
         return driver.sweep([spec.host], spec.host, spec.owner, spec.lab)
 
 
-class GoldenPreflightProvider(base.Provider[image.GoldenPreflightSpec]):
+class GoldenPreflightProvider(base.Provider[golden.GoldenPreflightSpec]):
     """Provider of preflights of golden images."""
 
-    spec = image.GoldenPreflightSpec
+    spec = golden.GoldenPreflightSpec
 
-    def driver(self, host: Host) -> base.Driver[image.GoldenPreflightSpec]:
+    def driver(self, host: Host) -> base.Driver[golden.GoldenPreflightSpec]:
         """Return the driver, which needs no host."""
         del host
         return GoldenPreflightDriver()
 
     def examine(
-        self, spec: image.GoldenPreflightSpec, _was: Mapping[str, Any]
-    ) -> tuple[image.GoldenPreflightSpec, list[problems.Mistake]]:
+        self, spec: golden.GoldenPreflightSpec, _was: Mapping[str, Any]
+    ) -> tuple[golden.GoldenPreflightSpec, list[problems.Mistake]]:
         """Survey the host, and try from it the URLs that the steps need."""
         try:
             host = connections.connect(spec.host)
@@ -46,7 +46,7 @@ class GoldenPreflightProvider(base.Provider[image.GoldenPreflightSpec]):
             lambda: surveying.survey_host(
                 host, [url for _step, url in spec.needs], things={"networks": [spec.bridge]}
             ),
-            lambda facts: image.judge(spec, facts),
+            lambda facts: golden.judge(spec, facts),
         )
         return spec, mistakes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from checks import lab_host
+from checks.preflight import lab_host
 from core import errors, problems, run
 from hosts import connections
 from hosts.host import Host

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from providers.lxd import daemon
-from providers.lxd.values import TRUE
+from providers.lxd.options.values import TRUE
 
 KEY = "security.protection.delete"
 

@@ -89,5 +89,5 @@ def fragment(spec: RuleSpec) -> Fragment:
 
 def shared_sections() -> Mapping[str, Any]:
     """Return the filter rules that all NAT rules need to take effect."""
-    text = templates.render(__file__, "filter.j2", bridges=BRIDGES, web_ports=WEB_PORTS)
+    text = templates.render(__file__, "isolation.j2", bridges=BRIDGES, web_ports=WEB_PORTS)
     return {"filter": text.splitlines()}

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from checks import losses
-from checks.lab import preflight
-from checks.lab.spec import PreflightSpec
+from checks.preflight import lab as preflight
+from checks.preflight.spec import PreflightSpec
 from core import errors, problems, run, validators
 from hosts import connections
 from hosts.host import Host

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from checks.lab.spec import PreflightSpec
+from checks.preflight.spec import PreflightSpec
 from core import codec, problems
 from hosts.host import Host
 from providers import base

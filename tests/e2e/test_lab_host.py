@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from checks.lab_host import HostPreflightSpec
+from checks.preflight.lab_host import HostPreflightSpec
 from cli import sandbox as commands
 from components.lab_host import scripts
-from engine import plugin
+from engine import install_plugin
 from hosts import connections, ssh_settings, url
 from hosts.host import Host
 from providers.host_preflight.resource import HostPreflightProvider
@@ -164,7 +164,7 @@ def test_host_stack_works_with_the_real_plugin(
     project: ProjectCopy, box: layout.Layout, spec: LabHostSpec, lab_host: Host
 ) -> None:
     """Previewed, brought up, nothing to do, and taken down; run on the workstation."""
-    if not plugin.ensure("pulumi_command"):
+    if not install_plugin.ensure("pulumi_command"):
         pytest.skip("pulumi-command's plugin is not installed, and cannot be had here")
     # pulumi-command dials by itself: from where the host is reached directly.
     project.host("host", second_disk=spec.second_disk)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from providers.lxd import values
+from providers.lxd.options import values
 from remote.surveys import abilities, lxd, programs
 from stacks import preflight_plan, spec
 

@@ -23,7 +23,7 @@ from core import errors
 from engine.passphrase import Passphrase
 from providers.lxd import fake
 from stacks import files, kinds
-from views import cards
+from views import class_cards
 
 MOODLE = (
     "Prénom,Nom,Numéro d'identification,Adresse de courriel,Groupe\nAdèle,Dupont,17,a@x.fr,TP1\n"
@@ -332,8 +332,8 @@ def test_a_page_and_a_table_of_cards() -> None:
          "grappe:password": "abcde-fghjk"}, project="grappe", stack="tp1-zoe",
         secrets=["grappe:password"],
     )  # fmt: skip
-    made = cards.student(lab, [CARD], name="Zoé <b>", password="abcde-fghjk")
-    page = cards.page("tp1", [made, made])
+    made = class_cards.student(lab, [CARD], name="Zoé <b>", password="abcde-fghjk")
+    page = class_cards.page("tp1", [made, made])
     assert 2 == page.count("<section")
     assert "Zoé &lt;b&gt;" in page
     for text in (
@@ -342,7 +342,7 @@ def test_a_page_and_a_table_of_cards() -> None:
         "192.168.8.10\tyuno1.zoe.grappe.test",
     ):
         assert text in page
-    assert cards.table([made]).splitlines() == [
+    assert class_cards.table([made]).splitlines() == [
         "student,name,server,domain,host,port,user,password",
         "zoe,Zoé <b>,yuno1,yuno1.zoe.grappe.test,192.168.8.10,22222,zoe,abcde-fghjk",
     ]
@@ -423,7 +423,7 @@ def stacks_of(folder: pathlib.Path) -> dict[str, str]:
 @pytest.mark.parametrize(("name", "cell"), [("=1+1", "'=1+1"), ("Zoé", "Zoé"), ("+cmd", "'+cmd")])
 def test_name_in_the_table_is_no_formula(name: str, cell: str) -> None:
     """Whatever a roster holds."""
-    assert cell == cards._no_formula(name)
+    assert cell == class_cards._no_formula(name)
 
 
 def row_of(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> runner.Row:

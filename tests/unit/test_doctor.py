@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from checks import health as doctor
-from checks import lab_host as preflight
+from checks.doctor import lab_host as doctor
+from checks.preflight import lab_host as preflight
 from cli import doctor as doctor_command
 from components.lab_host import scripts
 from core import problems

@@ -15,7 +15,7 @@ from cli import drift
 from providers.lxd.postinstall import model as postinstall
 from providers.lxd.postinstall import services
 from stacks import settings, spec
-from views import card, cards, catalogs, check, language
+from views import card, catalogs, check, class_cards, language
 
 PLACEHOLDER = re.compile(r"{\w*}")
 REACHABILITY = pathlib.Path(__file__).parent.parent.parent / "remote/reachability.py"
@@ -93,19 +93,19 @@ def test_french_card_has_the_same_commands(changes: dict[str, str]) -> None:
 def test_french_page_of_cards_and_its_table() -> None:
     """Each student's page is in their language; the table is for programs, and stays."""
     french, english = (
-        cards.student(lab(language=each, password=""), [CARD], name="Zoé <b>", password="")
+        class_cards.student(lab(language=each, password=""), [CARD], name="Zoé <b>", password="")
         for each in ("fr", "en")
     )
-    page = cards.page("tp1", [french, english])
+    page = class_cards.page("tp1", [french, english])
     first, second = page.split("</section>")[:2]
     for words in ('lang="fr"', "tp1, numéro 1", "ssh -p 22222 VOTRE-COMPTE@192.168.8.10",
                   "<code>/etc/hosts</code>, ou <code>C:\\Windows", "Zoé &lt;b&gt;"):  # fmt: skip
         assert words in first
     for words in ('lang="en"', "tp1, student 1", "ssh -p 22222 YOUR-USER@192.168.8.10"):
         assert words in second
-    assert cards.table([english]) == cards.table([french])
-    installed = cards.student(lab(), [CARD], name="Zoé", password="abcde-fghjk", locale="fr")
-    assert "<th>Mot de passe</th>" in cards.page("tp1", [installed])
+    assert class_cards.table([english]) == class_cards.table([french])
+    installed = class_cards.student(lab(), [CARD], name="Zoé", password="abcde-fghjk", locale="fr")
+    assert "<th>Mot de passe</th>" in class_cards.page("tp1", [installed])
 
 
 @pytest.mark.parametrize(

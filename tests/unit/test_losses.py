@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from checks import losses
-from checks.lab.spec import PlannedServer, PreflightSpec
+from checks.preflight.spec import PlannedServer, PreflightSpec
 from core import codec
 
 YUNO1 = PlannedServer(name="yuno1", domain="a.b.test", port=22222, address="10.64.1.10",

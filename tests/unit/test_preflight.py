@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from checks import conflicts
-from checks.lab import preflight
-from checks.lab.spec import PlannedProxy, PlannedServer, PreflightSpec
+from checks.preflight import lab as preflight
+from checks.preflight.spec import PlannedProxy, PlannedServer, PreflightSpec
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys import hosts_file
 from remote.surveys import lab as surveyed

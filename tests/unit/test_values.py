@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from providers.lxd import devices, values
 from providers.lxd.container import model
+from providers.lxd.options import devices, values
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from core import codec, problems, validators
-from providers.lxd import devices as devices_of_lxd
+from providers.lxd.options import devices as devices_of_lxd
 
 STATES = ("running", "stopped", "any")
 # The device that carries the static address.

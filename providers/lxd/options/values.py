@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from providers.lxd import cron, kernel, raw_lxc
+from providers.lxd.options import cron, kernel, raw_lxc
 
 # LXD's units: of 1000 and of 1024.
 UNITS = {

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from checks import conflicts
-from checks.lab import claims
-from checks.lab.spec import PlannedServer, PreflightSpec
+from checks.preflight import claims
+from checks.preflight.spec import PlannedServer, PreflightSpec
 from core import problems
 from core.names import IMAGE, MAX_NUMBER, READY, STAGE
 from remote import identity

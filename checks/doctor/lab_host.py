@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from checks import conflicts, denials, firewall
+from checks import conflicts, denials
+from checks.doctor import firewall
 from checks.finding import Finding
 from core import errors
 from core.names import STUDENTS, WEB_PORTS

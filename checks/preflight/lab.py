@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from checks import conflicts, denials, isolation
-from checks.lab import claims, host, lxd, network, routes
-from checks.lab.spec import PreflightSpec
+from checks.preflight import claims, domains, host, lxd, network, ports
+from checks.preflight.spec import PreflightSpec
 from core import problems
 from core.names import WEB_PORTS
 from remote.surveys.facts import HostsFileFacts, LabFacts, RelayFacts
@@ -23,9 +23,9 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
     mistakes = [
         *host.programs(spec, facts),
         *host.files(spec, facts),
-        *routes.ports(spec, facts),
-        *routes.proxies(spec, facts),
-        *routes.domains(spec, facts),
+        *ports.check(spec, facts),
+        *ports.proxies(spec, facts),
+        *domains.check(spec, facts),
     ]
     if "error" not in facts["lxd"]:
         mistakes += lxd.taken_names(spec, facts["lxd"])

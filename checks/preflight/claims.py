@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from checks.lab.spec import PreflightSpec
+from checks.preflight.spec import PreflightSpec
 from core import problems
 from remote import identity
 from remote.surveys.facts import LabFacts, RelayFacts

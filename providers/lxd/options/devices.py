@@ -12,8 +12,8 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from providers.lxd import values
-from providers.lxd.values import Judge
+from providers.lxd.options import values
+from providers.lxd.options.values import Judge
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
 # Where a system's own are: over them, none boots.

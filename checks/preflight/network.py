@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Iterator
 
 from checks import conflicts
-from checks.lab.spec import PreflightSpec
+from checks.preflight.spec import PreflightSpec
 from core import problems
 from remote.surveys.facts import LabFacts
 

@@ -54,7 +54,7 @@ def page(name: str, students: Sequence[Mapping[str, Any]]) -> str:
     """Return the pages of a class as HTML: one sheet of A4 each, in the student's language."""
     spoken = {each["language"] for each in students}
     return templates.render(
-        __file__, "cards.html.j2", title=name, students=students,
+        __file__, "class_cards.html.j2", title=name, students=students,
         gettexts={each: language.catalog(each).gettext for each in spoken},
     )  # fmt: skip
 

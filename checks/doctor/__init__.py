@@ -1,0 +1,1 @@
+"""What `lab doctor` reports; pure."""

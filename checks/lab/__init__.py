@@ -1,1 +1,0 @@
-"""The preflight of a lab."""

@@ -1,0 +1,1 @@
+"""The options that LXD takes, and their values; pure."""
