@@ -123,7 +123,7 @@ def test_french_page_of_cards_and_its_table() -> None:
          "✗ alice/yuno1 : nginx ne tourne pas    sur l'hôte : lxc exec yuno1 "
          "--project grappe-alice -- systemctl restart nginx"),
         ({"domain": "blog.test"},
-         "! alice/yuno1 : son domaine principal est maintenant blog.test : le fichier de la stack peut suivre"),
+         "! alice/yuno1 : son domaine principal est maintenant blog.test : vous pouvez l'écrire dans le fichier de pile"),
     ],
 )  # fmt: skip
 def test_french_check_says_why(changes: dict[str, Any], line: str) -> None:
