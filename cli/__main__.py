@@ -9,12 +9,9 @@ import io
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 from cli import parser
-
-if TYPE_CHECKING:
-    from core import errors
+from core import errors
 
 
 def main() -> int:
@@ -26,14 +23,14 @@ def main() -> int:
         # PYTHONIOENCODING may say an encoding without our signs.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = parser.parse(sys.argv[1:])
-    module, _, function = options.run.partition(":")
-    from core import errors  # noqa: PLC0415 - `--help` needs none of it
-
+    run, as_json = "", False
     try:
-        return int(getattr(importlib.import_module(module), function)(options))
+        run, arguments = parser.parse(sys.argv[1:])
+        as_json = bool(arguments.get("as_json"))
+        module, _, function = run.partition(":")
+        return int(getattr(importlib.import_module(module), function)(**arguments))
     except errors.GrappeError as error:
-        report(error, as_json=getattr(options, "json", False))
+        report(error, as_json=as_json)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted; running it again is safe\n")
     except BrokenPipeError:
@@ -41,14 +38,14 @@ def main() -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        report(errors.GrappeError(str(error)), as_json=getattr(options, "json", False))
+        report(errors.GrappeError(str(error)), as_json=as_json)
     except Exception as error:
         # GRAPPE_DEBUG shows the traceback to Grappe's developers.
         if os.environ.get("GRAPPE_DEBUG"):
             raise
-        report(errors.unexpected(error), as_json=getattr(options, "json", False))
+        report(errors.unexpected(error), as_json=as_json)
     # For check and doctor, exit status 1 means findings; an error is 2.
-    return 2 if options.run in {"cli.check:run", "cli.doctor:run", "cli.class_reports:check"} else 1
+    return 2 if run in {"cli.check:run", "cli.doctor:run", "cli.class_reports:check"} else 1
 
 
 def report(error: errors.GrappeError, *, as_json: bool) -> None:

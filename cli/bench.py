@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import datetime as dt
 import json
 import os
 import pathlib
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 from bench import classroom, fragments, long_connection, many_labs, one_lab, report
 from bench.testbed import IMAGE, UP, Testbed, environment_of, raised_limits
-from cli import environment, progress
+from cli import environment, options, progress
 from cli import sandbox as commands
 from core import names
 from hosts import command, connections
@@ -21,9 +22,36 @@ from sandbox import lifecycle, project_copy
 from sandbox.layout import Layout
 
 SANDBOX = "grappe-bench"
+PARTS = ("contest", "crowd", "fragments", "class", "connection")
 
 
-def run(options: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """How much is measured: repetitions, students, students of a class, fragments, minutes."""
+
+    rounds: int
+    students: list[int]
+    classes: list[int]
+    fragments: list[int]
+    minutes: float
+
+
+def run_options(parser: options.Parser) -> None:
+    """Add what `bench` takes."""
+    parser.add_argument(
+        "parts", nargs="*", default=PARTS, metavar="PART",
+        help=f"{', '.join(PARTS)} (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
+    parser.add_argument("--students", type=int, nargs="+", default=[1, 5, 10, 20])
+    parser.add_argument("--classes", type=int, nargs="+", default=[20])
+    parser.add_argument("--fragments", type=int, nargs="+", default=[1, 100, 1000, 4000])
+    parser.add_argument("--minutes", type=float, default=15, help="how long a connection is kept")
+    parser.add_argument("--to", default="docs/benchmarks", help="where results and picture go")
+    options.as_json(parser, "print the results as JSON")
+
+
+def run(parts: Sequence[str], to: str, *, as_json: bool, **sizes: Any) -> int:
     """Measure, and write the results to the given folder."""
     layout = Layout(SANDBOX)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX
@@ -43,18 +71,18 @@ def run(options: argparse.Namespace) -> int:
         with raised_limits(), tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
             env = environment.prepare(lambda _text: None)
             testbed = Testbed(layout, project_copy.ProjectCopy(pathlib.Path(folder), layout, env))
-            _measure(testbed, ansible, options, results)
+            _measure(testbed, ansible, parts, Sizes(**sizes), results)
     finally:
         connections.close_all()
         lifecycle.down(layout)
         # Keep the results from before a failure.
-        if results.keys() & {"contest", "crowd", "fragments", "class", "connection"}:
-            _keep(results, ansible, options)
+        if results.keys() & set(PARTS):
+            _keep(results, ansible, pathlib.Path(to))
+            sys.stdout.write(json.dumps(results) + "\n" if as_json else report.tables(results))
     return 0
 
 
-def _keep(results: dict[str, Any], ansible: pathlib.Path, options: argparse.Namespace) -> None:
-    target = pathlib.Path(options.to)
+def _keep(results: dict[str, Any], ansible: pathlib.Path, target: pathlib.Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     (target / "results.json").write_text(json.dumps(results, indent=1) + "\n")
     picture = [str(ansible / "bin" / "python"), str(environment.ROOT / "bench" / "plot.py"),
@@ -62,42 +90,42 @@ def _keep(results: dict[str, Any], ansible: pathlib.Path, options: argparse.Name
     drawn = command.execute(picture, timeout=120)
     if not drawn.ok:
         sys.stderr.write(drawn.tail() + "\n")
-    sys.stdout.write(json.dumps(results) + "\n" if options.json else report.tables(results))
 
 
 def _measure(
     testbed: Testbed,
     ansible: pathlib.Path,
-    options: argparse.Namespace,
+    parts: Sequence[str],
+    sizes: Sizes,
     results: dict[str, Any],
 ) -> None:
     results |= {
         "date": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         "machine": report.machine(),
         "host": lifecycle.versions(testbed.layout),
-        "rounds": options.rounds,
+        "rounds": sizes.rounds,
     }
     with progress.step("image"):
         testbed.project.image("image", recipe="standin", alias=IMAGE)
         testbed.pulumi("image", *UP)
-    if "contest" in options.parts:
+    if "contest" in parts:
         with progress.step("one student") as step:
             step.report("an expert's script, Ansible and Grappe, in turns")
-            measured = one_lab.run(testbed, ansible, options.rounds)
+            measured = one_lab.run(testbed, ansible, sizes.rounds)
             results |= {**measured, "beside": one_lab.beside(testbed)}
-    if "fragments" in options.parts:
+    if "fragments" in parts:
         with progress.step("one more") as step:
-            step.report(f"{', '.join(map(str, options.fragments))} fragments already there")
-            results["fragments"] = fragments.run(testbed, options.fragments, options.rounds)
-    if "class" in options.parts:
+            step.report(f"{', '.join(map(str, sizes.fragments))} fragments already there")
+            results["fragments"] = fragments.run(testbed, sizes.fragments, sizes.rounds)
+    if "class" in parts:
         with progress.step("a class") as step:
-            step.report(f"{', '.join(map(str, options.classes))} students")
-            results["class"] = classroom.run(testbed, options.classes)
-    if "connection" in options.parts:
+            step.report(f"{', '.join(map(str, sizes.classes))} students")
+            results["class"] = classroom.run(testbed, sizes.classes)
+    if "connection" in parts:
         with progress.step("a long connection") as step:
-            step.report(f"{options.minutes:g} minutes, ten labs come and go")
-            results["connection"] = long_connection.run(testbed, options.minutes)
-    if "crowd" in options.parts:
+            step.report(f"{sizes.minutes:g} minutes, ten labs come and go")
+            results["connection"] = long_connection.run(testbed, sizes.minutes)
+    if "crowd" in parts:
         with progress.step("many students") as step:
-            step.report(f"{', '.join(map(str, options.students))} at the same time")
-            many_labs.run(testbed, options.students, results.setdefault("crowd", []))
+            step.report(f"{', '.join(map(str, sizes.students))} at the same time")
+            many_labs.run(testbed, sizes.students, results.setdefault("crowd", []))

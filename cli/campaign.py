@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import itertools
@@ -13,11 +12,11 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from campaign import class_kills, faults, kills, many_labs
-from cli import environment, progress
+from cli import environment, options, progress
 from cli import sandbox as commands
 from core import errors
 from hosts import command, connections
@@ -43,21 +42,49 @@ VALUES = ("tests/unit/test_hostile.py", "tests/contract/test_crashes.py")
 LENGTH = 9.0
 
 
-def run(options: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Extent:
+    """How much is tried: moments of kills, faults, labs at once, rounds of them, students."""
+
+    moments: int
+    fault: list[str] | None
+    stacks: int
+    rounds: int
+    students: int
+
+
+def run_options(parser: options.Parser) -> None:
+    """Add what `campaign` takes."""
+    parser.add_argument(
+        "parts", nargs="*", default=PARTS, metavar="PART",
+        help=f"{', '.join(PARTS)} (default: all)",
+    )  # fmt: skip
+    parser.add_argument("--hours", type=float, default=0, help="repeat for this long")
+    parser.add_argument("--moments", type=int, default=30, help="how many kills of each stack")
+    parser.add_argument("--fault", action="append", help="only this one, by its name")
+    parser.add_argument("--stacks", type=int, default=12, help="how many labs at once")
+    parser.add_argument("--rounds", type=int, default=10, help="how many rounds of them")
+    parser.add_argument("--students", type=int, default=6, help="how many in the class")
+    parser.add_argument("--seed", type=int, default=0, help="what an earlier one printed")
+    options.as_json(parser, "print the outcomes as JSON")
+
+
+def run(parts: Sequence[str], hours: float, seed: int, *, as_json: bool, **given: Any) -> int:
     """Run the chosen parts; exit 0 if nothing was lost, else 1."""
-    _demand_known(options)
+    extent = Extent(**given)
+    _demand_known(parts, extent.fault or [])
     found: dict[str, list[Any]] = {}
-    deadline = time.monotonic() + options.hours * 3600
-    seed = options.seed or random.randrange(10**6)  # noqa: S311
-    if "values" in options.parts:
+    deadline = time.monotonic() + hours * 3600
+    seed = seed or random.randrange(10**6)  # noqa: S311
+    if "values" in parts:
         found["values"] = [_values()]
-    if set(options.parts) - {"values"}:
+    if set(parts) - {"values"}:
         with _project() as made:
             for turn in itertools.count():
-                _round(options, made, found, seed + turn)
+                _round(parts, extent, made, found, seed + turn)
                 if time.monotonic() > deadline:
                     break
-    if options.json:
+    if as_json:
         sys.stdout.write(json.dumps(found, default=dataclasses.asdict) + "\n")
     else:
         sys.stdout.write(render(found, seed))
@@ -75,7 +102,8 @@ def _values() -> str:
 
 
 def _round(
-    options: argparse.Namespace,
+    parts: Sequence[str],
+    extent: Extent,
     made: project_copy.ProjectCopy,
     found: dict[str, list[Any]],
     seed: int,
@@ -87,15 +115,15 @@ def _round(
     def survey() -> dict[str, str]:
         return inventory(host, workstation)
 
-    if "kills" in options.parts:
+    if "kills" in parts:
         for stack in ("kim", "image"):
             with progress.step(f"kills of {stack}") as step:
                 found.setdefault("kills", []).extend(
-                    kills.run(made, stack, options.moments, survey, step.report)
+                    kills.run(made, stack, extent.moments, survey, step.report)
                 )
-    if "faults" in options.parts:
+    if "faults" in parts:
         dice = random.Random(seed)  # noqa: S311 - the same again by its seed
-        for name in options.fault or faults.FAULTS:
+        for name in extent.fault or faults.FAULTS:
             with progress.step(name) as step:
                 outcome = faults.run(made, "kim", name, round(dice.random() * LENGTH, 1), survey)
                 found.setdefault("faults", []).append(outcome)
@@ -105,18 +133,18 @@ def _round(
             host, workstation = map(
                 connections.connect, (made.layout.host_url, made.layout.workstation_url)
             )
-    if "labs" in options.parts:
-        with progress.step(f"{options.stacks} labs, {options.rounds} rounds") as step:
+    if "labs" in parts:
+        with progress.step(f"{extent.stacks} labs, {extent.rounds} rounds") as step:
             result = many_labs.run(
-                made, options.stacks, options.rounds, survey, report=step.report, seed=seed
+                made, extent.stacks, extent.rounds, survey, report=step.report, seed=seed
             )
             found.setdefault("labs", []).append(result)
             step.detail = f"{len(result.failed)} failed, {len(result.lost)} lost"
-    if "class" in options.parts:
-        with progress.step(f"kills of a class of {options.students}") as step:
+    if "class" in parts:
+        with progress.step(f"kills of a class of {extent.students}") as step:
             found.setdefault("class", []).extend(
                 class_kills.run(
-                    made, options.students, options.moments, survey, report=step.report, seed=seed
+                    made, extent.students, extent.moments, survey, report=step.report, seed=seed
                 )
             )
 
@@ -144,9 +172,9 @@ def _project() -> Iterator[project_copy.ProjectCopy]:
         lifecycle.down(layout)
 
 
-def _demand_known(options: argparse.Namespace) -> None:
+def _demand_known(parts: Sequence[str], chosen: Sequence[str]) -> None:
     """Refuse unknown parts and faults, all at once."""
-    known = [("PART", options.parts, PARTS), ("--fault", options.fault or [], tuple(faults.FAULTS))]
+    known = [("PART", parts, PARTS), ("--fault", chosen, tuple(faults.FAULTS))]
     wrong = [
         f"{key} {word!r} is not one of {', '.join(words)}"
         for key, given, words in known for word in given if word not in words

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import json
 import sys
 from typing import Any
 
-from cli import environment, labs
+from cli import environment, labs, options
 from hosts import connections
 from providers.lxd import client, daemon, files
 from providers.lxd.postinstall import inside as postinstall
@@ -18,11 +17,17 @@ from views import card
 KEYS = ("ed25519", "ecdsa", "rsa")
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `card` takes."""
+    options.stack(parser)
+    options.as_json(parser)
+
+
+def run(name: str, *, as_json: bool) -> int:
     """Print the card of a student whose lab is up."""
-    lab = labs.load_up(options.name)
+    lab = labs.load_up(name)
     cards = with_fingerprints(lab.spec, lab.cards)
-    if options.json:
+    if as_json:
         sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
     else:
         sys.stdout.write(card.render(lab.spec, cards, lab.stack, environment.language()))

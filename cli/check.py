@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import dataclasses
 import json
@@ -11,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checks import losses
-from cli import drift, environment, labs, stack
+from cli import drift, environment, labs, options, stack
 from core import errors, shared
 from core.names import INSTALLED
 from hosts import connections
@@ -32,9 +31,18 @@ GATHER_SECONDS = 0.03
 SICK, BLIND = 1, 2
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `check` takes."""
+    parser.add_argument("name", nargs="?", default="", help="the student's stack")
+    parser.add_argument(
+        "--all", dest="every", action="store_true", help="every student's that is up"
+    )
+    options.as_json(parser)
+
+
+def run(name: str, *, every: bool, as_json: bool) -> int:
     """Check one student's lab, or all; exit 0 without faults, 1 with faults, 2 on an error."""
-    if options.all == bool(options.name):
+    if every == bool(name):
         raise errors.BadInputError("which lab?", do="./lab check STACK, or ./lab check --all")
     drift.preload()
     rows: list[check.Row] = []
@@ -42,15 +50,16 @@ def run(options: argparse.Namespace) -> int:
     blind: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         checks = {
-            name: pool.submit(_check_lab, name, skip_others=options.all) for name in _names(options)
+            each: pool.submit(_check_lab, each, skip_others=every)
+            for each in (labs.names() if every else [name])
         }
-    for name, checked in checks.items():
+    for each, checked in checks.items():
         try:
-            checked_rows, drifts[name] = checked.result()
+            checked_rows, drifts[each] = checked.result()
             rows += checked_rows
         except errors.GrappeError as error:
-            blind.append(f"{name}: {error}")
-    return report(rows, drifts, blind, as_json=options.json)
+            blind.append(f"{each}: {error}")
+    return report(rows, drifts, blind, as_json=as_json)
 
 
 def report(
@@ -89,10 +98,6 @@ def report(
     if blind:
         return BLIND
     return 0 if all(row.ok for row in rows) and not down else SICK
-
-
-def _names(options: argparse.Namespace) -> list[str]:
-    return labs.names() if options.all else [options.name]
 
 
 def check_lab(name: str) -> tuple[list[check.Row], list[drift.Drift]]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import pathlib
 import shlex
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from classroom import class_file, runner
 from cli import classroom as classes
-from cli import environment
+from cli import environment, options
 from core import errors, interrupts
 from core.run import current
 from hosts import connections
@@ -24,22 +23,39 @@ from views import classroom
 TIMED_OUT, GRACE_SECONDS = 124, 5
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `exec` takes."""
+    options.class_name(parser)
+    text = "only these students, or servers of theirs: adele zoe:yuno2"
+    parser.add_argument("--only", nargs="+", default=[], metavar="STUDENT[:SERVER]", help=text)
+    options.jobs(parser, 4 * options.JOBS)
+    parser.add_argument("--timeout", type=options.count, default=60, help="seconds for each (60)")
+    options.as_json(parser, "the same facts as JSON, a line a server")
+    parser.usage = f"{parser.prog} [options] CLASS -- COMMAND..."
+    parser.epilog = (
+        "The command follows --; one word is a line for sh. Root on the lab host can read it there."
+    )
+    parser.set_defaults(command=[])
+
+
+def run(
+    name: str, command: Sequence[str], only: Sequence[str], *,
+    timeout: int, jobs: int, as_json: bool,
+) -> int:  # fmt: skip
     """Run a command as root in each server that is up; exit 0 if it does in all, else 1.
 
     Raises:
         errors.BadInputError: The command is missing, or no server is up.
 
     """
-    words = options.command
-    if not words:
+    if not command:
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
-    file = class_file.read(environment.ROOT, options.name)
+    file = class_file.read(environment.ROOT, name)
     classes.demand_states_here()
-    chosen = classes.servers_up(options.name, file, options.only or [])
+    chosen = classes.servers_up(name, file, only)
     environment.apply()
     lxd = client.on(connections.connect(file.host))
-    folder = environment.STATE / "logs" / options.name
+    folder = environment.STATE / "logs" / name
     folder.mkdir(parents=True, exist_ok=True)
     rows = [
         runner.Row(
@@ -49,35 +65,35 @@ def run(options: argparse.Namespace) -> int:
     ]
     projects = {server.row: server.project for server in chosen}
     # One word is a whole shell line; several are a program and its arguments.
-    text = words[0] if len(words) == 1 else shlex.join(words)
+    text = command[0] if len(command) == 1 else shlex.join(command)
     # It ends in the server too, whatever becomes of this command. Busybox knows no long options.
-    bounded = ["timeout", "-k", f"{GRACE_SECONDS}", f"{options.timeout:g}"]
+    bounded = ["timeout", "-k", f"{GRACE_SECONDS}", f"{timeout}"]
 
     def act(row: runner.Row) -> str:
         try:
             done = lxd.execute(
                 row.name.partition(":")[2], [*bounded, "sh", "-c", text],
-                project=projects[row.name], timeout=options.timeout + 2 * GRACE_SECONDS,
+                project=projects[row.name], timeout=timeout + 2 * GRACE_SECONDS,
                 on_output=lambda _output: None,
             )  # fmt: skip
         except errors.GrappeError as error:
-            raise _in_words(error, options.name, row) from None
+            raise _in_words(error, name, row) from None
         said = (done.stdout + done.stderr).decode(errors="replace")
         pathlib.Path(row.log).write_text(said)
         # What a student's programs print may be meant for a terminal.
         last = errors.escape(next((x for x in reversed(said.splitlines()) if x.strip()), ""))
         if done.status == TIMED_OUT:
-            words = f"it did not end within {options.timeout:g} s: {last}"
+            words = f"it did not end within {timeout} s: {last}"
             raise errors.CommandError(words.rstrip(": "))
         if done.status:
             raise errors.CommandError(f"exit {done.status}: {last}".rstrip(": "))
         return last
 
     began = time.monotonic()
-    with classroom.showing(rows, as_json=options.json) as show:
+    with classroom.showing(rows, as_json=as_json) as show:
         runs = runner.Runner(rows, act, show.changed)
-        with _interruptible(runs, options.timeout):
-            ok = runs.run(options.jobs, show.wait)
+        with _interruptible(runs, timeout):
+            ok = runs.run(jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began, by="--only "))
     return 0 if ok else 1
 

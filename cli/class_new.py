@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import pathlib
@@ -15,7 +14,7 @@ from typing import Any
 from classroom import class_file, labels, roster
 from classroom.class_file import ClassFile, Student
 from cli import classroom as classes
-from cli import environment, new, progress, stack
+from cli import environment, new, options, progress, stack
 from core import errors, problems
 from core.labels import label
 from stacks import files, kinds, neighbours, settings
@@ -25,17 +24,50 @@ from views import classroom
 LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 
-def create(options: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A class as the command line names it; settings are for a new class alone."""
+
+    name: str
+    roster: str
+    host: str = ""
+    image: str = ""
+    domain: str = ""
+    workstation: str = ""
+    relay: str = ""
+    post_install: bool = False
+    pairs: Sequence[str] = ()
+
+
+def create_options(parser: options.Parser) -> None:
+    """Add what `class new` takes."""
+    options.class_name(parser, "the class: small letters, digits, dashes")
+    parser.add_argument("--roster", required=True, metavar="FILE", help="a CSV export")
+    parser.add_argument("--host", default="", help="the lab host, when the class is new")
+    parser.add_argument("--image", default="", help="of each server (default yunohost-12)")
+    parser.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
+    parser.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
+    parser.add_argument("--relay", default="", help="a server on the internet: ssh://[user@]relay")
+    text = "post-install YunoHost on each server, with a generated password for each student"
+    parser.add_argument("--post-install", action="store_true", help=text)
+    options.values(parser)
+
+
+def create(**given: Any) -> int:
     """Read a roster; write the class's file, and a stack file for each new student.
+
+    Args:
+        given: The fields of a `Request`.
 
     Raises:
         errors.BadInputError: All mistakes in roster, class file and settings.
 
     """
+    request = Request(**given)
     classes.demand_states_here()
-    root, name = environment.ROOT, options.name
-    entries = _entries(pathlib.Path(options.roster))
-    before = _before(options)
+    root, name = environment.ROOT, request.name
+    entries = _entries(pathlib.Path(request.roster))
+    before = _before(request)
     come, left, renamed = _compare(name, before, entries)
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
     students = _numbered(name, before, come, others)
@@ -102,30 +134,30 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
         raise errors.BadInputError(f"{path}: {problems.summary(mistakes.mistakes)}") from mistakes
 
 
-def _before(options: argparse.Namespace) -> ClassFile:
+def _before(request: Request) -> ClassFile:
     """Return the existing class, or a new one from the command line."""
-    given = {key: getattr(options, key) for key in ("image", "domain", "workstation")
-             if getattr(options, key)}  # fmt: skip
-    if options.relay:
-        given["tunnel"] = {"relay": options.relay}
-    given |= new.settings_of(options.set, (*class_file.OWN, settings.PASSWORD))
-    if options.name in class_file.names(environment.ROOT):
-        file = class_file.read(environment.ROOT, options.name)
-        if (options.host and options.host != file.host) or given:
+    keys = ("image", "domain", "workstation")
+    given: dict[str, Any] = {key: value for key in keys if (value := getattr(request, key))}
+    if request.relay:
+        given["tunnel"] = {"relay": request.relay}
+    given |= new.settings_of(request.pairs, (*class_file.OWN, settings.PASSWORD))
+    if request.name in class_file.names(environment.ROOT):
+        file = class_file.read(environment.ROOT, request.name)
+        if (request.host and request.host != file.host) or given:
             raise errors.BadInputError(
-                f"classes/{options.name}.yaml is there already, with its host and settings",
+                f"classes/{request.name}.yaml is there already, with its host and settings",
                 do="change them there; new students get them, the others keep theirs",
             )
-        return dataclasses.replace(file, post_install=file.post_install or options.post_install)
-    if not options.host:
+        return dataclasses.replace(file, post_install=file.post_install or request.post_install)
+    if not request.host:
         raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
-    if not options.name or label(options.name) != options.name:
+    if not request.name or label(request.name) != request.name:
         raise errors.BadInputError(
-            f"{problems.show(options.name)} is not the name of a class: small letters, digits, "
+            f"{problems.show(request.name)} is not the name of a class: small letters, digits, "
             "dashes",
-            do=f"as {label(options.name) or 'tp1'}",
+            do=f"as {label(request.name) or 'tp1'}",
         )
-    return ClassFile(host=options.host, post_install=options.post_install, settings=given)
+    return ClassFile(host=request.host, post_install=request.post_install, settings=given)
 
 
 # What a line of a roster and a student have in common.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import threading
@@ -13,28 +12,28 @@ from classroom import class_file
 from cli import card as lab_card
 from cli import check as lab_check
 from cli import classroom as classes
-from cli import drift, environment, labs, stack
+from cli import drift, environment, labs, options, stack
 from core import errors
 from views import class_cards, classroom
 from views.check import Row
 
+status_options = check_options = card_options = options.students
 
-def status(options: argparse.Namespace) -> int:
+
+def status(name: str, students: Sequence[str], *, as_json: bool) -> int:
     """Print each student's recorded state, without any host."""
-    file, students = classes.chosen(options)
+    file, chosen = classes.chosen(name, students)
     rows = []
-    for student in students:
-        name = class_file.stack_of(options.name, student)
-        recorded = stack.recorded(name)
+    for student in chosen:
+        stack_name = class_file.stack_of(name, student)
+        recorded = stack.recorded(stack_name)
         servers = classes.servers(recorded)
-        state = _state(name, recorded, servers)
-        rows.append({"student": student.label, "name": student.name, "stack": name,
+        state = _state(stack_name, recorded, servers)
+        rows.append({"student": student.label, "name": student.name, "stack": stack_name,
                      "number": student.number, "state": state,
                      "servers": len(servers)})  # fmt: skip
-    if options.json:
-        sys.stdout.write(
-            json.dumps({"class": options.name, "host": file.host, "students": rows}) + "\n"
-        )
+    if as_json:
+        sys.stdout.write(json.dumps({"class": name, "host": file.host, "students": rows}) + "\n")
     else:
         sys.stdout.write(classroom.status(rows))
     return 0
@@ -53,87 +52,84 @@ def _state(
     return state if here else f"{state}; no stack file"
 
 
-def check(options: argparse.Namespace) -> int:
+def check(name: str, students: Sequence[str], *, as_json: bool) -> int:
     """Try every way to every server of the class; exit 0 without faults, 1 with, 2 on an error."""
     drift.preload()
-    _made, students = classes.chosen(options)
+    _made, chosen = classes.chosen(name, students)
     rows: list[Row] = []
     drifts: dict[str, Any] = {}
     blind: list[str] = []
     lock = threading.Lock()
 
-    def check_one(name: str) -> None:
+    def check_one(stack_name: str) -> None:
         try:
-            checked_rows, found = lab_check.check_lab(name)
+            checked_rows, found = lab_check.check_lab(stack_name)
         except errors.GrappeError as error:
             with lock:
-                blind.append(f"{name}: {error}")
+                blind.append(f"{stack_name}: {error}")
             return
         with lock:
             rows.extend(checked_rows)
-            drifts[name] = found
+            drifts[stack_name] = found
 
-    names = [class_file.stack_of(options.name, each) for each in students]
-    classes.each(
-        [name for name in names if stack.recorded(name)], check_one, at_once=lab_check.TOGETHER
-    )
-    order = [each.label for each in students]
+    names = [class_file.stack_of(name, each) for each in chosen]
+    up_now = [each for each in names if stack.recorded(each)]
+    classes.each(up_now, check_one, at_once=lab_check.TOGETHER)
+    order = [each.label for each in chosen]
     down = {
-        label: f"./lab class up {options.name} {label}"
-        for label, name in zip(order, names, strict=True)
-        if not stack.recorded(name)
+        label: f"./lab class up {name} {label}"
+        for label, stack_name in zip(order, names, strict=True)
+        if stack_name not in up_now
     }
     rows.sort(key=lambda row: (order.index(row.student), row.server))
-    return lab_check.report(rows, drifts, blind, as_json=options.json, down=down)
+    return lab_check.report(rows, drifts, blind, as_json=as_json, down=down)
 
 
-def card(options: argparse.Namespace) -> int:
+def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
     """Write a printable page a student, and a table of the same facts; both hold passwords."""
-    _made, students = classes.chosen(options)
+    _made, chosen = classes.chosen(name, students)
     facts: dict[str, dict[str, Any]] = {}
     lock = threading.Lock()
-    named = {class_file.stack_of(options.name, each): each for each in students}
+    named = {class_file.stack_of(name, each): each for each in chosen}
 
     broken: list[str] = []
 
-    def collect(name: str) -> None:
+    def collect(stack_name: str) -> None:
         try:
-            lab = labs.load_up(name)
+            lab = labs.load_up(stack_name)
         except errors.BadInputError as error:
             with lock:
-                broken.append(f"error: {name}: {error}\n")
+                broken.append(f"error: {stack_name}: {error}\n")
             return
         shown = class_cards.student(
-            lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[name].name,
-            password=labs.password(name) if lab.spec.post_install else "",
+            lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[stack_name].name,
+            password=labs.password(stack_name) if lab.spec.post_install else "",
             locale=environment.language(),
         )  # fmt: skip
         with lock:
-            facts[name] = shown
+            facts[stack_name] = shown
 
-    up_now = [name for name in named if classes.servers(stack.recorded(name))]
+    up_now = [each for each in named if classes.servers(stack.recorded(each))]
     if not up_now:
-        raise errors.BadInputError(
-            f"nobody of {options.name} is up", do=f"./lab class up {options.name}"
-        )
+        raise errors.BadInputError(f"nobody of {name} is up", do=f"./lab class up {name}")
     classes.each(up_now, collect)
     sys.stderr.write("".join(sorted(broken)))
-    ordered = [facts[name] for name in up_now if name in facts]
+    ordered = [facts[each] for each in up_now if each in facts]
     if not ordered:
-        raise errors.BadInputError(f"no card of {options.name} can be made")
-    folder = class_file.path_of(environment.ROOT, options.name).parent
+        raise errors.BadInputError(f"no card of {name} can be made")
+    folder = class_file.path_of(environment.ROOT, name).parent
     written: list[str] = []
     for suffix, text in (
-        ("html", class_cards.page(options.name, ordered)),
+        ("html", class_cards.page(name, ordered)),
         ("csv", class_cards.table(ordered)),
     ):
-        path = folder / f"{options.name}-cards.{suffix}"
+        path = folder / f"{name}-cards.{suffix}"
         path.touch(mode=0o600)
         path.write_text(text)
         written.append(f"classes/{path.name}")
-    missing = [each.label for name, each in named.items() if name not in facts]
-    if options.json:
-        found = {"class": options.name, "files": written, "missing": missing}
+    missing = [each.label for key, each in named.items() if key not in facts]
+    if as_json:
+        found = {"class": name, "files": written, "missing": missing}
         sys.stdout.write(json.dumps(found) + "\n")
     else:
         sys.stdout.write("".join(f"{path}\n" for path in written))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
@@ -17,7 +16,7 @@ from providers.lxd import client, daemon
 from stacks import settings
 
 
-def demand(options: argparse.Namespace, file: ClassFile, students: Sequence[Student]) -> None:
+def demand(name: str, file: ClassFile, students: Sequence[Student], *, anyway: bool) -> None:
     """Print what the lab host has left; refuse if the new servers do not fit.
 
     Raises:
@@ -25,8 +24,8 @@ def demand(options: argparse.Namespace, file: ClassFile, students: Sequence[Stud
 
     """
     down = [
-        class_file.stack_of(options.name, each) for each in students
-        if not classes.servers(stack.recorded(class_file.stack_of(options.name, each)))
+        class_file.stack_of(name, each) for each in students
+        if not classes.servers(stack.recorded(class_file.stack_of(name, each)))
     ]  # fmt: skip
     if not down:
         return
@@ -47,7 +46,7 @@ def demand(options: argparse.Namespace, file: ClassFile, students: Sequence[Stud
     wanted = len(down) * of_one
     found = list(room.findings(here, wanted))
     sys.stderr.write(f"{file.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
-    if found and not options.anyway:
+    if found and not anyway:
         raise errors.BadInputError(
             f"{file.host} has room for {room.fits(here) // of_one} of the {len(down)} labs that "
             "are down; nothing was started",

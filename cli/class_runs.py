@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 import collections
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import re
@@ -14,11 +14,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from classroom import class_file, runner, sleep
 from classroom.class_file import Student
-from cli import class_room, environment, labs, progress, stack
+from cli import class_room, environment, labs, options, progress, stack
 from cli import classroom as classes
 from cli import down as downs
 from cli import up as ups
@@ -33,42 +33,70 @@ from views import classroom
 _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
 
 
-def up(options: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Show:
+    """How a command runs and shows its rows: as JSON, and how many at once."""
+
+    as_json: bool
+    jobs: int
+
+
+def preview_options(parser: options.Parser) -> None:
+    """Add what each of these commands takes."""
+    options.students(parser)
+    options.jobs(parser)
+
+
+put_to_sleep_options = wake_options = preview_options
+
+
+def up_options(parser: options.Parser) -> None:
+    """Add what `up` takes."""
+    preview_options(parser)
+    text = "even if the lab host has too little room"
+    parser.add_argument("--anyway", action="store_true", help=text)
+
+
+def up(name: str, students: Sequence[str], *, anyway: bool, **show: Any) -> int:
     """Bring the class up; another run goes on from there, and repairs drift."""
-    file, students = classes.chosen(options)
-    class_room.demand(options, file, students)
-    return _run_all(options, students, _up)
+    file, chosen = classes.chosen(name, students)
+    class_room.demand(name, file, chosen, anyway=anyway)
+    return _run_all(name, chosen, _up, Show(**show))
 
 
-def put_to_sleep(options: argparse.Namespace) -> int:
+def put_to_sleep(name: str, students: Sequence[str], **show: Any) -> int:
     """Stop the class's servers; they keep their content, and the next `up` leaves them asleep."""
-    _made, students = classes.chosen(options)
-    return _run_all(options, students, lambda row, engine: _set_asleep(row, engine, asleep=True))
+    _made, chosen = classes.chosen(name, students)
+    return _run_all(name, chosen, functools.partial(_set_asleep, asleep=True), Show(**show))
 
 
-def wake(options: argparse.Namespace) -> int:
+def wake(name: str, students: Sequence[str], **show: Any) -> int:
     """Start servers that `sleep` or `state: stopped` has stopped."""
-    _made, students = classes.chosen(options)
-    return _run_all(options, students, lambda row, engine: _set_asleep(row, engine, asleep=False))
+    _made, chosen = classes.chosen(name, students)
+    return _run_all(name, chosen, functools.partial(_set_asleep, asleep=False), Show(**show))
 
 
-def preview(options: argparse.Namespace) -> int:
+def preview(name: str, students: Sequence[str], **show: Any) -> int:
     """Show what `up` would do, a row each."""
-    _made, students = classes.chosen(options)
-    return _run_all(options, students, _preview)
+    _made, chosen = classes.chosen(name, students)
+    return _run_all(name, chosen, _preview, Show(**show))
 
 
-def down(options: argparse.Namespace) -> int:
+def down_options(parser: options.Parser) -> None:
+    """Add what `down` takes."""
+    preview_options(parser)
+    options.yes(parser)
+
+
+def down(name: str, students: Sequence[str], *, yes: bool, **show: Any) -> int:
     """Take the class down; its files stay."""
-    _made, students = classes.chosen(options)
-    up_now = [each for each in students if stack.recorded(class_file.stack_of(options.name, each))]
-    names = ", ".join(each.label for each in up_now) or "nobody is up"
-    question = (
-        f"Take {len(up_now)} labs of {options.name} down? This deletes the content of {names}."
-    )
-    if up_now and not progress.confirm(question, yes=options.yes):
+    _made, chosen = classes.chosen(name, students)
+    up_now = [each for each in chosen if stack.recorded(class_file.stack_of(name, each))]
+    names = ", ".join(each.label for each in up_now)
+    question = f"Take {len(up_now)} labs of {name} down? This deletes the content of {names}."
+    if up_now and not progress.confirm(question, yes=yes):
         return 1
-    return _run_all(options, students, _down)
+    return _run_all(name, chosen, _down, Show(**show))
 
 
 def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
@@ -235,30 +263,27 @@ class Engine:
 
 
 def _run_all(
-    options: argparse.Namespace, students: Sequence[Student],
-    act: Callable[[runner.Row, Engine], str],
-) -> int:  # fmt: skip
+    name: str, students: Sequence[Student], act: Callable[[runner.Row, Engine], str], how: Show
+) -> int:
     """Run `act` for every student's stack; show a row each, and a summary."""
     environment.apply()
     os.chdir(environment.ROOT)
-    folder = environment.STATE / "logs" / options.name
+    folder = environment.STATE / "logs" / name
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for student in students:
         log = folder / f"{student.label}.log"
         log.write_text("")
-        rows.append(
-            runner.Row(student.label, class_file.stack_of(options.name, student), log=str(log))
-        )
+        rows.append(runner.Row(student.label, class_file.stack_of(name, student), log=str(log)))
     started: dict[str, Interruptible] = {}
     began = time.monotonic()
-    with classroom.showing(rows, as_json=options.json) as show:
+    with classroom.showing(rows, as_json=how.as_json) as show:
         runs = runner.Runner(
             rows, lambda row: act(row, Engine(row, show.changed, started, runs.stopped)),
             show.changed,
         )  # fmt: skip
         with _interruptible(runs, started):
-            ok = runs.run(options.jobs, show.wait)
+            ok = runs.run(how.jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
     return 0 if ok else 1
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import contextlib
 import datetime as dt
@@ -12,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from classroom import class_file, runner, snapshots
 from cli import classroom as classes
-from cli import environment, progress
+from cli import environment, options, progress
 from core import errors, problems
 from hosts import connections
 from hosts.host import Host
@@ -23,24 +22,31 @@ from views import classroom
 TOGETHER = 8
 
 
-def snapshot(options: argparse.Namespace) -> int:
+def snapshot_options(parser: options.Parser) -> None:
+    """Add what `snapshot` takes."""
+    options.class_name(parser)
+    text = "the snapshot: before-haproxy"
+    parser.add_argument("snapshot_name", metavar="NAME", help=text)
+    options.servers(parser)
+
+
+def snapshot(name: str, snapshot_name: str, who: Sequence[str], *, jobs: int, as_json: bool) -> int:
     """Take a snapshot of every server that is up.
 
     Raises:
         errors.BadInputError: The name is no name of a snapshot, or nobody is up.
 
     """
-    name = options.snapshot
-    if not snapshots.NAME.fullmatch(name) or snapshots.is_before_reset(name):
+    if not snapshots.NAME.fullmatch(snapshot_name) or snapshots.is_before_reset(snapshot_name):
         reason = "is not a name. Letters, digits, . _ and -, at most 63; not before-reset."
-        raise errors.BadInputError(f"{problems.show(name)} {reason}")
-    _host, lxd, servers = _servers_up(options)
+        raise errors.BadInputError(f"{problems.show(snapshot_name)} {reason}")
+    _host, lxd, servers = _servers_up(name, who)
     had: dict[str, snapshots.Snapshot] = {}
 
     def look(server: snapshots.Server) -> None:
         # What LXD refuses, its own row reports.
         with contextlib.suppress(errors.GrappeError):
-            had[server.row] = snapshots.choose(lxd, server, name)
+            had[server.row] = snapshots.choose(lxd, server, snapshot_name)
 
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         list(pool.map(look, servers))
@@ -49,24 +55,35 @@ def snapshot(options: argparse.Namespace) -> int:
         # Where some lack it, an interrupted run took the others'.
         if server.row in had and len(had) < len(servers):
             return f"has it: {_shown(had[server.row])}"
-        snapshots.take(lxd, server, name)
+        snapshots.take(lxd, server, snapshot_name)
         return "taken"
 
-    return _run(options, servers, act)
+    return _run(servers, act, jobs=jobs, as_json=as_json)
 
 
-def reset(options: argparse.Namespace) -> int:
+def reset_options(parser: options.Parser) -> None:
+    """Add what `reset` takes."""
+    options.class_name(parser)
+    options.servers(parser)
+    text = "which snapshot (default: the latest; before-reset undoes a reset)"
+    parser.add_argument("--to", dest="target", default="", metavar="NAME", help=text)
+    options.yes(parser)
+
+
+def reset(
+    name: str, who: Sequence[str], target: str, *, yes: bool, jobs: int, as_json: bool
+) -> int:
     """Put servers back to a snapshot, after a question; keep what they were as before-reset.
 
     Raises:
         errors.BadInputError: Nobody is up, or nobody has the snapshot.
 
     """
-    host, lxd, servers = _servers_up(options)
+    host, lxd, servers = _servers_up(name, who)
     to: dict[str, snapshots.Snapshot] = {}
     wrong: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-        chosen = [pool.submit(snapshots.choose, lxd, server, options.to) for server in servers]
+        chosen = [pool.submit(snapshots.choose, lxd, server, target) for server in servers]
     for server, each in zip(servers, chosen, strict=True):
         try:
             to[server.row] = each.result()
@@ -75,7 +92,7 @@ def reset(options: argparse.Namespace) -> int:
     if not to:
         raise errors.BadInputError(
             "no server can be reset", seen="\n".join(wrong[:12]),
-            do=f"./lab class snapshot {options.name} NAME takes one",
+            do=f"./lab class snapshot {name} NAME takes one",
         )  # fmt: skip
     for line in wrong:
         sys.stderr.write(f"error: {line}\n")
@@ -85,21 +102,24 @@ def reset(options: argparse.Namespace) -> int:
         "ports, domains and host keys stay. The present state of each is kept as "
         f"{snapshots.BEFORE_RESET}.\n"
     )
-    if not progress.confirm(f"Reset {len(to)} servers?", yes=options.yes):
+    if not progress.confirm(f"Reset {len(to)} servers?", yes=yes):
         return 1
 
     def act(server: snapshots.Server) -> str:
         snapshots.reset(host, lxd, server, to[server.row])
         return f"is as at {_shown(to[server.row])}"
 
-    return _run(options, [each for each in servers if each.row in to], act) or int(bool(wrong))
+    chosen_servers = [each for each in servers if each.row in to]
+    return _run(chosen_servers, act, jobs=jobs, as_json=as_json) or int(bool(wrong))
 
 
-def _servers_up(options: argparse.Namespace) -> tuple[Host, daemon.Daemon, list[snapshots.Server]]:
+def _servers_up(
+    name: str, who: Sequence[str]
+) -> tuple[Host, daemon.Daemon, list[snapshots.Server]]:
     """Return the class's host, its LXD, and the chosen servers that are up."""
-    file = class_file.read(environment.ROOT, options.name)
+    file = class_file.read(environment.ROOT, name)
     classes.demand_states_here()
-    servers = classes.servers_up(options.name, file, options.who)
+    servers = classes.servers_up(name, file, who)
     environment.apply()
     host = connections.connect(file.host)
     return host, client.on(host), servers
@@ -115,16 +135,18 @@ def _shown(snapshot: snapshots.Snapshot) -> str:
 
 
 def _run(
-    options: argparse.Namespace,
     servers: Sequence[snapshots.Server],
     act: Callable[[snapshots.Server], str],
+    *,
+    jobs: int,
+    as_json: bool,
 ) -> int:
     """Act on each server, several at once, a row each; return the exit status."""
     by_row = {server.row: server for server in servers}
     rows = [runner.Row(server.row, server.stack) for server in servers]
     began = time.monotonic()
-    with classroom.showing(rows, as_json=options.json) as show:
+    with classroom.showing(rows, as_json=as_json) as show:
         runs = runner.Runner(rows, lambda row: act(by_row[row.name]), show.changed)
-        ok = runs.run(options.jobs, show.wait)
+        ok = runs.run(jobs, show.wait)
     sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
     return 0 if ok else 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import sys
 import time
@@ -16,27 +15,27 @@ from core import errors, problems
 from stacks import files
 
 
-def chosen(options: argparse.Namespace) -> tuple[ClassFile, list[Student]]:
-    """Return the class and the named students; all if none is named.
+def chosen(class_name: str, labels: Sequence[str]) -> tuple[ClassFile, list[Student]]:
+    """Return the class and the students of these labels; all without a label.
 
     Raises:
         errors.BadInputError: The class has no student of that name; or class file and stack files
             disagree.
 
     """
-    file = class_file.read(environment.ROOT, options.name)
+    file = class_file.read(environment.ROOT, class_name)
     demand_states_here()
-    _demand_agreement(options.name, file)
+    _demand_agreement(class_name, file)
     known = {each.label: each for each in file.students}
-    names = list(dict.fromkeys(options.students))
+    names = list(dict.fromkeys(labels))
     if wrong := [name for name in names if name not in known]:
         near = "".join(problems.near(name, known) for name in wrong)
         are = "is not a student" if len(wrong) == 1 else "are not students"
         if any(name.partition(":")[0] in known for name in wrong):
             near = " This command takes whole students, without a server."
         raise errors.BadInputError(
-            f"{', '.join(wrong)} {are} of {options.name}.{near}",
-            do=f"./lab class status {options.name} lists them",
+            f"{', '.join(wrong)} {are} of {class_name}.{near}",
+            do=f"./lab class status {class_name} lists them",
         )
     return file, [known[name] for name in names] or list(file.students)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import dataclasses
 import json
@@ -10,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from cli import demo_host, down, environment, labs, new, progress, stack, up
+from cli import demo_host, down, environment, labs, new, options, progress, stack, up
 from cli import sandbox as commands
 from core import errors
 from engine import engine
@@ -35,17 +34,25 @@ Take it down:       ./lab demo --down
 _WHO = ("curl", "-sSk", "--max-time", "10", "-o", "/dev/null", "-w", "%header{x-served-by}")
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `demo` takes."""
+    text = "take lab and sandbox down again"
+    parser.add_argument("--down", dest="leave", action="store_true", help=text)
+    options.yes(parser)
+    options.as_json(parser, "print the card as JSON")
+
+
+def run(*, leave: bool, yes: bool, as_json: bool) -> int:
     """Bring the demo up, or take it down."""
     layout = commands.chosen()
-    if options.down:
-        return _down(options, layout)
+    if leave:
+        return _down(layout)
     question = (
         "Grappe needs root to make a throwaway lab host on this machine (namespaces, no change to "
         "your network; limits of your kernel are raised until --down). Continue?"
     )
     if not lifecycle.status(layout).up:
-        if not progress.ask(question, yes=options.yes):
+        if not progress.ask(question, yes=yes):
             return 1
         if layout.system is not systems.INCUS:
             # Like the lab sheet, begin with a bare server.
@@ -58,11 +65,11 @@ def run(options: argparse.Namespace) -> int:
     fresh = commands.bring_up(layout, image=False)
     os.environ["GRAPPE_SSH_CONFIG"] = str(layout.ssh_config)
     # With --json, nothing else goes to standard output.
-    with contextlib.redirect_stdout(sys.stderr if options.json else sys.stdout):
+    with contextlib.redirect_stdout(sys.stderr if as_json else sys.stdout):
         for name in (NAME, IMAGE):
             if fresh and stack.file_of(name).exists():
                 # The lab host in the state is gone, with everything on it.
-                down.forget(argparse.Namespace(name=name, yes=True))
+                down.forget(name, yes=True)
         demo_host.bring_up(layout)
         servers = _bring_lab_up(layout)
     with progress.step("from the workstation") as step:
@@ -73,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         for server in servers:
             _try_relay(layout, server, step.report)
         step.detail = "both domains by the tunnel, http and https"
-    _print_card(cards, as_json=options.json)
+    _print_card(cards, as_json=as_json)
     return 0
 
 
@@ -82,37 +89,36 @@ def _bring_lab_up(layout: Layout) -> list[dict[str, Any]]:
     _write_stacks(layout)
     for name in (IMAGE, NAME):
         sys.stderr.write(f"… pulumi up -s {name}\n")
-        up.up(argparse.Namespace(name=name, rebuild=None, yes=True))
+        up.up(name, yes=True)
     return list(stack.select(NAME).outputs()["servers"])
 
 
-def _down(options: argparse.Namespace, layout: Layout) -> int:
+def _down(layout: Layout) -> int:
     is_up = lifecycle.status(layout).up
     for name in (NAME, IMAGE):
         if not stack.file_of(name).exists():
             continue
         try:
             if is_up:
-                down.down(argparse.Namespace(name=name, yes=True))
+                down.down(name, yes=True)
                 continue
         except (errors.CommandError, errors.HostError):
             sys.stderr.write(f"{name} could not be destroyed; Grappe removes its whole lab host\n")
         # The lab host is gone or will go, with everything on it.
-        down.forget(argparse.Namespace(name=name, yes=True))
+        down.forget(name, yes=True)
     demo_host.forget()
-    return commands.down(options)
+    return commands.down()
 
 
 def _write_stacks(layout: Layout) -> None:
-    common = {"host": layout.host_url, "domain": "", "alias": "", "lab_host": False,
-              "second_disk": "", "daemon": "", "relay": "", "set": []}  # fmt: skip
     if not stack.file_of(IMAGE).exists():
-        image = {"number": None, "workstation": "", "image": "", "recipe": RECIPE, "login": ""}
-        new.new(argparse.Namespace(name=IMAGE, post_install=False, **common, **image))
+        new.new(new.Request(IMAGE, layout.host_url, recipe=RECIPE))
     if not stack.file_of(NAME).exists():
-        student = {"number": NUMBER, "workstation": layout.workstation_url, "image": RECIPE,
-                   "recipe": "", "login": "", "relay": layout.relay_url}  # fmt: skip
-        new.new(argparse.Namespace(name=NAME, post_install=True, **{**common, **student}))
+        student = new.Request(
+            NAME, layout.host_url, NUMBER, layout.workstation_url, RECIPE,
+            relay=layout.relay_url, post_install=True,
+        )  # fmt: skip
+        new.new(student)
 
 
 def _try(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import sys
 
@@ -41,17 +40,13 @@ def bring_up(layout: Layout) -> None:
 def forget() -> None:
     """Forget the lab host, which is gone or will go as a whole."""
     if stack.file_of(NAME).exists():
-        down.forget(argparse.Namespace(name=NAME, yes=True))
+        down.forget(NAME, yes=True)
         stack.file_of(NAME).unlink()
 
 
 def _new(layout: Layout) -> None:
-    unset = ("recipe", "alias", "workstation", "image", "domain", "login", "relay")
-    new.new(argparse.Namespace(
-        name=NAME, lab_host=True, host=layout.host_url, daemon="lxd", number=None,
-        second_disk=machine.second_disk(layout), post_install=False, set=[],
-        **dict.fromkeys(unset, ""),
-    ))  # fmt: skip
+    second = machine.second_disk(layout)
+    new.new(new.Request(NAME, layout.host_url, lab_host=True, daemon="lxd", second_disk=second))
 
 
 def _spec(layout: Layout) -> LabHostSpec:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import dataclasses
 import json
@@ -10,7 +9,7 @@ import sys
 
 from checks.doctor import firewall, lab_host
 from checks.finding import Finding
-from cli import check, environment, labs
+from cli import check, environment, labs, options
 from cli import stack as stacks
 from core import errors
 from hosts import connections
@@ -25,16 +24,22 @@ LOOK = (
 )
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `doctor` takes."""
+    options.as_json(parser)
+    parser.add_argument("url", metavar="host", help="the host's URL, or a stack that is on it")
+
+
+def run(url: str, *, as_json: bool) -> int:
     """Print the faults of a host, each with its remedy."""
-    url = options.host if ":" in options.host else labs.spec_of(options.host).host
+    url = url if ":" in url else labs.spec_of(url).host
     environment.apply()
     host = connections.connect(url)
     request = {"sockets": client.SOCKETS, "store": host.store, "urls": []}
     facts = host.call("remote.surveys.health", request, timeout=SURVEY_SECONDS)
     findings = lab_host.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
     findings += judge(facts, closed_ways(host.url))
-    if options.json:
+    if as_json:
         sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings]) + "\n")
     else:
         sys.stdout.write(render(host.url, facts["firewall"], findings))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cli import progress, stack
+from cli import options, progress, stack
 from core import errors
 from core.run import Run
 from engine.stack import Stack
@@ -23,7 +22,16 @@ NOTES = "/var/lib/grappe-host"
 STEP_SECONDS = 600
 
 
-def down(options: argparse.Namespace) -> int:
+def down_options(parser: options.Parser) -> None:
+    """Add what `down`, `remove` and `forget` take."""
+    options.stack(parser)
+    options.yes(parser)
+
+
+remove_options = forget_options = down_options
+
+
+def down(name: str, *, yes: bool = False) -> int:
     """Take a stack down, with leftovers of unfinished runs; its file stays.
 
     Raises:
@@ -31,25 +39,27 @@ def down(options: argparse.Namespace) -> int:
         errors.CommandError: The run failed, and has said why.
 
     """
-    selected = stack.select(options.name)
+    selected = stack.select(name)
     stack.connect(selected)
     stack.ready(selected)
     left = _leftovers(selected)
-    if not _agreed(options, _contents(selected, left)):
+    contents = _contents(selected, left)
+    question = f"Take {name} down? This deletes the content of {', '.join(contents)}."
+    if contents and not progress.confirm(question, yes=yes):
         return 1
     count = len([item for item in stack.resources(selected) if _is_ours(item)])
     if left:
         things = "1 thing" if len(left) == 1 else f"{len(left)} things"
         sys.stderr.write(
-            f"{options.name}: {count} resources of the state, and {things} that an unfinished run "
+            f"{name}: {count} resources of the state, and {things} that an unfinished run "
             f"left ({', '.join(map(str, left))})\n"
         )
     if not left and all(
         item["type"] == "pulumi:pulumi:Stack" for item in stack.resources(selected)
     ):
         sys.stderr.write(
-            f"{options.name}: its state is empty, and its hosts have nothing with the id of its "
-            f"stack file. To see who owns a lab of that name: ./lab preview {options.name}\n"
+            f"{name}: its state is empty, and its hosts have nothing with the id of its "
+            f"stack file. To see who owns a lab of that name: ./lab preview {name}\n"
         )
     _take_down(selected, left, lambda: _destroy(selected))
     if left:
@@ -107,15 +117,15 @@ def _take_down(
     _undo_steps(selected)
 
 
-def forget(options: argparse.Namespace) -> int:
+def forget(name: str, *, yes: bool = False) -> int:
     """Remove a stack's state, for a lab host that is gone for good; touch no host."""
     question = (
-        f"Forget everything recorded of {options.name}? What is left of it on its old host stays "
+        f"Forget everything recorded of {name}? What is left of it on its old host stays "
         "there, and Grappe will not find it again."
     )
-    if not progress.confirm(question, yes=options.yes):
+    if not progress.confirm(question, yes=yes):
         return 1
-    selected = stack.select(options.name)
+    selected = stack.select(name)
     stack.ready(selected)
     state = selected.export()
     gone = dict(state.get("deployment") or {})
@@ -124,21 +134,19 @@ def forget(options: argparse.Namespace) -> int:
         item.pop("outputs", None)
     gone["resources"], gone["pending_operations"] = kept, []
     selected.replace({**state, "deployment": gone})
-    sys.stderr.write(f"{options.name} is forgotten; ./lab up {options.name} recreates it\n")
+    sys.stderr.write(f"{name} is forgotten; ./lab up {name} recreates it\n")
     return 0
 
 
-def remove(options: argparse.Namespace) -> int:
+def remove(name: str, *, yes: bool = False) -> int:
     """Take a stack down, and remove all its files here: a person's data."""
-    question = (
-        f"Take {options.name} down, and remove its stack file, state, backups, history and logs?"
-    )
-    if not progress.confirm(question, yes=options.yes):
+    question = f"Take {name} down, and remove its stack file, state, backups, history and logs?"
+    if not progress.confirm(question, yes=yes):
         return 1
-    selected = stack.select(options.name)
-    state = stack.state_of(options.name)
-    down(argparse.Namespace(name=options.name, yes=True))
-    traces = [stack.file_of(options.name), *state.traces(stack.engine_home())]
+    selected = stack.select(name)
+    state = stack.state_of(name)
+    down(name, yes=True)
+    traces = [stack.file_of(name), *state.traces(stack.engine_home())]
     selected.remove()
     for path in traces:
         path.unlink(missing_ok=True)
@@ -146,15 +154,8 @@ def remove(options: argparse.Namespace) -> int:
         if folder.is_dir() and not list(folder.iterdir()):
             folder.rmdir()
     sys.stdout.write("".join(f"removed {path}\n" for path in traces))
-    sys.stderr.write(f"{options.name} is removed; its number is free\n")
+    sys.stderr.write(f"{name} is removed; its number is free\n")
     return 0
-
-
-def _agreed(options: argparse.Namespace, names: list[str]) -> bool:
-    if not names:
-        return True
-    question = f"Take {options.name} down? This deletes the content of {', '.join(names)}."
-    return progress.confirm(question, yes=options.yes)
 
 
 def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:

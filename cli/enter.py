@@ -5,23 +5,31 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Sequence
 
-from cli import labs
+from cli import labs, options
 from core import errors
 from hosts import url
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `ssh` takes."""
+    options.stack(parser)
+    parser.add_argument("server", help="the server")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
+
+
+def run(name: str, server: str, command: Sequence[str]) -> int:
     """Replace this process by ssh on the workstation."""
-    lab = labs.load_up(options.name)
+    lab = labs.load_up(name)
     known = {card["name"]: card["ssh"] for card in lab.cards}
-    if options.server not in known:
+    if server not in known:
         raise errors.BadInputError(
-            f"{options.name} has no server {options.server}",
+            f"{name} has no server {server}",
             seen=f"its servers: {', '.join(known)}",
         )
-    words = options.command[1:] if options.command[:1] == ["--"] else options.command
-    argv = argv_of(lab.spec.workstation, known[options.server], words)
+    words = [*command[1:]] if command[:1] == ["--"] else [*command]
+    argv = argv_of(lab.spec.workstation, known[server], words)
     sys.stderr.write(f"… {' '.join(argv)}\n")
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import os
 import pathlib
@@ -63,7 +62,7 @@ def apply() -> None:
     os.environ.update(prepare(lambda _text: None))
 
 
-def show(_options: argparse.Namespace) -> int:
+def show() -> int:
     """Print the variables for a shell."""
     _have_engine()
     for name, value in prepare(lambda _text: None).items():

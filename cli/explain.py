@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import sys
 
-from cli import labs
+from cli import labs, options
 from views import explain
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `explain` takes."""
+    options.stack(parser)
+    options.as_json(parser)
+
+
+def run(name: str, *, as_json: bool) -> int:
     """Print the sheet's lines for each resource; the lab need not be up."""
-    lab = labs.load(options.name)
+    lab = labs.load(name)
     dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "<address>"
     parts = explain.parts(lab.spec, dialled)
-    if options.json:
+    if as_json:
         sys.stdout.write(json.dumps([dataclasses.asdict(part) for part in parts]) + "\n")
     else:
         sys.stdout.write(explain.render(parts))

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 import pathlib
 import sys
 
-from cli import labs
+from cli import labs, options
 from core import errors
 from views import topology
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `graph` takes."""
+    options.stack(parser)
+    text = "a picture to project; - for standard output"
+    parser.add_argument("--svg", default="", metavar="FILE", help=text)
+
+
+def run(name: str, svg: str) -> int:
     """Print the topology, or write the picture."""
-    lab = labs.load(options.name)
+    lab = labs.load(name)
     # A lab that is up knows the address that students dial.
     dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "lab host"
-    if not options.svg:
+    if not svg:
         sys.stdout.write(topology.text(lab.spec, dialled))
         return 0
     picture = topology.svg(lab.spec, dialled)
-    if options.svg == "-":
+    if svg == "-":
         sys.stdout.write(picture)
         return 0
-    target = pathlib.Path(options.svg)
+    target = pathlib.Path(svg)
     if not target.parent.is_dir():
         raise errors.BadInputError(f"there is no folder {target.parent}")
     target.write_text(picture)

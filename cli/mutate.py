@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import dataclasses
 import json
@@ -17,7 +16,7 @@ import time
 
 import yaml
 
-from cli import environment, progress
+from cli import environment, options, progress
 from core import errors
 
 DATA = environment.ROOT / "tests" / "mutations.yaml"
@@ -63,11 +62,18 @@ class Outcome:
     killed_by: str
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `mutate` takes."""
+    text = "only those whose name contains this"
+    parser.add_argument("--only", default="", metavar="WORDS", help=text)
+    options.as_json(parser, "print the outcomes as JSON")
+
+
+def run(only: str, *, as_json: bool) -> int:
     """Try every mutation; exit 0 if tests detect all, 1 if one survives."""
     mutations = load(DATA.read_text(), environment.ROOT)
-    if options.only:
-        mutations = [item for item in mutations if options.only in item.name]
+    if only:
+        mutations = [item for item in mutations if only in item.name]
     before = recorded(RESULTS.read_text())
     started = time.monotonic()
     outcomes: list[Outcome] = []
@@ -84,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
             step.report(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")
         survived = [item for item in outcomes if not item.killed_by]
         step.detail = f"{len(outcomes) - len(survived)} of {len(outcomes)} seen"
-    if options.json:
+    if as_json:
         sys.stdout.write(json.dumps([dataclasses.asdict(item) for item in outcomes]) + "\n")
     else:
         sys.stdout.write(render(outcomes, time.monotonic() - started))

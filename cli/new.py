@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import json
 import secrets
 import sys
@@ -11,66 +11,118 @@ from typing import Any
 
 import yaml
 
-from cli import environment, stack
-from core import errors, problems, validators
+from cli import environment, options, stack
+from core import errors, names, problems, validators
 from core.labels import label
 from engine.passphrase import Passphrase
 from stacks import files, golden, kinds, lab_host, neighbours, settings, spec
 
 
-def new(options: argparse.Namespace) -> int:
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """A stack as the command line names it; what is empty keeps its default."""
+
+    name: str
+    host: str
+    number: int | None = None
+    workstation: str = ""
+    image: str = ""
+    domain: str = ""
+    login: str = ""
+    recipe: str = ""
+    alias: str = ""
+    relay: str = ""
+    second_disk: str = ""
+    daemon: str = ""
+    post_install: bool = False
+    lab_host: bool = False
+    pairs: Sequence[str] = ()
+
+
+def run_options(parser: options.Parser) -> None:
+    """Add what `new` takes."""
+    options.stack(parser, "the stack, and the student")
+    parser.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
+    text = "1 to 4000, one a student and host; by default the first free one"
+    parser.add_argument("--number", type=int, help=text)
+    parser.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
+    text = "an image of the lab host (default yunohost-12)"
+    parser.add_argument("--image", default="", help=text)
+    parser.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
+    text = "post-install YunoHost, with a generated password"
+    parser.add_argument("--post-install", action="store_true", help=text)
+    parser.add_argument("--login", default="", help="its administrator (default: the student)")
+    parser.add_argument("--recipe", default="", help="an image instead, made by this recipe")
+    parser.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
+    text = "a server on the internet that the lab answers on too: ssh://[user@]relay"
+    parser.add_argument("--relay", default="", help=text)
+    text = "a lab host instead: prepare the bare server at --host"
+    parser.add_argument("--lab-host", action="store_true", help=text)
+    options.values(parser)
+    text = "of a lab host: the disk that mirrors its root, as /dev/sdb"
+    parser.add_argument("--second-disk", default="", metavar="DISK", help=text)
+    text = "of a lab host (default lxd)"
+    parser.add_argument("--daemon", default="", choices=names.DAEMONS, help=text)
+
+
+def run(**given: Any) -> int:
+    """Write the stack file of a command line; the arguments are a `Request`'s."""
+    return new(Request(**given))
+
+
+def new(request: Request) -> int:
     """Write the stack file and make the stack, nothing else.
 
     Raises:
         errors.BadInputError: The file exists already, or a setting is invalid.
 
     """
-    is_student = not (options.recipe or options.lab_host)
-    if is_student and validators.problem_of_stack(options.name) and (found := label(options.name)):
-        sys.stderr.write(f"{options.name} -> {found}\n")
-        options.name = found
-    if problem := validators.problem_of_stack(options.name):
-        raise errors.BadInputError(f"{problems.show(options.name)} {problem}")
-    path = stack.file_of(options.name)
+    is_student = not (request.recipe or request.lab_host)
+    if is_student and validators.problem_of_stack(request.name) and (found := label(request.name)):
+        sys.stderr.write(f"{request.name} -> {found}\n")
+        request = dataclasses.replace(request, name=found)
+    if problem := validators.problem_of_stack(request.name):
+        raise errors.BadInputError(f"{problems.show(request.name)} {problem}")
+    path = stack.file_of(request.name)
     if path.exists():
         raise errors.BadInputError(
             f"{path.relative_to(environment.ROOT)} exists already",
-            do=f"edit it, or remove it first; then: pulumi preview -s {options.name}",
+            do=f"edit it, or remove it first; then: pulumi preview -s {request.name}",
         )
-    others = files.others(stack.folder(), options.name)
-    values = _values(options)
-    if options.number is None and is_student:
-        values["number"] = neighbours.free_number(options.host, others)
+    others = files.others(stack.folder(), request.name)
+    values = _values(request)
+    if request.number is None and is_student:
+        values["number"] = neighbours.free_number(request.host, others)
     config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
     texts = {
         key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
     }
     try:
-        planned = kinds.parse(texts, project=stack.PROJECT, stack=options.name)
+        planned = kinds.parse(texts, project=stack.PROJECT, stack=request.name)
     except problems.Mistakes as mistakes:
         raise errors.BadInputError(problems.summary(mistakes.mistakes)) from mistakes
-    wrong = neighbours.conflicts(options.name, values, others)
-    if options.login and (problem := validators.problem_of_new_login(options.login)):
+    wrong = neighbours.conflicts(request.name, values, others)
+    if request.login and (problem := validators.problem_of_new_login(request.login)):
         key = f"{settings.NAMESPACE}:login"
-        wrong.append(problems.Mistake(key, f"{problems.show(options.login)} {problem}"))
+        wrong.append(problems.Mistake(key, f"{problems.show(request.login)} {problem}"))
     if wrong:
         raise errors.BadInputError(problems.summary(wrong))
     environment.apply()
     password = (
-        password_of(options.name) or secrets.token_urlsafe(12) if options.post_install else ""
+        password_of(request.name) or secrets.token_urlsafe(12) if request.post_install else ""
     )
     path.write_text(content(config, password))
     try:
-        stack.select(options.name)
+        stack.select(request.name)
     except BaseException:
         path.unlink()
         raise
     sys.stdout.write(f"stacks/{path.name}\n{_summary(planned)}")
-    if options.post_install:
-        command = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {options.name}"
+    if request.post_install:
+        command = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {request.name}"
         sys.stderr.write(f"Its password:  {command}\n")
     sys.stderr.write(
-        f"See the plan: ./lab preview {options.name}    Bring it up: ./lab up {options.name}\n"
+        f"See the plan: ./lab preview {request.name}    Bring it up: ./lab up {request.name}\n"
     )
     return 0
 
@@ -146,22 +198,22 @@ def new_id() -> str:
     return secrets.token_hex(6)
 
 
-def _values(options: argparse.Namespace) -> dict[str, Any]:
+def _values(request: Request) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    if options.recipe or options.lab_host:
-        values["kind"] = "image" if options.recipe else "host"
+    if request.recipe or request.lab_host:
+        values["kind"] = "image" if request.recipe else "host"
     else:
         # Write it down, so that the lab survives a rename of its stack.
-        values["student"] = options.name
-    values["id"] = id_of(options.name)
+        values["student"] = request.name
+    values["id"] = id_of(request.name)
     for key in ("host", "number", "recipe", "alias", "workstation", "image", "domain", "login",
                 "second_disk", "daemon"):  # fmt: skip
-        if (value := getattr(options, key)) not in (None, ""):
+        if (value := getattr(request, key)) not in (None, ""):
             values[key] = value
-    if options.relay:
-        values["tunnel"] = {"relay": options.relay}
+    if request.relay:
+        values["tunnel"] = {"relay": request.relay}
     own = ("kind", "student", "id", "host", "number", settings.PASSWORD)
-    return {**values, **settings_of(options.set, own)}
+    return {**values, **settings_of(request.pairs, own)}
 
 
 def _summary(planned: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:

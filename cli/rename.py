@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from cli import environment, new, stack
+from cli import environment, new, options, stack
 from core import errors
 from engine.stack import Stack
 from stacks import files, settings
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `rename` takes."""
+    parser.add_argument("old", help="the stack")
+    parser.add_argument("name", help="its new name")
+
+
+def run(old: str, name: str) -> int:
     """Rename a stack, and pin settings derived from its name; the next `up` renews the marks.
 
     Raises:
         errors.BadInputError: The stack does not exist, or the new name is taken.
 
     """
-    old, name = options.old, options.name
     done = _is_done(old, name)
     if not done and stack.file_of(name).exists():
         raise errors.BadInputError(

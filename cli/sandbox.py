@@ -7,20 +7,20 @@ import dataclasses
 import json
 import os
 import sys
+from collections.abc import Sequence
 
-from cli import progress
+from cli import options, progress
 from core import errors
 from sandbox import images, lifecycle, packages, systems
 from sandbox.layout import Layout
 
 
-def chosen(options: argparse.Namespace | None = None) -> Layout:
+def chosen(system: str | None = None) -> Layout:
     """Return the chosen sandbox; each system has one of its own."""
     name = os.environ.get("GRAPPE_SANDBOX", "grappe")
-    asked = systems.ALL.get(getattr(options, "os", None) or "")
-    if asked is not None:
-        for system in systems.ALL.values():
-            name = name.removesuffix(system.suffix)
+    if system and (asked := systems.ALL[system]):
+        for each in systems.ALL.values():
+            name = name.removesuffix(each.suffix)
         name += asked.suffix
     return Layout(name)
 
@@ -58,10 +58,19 @@ def bring_up(layout: Layout, *, image: bool = True) -> bool:
     return fresh
 
 
-def up(options: argparse.Namespace) -> int:
+def up_options(parser: options.Parser) -> None:
+    """Add what every command of the sandbox takes."""
+    text = "the lab host's system; each has a sandbox of its own"
+    parser.add_argument("--os", dest="system", choices=tuple(systems.ALL), help=text)
+
+
+down_options = up_options
+
+
+def up(system: str | None = None) -> int:
     """Bring the sandbox up."""
     have_packages()
-    layout = chosen(options)
+    layout = chosen(system)
     # A bare host has no daemon to import an image.
     bring_up(layout, image=bool(layout.system.program))
     if layout != chosen():
@@ -69,19 +78,25 @@ def up(options: argparse.Namespace) -> int:
     return 0
 
 
-def down(options: argparse.Namespace) -> int:
+def down(system: str | None = None) -> int:
     """Take the sandbox down and leave nothing of it."""
-    layout = chosen(options)
+    layout = chosen(system)
     with progress.step("sandbox") as step:
         lifecycle.down(layout)
         step.detail = f"{layout.name} is down"
     return 0
 
 
-def status(options: argparse.Namespace) -> int:
+def status_options(parser: options.Parser) -> None:
+    """Add what `status` takes."""
+    up_options(parser)
+    options.as_json(parser)
+
+
+def status(system: str | None, *, as_json: bool) -> int:
     """Show the sandbox's parts; exit 0 if it is up, else 1."""
-    found = lifecycle.status(chosen(options))
-    if options.json:
+    found = lifecycle.status(chosen(system))
+    if as_json:
         sys.stdout.write(json.dumps(dataclasses.asdict(found)) + "\n")
     else:
         sys.stdout.write(
@@ -93,8 +108,15 @@ def status(options: argparse.Namespace) -> int:
     return 0 if found.up else 1
 
 
-def ssh(options: argparse.Namespace) -> int:
+def ssh_options(parser: options.Parser) -> None:
+    """Add what `ssh` takes."""
+    parser.add_argument("machine", choices=("host", "workstation", "relay"))
+    up_options(parser)
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
+
+
+def ssh(machine: str, system: str | None, command: Sequence[str]) -> int:
     """Enter a machine of the sandbox, or run a command there."""
-    words = options.command[1:] if options.command[:1] == ["--"] else options.command
-    argv = lifecycle.enter(chosen(options), options.machine, words)
+    words = [*command[1:]] if command[:1] == ["--"] else [*command]
+    argv = lifecycle.enter(chosen(system), machine, words)
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own

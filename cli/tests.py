@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from collections.abc import Sequence
 
-from cli import environment, progress
+from cli import environment, options, progress
 from engine import engine
 from hosts import command
 from sandbox import lifecycle
@@ -19,14 +19,22 @@ SANDBOXES = (SANDBOX, "grappe-test-gw1", "grappe-other", "grappe-test-incus", "g
              "grappe-test-demo")  # fmt: skip
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `test` takes."""
+    text = "only what needs no root, under a minute"
+    parser.add_argument("--fast", action="store_true", help=text)
+    parser.add_argument("--keep", action="store_true", help="leave the sandbox up")
+    parser.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
+
+
+def run(pytest: Sequence[str], *, fast: bool, keep: bool) -> int:
     """Run the suite; with --fast, only tests without root and sandbox."""
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
     # Two files at a time, each worker with a sandbox of its own: most tests wait for a host. In
     # order of their paths: the short files of tests/unit come last, and end both workers together.
     argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile",
-            "--no-loadscope-reorder", *options.pytest]  # fmt: skip
-    if options.fast:
+            "--no-loadscope-reorder", *pytest]  # fmt: skip
+    if fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
     from cli import sandbox as commands  # noqa: PLC0415
 
@@ -43,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return command.attach(argv)
     finally:
-        if not options.keep:
+        if not keep:
             _clear()
 
 

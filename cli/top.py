@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 
-from cli import environment, labs
+from cli import environment, labs, options
 from hosts import connections
 from views import top
 
 WATCH_SECONDS = 2
 
 
-def run(options: argparse.Namespace) -> int:
+def run_options(parser: options.Parser) -> None:
+    """Add what `top` takes."""
+    options.stack(parser, "a stack, or a host's URL")
+    options.as_json(parser)
+    parser.add_argument("--watch", action="store_true", help="repeat until Ctrl-C")
+
+
+def run(name: str, *, as_json: bool, watch: bool) -> int:
     """Print the table once, or repeatedly."""
-    url = options.name
-    if ":" not in url:
-        url = labs.spec_of(url).host
+    url = name if ":" in name else labs.spec_of(name).host
     environment.apply()
     host = connections.connect(url)
     while True:
         facts = host.call("remote.processes", {"seconds": 1.0})
-        if options.json:
+        if as_json:
             sys.stdout.write(json.dumps(facts) + "\n")
         else:
-            clear = "\x1b[H\x1b[2J" if options.watch and sys.stdout.isatty() else ""
+            clear = "\x1b[H\x1b[2J" if watch and sys.stdout.isatty() else ""
             sys.stdout.write(f"{clear}{top.render(facts)}")
         sys.stdout.flush()
-        if not options.watch:
+        if not watch:
             return 0
         time.sleep(WATCH_SECONDS)

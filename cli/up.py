@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
-import argparse
 import concurrent.futures
 import sys
+from collections.abc import Sequence
 
-from cli import labs, new, progress, stack
+from cli import labs, new, options, progress, stack
 from core import errors
 from core.run import Run
 from engine.stack import Stack
 from stacks import files, settings
 
 
-def up(options: argparse.Namespace) -> int:
+def up_options(parser: options.Parser) -> None:
+    """Add what `up` takes."""
+    options.stack(parser)
+    text = "recreate servers (by default all) from the current image; this deletes their content"
+    parser.add_argument("--rebuild", nargs="*", metavar="SERVER", help=text)
+    options.yes(parser)
+
+
+def up(name: str, rebuild: Sequence[str] | None = None, *, yes: bool = False) -> int:
     """Bring a stack up; go on where an interrupted run ended.
+
+    Args:
+        name: The stack.
+        rebuild: The servers to recreate, all if empty; None for no server.
+        yes: Whether to ask nothing.
 
     Raises:
         errors.BadInputError: The stack lacks a server to rebuild, or nobody could confirm.
         errors.CommandError: The run failed, and has shown why.
 
     """
-    selected = stack.select(options.name)
+    selected = stack.select(name)
     stack.ready(selected)
-    labs.demand_valid(options.name)
+    labs.demand_valid(name)
     names: list[str] = []
-    if options.rebuild is not None:
-        names = _chosen(selected, options.rebuild)
-        if names and not progress.confirm(_question(names), yes=options.yes):
+    if rebuild is not None:
+        names = _chosen(selected, rebuild)
+        if names and not progress.confirm(_question(names), yes=yes):
             return 1
     have_id(selected)
     if not names and _is_unchanged(selected, Run(command="up", rebuild="")):
@@ -37,11 +50,14 @@ def up(options: argparse.Namespace) -> int:
     return 0
 
 
-def preview(options: argparse.Namespace) -> int:
+preview_options = options.stack
+
+
+def preview(name: str) -> int:
     """Show what `up` would do."""
-    selected = stack.select(options.name)
+    selected = stack.select(name)
     stack.ready(selected)
-    labs.demand_valid(options.name)
+    labs.demand_valid(name)
     if not _is_unchanged(selected, Run(command="preview")):
         stack.run(selected, "preview")
     return 0
@@ -83,7 +99,7 @@ def have_id(selected: Stack) -> None:
     )
 
 
-def _chosen(selected: Stack, names: list[str]) -> list[str]:
+def _chosen(selected: Stack, names: Sequence[str]) -> list[str]:
     """Return the servers to recreate, all if none is named, and the volumes that may go."""
     known = stack.servers(selected)
     if unknown := [name for name in names if name.partition("/")[0] not in known]:
@@ -91,4 +107,4 @@ def _chosen(selected: Stack, names: list[str]) -> list[str]:
             f"{', '.join(unknown)} is not a server of the stack",
             seen=f"its servers: {', '.join(known) or 'none, it is not up'}",
         )
-    return names or list(known)
+    return list(names or known)

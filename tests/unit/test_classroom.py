@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import datetime as dt
 import json
@@ -45,9 +44,9 @@ def create(folder: pathlib.Path, text: str, **given: Any) -> int:
     """Run `class new tp1`."""
     (folder / "roster.csv").write_text(text)
     options = {"name": "tp1", "roster": str(folder / "roster.csv"), "host": "ssh://lab", "image": "",
-               "domain": "", "workstation": "none", "relay": "", "post_install": False, "set": [],
+               "domain": "", "workstation": "none", "relay": "", "post_install": False, "pairs": [],
                **given}  # fmt: skip
-    return class_new.create(argparse.Namespace(**options))
+    return class_new.create(**options)
 
 
 def stack_of(folder: pathlib.Path, name: str) -> dict[str, Any]:
@@ -100,7 +99,7 @@ def test_a_namesake_has_a_lab_of_their_own(
     capsys.readouterr()
     create(folder, f"Nom,Prénom,Id,Key\nDupont,Adèle,3,{key}\n", **given)
     assert "Adèle Dupont has another key in this roster" in capsys.readouterr().err
-    create(folder, "Élève\nMARTIN Zoé\nDUPONT Adèle\n", name="tp2", number="")
+    create(folder, "Élève\nMARTIN Zoé\nDUPONT Adèle\n", name="tp2")
     create(folder, "Élève,Id\nMARTIN Zoé,2\n", name="tp2", **given)
     assert 2 == len(class_file.read(folder, "tp2").students)
     with pytest.raises(errors.BadInputError, match=r"line 2 .*id of Adèle Dupont and the e-mail"):
@@ -211,13 +210,12 @@ def test_language_of_a_class_is_its_students(folder: pathlib.Path) -> None:
 
 def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
     create(folder, "Nom\nAdele\nZoe\n")
-    options = argparse.Namespace(name="tp1", students=["adel", "zoe"], json=False)
     with pytest.raises(
         errors.BadInputError, match="adel is not a student of tp1. Did you mean adele?"
     ):
-        class_reports.status(options)
+        class_reports.status("tp1", ["adel", "zoe"], as_json=False)
     with pytest.raises(errors.BadInputError, match="there is no class tp2"):
-        class_reports.status(argparse.Namespace(name="tp2", students=[], json=False))
+        class_reports.status("tp2", [], as_json=False)
 
 
 def test_failed_run_stops_no_other() -> None:
@@ -385,12 +383,11 @@ def test_an_entry_that_was_taken_out_is_missed(
     content = yaml.safe_load(whole)
     gone = content["students"].pop(0)
     path.write_text(yaml.safe_dump(content))
-    looked = argparse.Namespace(name="tp1", students=[], json=False)
     # As the engine writes a stack file that it puts a secret into.
     kept = folder / "stacks/Pulumi.tp1-zoe.yaml"
     kept.write_text(kept.read_text().replace("number: 2", "number: '2'"))
     before = stacks_of(folder)
-    class_reports.status(looked)
+    class_reports.status("tp1", [], as_json=False)
     said = capsys.readouterr().err
     assert "stacks/Pulumi.tp1-adele.yaml belongs to no student of tp1" in said
     assert "./lab down tp1-adele" in said
@@ -407,12 +404,11 @@ def test_a_label_or_a_number_that_was_changed_by_hand(
     create(folder, "Nom\nAdele\nZoe\n")
     path = folder / "classes/tp1.yaml"
     whole = path.read_text()
-    looked = argparse.Namespace(name="tp1", students=[], json=False)
     path.write_text(whole.replace("number: 1", "number: 77"))
     with pytest.raises(errors.BadInputError, match="is 77, and stacks/Pulumi.tp1-adele.yaml has 1"):
-        class_reports.status(looked)
+        class_reports.status("tp1", [], as_json=False)
     path.write_text(whole.replace("label: adele", "label: odile"))
-    class_reports.status(looked)
+    class_reports.status("tp1", [], as_json=False)
     assert "./lab rename tp1-adele tp1-odile" in capsys.readouterr().err
 
 
@@ -597,10 +593,9 @@ def test_check_of_a_class_counts_who_is_down(
     """A fault with its command, and no error of the check."""
     create(folder, ENGLISH)
     capsys.readouterr()
-    options = argparse.Namespace(name="tp1", students=[], json=False)
-    assert class_reports.check(options) == 1
+    assert class_reports.check("tp1", [], as_json=False) == 1
     told = capsys.readouterr()
     assert "is down    ./lab class up tp1 adele" in told.out
     assert "0 of 1 students ok." in told.out
-    assert class_reports.check(argparse.Namespace(name="tp1", students=[], json=True)) == 1
+    assert class_reports.check("tp1", [], as_json=True) == 1
     assert json.loads(capsys.readouterr().out)["down"] == ["adele"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import importlib
+import inspect
 import json
 import os
 import pathlib
@@ -11,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -62,10 +66,42 @@ def test_an_error_is_json_for_a_program_that_reads_json(command: str) -> None:
 def test_class_exec_takes_the_command_after_two_dashes() -> None:
     """Its own options are not ours, whatever they are."""
     argv = ["class", "exec", "tp1", "--json", "--only", "a", "b:yuno1", "--", "ls", "--", "--json"]
-    options = parser.parse(argv)
-    assert (["a", "b:yuno1"], True, "tp1") == (options.only, options.json, options.name)
-    assert ["ls", "--", "--json"] == options.command
-    assert [] == parser.parse(["class", "exec", "tp1"]).command
+    run, given = parser.parse(argv)
+    assert "cli.class_exec:run" == run
+    assert (["a", "b:yuno1"], True, "tp1") == (given["only"], given["as_json"], given["name"])
+    assert ["ls", "--", "--json"] == given["command"]
+    assert [] == parser.parse(["class", "exec", "tp1"])[1]["command"]
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Return every command's words, and its `module:function`."""
+    for name, command in parser.COMMANDS.items():
+        if isinstance(command, parser.Group):
+            yield from ((f"{name} {each}", run) for each, (run, _text) in command.commands.items())
+        else:
+            yield name, command[0]
+
+
+@pytest.mark.parametrize(("words", "run"), list(commands()))
+def test_a_command_takes_what_its_options_give(words: str, run: str) -> None:
+    """Each argument of the command line is one of the function's, or of the class it fills."""
+    module, _, function = run.partition(":")
+    code = importlib.import_module(module)
+    made = argparse.ArgumentParser(words)
+    getattr(code, f"{function}_options", lambda _parser: None)(made)
+    given = {action.dest for action in made._actions} - {"help"} | {*made._defaults}
+    takes = dict(inspect.signature(getattr(code, function)).parameters)
+    rest = [each for each in takes.values() if each.kind is each.VAR_KEYWORD]
+    filled = next(
+        (
+            getattr(code, each)
+            for each in ("Request", "Show", "Sizes", "Extent")
+            if rest and hasattr(code, each)
+        ),
+        None,
+    )
+    fields = {each.name for each in dataclasses.fields(filled)} if filled else set()
+    assert given == {*takes, *fields} - {each.name for each in rest}
 
 
 def test_a_wrong_command_line_is_exit_2() -> None:
@@ -82,13 +118,8 @@ def test_new_refuses_before_it_writes(
     """All mistakes at once, and no file."""
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     (tmp_path / "stacks").mkdir()
-    options = argparse.Namespace(
-        name="bob", number=9999, host="nowhere", workstation="", image="", domain="x y",
-        recipe="", alias="", login="", post_install=False,
-        lab_host=False, second_disk="", daemon="", relay="", set=[],
-    )  # fmt: skip
     with pytest.raises(errors.BadInputError) as refusal:
-        new.new(options)
+        new.new(new.Request("bob", "nowhere", 9999, domain="x y"))
     assert "3 mistakes, nothing was changed" in str(refusal.value)
     assert [] == list((tmp_path / "stacks").iterdir())
 
@@ -246,8 +277,8 @@ def test_a_configuration_is_read_without_the_engine(
 )  # fmt: skip
 def test_students_may_stand_behind_an_option(line: str, names: list[str]) -> None:
     """As somebody types them who adds one."""
-    options = parser.parse(line.split())
-    assert names == (options.who if "who" in options else options.students)
+    _run, given = parser.parse(line.split())
+    assert names == given["who" if "who" in given else "students"]
 
 
 @pytest.mark.parametrize(
