@@ -136,6 +136,7 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
     for server in spec.servers:
         results = {
             "container": states.get(server.name, check.ABSENT), "renamed": strangers,
+            "program": lxd.program,
             "asked": requests.get(server.address), **_installed(host, lxd, lab, server.name),
         }  # fmt: skip
         ways_tried = tried.get(server.name, {})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import pathlib
+import re
 
 # YunoHost's own sign that a server is post-installed.
 INSTALLED = "/etc/yunohost/installed"
@@ -21,6 +22,11 @@ DAEMONS = ("lxd", "lxd-snap", "incus")
 # Marks of a container: the image it started from, and its stage; `anew` orders its recreation.
 IMAGE, STAGE = "user.grappe.image", "user.grappe.stage"
 CREATING, READY, RECREATE = "creating", "ready", "anew"
+
+
+def in_program(text: str, program: str) -> str:
+    """Return a text whose `lxc` commands are those of a host's own program, as `incus`."""
+    return re.sub(r"(?<![\w./-])lxc (?=[a-z])", f"{program} ", text)
 
 
 def cache() -> pathlib.Path:

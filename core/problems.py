@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-from core import errors
+from core import errors, names
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +29,11 @@ class Mistakes(ValueError):  # noqa: N818 - it is what it holds
     def __init__(self, mistakes: list[Mistake]) -> None:
         super().__init__("; ".join(f"{m.key} {m.reason}" for m in mistakes))
         self.mistakes = mistakes
+
+
+def in_program(mistakes: Iterable[Mistake], program: str) -> list[Mistake]:
+    """Return mistakes whose `lxc` commands are those of the host's own program."""
+    return [Mistake(each.key, names.in_program(each.reason, program)) for each in mistakes]
 
 
 def near(word: str, known: Iterable[str]) -> str:

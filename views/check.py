@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checks import losses
+from core.names import in_program
 from providers.lxd.container import network_faults
 from providers.lxd.postinstall import services
 from stacks import ways
@@ -107,10 +108,11 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             post-installation, in words), by its name the `{ok, seen}` of each way that was tried,
             `refuses` (whether it refuses the lab host), `banned` (the addresses that it bans),
             `shut` (the ports at which it drops the lab host's packets), `asked` (HAProxy's counts),
-            `inside` (lines of faults inside it), `taken` (whether somebody else post-installed it,
-            before Grappe could), `domain` (its main domain), `userless` (the card's
-            user, if it has none of that name), `by_hand` (whether somebody else than Grappe
-            post-installed it), and `renamed` (servers with the lab's mark and none of its names).
+            `program` (the host's `lxc` or `incus`), `inside` (lines of faults inside it),
+            `taken` (whether somebody else post-installed it, before Grappe could), `domain` (its
+            main domain), `userless` (the card's user, if it has none of that name), `by_hand`
+            (whether somebody else than Grappe post-installed it), and `renamed` (servers with the
+            lab's mark and none of its names).
         stack: The stack's name.
 
     """
@@ -119,7 +121,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     installed: str | Message = NONE
     if lab.post_install and server.state == "running" and "installed" in results:
         installed = Message("yes") if results["installed"] else Message("no")
-    wrong, do = _misplaced(lab, server, container, results.get("renamed") or (), stack)
+    wrong, do = _misplaced(lab, server, container, results, stack)
     if container == server.state:
         wrong = [
             Message("{way}: {report}", way=way, report=report(results[way]["seen"]))
@@ -135,7 +137,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
                                  user=results["userless"]))  # fmt: skip
             do = f"./lab up {stack} --rebuild {server.name}"
         elif faults:
-            do = _within(lab, server, command)
+            do = _within(lab, server, command, _program(results))
         elif wrong:
             up, doctor = f"./lab up {stack}", f"./lab doctor {stack}"
             do = Message("{up}; where that does not help: {doctor}", up=up, doctor=doctor)
@@ -159,18 +161,20 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
 
 
 def _misplaced(
-    lab: LabSpec, server: ServerSpec, container: str, strangers: Sequence[str], stack: str
+    lab: LabSpec, server: ServerSpec, container: str, results: Mapping[str, Any], stack: str
 ) -> tuple[list[str | Message], str | Message]:
     """Return the faults and the remedy of a container that is not in its server's state."""
     wrong: list[str | Message] = [
         Message("the container is {container}, not {state}", container=container,
                 state=server.state)
     ]  # fmt: skip
+    strangers = results.get("renamed") or ()
     if container != ABSENT or not strangers:
         return wrong, f"./lab up {stack}"
     names = ", ".join(strangers)
     wrong.append(Message("{names} has this lab's mark: somebody renamed it", names=names))
     commands = losses.renaming_back(strangers[0], server.name, lab.project)
+    commands = in_program(commands, _program(results))
     return wrong, Message("on the host: {commands}", commands=commands)
 
 
@@ -210,9 +214,13 @@ def _causes(
     return [], ""
 
 
-def _within(lab: LabSpec, server: ServerSpec, command: str) -> Message:
-    lxc = f"lxc exec {server.name} --project {lab.project} -- {command}"
-    return Message("on the lab host: {command}", command=lxc)
+def _program(results: Mapping[str, Any]) -> str:
+    return str(results.get("program", "lxc"))
+
+
+def _within(lab: LabSpec, server: ServerSpec, command: str, program: str) -> Message:
+    whole = f"{program} exec {server.name} --project {lab.project} -- {command}"
+    return Message("on the lab host: {command}", command=whole)
 
 
 def report(text: str) -> str | Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import ipaddress
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -10,7 +11,7 @@ from typing import Any
 from checks import conflicts, denials
 from checks.doctor import firewall
 from checks.finding import Finding
-from core import errors
+from core import errors, names
 from core.names import STUDENTS, WEB_PORTS
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys.facts import HealthFacts
@@ -33,7 +34,7 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
         owners: The stacks that this folder knows, as `project/stack`.
 
     """
-    return [
+    findings = [
         *_programs(facts),
         *firewall.judge(facts),
         *_conflicts(facts),
@@ -46,19 +47,21 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
         *_room(facts),
         *_servers(facts),
     ]
+    program = facts["lxd"].get("program", "lxc")
+    return [dataclasses.replace(each, do=names.in_program(each.do, program)) for each in findings]
 
 
 def _profiles(facts: HealthFacts) -> Iterator[Finding]:
     """Yield what profiles bring into the labs that use them."""
     used = {tuple(item["profiles"]) for item in facts["instances"] if item["owner"]}
-    for names in sorted(used):
-        for profile, problem in conflicts.profiles(facts["lxd"], names, conflicts.NIC):
+    for together in sorted(used):
+        for profile, problem in conflicts.profiles(facts["lxd"], together, conflicts.NIC):
             yield Finding(
                 f"LXD's profile {profile} cannot serve labs: {problem}",
                 f"lxc profile device remove {profile} DEVICE, or a profile of their own for labs: "
                 "grappe:profiles",
             )
-    profiles = dict.fromkeys(name for names in sorted(used) for name in names)
+    profiles = dict.fromkeys(name for together in sorted(used) for name in together)
     for profile, what in conflicts.shared(facts["lxd"], list(profiles)):
         yield Finding(
             f"LXD's profile {profile} {what}",

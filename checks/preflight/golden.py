@@ -55,7 +55,8 @@ def judge(spec: GoldenPreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
     ]
     if "error" in lxd:
         return [*mistakes, problems.Mistake(key, f"{spec.host}: {lxd['error']}.")]
-    return [*mistakes, *_taken(spec, facts), *_alias(spec, lxd), *_needs(spec, facts)]
+    mistakes += [*_taken(spec, facts), *_alias(spec, lxd), *_needs(spec, facts)]
+    return problems.in_program(mistakes, lxd.get("program", "lxc"))
 
 
 def built(spec: GoldenPreflightSpec, lxd: Lxd) -> bool:

@@ -36,7 +36,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
         if host.is_new(spec, facts):
             mistakes += network.namesakes(spec, facts)
         mistakes += host.absent(spec, facts)
-    return mistakes
+    return problems.in_program(mistakes, facts["lxd"].get("program", "lxc"))
 
 
 def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:

@@ -14,7 +14,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core import errors, run
+from core import errors, names, run
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import background
@@ -313,12 +313,14 @@ class Lxd:
             raise errors.UnfinishedError(
                 f"LXD on {self._host.url} did not finish {call} within {timeout:g} s",
                 seen=f"the operation is {answer['status']}",
-                do="lxc operation list; running this again is safe",
+                do=f"{self.program} operation list; running this again is safe",
             )
         if answer["status_code"] != 200:  # noqa: PLR2004
             reason = str(answer.get("err", ""))
             raise errors.DaemonError(
-                f"LXD on {self._host.url} failed: {call}", seen=reason, do=remedy(reason)
+                f"LXD on {self._host.url} failed: {call}",
+                seen=reason,
+                do=remedy(reason, self.program),
             )
         return answer.get("metadata") or {}
 
@@ -338,7 +340,7 @@ class Lxd:
             raise errors.DaemonError(
                 f"LXD on {self._host.url} refused {method.upper()} {path}",
                 seen=str(error),
-                do=remedy(str(error)),
+                do=remedy(str(error), self.program),
             ) from error
         except (requests.RequestException, pylxd.exceptions.ClientConnectionFailed) as error:
             hangs = isinstance(error, requests.Timeout) or "timed out" in str(error)
@@ -390,10 +392,10 @@ def find_socket(host: Host) -> str:
     return paths[0]
 
 
-def remedy(refusal: str) -> str:
+def remedy(refusal: str, program: str = "lxc") -> str:
     """Return what to do against a refusal of LXD's; nothing where that is unknown."""
     known = (way for words, way in _REMEDIES.items() if words in refusal)
-    return next(known, errors.room(refusal))
+    return names.in_program(next(known, errors.room(refusal)), program)
 
 
 def _node(client: Any, path: str) -> Any:

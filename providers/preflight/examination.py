@@ -84,7 +84,8 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
     if spec.login and not was and (problem := validators.problem_of_new_login(spec.login)):
         mistakes.append(problems.Mistake("grappe:login", f"{problems.show(spec.login)} {problem}"))
     if not mistakes:
-        mistakes = _losses(spec, was, facts, host)
+        lost = _losses(spec, was, facts, host)
+        mistakes = problems.in_program(lost, facts["lxd"].get("program", "lxc"))
     address = spec.address or host.address
     if not address:
         reason = f"is not set, and {spec.host} was reached at no IPv4 address."

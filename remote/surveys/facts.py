@@ -32,9 +32,10 @@ class Pool(TypedDict):
 
 
 class Lxd(TypedDict, total=False):
-    """LXD's things; where it does not answer, `error` alone.
+    """LXD's things; where it does not answer, `error` and `program` alone.
 
     Attributes:
+        program: Its command: `lxc` or `incus`.
         aliases: Fingerprints by alias.
         images: Properties by fingerprint.
         sizes: Bytes of the images' files by fingerprint, which LXD unpacks.
@@ -46,6 +47,7 @@ class Lxd(TypedDict, total=False):
     """
 
     error: str
+    program: str
     projects: List[Marked]
     networks: List[Marked]
     aliases: Dict[str, str]

@@ -31,11 +31,13 @@ def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str
     socket_path = next((path for path in sockets if os.path.exists(path)), None)
     if socket_path is None:
         return {"error": "there is no LXD"}
+    program = "incus" if "incus" in socket_path else "lxc"
     try:
         profiles = query(socket_path, "profiles?recursion=1")
         images = query(socket_path, "images?recursion=1")
         pools = [path.rpartition("/")[2] for path in query(socket_path, "storage-pools")]
         return {
+            "program": program,
             "projects": [
                 {"name": item["name"], "config": item["config"]}
                 for item in query(socket_path, "projects?recursion=1")
@@ -57,7 +59,7 @@ def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str
         }
     except (OSError, ValueError, KeyError) as error:
         words = str(error) if isinstance(error, OSError) else f"{type(error).__name__} {error}"
-        return {"error": f"LXD does not answer: {words}"}
+        return {"error": f"LXD does not answer: {words}", "program": program}
 
 
 def _spaces(socket_path: str, pools: Iterable[str]) -> Iterable[Tuple[str, facts.Pool]]:

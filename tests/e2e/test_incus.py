@@ -48,6 +48,10 @@ def test_lab_comes_up_and_down_on_incus(
         assert {server["name"]} == {desk.get(url) for url in server["urls"]}
     project.up("jana", "--expect-no-changes")
 
+    enter = ["incus", "exec", "yuno1", "--project", "grappe-jana", "--"]
+    lab_host.run([*enter, "systemctl", "stop", "nginx"])
+    mends = " ".join([*enter, "systemctl", "restart", "nginx"])
+    assert mends in project.lab("check", "jana", ok=False)
     lab_host.run(["incus", "stop", "--force", "yuno1", "--project", "grappe-jana"])
     lab_host.run(["incus", "config", "set", "yuno2", "limits.memory=77MiB", "--project",
                   "grappe-jana"])  # fmt: skip

@@ -181,6 +181,12 @@ def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> Non
     assert finding.do
 
 
+def test_remedies_name_the_program_of_an_incus_host() -> None:
+    lxd = {"projects": [], "networks": [], "program": "incus"}
+    (finding,) = doctor.judge({**WELL, "lxd": lxd, "unreadable": ["grappe-a_yuno1"]}, {"grappe/a"})
+    assert finding.do.endswith("incus restart NAME --project PROJECT")
+
+
 @pytest.mark.parametrize("unexplained", [True, False])
 def test_server_that_is_cut_off_is_no_advice_to_ask_doctor(unexplained: bool) -> None:
     """Where no cause is known, rules that drop a part of what people send may be one."""

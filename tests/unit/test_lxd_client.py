@@ -165,10 +165,13 @@ class TestBegin:
         ("Invalid devices", ""),
     ],
 )
-def test_a_refusal_of_lxd_has_its_way_out(said: str, words: str) -> None:
+def test_a_refusal_of_lxd_has_its_way_out(
+    monkeypatch: pytest.MonkeyPatch, said: str, words: str
+) -> None:
     """At once, or at the end of an operation."""
+    monkeypatch.setattr(client, "find_socket", lambda _host: "/var/lib/incus/unix.socket")
     lxd = client.Lxd(types.SimpleNamespace(url="ssh://fake"))  # type: ignore[arg-type]
     with pytest.raises(errors.DaemonError) as refused:
         lxd._judge({"status_code": 400, "err": said}, "PUT instances/x", 1)
-    assert words in refused.value.do
+    assert words.replace("lxc ", "incus ") in refused.value.do
     assert bool(words) == bool(client.remedy(said)) == bool(refused.value.do)

@@ -607,6 +607,10 @@ def test_a_pool_has_room_for_the_images(
     said = [m.reason for m in preflight.judge(spec, seen) if m.key == "grappe:pool"]
     assert refused == bool(said)
     assert all(f'"tiny" has {free}MiB left' in line for line in said)
+    assert all("or there: lxc storage info tiny" in line for line in said)
+    on_incus = {**seen, "lxd": {**seen["lxd"], "program": "incus"}}
+    said = [m.reason for m in preflight.judge(spec, on_incus) if m.key == "grappe:pool"]
+    assert all("or there: incus storage info tiny" in line for line in said)
     assert (driver == "dir") == any("of kind dir" in line for line in preflight.notes(spec, seen))
 
 

@@ -132,6 +132,15 @@ def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
     assert mends in check.render([row])
 
 
+def test_a_check_names_the_program_of_an_incus_host() -> None:
+    meant, facts = lab(), {**WELL, "program": "incus", "inside": ["nginx does not run"]}
+    row = check.row(meant, meant.servers[0], facts, "alice")
+    assert "incus exec yuno1 --project grappe-alice -- systemctl restart nginx" in row.do
+    renamed = {**WELL, "program": "incus", "container": "absent", "renamed": ["mine"]}
+    row = check.row(meant, meant.servers[0], renamed, "alice")
+    assert "incus rename mine yuno1 --project grappe-alice" in row.do
+
+
 def test_check_names_whom_a_server_bans() -> None:
     """A student's own address, after wrong passwords by ssh; with the command that lifts it."""
     meant = lab()

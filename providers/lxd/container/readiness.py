@@ -75,7 +75,7 @@ class Readiness:
                     f"did not get its address {spec.address} within {spec.address_seconds} s",
                     f"{state['status'].lower()}, its addresses: {', '.join(found) or 'none'}",
                     f"is a firewall in the way of DHCP on {spec.network}? ufw status; "
-                    f"lxc network show {spec.network}; ",
+                    f"{self.lxd.program} network show {spec.network}; ",
                 )
             run.demand_wanted()
             time.sleep(POLL_SECONDS)
@@ -110,8 +110,8 @@ class Readiness:
         return errors.NotReadyError(
             f"{spec.id} {what} on {self.url}",
             seen=f"{seen}\nits console: {console}" if console else seen,
-            do=f"{remedy}look into it: lxc exec {spec.name} --project {spec.project} -- bash; "
-            "then run it again: it goes on from here",
+            do=f"{remedy}look into it: {self.lxd.program} exec {spec.name} --project "
+            f"{spec.project} -- bash; then run it again: it goes on from here",
         )
 
     def _console(self, spec: model.ContainerSpec) -> str:

@@ -35,7 +35,7 @@ def resolve(lxd: daemon.Daemon, name: str) -> str:
     raise errors.BadInputError(
         f"there is no image {name}",
         seen=f"aliases on the host: {', '.join(known) or 'none'}",
-        do="lxc image list",
+        do=f"{lxd.program} image list",
     )
 
 
