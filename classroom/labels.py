@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import itertools
 from collections.abc import Collection, Sequence
 
 from core import validators
@@ -24,13 +26,14 @@ def unique(names: Sequence[tuple[str, str]], taken: Collection[str]) -> list[str
 
     """
     firsts = [label(first) or label(last) for first, last in names]
+    alike = collections.Counter(firsts)
     labels: list[str] = []
     used = set(taken)
     for (first, last), short in zip(names, firsts, strict=True):
         # A name without any letter of a to z, such as one in Chinese.
         full = label(f"{first} {last}") or NAMELESS
-        candidates = [short if firsts.count(short) == 1 else full, full]
-        candidates += [f"{full}-{number}" for number in range(2, len(names) + len(used) + 3)]
+        numbered = (f"{full}-{number}" for number in range(2, len(names) + len(used) + 3))
+        candidates = itertools.chain([short if alike[short] == 1 else full, full], numbered)
         chosen = next(
             (each for each in candidates if each and each not in used and _is_one(each)), ""
         )

@@ -144,7 +144,12 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         # Hard, as LXD itself would: what it writes from now on goes.
         body = {"action": "stop", "force": True}
         lxd.change("PUT", f"{path}/state", body, project=server.project)
-    lxd.change("PUT", path, {"restore": back_to}, project=server.project)
+    try:
+        lxd.change("PUT", path, {"restore": back_to}, project=server.project)
+    except errors.DaemonError:
+        if was["status"] == RUNNING:
+            lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
+        raise
     early = server.post_installed and not postinstall.is_installed(lxd, server.project, server.name)
     if early:
         # With pages that lead to it, whoever opens one first would be its administrator.

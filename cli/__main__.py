@@ -54,11 +54,27 @@ def report(error: errors.GrappeError, *, as_json: bool) -> None:
     if as_json:
         import json  # noqa: PLC0415 - most commands need none of it
 
-        sys.stdout.write(json.dumps({"error": dataclasses.asdict(error)}) + "\n")
+        write(json.dumps({"error": dataclasses.asdict(error)}) + "\n")
+
+
+def write(text: str = "") -> bool:
+    """Write the last of the output; return whether there was room for it."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # At its end Python would try again, and print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
+            return False
+    return True
 
 
 if __name__ == "__main__":
     status = main()
+    if not write():
+        status = status or 1
     # A second Ctrl-C must not end in a traceback of Python's own end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The last garbage collection would take 0.1 s and free nothing.

@@ -104,6 +104,8 @@ def _in_words(error: errors.GrappeError, name: str, row: runner.Row) -> errors.G
         return errors.CommandError("interrupted; it goes on there")
     if isinstance(error, daemon.AbsentError):
         return errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it")
+    if isinstance(error, errors.DaemonError) and "Command not found" in error.seen:
+        return errors.CommandError("exit 127: there is no such program")
     if isinstance(error, errors.DaemonError) and "not running" in error.seen:
         student = row.name.partition(":")[0]
         return errors.CommandError(

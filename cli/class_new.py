@@ -17,6 +17,7 @@ from cli import classroom as classes
 from cli import environment, new, options, progress, stack
 from core import errors, problems
 from core.labels import label
+from core.names import MAX_NUMBER
 from stacks import files, kinds, neighbours, settings
 from views import classroom
 
@@ -88,10 +89,12 @@ def create(**given: Any) -> int:
         password = (new.password_of(each) or _password()) if file.post_install else ""
         stack.file_of(each).write_text(new.content(config, password))
 
-    if not file.post_install:
-        for each in planned:
-            write(each)
-    else:
+    if planned and not file.post_install:
+        with progress.step("stack files") as step:
+            for each in planned:
+                write(each)
+            step.detail = f"{len(planned)} written"
+    elif file.post_install:
         names = [class_file.stack_of(name, each) for each in file.students]
         without = [
             each for each in names
@@ -140,7 +143,7 @@ def _before(request: Request) -> ClassFile:
     given: dict[str, Any] = {key: value for key in keys if (value := getattr(request, key))}
     if request.relay:
         given["tunnel"] = {"relay": request.relay}
-    given |= new.settings_of(request.pairs, (*class_file.OWN, settings.PASSWORD))
+    given |= new.settings_of(request.pairs, (*class_file.OWN, settings.PASSWORD, *given))
     if request.name in class_file.names(environment.ROOT):
         file = class_file.read(environment.ROOT, request.name)
         if (request.host and request.host != file.host) or given:
@@ -245,26 +248,29 @@ def _numbered(
     # A stack file that is left of a student who comes again is that student's.
     left = {each.removeprefix(f"{name}-"): each for each in classes.strays(name, before)}
     taken = {each.label for each in before.students}
-    taken |= {
-        str(values.get("student") or stack_name)
-        for stack_name, values in others.items()
-        if stack_name not in left.values()
-    }
+    for stack_name, values in others.items():
+        if stack_name not in left.values():
+            taken.add(str(values.get("student") or stack_name))
+            # Student a of class tp-b and student b-a of class tp would have the same stack.
+            taken.add(stack_name.removeprefix(f"{name}-"))
     new_labels = labels.unique([(entry.first, entry.last) for entry in come], taken)
     held = dict(others)
     for student in before.students:
         held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
-    students = []
-    for entry, chosen in zip(come, new_labels, strict=True):
-        number = (
-            int(others[left[chosen]].get("number", 0)) if chosen in left
-            else neighbours.free_number(before.host, held)
-        )  # fmt: skip
-        held[f"{name}-{chosen}"] = {"host": before.host, "number": number}
-        students.append(
-            Student(name=entry.name, label=chosen, number=number, email=entry.email, id=entry.id,
-                    group=entry.group, key=entry.key)
-        )  # fmt: skip
+    free = neighbours.free_numbers(before.host, held)
+    students = [
+        Student(
+            name=entry.name, label=chosen, email=entry.email, id=entry.id, group=entry.group,
+            key=entry.key,
+            number=int(others[left[chosen]].get("number", 0)) if chosen in left else next(free),
+        )
+        for entry, chosen in zip(come, new_labels, strict=True)
+    ]  # fmt: skip
+    if beyond := sum(each.number > MAX_NUMBER for each in students):
+        raise errors.BadInputError(
+            f"{before.host} has numbers for {MAX_NUMBER} students, and {beyond} more would come",
+            do="a second class, on another lab host",
+        )
     return students
 
 
@@ -289,7 +295,8 @@ def _demand_sound(
             f"{settings.NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value)
             for key, value in values.items()
         }
-        mistakes = neighbours.conflicts(name, values, {**others, **planned, name: {}})
+        # Labels and numbers of the new ones differ among themselves already.
+        mistakes = neighbours.conflicts(name, values, others)
         try:
             kinds.parse(texts, project=stack.PROJECT, stack=name)
         except problems.Mistakes as wrong:

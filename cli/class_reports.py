@@ -14,6 +14,7 @@ from cli import check as lab_check
 from cli import classroom as classes
 from cli import drift, environment, labs, options, stack
 from core import errors
+from stacks import files
 from views import class_cards, classroom
 from views.check import Row
 
@@ -43,20 +44,26 @@ def _state(
     name: str, recorded: Sequence[Mapping[str, Any]], servers: Sequence[Mapping[str, Any]]
 ) -> str:
     """Return a student's recorded state in words."""
-    here = stack.file_of(name).exists()
+    try:
+        files.read(stack.folder(), name)
+        lack = ""
+    except FileNotFoundError:
+        lack = "no stack file"
+    except errors.BadInputError:
+        lack = "its stack file cannot be read"
     if not servers:
-        return "down" if here else "no stack file"
+        return lack or "down"
     whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
     stopped = all(item["inputs"].get("state") == "stopped" for item in servers)
     state = ("asleep" if stopped else "up") if whole else "its `up` did not end"
-    return state if here else f"{state}; no stack file"
+    return f"{state}; {lack}" if lack else state
 
 
 def check(name: str, students: Sequence[str], *, as_json: bool) -> int:
     """Try every way to every server of the class; exit 0 without faults, 1 with, 2 on an error."""
     drift.preload()
     _made, chosen = classes.chosen(name, students)
-    rows: list[Row] = []
+    rows: dict[str, list[Row]] = {}
     drifts: dict[str, Any] = {}
     blind: list[str] = []
     lock = threading.Lock()
@@ -69,20 +76,19 @@ def check(name: str, students: Sequence[str], *, as_json: bool) -> int:
                 blind.append(f"{stack_name}: {error}")
             return
         with lock:
-            rows.extend(checked_rows)
+            rows[stack_name] = checked_rows
             drifts[stack_name] = found
 
     names = [class_file.stack_of(name, each) for each in chosen]
     up_now = [each for each in names if stack.recorded(each)]
     classes.each(up_now, check_one, at_once=lab_check.TOGETHER)
-    order = [each.label for each in chosen]
     down = {
-        label: f"./lab class up {name} {label}"
-        for label, stack_name in zip(order, names, strict=True)
+        each.label: f"./lab class up {name} {each.label}"
+        for each, stack_name in zip(chosen, names, strict=True)
         if stack_name not in up_now
     }
-    rows.sort(key=lambda row: (order.index(row.student), row.server))
-    return lab_check.report(rows, drifts, blind, as_json=as_json, down=down)
+    ordered = [row for each in names for row in rows.get(each, ())]
+    return lab_check.report(ordered, drifts, blind, as_json=as_json, down=down)
 
 
 def card(name: str, students: Sequence[str], *, as_json: bool) -> int:

@@ -26,7 +26,6 @@ from core import errors, interrupts
 from core.run import Run
 from engine.stack import Stack
 from engine.state import name_of
-from stacks import files
 from views import classroom
 
 # A line of the engine's summary: `+-1 to replace`.
@@ -90,13 +89,14 @@ def down_options(parser: options.Parser) -> None:
 
 def down(name: str, students: Sequence[str], *, yes: bool, **show: Any) -> int:
     """Take the class down; its files stay."""
-    _made, chosen = classes.chosen(name, students)
+    file, chosen = classes.chosen(name, students)
     up_now = [each for each in chosen if stack.recorded(class_file.stack_of(name, each))]
     names = ", ".join(each.label for each in up_now)
     question = f"Take {len(up_now)} labs of {name} down? This deletes the content of {names}."
     if up_now and not progress.confirm(question, yes=yes):
         return 1
-    return _run_all(name, chosen, _down, Show(**show))
+    strays = classes.strays(name, file)
+    return _run_all(name, chosen, functools.partial(_down, strays=strays), Show(**show))
 
 
 def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
@@ -114,7 +114,8 @@ def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
 def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
     if not classes.servers(stack.recorded(row.stack)):
         return "is down"
-    files.read(stack.folder(), row.stack)
+    stack.select(row.stack)
+    labs.demand_valid(row.stack)
     path = stack.file_of(row.stack)
     before = path.read_text()
     changes = sleep.put(path, asleep=asleep)
@@ -137,7 +138,12 @@ def _preview(row: runner.Row, engine: Engine) -> str:
     return _planned(pathlib.Path(row.log).read_text())
 
 
-def _down(row: runner.Row, engine: Engine) -> str:
+def _down(row: runner.Row, engine: Engine, *, strays: Sequence[str] = ()) -> str:
+    if not stack.file_of(row.stack).exists() and strays and not stack.recorded(row.stack):
+        raise errors.BadInputError(
+            f"{row.stack} has no stack file, and {', '.join(strays)} belongs to nobody here",
+            do="restore its entry in the class file",
+        )
     if not stack.file_of(row.stack).exists() and stack.recorded(row.stack):
         raise errors.BadInputError(
             f"stacks/Pulumi.{row.stack}.yaml is missing, and its lab is up",
@@ -252,6 +258,9 @@ class Engine:
                 process.send_signal(signal.SIGINT)
             process.wait()
             del self.started[self.row.stack]
+        if process.returncode < 0:
+            number = signal.Signals(-process.returncode).name
+            raise errors.CommandError(f"{number} ended its engine; the same command goes on")
         if process.returncode:
             text = pathlib.Path(self.row.log).read_text(errors="replace")
             raise errors.CommandError(_reason(text))

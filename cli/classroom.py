@@ -82,17 +82,17 @@ def _demand_agreement(name: str, file: ClassFile) -> None:
             f"classes/{name}.yaml and the stack files disagree", seen="\n".join(found),
             do="restore the number of the stack file: the lab has that one",
         )  # fmt: skip
-    for each in strays(name, file):
-        _warn(name, each, lost)
-
-
-def _warn(name: str, stray: str, lost: Sequence[str]) -> None:
-    renamed = f"; if it is the same person: ./lab rename {stray} {lost[0]}" if lost else ""
-    sys.stderr.write(
-        f"warning: stacks/Pulumi.{stray}.yaml belongs to no student of {name}, and is left alone\n"
-        f"  do: restore its entry in classes/{name}.yaml{renamed}; or ./lab down {stray}, and "
-        f"./lab remove {stray}\n"
-    )
+    left = strays(name, file)
+    for each in left:
+        renamed = ""
+        # With several of either, nobody knows who is who.
+        if len(left) == len(lost) == 1:
+            renamed = f"; if it is the same person: ./lab rename {each} {lost[0]}"
+        sys.stderr.write(
+            f"warning: stacks/Pulumi.{each}.yaml belongs to no student of {name}, and is left "
+            f"alone\n  do: restore its entry in classes/{name}.yaml{renamed}; or "
+            f"./lab down {each}, and ./lab remove {each}\n"
+        )
 
 
 def demand_states_here() -> None:

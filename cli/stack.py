@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from classroom import class_file
 from cli import environment
 from core import errors, lifetime
 from core.run import Run
@@ -57,7 +58,7 @@ def select(name: str) -> Stack:
         raise errors.BadInputError(
             f"there is no stack {name}: stacks/Pulumi.{name}.yaml is missing",
             seen=f"stacks: {', '.join(known) or 'none'}",
-            do=f"./lab new {name} --host URL",
+            do=_new(name),
         )
     _demand_whole_secrets(name)
     environment.apply()
@@ -70,6 +71,14 @@ def select(name: str) -> Stack:
     elif not state_of(name).create():
         stack.make()
     return stack
+
+
+def _new(name: str) -> str:
+    """Return the command that writes a missing stack file."""
+    classes = (each for each in class_file.names(environment.ROOT) if name.startswith(f"{each}-"))
+    if of := max(classes, key=len, default=""):
+        return f"for a student of {of}: ./lab class new {of} --roster FILE writes it again"
+    return f"./lab new {name} --host URL"
 
 
 def _demand_whole_secrets(name: str) -> None:

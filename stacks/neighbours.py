@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -57,19 +59,29 @@ def _against(
 
 def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:
     """Return the first number that no stack file of the folder has on a host."""
+    return next(free_numbers(host, others))
+
+
+def free_numbers(host: str, others: Mapping[str, Mapping[str, Any]]) -> Iterator[int]:
+    """Yield the numbers that no stack file of the folder has on a host, from the first on."""
     taken = {
         _text(theirs.get("number"))
         for theirs in others.values()
         if _machine(theirs.get("host")) == _machine(host)
         and (theirs.get("kind") or "student") == "student"
     }
-    return next(number for number in range(1, len(taken) + 2) if str(number) not in taken)
+    return (number for number in itertools.count(1) if str(number) not in taken)
 
 
 def _machine(host: object) -> object:
     """Return a host URL's machine, whatever the login."""
+    return _parsed(str(host))
+
+
+@functools.cache
+def _parsed(host: str) -> object:
     try:
-        host_url = url.parse(str(host))
+        host_url = url.parse(host)
     except ValueError:
         return host
     return (host_url.scheme, host_url.name.lower(), host_url.port or SSH_PORT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 import threading
 import time
@@ -146,11 +147,9 @@ class _Lines:
                 event = {"student": row.name, "stack": row.stack, "state": row.state,
                         "text": row.text, "seconds": round(row.took, 1),
                         "log": row.log}  # fmt: skip
-                sys.stdout.write(json.dumps(event) + "\n")
-                sys.stdout.flush()
+                _print(json.dumps(event))
             elif row.state != "running":
-                sys.stdout.write(line(row) + "\n")
-                sys.stdout.flush()
+                _print(line(row))
             else:
                 sys.stderr.write(f"… {row.name}\n")
 
@@ -205,6 +204,17 @@ class _Live:
         )  # fmt: skip
         self._live.update(Text("\n".join([*map(line, shown), foot])))
         time.sleep(1 / REFRESHES)
+
+
+def _print(text: str) -> None:
+    """Print a line; where nobody reads it any more, the runs go on all the same."""
+    try:
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"warning: the rows cannot be printed: {error.strerror}\n")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def line(row: Run) -> str:

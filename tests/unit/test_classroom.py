@@ -7,6 +7,8 @@ import datetime as dt
 import json
 import pathlib
 import re
+import subprocess
+import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -216,6 +218,57 @@ def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
         class_reports.status("tp1", ["adel", "zoe"], as_json=False)
     with pytest.raises(errors.BadInputError, match="there is no class tp2"):
         class_reports.status("tp2", [], as_json=False)
+
+
+def test_students_of_two_classes_never_share_a_stack(folder: pathlib.Path) -> None:
+    """b-al of class tp, and al of class tp-b."""
+    create(folder, "Nom\nB Al\n", name="tp")
+    assert {"Pulumi.tp-b-al.yaml"} == stacks_of(folder).keys()
+    create(folder, "Nom\nAl\nZoe\n", name="tp-b")
+    names = ("tp-b-al", "tp-b-al-2", "tp-b-zoe")
+    assert {f"Pulumi.{name}.yaml" for name in names} == stacks_of(folder).keys()
+
+
+def test_more_students_than_numbers_are_refused(folder: pathlib.Path) -> None:
+    create(folder, "Nom\n" + "\n".join(f"Un {number}" for number in range(3999)), name="tp1")
+    with pytest.raises(errors.BadInputError, match="for 4000 students, and 2 more would come"):
+        create(folder, "Nom\nAdele\nZoe\nBob\n", name="tp2")
+
+
+def test_status_of_an_unreadable_stack_file(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(folder, "Nom\nAdele\nZoe\n")
+    (folder / "stacks/Pulumi.tp1-adele.yaml").write_bytes(b"config: [")
+    (folder / "stacks/Pulumi.tp1-zoe.yaml").unlink()
+    capsys.readouterr()
+    class_reports.status("tp1", [], as_json=True)
+    rows = json.loads(capsys.readouterr().out)["students"]
+    assert ["its stack file cannot be read", "no stack file"] == [row["state"] for row in rows]
+
+
+def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:
+    with pytest.raises(errors.BadInputError, match="image cannot be set here"):
+        create(folder, "Nom\nAdele\n", image="a", pairs=["image="])
+
+
+def test_rows_that_nobody_reads_stop_no_run() -> None:
+    """The output is a pipe whose reader has left, or a full disk."""
+    code = (
+        "import sys; from classroom import runner; from views import classroom\n"
+        "rows = [runner.Row(name, name) for name in 'abc']; done = []\n"
+        "with classroom.showing(rows, as_json=True) as show:\n"
+        "    runs = runner.Runner(rows, lambda row: done.append(row.name) or '', show.changed)\n"
+        "    assert runs.run(1, show.wait)\n"
+        "sys.stderr.write(f'{len(done)} done')\n"
+    )
+    for shell in ('exec "$0" -c "$1" >/dev/full', '{ exec "$0" -c "$1"; } | :'):
+        ended = subprocess.run(
+            ["sh", "-c", shell, sys.executable, code], capture_output=True, text=True, check=False
+        )
+        assert ended.stderr.endswith("3 done")
+        assert "Traceback" not in ended.stderr
+        assert ("No space left" in ended.stderr) == ("full" in shell)
 
 
 def test_failed_run_stops_no_other() -> None:
@@ -455,10 +508,62 @@ def test_sleep_that_fails_leaves_the_stack_file(
         raise errors.CommandError("LXD does not answer")
 
     monkeypatch.setattr(class_runs, "_up", fail)
+    monkeypatch.setattr(class_runs.stack, "select", lambda _name: None)
+    monkeypatch.setattr(class_runs.labs, "demand_valid", lambda _name: None)
     with pytest.raises(errors.CommandError):
         class_runs._set_asleep(row, object(), asleep=True)
     assert "state: stopped" in seen[0]
     assert "config:\n  grappe:servers: [{name: yuno1}]\n" == path.read_text()
+
+
+def test_sleep_without_a_stack_file_is_refused(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create(folder, "Nom\nZoe\n")
+    row = row_of(folder / "stacks", monkeypatch)
+    path = folder / "stacks/Pulumi.tp1-zoe.yaml"
+    path.unlink()
+    with pytest.raises(errors.BadInputError) as refused:
+        class_runs._set_asleep(row, object(), asleep=True)
+    assert "./lab class new tp1 --roster FILE writes it again" in refused.value.do
+    assert not path.exists()
+
+
+def test_down_of_a_student_whose_label_was_changed_fails(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The lab is under the old label, and nobody must think that it went."""
+    create(folder, "Nom\nAdele\nZoe\n")
+    path = folder / "classes/tp1.yaml"
+    path.write_text(path.read_text().replace("label: adele", "label: ada"))
+    row = runner.Row("ada", "tp1-ada")
+    with pytest.raises(errors.BadInputError, match="tp1-adele belongs to nobody here"):
+        class_runs._down(row, object(), strays=["tp1-adele"])
+    assert "was down" == class_runs._down(row, object())
+
+
+def test_reset_that_lxd_refuses_starts_the_server_again() -> None:
+    seen: list[object] = []
+
+    class Refusing:
+        def change(self, _method: str, _path: str, body: dict[str, Any], **_more: object) -> None:
+            seen.append(body)
+            if "restore" in body:
+                raise errors.DaemonError("LXD refused: no such snapshot")
+
+    lxd = Refusing()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshots, "_instance", lambda *_: {"status": "Running", "config": {}})
+        patch.setattr(snapshots, "_rename_before_reset", lambda *_: "start")
+        patch.setattr(snapshots, "_keep", lambda *_: {})
+        server = snapshots.Server(
+            "zoe", "tp1-zoe", "yuno1", "grappe-zoe", "10.64.1.10", False, True
+        )
+        with pytest.raises(errors.DaemonError):
+            snapshots.reset(
+                object(), lxd, server, snapshots.Snapshot("start", dt.datetime.now(tz=dt.UTC))
+            )
+    assert [{"action": "stop", "force": True}, {"restore": "start"}, {"action": "start"}] == seen
 
 
 @pytest.mark.parametrize(
@@ -477,10 +582,9 @@ def test_status_of_a_student(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     """By the state alone, without a host."""
-    path = tmp_path / "file"
     if here:
-        path.write_text("")
-    monkeypatch.setattr(class_reports.stack, "file_of", lambda _name: path)
+        files.path_of(tmp_path, "tp1-zoe").write_text("config: {}\n")
+    monkeypatch.setattr(class_reports.stack, "folder", lambda: tmp_path)
     servers = [{"type": "x/lxd:Container", "inputs": {"state": state}}] if state else []
     stack = {"type": "pulumi:pulumi:Stack", "outputs": {"servers": [1]} if ended else {}}
     assert words == class_reports._state("tp1-zoe", [stack, *servers], servers)

@@ -104,6 +104,17 @@ def test_a_command_takes_what_its_options_give(words: str, run: str) -> None:
     assert given == {*takes, *fields} - {each.name for each in rest}
 
 
+def test_output_on_a_full_disk_is_an_error_in_words() -> None:
+    argv = [sys.executable, "-m", "cli", "class", "status", "nobody", "--json"]
+    with pathlib.Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            argv, cwd=environment.ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert 1 == done.returncode
+    assert "error: the output cannot be written: No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_wrong_command_line_is_exit_2() -> None:
     """Apart from what failed, which is 1."""
     assert 2 == lab("frobnicate").returncode
