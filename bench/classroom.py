@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import pathlib
 import subprocess
 import threading
@@ -10,6 +11,7 @@ from typing import Any
 
 from bench import many_labs, timing
 from bench.testbed import DOWN, IMAGE, UP, Testbed
+from campaign.descendants import descendants
 
 NAME = "bench"
 JOBS = 8
@@ -89,20 +91,13 @@ def _watch(pid: int, most: list[float], ended: threading.Event) -> None:
 
 def _memory(pid: int) -> float:
     """Return the memory of a process and its descendants, as proportional share, in MB."""
-    total = 0.0
-    try:
-        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        total += next(int(line.split()[1]) for line in text.splitlines() if line.startswith("Pss:"))
-        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except (OSError, StopIteration):
-        return total / 1024
-    # Any thread of the process may have started a child.
-    for task in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            children += task.read_text().split()
-        except OSError:
-            continue
-    return total / 1024 + sum(_memory(int(child)) for child in set(children))
+    total = 0
+    for each in (pid, *descendants(pid)):
+        # It may have ended meanwhile.
+        with contextlib.suppress(OSError, StopIteration):
+            lines = pathlib.Path(f"/proc/{each}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+    return total / 1024
 
 
 def _plain(testbed: Testbed, stacks: list[str], words: tuple[str, ...]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from bench import timing
-from bench.testbed import Bystander, Testbed
+from bench.testbed import Testbed
 from hosts import connections
 from hosts.host import Host
 from providers.haproxy import model as backends
@@ -30,7 +30,7 @@ def run(testbed: Testbed, sizes: list[int], rounds: int) -> list[dict[str, float
     """Return for each size {fragments, rule, backend, reloads, request, requests, failures}.
 
     The times are medians in seconds, the request in ms; reloads count all measured changes; the
-    bystander watches one more change.
+    bystander watches one more change, and then asks for fifty pages.
     """
     host = connections.connect(testbed.layout.host_url)
     nat, haproxy = RuleProvider().driver(host), BackendProvider().driver(host)
@@ -49,7 +49,7 @@ def run(testbed: Testbed, sizes: list[int], rounds: int) -> list[dict[str, float
             reloads += worker != _worker(testbed)
             worker = _worker(testbed)
         medians = {kind: timing.median(seconds) for kind, seconds in times.items()}
-        with Bystander(testbed) as watching:
+        with testbed.bystander() as watching:
             nat.create(rule)
             haproxy.create(backend)
             nat.delete(rule)
@@ -58,7 +58,7 @@ def run(testbed: Testbed, sizes: list[int], rounds: int) -> list[dict[str, float
             "fragments": size,
             **medians,
             "reloads": reloads,
-            "request": _request(testbed),
+            "request": testbed.request_time(50),
             **watching.seen,
         }
         rows.append(row)
@@ -108,8 +108,3 @@ def _backend(url: str, number: int) -> backends.BackendSpec:
         host=url, owner=OWNER, name=f"b{number}", domains=(f"b{number}.many.test",),
         address=NOWHERE,
     )  # fmt: skip
-
-
-def _request(testbed: Testbed) -> float:
-    """Return the median time of fifty routed requests by one client, in milliseconds."""
-    return Bystander(testbed).time(50)

@@ -6,7 +6,7 @@ import pathlib
 import tempfile
 import time
 
-from bench.testbed import IMAGE, Testbed
+from bench.testbed import BYSTANDERS, IMAGE, Testbed
 from hosts import connections
 from sandbox import stayer
 
@@ -26,7 +26,7 @@ def run(testbed: Testbed, minutes: float) -> dict[str, float]:
     seconds = 60 * minutes
     with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
         stop = pathlib.Path(folder) / "stop"
-        with stayer.Stayer(workstation, "yuno1.bystander.grappe.test", stop, seconds) as stays:
+        with stayer.Stayer(workstation, BYSTANDERS, stop, seconds) as stays:
             begun = time.monotonic()
             for index in range(LABS):
                 name = f"s{index}"

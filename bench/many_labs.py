@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench import timing
-from bench.testbed import IMAGE, Bystander, Testbed, together
+from bench.testbed import IMAGE, Testbed, together
 
 FIRST = 100
 
@@ -17,7 +17,7 @@ def run(testbed: Testbed, sizes: list[int], rows: list[dict[str, float]]) -> Non
         names = [name for name, _number in students]
         for name, number in students:
             testbed.project.write(name, number, image=IMAGE)
-        with Bystander(testbed) as watching:
+        with testbed.bystander() as watching:
             up = timing.seconds(together, testbed.up, names)
             for name, number in students:
                 testbed.wait_for(name, number)

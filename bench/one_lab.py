@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from bench import timing
-from bench.testbed import DOWN, IMAGE, UP, Bystander, Testbed
+from bench.testbed import DOWN, IMAGE, UP, Testbed
 
 HERE = pathlib.Path(__file__).parent
 NUMBER, STUDENT = 9, "bench"
@@ -70,7 +70,7 @@ def beside(testbed: Testbed) -> dict[str, int]:
     A bystander cannot watch the other ways: their frontends hold the ports of its own.
     """
     testbed.up_bystander()
-    with Bystander(testbed) as watching:
+    with testbed.bystander() as watching:
         for action in ("up", "up", "down"):
             _grappe(testbed, action)
     testbed.down("bystander")

@@ -73,10 +73,8 @@ def _class(rows: list[dict[str, float]]) -> str:
             ("nothing to do, of plain runs", row["nothing"] / row["plain_nothing"], 0.45),
             ("down, of plain runs", row["down"] / row["plain_down"], 0.45),
         ):
-            met = "met" if ratio <= goal else "missed"
-            sentences.append(
-                f"{row['students']} students, {words}: {ratio:.2f}, goal {goal}: {met}."
-            )
+            met = f"{ratio:.2f}, goal {goal}: {_met(ratio, goal)}"
+            sentences.append(f"{row['students']} students, {words}: {met}.")
     return "\n".join([*lines, "", *sentences])
 
 
@@ -89,7 +87,7 @@ def _one_lab(medians: dict[str, dict[str, float]]) -> str:
         ours = medians["grappe"][phase]
         ratios = {way: ours / medians[way][phase] for way in ("expert", "ansible")}
         goals = [
-            f"{'met' if ratios[way] <= goal else 'missed'}: {goal} of {way}"
+            f"{_met(ratios[way], goal)}: {goal} of {way}"
             for (goal_phase, way), goal in GOALS.items()
             if goal_phase == phase
         ]

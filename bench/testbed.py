@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import json
 import os
 import pathlib
 import statistics
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from typing import Self, TypeVar
+from typing import TypeVar
 
-from components.lab_host import scripts
-from core import errors
+from core import names
 from hosts import command
-from sandbox import project_copy
+from sandbox import machine, project_copy
+from sandbox.bystander import Bystander
 from sandbox.layout import HOST_ADDRESS, Layout
 
 T = TypeVar("T")
@@ -25,6 +24,8 @@ UP = ("up", "--yes", "--skip-preview")
 # A destroy reads nothing first.
 DOWN = ("destroy", "--yes", "--skip-preview", "--refresh=false")
 ANSWER_SECONDS = 120
+# The domain of the bystander's page.
+BYSTANDERS = "yuno1.bystander.grappe.test"
 
 
 class Testbed:
@@ -33,21 +34,14 @@ class Testbed:
     def __init__(self, layout: Layout, project: project_copy.ProjectCopy) -> None:
         self.layout, self.project = layout, project
 
-    def host(self, *argv: str, stdin: bytes = b"", timeout: float = 600) -> str:
+    def host(self, *argv: str, stdin: bytes = b"") -> str:
         """Run argv on the lab host; raise if it fails."""
-        full = ["ssh", "-F", str(self.layout.ssh_config), self.layout.host, "--", *argv]
-        done = command.execute(full, stdin=stdin, timeout=timeout)
-        if not done.ok:
-            raise errors.CommandError(f"`{' '.join(argv)[:80]}` failed", seen=done.tail())
-        return done.stdout
+        done = machine.ssh(self.layout, *argv, stdin=stdin, timeout=600)
+        return done.demand(f"`{' '.join(argv)[:80]}` failed").stdout
 
-    def wait_for(self, student: str, number: int, servers: int = 2) -> None:
+    def wait_for(self, student: str, number: int) -> None:
         """Return when every server of a student answers itself on every way."""
-        ways = [
-            (f"yuno{index + 1}", way)
-            for index in range(servers)
-            for way in ("ssh", "http", "https")
-        ]
+        ways = [(server, way) for server in ("yuno1", "yuno2") for way in ("ssh", "http", "https")]
         together(lambda way: self._wait_for(student, number, *way), ways)
 
     def _wait_for(self, student: str, number: int, server: str, way: str) -> None:
@@ -75,6 +69,18 @@ class Testbed:
         self.project.write("bystander", 99, image=IMAGE, servers=[{"name": "yuno1"}])
         self.up("bystander")
 
+    def bystander(self) -> Bystander:
+        """Return a client that loads its page all the while."""
+        return Bystander(self.layout, BYSTANDERS)
+
+    def request_time(self, count: int) -> float:
+        """Return the median time of a request, connection included, in milliseconds."""
+        argv = ["ip", "netns", "exec", self.layout.workstation, "curl", "-s", "--max-time", "10",
+                "--resolve", f"{BYSTANDERS}:80:{HOST_ADDRESS}", f"http://{BYSTANDERS}/",
+                "--write-out", "\n%{time_total}"]  # fmt: skip
+        outputs = [command.execute(argv, timeout=15).stdout for _turn in range(count)]
+        return round(1000 * statistics.median(float(text.split()[-1]) for text in outputs), 2)
+
     def up(self, stack: str) -> None:
         """Bring a stack up."""
         self.pulumi(stack, *UP)
@@ -88,66 +94,11 @@ class Testbed:
         self.project.pulumi(*arguments, "-s", stack)
 
 
-# Loads a page repeatedly until its input ends; then prints the counts of requests and failures. One
-# process does all of it: a new curl for each page would compete with the measured work.
-_VISIT = """
-import http.client, json, select, sys
-address, domain, name = sys.argv[1:]
-requests = failures = 0
-while not select.select([sys.stdin], [], [], 0.05)[0]:
-    requests += 1
-    connection = http.client.HTTPConnection(address, timeout=10)
-    try:
-        connection.request("GET", "/", headers={"Host": domain})
-        failures += connection.getresponse().getheader("x-served-by") != name
-    except (OSError, http.client.HTTPException):
-        failures += 1
-    connection.close()
-print(json.dumps({"requests": requests, "failures": failures}))
-"""
-
-
-class Bystander:
-    """A client that loads a page of another student's lab all the while.
-
-    Attributes:
-        seen: The counts of requests and of failures; known at the end.
-    """
-
-    def __init__(self, testbed: Testbed, student: str = "bystander") -> None:
-        self.seen: dict[str, int] = {}
-        self._on_workstation = ["ip", "netns", "exec", testbed.layout.workstation]
-        self._domain = f"yuno1.{student}.grappe.test"
-        self._process: subprocess.Popen[str] | None = None
-
-    def time(self, count: int) -> float:
-        """Return the median time of a request, connection included, in milliseconds."""
-        address = HOST_ADDRESS
-        argv = [*self._on_workstation, "curl", "-s", "--max-time", "10", "--resolve",
-                f"{self._domain}:80:{address}", f"http://{self._domain}/",
-                "--write-out", "\n%{time_total}"]  # fmt: skip
-        outputs = [command.execute(argv, timeout=15).stdout for _turn in range(count)]
-        return round(1000 * statistics.median(float(text.split()[-1]) for text in outputs), 2)
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        argv = [*self._on_workstation, "python3", "-I", "-c", _VISIT, HOST_ADDRESS, self._domain]
-        pipe = subprocess.PIPE
-        self._process = subprocess.Popen([*argv, "yuno1"], stdin=pipe, stdout=pipe, text=True)
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        """End."""
-        if self._process:
-            output, _nothing = self._process.communicate(timeout=30)
-            self.seen = json.loads(output)
-
-
 @contextlib.contextmanager
 def raised_limits() -> Iterator[None]:
     """Raise this machine's kernel limits for the servers of many students, as on a lab host."""
-    was = {path: path.read_text() for path in (PROC / key for key in scripts.LIMITS)}
-    for path, limit in zip(was, scripts.LIMITS.values(), strict=True):
+    was = {path: path.read_text() for path in (PROC / key for key in names.LIMITS)}
+    for path, limit in zip(was, names.LIMITS.values(), strict=True):
         path.write_text(str(max(limit, int(was[path]))))
     try:
         yield

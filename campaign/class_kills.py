@@ -20,6 +20,8 @@ from sandbox.project_copy import ProjectCopy
 
 CLASS = "troupe"
 JOBS = "4"
+INTERRUPT = "nobody, by Ctrl-C"
+VICTIMS = ("the one process", "an engine", "all engines", INTERRUPT)
 # Seconds that a run without its killed part may take to end.
 ENDS = 240
 
@@ -48,30 +50,13 @@ def _engines(pid: int) -> list[int]:
     return [each for each, line in lines if line.split(" ")[0].endswith("pulumi")]
 
 
-def _kill_process(_dice: random.Random, pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
-
-
-def _kill_an_engine(dice: random.Random, pid: int) -> None:
-    if engines := _engines(pid):
-        os.kill(dice.choice(engines), signal.SIGKILL)
-
-
-def _kill_all_engines(_dice: random.Random, pid: int) -> None:
-    for engine in _engines(pid):
-        os.kill(engine, signal.SIGKILL)
-
-
-def _interrupt(_dice: random.Random, pid: int) -> None:
-    os.kill(pid, signal.SIGINT)
-
-
-VICTIMS = {
-    "the one process": _kill_process,
-    "an engine": _kill_an_engine,
-    "all engines": _kill_all_engines,
-    "nobody, by Ctrl-C": _interrupt,
-}
+def _strike(victim: str, dice: random.Random, pid: int) -> None:
+    """Kill the victim of a run of the class, whose process is `pid`."""
+    victims = _engines(pid) if "engine" in victim else [pid]
+    if victims and victim == "an engine":
+        victims = [dice.choice(victims)]
+    for each in victims:
+        os.kill(each, signal.SIGINT if victim == INTERRUPT else signal.SIGKILL)
 
 
 def run(
@@ -106,12 +91,12 @@ def run(
         length[command] = time.monotonic() - started
     kills = []
     for number in range(moments):
-        command, victim = dice.choice(("up", "up", "down")), list(VICTIMS)[number % len(VICTIMS)]
+        command, victim = dice.choice(("up", "up", "down")), VICTIMS[number % len(VICTIMS)]
         if command == "down":
             project.lab(*_words("up"))
         seconds = round(dice.random() * length[command], 2)
         log = project.folder / f"class-{number}.log"
-        _kill(project, command, functools.partial(VICTIMS[victim], dice), seconds, log)
+        _kill(project, command, functools.partial(_strike, victim, dice), seconds, log)
         then = dice.choice((("up", "down"), ("down",)))
         lost = [*_after(project, then), *difference(before, inventory())]
         lost += faults.unworded(log.read_text(errors="replace"))

@@ -15,7 +15,6 @@ from campaign.descendants import descendants
 from hosts import command
 from sandbox import machine
 from sandbox.inventory import difference
-from sandbox.layout import Layout
 from sandbox.project_copy import ProjectCopy
 
 # Seconds of a fault that ends before its run.
@@ -29,15 +28,10 @@ class Scene:
     project: ProjectCopy
     engine: subprocess.Popen[bytes]
 
-    @property
-    def layout(self) -> Layout:
-        """The sandbox."""
-        return self.project.layout
-
     def on_host(self, script: str) -> None:
         """Run a script on the lab host by a connection of its own, and ignore failures."""
         with contextlib.suppress(Exception):
-            machine.ssh(self.layout, script, timeout=30)
+            machine.ssh(self.project.layout, script, timeout=30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,10 +53,6 @@ def _script(begin: str, end: str = "", lasts: float = 0.0) -> Fault:
     return Fault(lambda scene: scene.on_host(begin), lambda scene: scene.on_host(end), lasts)
 
 
-def _kill_engine(scene: Scene) -> None:
-    scene.engine.send_signal(signal.SIGKILL)
-
-
 def _kill_below(*words: str) -> Callable[[Scene], None]:
     """Return a function that kills processes of the run by a word of their command line."""
 
@@ -77,20 +67,21 @@ def _kill_below(*words: str) -> Callable[[Scene], None]:
 
 def _cut_power(scene: Scene) -> None:
     """Boot the lab host from a copy of its disk, without unwritten data."""
-    host = scene.layout.lab_host
+    layout = scene.project.layout
+    host = layout.lab_host
     copy = host.disk.with_suffix(".copy")
     machine.freeze(host, frozen=True)
     command.execute(["cp", "--sparse=always", str(host.disk), str(copy)], timeout=120)
     machine.freeze(host, frozen=False)
     machine.kill(host)
     copy.rename(host.disk)
-    machine.start(scene.layout, host)
+    machine.start(layout, host)
 
 
 _DROP_IN = "/etc/systemd/system/haproxy.service.d"
 _FULL = "/var/tmp/full"  # noqa: S108 - on the sandbox's lab host
 FAULTS = {
-    "engine killed": Fault(_kill_engine),
+    "engine killed": Fault(lambda scene: scene.engine.send_signal(signal.SIGKILL)),
     "plugin killed": Fault(_kill_below("pulumi-resource-pulumi-python", "pulumi.dynamic")),
     "program killed": Fault(_kill_below("pulumi-language-python")),
     "worker killed": _script("pkill -9 -f 'python that [a]nswers on a host'"),

@@ -50,18 +50,20 @@ def run(
     project.up(stack)
     length = time.monotonic() - started
     project.lab("down", stack, "--yes")
-    _demand_same(before, inventory(), "after a run that was not killed")
+    if left := difference(before, inventory()):
+        message = f"after a run that was not killed: {'; '.join(left)}"
+        raise AssertionError(message)
     kills = []
     for number in range(moments):
         seconds = round(length * (number + 0.5) / moments, 2)
         made = _kill(project, stack, seconds)
         said = project.lab("down", stack, "--yes")
-        left = "; ".join(difference(before, inventory()))
-        kills.append(Kill(stack, seconds, made, left))
+        lost = "; ".join(difference(before, inventory()))
+        kills.append(Kill(stack, seconds, made, lost))
         report(
-            f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {left or 'nothing left'}"
+            f"{stack}: {number + 1} of {moments}, after {seconds:.1f} s: {lost or 'nothing left'}"
         )
-        if left:
+        if lost:
             project.folder.joinpath(f"{stack}-{number}.log").write_text(said)
             break
     return kills
@@ -75,9 +77,3 @@ def _kill(project: ProjectCopy, stack: str, seconds: float) -> int:
     engine.wait()
     said = project.run("pulumi", "stack", "export", "-s", stack)
     return said.count('"urn":')
-
-
-def _demand_same(before: dict[str, str], after: dict[str, str], when: str) -> None:
-    if left := difference(before, after):
-        message = f"{when}: {'; '.join(left)}"
-        raise AssertionError(message)

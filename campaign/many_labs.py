@@ -10,8 +10,8 @@ import subprocess
 import time
 from collections.abc import Callable
 
-from campaign.bystanders import Bystander
 from sandbox import machine
+from sandbox.bystander import Bystander
 from sandbox.inventory import difference
 from sandbox.project_copy import ProjectCopy
 
@@ -67,29 +67,27 @@ def run(
         project.write(name, number, servers=[{"name": "yuno1"}])
     project.up(BYSTANDER)
     reloads = _reloads(project)
-    bystander = Bystander(project.layout, f"yuno1.{BYSTANDER}.grappe.test", project.folder)
+    page = f"yuno1.{BYSTANDER}.grappe.test"
     runs: dict[str, int] = {}
     failed: list[str] = []
-    try:
-        with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-            for turn in range(rounds):
-                doings = [(name, dice.choice(("up", "up", "change", "kill", "down")), dice.random())
-                          for name in names]  # fmt: skip
-                for doing in doings:
-                    runs[doing[1]] = runs.get(doing[1], 0) + 1
-                failed += filter(None, pool.map(lambda doing: _do(project, *doing), doings))
-                report(f"round {turn + 1} of {rounds}: {len(failed)} failed")
-            lost = list(filter(None, pool.map(lambda name: _settle(project, name), names)))
-        read = bystander.end()
-        counted = _reloads(project) - reloads
-    except BaseException:
-        bystander.end()
-        raise
+    with (
+        Bystander(project.layout, page, pause=0.2, keeps=True) as bystander,
+        concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool,
+    ):
+        for turn in range(rounds):
+            doings = [(name, dice.choice(("up", "up", "change", "kill", "down")), dice.random())
+                      for name in names]  # fmt: skip
+            for doing in doings:
+                runs[doing[1]] = runs.get(doing[1], 0) + 1
+            failed += filter(None, pool.map(lambda doing: _do(project, *doing), doings))
+            report(f"round {turn + 1} of {rounds}: {len(failed)} failed")
+        lost = list(filter(None, pool.map(lambda name: _settle(project, name), names)))
+    counted = _reloads(project) - reloads
     for name in (*names, BYSTANDER):
         project.lab("down", name, "--yes")
     after = inventory()
     lost += difference(before, after)
-    return Result(runs, failed, lost, counted, read)
+    return Result(runs, failed, lost, counted, bystander.seen)
 
 
 def _do(project: ProjectCopy, name: str, what: str, chance: float) -> str:

@@ -71,26 +71,23 @@ def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[s
     """
     for denial in _denials(facts):
         inwards = not (denial.routed or denial.outwards)
+        on = f" in on {denial.interface}" if denial.interface else ""
+        source = denial.source if denial.source.prefixlen else "any"
+        rule = f"ufw route insert 1 {denial.action}{on}"
         if inwards and not denial.ports and denial.matches(22) and _is_general(denial):
-            on = f" in on {denial.interface}" if denial.interface else ""
-            source = denial.source if denial.source.prefixlen else "any"
             yield (
                 f"`{denial.words}` keeps nobody out of the servers' ports, which DNAT forwards "
-                f"before UFW filters. This rule does: ufw route insert 1 {denial.action}{on} from "
-                f"{source} to {STUDENTS}"
+                f"before UFW filters. This rule does: {rule} from {source} to {STUDENTS}"
             )
         for port, (address, target_port) in sorted(targets.items()):
             works = denial.matches(target_port) and ipaddress.IPv4Address(address) in denial.to
             # By the time that UFW forwards it, a connection has the server's address and port.
             routed = denial.routed and not works and _may_mean_the_host(denial.to)
             if (inwards or routed) and denial.ports and denial.matches(port):
-                source = denial.source if denial.source.prefixlen else "any"
-                on = f" in on {denial.interface}" if denial.interface else ""
                 yield (
                     f"`{denial.words}` keeps nobody out of {port}: DNAT forwards that port "
-                    "before UFW filters. This rule works: ufw route insert 1 "
-                    f"{denial.action}{on} proto tcp from "
-                    f"{source} to {address} port {target_port}"
+                    f"before UFW filters. This rule works: {rule} proto tcp from {source} to "
+                    f"{address} port {target_port}"
                 )
 
 

@@ -100,15 +100,12 @@ def _lets_servers(line: str) -> bool:
     ports_text = next((named[option] for option in ("--dport", "--dports") if option in named), "")
     parts = unmanaged_nat.ports_of(ports_text) if ports_text else ()
     given = bool(parts) and all(port in _GIVEN for part in parts for port in part)
-    states = named.get("--ctstate", named.get("--state", "NEW")).split(",")
     modules = {words[index + 1] for index, word in enumerate(words[:-1]) if word == "-m"}
     forwards = line.startswith("-A FORWARD ")
     return (
-        modules <= _PLAIN
-        and bool({"NEW", "DNAT"} & set(states))
-        and _is_bridges(words, "-i")
+        _lets_in(line)
+        and modules <= _PLAIN
         and (not forwards or _is_bridges(words, "-o"))
-        and _is_students(words, "-s")
         and (_is_students(words, "-d") if forwards else not named.get("-d", "").startswith("224."))
         and (forwards or not given)
     )

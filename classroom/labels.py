@@ -6,7 +6,6 @@ import collections
 import itertools
 from collections.abc import Collection, Sequence
 
-from core import validators
 from core.labels import label
 
 # The label of a name that has no letter for one.
@@ -32,15 +31,9 @@ def unique(names: Sequence[tuple[str, str]], taken: Collection[str]) -> list[str
     for (first, last), short in zip(names, firsts, strict=True):
         # A name without any letter of a to z, such as one in Chinese.
         full = label(f"{first} {last}") or NAMELESS
-        numbered = (f"{full}-{number}" for number in range(2, len(names) + len(used) + 3))
+        numbered = (f"{full}-{number}" for number in itertools.count(2))
         candidates = itertools.chain([short if alike[short] == 1 else full, full], numbered)
-        chosen = next(
-            (each for each in candidates if each and each not in used and _is_one(each)), ""
-        )
+        chosen = next(each for each in candidates if each and each not in used)
         labels.append(chosen)
         used.add(chosen)
     return labels
-
-
-def _is_one(text: str) -> bool:
-    return not validators.problem_of_name(text)

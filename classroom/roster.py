@@ -133,9 +133,9 @@ def _rows(text: str) -> list[list[str]]:
         problems.Mistakes: A quote without its other half, which would swallow the lines below.
 
     """
-    lines = csv.reader(
-        io.StringIO(_without_delimiter_line(text)), delimiter=_delimiter(text), strict=True
-    )
+    # Only that line's text goes, so that the others keep their numbers.
+    rest = io.StringIO(_SEP.sub("", text))
+    lines = csv.reader(rest, delimiter=_delimiter(text), strict=True)
     rows: list[list[str]] = []
     begun = 1
     try:
@@ -159,12 +159,7 @@ def _demand_short(row: list[str]) -> None:
 # Line breaks in a cell: an address may have some; more are a quote that nobody closed.
 MOST_BREAKS = 4
 # The line by which a spreadsheet says its delimiter.
-_SEP = re.compile(r"\s*\"?sep=(.)\"?[ \t]*(?=\r?\n)")
-
-
-def _without_delimiter_line(text: str) -> str:
-    """Return the text without the line that says its delimiter; the others keep their numbers."""
-    return _SEP.sub("", text, count=1) if _SEP.match(text) else text
+_SEP = re.compile(r"\A\s*\"?sep=(.)\"?[ \t]*(?=\r?\n)")
 
 
 def _delimiter(text: str) -> str:

@@ -50,35 +50,37 @@ class Runner:
     Args:
         rows: One a student.
         act: Does one, and returns its result; raises GrappeError on failure.
-        changed: Called with a row after each change of its state.
 
     Attributes:
         stopped: Set when no further run may begin.
 
     """
 
-    def __init__(
-        self, rows: Sequence[Row], act: Act, changed: Callable[[Row], None] = lambda _row: None
-    ) -> None:
+    def __init__(self, rows: Sequence[Row], act: Act) -> None:
         self.rows = rows
         self._act = act
-        self._changed = changed
         self.stopped = threading.Event()
 
     def stop(self) -> None:
         """Begin no further run; the caller ends those under way."""
         self.stopped.set()
 
-    def run(self, jobs: int, wait: Callable[[], None] = lambda: time.sleep(0.2)) -> bool:
+    def run(
+        self,
+        jobs: int,
+        wait: Callable[[], None] = lambda: time.sleep(0.2),
+        changed: Callable[[Row], None] = lambda _row: None,
+    ) -> bool:
         """Do all runs, `jobs` at once; return whether all succeeded.
 
         Args:
             jobs: The number of parallel runs.
             wait: Called repeatedly during the runs.
+            changed: Called with a row after each change of its state.
 
         """
         with concurrent.futures.ThreadPoolExecutor(max(1, jobs)) as pool:
-            asked = [pool.submit(self._one, row) for row in self.rows]
+            asked = [pool.submit(self._one, row, changed) for row in self.rows]
             try:
                 while not all(each.done() for each in asked):
                     wait()
@@ -90,13 +92,13 @@ class Runner:
                 each.result()
         return all(row.state == DONE for row in self.rows)
 
-    def _one(self, row: Row) -> None:
+    def _one(self, row: Row, changed: Callable[[Row], None]) -> None:
         if self.stopped.is_set():
             row.state, row.text = SKIPPED, "not begun: interrupted"
-            self._changed(row)
+            changed(row)
             return
         row.state, row.began = RUNNING, time.monotonic()
-        self._changed(row)
+        changed(row)
         try:
             row.text, state = self._act(row), DONE
         except errors.GrappeError as error:
@@ -104,4 +106,4 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - told in the row; the others go on
             row.text, state = str(errors.unexpected(error)), FAILED
         row.seconds, row.state = time.monotonic() - row.began, state
-        self._changed(row)
+        changed(row)

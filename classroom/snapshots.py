@@ -76,7 +76,7 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
         errors.CommandError: The server has a snapshot of that name, or is gone.
 
     """
-    _instance(lxd, server)
+    _get(lxd, server)
     if any(item["name"].rpartition("/")[2] == name for item in _snapshots(lxd, server)):
         raise errors.CommandError(
             f"it has a snapshot {name} already: choose another name, or delete that one: "
@@ -137,7 +137,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
             stack post-installs; the server is what it was.
 
     """
-    path, was = f"instances/{server.name}", _instance(lxd, server)
+    path, was = f"instances/{server.name}", dict(_get(lxd, server))
     back_to = _rename_before_reset(lxd, server, to.name)
     was["config"] |= _keep(lxd, server, BEFORE_RESET)
     if was["status"] == RUNNING:
@@ -200,21 +200,14 @@ def _wait(host: Host, server: Server) -> None:
         run.demand_wanted()
 
 
-def _instance(lxd: daemon.Daemon, server: Server) -> dict[str, Any]:
-    """Return a server as LXD has it; raise CommandError if it is missing."""
+def _get(lxd: daemon.Daemon, server: Server, below: str = "", **options: str) -> Any:
+    """Return a server as LXD has it, or what is below it; raise CommandError if it is missing."""
     try:
-        return dict(lxd.get(f"instances/{server.name}", project=server.project))
+        return lxd.get(f"instances/{server.name}{below}", project=server.project, **options)
     except daemon.AbsentError:
-        raise _missing(server) from None
+        missing = f"it is missing; ./lab up {server.stack} recreates it"
+        raise errors.CommandError(missing) from None
 
 
 def _snapshots(lxd: daemon.Daemon, server: Server) -> list[dict[str, Any]]:
-    path = f"instances/{server.name}/snapshots"
-    try:
-        return list(lxd.get(path, project=server.project, recursion="1"))
-    except daemon.AbsentError:
-        raise _missing(server) from None
-
-
-def _missing(server: Server) -> errors.CommandError:
-    return errors.CommandError(f"it is missing; ./lab up {server.stack} recreates it")
+    return list(_get(lxd, server, "/snapshots", recursion="1"))

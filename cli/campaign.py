@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import itertools
-import json
 import os
 import pathlib
 import random
@@ -84,10 +83,7 @@ def run(parts: Sequence[str], hours: float, seed: int, *, as_json: bool, **given
                 _round(parts, extent, made, found, seed + turn)
                 if time.monotonic() > deadline:
                     break
-    if as_json:
-        sys.stdout.write(json.dumps(found, default=dataclasses.asdict) + "\n")
-    else:
-        sys.stdout.write(render(found, seed))
+    progress.answer(found, render(found, seed), as_json=as_json)
     return 1 if _losses(found) else 0
 
 
@@ -108,12 +104,9 @@ def _round(
     found: dict[str, list[Any]],
     seed: int,
 ) -> None:
-    host, workstation = map(
-        connections.connect, (made.layout.host_url, made.layout.workstation_url)
-    )
-
     def survey() -> dict[str, str]:
-        return inventory(host, workstation)
+        urls = (made.layout.host_url, made.layout.workstation_url)
+        return inventory(*map(connections.connect, urls))
 
     if "kills" in parts:
         for stack in ("kim", "image"):
@@ -130,9 +123,6 @@ def _round(
                 step.detail = outcome.lost or f"{outcome.seconds} s in, {outcome.ended}, none lost"
             # The sandbox's machine may have rebooted.
             connections.close_all()
-            host, workstation = map(
-                connections.connect, (made.layout.host_url, made.layout.workstation_url)
-            )
     if "labs" in parts:
         with progress.step(f"{extent.stacks} labs, {extent.rounds} rounds") as step:
             result = many_labs.run(

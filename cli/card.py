@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import sys
 from typing import Any
 
-from cli import environment, labs, options
+from cli import environment, labs, options, progress
 from hosts import connections
 from providers.lxd import client, daemon, files
 from providers.lxd.postinstall import inside as postinstall
@@ -27,10 +25,8 @@ def run(name: str, *, as_json: bool) -> int:
     """Print the card of a student whose lab is up."""
     lab = labs.load_up(name)
     cards = with_fingerprints(lab.spec, lab.cards)
-    if as_json:
-        sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
-    else:
-        sys.stdout.write(card.render(lab.spec, cards, lab.stack, environment.language()))
+    text = card.render(lab.spec, cards, lab.stack, environment.language())
+    progress.answer(card.as_json(cards), text, as_json=as_json)
     return 0
 
 

@@ -44,22 +44,31 @@ def run(name: str, *, every: bool, as_json: bool) -> int:
     """Check one student's lab, or all; exit 0 without faults, 1 with faults, 2 on an error."""
     if every == bool(name):
         raise errors.BadInputError("which lab?", do="./lab check STACK, or ./lab check --all")
+    names = labs.names() if every else [name]
+    return report(*check_labs(names, skip_others=every), as_json=as_json)
+
+
+def check_labs(
+    names: Sequence[str], *, skip_others: bool = False
+) -> tuple[list[check.Row], dict[str, list[drift.Drift]], list[str]]:
+    """Check labs, many at once; return rows, drifts and blind stacks as `report` takes them."""
     drift.preload()
     rows: list[check.Row] = []
     drifts: dict[str, list[drift.Drift]] = {}
     blind: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-        checks = {
-            each: pool.submit(_check_lab, each, skip_others=every)
-            for each in (labs.names() if every else [name])
-        }
-    for each, checked in checks.items():
+        checks = {name: pool.submit(check_lab, name, skip_others=skip_others) for name in names}
         try:
-            checked_rows, drifts[each] = checked.result()
-            rows += checked_rows
-        except errors.GrappeError as error:
-            blind.append(f"{each}: {error}")
-    return report(rows, drifts, blind, as_json=as_json)
+            for name, checked in checks.items():
+                try:
+                    checked_rows, drifts[name] = checked.result()
+                    rows += checked_rows
+                except errors.GrappeError as error:
+                    blind.append(f"{name}: {error}")
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return rows, drifts, blind
 
 
 def report(
@@ -100,12 +109,7 @@ def report(
     return 0 if all(row.ok for row in rows) and not down else SICK
 
 
-def check_lab(name: str) -> tuple[list[check.Row], list[drift.Drift]]:
-    """Check one lab that is up: its servers, and its drift."""
-    return _check_lab(name, skip_others=False)
-
-
-def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[drift.Drift]]:
+def check_lab(name: str, *, skip_others: bool = False) -> tuple[list[check.Row], list[drift.Drift]]:
     """Check one lab's servers and drift; a check of all skips stacks that are no lab or down."""
     try:
         lab = labs.load(name)
@@ -140,20 +144,19 @@ def _check_lab(name: str, *, skip_others: bool) -> tuple[list[check.Row], list[d
             "asked": requests.get(server.address), **_installed(host, lxd, lab, server.name),
         }  # fmt: skip
         ways_tried = tried.get(server.name, {})
-        results |= {**ways_tried, **_refusals(host, lxd, lab, server, ways_tried)}
-        if not results.get("inside"):
-            results["inside"] = _network_faults(lxd, lab, server, ways_tried)
+        results |= ways_tried
+        closed = [kind for kind, result in ways_tried.items() if not result["ok"]]
+        if closed and server.state == "running":
+            results |= _refusals(host, lxd, lab, server, closed)
+            results["inside"] = results.get("inside") or _network_faults(lxd, lab, server, closed)
         rows.append(check.row(spec, server, results, name))
     return rows, drift.find(name)
 
 
 def _refusals(
-    host: Host, lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, tried: Mapping[str, Any]
+    host: Host, lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, closed: Sequence[str]
 ) -> dict[str, object]:
     """Return signs of why a server's ways do not answer: `refuses`, `banned` and `shut`."""
-    closed = [kind for kind, result in tried.items() if not result["ok"]]
-    if not closed or server.state != "running":
-        return {}
     dialled = {
         ways.PORTS[way]: str(host.call("remote.dial", {
             "address": server.address, "port": ways.PORTS[way], "seconds": 0}))
@@ -175,12 +178,10 @@ def _refusals(
 
 
 def _network_faults(
-    lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, tried: Mapping[str, Any]
+    lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, closed: Sequence[str]
 ) -> list[str]:
     """Return what in a server keeps its ways closed, a line each."""
-    ports = [ways.PORTS[kind] for kind, result in tried.items() if not result["ok"]]
-    if not ports or server.state != "running":
-        return []
+    ports = [ways.PORTS[kind] for kind in closed]
     try:
         return network_faults.find(lxd, lab.spec.project, server.name, server.address, ports)
     except (errors.DaemonError, daemon.AbsentError):

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import shlex
 import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from classroom import class_file, runner
 from cli import classroom as classes
 from cli import environment, options
-from core import errors, interrupts
+from core import errors
 from core.run import current
 from hosts import connections
 from providers.lxd import client, daemon
-from views import classroom
 
 # The status of `timeout` where the command did not end in time; and seconds until it is killed.
 TIMED_OUT, GRACE_SECONDS = 124, 5
@@ -74,7 +70,6 @@ def run(
             done = lxd.execute(
                 row.name.partition(":")[2], [*bounded, "sh", "-c", text],
                 project=projects[row.name], timeout=timeout + 2 * GRACE_SECONDS,
-                on_output=lambda _output: None,
             )  # fmt: skip
         except errors.GrappeError as error:
             raise _in_words(error, name, row) from None
@@ -89,13 +84,13 @@ def run(
             raise errors.CommandError(f"exit {done.status}: {last}".rstrip(": "))
         return last
 
-    began = time.monotonic()
-    with classroom.showing(rows, as_json=as_json) as show:
-        runs = runner.Runner(rows, act, show.changed)
-        with _interruptible(runs, timeout):
-            ok = runs.run(jobs, show.wait)
-    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began, by="--only "))
-    return 0 if ok else 1
+    def interrupted(_turn: int) -> None:
+        # Wait for no command; those begun go on.
+        current().cancelled.set()
+        sys.stderr.write(f"the command goes on where it runs, for at most {timeout:g} s\n")
+
+    runs = runner.Runner(rows, act)
+    return classes.show_runs(runs, interrupted, jobs=jobs, as_json=as_json, by="--only ")
 
 
 def _in_words(error: errors.GrappeError, name: str, row: runner.Row) -> errors.GrappeError:
@@ -113,20 +108,3 @@ def _in_words(error: errors.GrappeError, name: str, row: runner.Row) -> errors.G
             f"./lab up {row.stack}"
         )
     return error
-
-
-@contextlib.contextmanager
-def _interruptible(runs: runner.Runner, seconds: float) -> Iterator[None]:
-    """On a Ctrl-C or SIGTERM wait for no command, and say that those begun go on."""
-    interrupted = threading.Event()
-
-    def interrupt(_number: int, _frame: object) -> None:
-        interrupted.set()
-        runs.stop()
-        current().cancelled.set()
-        sys.stderr.write(f"the command goes on where it runs, for at most {seconds:g} s\n")
-
-    with interrupts.handled(interrupt):
-        yield
-    if interrupted.is_set():
-        raise KeyboardInterrupt

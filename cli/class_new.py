@@ -13,13 +13,12 @@ from typing import Any
 
 from classroom import class_file, labels, roster
 from classroom.class_file import ClassFile, Student
+from cli import class_view, environment, new, options, progress, stack
 from cli import classroom as classes
-from cli import environment, new, options, progress, stack
 from core import errors, problems
 from core.labels import label
 from core.names import MAX_NUMBER
 from stacks import files, kinds, neighbours, settings
-from views import classroom
 
 # The letters of passwords that people read from paper: no l, I, 0 or O.
 LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -106,7 +105,7 @@ def create(**given: Any) -> int:
                 classes.each(list(planned), write)
                 classes.each(without, _have_password)
                 step.detail = f"{len(planned) + len(without)}, one a student"
-    sys.stdout.write(classroom.created(name, file, students))
+    sys.stdout.write(class_view.created(name, file, students))
     for student, called in renamed:
         sys.stderr.write(
             f"{student.name} is {called} in this roster, by id or e-mail. The lab stays; change "

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import sys
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classroom import class_file
 from cli import card as lab_card
 from cli import check as lab_check
+from cli import class_view, environment, labs, options, progress, stack
 from cli import classroom as classes
-from cli import drift, environment, labs, options, stack
 from core import errors
 from stacks import files
-from views import class_cards, classroom
-from views.check import Row
+from views import class_cards
 
 status_options = check_options = card_options = options.students
 
@@ -33,10 +30,8 @@ def status(name: str, students: Sequence[str], *, as_json: bool) -> int:
         rows.append({"student": student.label, "name": student.name, "stack": stack_name,
                      "number": student.number, "state": state,
                      "servers": len(servers)})  # fmt: skip
-    if as_json:
-        sys.stdout.write(json.dumps({"class": name, "host": file.host, "students": rows}) + "\n")
-    else:
-        sys.stdout.write(classroom.status(rows))
+    found = {"class": name, "host": file.host, "students": rows}
+    progress.answer(found, class_view.status(rows), as_json=as_json)
     return 0
 
 
@@ -61,41 +56,22 @@ def _state(
 
 def check(name: str, students: Sequence[str], *, as_json: bool) -> int:
     """Try every way to every server of the class; exit 0 without faults, 1 with, 2 on an error."""
-    drift.preload()
     _made, chosen = classes.chosen(name, students)
-    rows: dict[str, list[Row]] = {}
-    drifts: dict[str, Any] = {}
-    blind: list[str] = []
-    lock = threading.Lock()
-
-    def check_one(stack_name: str) -> None:
-        try:
-            checked_rows, found = lab_check.check_lab(stack_name)
-        except errors.GrappeError as error:
-            with lock:
-                blind.append(f"{stack_name}: {error}")
-            return
-        with lock:
-            rows[stack_name] = checked_rows
-            drifts[stack_name] = found
-
     names = [class_file.stack_of(name, each) for each in chosen]
     up_now = [each for each in names if stack.recorded(each)]
-    classes.each(up_now, check_one, at_once=lab_check.TOGETHER)
+    rows, drifts, blind = lab_check.check_labs(up_now)
     down = {
         each.label: f"./lab class up {name} {each.label}"
         for each, stack_name in zip(chosen, names, strict=True)
         if stack_name not in up_now
     }
-    ordered = [row for each in names for row in rows.get(each, ())]
-    return lab_check.report(ordered, drifts, blind, as_json=as_json, down=down)
+    return lab_check.report(rows, drifts, blind, as_json=as_json, down=down)
 
 
 def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
     """Write a printable page a student, and a table of the same facts; both hold passwords."""
     _made, chosen = classes.chosen(name, students)
     facts: dict[str, dict[str, Any]] = {}
-    lock = threading.Lock()
     named = {class_file.stack_of(name, each): each for each in chosen}
 
     broken: list[str] = []
@@ -104,16 +80,13 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
         try:
             lab = labs.load_up(stack_name)
         except errors.BadInputError as error:
-            with lock:
-                broken.append(f"error: {stack_name}: {error}\n")
+            broken.append(f"error: {stack_name}: {error}\n")
             return
-        shown = class_cards.student(
+        facts[stack_name] = class_cards.student(
             lab.spec, lab_card.with_fingerprints(lab.spec, lab.cards), name=named[stack_name].name,
             password=labs.password(stack_name) if lab.spec.post_install else "",
             locale=environment.language(),
         )  # fmt: skip
-        with lock:
-            facts[stack_name] = shown
 
     up_now = [each for each in named if classes.servers(stack.recorded(each))]
     if not up_now:
@@ -134,11 +107,8 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
         path.write_text(text)
         written.append(f"classes/{path.name}")
     missing = [each.label for key, each in named.items() if key not in facts]
-    if as_json:
-        found = {"class": name, "files": written, "missing": missing}
-        sys.stdout.write(json.dumps(found) + "\n")
-    else:
-        sys.stdout.write("".join(f"{path}\n" for path in written))
+    found = {"class": name, "files": written, "missing": missing}
+    progress.answer(found, "".join(f"{path}\n" for path in written), as_json=as_json)
     if missing:
         sys.stderr.write(f"not up, and without a card: {', '.join(missing)}\n")
     return 0 if not missing else 1

@@ -12,9 +12,8 @@ import re
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from classroom import class_file, runner, sleep
 from classroom.class_file import Student
@@ -22,11 +21,10 @@ from cli import class_room, environment, labs, options, progress, stack
 from cli import classroom as classes
 from cli import down as downs
 from cli import up as ups
-from core import errors, interrupts
+from core import errors
 from core.run import Run
 from engine.stack import Stack
 from engine.state import name_of
-from views import classroom
 
 # A line of the engine's summary: `+-1 to replace`.
 _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
@@ -157,31 +155,18 @@ def _down(row: runner.Row, engine: Engine, *, strays: Sequence[str] = ()) -> str
     return "down" if not left else f"down, and {left} that unfinished runs left"
 
 
-class Interruptible(Protocol):
-    """What a Ctrl-C ends."""
-
-    def send_signal(self, number: int, /) -> None:
-        """End it: SIGINT at a safe point, SIGKILL at once."""
-
-
-@dataclasses.dataclass
-class InProcess:
-    """A run in this process, without the engine."""
-
-    run: Run
-
-    def send_signal(self, _number: int, /) -> None:
-        """End its waits."""
-        self.run.cancelled.set()
-
-
 @dataclasses.dataclass
 class Engine:
-    """The engine's runs of one student's stack, in this process; their output goes into a log."""
+    """The engine's runs of one student's stack, in this process; their output goes into a log.
+
+    Attributes:
+        row: The student's.
+        started: By stack, what ends a run under way: at a safe point by SIGINT, at once by SIGKILL.
+        stopped: Set when no further run may begin.
+    """
 
     row: runner.Row
-    changed: Callable[[runner.Row], None]
-    started: dict[str, Interruptible]
+    started: dict[str, Callable[[int], None]]
     stopped: threading.Event
 
     def is_unchanged(self, selected: Stack, this: Run) -> bool:
@@ -198,7 +183,7 @@ class Engine:
 
     def _without_engine(self, act: Callable[[], bool], this: Run, lines: list[str]) -> bool:
         """Act in this process, interruptible as the engine's runs are; write the log."""
-        self.started[self.row.stack] = InProcess(this)
+        self.started[self.row.stack] = lambda _number: this.cancelled.set()
         try:
             done = not self.stopped.is_set() and act()
         except errors.GrappeError as error:
@@ -252,7 +237,7 @@ class Engine:
             if self.stopped.is_set():
                 raise errors.CancelledError("interrupted before the engine began")
             process = selected.start(*arguments, *extra, log=log, env=server.environment)
-            self.started[self.row.stack] = process
+            self.started[self.row.stack] = process.send_signal
             if self.stopped.is_set():
                 # The interrupt came during the start, and missed this process.
                 process.send_signal(signal.SIGINT)
@@ -268,7 +253,6 @@ class Engine:
 
     def _note(self, what: str, urn: str) -> None:
         self.row.text = f"{what} {name_of(urn)}"
-        self.changed(self.row)
 
 
 def _run_all(
@@ -284,38 +268,19 @@ def _run_all(
         log = folder / f"{student.label}.log"
         log.write_text("")
         rows.append(runner.Row(student.label, class_file.stack_of(name, student), log=str(log)))
-    started: dict[str, Interruptible] = {}
-    began = time.monotonic()
-    with classroom.showing(rows, as_json=how.as_json) as show:
-        runs = runner.Runner(
-            rows, lambda row: act(row, Engine(row, show.changed, started, runs.stopped)),
-            show.changed,
-        )  # fmt: skip
-        with _interruptible(runs, started):
-            ok = runs.run(how.jobs, show.wait)
-    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
-    return 0 if ok else 1
+    started: dict[str, Callable[[int], None]] = {}
+    runs = runner.Runner(rows, lambda row: act(row, Engine(row, started, runs.stopped)))
 
-
-@contextlib.contextmanager
-def _interruptible(runs: runner.Runner, started: dict[str, Interruptible]) -> Iterator[None]:
-    """On a Ctrl-C or SIGTERM begin no run and end those under way; on a second end them at once."""
-    turns: list[float] = []
-
-    def interrupt(_number: int, _frame: object) -> None:
-        turns.append(time.monotonic())
-        runs.stop()
+    def interrupted(turn: int) -> None:
+        # End those under way; on a second one end them at once.
         sys.stderr.write(
             "interrupted: runs under way end at a safe point; interrupt again to end at once\n"
         )
-        for process in list(started.values()):
+        for end in list(started.values()):
             with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGINT if len(turns) == 1 else signal.SIGKILL)
+                end(signal.SIGINT if turn == 1 else signal.SIGKILL)
 
-    with interrupts.handled(interrupt):
-        yield
-    if turns:
-        raise KeyboardInterrupt
+    return classes.show_runs(runs, interrupted, jobs=how.jobs, as_json=how.as_json)
 
 
 # What follows from another error.

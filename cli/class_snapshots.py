@@ -6,7 +6,6 @@ import concurrent.futures
 import contextlib
 import datetime as dt
 import sys
-import time
 from collections.abc import Callable, Sequence
 
 from classroom import class_file, runner, snapshots
@@ -16,7 +15,6 @@ from core import errors, problems
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import client, daemon
-from views import classroom
 
 # The number of servers whose snapshots are listed at once.
 TOGETHER = 8
@@ -144,9 +142,5 @@ def _run(
     """Act on each server, several at once, a row each; return the exit status."""
     by_row = {server.row: server for server in servers}
     rows = [runner.Row(server.row, server.stack) for server in servers]
-    began = time.monotonic()
-    with classroom.showing(rows, as_json=as_json) as show:
-        runs = runner.Runner(rows, lambda row: act(by_row[row.name]), show.changed)
-        ok = runs.run(jobs, show.wait)
-    sys.stderr.write(classroom.summed_up(rows, time.monotonic() - began))
-    return 0 if ok else 1
+    runs = runner.Runner(rows, lambda row: act(by_row[row.name]))
+    return classes.show_runs(runs, jobs=jobs, as_json=as_json)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from classroom import class_file, runner, snapshots
 from classroom.class_file import ClassFile, Student
-from cli import environment, stack
-from core import errors, problems
+from cli import class_view, environment, stack
+from core import errors, interrupts, problems
 from stacks import files
 
 
@@ -156,7 +156,7 @@ def servers(recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [item for item in recorded if item["type"].endswith("/lxd:Container")]
 
 
-def each(names: Sequence[str], act: Callable[[str], None], at_once: int = 4) -> None:
+def each(names: Sequence[str], act: Callable[[str], None]) -> None:
     """Run `act` for each stack, several at once; raise the first failure."""
     environment.apply()
     rows = [runner.Row(name, name) for name in names]
@@ -165,6 +165,47 @@ def each(names: Sequence[str], act: Callable[[str], None], at_once: int = 4) -> 
         act(row.stack)
         return ""
 
-    if not runner.Runner(rows, one).run(at_once, lambda: time.sleep(0.05)):
+    if not runner.Runner(rows, one).run(4, lambda: time.sleep(0.05)):
         wrong = next(row for row in rows if row.state != runner.DONE)
         raise errors.CommandError(f"{wrong.stack}: {wrong.text}")
+
+
+def show_runs(
+    runs: runner.Runner,
+    interrupted: Callable[[int], None] | None = None,
+    *,
+    jobs: int,
+    as_json: bool,
+    by: str = "",
+) -> int:
+    """Do runs, a row each, and sum them up; return the exit status.
+
+    Args:
+        runs: The runs.
+        interrupted: Called with the number of each Ctrl-C or SIGTERM; no further run begins.
+        jobs: How many at once.
+        as_json: Whether to print JSON.
+        by: The option that names some of them, where it is not enough to name them.
+
+    """
+    began = time.monotonic()
+    with class_view.showing(runs.rows, as_json=as_json) as show, _handled(runs, interrupted):
+        ok = runs.run(jobs, show.wait, show.changed)
+    sys.stderr.write(class_view.summed_up(runs.rows, time.monotonic() - began, by=by))
+    return 0 if ok else 1
+
+
+@contextlib.contextmanager
+def _handled(runs: runner.Runner, interrupted: Callable[[int], None] | None) -> Iterator[None]:
+    turns: list[int] = []
+
+    def interrupt(number: int, _frame: object) -> None:
+        turns.append(number)
+        runs.stop()
+        if interrupted:
+            interrupted(len(turns))
+
+    with interrupts.handled(interrupt) if interrupted else contextlib.nullcontext():
+        yield
+    if turns:
+        raise KeyboardInterrupt

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import sys
 from typing import Any
@@ -12,7 +11,6 @@ from typing import Any
 from cli import demo_host, down, environment, labs, new, options, progress, stack, up
 from cli import sandbox as commands
 from core import errors
-from engine import engine
 from hosts import command
 from sandbox import lifecycle, systems, workstation
 from sandbox.layout import RELAY_ADDRESS, Layout
@@ -58,9 +56,7 @@ def run(*, leave: bool, yes: bool, as_json: bool) -> int:
             # Like the lab sheet, begin with a bare server.
             layout = dataclasses.replace(layout, asked=systems.BARE)
     commands.have_packages()
-    with progress.step("engine") as step:
-        found = engine.ensure(step.report)
-        step.detail = f"pulumi {found.version}, {found.source}"
+    environment.have_engine()
     environment.apply()
     fresh = commands.bring_up(layout, image=False)
     os.environ["GRAPPE_SSH_CONFIG"] = str(layout.ssh_config)
@@ -80,7 +76,8 @@ def run(*, leave: bool, yes: bool, as_json: bool) -> int:
         for server in servers:
             _try_relay(layout, server, step.report)
         step.detail = "both domains by the tunnel, http and https"
-    _print_card(cards, as_json=as_json)
+    shown = card.render(labs.load(NAME).spec, cards, NAME, environment.language())
+    progress.answer(card.as_json(cards), f"\n{shown}\n{HINTS}", as_json=as_json)
     return 0
 
 
@@ -149,13 +146,3 @@ def _try_relay(layout: Layout, server: dict[str, Any], report: progress.Report) 
         answer = command.execute(argv).stdout.partition(".")[0]
         if answer != server["name"]:
             raise errors.NotReadyError(f"{answer!r} answers {url} on the relay")
-
-
-def _print_card(cards: list[dict[str, Any]], *, as_json: bool) -> None:
-    """Print the student's card."""
-    if as_json:
-        sys.stdout.write(json.dumps(card.as_json(cards)) + "\n")
-        return
-    lab = labs.load(NAME)
-    shown = card.render(lab.spec, cards, NAME, environment.language())
-    sys.stdout.write(f"\n{shown}\n{HINTS}")

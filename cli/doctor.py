@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
-import json
-import sys
 
 from checks.doctor import firewall, lab_host
 from checks.finding import Finding
-from cli import check, environment, labs, options
+from cli import check, environment, labs, options, progress
 from cli import stack as stacks
 from core import errors
 from hosts import connections
@@ -39,10 +36,7 @@ def run(url: str, *, as_json: bool) -> int:
     facts = host.call("remote.surveys.health", request, timeout=SURVEY_SECONDS)
     findings = lab_host.judge(facts, {f"{stacks.PROJECT}/{name}" for name in labs.names()})
     findings += judge(facts, closed_ways(host.url))
-    if as_json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(finding) for finding in findings]) + "\n")
-    else:
-        sys.stdout.write(render(host.url, facts["firewall"], findings))
+    progress.answer(findings, render(host.url, facts["firewall"], findings), as_json=as_json)
     return 1 if findings else 0
 
 

@@ -47,16 +47,15 @@ def down(name: str, *, yes: bool = False) -> int:
     question = f"Take {name} down? This deletes the content of {', '.join(contents)}."
     if contents and not progress.confirm(question, yes=yes):
         return 1
-    count = len([item for item in stack.resources(selected) if _is_ours(item)])
+    resources = stack.resources(selected)
+    count = len([item for item in resources if _is_ours(item)])
     if left:
         things = "1 thing" if len(left) == 1 else f"{len(left)} things"
         sys.stderr.write(
             f"{name}: {count} resources of the state, and {things} that an unfinished run "
             f"left ({', '.join(map(str, left))})\n"
         )
-    if not left and all(
-        item["type"] == "pulumi:pulumi:Stack" for item in stack.resources(selected)
-    ):
+    if not left and all(item["type"] == "pulumi:pulumi:Stack" for item in resources):
         sys.stderr.write(
             f"{name}: its state is empty, and its hosts have nothing with the id of its "
             f"stack file. To see who owns a lab of that name: ./lab preview {name}\n"
@@ -174,26 +173,23 @@ def _leftovers(selected: Stack) -> list[leftovers.Leftover]:
     if config.get("kind") == "host":
         return []
     owner, lab = _identity(selected)
-    recorded = [item["inputs"] for item in stack.resources(selected) if _is_ours(item)]
+    recorded = [item for item in stack.resources(selected) if _is_ours(item)]
     tunnel = config.get("tunnel") or {}
     urls = [
         *(str(config.get(key) or "") for key in ("host", "workstation")),
         str(tunnel.get("relay") or "") if isinstance(tunnel, dict) else "",
-        *(str(each["host"]) for each in recorded),
+        *(str(item["inputs"]["host"]) for item in recorded),
     ]
     lab_hosts = {str(config.get("host") or "")} | {
-        str(item["inputs"]["host"])
-        for item in stack.resources(selected)
-        if "dynamic/lxd:" in item["type"]
+        str(item["inputs"]["host"]) for item in recorded if "dynamic/lxd:" in item["type"]
     }
-    known = {(item["type"].rpartition(":")[2], item["inputs"]["name"]) for item in
-             stack.resources(selected) if _is_ours(item)}  # fmt: skip
+    known = {(item["type"].rpartition(":")[2], item["inputs"]["name"]) for item in recorded}
     found = []
     for url in dict.fromkeys(each for each in urls if each not in ("", "none")):
         try:
             found += leftovers.find([url], url if url in lab_hosts else "", owner, lab)
         except errors.HostError as error:
-            if any(each["host"] == url for each in recorded):
+            if any(item["inputs"]["host"] == url for item in recorded):
                 raise
             sys.stderr.write(
                 f"… {error.brief}: Grappe could not search it for leftovers of {selected.name}\n"

@@ -50,12 +50,5 @@ def argv_of(workstation: str, ssh: dict[str, object], words: list[str]) -> list[
     if host_url.scheme == "netns":
         return ["ip", "netns", "exec", host_url.name, *entering]
     if host_url.scheme == "ssh":
-        target = f"{host_url.user}@{host_url.name}" if host_url.user else host_url.name
-        return [
-            "ssh",
-            *(["-p", str(host_url.port)] if host_url.port else []),
-            "-t",
-            target,
-            *entering,
-        ]
+        return ["ssh", "-t", *host_url.words, *entering]
     return entering

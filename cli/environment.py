@@ -51,6 +51,13 @@ def prepare(report: progress.Report) -> dict[str, str]:
     return variables
 
 
+def _variables() -> dict[str, str]:
+    """Prepare; report only slow steps."""
+    if engine.find() is None:
+        have_engine()
+    return prepare(lambda _text: None)
+
+
 def language() -> str:
     """Return the language of this process's locale."""
     return views_language.of_locale(os.environ)
@@ -58,14 +65,12 @@ def language() -> str:
 
 def apply() -> None:
     """Prepare, and set the variables for this process and its children."""
-    _have_engine()
-    os.environ.update(prepare(lambda _text: None))
+    os.environ.update(_variables())
 
 
 def show() -> int:
     """Print the variables for a shell."""
-    _have_engine()
-    for name, value in prepare(lambda _text: None).items():
+    for name, value in _variables().items():
         sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
     sys.stdout.write(f"# The state is in {STATE}\n# Its passphrase is in {PASSPHRASE}\n")
     if sys.stdout.isatty():
@@ -73,12 +78,11 @@ def show() -> int:
     return 0
 
 
-def _have_engine() -> None:
-    """Prepare the engine; report only slow steps."""
-    if engine.find() is None:
-        with progress.step("engine") as step:
-            found = engine.ensure(step.report)
-            step.detail = f"pulumi {found.version}, {found.source}"
+def have_engine() -> None:
+    """Prepare the engine, as a step of its own."""
+    with progress.step("engine") as step:
+        found = engine.ensure(step.report)
+        step.detail = f"pulumi {found.version}, {found.source}"
 
 
 def _passphrase() -> pathlib.Path:

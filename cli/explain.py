@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import sys
-
-from cli import labs, options
+from cli import labs, options, progress
 from views import explain
 
 
@@ -21,8 +17,5 @@ def run(name: str, *, as_json: bool) -> int:
     lab = labs.load(name)
     dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "<address>"
     parts = explain.parts(lab.spec, dialled)
-    if as_json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(part) for part in parts]) + "\n")
-    else:
-        sys.stdout.write(explain.render(parts))
+    progress.answer(parts, explain.render(parts), as_json=as_json)
     return 0

@@ -11,15 +11,12 @@ from cli import stack as stacks
 from core import errors, problems
 from engine.stack import Stack
 from stacks import files, kinds, settings
-from stacks.golden import GoldenSpec
-from stacks.lab_host import LabHostSpec
 from stacks.spec import LabSpec
 
 # A placeholder for a secret whose value does not matter.
 SECRET = "a-secret-of-its-own"  # noqa: S105 - it is none
 # Pulumi's signature of a secret in a state.
 CIPHERED = "4dabf18193072939515e22adb298388d"
-AnySpec = LabSpec | GoldenSpec | LabHostSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +38,7 @@ class OtherKindError(errors.BadInputError):
     """The stack is not a student's lab."""
 
 
-def spec_of(name: str) -> AnySpec:
+def spec_of(name: str) -> kinds.AnySpec:
     """Return the spec of a stack file; refuse an invalid one."""
     return _read(name)[0]
 
@@ -117,7 +114,7 @@ def demand_valid(name: str) -> None:
         _read(name, files.misread(stacks.folder(), name))
 
 
-def _read(name: str, mistakes: Sequence[problems.Mistake] = ()) -> tuple[AnySpec, Stack]:
+def _read(name: str, mistakes: Sequence[problems.Mistake] = ()) -> tuple[kinds.AnySpec, Stack]:
     stack = stacks.select(name)
     config = _config(name) if stacks.is_here() else stack.config()
     texts = {key: text for key, (text, _secret) in config.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import json
 import os
 import pathlib
 import re
@@ -90,10 +89,7 @@ def run(only: str, *, as_json: bool) -> int:
             step.report(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")
         survived = [item for item in outcomes if not item.killed_by]
         step.detail = f"{len(outcomes) - len(survived)} of {len(outcomes)} seen"
-    if as_json:
-        sys.stdout.write(json.dumps([dataclasses.asdict(item) for item in outcomes]) + "\n")
-    else:
-        sys.stdout.write(render(outcomes, time.monotonic() - started))
+    progress.answer(outcomes, render(outcomes, time.monotonic() - started), as_json=as_json)
     return 1 if survived else 0
 
 

@@ -15,7 +15,7 @@ from cli import environment, options, stack
 from core import errors, names, problems, validators
 from core.labels import label
 from engine.passphrase import Passphrase
-from stacks import files, golden, kinds, lab_host, neighbours, settings, spec
+from stacks import files, golden, kinds, lab_host, neighbours, settings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _values(request: Request) -> dict[str, Any]:
     return {**values, **settings_of(request.pairs, own)}
 
 
-def _summary(planned: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:
+def _summary(planned: kinds.AnySpec) -> str:
     if isinstance(planned, golden.GoldenSpec):
         return f"  {planned.alias}  {planned.recipe.description}\n"
     if isinstance(planned, lab_host.LabHostSpec):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import json
 import os
 import sys
 import time
@@ -76,6 +78,12 @@ def confirm(question: str, *, yes: bool) -> bool:
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
+
+
+def answer(facts: object, text: str, *, as_json: bool) -> None:
+    """Print a command's result: the facts as JSON for `--json`, else the text."""
+    encoded = json.dumps(facts, default=dataclasses.asdict) if as_json else ""
+    sys.stdout.write(f"{encoded}\n" if as_json else text)
 
 
 def _duration(seconds: float) -> str:

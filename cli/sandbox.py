@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -96,15 +94,13 @@ def status_options(parser: options.Parser) -> None:
 def status(system: str | None, *, as_json: bool) -> int:
     """Show the sandbox's parts; exit 0 if it is up, else 1."""
     found = lifecycle.status(chosen(system))
-    if as_json:
-        sys.stdout.write(json.dumps(dataclasses.asdict(found)) + "\n")
-    else:
-        sys.stdout.write(
-            f"sandbox      {found.name} is {'up' if found.up else 'down'}\n"
-            f"namespaces   {', '.join(found.namespaces) or 'none'}\n"
-            f"host         {found.host}\nworkstation  {found.workstation}\n"
-            f"relay        {found.relay}\n"
-        )
+    text = (
+        f"sandbox      {found.name} is {'up' if found.up else 'down'}\n"
+        f"namespaces   {', '.join(found.namespaces) or 'none'}\n"
+        f"host         {found.host}\nworkstation  {found.workstation}\n"
+        f"relay        {found.relay}\n"
+    )
+    progress.answer(found, text, as_json=as_json)
     return 0 if found.up else 1
 
 

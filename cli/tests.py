@@ -6,8 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cli import environment, options, progress
-from engine import engine
+from cli import environment, options
 from hosts import command
 from sandbox import lifecycle
 from sandbox.layout import Layout
@@ -40,9 +39,7 @@ def run(pytest: Sequence[str], *, fast: bool, keep: bool) -> int:
 
     layout = Layout(SANDBOX)
     commands.have_packages(browser=True)
-    with progress.step("engine") as step:
-        found = engine.ensure(step.report)
-        step.detail = f"pulumi {found.version}, {found.source}"
+    environment.have_engine()
     # Leftovers of a killed run would falsify the tests.
     _clear()
     commands.bring_up(layout)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 
-from cli import environment, labs, options
+from cli import environment, labs, options, progress
 from hosts import connections
 from views import top
 
@@ -27,11 +26,8 @@ def run(name: str, *, as_json: bool, watch: bool) -> int:
     host = connections.connect(url)
     while True:
         facts = host.call("remote.processes", {"seconds": 1.0})
-        if as_json:
-            sys.stdout.write(json.dumps(facts) + "\n")
-        else:
-            clear = "\x1b[H\x1b[2J" if watch and sys.stdout.isatty() else ""
-            sys.stdout.write(f"{clear}{top.render(facts)}")
+        clear = "\x1b[H\x1b[2J" if watch and sys.stdout.isatty() else ""
+        progress.answer(facts, f"{clear}{top.render(facts)}", as_json=as_json)
         sys.stdout.flush()
         if not watch:
             return 0

@@ -40,7 +40,8 @@ def up(name: str, rebuild: Sequence[str] | None = None, *, yes: bool = False) ->
     names: list[str] = []
     if rebuild is not None:
         names = _chosen(selected, rebuild)
-        if names and not progress.confirm(_question(names), yes=yes):
+        question = f"Let {', '.join(names)} go? What is in them goes with them."
+        if names and not progress.confirm(question, yes=yes):
             return 1
     have_id(selected)
     if not names and _is_unchanged(selected, Run(command="up", rebuild="")):
@@ -66,20 +67,12 @@ def preview(name: str) -> int:
 def _is_unchanged(selected: Stack, this: Run) -> bool:
     """Find out whether there is nothing to do; a Ctrl-C ends it at once."""
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        found = pool.submit(stack.is_unchanged, selected, this, _print)
+        found = pool.submit(stack.is_unchanged, selected, this, print)
         try:
             return found.result()
         except KeyboardInterrupt:
             this.cancelled.set()
             raise
-
-
-def _print(line: str) -> None:
-    sys.stdout.write(line + "\n")
-
-
-def _question(names: list[str]) -> str:
-    return f"Let {', '.join(names)} go? What is in them goes with them."
 
 
 def have_id(selected: Stack) -> None:

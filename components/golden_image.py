@@ -24,9 +24,9 @@ class GoldenImage(pulumi.ComponentResource):
 
     image: dict[str, pulumi.Input[str]]
 
-    def __init__(self, plan: GoldenPlan, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, plan: GoldenPlan) -> None:
         alias = plan.published.name
-        super().__init__("grappe:index:GoldenImage", alias, {}, opts)
+        super().__init__("grappe:index:GoldenImage", alias)
         preflight = GoldenPreflight(
             f"{alias}-preflight", plan.preflight, opts=pulumi.ResourceOptions(parent=self)
         )

@@ -20,8 +20,8 @@ class StudentLab(pulumi.ComponentResource):
 
     servers: pulumi.Output[list[dict[str, object]]]
 
-    def __init__(self, lab: LabPlan, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("grappe:index:StudentLab", lab.student, {}, opts)
+    def __init__(self, lab: LabPlan) -> None:
+        super().__init__("grappe:index:StudentLab", lab.student)
         own = pulumi.ResourceOptions(parent=self)
         preflight = Preflight(f"{lab.student}-preflight", lab.preflight, opts=own)
         after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])

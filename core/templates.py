@@ -25,16 +25,11 @@ def render(beside: str, name: str, **values: Any) -> str:
     """
     # jinja2 compiles a template once for each thread that asks before the first is done.
     with _loading:
-        template = _template(pathlib.Path(beside).parent, name)
+        template = _environment(pathlib.Path(beside).parent).get_template(name)
     return template.render(values)
 
 
 _loading = threading.Lock()
-
-
-@functools.cache
-def _template(folder: pathlib.Path, name: str) -> jinja2.Template:
-    return _environment(folder).get_template(name)
 
 
 @functools.cache
@@ -44,6 +39,7 @@ def _environment(folder: pathlib.Path) -> jinja2.Environment:
 
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
+        auto_reload=False,
         # HAProxy refuses a file whose last line has no line break.
         keep_trailing_newline=True,
         trim_blocks=True,

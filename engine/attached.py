@@ -7,10 +7,8 @@ PULUMI_DEBUG_PROVIDERS the plugin. So a run starts no Python of its own.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-import os
-import pathlib
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent import futures
@@ -52,14 +50,6 @@ class Language(LanguageServer):
         return language_pb2.RunResponse(bail=True) if answer.error else answer
 
 
-def _nobody(_what: str, _urn: str) -> None:
-    """Report nothing."""
-
-
-# The commands that run a program or call its providers.
-WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
-
-
 class Providers:
     """The dynamic providers of one run, each unpickled and configured once.
 
@@ -75,8 +65,6 @@ class Providers:
 
     def find(self, props: Mapping[str, Any]) -> ResourceProvider:
         """Return the provider that a resource's properties name."""
-        import base64  # noqa: PLC0415
-
         import dill  # noqa: PLC0415
 
         text = props[PROVIDER]
@@ -144,22 +132,19 @@ class Plugin(proto.ResourceProviderServicer):
         try:
             with run.entered(this):
                 yield
+        except errors.GrappeError as error:
+            # The engine shows only the text.
+            context.abort(grpc.StatusCode.UNKNOWN, str(error))
+            raise
         finally:
             ended.set()
             with self._lock:
                 self._calls -= 1
 
-    def Handshake(self, _request: Any, context: Any) -> Any:  # noqa: N802, D102
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        return proto.ProviderHandshakeResponse()
+    def Handshake(self, request: Any, context: Any) -> Any:  # noqa: ARG002, D102, N802
+        context.abort(grpc.StatusCode.UNIMPLEMENTED, "")
 
-    def CheckConfig(self, _request: Any, context: Any) -> Any:  # noqa: N802, D102
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        return proto.CheckResponse()
-
-    def DiffConfig(self, _request: Any, context: Any) -> Any:  # noqa: N802, D102
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        return proto.DiffResponse()
+    CheckConfig = DiffConfig = Handshake
 
     def Cancel(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
         # The engine also cancels at the end of every run: only during calls it is an interrupt.
@@ -177,13 +162,18 @@ class Plugin(proto.ResourceProviderServicer):
         self._providers = Providers(self._project, config)
         return proto.ConfigureResponse(acceptSecrets=False)
 
+    def _both(self, request: Any) -> tuple[ResourceProvider, dict[str, Any], dict[str, Any]]:
+        """Return the provider of a plan's request, the old properties and the new ones."""
+        olds, news = (
+            rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
+        )
+        provider = self._providers.find(olds if news[PROVIDER] == rpc.UNKNOWN else news)
+        return provider, olds, news
+
     def Check(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
-            olds, news = (
-                rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
-            )
-            provider = self._providers.find(olds if news[PROVIDER] == rpc.UNKNOWN else news)
-            result = _with_plain_errors(context, lambda: provider.check(olds, news))
+            provider, olds, news = self._both(request)
+            result = provider.check(olds, news)
             failures = [
                 proto.CheckFailure(property=item.property, reason=item.reason)
                 for item in result.failures
@@ -192,11 +182,8 @@ class Plugin(proto.ResourceProviderServicer):
 
     def Diff(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
-            olds, news = (
-                rpc.deserialize_properties(each, True) for each in (request.olds, request.news)
-            )
-            provider = self._providers.find(olds if news[PROVIDER] == rpc.UNKNOWN else news)
-            found = _with_plain_errors(context, lambda: provider.diff(request.id, olds, news))
+            provider, olds, news = self._both(request)
+            found = provider.diff(request.id, olds, news)
             some, none = proto.DiffResponse.DIFF_SOME, proto.DiffResponse.DIFF_NONE
             return proto.DiffResponse(
                 changes=some if found.changes else none,
@@ -208,15 +195,13 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("creating", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            made = _with_plain_errors(context, lambda: self._providers.find(props).create(props))
+            made = self._providers.find(props).create(props)
             return proto.CreateResponse(id=made.id, properties=_sent(made.outs, props))
 
     def Read(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
             props = rpc.deserialize_properties(request.properties)
-            found = _with_plain_errors(
-                context, lambda: self._providers.find(props).read(request.id, props)
-            )
+            found: Any = self._providers.find(props).read(request.id, props)
             inputs = None if found.inputs is None else _sent(found.inputs, props)
             return proto.ReadResponse(
                 id=found.id, properties=_sent(found.outs, props), inputs=inputs
@@ -226,18 +211,14 @@ class Plugin(proto.ResourceProviderServicer):
         with self._serving(context):
             self._run.changes("updating", request.urn)
             olds, news = (rpc.deserialize_properties(each) for each in (request.olds, request.news))
-            done = _with_plain_errors(
-                context, lambda: self._providers.find(news).update(request.id, olds, news)
-            )
+            done = self._providers.find(news).update(request.id, olds, news)
             return proto.UpdateResponse(properties=_sent(done.outs, news))
 
     def Delete(self, request: Any, context: Any) -> Any:  # noqa: N802, D102
         with self._serving(context):
             self._run.changes("deleting", request.urn)
             props = rpc.deserialize_properties(request.properties)
-            _with_plain_errors(
-                context, lambda: self._providers.find(props).delete(request.id, props)
-            )
+            self._providers.find(props).delete(request.id, props)
             return empty_pb2.Empty()
 
 
@@ -249,15 +230,6 @@ def _sent(values: Mapping[str, Any] | None, props: Mapping[str, Any]) -> Any:
         return loop.run_until_complete(rpc.serialize_properties(full, {}))
     finally:
         loop.close()
-
-
-def _with_plain_errors(context: Any, action: Callable[[], Any]) -> Any:
-    """Run an action; pass on only the text of an error to the engine."""
-    try:
-        return action()
-    except errors.GrappeError as error:
-        context.abort(grpc.StatusCode.UNKNOWN, str(error))
-        raise
 
 
 class Attached:
@@ -274,7 +246,7 @@ class Attached:
         self._plugin = plugin
 
     def begin(
-        self, command: str, rebuild: str | None = None, changes: Changes = _nobody
+        self, command: str, rebuild: str | None = None, changes: Changes = lambda _what, _urn: None
     ) -> tuple[str, ...]:
         """Get ready for a command of the engine; return its additional arguments.
 
@@ -285,18 +257,7 @@ class Attached:
 
         """
         self._plugin.begin(command, rebuild, changes)
-        return self.arguments if command in WITH_PROGRAM else ()
-
-    def run(
-        self, folder: pathlib.Path, *arguments: str, env: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command of the engine with this process behind it; return its output."""
-        attach = self.begin(arguments[0])
-        return subprocess.run(
-            ["pulumi", "-C", str(folder), *arguments, *attach], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
-            env={**os.environ, **env, **self.environment},
-        )  # fmt: skip
+        return self.arguments
 
 
 @contextlib.contextmanager

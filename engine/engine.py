@@ -144,13 +144,8 @@ def _build(go: str, report: Callable[[str], None]) -> None:
 
 
 def _must(done: command.CommandResult) -> command.CommandResult:
-    if not done.ok:
-        raise errors.CommandError(
-            "the engine could not be built",
-            seen=done.tail(),
-            do=f"install Pulumi {VERSION} or later by hand and put it on PATH",
-        )
-    return done
+    do = f"install Pulumi {VERSION} or later by hand and put it on PATH"
+    return done.demand("the engine could not be built", do)
 
 
 @contextlib.contextmanager

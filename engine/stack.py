@@ -111,11 +111,9 @@ class Stack:
         self._output("cancel", "--yes")
 
     def _output(self, *arguments: str, stdin: bytes = b"") -> str:
+        failed = f"`pulumi {' '.join(arguments[:2])} -s {self.name}` failed"
         done = command.execute(self._argv(*arguments), stdin=stdin, timeout=SECONDS)
-        if not done.ok:
-            said = f"`pulumi {' '.join(arguments[:2])} -s {self.name}` failed"
-            raise errors.CommandError(said, seen=done.tail())
-        return done.stdout
+        return done.demand(failed).stdout
 
     def _argv(self, *arguments: str) -> list[str]:
         return [*self.through, "pulumi", "-C", str(self.folder), *arguments, "-s", self.name]

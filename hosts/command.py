@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import IO
+from typing import IO, Self
 
 from core import errors, interrupts
 
@@ -29,6 +29,12 @@ class CommandResult:
     def ok(self) -> bool:
         """Whether the command exited with 0."""
         return self.status == 0
+
+    def demand(self, failed: str, do: str = "") -> Self:
+        """Return a success; raise CommandError that says `failed` for anything else."""
+        if not self.ok:
+            raise errors.CommandError(failed, seen=self.tail(), do=do)
+        return self
 
     def tail(self) -> str:
         """Return the last lines of the command's output."""

@@ -108,6 +108,7 @@ def _open(host_url: url.HostUrl) -> Host:
     if host_url.scheme == "ssh":
         from hosts import ssh  # noqa: PLC0415 - only where it is used
 
-        return Host(host_url, *ssh.open_connection(host_url))
+        connection = ssh.Ssh(host_url)
+        return Host(host_url, connection, connection.open())
     ours = local.Local(host_url.name if host_url.scheme == "netns" else "")
     return Host(host_url, ours, local.identify(host_url, ours))

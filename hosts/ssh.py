@@ -88,12 +88,6 @@ _REASONS = (
 )  # fmt: skip
 
 
-def open_connection(host_url: url.HostUrl) -> tuple[Ssh, identity.Identity]:
-    """Connect and identify; raise HostError with the reason."""
-    connection = Ssh(host_url)
-    return connection, connection.open()
-
-
 def connect_ahead(host_url: url.HostUrl) -> None:
     """Begin to connect for another process of this run; that process reports errors."""
     nothing = subprocess.DEVNULL
@@ -344,8 +338,7 @@ def _client(
         "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3", "-o", "ForwardX11=no",
         "-o", "ClearAllForwardings=no", "-o", "ExitOnForwardFailure=no",
         "-o", "RemoteCommand=none", "-o", "LogLevel=ERROR", *_sessions(),
-        *(["-p", str(host_url.port)] if host_url.port else []),
-        "-T", f"{host_url.user}@{host_url.name}" if host_url.user else host_url.name,
+        "-T", *host_url.words,
     ]  # fmt: skip
 
 

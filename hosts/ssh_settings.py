@@ -45,11 +45,8 @@ def resolve(host_url: url.HostUrl) -> Connection:
 
     """
     config = os.environ.get("GRAPPE_SSH_CONFIG", "")
-    argv = ["ssh", *(["-F", config] if pathlib.Path(config).is_file() else []), "-G"]
-    if host_url.port:
-        argv += ["-p", str(host_url.port)]
-    argv.append(f"{host_url.user}@{host_url.name}" if host_url.user else host_url.name)
-    done = command.execute(argv)
+    own = ["-F", config] if pathlib.Path(config).is_file() else []
+    done = command.execute(["ssh", *own, "-G", *host_url.words])
     if not done.ok:
         raise errors.HostError(f"ssh does not know {host_url}", seen=done.tail())
     settings = parse(done.stdout)

@@ -37,10 +37,15 @@ class HostUrl:
         return f"ssh://{user}{name}{port}"
 
     @property
+    def words(self) -> list[str]:
+        """What `ssh` takes for it: `-p`, the port, and `user@host`."""
+        target = f"{self.user}@{self.name}" if self.user else self.name
+        return [*(["-p", str(self.port)] if self.port else []), target]
+
+    @property
     def login(self) -> str:
-        """What `ssh` and `ssh-copy-id` take for it: `-p 2222 user@host`."""
-        user = f"{self.user}@" if self.user else ""
-        return f"{f'-p {self.port} ' if self.port else ''}{user}{self.name}"
+        """What `ssh` and `ssh-copy-id` take for it, in a message: `-p 2222 user@host`."""
+        return " ".join(self.words)
 
     @property
     def known_as(self) -> str:

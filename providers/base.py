@@ -46,7 +46,9 @@ class Driver(Protocol[S]):
         """Read the thing; return None only when the host says that it is gone."""
 
     def update(self, old: S, new: S) -> Outputs:
-        """Change the thing in place, also to repair mere drift."""
+        """Change the thing in place, also to repair mere drift; by default `create` does so."""
+        del old
+        return self.create(new)
 
     def delete(self, spec: S) -> None:
         """Remove the thing; deleting one that is already gone succeeds."""
@@ -182,7 +184,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             self.spec, recorded, reading, wanted,
             same_machine=machine.is_same(recorded, wanted),
         )  # fmt: skip
-        _report_changes(was, planned, reading)
+        report(was, [f"has drifted: {line}" for line in planned.drift])
+        if reading is not None and reading.remake:
+            report(was, [f"will be recreated, and its content will be lost: {reading.remake}"])
         return dynamic.DiffResult(
             changes=bool(planned),
             replaces=sorted(planned.replaces),
@@ -324,15 +328,6 @@ class Resource(dynamic.Resource):
         hidden = pulumi.ResourceOptions(additional_secret_outputs=sorted(spec.SECRETS))
         merged = pulumi.ResourceOptions.merge(opts, hidden) if spec.SECRETS else opts
         super().__init__(self.provider(), name, properties, merged)
-
-
-def _report_changes(
-    spec: codec.Spec, planned: changes.Changes, reading: Reading[Any] | None
-) -> None:
-    """Report a plan's findings in the engine's output."""
-    report(spec, [f"has drifted: {line}" for line in planned.drift])
-    if reading is not None and reading.remake:
-        report(spec, [f"will be recreated, and its content will be lost: {reading.remake}"])
 
 
 def _print_left(spec: codec.Spec, things: list[str]) -> None:

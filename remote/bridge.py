@@ -8,10 +8,10 @@ import ipaddress
 import os
 import socket
 import struct
-import subprocess
 from typing import Any, Dict, List, Optional, Tuple
 
-from remote.surveys import lxd
+from remote.surveys import lxd, programs
+from remote.system import read_text
 
 # LXD writes its masquerade by whichever of the two it found when it started.
 LISTINGS = (
@@ -82,16 +82,9 @@ def _unplugged(sockets: Tuple[str, ...]) -> Dict[str, List[str]]:
         name for name in os.listdir(_CLASS)
         if name.startswith("veth") and not os.path.exists(os.path.join(_CLASS, name, "master"))
     }  # fmt: skip
-    socket_path = next((path for path in sockets if os.path.exists(path)), "")
     found: Dict[str, List[str]] = {}
-    if not loose or not socket_path:
-        return found
-    try:
-        items = lxd.query(socket_path, "instances?recursion=1&all-projects=true")
-    except (OSError, ValueError, KeyError):
-        # Others report a daemon that does not answer.
-        return found
-    for item in items:
+    path = "instances?recursion=1&all-projects=true"
+    for item in (lxd.ask(sockets, path) or ()) if loose else ():
         for device, settings in item["expanded_devices"].items():
             if item["config"].get(f"volatile.{device}.host_name") in loose:
                 found.setdefault(settings.get("network", ""), []).append(item["name"])
@@ -113,16 +106,12 @@ def _attach(name: str, ports: List[str]) -> None:
     for port in ports:
         device = os.path.join(_CLASS, port)
         if os.path.isdir(device) and not os.path.exists(os.path.join(device, "master")):
-            subprocess.run(["ip", "link", "set", port, "master", name], timeout=10, check=False)
+            programs.run(["ip", "link", "set", port, "master", name])
 
 
 def _forwards_nothing() -> bool:
     """Whether somebody has switched off what LXD switched on for its bridges."""
-    try:
-        with open("/proc/sys/net/ipv4/ip_forward") as stream:
-            return stream.read().strip() == "0"
-    except OSError:
-        return False
+    return read_text("/proc/sys/net/ipv4/ip_forward").strip() == "0"
 
 
 def _is_down(name: str) -> bool:
@@ -149,10 +138,5 @@ def _masquerades(subnet: str) -> bool:
 @functools.lru_cache(maxsize=None)
 def _listed(argv: Tuple[str, ...]) -> Optional[List[str]]:
     """Return the lines of a listing, read once for all bridges; None if it fails."""
-    try:
-        done = subprocess.run(
-            argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else None
+    status, out, _err = programs.run(list(argv))
+    return out.splitlines() if status == 0 else None

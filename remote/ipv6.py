@@ -10,7 +10,7 @@ import os
 from typing import List
 
 from remote.iptables import BRIDGES
-from remote.system import System
+from remote.system import System, read_text
 
 _SWITCHES = "/proc/sys/net/ipv6/conf"
 _CHAINS = ("INPUT", "FORWARD")
@@ -49,7 +49,11 @@ def switched_on(root: str = "") -> List[str]:
         names = sorted(os.listdir(root + _SWITCHES))
     except OSError:
         return []
-    return [name for name in names if name.startswith(BRIDGES[:-1]) and _is_on(root, name)]
+    return [
+        name
+        for name in names
+        if name.startswith(BRIDGES[:-1]) and _is_on(f"{root}{_SWITCHES}/{name}")
+    ]
 
 
 def is_shut(listing: str) -> bool:
@@ -57,9 +61,5 @@ def is_shut(listing: str) -> bool:
     return all(f"-A {chain} {_RULE}" in listing.splitlines() for chain in _CHAINS)
 
 
-def _is_on(root: str, name: str) -> bool:
-    try:
-        with open(f"{root}{_SWITCHES}/{name}/disable_ipv6") as file:
-            return file.read().strip() == "0"
-    except OSError:
-        return False
+def _is_on(folder: str) -> bool:
+    return read_text(f"{folder}/disable_ipv6").strip() == "0"

@@ -18,9 +18,10 @@ import re
 import shutil
 import signal
 import stat
-import subprocess
 import time
 from typing import Any, Dict, List
+
+from remote.surveys import programs
 
 # LXD's error messages after a power cut.
 NO_PROCESS = "process not initialized"
@@ -93,7 +94,7 @@ def _remove_bridge(name: str, homes: List[pathlib.Path]) -> bool:
         return False
     found = _end_dnsmasq(name)
     if bridge:
-        subprocess.run(["ip", "link", "delete", name], timeout=10, check=False)
+        programs.run(["ip", "link", "delete", name])
     folders = [home / "networks" / name for home in homes]
     left = [folder for folder in folders if folder.is_dir()]
     if not (found or bridge or left):
@@ -122,15 +123,11 @@ def _end_dnsmasq(name: str) -> bool:
 
 def _remove_rules(name: str) -> None:
     """Remove LXD's own chains of a bridge, which end with its name."""
-    listed = subprocess.run(
-        ["nft", "list", "chains", "inet"], stdout=subprocess.PIPE, timeout=10, check=False
-    )
     table = ""
-    for line in listed.stdout.decode().splitlines():
+    for line in programs.run(["nft", "list", "chains", "inet"])[1].splitlines():
         words = line.split()
         if words[:1] == ["table"]:
             table = words[2]
         elif words[:1] == ["chain"] and table in TABLES and words[1].endswith("." + name):
             for action in ("flush", "delete"):
-                argv = ["nft", action, "chain", "inet", table, words[1]]
-                subprocess.run(argv, timeout=10, check=False)
+                programs.run(["nft", action, "chain", "inet", table, words[1]])

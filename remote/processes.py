@@ -46,11 +46,11 @@ def main(request: Json) -> Json:
         counted["memory"] += _memory(pid)
         if name:
             example = _better(example, pid, name)
-    total, available = _memory_of_host()
+    memory = meminfo()
     return {
         "processors": os.cpu_count() or 1,
-        "total": total,
-        "available": available,
+        "total": memory["MemTotal"],
+        "available": memory["MemAvailable"],
         "own": own,
         "containers": [{"name": name, **found} for name, found in containers.items()],
         "example": example,
@@ -94,8 +94,3 @@ def _better(example: Any, pid: int, container: str) -> Any:
         return example
     inside = numbers.group(1).split()[-1]
     return {"name": name, "outside": pid, "inside": int(inside), "container": container}
-
-
-def _memory_of_host() -> Any:
-    found = meminfo()
-    return found["MemTotal"], found["MemAvailable"]

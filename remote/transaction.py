@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional, Type, Union
 from remote import identity
 from remote.managed_block import DamagedError, split
 from remote.store import Store
-from remote.system import RefusedError, System
+from remote.system import File, RefusedError, System
 from remote.target import Files, Fragment, Target
 from remote.targets import haproxy, hosts_file, nat, relay
 
@@ -101,7 +101,7 @@ def _diagnose(target: Target, fragments: Dict[str, Fragment], answers: List[Json
     try:
         current = _current(target)
         wanted = target.compile(list(fragments.values()), current)
-        changed = [path for path in wanted if not _same(wanted[path], current.get(path))]
+        changed = [path for path in wanted if not _same(wanted[path], current[path])]
         found = [answer["fragment"] for answer in answers]
         drifts = [] if changed else target.diagnose(found, wanted)
     except REFUSALS as error:
@@ -232,13 +232,15 @@ def _install(
         target.system.sweep(path)
     current = _current(target)
     wanted = target.compile(list(new.values()), current)
-    changed = {path: file for path, file in wanted.items() if not _same(file, current.get(path))}
+    changed = {path: file for path, file in wanted.items() if not _same(file, current[path])}
     if not changed and new and not target.verify(wanted):
         store.save(old, new)
         return
     staged: Dict[str, str] = {}
     try:
-        _stage(target, changed, staged)
+        for path, file in changed.items():
+            if file.content is not None:
+                staged[path] = target.system.stage(path, file)
         target.validate(
             wanted, {path: staged.get(path, target.system.root + path) for path in wanted}
         )
@@ -267,13 +269,6 @@ def _activate_and_verify(target: Target, files: Files) -> None:
         if not wrong:
             return
     raise RefusedError(f"{target.name}: the change did not take effect", wrong)
-
-
-def _stage(target: Target, changed: Files, staged: Dict[str, str]) -> None:
-    """Stage each changed file; note its staged path in `staged`."""
-    for path, file in changed.items():
-        if file.content is not None:
-            staged[path] = target.system.stage(path, file)
 
 
 def _restore(target: Target, changed: Files, current: Files, live: bool) -> None:
@@ -306,15 +301,9 @@ def _current(target: Target) -> Files:
     return current
 
 
-def _same(wanted: Any, current: Any) -> bool:
-    if current is None:
-        return bool(wanted.content is None)
-    same_mode = wanted.mode is None or wanted.mode == current.mode
-    return bool(
-        wanted.content == current.content
-        and wanted.link == current.link
-        and (same_mode or wanted.content is None)
-    )
+def _same(wanted: File, current: File) -> bool:
+    same_mode = wanted.content is None or wanted.mode in (None, current.mode)
+    return same_mode and (wanted.content, wanted.link) == (current.content, current.link)
 
 
 def _not_ours(held: Fragment, claim: Json) -> RefusedError:
@@ -327,7 +316,9 @@ def _not_ours(held: Fragment, claim: Json) -> RefusedError:
 
 
 def _damaged(target: Target, error: DamagedError) -> RefusedError:
-    paths = [path for path in target.paths() if _is_damaged(path)] or target.paths()
+    paths = [
+        path for path in target.paths() if _is_damaged(target.system.read(path))
+    ] or target.paths()
     return RefusedError(
         f"the managed part of {' or '.join(paths)} is damaged, nothing was changed",
         str(error),
@@ -335,14 +326,11 @@ def _damaged(target: Target, error: DamagedError) -> RefusedError:
     )
 
 
-def _is_damaged(path: str) -> bool:
+def _is_damaged(file: File) -> bool:
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            split(stream.read())
+        split(file.content or "")
     except DamagedError:
         return True
-    except OSError:
-        return False
     return False
 
 

@@ -59,7 +59,7 @@ class Tunnels:
     def make_key(self, name: str, whose: Json) -> Json:
         """Make a tunnel's key pair if it is missing."""
         folder = f"{HOME}/{name}"
-        self._demand(folder, whose)
+        self._demand(name, whose)
         if self._system.run(["id", "-u", USER]).status != 0:
             self._system.must(
                 ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", HOME,
@@ -79,7 +79,7 @@ class Tunnels:
 
     def read_key(self, name: str, whose: Json) -> Json:
         """Return the public key; empty without one."""
-        self._demand(f"{HOME}/{name}", whose)
+        self._demand(name, whose)
         return {"public_key": self._public(name), **self._marks(name, "key")}
 
     def remove_key(self, name: str, whose: Json) -> Json:
@@ -102,7 +102,7 @@ class Tunnels:
     ) -> Json:
         """Start a tunnel and wait until it carries traffic; report why it does not."""
         folder, service = f"{HOME}/{name}", _service(name)
-        self._demand(folder, whose)
+        self._demand(name, whose)
         if not self._public(name):
             raise RefusedError(f"the tunnel {name} has no key", do="run it again")
         self._mark(name, "tunnel", whose)
@@ -130,7 +130,7 @@ class Tunnels:
         self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json
     ) -> Json:
         """Return a tunnel's existence, its owner, and its faults."""
-        self._demand(f"{HOME}/{name}", whose)
+        self._demand(name, whose)
         found = self._system.read(f"{UNITS}/{_service(name)}").content
         if found is None:
             return {"there": False, "drift": ""}
@@ -144,7 +144,7 @@ class Tunnels:
 
     def lower_tunnel(self, name: str, whose: Json) -> Json:
         """End a tunnel and remove its unit."""
-        self._demand(f"{HOME}/{name}", whose)
+        self._demand(name, whose)
         service = _service(name)
         if self._system.read(f"{UNITS}/{service}").content is not None:
             self._system.run(["systemctl", "disable", "--now", "--quiet", service])
@@ -193,8 +193,7 @@ class Tunnels:
         self._system.write(f"{folder}/owner", File(whose["owner"] + "\n", 0o644))
         self._system.write(f"{folder}/lab", File(json.dumps(kept) + "\n", 0o644))
 
-    def _demand(self, folder: str, whose: Json) -> None:
-        name = os.path.basename(folder)
+    def _demand(self, name: str, whose: Json) -> None:
         held = self._marks(name, "")
         if held["owner"] and not identity.belongs(held, whose["owner"], whose["lab"]):
             raise NotOursError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pathlib
 import tempfile
 
-from core import errors
 from hosts import command
 from sandbox.layout import Layout
 
@@ -41,7 +40,4 @@ def visit(
 
 
 def _run(argv: list[str]) -> str:
-    done = command.execute(argv, timeout=SECONDS)
-    if not done.ok:
-        raise errors.CommandError("the browser failed", seen=done.tail())
-    return done.stdout
+    return command.execute(argv, timeout=SECONDS).demand("the browser failed").stdout

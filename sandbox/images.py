@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 
-from core import errors, names
+from core import names
 from hosts import command
 from providers.lxd.image import bootstrap
 from providers.lxd.image.model import ImageSpec
@@ -49,7 +49,10 @@ def disk(system: systems.System) -> pathlib.Path:
     if not target.exists():
         with _workspace(target) as work:
             tree = work / "root.tar"
-            _bootstrap(system, tree, f'sh {script} "$1" {" ".join(system.shelf)}')
+            hook = f'sh {script} "$1" {" ".join(system.shelf)}'
+            _run(["mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=tar",
+                  f"--include={','.join(system.packages)}", f"--customize-hook={hook}",
+                  system.suite, str(tree)])  # fmt: skip
             made = work / "disk"
             _run(["truncate", "--size", DISK_SIZE, str(made)])
             _run(["mkfs.btrfs", "--quiet", str(made)])
@@ -113,17 +116,6 @@ def _workspace(target: pathlib.Path) -> Iterator[pathlib.Path]:
         yield pathlib.Path(folder)
 
 
-def _bootstrap(system: systems.System, target: pathlib.Path, hook: str) -> None:
-    _run(
-        [
-            "mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=tar",
-            f"--include={','.join(system.packages)}", f"--customize-hook={hook}", system.suite,
-            str(target),
-        ]
-    )  # fmt: skip
-
-
 def _run(argv: list[str]) -> None:
-    done = command.execute(argv, timeout=900)
-    if not done.ok:
-        raise errors.CommandError(f"`{argv[0]}` failed while building an image", seen=done.tail())
+    failed = f"`{argv[0]}` failed while building an image"
+    command.execute(argv, timeout=900).demand(failed)

@@ -10,9 +10,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 
-from components.lab_host import scripts
-from core import errors
-from hosts import command
+from core import errors, names
 from sandbox import images, machine, network
 from sandbox.layout import IMAGE_ALIAS, Layout
 
@@ -123,11 +121,11 @@ def _raise_limits(layout: Layout) -> None:
     They belong to the machine, so all sandboxes share them. A bare server's host stack raises them
     itself.
     """
-    now = {key: (PROC / key).read_text().strip() for key in scripts.LIMITS}
+    now = {key: (PROC / key).read_text().strip() for key in names.LIMITS}
     others = _limits_of_others(layout)
     layout.limits.write_text(others[0].read_text() if others else json.dumps(now))
     if layout.system.program:
-        for key, value in scripts.LIMITS.items():
+        for key, value in names.LIMITS.items():
             with contextlib.suppress(OSError):
                 (PROC / key).write_text(str(max(value, int(now[key]))))
 
@@ -189,17 +187,17 @@ def enter(layout: Layout, machine_name: str, argv: list[str]) -> list[str]:
     return ["ssh", "-F", str(layout.ssh_config), name, *remote]
 
 
-def import_image(layout: Layout, alias: str = IMAGE_ALIAS) -> bool:
+def import_image(layout: Layout) -> bool:
     """Give the lab host's LXD the stand-in image; return whether it was missing."""
     # A bare host has the daemon of its host stack.
     program = layout.system.program or "lxc"
-    if machine.ssh(layout, program, "image", "info", alias).ok:
+    if machine.ssh(layout, program, "image", "info", IMAGE_ALIAS).ok:
         return False
     folder = images.server_image()
     for name in ("metadata.tar", "rootfs.tar"):
         _must(layout, "dd", f"of=/root/{name}", "status=none", stdin=(folder / name).read_bytes())
     _must(layout, program, "image", "import", "/root/metadata.tar", "/root/rootfs.tar",
-          "--alias", alias)  # fmt: skip
+          "--alias", IMAGE_ALIAS)  # fmt: skip
     _must(layout, "rm", "/root/metadata.tar", "/root/rootfs.tar")
     return True
 
@@ -212,11 +210,9 @@ def _prepare(layout: Layout) -> None:
     _must(layout, "ufw", "--force", "enable")
 
 
-def _must(layout: Layout, *argv: str, stdin: bytes = b"") -> command.CommandResult:
-    done = machine.ssh(layout, *argv, stdin=stdin, timeout=180)
-    if not done.ok:
-        raise errors.CommandError(f"`{' '.join(argv)}` failed on {layout.host}", seen=done.tail())
-    return done
+def _must(layout: Layout, *argv: str, stdin: bytes = b"") -> None:
+    failed = f"`{' '.join(argv)}` failed on {layout.host}"
+    machine.ssh(layout, *argv, stdin=stdin, timeout=180).demand(failed)
 
 
 def versions(layout: Layout) -> str:

@@ -24,16 +24,14 @@ HERE = pathlib.Path(__file__).parent
 def prepare(machine: Machine) -> None:
     """Give a machine a fresh disk from its system's image, with host keys of its own."""
     machine.folder.mkdir(parents=True, exist_ok=True)
-    done = command.execute(
-        ["cp", "--sparse=always", str(images.disk(machine.system)), str(machine.disk)], timeout=300
-    )
+    image, disk = images.disk(machine.system), str(machine.disk)
+    failed = f"{machine.name}: its disk could not be copied"
+    command.execute(["cp", "--sparse=always", str(image), disk], timeout=300).demand(failed)
     # btrfs cannot mount two file systems with the same UUID.
-    if done.ok:
-        done = command.execute(["btrfstune", "-f", "-u", str(machine.disk)], timeout=120)
-    if done.ok and machine.system.shelf:
-        done = command.execute(["truncate", "--size", SECOND_DISK_SIZE, str(machine.second_disk)])
-    if not done.ok:
-        raise errors.CommandError(f"{machine.name}: its disk could not be copied", seen=done.tail())
+    command.execute(["btrfstune", "-f", "-u", disk], timeout=120).demand(failed)
+    if machine.system.shelf:
+        second = str(machine.second_disk)
+        command.execute(["truncate", "--size", SECOND_DISK_SIZE, second]).demand(failed)
     _seed(machine)
 
 
@@ -211,12 +209,8 @@ def _seed(machine: Machine) -> None:
     keys.mkdir(parents=True)
     (seed / "etc" / "hostname").write_text(f"{machine.hostname}\n")
     (seed / "etc" / "hosts").write_text(f"127.0.0.1\tlocalhost {machine.hostname}\n")
-    done = command.execute(
-        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f",
-         str(keys / "ssh_host_ed25519_key")]
-    )  # fmt: skip
-    if not done.ok:
-        raise errors.CommandError("ssh-keygen failed", seen=done.tail())
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f"]
+    command.execute([*argv, str(keys / "ssh_host_ed25519_key")]).demand("ssh-keygen failed")
     for home in ("root", "home/teacher"):
         folder = seed / home / ".ssh"
         folder.mkdir(parents=True, mode=0o700)

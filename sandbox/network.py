@@ -9,7 +9,6 @@ from __future__ import annotations
 import pathlib
 import shutil
 
-from core import errors
 from hosts import command
 from sandbox.layout import (
     HOST_ADDRESS,
@@ -107,7 +106,4 @@ def _link(namespace: str, device: str, address: str, peer: str, peer_address: st
 
 
 def _ip(*arguments: str) -> str:
-    done = command.execute(["ip", *arguments])
-    if not done.ok:
-        raise errors.CommandError(f"`ip {' '.join(arguments)}` failed", seen=done.tail())
-    return done.stdout
+    return command.execute(["ip", *arguments]).demand(f"`ip {' '.join(arguments)}` failed").stdout

@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Mapping
 
-from core import errors
 from hosts import command
 
 # By program, the package that provides it.
@@ -46,9 +45,6 @@ def install(*, browser: bool = False) -> list[str]:
         ["apt-get", "-q", "update"],
         ["apt-get", "-q", "install", "-y", "--no-install-recommends", *packages],
     ):
-        done = command.execute(argv, timeout=900, env=env)
-        if not done.ok:
-            raise errors.CommandError(
-                f"`{' '.join(argv)}` failed", seen=done.tail(), do="install these packages by hand"
-            )
+        failed, do = f"`{' '.join(argv)}` failed", "install these packages by hand"
+        command.execute(argv, timeout=900, env=env).demand(failed, do)
     return packages

@@ -37,19 +37,9 @@ def builder_bridge(number: int) -> str:
     return f"gr-i{number}"
 
 
-def builder_gateway(number: int) -> str:
-    """Return the builder's bridge's own address."""
-    return f"10.80.{number}.1"
-
-
-def builder_address(number: int) -> str:
-    """Return the builder's address."""
-    return f"10.80.{number}.10"
-
-
-def builder_subnet(number: int) -> str:
-    """Return the builder's network."""
-    return f"10.80.{number}.0/24"
+def builder_network(number: int) -> str:
+    """Return the first three numbers of the addresses on the builder's bridge."""
+    return f"10.80.{number}"
 
 
 def project(student: str) -> str:

@@ -51,6 +51,7 @@ def parse(
     plain = {key: text for key, text in config.items() if key not in secrets}
     given = settings.load(settings.ImageSettings, plain, mistakes)
     number = given.number or 1
+    network = allocation.builder_network(number)
     noted = {mistake.key for mistake in mistakes}
     mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
     read, wrong = _recipe(given.recipe)
@@ -66,9 +67,9 @@ def parse(
         builder=f"build-{read.name}"[: validators.MAX_LABEL].rstrip("-"),
         project=allocation.project(f"image-{stack}"),
         bridge=allocation.builder_bridge(number),
-        gateway=allocation.builder_gateway(number),
-        subnet=allocation.builder_subnet(number),
-        address=allocation.builder_address(number),
+        gateway=f"{network}.1",
+        subnet=f"{network}.0/24",
+        address=f"{network}.10",
         adopt=given.adopt,
     )
 

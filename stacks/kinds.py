@@ -7,10 +7,12 @@ from collections.abc import Collection, Mapping
 from core import problems
 from stacks import golden, lab_host, settings, spec
 
+AnySpec = spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec
+
 
 def parse(
     config: Mapping[str, str], *, project: str, stack: str, secrets: Collection[str] = ()
-) -> spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec:
+) -> AnySpec:
     """Read a stack's configuration by its `grappe:kind`; the arguments are those of `spec.parse`.
 
     Raises:
@@ -29,7 +31,7 @@ def parse(
     raise problems.Mistakes([problems.Mistake(f"{settings.NAMESPACE}:kind", reason)])
 
 
-def kind_of(meant: spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec) -> str:
+def kind_of(meant: AnySpec) -> str:
     """Return the `grappe:kind` of a spec."""
     if isinstance(meant, golden.GoldenSpec):
         return "image"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from checks.preflight.lab_host import HostPreflightSpec
 from core import names, problems, validators
 from hosts import url
 from stacks import settings
@@ -15,16 +16,10 @@ _DISK = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_.:-]{0,100}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class LabHostSpec:
-    """A server to turn into a lab host; its fields are named as in `settings.HostSettings`."""
+class LabHostSpec(settings.HostSettings):
+    """A server to turn into a lab host: its settings, and the stack."""
 
     owner: str
-    id: str = ""
-    host: str
-    daemon: str
-    upgrade: bool
-    second_disk: str
-    overwrite: bool
 
 
 def parse(
@@ -48,14 +43,19 @@ def parse(
     if mistakes:
         named = [problems.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
         raise problems.Mistakes(sorted(named, key=lambda mistake: mistake.key))
-    return LabHostSpec(
-        owner=f"{project}/{stack}",
-        id=given.id,
-        host=given.host,
-        daemon=given.daemon,
-        upgrade=given.upgrade,
-        second_disk=given.second_disk,
-        overwrite=given.overwrite,
+    return LabHostSpec(owner=f"{project}/{stack}", **vars(given))
+
+
+def preflight(spec: LabHostSpec) -> HostPreflightSpec:
+    """Return the preflight of a lab host."""
+    return HostPreflightSpec(
+        host=spec.host,
+        owner=spec.owner,
+        lab=spec.id,
+        name="preflight",
+        daemon=spec.daemon,
+        second_disk=spec.second_disk,
+        overwrite=spec.overwrite,
     )
 
 

@@ -53,7 +53,7 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
         workstation=lab.workstation,
         relay=lab.tunnel.relay if lab.tunnel else "",
         listens=tuple(forward.listen for forward in (lab.tunnel.forwards if lab.tunnel else ())),
-        needs=tuple(need for item in lab.servers if item.recipe for need in item.recipe.needs),
+        needs=tuple(need for item in lab.servers if item.read for need in item.read.needs),
     )
 
 

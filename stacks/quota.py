@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from providers.lxd.options import values
 from stacks import settings
+from stacks.server import ServerSpec
 
 # The settings with a server's limits, and examples.
 _SAID = {
     "cpu": ("limits.cpu", "2"), "memory": ("limits.memory", "1GiB"), "disk": ("disk", "5GiB"),
 }  # fmt: skip
-
-
-class Asking(Protocol):
-    """The part of a server that a quota concerns."""
-
-    @property
-    def limits(self) -> Mapping[str, str]:
-        """Its limits, as LXD names them."""
-
-    @property
-    def disk(self) -> str:
-        """The size of its disk."""
-
-    @property
-    def volumes(self) -> tuple[settings.VolumeSettings, ...]:
-        """Its volumes."""
 
 
 def config(quota: settings.QuotaSettings) -> dict[str, str]:
@@ -40,7 +25,7 @@ def config(quota: settings.QuotaSettings) -> dict[str, str]:
 
 
 def problems(
-    quota: settings.QuotaSettings, servers: Sequence[Asking]
+    quota: settings.QuotaSettings, servers: Sequence[ServerSpec]
 ) -> Iterator[tuple[str, Any, str]]:
     """Yield a quota's problems: the key, the value, the problem."""
     for key in ("containers", "cpu"):
@@ -64,7 +49,7 @@ def problems(
         yield from _against(key, text, allowed, sizes)
 
 
-def _limit(server: Asking, key: str) -> int | None:
+def _limit(server: ServerSpec, key: str) -> int | None:
     if key == "memory":
         return values.size(server.limits.get("memory", ""))
     parts = [values.size(server.disk), *(values.size(volume.size) for volume in server.volumes)]

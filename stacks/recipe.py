@@ -40,15 +40,12 @@ class File:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Step:
+class ReadStep:
     """One step in the builder.
 
     Attributes:
         name: Its name.
-        script: A script of the recipe's folder; or
-        run: a program and its arguments.
-        files: Files to put into the builder before.
-        needs: URLs that it requires; the preflight tries them before any build.
+        script: Its whole script, files included; in the recipe, a file of the recipe's folder.
         environment: Variables, over the recipe's.
         user: Its user.
         directory: Its working directory.
@@ -59,15 +56,27 @@ class Step:
 
     name: str
     script: str = ""
-    run: tuple[str, ...] = ()
-    files: tuple[File, ...] = ()
-    needs: tuple[str, ...] = ()
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     user: str = ""
     directory: str = ""
     timeout: int = 600
     creates: str = ""
     unless: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Step(ReadStep):
+    """A step as the recipe has it.
+
+    Attributes:
+        run: A program and its arguments, instead of a script.
+        files: Files to put into the builder before.
+        needs: URLs that it requires; the preflight tries them before any build.
+    """
+
+    run: tuple[str, ...] = ()
+    files: tuple[File, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -117,20 +126,6 @@ class Recipe:
     tested: str = ""
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     on_failure: str = "start over"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReadStep:
-    """A step with its whole script, files included."""
-
-    name: str
-    script: str
-    environment: Mapping[str, str]
-    user: str
-    directory: str
-    timeout: int
-    creates: str
-    unless: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -345,13 +340,6 @@ def _read_step(step: Step, environment: Mapping[str, str], folder: pathlib.Path)
         lines += [f"printf '%s' {shlex.quote(script)} > {own}", f"chmod 0700 {own}"]
         script = f"status=0\n{own} || status=$?\nrm -f {own}\nexit $status\n"
     whole = "\n".join([*lines, script]) if lines else script
-    return ReadStep(
-        name=step.name,
-        script=whole,
-        environment={**environment, **step.environment},
-        user=step.user,
-        directory=step.directory,
-        timeout=step.timeout,
-        creates=step.creates,
-        unless=step.unless,
-    )
+    same = {field.name: getattr(step, field.name) for field in dataclasses.fields(ReadStep)}
+    environment = {**environment, **step.environment}
+    return ReadStep(**{**same, "script": whole, "environment": environment})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from core import problems, validators
@@ -17,29 +17,22 @@ from stacks import allocation, recipe, settings, ways
 MAX_NAME = 59
 # Ports that every lab host uses itself: sshd and HAProxy.
 HOST_PORTS = tuple(ways.PORTS.values())
+# What judges a text that need not be set.
+_JUDGES = {
+    "target": validators.problem_of_name, "disk": values.problem_of_size,
+    "publish": validators.problem_of_alias,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ServerSpec:
-    """One server, with all values filled in."""
+class ServerSpec(settings.ServerSettings):
+    """One server, with all values filled in.
 
-    name: str
-    domain: str
-    names: tuple[str, ...]
-    port: int
-    address: str
-    image: str
-    state: str
-    limits: Mapping[str, str]
-    disk: str
-    config: Mapping[str, str]
-    devices: Mapping[str, Mapping[str, str]]
-    volumes: tuple[settings.VolumeSettings, ...]
-    snapshots: tuple[str, ...]
-    ephemeral: bool
-    target: str
-    recipe: recipe.ReadRecipe | None
-    publish: str
+    Attributes:
+        read: Its recipe, with the files' contents.
+    """
+
+    read: recipe.ReadRecipe | None
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -52,25 +45,20 @@ def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
     number = given.number
     return tuple(
         ServerSpec(
-            name=server.name,
-            domain=server.domain or allocation.domain(server.name, student, given.domain),
-            names=server.names,
-            port=allocation.ssh_port(number, index)
-            if server.port == settings.OWN_PORT
-            else server.port,
-            address=server.address or allocation.address(number, index),
-            image=server.image or given.image,
-            state=server.state,
-            limits=_present({**given.limits, **server.limits}),
-            disk=server.disk or given.disk,
-            config=_present({**given.config, **server.config}),
-            devices={**server.devices, **_volume_devices(server.volumes)},
-            volumes=server.volumes,
-            snapshots=server.snapshots,
-            ephemeral=server.ephemeral,
-            target=server.target,
-            recipe=_read_recipe(server.recipe),
-            publish=server.publish,
+            **{
+                **vars(server),
+                "domain": server.domain or allocation.domain(server.name, student, given.domain),
+                "port": allocation.ssh_port(number, index)
+                if server.port == settings.OWN_PORT
+                else server.port,
+                "address": server.address or allocation.address(number, index),
+                "image": server.image or given.image,
+                "limits": _present({**given.limits, **server.limits}),
+                "disk": server.disk or given.disk,
+                "config": _present({**given.config, **server.config}),
+                "devices": {**server.devices, **_volume_devices(server.volumes)},
+                "read": _recipe(server.recipe)[0],
+            }
         )
         for index, server in enumerate(given.servers)
     )
@@ -92,42 +80,39 @@ def mistakes(
         follows: Whether the settings behind domains are valid; if not, they are reported already.
 
     """
-    checks: list[tuple[str, Any, str]] = []
-    number = given.number
-    numbered = MIN_NUMBER <= number <= MAX_NUMBER
-    subnet = allocation.subnet(number) if numbered else ""
-    for index, server in enumerate(servers):
-        prefix, written = f"servers[{index}]", given.servers[index]
-        checks.append((f"{prefix}.name", server.name, _name_problem(server.name)))
-        if written.domain or not validators.problem_of_name(server.name):
-            problem = validators.problem_of_domain(server.domain)
-            if not problem and server.domain != server.domain.lower():
-                problem = f'has capitals: "{server.domain.lower()}"?'
-            if written.domain or follows:
-                checks.append((f"{prefix}.domain", server.domain, problem))
-        checks += [
-            (f"{prefix}.names[{number}]", label, problem)
-            for number, label in enumerate(server.names)
-            if (problem := _label_problem(label, server.names[:number]))
-        ]
-        if written.port != settings.OWN_PORT:
-            checks.append((f"{prefix}.port", server.port, _port_problem(server.port)))
-        if written.address:
-            problem = _address_problem(server.address, subnet, allocation.gateway(number))
-            checks.append((f"{prefix}.address", server.address, problem))
-        if server.state not in {"running", "stopped"}:
-            checks.append((f"{prefix}.state", server.state, "is not a state: running or stopped."))
-        checks.append((f"{prefix}.image", server.image, _image_problem(server.image)))
-        checks += [
-            (f"{prefix}.limits.{key}", value, problem)
-            for key, value in written.limits.items()
-            if (problem := setting_problem("limits", key, value))
-        ]
-        checks += _server_extras(prefix, written)
-    wrong = problems.collect(checks)
+    numbered = MIN_NUMBER <= given.number <= MAX_NUMBER
+    subnet = allocation.subnet(given.number) if numbered else ""
+    wrong = []
+    for index, (written, server) in enumerate(zip(given.servers, servers, strict=True)):
+        checks = _checks(f"servers[{index}]", written, server, subnet, follows=follows)
+        wrong += problems.collect(checks)
     for field in ("name", "domain", "port", "address"):
         wrong += _twice(field, [getattr(server, field) for server in servers])
     return wrong + _names_of_others(servers) + _shared_volumes(servers)
+
+
+def _checks(
+    prefix: str, written: settings.ServerSettings, server: ServerSpec, subnet: str, *, follows: bool
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield the checks of one server: the key, the value, the problem."""
+    yield f"{prefix}.name", server.name, _name_problem(server.name)
+    if written.domain or (follows and not validators.problem_of_name(server.name)):
+        problem = validators.problem_of_domain(server.domain)
+        if not problem and server.domain != server.domain.lower():
+            problem = f'has capitals: "{server.domain.lower()}"?'
+        yield f"{prefix}.domain", server.domain, problem
+    for number, label in enumerate(server.names):
+        yield f"{prefix}.names[{number}]", label, _label_problem(label, server.names[:number])
+    if written.port != settings.OWN_PORT:
+        yield f"{prefix}.port", server.port, _port_problem(server.port)
+    if written.address:
+        yield f"{prefix}.address", server.address, _address_problem(server.address, subnet)
+    if server.state not in {"running", "stopped"}:
+        yield f"{prefix}.state", server.state, "is not a state: running or stopped."
+    yield f"{prefix}.image", server.image, _image_problem(server.image)
+    for key, value in written.limits.items():
+        yield f"{prefix}.limits.{key}", value, setting_problem("limits", key, value)
+    yield from _server_extras(prefix, written)
 
 
 def setting_problem(group: str, key: str, value: str) -> str:
@@ -205,14 +190,12 @@ def _port_problem(port: int) -> str:
     return validators.problem_of_port(port)
 
 
-def _address_problem(address: str, subnet: str, gateway: str) -> str:
+def _address_problem(address: str, subnet: str) -> str:
     if problem := validators.problem_of_ipv4(address):
         return problem
     if subnet:
         network = ipaddress.IPv4Network(subnet)
-        inside = ipaddress.IPv4Address(address)
-        taken = {ipaddress.IPv4Address(gateway), network[0], network[-1]}
-        if inside not in network or inside in taken:
+        if not network[2] <= ipaddress.IPv4Address(address) <= network[-2]:
             return f"is not free on the student's bridge {subnet}: {network[2]} to {network[-2]}."
     return ""
 
@@ -223,85 +206,61 @@ def _image_problem(image: str) -> str:
     return "is not an image. An alias of letters, digits and ._-/, or a fingerprint."
 
 
-def _read_recipe(name: str) -> recipe.ReadRecipe | None:
-    """Return a server's recipe; the checks report its mistakes."""
+def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, str]:
+    """Return a server's recipe, or what is wrong with it."""
+    known = recipe.names()
+    if name not in known:
+        return None, f"is not a recipe: {', '.join(known)}.{problems.near(name, known)}"
     try:
-        return recipe.read(name) if name in recipe.names() else None
-    except problems.Mistakes:
-        return None
+        return recipe.read(name), ""
+    except problems.Mistakes as error:
+        return None, f"is not valid: {error}"
 
 
-def _server_extras(prefix: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
-    """Check the settings that most servers do not use."""
-    checks: list[tuple[str, Any, str]] = [
-        (f"{prefix}.config.{key}", value, problem)
-        for key, value in asked.config.items()
-        if (problem := setting_problem("config", key, value))
-    ]
-    checks += [
-        (f"{prefix}.devices.{name}{part}", value, problem)
-        for name, device in asked.devices.items()
-        for part, value, problem in container.device_problems(name, device)
-    ]
-    checks += _volume_checks(prefix, asked)
-    if asked.target:
-        checks.append((f"{prefix}.target", asked.target, validators.problem_of_name(asked.target)))
-    if asked.disk:
-        checks.append((f"{prefix}.disk", asked.disk, values.problem_of_size(asked.disk)))
-    if asked.publish:
-        checks.append(
-            (f"{prefix}.publish", asked.publish, validators.problem_of_alias(asked.publish))
-        )
+def _server_extras(prefix: str, asked: settings.ServerSettings) -> Iterator[tuple[str, Any, str]]:
+    """Yield the checks of the settings that most servers do not use."""
+    for key, value in asked.config.items():
+        yield f"{prefix}.config.{key}", value, setting_problem("config", key, value)
+    for name, device in asked.devices.items():
+        for part, what, problem in container.device_problems(name, device):
+            yield f"{prefix}.devices.{name}{part}", what, problem
+    yield from _volume_checks(prefix, asked)
+    for key, judge in _JUDGES.items():
+        if value := getattr(asked, key):
+            yield f"{prefix}.{key}", value, judge(value)
     if asked.ephemeral and asked.publish:
         problem = "stops the server, and a stopped ephemeral one is deleted."
-        checks.append((f"{prefix}.publish", asked.publish, problem))
+        yield f"{prefix}.publish", asked.publish, problem
     if asked.recipe and asked.state != "running":
-        problem = "is done in a running server."
-        checks.append((f"{prefix}.recipe", asked.recipe, problem))
-    checks += [
-        (f"{prefix}.snapshots[{number}]", name, problem)
-        for number, name in enumerate(asked.snapshots)
-        if (problem := _snapshot_problem(name, asked.snapshots[:number]))
-    ]
+        yield f"{prefix}.recipe", asked.recipe, "is done in a running server."
+    for number, name in enumerate(asked.snapshots):
+        problem = _snapshot_problem(name, asked.snapshots[:number])
+        yield f"{prefix}.snapshots[{number}]", name, problem
     if asked.recipe:
-        checks.append((f"{prefix}.recipe", asked.recipe, _recipe_problem(asked.recipe)))
-    return checks
+        yield f"{prefix}.recipe", asked.recipe, _recipe(asked.recipe)[1]
 
 
-def _volume_checks(prefix: str, asked: settings.ServerSettings) -> list[tuple[str, Any, str]]:
-    """Check a server's volumes, each also as the device that it becomes."""
-    checks: list[tuple[str, Any, str]] = []
+def _volume_checks(prefix: str, asked: settings.ServerSettings) -> Iterator[tuple[str, Any, str]]:
+    """Yield the checks of a server's volumes, each also as the device that it becomes."""
     for index, volume in enumerate(asked.volumes):
         key = f"{prefix}.volumes[{index}]"
-        checks.append((f"{key}.name", volume.name, validators.problem_of_name(volume.name)))
+        yield f"{key}.name", volume.name, validators.problem_of_name(volume.name)
         problem = validators.problem_of_path(volume.path)
         if volume.path in [other.path for other in asked.volumes[:index]]:
             problem = problem or "is another volume's already, of this server."
         inside = _volume_devices([volume])[volume.name]
         for part, value, wrong in container.device_problems(volume.name, inside):
-            checks.append((f"{key}{part or '.name'}", value, "" if problem else wrong))
+            yield f"{key}{part or '.name'}", value, "" if problem else wrong
         if volume.name in asked.devices:
             problem = problem or "has the name of a device of this server."
-        checks.append((f"{key}.path", volume.path, problem))
-        checks.append((f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)))
+        yield f"{key}.path", volume.path, problem
+        yield f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)
         if volume.size:
-            checks.append((f"{key}.size", volume.size, values.problem_of_size(volume.size)))
-    return checks
+            yield f"{key}.size", volume.size, values.problem_of_size(volume.size)
 
 
 def _snapshot_problem(name: str, before: tuple[str, ...]) -> str:
     return "is there twice." if name in before else validators.problem_of_alias(name)
-
-
-def _recipe_problem(name: str) -> str:
-    known = recipe.names()
-    if name not in known:
-        return f"is not a recipe: {', '.join(known)}.{problems.near(name, known)}"
-    try:
-        recipe.read(name)
-    except problems.Mistakes as error:
-        return f"is not valid: {error}"
-    return ""
 
 
 def _volume_devices(volumes: Iterable[settings.VolumeSettings]) -> dict[str, dict[str, str]]:

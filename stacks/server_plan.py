@@ -80,18 +80,7 @@ def steps(
 
     """
     return tuple(
-        ExecSpec(
-            **common,
-            name=step.name,
-            script=step.script,
-            environment=step.environment,
-            user=step.user,
-            directory=step.directory,
-            timeout=step.timeout,
-            creates=step.creates,
-            unless=step.unless,
-            starts_over=starts_over,
-        )
+        ExecSpec(**common, **vars(step), starts_over=starts_over)
         for step in (recipe.steps if recipe else ())
     )
 
@@ -130,7 +119,7 @@ def plan(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> ServerP
         volumes=_volumes(lab, server, common),
         container=_container(lab, server, common),
         # A failure may cost a builder, never a student's server.
-        steps=steps(server.recipe, inside, starts_over=False),
+        steps=steps(server.read, inside, starts_over=False),
         published=_published(lab, server, inside),
         names=None if lab.post_install or not runs else _names(lab, inside),
         postinstall=_postinstall(lab, server, inside) if lab.post_install else None,
@@ -196,7 +185,7 @@ def _container(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> C
 def _published(lab: LabSpec, server: ServerSpec, inside: Mapping[str, Any]) -> PublishedSpec | None:
     if not server.publish:
         return None
-    properties = {RECIPE_PROPERTY: server.recipe.digest} if server.recipe else {}
+    properties = {RECIPE_PROPERTY: server.read.digest} if server.read else {}
     return PublishedSpec(
         **inside, name=server.publish, properties=properties, running="restart", adopt=lab.adopt
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from core import problems, validators
@@ -20,6 +20,15 @@ MAX_STUDENT = 63 - len("grappe-")
 
 # The user of a YunoHost that somebody else has post-installed.
 YUNOHOSTS_USER = "admin"
+_SAME_MACHINE = (
+    "is the lab host itself, whose own connections pass no NAT rule. Where do students sit? "
+    "Else none."
+)
+# What judges a text that need not be set.
+_JUDGES = {
+    "address": validators.problem_of_ipv4, "interface": validators.problem_of_interface,
+    "login": validators.problem_of_login, "disk": values.problem_of_size,
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +56,7 @@ class LabSpec:
     post_install: bool
     language: str
     adopt: bool
-    tunnel: tunnel.TunnelSpec | None
+    tunnel: settings.TunnelSettings | None
     servers: tuple[server.ServerSpec, ...]
 
     @property
@@ -96,7 +105,8 @@ def parse(
     noted = {mistake.key for mistake in mistakes}
     follows = not (validators.problem_of_domain(given.domain) or _student_problem(lab.student))
     # Do not report a setting twice that has its default only because its value was wrong.
-    checked = [*_check_lab(given, lab), *server.mistakes(given, lab.servers, follows=follows)]
+    checked = problems.collect(_checks(given, lab))
+    checked += server.mistakes(given, lab.servers, follows=follows)
     mistakes += [mistake for mistake in checked if mistake.key not in noted]
     if mistakes:
         mistakes.sort(key=lambda mistake: mistake.key)
@@ -135,61 +145,40 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
     )
 
 
-def _check_lab(given: settings.Settings, lab: LabSpec) -> list[problems.Mistake]:
+def _checks(given: settings.Settings, lab: LabSpec) -> Iterator[tuple[str, Any, str]]:
+    """Yield the checks of a lab without its servers: the key, the value, the problem."""
     names = [asked.name for asked in given.servers]
-    checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, validators.problem_of_lab_id(given.id)),
-        ("host", url.without_password(given.host), url.problem(given.host)),
-        ("student", lab.student, _student_problem(lab.student)),
-        ("domain", given.domain, validators.problem_of_domain(given.domain)),
-        ("language", given.language, _language_problem(given.language)),
-    ]
-    checks += [
-        (f"keys[{index}]", validators.show_public_key(key), validators.problem_of_public_key(key))
-        for index, key in enumerate(given.keys)
-    ]
+    yield "id", given.id, validators.problem_of_lab_id(given.id)
+    yield "host", url.without_password(given.host), url.problem(given.host)
+    yield "student", lab.student, _student_problem(lab.student)
+    yield "domain", given.domain, validators.problem_of_domain(given.domain)
+    yield "language", given.language, _language_problem(given.language)
+    for index, key in enumerate(given.keys):
+        shown = validators.show_public_key(key)
+        yield f"keys[{index}]", shown, validators.problem_of_public_key(key)
     twice = sorted({name for name in given.profiles if given.profiles.count(name) > 1})
-    checks += [("profiles", name, "is there twice. Name each once.") for name in twice]
+    yield from (("profiles", name, "is there twice. Name each once.") for name in twice)
     if given.workstation != "none":
-        shown = url.without_password(given.workstation)
-        checks.append(("workstation", shown, url.problem(given.workstation, "none")))
-        if given.host == given.workstation == "local:":
-            problem = (
-                "is the lab host itself, whose own connections pass no NAT rule. Where do students "
-                "sit? Else none."
-            )
-            checks.append(("workstation", shown, problem))
+        is_same = given.host == given.workstation == "local:"
+        problem = url.problem(given.workstation, "none") or (_SAME_MACHINE if is_same else "")
+        yield "workstation", url.without_password(given.workstation), problem
     if not MIN_NUMBER <= given.number <= MAX_NUMBER:
         limits = f"{MIN_NUMBER} to {MAX_NUMBER}"
         wrong = "is out of range" if given.number else "is not a student's number"
-        problem = f"{wrong}. {limits}, and no other student's on the host."
-        checks.append(("number", given.number, problem))
-    if given.address:
-        checks.append(("address", given.address, validators.problem_of_ipv4(given.address)))
-    if given.interface:
-        checks.append(
-            ("interface", given.interface, validators.problem_of_interface(given.interface))
-        )
+        yield "number", given.number, f"{wrong}. {limits}, and no other student's on the host."
     if not 1 <= len(given.servers) <= allocation.MAX_SERVERS:
-        problem = f"servers. 1 to {allocation.MAX_SERVERS}."
-        checks.append(("servers", len(given.servers), problem))
-    if given.login:
-        checks.append(("login", given.login, validators.problem_of_login(given.login)))
+        yield "servers", len(given.servers), f"servers. 1 to {allocation.MAX_SERVERS}."
     if given.default and given.default not in names:
-        problem = f"is not one of the servers: {', '.join(names)}."
-        checks.append(("default", given.default, problem))
-    if given.disk:
-        checks.append(("disk", given.disk, values.problem_of_size(given.disk)))
-    checks.append(("pool", given.pool, validators.problem_of_name(given.pool)))
-    checks += quota.problems(given.quota, lab.servers)
-    checks += tunnel.problems(given.tunnel, names)
-    checks += [
-        (f"{group}.{key}", value, problem)
-        for group in ("config", "limits")
-        for key, value in getattr(given, group).items()
-        if (problem := server.setting_problem(group, key, value))
-    ]
-    return problems.collect(checks)
+        yield "default", given.default, f"is not one of the servers: {', '.join(names)}."
+    for key, judge in _JUDGES.items():
+        if value := getattr(given, key):
+            yield key, value, judge(value)
+    yield "pool", given.pool, validators.problem_of_name(given.pool)
+    yield from quota.problems(given.quota, lab.servers)
+    yield from tunnel.problems(given.tunnel, names)
+    for group in ("config", "limits"):
+        for key, value in getattr(given, group).items():
+            yield f"{group}.{key}", value, server.setting_problem(group, key, value)
 
 
 def _language_problem(language: str) -> str:

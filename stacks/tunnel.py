@@ -17,19 +17,11 @@ FORWARDS = (
 )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TunnelSpec:
-    """A tunnel to a relay, with all values filled in."""
-
-    relay: str
-    forwards: tuple[settings.ForwardSettings, ...]
-
-
-def meant(given: settings.TunnelSettings) -> TunnelSpec | None:
-    """Return the wanted tunnel, if any."""
+def meant(given: settings.TunnelSettings) -> settings.TunnelSettings | None:
+    """Return the wanted tunnel with its forwards, if any."""
     if not given.relay:
         return None
-    return TunnelSpec(relay=given.relay, forwards=given.forwards or FORWARDS)
+    return dataclasses.replace(given, forwards=given.forwards or FORWARDS)
 
 
 def problems(

@@ -135,14 +135,15 @@ def from_outside(
     lab: LabSpec, cards: Sequence[Mapping[str, Any]], catalog: gettext.NullTranslations
 ) -> list[str]:
     """Return the lines about access through the tunnel; nothing without one."""
-    led = lab.tunnel.forwards if lab.tunnel else ()
+    if lab.tunnel is None:
+        return []
     schemes = [
-        (scheme, usual, forward.listen)
-        for forward in led
-        for scheme, usual in ((way, ways.PORTS[way]) for way in (ways.HTTP, ways.HTTPS))
-        if forward.port == usual and not forward.server
+        (scheme, ways.PORTS[scheme], forward.listen)
+        for forward in lab.tunnel.forwards
+        for scheme in (ways.HTTP, ways.HTTPS)
+        if forward.port == ways.PORTS[scheme] and not forward.server
     ]
-    if lab.tunnel is None or not schemes:
+    if not schemes:
         return []
     relay = url.parse(lab.tunnel.relay).name
     _ = catalog.gettext

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from providers.nat import model as nat
 from remote import maps
 from stacks.server import ServerSpec
+from stacks.settings import TunnelSettings
 from stacks.spec import LabSpec
 
 RULES, CONFIG = "/etc/ufw/before.rules", "/etc/haproxy/haproxy.cfg"
@@ -66,7 +67,7 @@ def parts(lab: LabSpec, dialled: str) -> list[Part]:
     for server in lab.servers:
         parts += _server(lab, server, dialled)
     if lab.tunnel:
-        parts += _tunnel(lab, dialled)
+        parts.append(_tunnel(lab, lab.tunnel, dialled))
     return parts
 
 
@@ -84,10 +85,10 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
         "waits until it has its address, its system is up and its sshd answers",
         f"lxc list --project {lab.project}",
     )  # fmt: skip
-    if server.recipe:
+    if server.read:
         yield Part(
             f"{name}-…", "what is installed in it",
-            tuple(f"{inside} sh -eu    # {step.name}" for step in server.recipe.steps),
+            tuple(f"{inside} sh -eu    # {step.name}" for step in server.read.steps),
             "each step is done once, and again when it has changed",
         )  # fmt: skip
     if server.publish:
@@ -165,17 +166,14 @@ def _backend(lab: LabSpec, server: ServerSpec) -> Part:
     )  # fmt: skip
 
 
-def _tunnel(lab: LabSpec, dialled: str) -> Iterator[Part]:
-    tunnel = lab.tunnel
-    if tunnel is None:
-        return
+def _tunnel(lab: LabSpec, tunnel: TunnelSettings, dialled: str) -> Part:
     addresses = {server.name: server.address for server in lab.servers}
     wanted = " ".join(
         f"-R '*:{forward.listen}:{addresses.get(forward.server, dialled)}:{forward.port}'"
         for forward in tunnel.forwards
     )
     target = tunnel.relay.removeprefix("ssh://").rpartition("@")[2]
-    yield Part(
+    return Part(
         f"{lab.student}-tunnel", "tunnel to the internet", (f"ssh -N {wanted} you@{target}",),
         "a systemd unit holds it: restarted when it breaks, the relay's host key pinned, a user "
         "that may do nothing else",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator
 
 from checks import conflicts, isolation
@@ -10,7 +10,6 @@ from checks.finding import Finding
 from remote import iptables, managed_block
 from remote.surveys.facts import HealthFacts
 
-DNAT = "GRAPPE-DNAT"
 MEND = "./lab up STACK"
 # The effect of a missing jump from UFW's chains to each of ours.
 LOST = {
@@ -148,20 +147,14 @@ def _forwarded(facts: HealthFacts) -> list[int]:
 
 def _nat(facts: HealthFacts) -> Iterator[Finding]:
     rules = [line for line in facts["nat"] if line.startswith("-A ")]
-    counts: dict[str, int] = defaultdict(int)
-    for line in rules:
-        if " -j DNAT" in line:
-            counts[line] += 1
-    for line, count in counts.items():
+    for line, count in Counter(line for line in rules if " -j DNAT" in line).items():
         if count > 1:
             yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
     needed = has_rules(facts)
     for line in conflicts.nat_ends(facts) if needed else ():
         yield Finding("a rule of NAT keeps people from every server's ports", MEND, line)
-    if needed and f"-A PREROUTING -j {DNAT}" not in rules:
-        yield Finding(
-            f"PREROUTING has no jump to {DNAT}: no port reaches any server", "./lab up STACK"
-        )
+    if needed and f"-A PREROUTING -j {iptables.NAT}" not in rules:
+        yield Finding(f"PREROUTING has no jump to {iptables.NAT}: no port reaches any server", MEND)
     for path in facts["copies"]:
         yield Finding(
             f"{path} has a copy of Grappe's rules: a boot brings them back, also those of labs "

@@ -185,11 +185,7 @@ def _leftovers(facts: HealthFacts, owners: Collection[str]) -> Iterator[Finding]
         return
     alive = {item["own_address"] for item in facts["instances"]} - {""}
     for fragment in facts["targets"]:
-        if (
-            fragment["address"]
-            and _is_ours(fragment["address"])
-            and (fragment["address"] not in alive)
-        ):
+        if _is_ours(fragment["address"]) and fragment["address"] not in alive:
             stack = identity.stack_of(fragment["owner"])
             yield Finding(
                 f"{fragment['id']} leads to {fragment['address']}, where there is no container",
@@ -278,7 +274,7 @@ def _servers(facts: HealthFacts) -> Iterator[Finding]:
 
 def _is_ours(address: str) -> bool:
     """Whether an address is on a student's bridge: other fragments lead elsewhere."""
-    return ipaddress.ip_address(address) in STUDENTS
+    return bool(address) and ipaddress.ip_address(address) in STUDENTS
 
 
 def _first(text: str) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Callable
 import pulumi
 from pulumi_command import local, remote
 
-from checks.preflight.lab_host import HostPreflightSpec
 from components.lab_host import scripts
 from hosts import ssh_settings
 from providers.host_preflight.resource import HostPreflight
-from remote import identity
+from stacks import lab_host
 from stacks.lab_host import LabHostSpec
 
 # The prefix of its resources' names.
@@ -32,30 +31,20 @@ class LabHost(pulumi.ComponentResource):
         self,
         spec: LabHostSpec,
         connection: ssh_settings.Connection | None,
-        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Register the steps.
 
         Args:
             spec: The lab host.
             connection: The settings of its SSH connection; None for this machine.
-            opts: Pulumi's options.
 
         """
         # Not the stack's name, as in older states: a renamed stack keeps its resources.
-        name, stack = NAME, identity.stack_of(spec.owner)
-        super().__init__("grappe:index:LabHost", name, {}, _with_older_name(stack, opts))
+        name, stack = NAME, spec.owner.rpartition("/")[2]
+        super().__init__("grappe:index:LabHost", name, {}, _with_older_name(stack))
         last: pulumi.Resource = HostPreflight(
             f"{name}-preflight",
-            HostPreflightSpec(
-                host=spec.host,
-                owner=spec.owner,
-                lab=spec.id,
-                name="preflight",
-                daemon=spec.daemon,
-                second_disk=spec.second_disk,
-                overwrite=spec.overwrite,
-            ),
+            lab_host.preflight(spec),
             opts=_with_older_name(f"{stack}-preflight", pulumi.ResourceOptions(parent=self)),
         )
         register = _local(name, spec) if connection is None else _over_ssh(name, spec, connection)
@@ -70,7 +59,9 @@ class LabHost(pulumi.ComponentResource):
         self.register_outputs({"host": self.host})
 
 
-def _with_older_name(name: str, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+def _with_older_name(
+    name: str, opts: pulumi.ResourceOptions | None = None
+) -> pulumi.ResourceOptions:
     """Return options with the alias of a resource's older logical name."""
     older = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=name)])
     return pulumi.ResourceOptions.merge(opts, older)

@@ -5,20 +5,12 @@ from __future__ import annotations
 import dataclasses
 import shlex
 
-from core import templates
+from core import names, templates
 from stacks.lab_host import LabHostSpec
 
 # In the sheet's order; *disk* only with a second disk.
 STEPS = ("packages", "disk", "daemon", "firewall", "forwarding", "limits", "proxy")
 SSH_PORT = 22
-# From "Server settings for a LXD production setup" in LXD's manual; files below /proc/sys.
-LIMITS = {
-    "fs/inotify/max_user_instances": 1048576,
-    "fs/inotify/max_user_watches": 1048576,
-    "fs/inotify/max_queued_events": 1048576,
-    "kernel/keys/maxkeys": 2000,
-    "kernel/keys/maxbytes": 2000000,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,5 +46,5 @@ def as_root(script: str, user: str) -> str:
 
 def _render(step: str, spec: LabHostSpec, port: int, *, undo: bool) -> str:
     return templates.render(
-        __file__, f"{step}.sh.j2", spec=spec, port=port, undo=undo, limits=LIMITS
+        __file__, f"{step}.sh.j2", spec=spec, port=port, undo=undo, limits=names.LIMITS
     )

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from core import codec, errors, shared
 from hosts.host import Host
 from providers.fragments.fragment import Fragment
 
-
-class Send(Protocol):
-    """Sends a request to the host's side of the store."""
-
-    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a request of `transaction.main`; return its answer."""
-
-
+# Sends a request of `transaction.main` to the host; returns its answer.
+Send = Callable[[Mapping[str, Any]], dict[str, Any]]
 # One who reads, and the fragment's `id`, `owner` and `lab`.
 Question = tuple["Client", dict[str, str]]
 # The answers by claim, as JSON.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from core import codec, problems
 from providers import base
@@ -14,7 +14,7 @@ from providers.fragments.fragment import Fragment
 S = TypeVar("S", bound=codec.Spec)
 
 
-class FragmentDriver(Generic[S]):
+class FragmentDriver(base.Driver[S]):
     """Fragments of one kind on one host.
 
     Args:
@@ -55,11 +55,6 @@ class FragmentDriver(Generic[S]):
         if not drift and actual == spec and not _same(fragment, self._render(spec).as_json()):
             drift = "its fragment was changed by hand, or is an older Grappe's"
         return base.Reading(actual, drift=drift)
-
-    def update(self, old: S, new: S) -> base.Outputs:
-        """Put the changed fragment."""
-        del old
-        return self.create(new)
 
     def delete(self, spec: S) -> None:
         """Remove the fragment."""

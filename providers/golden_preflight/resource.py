@@ -11,17 +11,7 @@ from hosts import connections
 from hosts.host import Host
 from providers import base
 from providers.preflight import surveying
-from providers.preflight.resource import SurveyDriver
-
-
-class GoldenPreflightDriver(SurveyDriver):
-    """The preflight of an image's stack; its delete comes last of all."""
-
-    def sweep(self, spec: golden.GoldenPreflightSpec) -> list[str]:
-        """Remove the stack's leftovers; this resource goes last."""
-        from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
-
-        return driver.sweep([spec.host], spec.host, spec.owner, spec.lab)
+from providers.preflight.resource import SweepingDriver
 
 
 class GoldenPreflightProvider(base.Provider[golden.GoldenPreflightSpec]):
@@ -32,7 +22,7 @@ class GoldenPreflightProvider(base.Provider[golden.GoldenPreflightSpec]):
     def driver(self, host: Host) -> base.Driver[golden.GoldenPreflightSpec]:
         """Return the driver, which needs no host."""
         del host
-        return GoldenPreflightDriver()
+        return SweepingDriver()
 
     def examine(
         self, spec: golden.GoldenPreflightSpec, _was: Mapping[str, Any]

@@ -24,16 +24,15 @@ class EntrySpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        mistakes = [
-            problems.Mistake(f"domains[{index}]", f"{problems.show(domain)} {problem}")
-            for index, domain in enumerate(self.domains)
-            if (problem := validators.problem_of_domain(domain))
-        ]
-        if problem := validators.problem_of_ipv4(self.address):
-            mistakes.append(problems.Mistake("address", f"{problems.show(self.address)} {problem}"))
-        if not self.domains:
-            mistakes.append(problems.Mistake("domains", "is empty. At least one domain."))
-        return mistakes
+        empty = "" if self.domains else "is empty. At least one domain."
+        return problems.collect([
+            ("address", self.address, validators.problem_of_ipv4(self.address)),
+            ("domains", [], empty),
+            *(
+                (f"domains[{index}]", domain, validators.problem_of_domain(domain))
+                for index, domain in enumerate(self.domains)
+            ),
+        ])  # fmt: skip
 
 
 def fragment(spec: EntrySpec) -> Fragment:

@@ -7,7 +7,7 @@ from providers import base
 from providers.hosts_file import model
 
 
-class PrintedDriver:
+class PrintedDriver(base.Driver[model.EntrySpec]):
     """Entries of a workstation whose login may not become root."""
 
     def __init__(self, host: Host) -> None:
@@ -22,11 +22,6 @@ class PrintedDriver:
         """Return the wanted spec, and print the missing lines: probes need no entry."""
         self._print_missing(spec)
         return base.Reading(spec)
-
-    def update(self, old: model.EntrySpec, new: model.EntrySpec) -> base.Outputs:
-        """Print the missing lines of the new spec."""
-        del old
-        return self.create(new)
 
     def delete(self, spec: model.EntrySpec) -> None:
         """Print the lines that the user may remove."""

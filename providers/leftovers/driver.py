@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from core import codec, run
 from hosts import connections
-from hosts.host import Host
 from providers import base
 from providers.haproxy.resource import BackendProvider
 from providers.hosts_file.resource import EntryProvider
@@ -77,7 +76,7 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
         PROVIDERS[left.target]().driver(host).delete(spec)
     else:
         for operation in ("lower_tunnel", "remove_key"):
-            tunnels.on(host).call(operation, name=left.name, whose=codec.marks(spec))
+            tunnels.TunnelHost(host).call(operation, name=left.name, whose=codec.marks(spec))
 
 
 def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]:
@@ -106,15 +105,13 @@ def _in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
 
 def _on(url: str, owner: str, lab: str) -> list[Leftover]:
     host = connections.connect(url)
-    # Without root, Grappe has made nothing there.
-    return list(_listed(host, owner, lab)) if host.may_be_root else []
-
-
-def _listed(host: Host, owner: str, lab: str) -> Iterator[Leftover]:
+    if not host.may_be_root:
+        # Grappe has made nothing there.
+        return []
     request = {"store": host.store, "owner": owner, "lab": lab}
     survey = host.call("remote.surveys.leftovers", request)
-    for name in survey["tunnels"]:
-        yield Leftover(host.url, "tunnel", name)
-    for item in survey["fragments"]:
-        name = item["id"].rpartition("/")[2]
-        yield Leftover(host.url, WORDS[item["target"]], name, target=item["target"])
+    named = [(item["target"], item["id"].rpartition("/")[2]) for item in survey["fragments"]]
+    return [
+        *(Leftover(host.url, "tunnel", name) for name in survey["tunnels"]),
+        *(Leftover(host.url, WORDS[target], name, target=target) for target, name in named),
+    ]

@@ -18,7 +18,15 @@ from core import errors, names, run
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import background
-from providers.lxd.daemon import OPERATION_SECONDS, AbsentError, Daemon, Executed, Json, OnOutput
+from providers.lxd.daemon import (
+    OPERATION_SECONDS,
+    AbsentError,
+    Daemon,
+    Executed,
+    Json,
+    OnOutput,
+    ignore,
+)
 from remote import hung_start, power_cut
 
 # The sockets of Debian's package, the snap and Incus.
@@ -190,13 +198,8 @@ class Lxd:
     def write_file(  # noqa: D102
         self, path: str, content: bytes, *, headers: Mapping[str, str], project: str, file: str
     ) -> None:
-        self._send(
-            "post",
-            path,
-            params=_query(project, {"path": file}),
-            data=content,
-            headers=_for_both(headers),
-        )
+        params = _query(project, {"path": file})
+        self._send("post", path, params=params, data=content, headers=_for_both(headers))
 
     def remove_file(self, path: str, *, project: str, file: str) -> None:  # noqa: D102
         self._send("delete", path, params=_query(project, {"path": file}))
@@ -224,8 +227,9 @@ class Lxd:
             self._host.run(["sync"], timeout=OPERATION_SECONDS, root=False)
 
     def execute(  # noqa: D102
-        self, instance: str, argv: list[str], *, project: str, timeout: float, on_output: OnOutput
-    ) -> Executed:
+        self, instance: str, argv: list[str], *, project: str, timeout: float,
+        on_output: OnOutput = ignore,
+    ) -> Executed:  # fmt: skip
         body = {
             "command": argv, "interactive": False, "wait-for-websocket": False,
             "record-output": True,
@@ -280,12 +284,8 @@ class Lxd:
     def _poll(self, operation: str, seconds: int) -> Json:
         """Wait for an operation for some seconds; return its state."""
         try:
-            answer = self._send(
-                "get",
-                f"operations/{operation}/wait",
-                params={"timeout": str(seconds)},
-                timeout=seconds + self._seconds,
-            )
+            path, params = f"operations/{operation}/wait", {"timeout": str(seconds)}
+            answer = self._send("get", path, params=params, timeout=seconds + self._seconds)
         except AbsentError as error:
             raise errors.DaemonError(
                 f"LXD on {self._host.url} was restarted meanwhile",

@@ -37,6 +37,10 @@ class AbsentError(errors.GrappeError):
         super().__init__(f"LXD has no {thing}, or no more", do="run the same again")
 
 
+def ignore(_output: bytes) -> None:
+    """Take output that nobody reads meanwhile."""
+
+
 class Daemon(Protocol):
     """The part of LXD's API that the drivers use.
 
@@ -100,6 +104,15 @@ class Daemon(Protocol):
         """Have the host flush LXD's writes to its disk."""
 
     def execute(
-        self, instance: str, argv: list[str], *, project: str, timeout: float, on_output: OnOutput
-    ) -> Executed:
+        self, instance: str, argv: list[str], *, project: str, timeout: float,
+        on_output: OnOutput = ignore,
+    ) -> Executed:  # fmt: skip
         """Run argv in an instance as root; LXD's operation shows `argv` to everybody."""
+
+
+def find(lxd: Daemon, path: str, *, project: str = "") -> Json | None:
+    """Return the metadata of one object; None where LXD reports that it does not exist."""
+    try:
+        return dict(lxd.get(path, project=project))
+    except AbsentError:
+        return None

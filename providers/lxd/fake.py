@@ -230,7 +230,7 @@ class FakeLxd:
         *,
         project: str,
         timeout: float,
-        on_output: daemon.OnOutput,
+        on_output: daemon.OnOutput = daemon.ignore,
     ) -> daemon.Executed:
         """Run a program of this machine, with its paths in the instance's folder."""
         self.meet(f"POST instances/{instance}/exec")

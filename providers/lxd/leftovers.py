@@ -61,9 +61,8 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
 
 
 def _is_still(lxd: daemon.Daemon, network: str, whose: codec.Spec) -> bool:
-    with contextlib.suppress(daemon.AbsentError):
-        return _is(lxd.get(f"networks/{network}").get("config") or {}, whose)
-    return False
+    found = daemon.find(lxd, f"networks/{network}") or {}
+    return _is(found.get("config") or {}, whose)
 
 
 def inside(lxd: daemon.Daemon, project: str, whose: codec.Spec) -> Iterator[Thing]:

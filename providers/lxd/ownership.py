@@ -32,11 +32,9 @@ def find(
         errors.NotOursError: It belongs to somebody else; `name` names it.
 
     """
-    try:
-        item = dict(lxd.get(path, project=project))
-    except daemon.AbsentError:
-        return None
-    demand(item, spec, name)
+    item = daemon.find(lxd, path, project=project)
+    if item is not None:
+        demand(item, spec, name)
     return item
 
 

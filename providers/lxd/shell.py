@@ -46,6 +46,17 @@ class Outcome:
         return "\n".join(output.splitlines()[-TAIL_LINES:])
 
 
+def output(lxd: daemon.Daemon, project: str, instance: str, argv: list[str], seconds: float) -> str:
+    """Return what a program prints that has no secret."""
+    done = lxd.execute(instance, argv, project=project, timeout=seconds)
+    return done.stdout.decode(errors="replace")
+
+
+def wait_for_boot(lxd: daemon.Daemon, project: str, instance: str, seconds: float) -> None:
+    """Wait until a system is up, also one with a failed unit."""
+    output(lxd, project, instance, ["systemctl", "is-system-running", "--wait"], seconds)
+
+
 def run(
     lxd: daemon.Daemon, project: str, instance: str, job: Job, on_line: OnLine = lambda _line: None
 ) -> Outcome:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound=codec.Spec)
 
 
-class SurveyDriver:
+class SurveyDriver(base.Driver[Any]):
     """A driver that leaves nothing on the host."""
 
     def create(self, spec: codec.Spec) -> base.Outputs:
@@ -29,24 +29,20 @@ class SurveyDriver:
         """Return the spec; other resources read their own drift."""
         return base.Reading(spec)
 
-    def update(self, old: codec.Spec, new: codec.Spec) -> base.Outputs:
-        """Do nothing."""
-        del old
-        return self.create(new)
-
     def delete(self, spec: codec.Spec) -> None:
         """Do nothing."""
 
 
-class PreflightDriver(SurveyDriver):
-    """The preflight of a lab; its delete comes last of all."""
+class SweepingDriver(SurveyDriver):
+    """The preflight of a lab or an image; its delete comes last of all."""
 
-    def sweep(self, spec: PreflightSpec) -> list[str]:
-        """Remove the lab's leftovers; this resource goes last."""
+    def sweep(self, spec: Any) -> list[str]:
+        """Remove the stack's leftovers from the hosts that its spec names."""
         from providers.leftovers import driver  # noqa: PLC0415 - a destroy alone needs it
 
-        urls = [url for url in (spec.host, spec.workstation, spec.relay) if url not in ("", "none")]
-        return driver.sweep(urls, spec.host, spec.owner, spec.lab)
+        urls = (getattr(spec, role, "none") for role in ("host", "workstation", "relay"))
+        named = [url for url in urls if url not in ("", "none")]
+        return driver.sweep(named, spec.host, spec.owner, spec.lab)
 
 
 class PreflightProvider(base.Provider[PreflightSpec]):
@@ -57,7 +53,7 @@ class PreflightProvider(base.Provider[PreflightSpec]):
     def driver(self, host: Host) -> base.Driver[PreflightSpec]:
         """Return the driver, which needs no host."""
         del host
-        return PreflightDriver()
+        return SweepingDriver()
 
     def examine(
         self, spec: PreflightSpec, was: Mapping[str, Any]

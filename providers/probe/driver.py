@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from core import codec, errors
+from hosts.host import Host
 from providers import base
 from providers.probe import model
 
 
-class RunChecks(Protocol):
-    """Runs the checks."""
-
-    def __call__(self, spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
-        """Return for each check `ok` and `seen`."""
-
-
-class ProbeDriver:
+class ProbeDriver(base.Driver[model.ProbeSpec]):
     """Probes from one workstation."""
 
-    def __init__(self, run_checks: RunChecks, url: str) -> None:
-        self._run_checks = run_checks
-        self._url = url
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def create(self, spec: model.ProbeSpec) -> base.Outputs:
         """Try until all answer; raise NotReadyError with those that did not, and why."""
@@ -29,7 +20,7 @@ class ProbeDriver:
         stack = base.stack_of(spec.owner)
         if failures:
             raise errors.NotReadyError(
-                f"{spec.name} cannot be reached from the workstation ({self._url}) "
+                f"{spec.name} cannot be reached from the workstation ({self._host.url}) "
                 f"within {spec.seconds} s",
                 seen="\n".join(failures),
                 do=f"./lab check {stack} says why, and ./lab doctor {stack} what is wrong on the "
@@ -41,23 +32,14 @@ class ProbeDriver:
         """Try once; a failure is drift, which `create` waits for or explains."""
         return base.Reading(spec, drift="; ".join(self._failures(spec, 0)))
 
-    def update(self, old: model.ProbeSpec, new: model.ProbeSpec) -> base.Outputs:
-        """Try again."""
-        del old
-        return self.create(new)
-
     def delete(self, spec: model.ProbeSpec) -> None:
         """Do nothing; a probe leaves nothing."""
 
     def _failures(self, spec: model.ProbeSpec, seconds: int) -> list[str]:
-        results = self._run_checks(spec, seconds)
+        request = {"address": spec.address, "checks": codec.encode(spec.checks), "seconds": seconds}
+        results = self._host.call("remote.reachability", request, timeout=seconds + 60, root=False)
         return [
             f"{check.kind} {check.domain or spec.address}:{check.port}: {result['seen']}"
             for check, result in zip(spec.checks, results, strict=True)
             if not result["ok"]
         ]
-
-
-def request(spec: model.ProbeSpec, seconds: int) -> dict[str, object]:
-    """Return the request for `reachability.main`."""
-    return {"address": spec.address, "checks": codec.encode(spec.checks), "seconds": seconds}

@@ -16,16 +16,7 @@ class ProbeProvider(base.Provider[model.ProbeSpec]):
         """Return the driver for a workstation."""
         from providers.probe import driver  # noqa: PLC0415
 
-        def run_checks(spec: model.ProbeSpec, seconds: int) -> list[dict[str, object]]:
-            answer = host.call(
-                "remote.reachability",
-                driver.request(spec, seconds),
-                timeout=seconds + 60,
-                root=False,
-            )
-            return list(answer)
-
-        return driver.ProbeDriver(run_checks, host.url)
+        return driver.ProbeDriver(host)
 
 
 class Probe(base.Resource, module="probe", name="Probe"):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from core import codec, problems, validators
 from providers.fragments.fragment import Fragment, render
-from remote.names import TUNNEL_USER
 
-# The relay's user for tunnels, who may do nothing else.
 _KEY = re.compile(r"(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp256) [A-Za-z0-9+/]+=*")
 
 
@@ -38,10 +35,8 @@ class RelayGrantSpec(codec.Spec):
             checks.append(("public_key", self.public_key, "is not a public key: type and key."))
         if not self.listens:
             checks.append(("listens", "", "is empty. At least one port."))
-        checks += [
-            (f"listens[{index}]", port, validators.problem_of_port(port))
-            for index, port in enumerate(self.listens)
-        ]
+        for index, port in enumerate(self.listens):
+            checks.append((f"listens[{index}]", port, validators.problem_of_port(port)))
         return problems.collect(checks)
 
 
@@ -55,8 +50,3 @@ def fragment(spec: RelayGrantSpec) -> Fragment:
     allowed = ",".join(f'permitlisten="*:{port}"' for port in spec.listens)
     line = f"restrict,port-forwarding,{allowed} {spec.public_key} {spec.id}"
     return render(spec, map(key, spec.listens), {"line": line})
-
-
-def shared_sections() -> Mapping[str, Any]:
-    """Return what all grants share: the user that holds them."""
-    return {"user": TUNNEL_USER}

@@ -8,14 +8,14 @@ from providers.tunnel import host as hosts
 from providers.tunnel import model
 
 
-class TunnelDriver:
+class TunnelDriver(base.Driver[model.TunnelSpec]):
     """Tunnels of one lab host."""
 
     def __init__(self, tunnels: hosts.TunnelHost) -> None:
         self._tunnels = tunnels
 
     def create(self, spec: model.TunnelSpec) -> base.Outputs:
-        """Start the tunnel; return when something answers through it."""
+        """Start or restart the tunnel; return when something answers through it."""
         self._tunnels.call("raise_tunnel", **model.request(spec), seconds=spec.seconds)
         return {}
 
@@ -25,11 +25,6 @@ class TunnelDriver:
         if not facts["there"]:
             return None
         return base.Reading(codec.marked(spec, facts), drift=facts["drift"])
-
-    def update(self, old: model.TunnelSpec, new: model.TunnelSpec) -> base.Outputs:
-        """Restart the tunnel with the new spec."""
-        del old
-        return self.create(new)
 
     def delete(self, spec: model.TunnelSpec) -> None:
         """Stop and remove the tunnel."""

@@ -74,7 +74,7 @@ class FakeTunnelSystem(System):
         return [{"ok": self.carries, "seen": answer} for _check in request["checks"]]
 
 
-class FakeTunnelHost:
+class FakeTunnelHost(hosts.TunnelHost):
     """A fake lab host in a folder."""
 
     def __init__(self, root: pathlib.Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from core import errors
 from hosts.host import Host
@@ -12,8 +12,11 @@ from hosts.host import Host
 STAND_SECONDS = 40
 
 
-class TunnelHost(Protocol):
+class TunnelHost:
     """The tunnel operations of a lab host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
 
     def call(self, operation: str, **request: Any) -> Mapping[str, Any]:
         """Run one of the operations of `remote.tunnels` there.
@@ -22,26 +25,11 @@ class TunnelHost(Protocol):
             errors.GrappeError: The operation failed; says why, and the remedy.
 
         """
-
-
-class RealTunnelHost:
-    """A real lab host."""
-
-    def __init__(self, host: Host) -> None:
-        self._host = host
-
-    def call(self, operation: str, **request: Any) -> Mapping[str, Any]:
-        """Send a request, and read the answer."""
         answer = self._host.call(
             "remote.tunnels", {"operation": operation, **request},
             timeout=STAND_SECONDS + 60,
         )  # fmt: skip
         return read(self._host.url, answer)
-
-
-def on(host: Host) -> TunnelHost:
-    """Return the tunnel operations of a host."""
-    return RealTunnelHost(host)
 
 
 def read(url: str, answer: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -17,7 +17,7 @@ class TunnelProvider(base.Provider[model.TunnelSpec]):
         from providers.tunnel import driver  # noqa: PLC0415
         from providers.tunnel import host as hosts  # noqa: PLC0415
 
-        return driver.TunnelDriver(hosts.on(host))
+        return driver.TunnelDriver(hosts.TunnelHost(host))
 
 
 class Tunnel(base.Resource, module="tunnel", name="Tunnel"):

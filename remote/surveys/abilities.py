@@ -6,7 +6,7 @@ Standard library alone.
 from __future__ import annotations
 
 import glob
-from typing import Any, Iterable, List
+from typing import Iterable, List
 
 from remote.names import GPU, SHIFT
 from remote.surveys import lxd, programs
@@ -42,18 +42,9 @@ def _has_gpu() -> bool:
 
 def _shifts(sockets: List[str]) -> bool:
     """Whether LXD has a way to shift ids; also where it does not say."""
-    features = _features(sockets)
+    told = lxd.ask(sockets, "") or {}
+    features = told.get("environment", {}).get("kernel_features")
     return not features or "true" in (features.get("idmapped_mounts"), features.get("shiftfs"))
-
-
-def _features(sockets: List[str]) -> Any:
-    for socket_path in sockets:
-        try:
-            found = lxd.query(socket_path, "")
-        except (OSError, ValueError, KeyError):
-            continue
-        return found.get("environment", {}).get("kernel_features")
-    return None
 
 
 def _lends(ids: str) -> bool:

@@ -108,8 +108,9 @@ class FilterChain(TypedDict):
 
 
 class Fragment(TypedDict):
-    """A fragment of the store, without its rendered parts."""
+    """A fragment of a target's store, without its rendered parts."""
 
+    target: str
     id: str
     owner: str
     lab: str
@@ -283,7 +284,7 @@ class HealthFacts(HostFacts, Presented):
         inotify: The instances of inotify that a user may have.
         conntrack: The connections that the kernel tracks.
         unreadable: The instances whose files of lxcfs, as /proc/meminfo, nobody can read.
-        memory: `MemTotal` and `MemAvailable`, in bytes.
+        memory: In bytes, by the kernel's names: `MemTotal`, `MemAvailable`.
     """
 
     instances: List[Container]
@@ -337,7 +338,6 @@ class Daemon(TypedDict, total=False):
     error: str
     instances: int
     strangers: int
-    pools: int
 
 
 class ServerFacts(TypedDict):

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import os
-from typing import List
+from typing import List, Sequence
 
 from remote.surveys import facts
+from remote.system import read_text
 
 
-def main(store: str) -> List[facts.Fragment]:
+def main(store: str, targets: Sequence[str] = ("nat", "haproxy", "relay")) -> List[facts.Fragment]:
     """Return the keys of a store's fragments, and their owners."""
     found: List[facts.Fragment] = []
-    for area in ("nat", "haproxy", "relay"):
-        folder = f"{store}/{area}/fragments"
+    for target in targets:
+        folder = f"{store}/{target}/fragments"
         names = os.listdir(folder) if os.path.isdir(folder) else []
         for name in sorted(name for name in names if name.endswith(".json") and name[0] != "."):
             try:
-                with open(f"{folder}/{name}", encoding="utf-8") as stream:
-                    fragment = json.load(stream)
+                fragment = json.loads(read_text(f"{folder}/{name}"))
                 found.append(
                     {
+                        "target": target,
                         "id": fragment["id"],
                         "owner": fragment["owner"],
                         "lab": fragment.get("lab", ""),
@@ -28,7 +29,7 @@ def main(store: str) -> List[facts.Fragment]:
                         "spec": fragment["spec"],
                     }
                 )
-            except (OSError, ValueError, KeyError):
+            except (TypeError, ValueError, KeyError):
                 # The transaction reports a damaged file, with the remedy.
                 continue
     return found

@@ -13,11 +13,11 @@ import os
 import re
 import socket
 import ssl
-import subprocess
 import time
 from typing import Any, Dict, Iterator, List, Optional
 
 from remote import bridge, haproxy_unit, identity, iptables, ipv6, rootfs
+from remote.names import UFW_SCRIPTS
 from remote.surveys import facts, fragments, lab, lxd, programs
 from remote.system import System, meminfo, read_text
 
@@ -71,7 +71,7 @@ def main(request: Json) -> facts.HealthFacts:
         },
         "conntrack": {"limit": _number("nf_conntrack_max"), "used": _number("nf_conntrack_count")},
         "unreadable": sorted(_unreadable()),
-        "memory": _memory(),
+        "memory": meminfo(),
         "targets": _targets(request["store"]),
         **_presented(running, domains),
     }
@@ -80,7 +80,7 @@ def main(request: Json) -> facts.HealthFacts:
 
 def _instances(sockets: List[str]) -> List[facts.Container]:
     """Return every container: name, project, status, owner and static address."""
-    found = _query_lxd(sockets, "instances?recursion=1&all-projects=true") or []
+    found = lxd.ask(sockets, "instances?recursion=1&all-projects=true") or []
     return [
         {
             "name": item["name"],
@@ -99,34 +99,20 @@ def _instances(sockets: List[str]) -> List[facts.Container]:
 
 def _firewall(sockets: List[str]) -> str:
     """Return the daemon's firewall driver."""
-    found = _query_lxd(sockets, "") or {}
+    found = lxd.ask(sockets, "") or {}
     return str(found.get("environment", {}).get("firewall", ""))
-
-
-def _query_lxd(sockets: List[str], path: str) -> Any:
-    socket_path = next((path for path in sockets if os.path.exists(path)), None)
-    if socket_path is None:
-        return None
-    try:
-        return lxd.query(socket_path, path)
-    except (OSError, ValueError, KeyError):
-        return None
 
 
 def _ufw() -> facts.Ufw:
     """Return whether UFW's file enables it, and whether its rules are loaded."""
     match = re.search(r"^ENABLED=(\w+)", read_text("/etc/ufw/ufw.conf"), re.MULTILINE)
     active = any("active" in line.split() for line in _lines(["ufw", "status"])[:1])
-    return {
-        "enabled": bool(match and match.group(1) == "yes"),
-        "active": active,
-    }
+    return {"enabled": bool(match and match.group(1) == "yes"), "active": active}
 
 
 def _switched_off() -> List[str]:
     """Return UFW's scripts with our part that UFW would not run."""
-    scripts = ("/etc/ufw/before.init", "/etc/ufw/after.init")
-    return [path for path in scripts if not os.access(path, os.X_OK)]
+    return [path for path in UFW_SCRIPTS if not os.access(path, os.X_OK)]
 
 
 def _unforwarded() -> List[str]:
@@ -205,11 +191,6 @@ def _unreadable() -> Iterator[str]:
                     yield path.partition("lxc.payload.")[2].partition("/")[0]
 
 
-def _memory() -> Dict[str, int]:
-    found = meminfo()
-    return {name: found.get(name, 0) for name in ("MemTotal", "MemAvailable")}
-
-
 def _targets(store: str) -> List[facts.Target]:
     """Return each fragment's target: its id, owner, address, and the port that leads there."""
     found: List[facts.Target] = []
@@ -265,14 +246,8 @@ def _certificate(address: str, domain: Optional[str]) -> Any:
     except OSError:
         return None
     argv = ["openssl", "x509", "-inform", "DER", "-noout", "-enddate", "-dateopt", "iso_8601"]
-    try:
-        done = subprocess.run(
-            argv, input=der, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=SECONDS,
-            check=False,
-        )  # fmt: skip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    match = re.search(rb"notAfter=(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)Z", done.stdout)
+    told = programs.run(argv, stdin=der)[1]
+    match = re.search(r"notAfter=(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)Z", told)
     if not match:
         return None
     return calendar.timegm((*(int(part) for part in match.groups()), 0, 0, 0)) - time.time()

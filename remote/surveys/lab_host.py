@@ -15,8 +15,8 @@ Json = Dict[str, Any]
 PROGRAMS = ("systemctl", "apt-get", "lsblk", "wipefs", "findmnt")
 # The types that wipefs gives to partition tables.
 _TABLES = ("gpt", "PMBR", "dos")
-_DAEMONS = {"lxd": ("/var/lib/lxd/unix.socket",), "incus": ("/var/lib/incus/unix.socket",),
-            "lxd-snap": ("/var/snap/lxd/common/lxd/unix.socket",)}  # fmt: skip
+_DAEMONS = {"lxd": "/var/lib/lxd/unix.socket", "incus": "/var/lib/incus/unix.socket",
+            "lxd-snap": "/var/snap/lxd/common/lxd/unix.socket"}  # fmt: skip
 
 
 def main(request: Json) -> facts.ServerFacts:
@@ -28,12 +28,11 @@ def main(request: Json) -> facts.ServerFacts:
         "netfilter": os.path.isdir("/proc/sys/net/netfilter"),
         "root": _root(),
         "disks": _disks(),
-        "memory": _memory(),
+        "memory": meminfo()["MemTotal"],
         "processors": os.cpu_count() or 1,
         "addresses": _addresses(),
-        "daemons": {name: found for name, paths in _DAEMONS.items()
-                    for found in [_daemon(list(paths))] if found is not None},
-    }  # fmt: skip
+        "daemons": {name: _daemon(path) for name, path in _DAEMONS.items() if os.path.exists(path)},
+    }
 
 
 def _root() -> facts.Root:
@@ -79,24 +78,16 @@ def _held(path: str) -> str:
     return next((kind for kind in found if kind not in _TABLES), "partitions" if found else "")
 
 
-def _memory() -> int:
-    return meminfo()["MemTotal"]
-
-
 def _addresses() -> List[str]:
     lines = programs.run(["ip", "-4", "-o", "address", "show", "scope", "global"])[1].splitlines()
     return [line.split()[3].split("/")[0] for line in lines if len(line.split()) > 3]
 
 
-def _daemon(paths: List[str]) -> Any:
-    """Return a daemon's objects, by owner; None without a daemon."""
-    path = next((path for path in paths if os.path.exists(path)), None)
-    if path is None:
-        return None
+def _daemon(path: str) -> facts.Daemon:
+    """Return a daemon's counts; `path` is its socket."""
     try:
         items = lxd.query(path, "instances?recursion=1&all-projects=true")
-        pools = lxd.query(path, "storage-pools")
     except (OSError, ValueError, KeyError) as error:
         return {"error": str(error)}
     owners = [item["config"].get(identity.OWNER, "") for item in items]
-    return {"instances": len(items), "strangers": owners.count(""), "pools": len(pools)}
+    return {"instances": len(items), "strangers": owners.count("")}

@@ -8,6 +8,7 @@ from typing import Any, Dict, List
 
 from remote import identity
 from remote.names import TUNNEL_HOME
+from remote.surveys import fragments
 from remote.system import read_text
 
 Json = Dict[str, Any]
@@ -23,15 +24,11 @@ def main(request: Json) -> Json:
 
     """
     root = request.get("root", "")
-    found: List[Json] = []
-    for target in TARGETS:
-        folder = f"{root}{request['store']}/{target}/fragments"
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
-            if not name.endswith(".json") or name[0] == ".":
-                continue
-            held = _read(f"{folder}/{name}")
-            if "id" in held and identity.belongs(held, request["owner"], request["lab"]):
-                found.append({"target": target, "id": held["id"], "owner": held["owner"]})
+    found = [
+        {"target": held["target"], "id": held["id"]}
+        for held in fragments.main(root + request["store"], TARGETS)
+        if identity.belongs(held, request["owner"], request["lab"])
+    ]
     tunnels: List[str] = []
     folder = root + TUNNEL_HOME
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:

@@ -28,8 +28,8 @@ def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str
         sized: The pools whose space counts.
 
     """
-    socket_path = next((path for path in sockets if os.path.exists(path)), None)
-    if socket_path is None:
+    socket_path = _first(sockets)
+    if not socket_path:
         return {"error": "there is no LXD"}
     program = "incus" if "incus" in socket_path else "lxc"
     try:
@@ -112,16 +112,11 @@ def _members(socket_path: str) -> List[str]:
 
 def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
     """Return the instances of projects, of their config only our marks."""
-    socket_path = next((path for path in sockets if os.path.exists(path)), None)
     found: List[facts.Instance] = []
-    for project in projects if socket_path else []:
+    for project in projects:
         asked = urllib.parse.urlencode({"project": project, "recursion": "1"})
-        try:
-            items = query(str(socket_path), "instances?" + asked)
-        except (OSError, ValueError, KeyError):
-            # The project does not exist yet; or LXD does not answer, which other parts report.
-            continue
-        for item in items:
+        # The project may not exist yet.
+        for item in ask(sockets, "instances?" + asked) or ():
             marks = {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}
             found.append(
                 {
@@ -133,6 +128,19 @@ def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
                 }
             )
     return found
+
+
+def _first(sockets: Iterable[str]) -> str:
+    return next((path for path in sockets if os.path.exists(path)), "")
+
+
+def ask(sockets: Iterable[str], path: str) -> Any:
+    """Return what `query` does; None where nobody answers, which other parts report."""
+    socket_path = _first(sockets)
+    try:
+        return query(socket_path, path) if socket_path else None
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def query(socket_path: str, path: str) -> Any:

@@ -16,19 +16,22 @@ def which(name: str) -> str:
 
 
 def run(
-    argv: List[str], environment: Optional[Dict[str, str]] = None, keep: Sequence[int] = ()
-) -> Tuple[int, str, str]:
+    argv: List[str], environment: Optional[Dict[str, str]] = None, keep: Sequence[int] = (),
+    stdin: bytes = b"",
+) -> Tuple[int, str, str]:  # fmt: skip
     """Run a program; return its exit status, standard output and standard error.
 
     Args:
         argv: The program and its arguments.
         environment: Variables beside those of this process.
         keep: File descriptors that it gets.
+        stdin: Its standard input.
 
     """
     try:
         done = subprocess.run(
             argv,
+            input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             timeout=20,

@@ -22,9 +22,8 @@ def main(request: Json) -> facts.RelayFacts:
         request: `store`, Grappe's folder.
 
     """
-    shown = programs.run(haproxy_unit.SHOW)[1]
-    unit = haproxy_unit.parse(shown, lambda path: read_text(path) or "")
-    keys = [read_text("/etc/ssh/ssh_host_%s_key.pub" % kind) or "" for kind in HOST_KEYS]
+    unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], read_text)
+    keys = [read_text("/etc/ssh/ssh_host_%s_key.pub" % kind) for kind in HOST_KEYS]
     return {
         "fragments": fragments.main(request["store"]),
         "listening": listening.main(unit),

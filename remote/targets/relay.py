@@ -10,6 +10,7 @@ import fnmatch
 import time
 from typing import Dict, List
 
+from remote.names import TUNNEL_USER as USER
 from remote.system import File, RefusedError
 from remote.target import Files, Fragment, Target
 
@@ -80,7 +81,7 @@ class RelayTarget(Target):
         if not fragments:
             return {DROP_IN: File(None), KEYS: File(None)}
         lines = [fragment["parts"]["line"] + "\n" for fragment in fragments]
-        text = TEXT.format(user=self.shared_sections["user"], keys=KEYS, alive=ALIVE_SECONDS)
+        text = TEXT.format(user=USER, keys=KEYS, alive=ALIVE_SECONDS)
         return {DROP_IN: File(text, 0o644), KEYS: File("".join(lines), 0o644)}
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
@@ -93,13 +94,12 @@ class RelayTarget(Target):
         if files[DROP_IN].content is None:
             self.deactivate()
             return
-        user = self.shared_sections["user"]
-        if self.system.run(["id", "-u", user]).status != 0:
+        if self.system.run(["id", "-u", USER]).status != 0:
             self.system.must(
                 ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir",
                  "/nonexistent", "--shell", "/usr/sbin/nologin",
                  # No password, and not locked: without PAM sshd refuses a locked user's key.
-                 "--password", "*", user]
+                 "--password", "*", USER]
             )  # fmt: skip
         self._reload()
 
@@ -107,29 +107,27 @@ class RelayTarget(Target):
         """Check sshd's effective settings for the user."""
         if files[DROP_IN].content is None:
             return ""
-        user = self.shared_sections["user"]
-        if self.system.run(["id", "-u", user]).status != 0:
-            return f"the user {user} is missing"
-        who = f"user={user},host=relay,addr=192.0.2.1"
+        if self.system.run(["id", "-u", USER]).status != 0:
+            return f"the user {USER} is missing"
+        who = f"user={USER},host=relay,addr=192.0.2.1"
         told = self.system.must(["sshd", "-T", "-C", who]).out.lower().splitlines()
         for line in (f"authorizedkeysfile {KEYS}", "gatewayports clientspecified"):
             if line not in told:
                 return f"sshd does not read {DROP_IN}: its configuration lacks `{line}`"
-        return refusal(told, user)
+        return refusal(told, USER)
 
     def deactivate(self) -> None:
         """Reload sshd without the user, then remove the user."""
         self._reload()
-        user = self.shared_sections["user"]
-        if self.system.run(["id", "-u", user]).status == 0:
+        if self.system.run(["id", "-u", USER]).status == 0:
             # The user's tunnels end too; userdel fails while one is still ending.
             deadline = time.monotonic() + LEAVE_SECONDS
             while True:
-                self.system.run(["pkill", "-KILL", "-u", user])
-                if self.system.run(["userdel", user]).status == 0:
+                self.system.run(["pkill", "-KILL", "-u", USER])
+                if self.system.run(["userdel", USER]).status == 0:
                     return
                 if time.monotonic() > deadline:
-                    self.system.must(["userdel", user])
+                    self.system.must(["userdel", USER])
                     return
                 time.sleep(0.1)
 

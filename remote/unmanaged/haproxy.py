@@ -116,9 +116,8 @@ def unaccounted(text: str) -> List[str]:
 def without(text: str) -> str:
     """Return haproxy.cfg without the routing by hand; our part and all else stay."""
     found = managed_block.split(text)
-    return managed_block.join(
-        managed_block.Document(_strip(found.before), found.body, _strip(found.after), found.flags)
-    )
+    kept = found._replace(before=_strip(found.before), after=_strip(found.after))
+    return managed_block.join(kept)
 
 
 def _outside(text: str) -> str:

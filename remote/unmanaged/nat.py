@@ -117,11 +117,8 @@ def without(text: str, keys: Set[str]) -> str:
     if not keys:
         return text
     found = managed_block.split(text)
-    return managed_block.join(
-        managed_block.Document(
-            _filter(found.before, keys), found.body, _filter(found.after, keys), found.flags
-        )
-    )
+    kept = found._replace(before=_filter(found.before, keys), after=_filter(found.after, keys))
+    return managed_block.join(kept)
 
 
 def among(lines: List[str], keys: Set[str]) -> List[str]:

@@ -28,7 +28,7 @@ GRANT = Kind(
     folder="relay", file=relay_target.KEYS, spec=relay.RelayGrantSpec,
     sample={"public_key": KEY, "listens": (PORT,)}, changed={"listens": (PORT + 1,)},
     key=relay.key(PORT), target=relay_target.RelayTarget,
-    render=relay.fragment, shared_sections=relay.shared_sections,
+    render=relay.fragment, shared_sections=dict,
 )  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
             lab_host.run(["iptables", "-D", "OUTPUT", *reject])
 
     public = relay_host.run(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).stdout
-    tunnels = host.on(lab_host)
+    tunnels = host.TunnelHost(lab_host)
     yield World(
         tunnels, " ".join(public.split()[:2]), lambda key: grant.create(spec(key)) and None, cut,
         lambda unit: lab_host.run(["systemctl", "stop", unit]) and None,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import pathlib
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -32,6 +34,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if pathlib.Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.engine)
+
+
+# The commands that run a program or call its providers.
+WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
+
+
+def run_attached(
+    server: attached.Attached, folder: pathlib.Path, *arguments: str, env: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of the engine with this process behind it; return its output."""
+    attach = server.begin(arguments[0]) if arguments[0] in WITH_PROGRAM else ()
+    return subprocess.run(
+        ["pulumi", "-C", str(folder), *arguments, *attach], stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
+        env={**os.environ, **env, **server.environment},
+    )  # fmt: skip
 
 
 class Engine:
@@ -80,7 +98,7 @@ class Engine:
         self, *arguments: str, ok: bool | None = True, env: dict[str, str] | None = None
     ) -> str:
         """Run a command of the engine; it must succeed, or fail, as told; None is either."""
-        done = self._server.run(self.project, *arguments, env={**self.env, **(env or {})})
+        done = run_attached(self._server, self.project, *arguments, env={**self.env, **(env or {})})
         self.said = done.stdout
         assert ok is None or (done.returncode == 0) is ok, (
             f"{arguments}: {done.returncode}\n{done.stdout}"

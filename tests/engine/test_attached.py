@@ -16,7 +16,7 @@ from components import program
 from core import errors, run
 from engine import attached
 from hosts import command
-from tests.engine.conftest import LAB, Engine
+from tests.engine.conftest import LAB, Engine, run_attached
 
 UP = ("up", "--yes", "--skip-preview")
 
@@ -34,7 +34,7 @@ def test_two_runs_at_once_share_nothing(engine: Engine) -> None:
         ):
             asked = {
                 name: pool.submit(
-                    server.run, engine.project, *arguments, "-s", name, env=engine.env
+                    run_attached, server, engine.project, *arguments, "-s", name, env=engine.env
                 )
                 for name, server in (("ada", one), ("bea", two))
             }

@@ -59,7 +59,7 @@ def test_shifting_is_what_lxd_says_of_the_kernel(
         return {"environment": {"kernel_features": features}}
 
     monkeypatch.setattr(lxd, "query", tell)
-    assert ["shift"] * missing == abilities.missing(["shift"], ["/socket"])
+    assert ["shift"] * missing == abilities.missing(["shift"], ["/"])
 
 
 def test_settings_say_what_they_want_of_the_host() -> None:

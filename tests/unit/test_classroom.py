@@ -255,11 +255,11 @@ def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:
 def test_rows_that_nobody_reads_stop_no_run() -> None:
     """The output is a pipe whose reader has left, or a full disk."""
     code = (
-        "import sys; from classroom import runner; from views import classroom\n"
+        "import sys; from classroom import runner; from cli import class_view\n"
         "rows = [runner.Row(name, name) for name in 'abc']; done = []\n"
-        "with classroom.showing(rows, as_json=True) as show:\n"
-        "    runs = runner.Runner(rows, lambda row: done.append(row.name) or '', show.changed)\n"
-        "    assert runs.run(1, show.wait)\n"
+        "with class_view.showing(rows, as_json=True) as show:\n"
+        "    runs = runner.Runner(rows, lambda row: done.append(row.name) or '')\n"
+        "    assert runs.run(1, show.wait, show.changed)\n"
         "sys.stderr.write(f'{len(done)} done')\n"
     )
     for shell in ('exec "$0" -c "$1" >/dev/full', '{ exec "$0" -c "$1"; } | :'):
@@ -291,8 +291,8 @@ def test_failed_run_stops_no_other() -> None:
         return "up"
 
     told: list[tuple[str, str]] = []
-    made = runner.Runner(rows, act, lambda row: told.append((row.name, row.state)))
-    assert not made.run(2, lambda: None)
+    made = runner.Runner(rows, act)
+    assert not made.run(2, lambda: None, lambda row: told.append((row.name, row.state)))
     assert ["done", "failed", "failed", "done", "done", "done"] == [row.state for row in rows]
     assert "no room" == rows[1].text
     assert "this is a bug in Grappe" in rows[2].text
@@ -553,7 +553,7 @@ def test_reset_that_lxd_refuses_starts_the_server_again() -> None:
 
     lxd = Refusing()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "_instance", lambda *_: {"status": "Running", "config": {}})
+        patch.setattr(snapshots, "_get", lambda *_: {"status": "Running", "config": {}})
         patch.setattr(snapshots, "_rename_before_reset", lambda *_: "start")
         patch.setattr(snapshots, "_keep", lambda *_: {})
         server = snapshots.Server(

@@ -370,13 +370,13 @@ def test_an_unfinished_up_is_an_error_of_every_check(
     found = [{"type": each, "custom": not each.startswith("grappe:")} for each in types]
     monkeypatch.setattr(stack, "recorded", lambda _name: found)
     if answer is None:
-        assert ([], []) == check._check_lab("zoe", skip_others=True)
+        assert ([], []) == check.check_lab("zoe", skip_others=True)
         answer = "zoe is down"
     else:
         with pytest.raises(errors.BadInputError, match=answer):
-            check._check_lab("zoe", skip_others=True)
+            check.check_lab("zoe", skip_others=True)
     with pytest.raises(errors.BadInputError, match=answer):
-        check._check_lab("zoe", skip_others=False)
+        check.check_lab("zoe", skip_others=False)
 
 
 def test_stranger_is_found_whatever_user_the_card_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote.surveys import abilities, health, lab_host, lxd
+from remote.surveys import abilities, lab_host, lxd
 
 STOPPING = {
     "type": "error", "status": "", "status_code": 0, "operation": "", "error_code": 503,
@@ -65,9 +65,9 @@ def test_a_daemon_that_stops_is_told_in_words(
     found: Any = lxd.main([path], None, ())
     assert found["error"].startswith(f"LXD does not answer: {words}")
     assert lxd.instances([path], ["grappe-anna"]) == []
-    assert health._query_lxd([path], "networks") is None
-    assert abilities._features([path]) is None
-    assert shown in lab_host._daemon([path])["error"]
+    assert lxd.ask([path], "networks") is None
+    assert abilities._shifts([path])
+    assert shown in lab_host._daemon(path)["error"]
 
 
 def test_a_list_that_is_null_is_empty(daemon: Callable[[str], str]) -> None:

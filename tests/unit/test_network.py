@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import pathlib
 import socket
 
@@ -36,7 +35,7 @@ def test_bridge_of_a_kernel_that_forwards_nothing_has_lost_its_way(
     """LXD switches it on again where the bridge's setting changes, as for its masquerade."""
     monkeypatch.setattr(bridge, "_masquerades", lambda _subnet: True)
     monkeypatch.setattr(bridge, "link", lambda *_asked: "")
-    monkeypatch.setattr(bridge, "open", lambda _path: io.StringIO(text), raising=False)
+    monkeypatch.setattr(bridge, "read_text", lambda _path: text)
     found = bridge.main({"addresses": {"lo": "127.0.0.1/8"}})["lo"]
     assert (words in found, bool(words)) == (True, bool(found))
 
@@ -99,7 +98,7 @@ def test_links_without_a_bridge_are_attached(
         (tmp_path / name).mkdir(parents=True)
     ran: list[list[str]] = []
     monkeypatch.setattr(bridge, "_CLASS", str(tmp_path))
-    monkeypatch.setattr(bridge.subprocess, "run", lambda argv, **_options: ran.append(argv))
+    monkeypatch.setattr(bridge.programs, "run", lambda argv, **_options: ran.append(argv))
     bridge.main({"name": "gr-1", "ports": ["veth1", "veth2", "veth3"]})
     assert [["ip", "link", "set", "veth1", "master", "gr-1"]] == ran
 

@@ -101,8 +101,8 @@ def test_server_takes_all_rare_settings() -> None:
     assert {"user.x": "y", "boot.autostart.priority": "5"} == server.config
     data = {"type": "disk", "pool": "default", "source": "data", "path": "/srv/data"}
     assert {**own["devices"], "data": data} == server.devices  # type: ignore[dict-item]
-    assert server.recipe is not None
-    assert ("standin", "mine", ("clean",)) == (server.recipe.name, server.publish, server.snapshots)
+    assert server.read is not None
+    assert ("standin", "mine", ("clean",)) == (server.read.name, server.publish, server.snapshots)
 
 
 def test_language_changes_no_resource() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterable, Mapping
@@ -30,7 +31,6 @@ GENERATION = "user.grappe.generation"
 BASE_IMAGE = "volatile.base_image"
 # LXD sets this key once a start has succeeded.
 LAST_POWER = "volatile.last_state.power"
-# The image's name in the stack file.
 
 
 def remember(lxd: daemon.Daemon, project: str, items: Iterable[Mapping[str, Any]]) -> None:
@@ -59,17 +59,15 @@ class ContainerDriver:
         if found is not None and self._unfinished(spec, found):
             self.delete(spec)
             found = None
-        if found is None:
-            self._make(spec)
-            return self._converge(spec)
-        try:
-            return self._converge(spec)
-        except errors.DaemonError as error:
-            # After a power cut LXD may know a half-made container whose files are lost.
-            half = found["config"].get(names.STAGE) == names.CREATING
-            if not half or "no such file or directory" not in str(error).lower():
-                raise
-        self.delete(spec)
+        if found is not None:
+            try:
+                return self._converge(spec)
+            except errors.DaemonError as error:
+                # After a power cut LXD may know a half-made container whose files are lost.
+                half = found["config"].get(names.STAGE) == names.CREATING
+                if not half or "no such file or directory" not in str(error).lower():
+                    raise
+            self.delete(spec)
         self._make(spec)
         return self._converge(spec)
 
@@ -124,9 +122,8 @@ class ContainerDriver:
         """Take over a container without an owner, from this or the default project."""
         path = f"instances/{spec.name}"
         for project in (spec.project, DEFAULT_PROJECT):
-            try:
-                found = dict(self._lxd.get(path, project=project))
-            except daemon.AbsentError:
+            found = daemon.find(self._lxd, path, project=project)
+            if found is None:
                 continue
             held = identity.held_in_config(found["config"])
             if identity.belongs(held, spec.owner, spec.lab):
@@ -230,18 +227,11 @@ class ContainerDriver:
         if found["status"] != "Stopped":
             self._end(spec)
         protection.lift(self._lxd, found, f"instances/{spec.name}", spec.project)
-        try:
+        with contextlib.suppress(daemon.AbsentError):
             self._lxd.change("DELETE", f"instances/{spec.name}", project=spec.project)
-        except daemon.AbsentError:
-            return
 
     def _find(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
-        try:
-            found = dict(self._lxd.get(f"instances/{spec.name}", project=spec.project))
-        except daemon.AbsentError:
-            return None
-        ownership.demand(found, spec, f"the container {spec.id}")
-        return found
+        return ownership.container(self._lxd, spec, spec.project, spec.name)
 
     def _converge(self, spec: model.ContainerSpec, *, restart: bool = False) -> base.Outputs:
         """Bring an existing container to its spec, and wait until it is ready."""
@@ -266,12 +256,8 @@ class ContainerDriver:
             self._stop(spec)
         found = self._lxd.get(f"instances/{spec.name}", project=spec.project)
         if stage != names.READY:
-            self._lxd.change(
-                "PATCH",
-                f"instances/{spec.name}",
-                {"config": {names.STAGE: names.READY}},
-                project=spec.project,
-            )
+            ready = {"config": {names.STAGE: names.READY}}
+            self._lxd.change("PATCH", f"instances/{spec.name}", ready, project=spec.project)
         return _outputs(found)
 
     def _put(self, spec: model.ContainerSpec, found: dict[str, Any], stage: str) -> None:
@@ -316,14 +302,9 @@ class ContainerDriver:
     def _set_state(
         self, spec: model.ContainerSpec, action: str, *, force: bool = False, timeout: int = 30
     ) -> None:
+        path, seconds = f"instances/{spec.name}/state", timeout + GRACE_SECONDS
         body = {"action": action, "force": force, "timeout": timeout}
-        self._lxd.change(
-            "PUT",
-            f"instances/{spec.name}/state",
-            body,
-            project=spec.project,
-            timeout=timeout + GRACE_SECONDS,
-        )
+        self._lxd.change("PUT", path, body, project=spec.project, timeout=seconds)
 
 
 def _differs(found: dict[str, Any], spec: model.ContainerSpec) -> bool:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from providers.lxd import daemon
+from providers.lxd import daemon, shell
 
 SECONDS = 20
 _SURVEY = "ip -4 -o address show; ip -4 route show; cat /proc/net/tcp /proc/net/tcp6"
@@ -27,11 +25,8 @@ def find(
         errors.DaemonError: It does not run.
 
     """
-    done = lxd.execute(
-        container, ["sh", "-c", _SURVEY], project=project, timeout=SECONDS,
-        on_output=lambda _output: None,
-    )  # fmt: skip
-    return judge(done.stdout.decode(errors="replace"), address, ports)
+    surveyed = shell.output(lxd, project, container, ["sh", "-c", _SURVEY], SECONDS)
+    return judge(surveyed, address, ports)
 
 
 def judge(surveyed: str, address: str, ports: Sequence[int]) -> list[str]:

@@ -89,13 +89,8 @@ class Readiness:
         }
         what = f"did not finish booting within {spec.system_seconds} s"
         try:
-            done = self.lxd.change(
-                "POST",
-                f"instances/{spec.name}/exec",
-                body,
-                project=spec.project,
-                timeout=spec.system_seconds,
-            )
+            path, seconds = f"instances/{spec.name}/exec", spec.system_seconds
+            done = self.lxd.change("POST", path, body, project=spec.project, timeout=seconds)
         except errors.DaemonError as error:
             raise self._not_ready(spec, what, error.seen or error.brief) from error
         if done.get("return") != 0:

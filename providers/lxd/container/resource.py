@@ -14,6 +14,8 @@ from providers.lxd.container import model
 if TYPE_CHECKING:
     import pulumi
 
+    from providers.lxd.container import driver as drivers
+
 
 class ContainerProvider(base.Provider[model.ContainerSpec]):
     """Provider of containers."""
@@ -21,7 +23,7 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
     spec = model.ContainerSpec
     OUTPUTS = ("fingerprint", "container_id")
 
-    def driver(self, host: Host) -> base.Driver[model.ContainerSpec]:
+    def driver(self, host: Host) -> drivers.ContainerDriver:
         """Return the driver for a host."""
         from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.container import driver, readiness  # noqa: PLC0415
@@ -33,12 +35,7 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
         wished = codec.encode(spec)
         if any(was.get(field) != wished.get(field) for field in ("host", *spec.REPLACES)):
             return {}
-        from providers.lxd import client  # noqa: PLC0415
-        from providers.lxd.container import driver, readiness  # noqa: PLC0415
-
-        host = connections.connect(spec.host)
-        made = driver.ContainerDriver(client.on(host), readiness.dial_from(host), host.url)
-        reading = made.glance(spec)
+        reading = self.driver(connections.connect(spec.host)).glance(spec)
         return {} if reading is None or reading.remake else reading.outputs
 
 

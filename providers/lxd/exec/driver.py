@@ -87,10 +87,7 @@ class ExecDriver:
     def _start(self, spec: model.ExecSpec) -> None:
         path = f"instances/{spec.container}"
         self._lxd.change("PUT", f"{path}/state", {"action": "start"}, project=spec.project)
-        self._lxd.execute(
-            spec.container, ["systemctl", "is-system-running", "--wait"], project=spec.project,
-            timeout=START_SECONDS, on_output=lambda _output: None,
-        )  # fmt: skip
+        shell.wait_for_boot(self._lxd, spec.project, spec.container, START_SECONDS)
 
     def _exists(self, spec: model.ExecSpec) -> bool:
         content = files.read(self._lxd, spec.project, spec.container, spec.creates)

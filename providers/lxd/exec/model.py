@@ -50,44 +50,33 @@ class ExecSpec(InsideSpec):
         mistakes = []
         if not self.script:
             mistakes.append(problems.Mistake("script", "is empty: what is to run?"))
-        if problem := validators.problem_of_name(self.container):
-            mistakes.append(
-                problems.Mistake("container", f"{problems.show(self.container)} {problem}")
-            )
         mistakes += [
             problems.Mistake(f"environment.{key}", "is not the name of a variable.")
             for key in self.environment
             if not _VARIABLE.fullmatch(key)
         ]
+        checks: list[tuple[str, Any, str]] = [
+            ("container", self.container, validators.problem_of_name(self.container))
+        ]
         for key in ("directory", "creates"):
             path = getattr(self, key)
             if path and not path.startswith("/"):
-                mistakes.append(
-                    problems.Mistake(key, f"{problems.show(path)} is not an absolute path.")
-                )
+                checks.append((key, path, "is not an absolute path."))
         if self.timeout < 1:
-            mistakes.append(
-                problems.Mistake("timeout", f"{self.timeout} is not a time. Seconds, from 1.")
-            )
-        return mistakes
+            checks.append(("timeout", self.timeout, "is not a time. Seconds, from 1."))
+        return mistakes + problems.collect(checks)
 
 
 def job(spec: ExecSpec) -> Job:
     """Return the job that runs the program."""
-    return Job(
-        script=spec.script,
-        **_how(spec),
-        timeout=spec.timeout,
-        creates=spec.creates,
-        unless=spec.unless,
-    )
+    return Job(script=spec.script, creates=spec.creates, unless=spec.unless, **_how(spec))
 
 
 def undoing(spec: ExecSpec) -> Job:
     """Return the job that undoes it."""
-    return Job(script=spec.delete, **_how(spec), timeout=spec.timeout)
+    return Job(script=spec.delete, **_how(spec))
 
 
 def _how(spec: ExecSpec) -> dict[str, Any]:
-    names = ("environment", "directory", "user")
+    names = ("environment", "directory", "user", "timeout")
     return {name: getattr(spec, name) for name in names}

@@ -41,18 +41,12 @@ def resolve(lxd: daemon.Daemon, name: str) -> str:
 
 def target(lxd: daemon.Daemon, alias: str) -> str:
     """Return the fingerprint that an alias points to; nothing without the alias."""
-    try:
-        return str(lxd.get(f"images/aliases/{alias}")["target"])
-    except daemon.AbsentError:
-        return ""
+    return str((daemon.find(lxd, f"images/aliases/{alias}") or {}).get("target", ""))
 
 
 def image(lxd: daemon.Daemon, fingerprint: str) -> dict[str, Any] | None:
     """Return an image by its fingerprint."""
-    try:
-        return dict(lxd.get(f"images/{fingerprint}"))
-    except daemon.AbsentError:
-        return None
+    return daemon.find(lxd, f"images/{fingerprint}")
 
 
 def pointed(lxd: daemon.Daemon, alias: str) -> dict[str, Any] | None:
@@ -65,11 +59,8 @@ def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
     """Return project and name of an image's template; None without one."""
     stored = image(lxd, fingerprint) or {"properties": {}}
     project, slash, name = stored["properties"].get(TEMPLATE_PROPERTY, "").partition("/")
-    if not slash:
-        return None
-    try:
-        container = lxd.get(f"instances/{name}", project=project)
-    except daemon.AbsentError:
+    container = daemon.find(lxd, f"instances/{name}", project=project) if slash else None
+    if container is None:
         return None
     # During a new publication, the template may belong to the new image already.
     stopped, published = container["status"] == "Stopped", container["config"].get(PUBLISHED)
@@ -78,13 +69,10 @@ def template(lxd: daemon.Daemon, fingerprint: str) -> tuple[str, str] | None:
 
 def demand(lxd: daemon.Daemon, spec: codec.Spec) -> None:
     """Raise NotOursError if neither the spec's alias nor its image belongs to its lab."""
-    try:
-        entry = lxd.get(f"images/aliases/{spec.name}")
-    except daemon.AbsentError:
-        return
-    stored = image(lxd, entry["target"])
+    entry = daemon.find(lxd, f"images/aliases/{spec.name}")
+    stored = image(lxd, entry["target"]) if entry else None
     # Two stacks may share an image under an alias each; its properties name the first stack.
-    named, marks = _held(entry), held(stored)
+    named, marks = _held(entry or {}), held(stored)
     if stored is None or any(
         identity.belongs(each, spec.owner, spec.lab) for each in (named, marks)
     ):

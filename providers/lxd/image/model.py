@@ -48,9 +48,8 @@ class ImageSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        mistakes = []
-        if problem := validators.problem_of_alias(self.name):
-            mistakes.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
+        checks = [("name", self.name, validators.problem_of_alias(self.name))]
+        mistakes = problems.collect(checks)
         origins = [key for key in ("metadata", "server", "suite") if getattr(self, key)]
         if len(origins) != 1:
             shown = " and ".join(origins) or "none of them is given"
@@ -63,16 +62,14 @@ class ImageSpec(codec.Spec):
         return mistakes
 
     def _remote_mistakes(self) -> list[problems.Mistake]:
-        mistakes = []
+        checks = []
         if not self.server.startswith(("https://", "http://")):
-            mistakes.append(
-                problems.Mistake("server", f"{problems.show(self.server)} is not a URL.")
-            )
+            checks.append(("server", self.server, "is not a URL."))
+        if self.protocol not in PROTOCOLS:
+            checks.append(("protocol", self.protocol, f"is not one of {', '.join(PROTOCOLS)}."))
+        mistakes = problems.collect(checks)
         if not self.remote_alias:
             mistakes.append(problems.Mistake("remote_alias", "is missing: which image? debian/12"))
-        if self.protocol not in PROTOCOLS:
-            reason = f"{problems.show(self.protocol)} is not one of {', '.join(PROTOCOLS)}."
-            mistakes.append(problems.Mistake("protocol", reason))
         return mistakes
 
     def _files_mistakes(self) -> list[problems.Mistake]:

@@ -11,7 +11,7 @@ from typing import Any
 from core import errors, run, shared
 from hosts.host import Host
 from providers import base
-from providers.lxd import daemon, leftovers, ownership
+from providers.lxd import client, daemon, leftovers, ownership
 from providers.lxd.exec import driver as exec_driver
 from providers.lxd.network import model
 
@@ -92,14 +92,14 @@ class NetworkDriver:
         if (self._find_settled(new) or {}).get("status") in UNFINISHED:
             return self.create(new)
         path, body = f"networks/{new.name}", _body(new)
-        if self._lost(new):
+        lost = self._lost(new)
+        if lost:
             # LXD reloads its rules and sets the link up only when the setting changes.
             off = {**body, "config": {**body["config"], "ipv4.nat": "false"}}
             self._lxd.change("PUT", path, off)
-            self._lxd.change("PUT", path, body)
+        self._lxd.change("PUT", path, body)
+        if lost:
             self._attach(new.name, leftovers.links(self._lxd, self._find(new) or {}, new.name))
-        else:
-            self._lxd.change("PUT", path, body)
         self._wait_until_started(new)
         # "Unavailable" hides that it was never finished: an LXD that was restarted starts it so.
         if (self._find(new) or {}).get("status") in UNFINISHED:
@@ -152,12 +152,7 @@ class NetworkDriver:
         # Its containers report what became of a bridge that this process began.
         with contextlib.suppress(errors.DaemonError):
             self._lxd.finish(path)
-        try:
-            found = dict(self._lxd.get(path))
-        except daemon.AbsentError:
-            return None
-        ownership.demand(found, spec, f"the network {spec.name}")
-        return found
+        return ownership.find(self._lxd, path, spec, f"the network {spec.name}")
 
 
 def _body(spec: model.NetworkSpec) -> dict[str, Any]:
@@ -176,26 +171,19 @@ def attach_on(host: Host) -> Callable[[str, list[str]], object]:
     return attach
 
 
-def lost_settings_on(host: Host, sockets: Sequence[str]) -> Callable[[model.NetworkSpec], str]:
-    """Return a function that returns what a bridge of the host has lost.
-
-    Args:
-        host: The host.
-        sockets: The paths of LXD's socket there.
-
-    """
+def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
+    """Return a function that returns what a bridge of the host has lost."""
 
     def lost_settings(spec: model.NetworkSpec) -> str:
-        asked = (host, spec.name, spec.address, sockets)
+        asked = (host, spec.name, spec.address)
         return shared.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
 
     return lost_settings
 
 
-def _lost_settings(asked: Sequence[tuple[Host, str, str, Sequence[str]]]) -> dict[str, str]:
+def _lost_settings(asked: Sequence[tuple[Host, str, str]]) -> dict[str, str]:
     """Return what bridges have lost, by name."""
-    host, _name, _address, sockets = asked[0]
-    addresses = {name: address for _host, name, address, _sockets in asked}
-    request = {"addresses": addresses, "sockets": list(sockets)}
-    lost: dict[str, str] = host.call("remote.bridge", request)
+    addresses = {name: address for _host, name, address in asked}
+    request = {"addresses": addresses, "sockets": client.SOCKETS}
+    lost: dict[str, str] = asked[0][0].call("remote.bridge", request)
     return lost

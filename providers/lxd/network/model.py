@@ -25,25 +25,17 @@ class NetworkSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        found = []
-        if problem := validators.problem_of_interface(self.name):
-            found.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
+        checks = [("name", self.name, validators.problem_of_interface(self.name))]
         try:
             ipaddress.IPv4Interface(self.address)
         except ValueError:
-            reason = (
-                f"{problems.show(self.address)} is not an address with its prefix: 10.64.1.1/24"
-            )
-            found.append(problems.Mistake("address", reason))
+            wrong = "is not an address with its prefix: 10.64.1.1/24"
+            checks.append(("address", self.address, wrong))
         for domain, address in self.hosts.items():
-            for value, problem in (
-                (domain, validators.problem_of_domain(domain)),
-                (address, validators.problem_of_ipv4(address)),
-            ):
-                if problem:
-                    reason = f"{problems.show(value)} {problem}"
-                    found.append(problems.Mistake(f"hosts.{domain}", reason))
-        return found
+            key = f"hosts.{domain}"
+            checks.append((key, domain, validators.problem_of_domain(domain)))
+            checks.append((key, address, validators.problem_of_ipv4(address)))
+        return problems.collect(checks)
 
 
 def settings(spec: NetworkSpec) -> dict[str, str]:

@@ -17,9 +17,8 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
         from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.network import driver  # noqa: PLC0415
 
-        return driver.NetworkDriver(
-            client.on(host), driver.lost_settings_on(host, client.SOCKETS), driver.attach_on(host)
-        )
+        lost, attach = driver.lost_settings_on(host), driver.attach_on(host)
+        return driver.NetworkDriver(client.on(host), lost, attach)
 
 
 class Network(base.Resource, module="lxd", name="Network"):

@@ -12,6 +12,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
+from core.validators import MAX_PORT
 from providers.lxd.options import values
 from providers.lxd.options.values import Judge
 
@@ -79,9 +80,6 @@ def _dialled(text: str) -> str:
     return ""
 
 
-MAX_PORT = 65535
-
-
 def _path(text: str) -> str:
     return "" if text.startswith("/") else "is not an absolute path, which begins with /."
 
@@ -96,18 +94,14 @@ def _mount(text: str) -> str:
     return f"is the system's own {place}: no server boots under it." if place in _SYSTEM else ""
 
 
-def _mode(text: str) -> str:
-    return "" if re.fullmatch(r"0?[0-7]{3}", text) else 'is not a mode in octal: "0660".'
-
-
-def _hexadecimal(text: str) -> str:
-    known = re.fullmatch(r"[0-9a-fA-F]{4}", text)
-    return "" if known else 'is not an id of four hexadecimal digits, as lsusb has it: "1d6b".'
-
-
-def _pci(text: str) -> str:
-    known = re.fullmatch(r"(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]", text)
-    return "" if known else 'is not an address as lspci has it: "0000:01:00.0".'
+_mode = values.matching(r"0?[0-7]{3}", 'is not a mode in octal: "0660".')
+_hexadecimal = values.matching(
+    r"[0-9a-fA-F]{4}", 'is not an id of four hexadecimal digits, as lsusb has it: "1d6b".'
+)
+_pci = values.matching(
+    r"(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]",
+    'is not an address as lspci has it: "0000:01:00.0".',
+)
 
 
 def _rate(text: str) -> str:

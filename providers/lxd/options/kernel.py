@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+
+from core import problems
 
 # The prefix of LXD's keys for settings of the kernel.
 SYSCTL = "linux.sysctl."
@@ -28,8 +29,7 @@ def problem_of_limit(name: str, text: str) -> str:
     LXD accepts any, and with a bad one the server never starts.
     """
     if name not in _LIMITS:
-        meant = difflib.get_close_matches(name, list(_LIMITS), n=1)
-        hint = f" Did you mean {meant[0]}?" if meant else ""
+        hint = problems.near(name, _LIMITS)
         return f"is not a limit of the kernel: {', '.join(_LIMITS)}.{hint}"
     bound = r"(unlimited|[0-9]+)"
     known = re.fullmatch(rf"{bound}(?::{bound})?", text)

@@ -10,6 +10,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from core import problems
 from providers.lxd.options import cron, kernel, raw_lxc
 
 # LXD's units: of 1000 and of 1024.
@@ -76,12 +77,6 @@ def _cpus(text: str) -> str:
     return 'is not a number of processors, or which: "2", "0-3", "0,2".'
 
 
-def _allowance(text: str) -> str:
-    if re.fullmatch(r"([1-9]?[0-9]|100)%|[0-9]+ms/[0-9]+ms", text):
-        return ""
-    return 'is not a share of the processors: "50%", or "25ms/100ms".'
-
-
 def boolean(text: str) -> str:
     """Return what is wrong with a boolean of LXD's; or nothing."""
     return "" if text.lower() in _BOOLEANS else "is not true or false."
@@ -94,17 +89,26 @@ def whole(text: str) -> str:
     return "" if abs(int(text)) <= MOST else "is too large."
 
 
-def _priority(text: str) -> str:
-    return "" if re.fullmatch(r"[0-9]|10", text) else "is not a priority. 0 to 10."
+def matching(pattern: str, problem: str) -> Judge:
+    """Return a judge of a text that must match a pattern as a whole."""
+    return lambda text: "" if re.fullmatch(pattern, text) else problem
+
+
+_allowance = matching(
+    r"([1-9]?[0-9]|100)%|[0-9]+ms/[0-9]+ms",
+    'is not a share of the processors: "50%", or "25ms/100ms".',
+)
+_priority = matching(r"[0-9]|10", "is not a priority. 0 to 10.")
+_modules = matching(
+    r"[A-Za-z0-9_-]+(?:, ?[A-Za-z0-9_-]+)*",
+    'is not a list of kernel modules: "wireguard,overlay".',
+)
+_environment = matching(r"[^\n]*", "has a line break, which LXD cannot pass on.")
 
 
 def one_of(*words: str) -> Judge:
     """Return a judge of a text that must be one of some."""
-
-    def judge(text: str) -> str:
-        return "" if text in words else f"is not one of {', '.join(words)}."
-
-    return judge
+    return lambda text: "" if text in words else f"is not one of {', '.join(words)}."
 
 
 def _expiry(text: str) -> str:
@@ -163,11 +167,6 @@ def _seccomp(text: str) -> str:
     )
 
 
-def _modules(text: str) -> str:
-    known = re.fullmatch(r"[A-Za-z0-9_-]+(?:, ?[A-Za-z0-9_-]+)*", text)
-    return "" if known else 'is not a list of kernel modules: "wireguard,overlay".'
-
-
 def _identifiers(text: str) -> str:
     if problem := _unsigned(text):
         return problem
@@ -182,10 +181,6 @@ def _unsigned(text: str) -> str:
 def _search_path(text: str) -> str:
     absolute = all(part.startswith("/") for part in text.split(":"))
     return "" if absolute else 'is not a list of absolute folders: "/usr/bin:/bin".'
-
-
-def _environment(text: str) -> str:
-    return "has a line break, which LXD cannot pass on." if "\n" in text else ""
 
 
 LIMITS: Mapping[str, Judge] = {
@@ -244,8 +239,7 @@ def problem_of_limit(key: str, value: str) -> str:
         return problem_of_size(value) if known else f"is of pages of {', '.join(HUGE_PAGES)}."
     if key in OTHER_LIMITS:
         return ""
-    meant = difflib.get_close_matches(key.removeprefix("limits."), list(LIMITS), n=1)
-    hint = f" Did you mean {meant[0]}?" if meant else ""
+    hint = problems.near(key.removeprefix("limits."), LIMITS)
     return f"is not one of LXD's limits: {', '.join(LIMITS)}.{hint}"
 
 

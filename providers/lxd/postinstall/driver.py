@@ -38,22 +38,16 @@ class PostInstallDriver:
     Args:
         lxd: The daemon.
         url: The host, as messages name it.
-        on_line: Called with each line of YunoHost's output; by default the engine shows it.
         withdrawn: While it is entered, no page leads to the server: before its post-installation
             whoever opens it is asked who shall be its administrator.
 
     """
 
     def __init__(
-        self,
-        lxd: daemon.Daemon,
-        url: str,
-        on_line: job.OnLine | None = None,
-        withdrawn: Withdrawn = _nothing_withdrawn,
+        self, lxd: daemon.Daemon, url: str, withdrawn: Withdrawn = _nothing_withdrawn
     ) -> None:
         self._lxd = lxd
         self._url = url
-        self._on_line = on_line
         self._withdrawn = withdrawn
 
     def create(self, spec: model.PostInstallSpec) -> base.Outputs:
@@ -212,14 +206,7 @@ class PostInstallDriver:
         for action in ("stop", "start"):
             body = {"action": action, "timeout": STOP_SECONDS, "force": False}
             self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 30)
-        argv = ["sh", "-c", "systemctl is-system-running --wait; true"]
-        self._lxd.execute(
-            spec.container,
-            argv,
-            project=project,
-            timeout=BOOT_SECONDS,
-            on_output=lambda _output: None,
-        )
+        shell.wait_for_boot(self._lxd, project, spec.container, BOOT_SECONDS)
         self._write(spec, model.MARK, b"")
 
     def _write_names(self, spec: model.PostInstallSpec) -> None:
@@ -239,12 +226,8 @@ class PostInstallDriver:
             self._activate(spec, _RELOAD_JAILS.format(gateway=spec.resolver))
 
     def _may_ban_all(self, spec: model.PostInstallSpec) -> bool:
-        if (
-            not spec.resolver
-            or spec.resolver in (self._file(spec, model.JAIL) or b"").decode().split()
-        ):
-            return False
-        return self._file(spec, model.JAIL_FOLDER) is not None
+        exempt = (self._file(spec, model.JAIL) or b"").decode().split() if spec.resolver else [""]
+        return spec.resolver not in exempt and self._file(spec, model.JAIL_FOLDER) is not None
 
     def _activate(self, spec: model.PostInstallSpec, script: str) -> None:
         script_job = job.Job(script=script, timeout=model.HELP_SECONDS)
@@ -286,18 +269,18 @@ class PostInstallDriver:
 
     def _looks_taken(self, spec: model.PostInstallSpec) -> bool:
         """Find out for one without our mark as `_is_taken` does, starting nothing."""
-        for login in (spec.login, model.ADMIN):
-            try:
-                done = self._lxd.execute(
-                    spec.container, ["getent", "passwd", login], project=spec.project,
-                    timeout=model.HELP_SECONDS, on_output=lambda _output: None,
-                )  # fmt: skip
-            except (errors.DaemonError, daemon.AbsentError):
-                # `check` reports a server in which no program runs.
-                return False
-            if done.status == 0:
-                return False
-        return True
+        project, seconds = spec.project, model.HELP_SECONDS
+        found = (
+            self._lxd.execute(
+                spec.container, ["getent", "passwd", login], project=project, timeout=seconds
+            )
+            for login in (spec.login, model.ADMIN)
+        )
+        try:
+            return all(done.status != 0 for done in found)
+        except (errors.DaemonError, daemon.AbsentError):
+            # `check` reports a server in which no program runs.
+            return False
 
     def _is_taken(self, spec: model.PostInstallSpec) -> bool:
         return inside.is_taken(self._lxd, spec.project, spec.container, spec.login)
@@ -340,14 +323,13 @@ class PostInstallDriver:
     def _stopped(self, spec: model.PostInstallSpec) -> list[str]:
         """Return the services that an update starts again."""
         try:
-            done = self._lxd.execute(
-                spec.container, services.survey(), project=spec.project,
-                timeout=model.HELP_SECONDS, on_output=lambda _output: None,
-            )  # fmt: skip
+            listed = shell.output(
+                self._lxd, spec.project, spec.container, services.survey(), model.HELP_SECONDS
+            )
         except (errors.DaemonError, daemon.AbsentError):
             # `check` reports a server in which no program runs.
             return []
-        return services.stopped(done.stdout.decode(errors="replace"))
+        return services.stopped(listed)
 
     def _has_user(self, spec: model.PostInstallSpec, login: str) -> bool:
         return inside.has_user(self._lxd, spec.project, spec.container, login)
@@ -355,7 +337,7 @@ class PostInstallDriver:
     def _run(
         self, spec: model.PostInstallSpec, script_job: job.Job, words: str, *, aloud: bool = False
     ) -> str:
-        report = self._on_line or exec_driver.to_terminal(spec.container, "yunohost")
+        report = exec_driver.to_terminal(spec.container, "yunohost")
 
         def on_line(line: str) -> None:
             if aloud or line == job.WAITING:

@@ -39,11 +39,8 @@ def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
 
 def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
     """Return the addresses that a server's fail2ban bans now; needs its version 0.11 or later."""
-    done = lxd.execute(
-        container, ["fail2ban-client", "banned"], project=project, timeout=model.HELP_SECONDS,
-        on_output=lambda _output: None,
-    )  # fmt: skip
-    return model.addresses(done.stdout.decode(errors="replace"))
+    argv = ["fail2ban-client", "banned"]
+    return model.addresses(shell.output(lxd, project, container, argv, model.HELP_SECONDS))
 
 
 def inspect(lxd: daemon.Daemon, project: str, container: str, user: str) -> tuple[list[str], bool]:
@@ -61,11 +58,7 @@ def faults(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
 
 
 def _inspected(lxd: daemon.Daemon, project: str, container: str, argv: list[str]) -> list[str]:
-    done = lxd.execute(
-        container, argv, project=project, timeout=model.CHANGE_SECONDS,
-        on_output=lambda _output: None,
-    )  # fmt: skip
-    return done.stdout.decode(errors="replace").splitlines()
+    return shell.output(lxd, project, container, argv, model.CHANGE_SECONDS).splitlines()
 
 
 def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from typing import Any
 
 from core import errors
@@ -32,10 +31,9 @@ class ProjectDriver:
         project = self._find(spec)
         if project is None:
             return None
-        config = ownership.visible(project["config"])
+        visible = ownership.visible(project["config"])
         # Leave unknown features of a newer LXD as they are.
-        for key in [key for key in config if key.startswith("features.")]:
-            config.pop(key)
+        config = {key: text for key, text in visible.items() if not key.startswith("features.")}
         features = {key: project["config"].get(key, "") for key in model.FEATURES}
         drift = "" if features == model.FEATURES else f"its features are {features}"
         actual = dataclasses.replace(ownership.marked(spec, project["config"]), config=config)
@@ -76,19 +74,15 @@ class ProjectDriver:
         """Remove leftover containers and volumes of the lab."""
         if self._find(spec) is None:
             return []
-        return _emptied(self._lxd, leftovers.inside(self._lxd, spec.name, spec))
+        removed = []
+        for thing in leftovers.inside(self._lxd, spec.name, spec):
+            leftovers.remove(self._lxd, thing)
+            removed.append(f"{thing.kind} {thing.name}")
+        return removed
 
     def _find(self, spec: model.ProjectSpec) -> dict[str, Any] | None:
         path, name = f"projects/{spec.name}", f"the LXD project {spec.name}"
         return ownership.find(self._lxd, path, spec, name)
-
-
-def _emptied(lxd: daemon.Daemon, things: Iterable[leftovers.Thing]) -> list[str]:
-    removed = []
-    for thing in things:
-        leftovers.remove(lxd, thing)
-        removed.append(f"{thing.kind} {thing.name}")
-    return removed
 
 
 def _config(spec: model.ProjectSpec) -> dict[str, str]:

@@ -28,12 +28,9 @@ class ProjectSpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        mistakes = []
-        if problem := validators.problem_of_name(self.name):
-            mistakes.append(problems.Mistake("name", f"{problems.show(self.name)} {problem}"))
-        mistakes += [
+        mistakes = problems.collect([("name", self.name, validators.problem_of_name(self.name))])
+        return mistakes + [
             problems.Mistake(f"config.{key}", "is set by Grappe itself")
             for key in self.config
             if key in FEATURES or key.startswith("user.grappe.")
         ]
-        return mistakes

@@ -58,7 +58,6 @@ ExecStartPre=-/usr/local/sbin/grappe-gateway
     ),
 }
 LINKED = {f"{_UNITS}/multi-user.target.wants/grappe-first-boot.service": FIRST_BOOT}
-# While this file exists, YunoHost is post-installed, and no image may come of it.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

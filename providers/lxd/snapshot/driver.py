@@ -35,13 +35,11 @@ class SnapshotDriver:
                 do=f"choose another name, or: {program} delete {spec.container}/{spec.name} "
                 f"--project {spec.project}",
             )
+        self._note(spec, f"{spec.owner} {spec.incarnation}")
         if snapshot is None:
-            self._note(spec, f"{spec.owner} {spec.incarnation}")
             path, body = f"instances/{spec.container}/snapshots", {"name": spec.name}
             self._lxd.change("POST", path, body, project=spec.project)
             snapshot = self._find(spec) or {}
-        else:
-            self._note(spec, f"{spec.owner} {spec.incarnation}")
         return {"taken": str(snapshot.get("created_at", ""))}
 
     def read(self, spec: model.SnapshotSpec) -> base.Reading[model.SnapshotSpec] | None:
@@ -74,10 +72,7 @@ class SnapshotDriver:
         return ownership.container(self._lxd, spec, spec.project, spec.container)
 
     def _find(self, spec: model.SnapshotSpec) -> dict[str, Any] | None:
-        try:
-            return dict(self._lxd.get(_path(spec), project=spec.project))
-        except daemon.AbsentError:
-            return None
+        return daemon.find(self._lxd, _path(spec), project=spec.project)
 
     def _note(self, spec: model.SnapshotSpec, owner: str) -> None:
         body = {"config": {MARK + spec.name: owner}}

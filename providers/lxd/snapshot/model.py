@@ -20,12 +20,8 @@ class SnapshotSpec(InsideSpec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        mistakes = []
-        if not _NAME.fullmatch(self.name):
-            reason = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."
-            mistakes.append(problems.Mistake("name", f"{problems.show(self.name)} {reason}"))
-        if problem := validators.problem_of_name(self.container):
-            mistakes.append(
-                problems.Mistake("container", f"{problems.show(self.container)} {problem}")
-            )
-        return mistakes
+        wrong = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."
+        return problems.collect([
+            ("name", self.name, "" if _NAME.fullmatch(self.name) else wrong),
+            ("container", self.container, validators.problem_of_name(self.container)),
+        ])  # fmt: skip

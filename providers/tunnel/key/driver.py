@@ -8,7 +8,7 @@ from providers.tunnel import host as hosts
 from providers.tunnel.key import model
 
 
-class KeyDriver:
+class KeyDriver(base.Driver[model.KeySpec]):
     """Keys of one lab host."""
 
     def __init__(self, tunnels: hosts.TunnelHost) -> None:
@@ -25,11 +25,6 @@ class KeyDriver:
         if not facts["public_key"]:
             return None
         return base.Reading(codec.marked(spec, facts), {"public_key": facts["public_key"]})
-
-    def update(self, old: model.KeySpec, new: model.KeySpec) -> base.Outputs:
-        """Only read: a pair has nothing that could change."""
-        del old
-        return self.create(new)
 
     def delete(self, spec: model.KeySpec) -> None:
         """Remove the pair, and the user with the last pair."""

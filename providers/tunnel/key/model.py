@@ -13,7 +13,4 @@ class KeySpec(codec.Spec):
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        problem = validators.problem_of_name(self.name)
-        return (
-            [problems.Mistake("name", f"{problems.show(self.name)} {problem}")] if problem else []
-        )
+        return problems.collect([("name", self.name, validators.problem_of_name(self.name))])

@@ -22,7 +22,7 @@ class KeyProvider(base.Provider[model.KeySpec]):
         from providers.tunnel import host as hosts  # noqa: PLC0415
         from providers.tunnel.key import driver  # noqa: PLC0415
 
-        return driver.KeyDriver(hosts.on(host))
+        return driver.KeyDriver(hosts.TunnelHost(host))
 
 
 class Key(base.Resource, module="tunnel", name="Key"):

@@ -9,8 +9,10 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
+from classroom.class_file import ClassFile, Student
+from classroom.runner import Row
 from views import table
 
 MARKS = {"waiting": " ", "running": "…", "done": "✓", "failed": "✗", "skipped": "-"}
@@ -18,55 +20,7 @@ REFRESHES = 4
 TEXT = 64
 
 
-class Run(Protocol):
-    """One student's run, as `classroom.runner` has it."""
-
-    name: str
-    stack: str
-    state: str
-    text: str
-    log: str
-
-    @property
-    def took(self) -> float:
-        """Its seconds so far."""
-
-
-class Student(Protocol):
-    """A student of a class, as `classroom.class_file` has it."""
-
-    @property
-    def name(self) -> str:
-        """The name, as people write it."""
-
-    @property
-    def label(self) -> str:
-        """The label."""
-
-    @property
-    def number(self) -> int:
-        """The number on the lab host."""
-
-
-class Made(Protocol):
-    """A class file."""
-
-    @property
-    def students(self) -> Sequence[Student]:
-        """All of them."""
-
-
-class Show(Protocol):
-    """Shows runs while they go on."""
-
-    def changed(self, row: Run) -> None:
-        """Take note of a changed row."""
-
-    def wait(self) -> None:
-        """Let some time pass."""
-
-
-def created(name: str, file: Made, come: Sequence[Student]) -> str:
+def created(name: str, file: ClassFile, come: Sequence[Student]) -> str:
     """Return the summary of `class new`."""
     lines = [f"classes/{name}.yaml: {_students(len(file.students))}, {len(come)} of them new"]
     if come:
@@ -93,7 +47,7 @@ def status(rows: Sequence[Mapping[str, Any]]) -> str:
     return "\n".join(table.render(heads, cells)) + "\n"
 
 
-def summed_up(rows: Sequence[Run], seconds: float, *, by: str = "") -> str:
+def summed_up(rows: Sequence[Row], seconds: float, *, by: str = "") -> str:
     """Return the results of all runs, and the command that retries those that failed.
 
     Args:
@@ -118,7 +72,7 @@ def summed_up(rows: Sequence[Run], seconds: float, *, by: str = "") -> str:
 
 
 @contextlib.contextmanager
-def showing(rows: Sequence[Run], *, as_json: bool) -> Iterator[Show]:
+def showing(rows: Sequence[Row], *, as_json: bool) -> Iterator[_Lines | _Live]:
     """Show rows while they change: live on a terminal, else one line an event."""
     if as_json:
         yield _Lines(as_json=True)
@@ -137,7 +91,7 @@ class _Lines:
         self._lock = threading.Lock()
         self._shown_states: dict[str, str] = {}
 
-    def changed(self, row: Run) -> None:
+    def changed(self, row: Row) -> None:
         """Print a row if its state has changed."""
         with self._lock:
             if self._shown_states.get(row.name) == row.state:
@@ -161,7 +115,7 @@ class _Lines:
 class _Live:
     """A row a student, as it is now."""
 
-    def __init__(self, rows: Sequence[Run]) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         # Imported here: it takes half as long as a whole command.
         from rich import console, live  # noqa: PLC0415
 
@@ -176,10 +130,9 @@ class _Live:
     def __exit__(self, *_error: object) -> None:
         self._live.stop()
         for row in self._rows:
-            sys.stdout.write(line(row) + "\n")
-        sys.stdout.flush()
+            _print(line(row))
 
-    def changed(self, row: Run) -> None:
+    def changed(self, row: Row) -> None:
         """Do nothing: `wait` shows all rows."""
 
     def wait(self) -> None:
@@ -217,7 +170,7 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def line(row: Run) -> str:
+def line(row: Row) -> str:
     """Return a row in one line: mark, student, progress or result, duration."""
     text = " ".join(row.text.split())
     short = text if len(text) <= TEXT or row.state == "failed" else text[: TEXT - 1] + "…"
