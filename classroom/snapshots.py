@@ -77,7 +77,7 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
 
     """
     _get(lxd, server)
-    if any(item["name"].rpartition("/")[2] == name for item in _snapshots(lxd, server)):
+    if name in _names(lxd, server):
         raise errors.CommandError(
             f"it has a snapshot {name} already: choose another name, or delete that one: "
             f"{lxd.program} delete {server.name}/{name} --project {server.project}"
@@ -122,7 +122,11 @@ def choose(lxd: daemon.Daemon, server: Server, name: str) -> Snapshot:
     fitting = [each for each in snapshots if each.name == name] if name else own
     if not fitting:
         has = ", ".join(each.name for each in snapshots) or "none"
-        raise errors.CommandError(f"it has no snapshot {name}; it has: {has}".replace("  ", " "))
+        ours = {each.name for each in snapshots}
+        others = [each for each in _names(lxd, server) if each not in ours]
+        by_hand = f"; made by hand: {', '.join(others)}" if others else ""
+        wanted = f"no snapshot {name}" if name else "no snapshot"
+        raise errors.CommandError(f"it has {wanted}; of the class's it has: {has}{by_hand}")
     return fitting[-1]
 
 
@@ -178,6 +182,12 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
 def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:
     """Name the last reset's snapshot by its time; return what `wanted` is called then."""
     folder, snapshots = f"instances/{server.name}/snapshots", find(lxd, server)
+    if BEFORE_RESET in {*_names(lxd, server)} - {each.name for each in snapshots}:
+        of = f"{server.name}/{BEFORE_RESET}"
+        raise errors.CommandError(
+            f"somebody made a snapshot {BEFORE_RESET} by hand, a name that reset needs: "
+            f"{lxd.program} rename {of} {server.name}/by-hand --project {server.project}"
+        )
     older = [each for each in snapshots if is_before_reset(each.name) and each.name != BEFORE_RESET]
     for each in snapshots:
         if each.name == BEFORE_RESET:
@@ -207,6 +217,10 @@ def _get(lxd: daemon.Daemon, server: Server, below: str = "", **options: str) ->
     except daemon.AbsentError:
         missing = f"it is missing; ./lab up {server.stack} recreates it"
         raise errors.CommandError(missing) from None
+
+
+def _names(lxd: daemon.Daemon, server: Server) -> list[str]:
+    return [item["name"].rpartition("/")[2] for item in _snapshots(lxd, server)]
 
 
 def _snapshots(lxd: daemon.Daemon, server: Server) -> list[dict[str, Any]]:

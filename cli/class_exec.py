@@ -48,7 +48,7 @@ def run(
         raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
     file = class_file.read(environment.ROOT, name)
     classes.demand_states_here()
-    chosen = classes.servers_up(name, file, only)
+    chosen, broken = classes.servers_up(name, file, only)
     environment.apply()
     lxd = client.on(connections.connect(file.host))
     folder = environment.STATE / "logs" / name
@@ -90,7 +90,8 @@ def run(
         sys.stderr.write(f"the command goes on where it runs, for at most {timeout:g} s\n")
 
     runs = runner.Runner(rows, act)
-    return classes.show_runs(runs, interrupted, jobs=jobs, as_json=as_json, by="--only ")
+    status = classes.show_runs(runs, interrupted, jobs=jobs, as_json=as_json, by="--only ")
+    return status or int(bool(broken))
 
 
 def _in_words(error: errors.GrappeError, name: str, row: runner.Row) -> errors.GrappeError:

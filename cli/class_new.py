@@ -53,6 +53,7 @@ def create_options(parser: options.Parser) -> None:
     options.values(parser)
 
 
+@stack.numbering()
 def create(**given: Any) -> int:
     """Read a roster; write the class's file, and a stack file for each new student.
 

@@ -24,7 +24,7 @@ def status(name: str, students: Sequence[str], *, as_json: bool) -> int:
     rows = []
     for student in chosen:
         stack_name = class_file.stack_of(name, student)
-        recorded = stack.recorded(stack_name)
+        recorded = classes.recorded(stack_name)
         servers = classes.servers(recorded)
         state = _state(stack_name, recorded, servers)
         rows.append({"student": student.label, "name": student.name, "stack": stack_name,
@@ -46,6 +46,8 @@ def _state(
         lack = "no stack file"
     except errors.BadInputError:
         lack = "its stack file cannot be read"
+    if not classes.is_readable(name):
+        return "its state cannot be read"
     if not servers:
         return lack or "down"
     whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
@@ -58,7 +60,7 @@ def check(name: str, students: Sequence[str], *, as_json: bool) -> int:
     """Try every way to every server of the class; exit 0 without faults, 1 with, 2 on an error."""
     _made, chosen = classes.chosen(name, students)
     names = [class_file.stack_of(name, each) for each in chosen]
-    up_now = [each for each in names if stack.recorded(each)]
+    up_now = [each for each in names if classes.is_up(each)]
     rows, drifts, blind = lab_check.check_labs(up_now)
     down = {
         each.label: f"./lab class up {name} {each.label}"
@@ -88,7 +90,11 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
             locale=environment.language(),
         )  # fmt: skip
 
-    up_now = [each for each in named if classes.servers(stack.recorded(each))]
+    up_now = [
+        each
+        for each in named
+        if not classes.is_readable(each) or classes.servers(classes.recorded(each))
+    ]
     if not up_now:
         raise errors.BadInputError(f"nobody of {name} is up", do=f"./lab class up {name}")
     classes.each(up_now, collect)

@@ -9,7 +9,7 @@ from checks import room
 from classroom import class_file
 from classroom.class_file import ClassFile, Student
 from cli import classroom as classes
-from cli import environment, stack
+from cli import environment
 from core import errors
 from hosts import connections
 from providers.lxd import client, daemon
@@ -25,7 +25,7 @@ def demand(name: str, file: ClassFile, students: Sequence[Student], *, anyway: b
     """
     down = [
         class_file.stack_of(name, each) for each in students
-        if not classes.servers(stack.recorded(class_file.stack_of(name, each)))
+        if not classes.servers(classes.recorded(class_file.stack_of(name, each)))
     ]  # fmt: skip
     if not down:
         return

@@ -88,7 +88,7 @@ def down_options(parser: options.Parser) -> None:
 def down(name: str, students: Sequence[str], *, yes: bool, **show: Any) -> int:
     """Take the class down; its files stay."""
     file, chosen = classes.chosen(name, students)
-    up_now = [each for each in chosen if stack.recorded(class_file.stack_of(name, each))]
+    up_now = [each for each in chosen if classes.is_up(class_file.stack_of(name, each))]
     names = ", ".join(each.label for each in up_now)
     question = f"Take {len(up_now)} labs of {name} down? This deletes the content of {names}."
     if up_now and not progress.confirm(question, yes=yes):

@@ -38,7 +38,7 @@ def snapshot(name: str, snapshot_name: str, who: Sequence[str], *, jobs: int, as
     if not snapshots.NAME.fullmatch(snapshot_name) or snapshots.is_before_reset(snapshot_name):
         reason = "is not a name. Letters, digits, . _ and -, at most 63; not before-reset."
         raise errors.BadInputError(f"{problems.show(snapshot_name)} {reason}")
-    _host, lxd, servers = _servers_up(name, who)
+    _host, lxd, servers, broken = _servers_up(name, who)
     had: dict[str, snapshots.Snapshot] = {}
 
     def look(server: snapshots.Server) -> None:
@@ -56,7 +56,7 @@ def snapshot(name: str, snapshot_name: str, who: Sequence[str], *, jobs: int, as
         snapshots.take(lxd, server, snapshot_name)
         return "taken"
 
-    return _run(servers, act, jobs=jobs, as_json=as_json)
+    return _run(servers, act, jobs=jobs, as_json=as_json) or int(bool(broken))
 
 
 def reset_options(parser: options.Parser) -> None:
@@ -77,7 +77,7 @@ def reset(
         errors.BadInputError: Nobody is up, or nobody has the snapshot.
 
     """
-    host, lxd, servers = _servers_up(name, who)
+    host, lxd, servers, broken = _servers_up(name, who)
     to: dict[str, snapshots.Snapshot] = {}
     wrong: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
@@ -108,19 +108,19 @@ def reset(
         return f"is as at {_shown(to[server.row])}"
 
     chosen_servers = [each for each in servers if each.row in to]
-    return _run(chosen_servers, act, jobs=jobs, as_json=as_json) or int(bool(wrong))
+    return _run(chosen_servers, act, jobs=jobs, as_json=as_json) or int(bool(wrong or broken))
 
 
 def _servers_up(
     name: str, who: Sequence[str]
-) -> tuple[Host, daemon.Daemon, list[snapshots.Server]]:
-    """Return the class's host, its LXD, and the chosen servers that are up."""
+) -> tuple[Host, daemon.Daemon, list[snapshots.Server], list[str]]:
+    """Return the class's host, its LXD, the chosen servers that are up, and unreadable students."""
     file = class_file.read(environment.ROOT, name)
     classes.demand_states_here()
-    servers = classes.servers_up(name, file, who)
+    servers, broken = classes.servers_up(name, file, who)
     environment.apply()
     host = connections.connect(file.host)
-    return host, client.on(host), servers
+    return host, client.on(host), servers, broken
 
 
 def _shown(snapshot: snapshots.Snapshot) -> str:

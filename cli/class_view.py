@@ -18,6 +18,8 @@ from views import table
 MARKS = {"waiting": " ", "running": "…", "done": "✓", "failed": "✗", "skipped": "-"}
 REFRESHES = 4
 TEXT = 64
+# Characters of a line beside its text.
+FRAME = 30
 
 
 def created(name: str, file: ClassFile, come: Sequence[Student]) -> str:
@@ -137,6 +139,7 @@ class _Live:
 
     def wait(self) -> None:
         """Show the rows, and let some time pass."""
+        width = self._live.console.width
         from rich.text import Text  # noqa: PLC0415
 
         # Hide finished rows if the screen cannot hold all.
@@ -155,7 +158,7 @@ class _Live:
                                 ("waiting", "to go"))
             if state in states
         )  # fmt: skip
-        self._live.update(Text("\n".join([*map(line, shown), foot])))
+        self._live.update(Text("\n".join([*(line(row, width) for row in shown), foot])))
         time.sleep(1 / REFRESHES)
 
 
@@ -170,12 +173,13 @@ def _print(text: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def line(row: Row) -> str:
+def line(row: Row, width: int = TEXT + FRAME) -> str:
     """Return a row in one line: mark, student, progress or result, duration."""
     text = " ".join(row.text.split())
-    short = text if len(text) <= TEXT or row.state == "failed" else text[: TEXT - 1] + "…"
+    most = max(8, min(TEXT, width - FRAME))
+    short = text if len(text) <= most or row.state == "failed" else text[: most - 1] + "…"
     took = duration(row.took) if row.state in {"running", "done", "failed"} else ""
-    return f"{MARKS[row.state]} {row.name:<16} {short:<{TEXT}} {took:>9}".rstrip()
+    return f"{MARKS[row.state]} {row.name:<16} {short:<{most}} {took:>9}".rstrip()
 
 
 def duration(seconds: float) -> str:

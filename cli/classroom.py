@@ -116,8 +116,10 @@ def _post_installed(recorded: Iterable[Mapping[str, Any]]) -> set[str]:
     return {str(item["inputs"]["container"]) for item in recorded if item["type"].endswith(kind)}
 
 
-def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshots.Server]:
-    """Return the servers that are up.
+def servers_up(
+    name: str, file: ClassFile, only: Sequence[str]
+) -> tuple[list[snapshots.Server], list[str]]:
+    """Return the servers that are up, and the students whose state cannot be read.
 
     Args:
         name: The class.
@@ -136,11 +138,19 @@ def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshot
         )
         for student in file.students
         for stack_name in [class_file.stack_of(name, student)]
-        for recorded in [stack.recorded(stack_name)]
-        for post_installed in [_post_installed(recorded)]
-        for item in servers(recorded)
+        for resources in [recorded(stack_name)]
+        for post_installed in [_post_installed(resources)]
+        for item in servers(resources)
     ]  # fmt: skip
-    known = {each.student for each in found} | {each.row for each in found}
+    broken = [
+        each.label
+        for each in file.students
+        if not is_readable(class_file.stack_of(name, each))
+        and (not only or each.label in {who.partition(":")[0] for who in only})
+    ]
+    for each in broken:
+        sys.stderr.write(f"error: {each}: its state cannot be read; ./lab up {name}-{each}\n")
+    known = {*broken} | {each.student for each in found} | {each.row for each in found}
     if wrong := [each for each in only if each not in known]:
         raise errors.BadInputError(
             f"{', '.join(wrong)} is not a student of {name} who is up, and no server of one",
@@ -148,7 +158,27 @@ def servers_up(name: str, file: ClassFile, only: Sequence[str]) -> list[snapshot
         )
     if not found:
         raise errors.BadInputError(f"nobody of {name} is up", do=f"./lab class up {name}")
-    return [each for each in found if not only or each.student in only or each.row in only]
+    chosen_ones = [each for each in found if not only or each.student in only or each.row in only]
+    return chosen_ones, broken
+
+
+def is_readable(stack_name: str) -> bool:
+    """Whether a student's state can be read; its own row, or line, reports one that cannot."""
+    try:
+        stack.recorded(stack_name)
+    except errors.GrappeError:
+        return False
+    return True
+
+
+def recorded(stack_name: str) -> list[dict[str, Any]]:
+    """Return the resources of a student's state; none of one that cannot be read."""
+    return stack.recorded(stack_name) if is_readable(stack_name) else []
+
+
+def is_up(stack_name: str) -> bool:
+    """Whether a student's state has resources, or cannot be read."""
+    return not is_readable(stack_name) or bool(recorded(stack_name))
 
 
 def servers(recorded: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

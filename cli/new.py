@@ -70,6 +70,7 @@ def run(**given: Any) -> int:
     return new(Request(**given))
 
 
+@stack.numbering()
 def new(request: Request) -> int:
     """Write the stack file and make the stack, nothing else.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from classroom import class_file
@@ -43,6 +45,21 @@ def file_of(name: str) -> pathlib.Path:
 def state_of(name: str) -> State:
     """Return the files of a stack's state."""
     return State(environment.STATE, PROJECT, name)
+
+
+@contextlib.contextmanager
+def numbering() -> Iterator[None]:
+    """Let one command at a time choose numbers and write stack files in this folder."""
+    held = os.open(folder(), os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            sys.stderr.write("… waits for another command that writes stack files here\n")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(held)
 
 
 def select(name: str) -> Stack:

@@ -7,6 +7,7 @@ import datetime as dt
 import json
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -245,6 +246,58 @@ def test_status_of_an_unreadable_stack_file(
     class_reports.status("tp1", [], as_json=True)
     rows = json.loads(capsys.readouterr().out)["students"]
     assert ["its stack file cannot be read", "no stack file"] == [row["state"] for row in rows]
+
+
+def test_two_classes_at_once_share_no_number(folder: pathlib.Path) -> None:
+    """The second waits until the first has written its stack files."""
+    began, ended = threading.Event(), []
+
+    def second() -> None:
+        began.set()
+        ended.append(create(folder, "Nom\nZoe\n", name="tp2"))
+
+    with class_runs.stack.numbering():
+        other = threading.Thread(target=second)
+        other.start()
+        assert began.wait(10)
+        assert not (folder / "classes/tp2.yaml").exists()
+        (folder / "stacks/Pulumi.bob.yaml").write_text(
+            "config:\n  grappe:host: ssh://lab\n  grappe:number: 1\n"
+        )
+    other.join(20)
+    assert [0] == ended
+    assert 2 == stack_of(folder, "tp2-zoe")["grappe:number"]
+
+
+def test_state_that_cannot_be_read_stops_no_other(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    create(folder, "Nom\nAdele\nZoe\n")
+    shutil.copy(pathlib.Path(__file__).parents[2] / "Pulumi.yaml", folder)
+
+    def recorded(name: str) -> list[dict[str, Any]]:
+        if name == "tp1-adele":
+            raise errors.GrappeError("its state is cut off")
+        inputs = {
+            "name": "yuno1",
+            "project": "grappe-zoe",
+            "address": "10.64.2.10",
+            "state": "running",
+        }
+        stack = {"type": "pulumi:pulumi:Stack", "outputs": {"servers": [1]}}
+        return [stack, {"type": "x/lxd:Container", "inputs": inputs}]
+
+    monkeypatch.setattr(class_reports.stack, "recorded", recorded)
+    capsys.readouterr()
+    class_reports.status("tp1", [], as_json=True)
+    rows = json.loads(capsys.readouterr().out)["students"]
+    assert ["its state cannot be read", "up"] == [row["state"] for row in rows]
+    file = class_file.read(folder, "tp1")
+    found, broken = commands.servers_up("tp1", file, [])
+    assert (["zoe:yuno1"], ["adele"]) == ([each.row for each in found], broken)
+    assert "error: adele: its state cannot be read" in capsys.readouterr().err
+    assert [] == commands.servers_up("tp1", file, ["zoe"])[1]
+    assert class_reports.check("tp1", ["adele"], as_json=False) == 2
 
 
 def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:
