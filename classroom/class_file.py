@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 from core import codec, errors, problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
 from hosts import url
-from stacks import settings
+from stacks import files, settings
 
 HEAD = """\
 # The class {name}. Add a comment where you like; `lab class new {name} --roster FILE` keeps it.
@@ -96,6 +96,7 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
         )
     try:
         content = YAML(typ="safe").load(path.read_text())
+        files.demand_small(content)
     except UnicodeDecodeError as error:
         raise errors.BadInputError(
             f"classes/{name}.yaml is not UTF-8", seen=str(error), do="save it as UTF-8"

@@ -156,6 +156,8 @@ def _demand_short(row: list[str]) -> None:
         raise csv.Error("a cell goes on over many lines")
 
 
+# Letters of a name; more are a file read with the wrong delimiter.
+MOST_LETTERS = 200
 # Line breaks in a cell: an address may have some; more are a quote that nobody closed.
 MOST_BREAKS = 4
 # The line by which a spreadsheet says its delimiter.
@@ -212,6 +214,9 @@ def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
         if not entry.name:
             yield problems.Mistake(key, "has no name.")
             continue
+        if len(entry.name) > MOST_LETTERS:
+            reason = f"has a name of {len(entry.name)} letters. At most {MOST_LETTERS}."
+            yield problems.Mistake(key, reason)
         whom = {"id": entry.id, "email": entry.email.casefold()}
         if not entry.id and not entry.email:
             whom["name"] = entry.name.casefold()

@@ -286,10 +286,10 @@ def _demand_sound(
     planned: Mapping[str, Mapping[str, Any]], others: Mapping[str, Mapping[str, Any]]
 ) -> None:
     """Refuse invalid stack files, all of them at once."""
-    found: list[str] = []
+    named: dict[str, list[str]] = defaultdict(list)
     for name, values in planned.items():
         if stack.file_of(name).exists():
-            found.append(f"stacks/Pulumi.{name}.yaml is there already")
+            named[f"stacks/Pulumi.{name}.yaml is there already"].append(name)
             continue
         texts = {
             f"{settings.NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value)
@@ -301,8 +301,13 @@ def _demand_sound(
             kinds.parse(texts, project=stack.PROJECT, stack=name)
         except problems.Mistakes as wrong:
             mistakes += wrong.mistakes
-        found += [f"{name}: {each.key} {each.reason}" for each in mistakes]
-    if found:
+        for each in mistakes:
+            named[f"{each.key} {each.reason}"].append(name)
+    if named:
+        found = [
+            f"{of[0] if len(of) == 1 else f'{len(of)} students'}: {text}"
+            for text, of in named.items()
+        ]
         many = found if len(found) < 12 else [*found[:12], f"and {len(found) - 12} more"]  # noqa: PLR2004
         raise errors.BadInputError("nothing was written", seen="\n".join(many))
 

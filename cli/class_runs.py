@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import functools
@@ -12,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from classroom import class_file, runner, sleep
@@ -26,6 +27,8 @@ from core.run import Run
 from engine.stack import Stack
 from engine.state import name_of
 
+# How many stacks without a state are searched for at once.
+SEARCHES = 16
 # A line of the engine's summary: `+-1 to replace`.
 _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
 
@@ -88,13 +91,32 @@ def down_options(parser: options.Parser) -> None:
 def down(name: str, students: Sequence[str], *, yes: bool, **show: Any) -> int:
     """Take the class down; its files stay."""
     file, chosen = classes.chosen(name, students)
-    up_now = [each for each in chosen if classes.is_up(class_file.stack_of(name, each))]
+    lost = _without_state([class_file.stack_of(name, each) for each in chosen])
+    up_now = [
+        each for each in chosen
+        if class_file.stack_of(name, each) in lost
+        or classes.is_up(class_file.stack_of(name, each))
+    ]  # fmt: skip
     names = ", ".join(each.label for each in up_now)
     question = f"Take {len(up_now)} labs of {name} down? This deletes the content of {names}."
     if up_now and not progress.confirm(question, yes=yes):
         return 1
-    strays = classes.strays(name, file)
-    return _run_all(name, chosen, functools.partial(_down, strays=strays), Show(**show))
+    act = functools.partial(_down, strays=classes.strays(name, file), lost=lost)
+    return _run_all(name, chosen, act, Show(**show))
+
+
+def _without_state(names: Sequence[str]) -> set[str]:
+    """Return the stacks that have lost their state, while their lab is on its host."""
+    asked = [
+        each for each in names
+        if stack.file_of(each).exists() and not stack.state_of(each).path.exists()
+    ]  # fmt: skip
+    if not asked:
+        return set()
+    environment.apply()
+    with concurrent.futures.ThreadPoolExecutor(SEARCHES) as pool:
+        found = pool.map(downs.leftovers_of, asked)
+        return {each for each, things in zip(asked, found, strict=True) if things}
 
 
 def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
@@ -136,7 +158,9 @@ def _preview(row: runner.Row, engine: Engine) -> str:
     return _planned(pathlib.Path(row.log).read_text())
 
 
-def _down(row: runner.Row, engine: Engine, *, strays: Sequence[str] = ()) -> str:
+def _down(
+    row: runner.Row, engine: Engine, *, strays: Sequence[str] = (), lost: Collection[str] = ()
+) -> str:
     if not stack.file_of(row.stack).exists() and strays and not stack.recorded(row.stack):
         raise errors.BadInputError(
             f"{row.stack} has no stack file, and {', '.join(strays)} belongs to nobody here",
@@ -147,7 +171,8 @@ def _down(row: runner.Row, engine: Engine, *, strays: Sequence[str] = ()) -> str
             f"stacks/Pulumi.{row.stack}.yaml is missing, and its lab is up",
             do="restore the file, or have `./lab class new` write it again from the roster",
         )
-    if not stack.file_of(row.stack).exists() or not stack.state_of(row.stack).path.exists():
+    no_state = not stack.state_of(row.stack).path.exists() and row.stack not in lost
+    if not stack.file_of(row.stack).exists() or no_state:
         return "was down"
     selected = stack.select(row.stack)
     stack.ready(selected)
@@ -283,6 +308,8 @@ def _run_all(
     return classes.show_runs(runs, interrupted, jobs=how.jobs, as_json=how.as_json)
 
 
+# What the engine says before a mistake.
+_RESOURCE = re.compile(r"^\S+ resource '\S+' has a problem: ")
 # What follows from another error.
 _ENDED = ("Resource monitor", "the engine ended this registration")
 
@@ -302,7 +329,7 @@ def _reason(text: str) -> str:
                 for line in lines[index + 1 : index + 4]
                 if line.startswith(("seen:", "grappe:"))
             ]
-            return " ".join([words, *more])
+            return " ".join([_RESOURCE.sub("", words), *more])
     return lines[-1] if lines else "the engine printed nothing"
 
 

@@ -64,12 +64,12 @@ def reset_options(parser: options.Parser) -> None:
     options.class_name(parser)
     options.servers(parser)
     text = "which snapshot (default: the latest; before-reset undoes a reset)"
-    parser.add_argument("--to", dest="target", default="", metavar="NAME", help=text)
+    parser.add_argument("--to", dest="target", metavar="NAME", help=text)
     options.yes(parser)
 
 
 def reset(
-    name: str, who: Sequence[str], target: str, *, yes: bool, jobs: int, as_json: bool
+    name: str, who: Sequence[str], target: str | None, *, yes: bool, jobs: int, as_json: bool
 ) -> int:
     """Put servers back to a snapshot, after a question; keep what they were as before-reset.
 
@@ -77,11 +77,13 @@ def reset(
         errors.BadInputError: Nobody is up, or nobody has the snapshot.
 
     """
+    if target == "":
+        raise errors.BadInputError("--to names no snapshot", do="leave it out for the latest")
     host, lxd, servers, broken = _servers_up(name, who)
     to: dict[str, snapshots.Snapshot] = {}
     wrong: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-        chosen = [pool.submit(snapshots.choose, lxd, server, target) for server in servers]
+        chosen = [pool.submit(snapshots.choose, lxd, server, target or "") for server in servers]
     for server, each in zip(servers, chosen, strict=True):
         try:
             to[server.row] = each.result()
@@ -143,4 +145,9 @@ def _run(
     by_row = {server.row: server for server in servers}
     rows = [runner.Row(server.row, server.stack) for server in servers]
     runs = runner.Runner(rows, lambda row: act(by_row[row.name]))
-    return classes.show_runs(runs, jobs=jobs, as_json=as_json)
+
+    def interrupted(_turn: int) -> None:
+        # A half-done reset would leave its server stopped.
+        sys.stderr.write("interrupted: those under way end first; no other begins\n")
+
+    return classes.show_runs(runs, interrupted, jobs=jobs, as_json=as_json)

@@ -202,7 +202,7 @@ def each(names: Sequence[str], act: Callable[[str], None]) -> None:
 
 def show_runs(
     runs: runner.Runner,
-    interrupted: Callable[[int], None] | None = None,
+    interrupted: Callable[[int], None],
     *,
     jobs: int,
     as_json: bool,
@@ -226,16 +226,15 @@ def show_runs(
 
 
 @contextlib.contextmanager
-def _handled(runs: runner.Runner, interrupted: Callable[[int], None] | None) -> Iterator[None]:
+def _handled(runs: runner.Runner, interrupted: Callable[[int], None]) -> Iterator[None]:
     turns: list[int] = []
 
     def interrupt(number: int, _frame: object) -> None:
         turns.append(number)
         runs.stop()
-        if interrupted:
-            interrupted(len(turns))
+        interrupted(len(turns))
 
-    with interrupts.handled(interrupt) if interrupted else contextlib.nullcontext():
+    with interrupts.handled(interrupt):
         yield
     if turns:
         raise KeyboardInterrupt

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from cli import options, progress, stack
+from cli import environment, options, progress, stack
 from core import errors
 from core.run import Run
 from engine.stack import Stack
@@ -98,6 +98,11 @@ def take_down(selected: Stack, destroy: Callable[[], object]) -> int:
     left = _leftovers(selected)
     _take_down(selected, left, destroy)
     return len(left)
+
+
+def leftovers_of(name: str) -> list[leftovers.Leftover]:
+    """Return the things of a stack without a state on its hosts."""
+    return _leftovers(Stack(name, environment.ROOT))
 
 
 def _take_down(

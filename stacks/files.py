@@ -28,6 +28,8 @@ _OCTAL = re.compile(r"[-+]?0[0-7_]*[1-7][0-7_]*$")
 MOST_EXACT = 2**53
 # Brackets in a file that somebody may have written.
 MOST_NESTED = 5000
+# Values in a file whose anchors repeat one another; a class of 4,000 has some 30,000.
+MOST_VALUES = 100_000
 # libyaml's faster loader if installed: a folder may hold the stack files of a class.
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -107,12 +109,26 @@ def load(text: str) -> Any:
     try:
         content = yaml.load(text, Loader)  # noqa: S506 - it is a safe one
         if "&" in text:
+            demand_small(content)
             json.dumps(content)
     except RecursionError as error:
         raise yaml.YAMLError("it is nested too deeply") from error
     except (TypeError, ValueError) as error:
-        raise yaml.YAMLError(f"an anchor in it contains itself: {error}") from error
+        raise yaml.YAMLError(f"its anchors cannot be read: {error}") from error
     return content
+
+
+def demand_small(content: Any) -> None:
+    """Raise ValueError for a content whose anchors repeat one another without measure."""
+    todo, count = [content], 0
+    while todo:
+        item, count = todo.pop(), count + 1
+        if count > MOST_VALUES:
+            raise ValueError(f"its anchors make more than {MOST_VALUES} values")
+        if isinstance(item, dict):
+            todo.extend(item.values())
+        elif isinstance(item, list):
+            todo.extend(item)
 
 
 def dump(content: Any) -> str:

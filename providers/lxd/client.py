@@ -62,7 +62,9 @@ _REMEDIES = {
     "database is closed": _RESTARTS,
     "database is locked": "its database is busy: run the same again",
     "o space left on device": _FULL,
-    "isk quota exceeded": _FULL,
+    "isk quota exceeded":
+        "the server's own disk is full, or its project's quota: on the host, lxc exec SERVER "
+        "--project PROJECT -- df -h / shows it; remove something in it, then run the same again",
 }  # fmt: skip
 # What may block one change, one after the other.
 MENDS = 2

@@ -278,5 +278,14 @@ def test_class_down_restores_the_host(
     (said,) = facts(class_of_six.lab("class", "status", "tp1", "--json"))
     states = {each["student"]: each["state"] for each in said["students"]}
     assert {"adele": "down", "noe": "up"} == {name: states[name] for name in ("adele", "noe")}
+    # Somebody lost the state of a lab that is up.
+    states_of = class_of_six.folder / ".state" / ".pulumi" / "stacks" / "grappe"
+    lost = [*states_of.glob("tp1-zoe-roux.json*")]
+    assert lost
+    for path in lost:
+        path.unlink()
+    assert "Take 1 labs of tp1 down" in class_of_six.lab(
+        "class", "down", "tp1", "zoe-roux", ok=False
+    )
     class_of_six.lab("class", "down", "tp1", "--yes")
     assert before == inventory(lab_host, workstation)

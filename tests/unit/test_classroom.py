@@ -19,7 +19,7 @@ import yaml
 
 from checks import room
 from classroom import class_file, runner, sleep, snapshots
-from cli import class_new, class_reports, class_runs, environment
+from cli import class_new, class_reports, class_runs, class_snapshots, environment
 from cli import classroom as commands
 from core import errors
 from engine.passphrase import Passphrase
@@ -298,6 +298,45 @@ def test_state_that_cannot_be_read_stops_no_other(
     assert "error: adele: its state cannot be read" in capsys.readouterr().err
     assert [] == commands.servers_up("tp1", file, ["zoe"])[1]
     assert class_reports.check("tp1", ["adele"], as_json=False) == 2
+
+
+def test_down_asks_before_a_lab_whose_state_is_lost_goes(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host still has it; nobody must hear that it was down."""
+    create(folder, "Nom\nAdele\nZoe\n")
+    monkeypatch.setattr(class_runs.environment, "STATE", folder / ".state")
+    monkeypatch.setattr(class_runs.environment, "apply", lambda: None)
+    things = {"tp1-zoe": ["container yuno1"], "tp1-adele": []}
+    monkeypatch.setattr(class_runs.downs, "leftovers_of", lambda name: things[name])
+    with pytest.raises(errors.BadInputError, match="Take 1 labs of tp1 down.*content of zoe"):
+        class_runs.down("tp1", [], yes=False, as_json=False, jobs=2)
+    row = runner.Row("adele", "tp1-adele")
+    assert "was down" == class_runs._down(row, object(), lost={"tp1-zoe"})
+
+
+def test_class_file_whose_anchors_repeat_one_another_is_refused(folder: pathlib.Path) -> None:
+    """Nine of nine, eleven deep: it would never end."""
+    create(folder, "Nom\nAdele\n")
+    lines = ["a0: &a0 [x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    (folder / "classes/tp1.yaml").write_text("\n".join([*lines, "host: ssh://lab"]))
+    with pytest.raises(errors.BadInputError, match="cannot be read"):
+        class_file.read(folder, "tp1")
+    with pytest.raises(yaml.YAMLError, match="more than 100000 values"):
+        files.load("\n".join(lines))
+
+
+def test_reset_to_an_unset_variable_is_refused(folder: pathlib.Path) -> None:
+    with pytest.raises(errors.BadInputError, match="--to names no snapshot"):
+        class_snapshots.reset("tp1", [], "", yes=True, jobs=1, as_json=False)
+
+
+def test_mistake_that_all_students_share_is_told_once(folder: pathlib.Path) -> None:
+    with pytest.raises(errors.BadInputError) as refused:
+        create(folder, "Nom\nAdele\nZoe\n", pairs=["pool=a b"])
+    assert refused.value.seen.count("grappe:pool") == 1
+    assert "2 students: grappe:pool" in refused.value.seen
 
 
 def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:

@@ -160,7 +160,7 @@ class TestBegin:
         ("LXD daemon setup in progress", "systemctl is-active lxd"),
         ("Failed to begin transaction: database is locked", "run the same again"),
         ("write /var/lib/x: no space left on device", "lxc storage info"),
-        ("Failed creating btrfs subvolume: Disk quota exceeded", "lxc storage info"),
+        ("backup.yaml: disk quota exceeded", "lxc exec SERVER --project PROJECT -- df"),
         ("Too many open files", "fs.inotify"),
         ("Invalid devices", ""),
     ],

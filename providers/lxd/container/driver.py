@@ -227,6 +227,15 @@ class ContainerDriver:
         if found["status"] != "Stopped":
             self._end(spec)
         protection.lift(self._lxd, found, f"instances/{spec.name}", spec.project)
+        try:
+            self._remove(spec)
+        except errors.DaemonError as error:
+            # LXD first changes files of a server whose disk is full; the second time it need not.
+            if "quota exceeded" not in error.seen:
+                raise
+            self._remove(spec)
+
+    def _remove(self, spec: model.ContainerSpec) -> None:
         with contextlib.suppress(daemon.AbsentError):
             self._lxd.change("DELETE", f"instances/{spec.name}", project=spec.project)
 
