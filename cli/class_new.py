@@ -82,6 +82,16 @@ def create(**given: Any) -> int:
     _demand_sound(planned, others)
     # Write numbers and labels first: a run after an interruption goes on with them.
     class_file.write(root, name, file)
+    _write_stack_files(name, file, planned)
+    sys.stdout.write(class_view.created(name, file, students))
+    _report(name, left, renamed)
+    return 0
+
+
+def _write_stack_files(
+    name: str, file: ClassFile, planned: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write the planned stack files; give a password to each that needs one and has none."""
 
     def write(each: str) -> None:
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in planned[each].items()}
@@ -98,7 +108,7 @@ def create(**given: Any) -> int:
         names = [class_file.stack_of(name, each) for each in file.students]
         without = [
             each for each in names
-            if each not in planned and not stack.recorded(each)
+            if each not in planned and not classes.is_up(each)
             and settings.PASSWORD not in files.read(stack.folder(), each)
         ]  # fmt: skip
         if planned or without:
@@ -106,7 +116,10 @@ def create(**given: Any) -> int:
                 classes.each(list(planned), write)
                 classes.each(without, _have_password)
                 step.detail = f"{len(planned) + len(without)}, one a student"
-    sys.stdout.write(class_view.created(name, file, students))
+
+
+def _report(name: str, left: Sequence[Student], renamed: Sequence[tuple[Student, str]]) -> None:
+    """Say who has left, who has another name, and what to type next."""
     for student, called in renamed:
         sys.stderr.write(
             f"{student.name} is {called} in this roster, by id or e-mail. The lab stays; change "
@@ -121,7 +134,6 @@ def create(**given: Any) -> int:
     sys.stderr.write(
         f"See the plan: ./lab class preview {name}    Bring it up: ./lab class up {name}\n"
     )
-    return 0
 
 
 def _entries(path: pathlib.Path) -> list[roster.Entry]:

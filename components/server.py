@@ -49,38 +49,18 @@ class Server(pulumi.ComponentResource):
         done = steps.register(plan.steps, plan.prefix, container, self)
         self.published = self._published(plan, container, done)
         done = [*done, self.published] if self.published else done
-        if plan.names:
-            Exec(
-                f"{plan.prefix}-names", plan.names, opts=self._after(*done),
-                container_id=container.container_id,
-            )  # fmt: skip
+        self._names(plan, container, done)
         installed = self._postinstall(plan, container, done)
         done = [*done, installed] if installed else done
         self._keys(plan, container, done)
-        snapshots = [
-            Snapshot(
-                f"{plan.prefix}-{snapshot.name}", snapshot, opts=self._after(*done),
-                container_id=container.container_id,
-            )
-            for snapshot in plan.snapshots
-        ]  # fmt: skip
+        snapshots = self._snapshots(plan, container, done)
         # A page routed by hand stays until Grappe has taken its server over.
-        routed = installed or (container if lab.adopt else project)
-        last = self._after(routed)
+        opened = self._after(installed or (container if lab.adopt else project))
         if installed:
             # Until a recreated container is post-installed, whoever opens its page first may be its
             # master: the route goes before it, and comes back at the end.
-            last.replace_with = [container]
-        backend = Backend(f"{plan.prefix}-web", plan.backend, opts=last)
-        # Made while LXD makes the network, and removed while it stops the container: they depend on
-        # the project only for that order. An early request gets 503.
-        if plan.page:
-            Backend(f"{plan.prefix}-page", plan.page, opts=self._after(project))
-        if plan.entry:
-            Entry(
-                f"{plan.prefix}-hosts", plan.entry, opts=self._after(project),
-                address=preflight.address,
-            )  # fmt: skip
+            opened.replace_with = [container]
+        backend = self._route(plan, preflight, project, opened)
         if plan.probe:
             ready = self._after(rule, backend, *done, *snapshots)
             Probe(f"{plan.prefix}-probe", plan.probe, opts=ready, address=preflight.address)
@@ -103,6 +83,40 @@ class Server(pulumi.ComponentResource):
         # Also when the engine replaces it by itself: it must make a new container.
         opts.delete_before_replace = True
         return Container(plan.prefix, plan.container, opts=opts)
+
+    def _names(self, plan: ServerPlan, container: Container, done: list[pulumi.Resource]) -> None:
+        if plan.names:
+            Exec(
+                f"{plan.prefix}-names", plan.names, opts=self._after(*done),
+                container_id=container.container_id,
+            )  # fmt: skip
+
+    def _snapshots(
+        self, plan: ServerPlan, container: Container, done: list[pulumi.Resource]
+    ) -> list[Snapshot]:
+        return [
+            Snapshot(
+                f"{plan.prefix}-{snapshot.name}", snapshot, opts=self._after(*done),
+                container_id=container.container_id,
+            )
+            for snapshot in plan.snapshots
+        ]  # fmt: skip
+
+    def _route(
+        self, plan: ServerPlan, preflight: Preflight, project: Project,
+        opened: pulumi.ResourceOptions,
+    ) -> Backend:  # fmt: skip
+        """Register what leads people to the server's pages; `opened` says when the route comes."""
+        # Made while LXD makes the network, and removed while it stops the container: they depend on
+        # the project only for that order. An early request gets 503.
+        if plan.page:
+            Backend(f"{plan.prefix}-page", plan.page, opts=self._after(project))
+        if plan.entry:
+            Entry(
+                f"{plan.prefix}-hosts", plan.entry, opts=self._after(project),
+                address=preflight.address,
+            )  # fmt: skip
+        return Backend(f"{plan.prefix}-web", plan.backend, opts=opened)
 
     def _published(
         self, plan: ServerPlan, container: Container, done: list[pulumi.Resource]
