@@ -40,7 +40,7 @@ class FakeYunohost(lxd.FakeLxd):
         *,
         project: str,
         timeout: float,
-        on_output: daemon.OnOutput,
+        on_output: daemon.OnOutput = daemon.ignore,
     ) -> daemon.Executed:
         """Play what steps and post-installations leave."""
         del timeout, on_output
