@@ -44,6 +44,9 @@ WAIT_SECONDS = 2
 # LXD refuses a change during its own work on an instance; and for how many seconds we try again.
 BUSY = "Instance is busy running"
 BUSY_SECONDS = 30.0
+# LXD's helper for files ends when it is idle; a request of that moment finds its socket gone.
+FORKFILE = "forkfile.sock"
+FILE_TRIES, FILE_PAUSE = 5, 0.2
 _RESTARTS = (
     "it ends, or starts again: once `systemctl is-active lxd` says active on the host, run the "
     "same again"
@@ -192,10 +195,16 @@ class Lxd:
         return bool(self._host.call(power_cut.__name__, request))
 
     def read_file(self, path: str, *, project: str = "", file: str = "") -> bytes:  # noqa: D102
-        answer = self._send(
-            "get", path, params=_query(project, {"path": file} if file else {}), is_api=False
-        )
-        return bytes(answer.content)
+        params = _query(project, {"path": file} if file else {})
+        tries = FILE_TRIES
+        while True:
+            try:
+                return bytes(self._send("get", path, params=params, is_api=False).content)
+            except errors.DaemonError as error:
+                tries -= 1
+                if FORKFILE not in error.seen or not tries:
+                    raise
+            time.sleep(FILE_PAUSE)
 
     def write_file(  # noqa: D102
         self, path: str, content: bytes, *, headers: Mapping[str, str], project: str, file: str

@@ -38,6 +38,32 @@ def test_a_log_that_lxd_has_not_opened_yet_is_empty(
         lxd._read_log("instances/x/logs/exec_1.stdout", {})
 
 
+@pytest.mark.parametrize(("gone", "works"), [(1, True), (4, True), (5, False)])
+def test_a_file_is_read_again_where_lxds_helper_has_just_ended(
+    monkeypatch: pytest.MonkeyPatch, gone: int, works: bool
+) -> None:
+    """It ends when it is idle, and LXD answers with its missing socket for a moment."""
+    lxd = client.Lxd(types.SimpleNamespace(url="ssh://fake"))  # type: ignore[arg-type]
+    seen = "dial unix /proc/self/fd/143/forkfile.sock: connect: no such file or directory"
+    answers = iter(
+        [errors.DaemonError("refused", seen=seen)] * gone + [types.SimpleNamespace(content=b"x")]
+    )
+
+    def send(*_words: Any, **_options: Any) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(lxd, "_send", send)
+    monkeypatch.setattr(client, "FILE_PAUSE", 0)
+    if works:
+        assert b"x" == lxd.read_file("instances/yuno1/files", file="/etc/hosts")
+    else:
+        with pytest.raises(errors.DaemonError):
+            lxd.read_file("instances/yuno1/files", file="/etc/hosts")
+
+
 def test_an_operation_that_a_restart_lost_is_refused_in_words(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
