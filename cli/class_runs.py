@@ -115,8 +115,16 @@ def _without_state(names: Sequence[str]) -> set[str]:
         return set()
     environment.apply()
     with concurrent.futures.ThreadPoolExecutor(SEARCHES) as pool:
-        found = pool.map(downs.leftovers_of, asked)
-        return {each for each, things in zip(asked, found, strict=True) if things}
+        found = pool.map(_may_be_there, asked)
+        return {each for each, there in zip(asked, found, strict=True) if there}
+
+
+def _may_be_there(name: str) -> bool:
+    """Whether a lab without a state is on its host, or nobody can tell; its row reports why."""
+    try:
+        return bool(downs.leftovers_of(name))
+    except errors.GrappeError:
+        return True
 
 
 def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:

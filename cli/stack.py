@@ -50,16 +50,16 @@ def state_of(name: str) -> State:
 @contextlib.contextmanager
 def numbering() -> Iterator[None]:
     """Let one command at a time choose numbers and write stack files in this folder."""
-    held = os.open(folder(), os.O_RDONLY)
-    try:
+    path = environment.ROOT / ".state" / "numbering.lock"
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    # Over NFS only a file that is open for writing can be locked.
+    with path.open("a") as held:
         try:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             sys.stderr.write("… waits for another command that writes stack files here\n")
             fcntl.flock(held, fcntl.LOCK_EX)
         yield
-    finally:
-        os.close(held)
 
 
 def select(name: str) -> Stack:

@@ -313,6 +313,12 @@ def test_down_asks_before_a_lab_whose_state_is_lost_goes(
     monkeypatch.setattr(class_runs.downs, "leftovers_of", lambda name: things[name])
     with pytest.raises(errors.BadInputError, match="Take 1 labs of tp1 down.*content of zoe"):
         class_runs.down("tp1", [], yes=False, as_json=False, jobs=2)
+
+    def fail(_name: str) -> object:
+        raise errors.DaemonError("LXD does not answer")
+
+    monkeypatch.setattr(class_runs.downs, "leftovers_of", fail)
+    assert {"tp1-adele"} == class_runs._without_state(["tp1-adele"])
     row = runner.Row("adele", "tp1-adele")
     assert "was down" == class_runs._down(row, object(), lost={"tp1-zoe"})
 
