@@ -1,4 +1,4 @@
-"""The Pulumi program: one stack, of the kind that its file says."""
+"""The Pulumi program: register the resources of one stack, as its stack file describes them."""
 
 from components import program
 from core import lifetime

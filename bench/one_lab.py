@@ -41,7 +41,7 @@ def run(testbed: Testbed, ansible: pathlib.Path, rounds: int) -> dict[str, Any]:
     for _round in range(rounds):
         for way, act in ways.items():
             if way not in OURS:
-                # Do beforehand for the others what Grappe does by itself.
+                # Open the bridge in UFW for the others: Grappe's own runs do so themselves.
                 _open_bridge(testbed, "allow")
             for phase in ("up", "nothing", "down"):
                 action = "down" if phase == "down" else "up"

@@ -12,7 +12,7 @@ GOALS = {
     ("down", "ansible"): 0.5,
 }  # fmt: skip
 
-# What `./lab up` and `down` aim at, as parts of Ansible's time.
+# Further aims for `./lab up` and `down`, as parts of Ansible's time.
 AIMS = {"up": 0.42, "nothing": 0.30, "down": 0.40}
 PHASES = {"up": "up", "nothing": "nothing to do", "down": "down"}
 
@@ -135,7 +135,7 @@ def _failures(*rows: dict[str, float]) -> str:
     failures = sum(row["failures"] for row in rows)
     requests = sum(row["requests"] for row in rows)
     return (
-        "No failed request of another student's visitor, Grappe at work: "
+        "No failed request of another student's visitor while Grappe works: "
         f"{_met(failures, 0)} ({failures} of {requests} failed)."
     )
 

@@ -70,7 +70,7 @@ class Testbed:
         self.up("bystander")
 
     def bystander(self) -> Bystander:
-        """Return a client that loads its page all the while."""
+        """Return a client that requests its page again and again."""
         return Bystander(self.layout, BYSTANDERS)
 
     def request_time(self, count: int) -> float:

@@ -72,11 +72,11 @@ def run(
 
     Args:
         project: The project, without the class.
-        students: How many.
+        students: The number of students.
         moments: The number of killed runs.
         inventory: Takes the hosts' inventory.
         report: Called with progress.
-        seed: Of the random moments.
+        seed: The random seed of victims, commands and moments.
 
     """
     dice = random.Random(seed)  # noqa: S311 - the same again by its seed
@@ -99,7 +99,7 @@ def run(
         _kill(project, command, functools.partial(_strike, victim, dice), seconds, log)
         then = dice.choice((("up", "down"), ("down",)))
         lost = [*_after(project, then), *difference(before, inventory())]
-        lost += faults.unworded(log.read_text(errors="replace"))
+        lost += faults.unhandled(log.read_text(errors="replace"))
         kills.append(ClassKill(command, victim, seconds, ", ".join(then), "; ".join(lost)))
         report(f"{number + 1} of {moments}: {kills[-1]}")
         if lost:

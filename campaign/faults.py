@@ -167,12 +167,12 @@ def run(
     lost = _after(project, stack, log)
     after = inventory()
     lost += difference(before, after)
-    lost += unworded(log.read_text(errors="replace"))
+    lost += unhandled(log.read_text(errors="replace"))
     return Outcome(stack, fault, seconds, ended, "; ".join(lost))
 
 
-def unworded(text: str) -> list[str]:
-    """Return what a run printed that no user can act on, each with the text from there on."""
+def unhandled(text: str) -> list[str]:
+    """Return the tracebacks and bug reports in a run's output, each with the text behind it."""
     signs = ("Traceback", "a bug in Grappe")
     return [text[text.index(sign) :][:2000] for sign in signs if sign in text]
 

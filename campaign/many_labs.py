@@ -75,11 +75,11 @@ def run(
         concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool,
     ):
         for turn in range(rounds):
-            doings = [(name, dice.choice(("up", "up", "change", "kill", "down")), dice.random())
-                      for name in names]  # fmt: skip
-            for doing in doings:
-                runs[doing[1]] = runs.get(doing[1], 0) + 1
-            failed += filter(None, pool.map(lambda doing: _do(project, *doing), doings))
+            actions = [(name, dice.choice(("up", "up", "change", "kill", "down")), dice.random())
+                       for name in names]  # fmt: skip
+            for action in actions:
+                runs[action[1]] = runs.get(action[1], 0) + 1
+            failed += filter(None, pool.map(lambda action: _do(project, *action), actions))
             report(f"round {turn + 1} of {rounds}: {len(failed)} failed")
         lost = list(filter(None, pool.map(lambda name: _settle(project, name), names)))
     counted = _reloads(project) - reloads

@@ -23,8 +23,8 @@ from remote.unmanaged import nat as unmanaged_nat
 # What Grappe's part of haproxy.cfg calls its sections.
 OUR_SECTIONS = ("grappe", "grappe_servers", "grappe_http", "grappe_https")
 SSH_PORT, DNS_PORT = 22, 53
-# A file of networkd that comes before others.
-UNMANAGED = "/etc/systemd/network/00-grappe.network"
+# systemd-networkd reads its files by name: this one comes before others.
+NETWORKD_FILE = "/etc/systemd/network/00-grappe.network"
 # A server's own network device.
 NIC = "eth0"
 # Labs' bridges are gr-7, those of golden images gr-i7.
@@ -44,7 +44,7 @@ def listeners(facts: HostFacts) -> Iterator[str]:
 
 
 def _configurations(facts: HostFacts) -> Iterator[tuple[str, int, str]]:
-    """Yield what others have in HAProxy's files: the path, how many lines precede it, the text."""
+    """Yield (path, lines before it, text) for each part of HAProxy's files that is not ours."""
     texts = {CONFIG: facts["files"].get(CONFIG) or "", **facts.get("configs", {})}
     for path, text in texts.items():
         try:
@@ -57,7 +57,7 @@ def _configurations(facts: HostFacts) -> Iterator[tuple[str, int, str]]:
 
 
 def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield why a file that labs share cannot be changed or is not loaded; and what to do."""
+    """Yield (problem, remedy) for shared files that cannot be changed, or that no program loads."""
     for path, (reason, do) in sorted(facts.get("fixed", {}).items()):
         yield f"{path} {reason}", do
     for path in UFW_SCRIPTS:
@@ -68,7 +68,7 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
                 f"move it, and have a shell script in its place call it with {path}'s arguments",
             )
     for path, first, part in _configurations(facts):
-        for number, line in haproxy.unnamed_peer(part):
+        for number, line in haproxy.peer_unsetting_lines(part):
             yield (
                 f"{path}:{first + number} takes HAProxy's own name from Grappe's part: {line}",
                 f"let it keep {haproxy.PEER}: in a resetenv beside the others, in no unsetenv",
@@ -90,7 +90,7 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
 
 
 def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield each chain beside UFW's that cuts labs off; and what lets them in."""
+    """Yield (problem, remedy) for each chain beside UFW's that drops what labs need."""
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
         missing = list(nft.missing_accepts(chain))
         if missing and chain.table == legacy.TABLE:
@@ -100,7 +100,7 @@ def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
                 + "; or move its rules to UFW, and flush it",
             )
         elif chain.table in nft.IPTABLES and (missing or chain.policy == "drop"):
-            # What it accepts are labs that were up when UFW used it.
+            # Its accepts are left from labs that were up while UFW used iptables-nft.
             flush = f"iptables-nft -P {chain.name} ACCEPT; iptables-nft -F {chain.name}"
             yield (
                 f"the chain {chain.name} of iptables-nft, beside UFW's legacy one, cuts labs off",
@@ -134,24 +134,24 @@ def bans(facts: HostFacts, forwarded: Collection[int]) -> Iterator[tuple[str, st
 
 
 def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield what keeps a lab's parts from being changed, loaded or reached; and what to do."""
+    """Yield (problem, remedy) for each obstacle to changing, loading or reaching a lab's parts."""
     yield from unchangeable(facts)
     yield from closed_chains(facts)
-    yield from denials.shut_output(facts)
+    yield from denials.denied_output(facts)
     yield from _bridges_taken(facts)
     for hook in ("INPUT", "FORWARD"):
         lost = [chain for chain in facts.get("unled", ()) if chain.endswith(hook.lower())]
         if lost:
             yield (
                 f"{hook} has no jump to {' and '.join(lost)}: UFW's rules, and ours, do not count",
-                iptables.relead(hook),
+                iptables.ufw_jumps_command(hook),
             )
 
 
 def _bridges_taken(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield who takes what LXD needs on labs' bridges: their addresses, or their DNS port."""
+    """Yield (problem, remedy) for programs that take labs' bridges or their DNS port from LXD."""
     if path := facts.get("networkd"):
-        unmanaged = rf"printf '[Match]\nName=gr-* veth*\n[Link]\nUnmanaged=yes\n' > {UNMANAGED}"
+        unmanaged = rf"printf '[Match]\nName=gr-* veth*\n[Link]\nUnmanaged=yes\n' > {NETWORKD_FILE}"
         yield (
             f"systemd-networkd takes over labs' bridges or links, by {path}: their network goes",
             f"{unmanaged}; networkctl reload",
@@ -167,10 +167,10 @@ def _bridges_taken(facts: HostFacts) -> Iterator[tuple[str, str]]:
 
 
 def redirects(facts: HostFacts, ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
-    """Yield each loaded NAT rule of others that leads some of these ports elsewhere.
+    """Yield (ports, rule) for each loaded NAT rule of others that redirects some of these ports.
 
-    A rule for an address or an interface that the host does not have leads none. If a custom
-    chain's rules name no port, the rule that jumps to it says which ports.
+    A rule for an address or an interface that the host lacks does not count. If the rules of a
+    custom chain name no port, the rule that jumps to the chain names the ports.
     """
     lines = list(facts.get("nat", ()))
     chains = {
@@ -204,9 +204,10 @@ def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def routes(facts: HostFacts, subnet: str, bridge: str) -> Iterator[str]:
-    """Yield the routes that lead a student's network elsewhere.
+    """Yield the routes that lead a student's network elsewhere than to its bridge.
 
-    Of a table before the main one the longest match counts; a `throw` sends on to the next table.
+    In a table before the main one the longest prefix wins; a `throw` route goes on to the next
+    table.
     """
     wanted = ipaddress.IPv4Network(subnet)
     listed = [
@@ -228,7 +229,7 @@ def routes(facts: HostFacts, subnet: str, bridge: str) -> Iterator[str]:
         for _network, route in [*([best] if best else []), *inside]:
             if not _is_throw(route):
                 yield str(route["line"])
-        # A rule may lead the network to the main table, past those that follow.
+        # A policy rule may send the network to the main table: later tables then do not count.
         past = past or bool(best and table in _OWN_TABLES and _is_throw(best[1]))
 
 
@@ -239,15 +240,15 @@ def _is_throw(route: Route) -> bool:
 def drops(
     facts: HostFacts, forwarded: Collection[int], *, whole: bool = True
 ) -> Iterator[tuple[str, str]]:
-    """Yield the loaded rules before UFW's own that keep people out: each with its table.
+    """Yield (table, rule) for each rule loaded before UFW's own that keeps people out.
 
-    They drop what people send to pages or servers, or keep it from being tracked, without which no
-    DNAT is made.
+    Such a rule drops packets to pages or servers, or exempts them from connection tracking, which
+    DNAT needs.
 
     Args:
         facts: The host's.
         forwarded: The ports that lead to servers.
-        whole: Whether those that drop all of somebody's; else those that drop a part.
+        whole: True for rules that drop all packets of somebody, False for rules that drop a part.
 
     """
     own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in facts.get("subnets", ())]
@@ -258,8 +259,8 @@ def drops(
     for rule in facts.get("before_ufw", ()):
         line = rule["whole"]
         ends = iptables.target(line) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in line
-        of_part = bool(_OF_PART.search(line))
-        if ends and of_part is not whole and _matches(line, ports[line.split()[1]], own):
+        is_partial = bool(_PARTIAL.search(line))
+        if ends and is_partial is not whole and _matches(line, ports[line.split()[1]], own):
             yield rule["table"], rule["line"]
 
 
@@ -273,17 +274,17 @@ def nat_ends(facts: HostFacts) -> Iterator[str]:
 
 
 # Matches of a part of what people send: too much, or some of its contents.
-_OF_PART = re.compile(r"-m (?:connlimit|hashlimit|length|limit|recent|string|u32)\b")
+_PARTIAL = re.compile(r"-m (?:connlimit|hashlimit|length|limit|recent|string|u32)\b")
 # Matches of packets that are forged or malformed.
 _MALFORMED = re.compile(
     r"INVALID|-m (?:rpfilter|tcpmss)\b|"
-    # What begins a connection, as `--syn` says, is not few.
+    # These flags are `--syn`, which every new connection has: not malformed.
     r"--tcp-flags (?!FIN,SYN,RST,ACK SYN\b)|! --tcp-flags|! --syn| -f |-s \S+ ! -i "
 )
 
 
 def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Address]) -> bool:
-    """Whether a rule is about TCP to these ports, by an interface of people's or of a lab's.
+    """Whether a rule matches what people send by TCP to these ports of the host or of labs.
 
     Args:
         line: The rule.
@@ -312,11 +313,11 @@ def _leads_here(text: str, own: Collection[ipaddress.IPv4Address]) -> bool:
 
 
 def removal_command(line: str) -> str:
-    """Return the command that takes labs off a route, or a rule of routing."""
+    """Return the command that frees labs of a route, or of a routing policy rule."""
     if line.startswith("rule "):
         return f"ip rule del {line[5:]}"
     if " table " in line:
-        # Others want that table's route; labs go past it.
+        # Others need the route in that table: send labs to the main table before it.
         return f"ip rule add to {STUDENTS} lookup main priority 1, also where the rules are made"
     return f"ip route del {line}"
 
@@ -373,7 +374,7 @@ def profiles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, st
 
 
 def shared(lxd: Lxd, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield what profiles give away to every student, each with the profile.
+    """Yield (profile, fault) for settings that let every student harm the host or the others.
 
     Args:
         lxd: The survey of the daemon.

@@ -61,8 +61,8 @@ class Rule:
         return f"people{source}{by}{often}"
 
 
-def void(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials without effect, since DNAT comes before UFW's rules; with one that works.
+def ineffective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
+    """Yield a note on each denial that DNAT bypasses, with a rule that works.
 
     Args:
         facts: The host's.
@@ -108,9 +108,9 @@ def _is_general(denial: Rule) -> bool:
 
 
 def effective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Iterator[str]:
-    """Yield denials that do keep somebody out of pages or servers, so that nobody searches long.
+    """Yield a note on each denial that keeps people out of pages or servers, or servers from DNS.
 
-    The first rule that matches a packet decides: what an earlier one allows, none of them denies.
+    UFW applies the first rule that matches a packet: an earlier `allow` cancels a denial.
     """
     rules = _rules(facts)
     for index, denial in enumerate(rules):
@@ -118,7 +118,7 @@ def effective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Itera
         if denial.action == "allow":
             continue
         if denial.outwards:
-            yield from _kept_in(denial, earlier)
+            yield from _outgoing_effects(denial, earlier)
             continue
         pages = [
             str(port) for port in WEB_PORTS
@@ -147,10 +147,10 @@ def _denies(denial: Rule, earlier: Iterable[Rule], port: int, protocol: str = "t
     return denial.matches(port, protocol) and not allowed
 
 
-def shut_output(facts: HostFacts) -> Iterator[tuple[str, str]]:
-    """Yield that UFW's default for outgoing packets keeps HAProxy from servers; and what lets it.
+def denied_output(facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Yield (problem, remedy) if UFW's default for outgoing packets keeps HAProxy from servers.
 
-    Unless a rule of UFW's users lets out what HAProxy sends.
+    Rules of UFW's users may let out what HAProxy sends.
     """
     if facts.get("ufw_output") not in ("DROP", "REJECT"):
         return
@@ -175,8 +175,8 @@ def _by_bridges(rule: Rule) -> bool:
     return not rule.interface or rule.interface.startswith("gr-")
 
 
-def _kept_in(denial: Rule, earlier: Sequence[Rule]) -> Iterator[str]:
-    """Yield what a denial keeps the host itself from: HAProxy dials servers, dnsmasq answers."""
+def _outgoing_effects(denial: Rule, earlier: Sequence[Rule]) -> Iterator[str]:
+    """Yield a note on each effect of a denial of outgoing packets, HAProxy's or dnsmasq's."""
     if not denial.to.overlaps(STUDENTS) or denial.interface.startswith(("lo", "docker", "virbr")):
         return
     bridges = _by_bridges(denial)
@@ -196,7 +196,7 @@ def _rules(facts: HostFacts) -> list[Rule]:
 
     The fields are action, protocol, ports, destination, source ports, source, perhaps two names of
     applications, perhaps the direction; UFW skips lines of other lengths (`get_rules` in its
-    backend_iptables.py). What has source ports of its own concerns few people.
+    backend_iptables.py). IPv6 rules and rules for source ports, which few people meet, are skipped.
     """
     rules = []
     for line in facts.get("ufw_rules", ()):

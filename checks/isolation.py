@@ -12,17 +12,17 @@ from remote import iptables
 from remote.surveys.facts import HostFacts
 from remote.unmanaged import nat as unmanaged_nat
 
-# Matches that a new packet of any server may meet; what others test, few do.
+# Matches that new packets of any server may meet; few packets meet the others.
 _PLAIN = {"tcp", "udp", "icmp", "conntrack", "state", "comment", "multiport", "limit"}
-# A server gets these of the host anyhow.
+# DNS and DHCP: every server may use these ports of the host.
 _GIVEN = {53, 67}
-# Bridges of a host's own machines, whose makers write their rules before UFW's.
+# Bridges of Docker, libvirt and the like, whose rules come before UFW's.
 _PRIVATE = re.compile(r"docker\d*|br-[0-9a-f]{12}|virbr\d+|lxdbr\d+|incusbr\d+|podman\d+|cni-?\w+")
 _LASTING = "# to keep it at a boot, in /etc/ufw/after.init too"
 
 
 @dataclasses.dataclass(frozen=True)
-class Opening:
+class Breach:
     """A rule that voids the isolation.
 
     Attributes:
@@ -36,29 +36,29 @@ class Opening:
     do: str
 
 
-def opens(facts: HostFacts) -> Iterator[Opening]:
+def breaches(facts: HostFacts) -> Iterator[Breach]:
     """Yield the loaded rules before UFW's that void the isolation.
 
-    What such a rule accepts never comes to our chains. Of those that let servers into one private
-    network, the first stands for all.
+    Packets that such a rule accepts never reach our chains. For each private network, this yields
+    only the first rule that lets servers in.
     """
     closed: set[str] = set()
     for rule in facts.get("before_ufw", ()):
         whole, line = rule["whole"], rule["line"]
-        network = _way_into(whole)
+        network = _output_interface(whole)
         if iptables.target(whole) in ("DROP", "REJECT") and _is_plain_drop(whole):
             closed.add(network)
         if iptables.target(whole) != "ACCEPT":
             continue
         if _lets_servers(whole):
             whom = "each other" if whole.startswith("-A FORWARD ") else "the host"
-            yield Opening(
+            yield Breach(
                 whom, line, f"iptables -D {line[3:]}; in its place, where it is needed: ufw allow, "
                 "or ufw route allow, which Grappe's drops precede",
             )  # fmt: skip
         elif _PRIVATE.fullmatch(network) and not closed & {network, ""} and _lets_in(whole):
             closed.add(network)
-            yield Opening(f"the machines on {network}", line, _keep_out(network))
+            yield Breach(f"the machines on {network}", line, _keep_out(network))
 
 
 def _keep_out(network: str) -> str:
@@ -68,21 +68,21 @@ def _keep_out(network: str) -> str:
     return f"iptables -N DOCKER-USER 2>/dev/null; iptables -I DOCKER-USER {drop}  {_LASTING}"
 
 
-def _way_into(line: str) -> str:
-    """Return the interface that a rule of FORWARD leads out by; empty where it names none."""
+def _output_interface(line: str) -> str:
+    """Return the output interface (-o) of a FORWARD rule; empty without one."""
     match = re.search(r"(?<!! )-o (\S+)", line)
     return match.group(1) if match and line.startswith("-A FORWARD ") else ""
 
 
 def _is_plain_drop(line: str) -> bool:
-    """Whether a rule drops whatever servers send by it."""
+    """Whether a FORWARD rule drops all packets of servers, without further conditions."""
     words = re.sub(r" --reject-with \S+", "", line).split()
     options = {word for word in words if word.startswith("-")} - {"-A", "-i", "-o", "-j"}
     return line.startswith("-A FORWARD ") and not options and _is_bridges(words, "-i")
 
 
 def _lets_in(line: str) -> bool:
-    """Whether a rule takes new packets of servers, wherever it leads them."""
+    """Whether a rule matches new packets of servers, whatever their destination."""
     words = line.split()
     named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
     states = named.get("--ctstate", named.get("--state", "NEW")).split(",")

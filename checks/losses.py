@@ -82,9 +82,10 @@ def renamed(
     instances: Sequence[Mapping[str, Any]],
     names: str | None = None,
 ) -> Iterator[str]:
-    """Yield for each server that somebody renamed in LXD how it gets its name back.
+    """Yield a refusal for each server that somebody renamed in LXD, with the commands that undo it.
 
-    An `up` would make an empty one under the old name. A copy for an image never was ready.
+    An `up` would create an empty server under the old name. A copy for an image is never marked
+    ready, so it does not count as renamed.
 
     Args:
         spec: The planned lab.
@@ -115,9 +116,10 @@ def strangers(
     return sorted(name for name, ready in marked.items() if ready and name not in names)
 
 
-def renaming_back(found: str, name: str, project: str) -> str:
+def renaming_back(current: str, name: str, project: str) -> str:
     """Return the commands that give a server its name back, on the host."""
-    return f"lxc stop {found} --project {project}; lxc rename {found} {name} --project {project}"
+    stop = f"lxc stop {current} --project {project}"
+    return f"{stop}; lxc rename {current} {name} --project {project}"
 
 
 def _marked(instances: Sequence[Mapping[str, Any]], owner: str, lab: str) -> dict[str, bool]:

@@ -30,7 +30,7 @@ class Student:
 
     Attributes:
         name: The name, as people write it.
-        label: The short form of it in stack names and domains.
+        label: The short form of the name, in stack names and domains.
         number: The student's number on the class's lab host; nobody else gets it.
         email: An address.
         id: The school's number of the student.
@@ -131,11 +131,11 @@ def write(folder: pathlib.Path, name: str, file: ClassFile) -> None:
     if path.exists():
         content = yaml.load(path.read_text())
         known = {str(each.get("label")) for each in content.get("students") or []}
-        come = [_written(each) for each in file.students if each.label not in known]
+        joined = [_written(each) for each in file.students if each.label not in known]
         if content.get("students"):
-            content["students"].extend(come)
+            content["students"].extend(joined)
         else:
-            content["students"] = come
+            content["students"] = joined
         if file.post_install:
             content["post_install"] = True
     else:
@@ -156,7 +156,7 @@ def _written(student: Student) -> dict[str, Any]:
 
 
 def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a person's input with texts where they are meant: YAML reads 007 as a number."""
+    """Return a class file's content with students' values as texts: YAML reads 007 as 7."""
     plain = {str(key): value for key, value in content.items() if value is not None}
     if isinstance(plain.get("students"), list):
         plain["students"] = [

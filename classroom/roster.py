@@ -59,7 +59,7 @@ class Entry:
         return f"{self.first} {self.last}".strip()
 
 
-# From a grave to a circumflex e, in the encoding of old Macs; letters of Windows' begin at A grave.
+# Bytes of French accented letters in Mac Roman; those of Windows-1252 begin at 0xC0.
 _ACCENTS_OF_MACS = bytes((0x87, 0x88, 0x89, 0x8A, 0x8D, 0x8E, 0x8F, 0x90))
 _ACCENTS_OF_WINDOWS = 0xC0
 
@@ -80,7 +80,7 @@ def decode(content: bytes) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # Of a French text an old Mac's has its letters where Windows' has hardly any.
+        # A French text in Mac Roman has its accents in bytes that Windows-1252 hardly uses.
         mac = sum(content.count(byte) for byte in _ACCENTS_OF_MACS)
         windows = sum(byte >= _ACCENTS_OF_WINDOWS for byte in content)
         return content.decode("mac_roman" if mac > windows else "cp1252", "replace")
@@ -130,10 +130,10 @@ def _rows(text: str) -> list[list[str]]:
     """Split a text into rows and cells.
 
     Raises:
-        problems.Mistakes: A quote without its other half, which would swallow the lines below.
+        problems.Mistakes: A quote is not closed, and would swallow the lines below.
 
     """
-    # Only that line's text goes, so that the others keep their numbers.
+    # Empty the line that names the delimiter; keep it, so that the others keep their numbers.
     rest = io.StringIO(_SEP.sub("", text))
     lines = csv.reader(rest, delimiter=_delimiter(text), strict=True)
     rows: list[list[str]] = []
@@ -142,11 +142,11 @@ def _rows(text: str) -> list[list[str]]:
         for row in lines:
             _demand_short(row)
             rows.append(row)
-            # A row stands at the line on which it begins; the numbers of the others stay.
+            # A row has the number of its first line; empty rows keep the numbers of those below.
             rows += [[]] * (lines.line_num - begun)
             begun = lines.line_num + 1
     except csv.Error as error:
-        reason = f"has a quote without its other half, or text behind it ({error})."
+        reason = f"has a quote that is not closed, or text behind a closed one ({error})."
         raise problems.Mistakes([problems.Mistake(f"line {begun}", reason)]) from error
     return rows
 
@@ -160,7 +160,7 @@ def _demand_short(row: list[str]) -> None:
 MOST_LETTERS = 200
 # Line breaks in a cell: an address may have some; more are a quote that nobody closed.
 MOST_BREAKS = 4
-# The line by which a spreadsheet says its delimiter.
+# The line in which a spreadsheet names its delimiter.
 _SEP = re.compile(r"\A\s*\"?sep=(.)\"?[ \t]*(?=\r?\n)")
 
 

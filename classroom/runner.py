@@ -1,4 +1,4 @@
-"""Many runs at once: a failure stops no other run, and an interrupt ends all in good order."""
+"""Many runs at once: a failure stops no other run; an interrupt ends each at a safe point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WAITING, RUNNING, DONE, FAILED, SKIPPED = "waiting", "running", "done", "failed"
 
 @dataclasses.dataclass
 class Row:
-    """One student's run, as it is now.
+    """One run of a student's lab or server, and its current state.
 
     Attributes:
         name: The student's label.

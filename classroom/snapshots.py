@@ -1,4 +1,4 @@
-"""Snapshots of the servers of a class: taken, and gone back to; in LXD, and in no state."""
+"""Take snapshots of a class's servers, and restore them; LXD holds them, and no state."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from providers.lxd.postinstall import inside as postinstall
 # In the container's config before the snapshot is taken, so that both have it.
 MARK = "user.grappe.class-snapshot."
 BEFORE_RESET = "before-reset"
-# Older ones get their time as a second name. As many of them stay: a reset that was interrupted and
-# runs again must not remove what the student had.
+# How many older ones stay, renamed by their time: a reset that was interrupted and runs again must
+# not remove the student's work.
 KEPT = 4
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 # Seconds that a starting server may take.
 ANSWER_SECONDS = 60
-# Seconds between two looks at whether the command was interrupted.
+# Seconds of one attempt to dial, after which the command checks for an interrupt.
 DIAL_SECONDS = 5
 SSH_PORT = 22
 RUNNING = "Running"
@@ -58,7 +58,7 @@ class Server:
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
-    """A snapshot of the class's.
+    """A snapshot that a command of the class took.
 
     Attributes:
         name: Its name.
@@ -106,7 +106,7 @@ def find(lxd: daemon.Daemon, server: Server) -> list[Snapshot]:
 
 
 def is_before_reset(name: str) -> bool:
-    """Whether a reset takes snapshots of this name by itself."""
+    """Whether a name is reserved for the snapshots that resets take: `before-reset...`."""
     return name.startswith(BEFORE_RESET)
 
 
@@ -131,21 +131,22 @@ def choose(lxd: daemon.Daemon, server: Server, name: str) -> Snapshot:
 
 
 def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
-    """Go back to a snapshot; what the server was is kept as `before-reset`.
+    """Restore a snapshot; keep the server's present state as `before-reset`.
 
-    LXD puts the configuration of then back with the files. Ours goes on top again, so that an `up`
-    afterwards has nothing to do.
+    LXD also restores the configuration of that time. Grappe writes today's over it, so that the
+    next `up` has nothing to do.
 
     Raises:
         errors.CommandError: The snapshot is from before the post-installation of a server that its
-            stack post-installs; the server is what it was.
+            stack post-installs; the server is as before.
+        errors.NotReadyError: The server does not answer after it.
 
     """
     path, was = f"instances/{server.name}", dict(_get(lxd, server))
     back_to = _rename_before_reset(lxd, server, to.name)
     was["config"] |= _keep(lxd, server, BEFORE_RESET)
     if was["status"] == RUNNING:
-        # Hard, as LXD itself would: what it writes from now on goes.
+        # By force, as LXD itself would: the restore discards whatever it still writes.
         body = {"action": "stop", "force": True}
         lxd.change("PUT", f"{path}/state", body, project=server.project)
     try:
@@ -156,9 +157,9 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         raise
     early = server.post_installed and not postinstall.is_installed(lxd, server.project, server.name)
     if early:
-        # With pages that lead to it, whoever opens one first would be its administrator.
+        # Its pages are reachable: their first visitor would become its administrator.
         lxd.change("PUT", path, {"restore": BEFORE_RESET}, project=server.project)
-    # The records of LXD's own are those of the files now; everything else is as it was before.
+    # LXD's own records (volatile.*) describe the restored files; all other keys are today's.
     kept = {key: text for key, text in was["config"].items() if not key.startswith("volatile.")}
     now = lxd.get(path, project=server.project)["config"]
     own = {key: text for key, text in now.items() if key.startswith("volatile.")}
@@ -167,7 +168,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         key: was[key] for key in ("architecture", "devices", "ephemeral", "profiles", "description")
     }
     lxd.change("PUT", path, {**body, "config": {**kept, **own, **uuid}}, project=server.project)
-    # A reset that was killed has stopped it.
+    # A reset that was killed may have left it stopped.
     if was["status"] == RUNNING or server.runs:
         lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
         _wait(host, server)
@@ -180,13 +181,13 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
 
 
 def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:
-    """Name the last reset's snapshot by its time; return what `wanted` is called then."""
+    """Rename the last reset's snapshot by its time; return the new name of `wanted`."""
     folder, snapshots = f"instances/{server.name}/snapshots", find(lxd, server)
     if BEFORE_RESET in {*_names(lxd, server)} - {each.name for each in snapshots}:
-        of = f"{server.name}/{BEFORE_RESET}"
+        path = f"{server.name}/{BEFORE_RESET}"
         raise errors.CommandError(
             f"somebody made a snapshot {BEFORE_RESET} by hand, a name that reset needs: "
-            f"{lxd.program} rename {of} {server.name}/by-hand --project {server.project}"
+            f"{lxd.program} rename {path} {server.name}/by-hand --project {server.project}"
         )
     older = [each for each in snapshots if is_before_reset(each.name) and each.name != BEFORE_RESET]
     for each in snapshots:
@@ -207,7 +208,7 @@ def _wait(host: Host, server: Server) -> None:
     while why := str(host.call("remote.dial", request)):
         if time.monotonic() > deadline:
             raise errors.NotReadyError(f"{server.row} does not answer after the reset", seen=why)
-        run.demand_wanted()
+        run.raise_if_cancelled()
 
 
 def _get(lxd: daemon.Daemon, server: Server, below: str = "", **options: str) -> Any:

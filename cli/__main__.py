@@ -15,12 +15,12 @@ from core import errors
 
 
 def main() -> int:
-    """Run one command; report an error in words."""
+    """Run one command and return its exit status; print an error without a traceback."""
     # A caller may have closed our output: `./lab explain alice >&-`.
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: PTH123, SIM115 - as long as we run
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: PTH123, SIM115
     for stream in (sys.stdout, sys.stderr):
-        # PYTHONIOENCODING may say an encoding without our signs.
+        # PYTHONIOENCODING may name an encoding that lacks the marks of our output.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     run, as_json = "", False
@@ -58,12 +58,12 @@ def report(error: errors.GrappeError, *, as_json: bool) -> None:
 
 
 def write(text: str = "") -> bool:
-    """Write the last of the output; return whether there was room for it."""
+    """Write text and flush the output; return False for an error other than a closed pipe."""
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
-        # At its end Python would try again, and print a traceback.
+        # Python would flush again at its exit, and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             sys.stderr.write(f"error: the output cannot be written: {error.strerror}\n")
@@ -75,7 +75,7 @@ if __name__ == "__main__":
     status = main()
     if not write():
         status = status or 1
-    # A second Ctrl-C must not end in a traceback of Python's own end.
+    # A second Ctrl-C during Python's exit must not print a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # The last garbage collection would take 0.1 s and free nothing.
     gc.freeze()

@@ -27,7 +27,7 @@ PARTS = ("contest", "crowd", "fragments", "class", "connection")
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """How much is measured: repetitions, students, students of a class, fragments, minutes."""
+    """The sizes of the measurements: repetitions, students, classes, fragments, minutes."""
 
     rounds: int
     students: list[int]
@@ -37,17 +37,20 @@ class Sizes:
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `bench` takes."""
+    """Add the options of `bench`."""
     parser.add_argument(
         "parts", nargs="*", default=PARTS, metavar="PART",
         help=f"{', '.join(PARTS)} (default: all)",
     )  # fmt: skip
-    parser.add_argument("--rounds", type=int, default=5, help="how often each is measured")
-    parser.add_argument("--students", type=int, nargs="+", default=[1, 5, 10, 20])
-    parser.add_argument("--classes", type=int, nargs="+", default=[20])
-    parser.add_argument("--fragments", type=int, nargs="+", default=[1, 100, 1000, 4000])
-    parser.add_argument("--minutes", type=float, default=15, help="how long a connection is kept")
-    parser.add_argument("--to", default="docs/benchmarks", help="where results and picture go")
+    parser.add_argument("--rounds", type=int, default=5, help="repetitions of each measurement")
+    text = "numbers of labs at the same time, one measurement each"
+    parser.add_argument("--students", type=int, nargs="+", default=[1, 5, 10, 20], help=text)
+    text = "numbers of students in a class, one measurement each"
+    parser.add_argument("--classes", type=int, nargs="+", default=[20], help=text)
+    text = "numbers of fragments on the host, one measurement each"
+    parser.add_argument("--fragments", type=int, nargs="+", default=[1, 100, 1000, 4000], help=text)
+    parser.add_argument("--minutes", type=float, default=15, help="minutes of a long connection")
+    parser.add_argument("--to", default="docs/benchmarks", help="folder for results and picture")
     options.as_json(parser, "print the results as JSON")
 
 
@@ -115,7 +118,7 @@ def _measure(
             results |= {**measured, "beside": one_lab.beside(testbed)}
     if "fragments" in parts:
         with progress.step("one more") as step:
-            step.report(f"{', '.join(map(str, sizes.fragments))} fragments already there")
+            step.report(f"{', '.join(map(str, sizes.fragments))} fragments on the host already")
             results["fragments"] = fragments.run(testbed, sizes.fragments, sizes.rounds)
     if "class" in parts:
         with progress.step("a class") as step:

@@ -43,7 +43,7 @@ LENGTH = 9.0
 
 @dataclasses.dataclass(frozen=True)
 class Extent:
-    """How much is tried: moments of kills, faults, labs at once, rounds of them, students."""
+    """The extent of a campaign: kills of each stack, faults, labs at once, rounds, students."""
 
     moments: int
     fault: list[str] | None
@@ -53,18 +53,18 @@ class Extent:
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `campaign` takes."""
+    """Add the options of `campaign`."""
     parser.add_argument(
         "parts", nargs="*", default=PARTS, metavar="PART",
         help=f"{', '.join(PARTS)} (default: all)",
     )  # fmt: skip
     parser.add_argument("--hours", type=float, default=0, help="repeat for this long")
     parser.add_argument("--moments", type=int, default=30, help="how many kills of each stack")
-    parser.add_argument("--fault", action="append", help="only this one, by its name")
+    parser.add_argument("--fault", action="append", help="only this fault; repeatable")
     parser.add_argument("--stacks", type=int, default=12, help="how many labs at once")
     parser.add_argument("--rounds", type=int, default=10, help="how many rounds of them")
-    parser.add_argument("--students", type=int, default=6, help="how many in the class")
-    parser.add_argument("--seed", type=int, default=0, help="what an earlier one printed")
+    parser.add_argument("--students", type=int, default=6, help="students in the class")
+    parser.add_argument("--seed", type=int, default=0, help="repeat the campaign that printed it")
     options.as_json(parser, "print the outcomes as JSON")
 
 

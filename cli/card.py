@@ -16,13 +16,19 @@ KEYS = ("ed25519", "ecdsa", "rsa")
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `card` takes."""
+    """Add the options of `card`."""
     options.stack(parser)
     options.as_json(parser)
 
 
 def run(name: str, *, as_json: bool) -> int:
-    """Print the card of a student whose lab is up."""
+    """Print the card of a student.
+
+    Raises:
+        errors.BadInputError: The lab is down, or its stack file is invalid.
+        errors.HostError: The lab host does not answer.
+
+    """
     lab = labs.load_up(name)
     cards = with_fingerprints(lab.spec, lab.cards)
     text = card.render(lab.spec, cards, lab.stack, environment.language())
@@ -33,7 +39,7 @@ def run(name: str, *, as_json: bool) -> int:
 def with_fingerprints(lab: LabSpec, cards: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Add `fingerprints` (of the host keys) and `installed`, read in the containers.
 
-    No network can forge what is read there.
+    LXD reads the containers' files, so that nobody on the network can forge fingerprints.
     """
     lxd = client.on(connections.connect(lab.host))
     return [

@@ -26,24 +26,31 @@ from views import check
 # The number of students that it checks at once.
 TOGETHER = 16
 REACH_SECONDS = 60
-# Seconds in which the checks of several students ask for the same.
+# Seconds in which equal requests of several students' checks are gathered into one.
 GATHER_SECONDS = 0.03
-SICK, BLIND = 1, 2
+FAULTY, UNCHECKED = 1, 2
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `check` takes."""
+    """Add the options of `check`."""
     parser.add_argument("name", nargs="?", default="", help="the student's stack")
     parser.add_argument(
-        "--all", dest="every", action="store_true", help="every student's that is up"
+        "--all", dest="every", action="store_true", help="every student's lab that is up"
     )
     options.as_json(parser)
 
 
 def run(name: str, *, every: bool, as_json: bool) -> int:
-    """Check one student's lab, or all; exit 0 without faults, 1 with faults, 2 on an error."""
+    """Check one student's lab, or all; exit 0 without faults, 1 with faults, 2 on an error.
+
+    Raises:
+        errors.BadInputError: Neither a stack nor `--all` is given, or both are.
+
+    """
     if every == bool(name):
-        raise errors.BadInputError("which lab?", do="./lab check STACK, or ./lab check --all")
+        raise errors.BadInputError(
+            "name one lab, or pass --all", do="./lab check STACK, or ./lab check --all"
+        )
     names = labs.names() if every else [name]
     return report(*check_labs(names, skip_others=every), as_json=as_json)
 
@@ -51,11 +58,11 @@ def run(name: str, *, every: bool, as_json: bool) -> int:
 def check_labs(
     names: Sequence[str], *, skip_others: bool = False
 ) -> tuple[list[check.Row], dict[str, list[drift.Drift]], list[str]]:
-    """Check labs, many at once; return rows, drifts and blind stacks as `report` takes them."""
+    """Check labs, many at once; return rows, drifts and unchecked stacks as `report` takes them."""
     drift.preload()
     rows: list[check.Row] = []
     drifts: dict[str, list[drift.Drift]] = {}
-    blind: list[str] = []
+    unchecked: list[str] = []
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
         checks = {name: pool.submit(check_lab, name, skip_others=skip_others) for name in names}
         try:
@@ -64,17 +71,17 @@ def check_labs(
                     checked_rows, drifts[name] = checked.result()
                     rows += checked_rows
                 except errors.GrappeError as error:
-                    blind.append(f"{name}: {error}")
+                    unchecked.append(f"{name}: {error}")
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return rows, drifts, blind
+    return rows, drifts, unchecked
 
 
 def report(
     rows: list[check.Row],
     drifts: Mapping[str, list[drift.Drift]],
-    blind: list[str],
+    unchecked: list[str],
     *,
     as_json: bool,
     down: Mapping[str, str] | None = None,
@@ -84,14 +91,14 @@ def report(
     Args:
         rows: A server each.
         drifts: The drifted resources, by stack.
-        blind: The stacks that could not be checked, each with the reason.
+        unchecked: The stacks that could not be checked, each with the reason.
         as_json: Whether to print JSON.
         down: Students whose lab is down, each with the command that brings it up.
 
     """
     if as_json:
         content = {
-            "servers": [check.as_json(row) for row in rows], "not_looked": blind,
+            "servers": [check.as_json(row) for row in rows], "not_looked": unchecked,
             "down": list(down or ()),
             "drift": {name: [dataclasses.asdict(each) for each in found]
                       for name, found in drifts.items() if found},
@@ -100,17 +107,28 @@ def report(
     elif rows or down:
         kinds = {name: [each.kind for each in found] for name, found in drifts.items()}
         sys.stdout.write(check.render(rows, kinds, environment.language(), down))
-    for text in blind:
+    for text in unchecked:
         sys.stderr.write(f"error: {text}\n")
-    if not rows and not blind and not down:
+    if not rows and not unchecked and not down:
         sys.stderr.write("no student's lab is up here\n")
-    if blind:
-        return BLIND
-    return 0 if all(row.ok for row in rows) and not down else SICK
+    if unchecked:
+        return UNCHECKED
+    return 0 if all(row.ok for row in rows) and not down else FAULTY
 
 
 def check_lab(name: str, *, skip_others: bool = False) -> tuple[list[check.Row], list[drift.Drift]]:
-    """Check one lab's servers and drift; a check of all skips stacks that are no lab or down."""
+    """Return the checked servers of one lab, and its drifted resources.
+
+    Args:
+        name: The stack.
+        skip_others: Whether to return nothing for a stack that is down or no student's lab.
+
+    Raises:
+        labs.OtherKindError: The stack is no student's lab.
+        errors.BadInputError: The lab is down, or its stack file is invalid.
+        errors.HostError: A host does not answer, or the lab was made on another machine.
+
+    """
     try:
         lab = labs.load(name)
     except labs.OtherKindError:
@@ -170,17 +188,17 @@ def _refusals(
     except (errors.DaemonError, daemon.AbsentError):
         # It does not run, is gone, or has no fail2ban.
         banned = None
-    # Pages come by the gateway, ssh from people's own addresses.
+    # Requests for pages come from the gateway's address, ssh from people's own.
     gateway, by_ssh, by_web = lab.spec.gateway, ways.SSH in closed, {*closed} - {ways.SSH}
-    felt = [each for each in banned or () if (by_web if each == gateway else by_ssh)]
-    # Where its fail2ban answers, there is nothing to guess.
-    return {"refuses": refuses and banned is None, "banned": felt, "shut": shut}
+    relevant = [each for each in banned or () if (by_web if each == gateway else by_ssh)]
+    # If its fail2ban answers, its bans decide: a refused connection alone may mean another cause.
+    return {"refuses": refuses and banned is None, "banned": relevant, "shut": shut}
 
 
 def _network_faults(
     lxd: daemon.Daemon, lab: labs.Lab, server: ServerSpec, closed: Sequence[str]
 ) -> list[str]:
-    """Return what in a server keeps its ways closed, a line each."""
+    """Return the faults in a server's network that keep its ways closed, a line each."""
     ports = [ways.PORTS[kind] for kind in closed]
     try:
         return network_faults.find(lxd, lab.spec.project, server.name, server.address, ports)

@@ -15,12 +15,12 @@ from core.run import current
 from hosts import connections
 from providers.lxd import client, daemon
 
-# The status of `timeout` where the command did not end in time; and seconds until it is killed.
+# The exit status of `timeout` past its deadline; the seconds from its SIGTERM to its SIGKILL.
 TIMED_OUT, GRACE_SECONDS = 124, 5
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `exec` takes."""
+    """Add the options of `exec`."""
     options.class_name(parser)
     text = "only these students, or servers of theirs: adele zoe:yuno2"
     parser.add_argument("--only", nargs="+", default=[], metavar="STUDENT[:SERVER]", help=text)
@@ -29,7 +29,8 @@ def run_options(parser: options.Parser) -> None:
     options.as_json(parser, "the same facts as JSON, a line a server")
     parser.usage = f"{parser.prog} [options] CLASS -- COMMAND..."
     parser.epilog = (
-        "The command follows --; one word is a line for sh. Root on the lab host can read it there."
+        "The command follows --. A single word is a line for sh; several are a program and its "
+        "arguments. Root on the lab host can read the command while it runs."
     )
     parser.set_defaults(command=[])
 
@@ -45,7 +46,7 @@ def run(
 
     """
     if not command:
-        raise errors.BadInputError("which command?", do="./lab class exec CLASS -- uptime")
+        raise errors.BadInputError("the command is missing", do="./lab class exec CLASS -- uptime")
     file = class_file.read(environment.ROOT, name)
     classes.demand_states_here()
     chosen, broken = classes.servers_up(name, file, only)
@@ -62,7 +63,7 @@ def run(
     projects = {server.row: server.project for server in chosen}
     # One word is a whole shell line; several are a program and its arguments.
     text = command[0] if len(command) == 1 else shlex.join(command)
-    # It ends in the server too, whatever becomes of this command. Busybox knows no long options.
+    # `timeout` ends it in the server even if this process dies. Busybox knows no long options.
     bounded = ["timeout", "-k", f"{GRACE_SECONDS}", f"{timeout}"]
 
     def act(row: runner.Row) -> str:
@@ -72,11 +73,11 @@ def run(
                 project=projects[row.name], timeout=timeout + 2 * GRACE_SECONDS,
             )  # fmt: skip
         except errors.GrappeError as error:
-            raise _in_words(error, name, row) from None
-        said = (done.stdout + done.stderr).decode(errors="replace")
-        pathlib.Path(row.log).write_text(said)
-        # What a student's programs print may be meant for a terminal.
-        last = errors.escape(next((x for x in reversed(said.splitlines()) if x.strip()), ""))
+            raise _row_error(error, name, row) from None
+        output = (done.stdout + done.stderr).decode(errors="replace")
+        pathlib.Path(row.log).write_text(output)
+        # A student's program may print a terminal's escape sequences.
+        last = errors.escape(next((x for x in reversed(output.splitlines()) if x.strip()), ""))
         if done.status == TIMED_OUT:
             words = f"it did not end within {timeout} s: {last}"
             raise errors.CommandError(words.rstrip(": "))
@@ -85,19 +86,21 @@ def run(
         return last
 
     def interrupted(_turn: int) -> None:
-        # Wait for no command; those begun go on.
+        # Stop waiting; nothing ends the commands that have begun.
         current().cancelled.set()
-        sys.stderr.write(f"the command goes on where it runs, for at most {timeout:g} s\n")
+        sys.stderr.write(
+            f"interrupted: commands that have begun go on in their servers, at most {timeout:g} s\n"
+        )
 
     runs = runner.Runner(rows, act)
     status = classes.show_runs(runs, interrupted, jobs=jobs, as_json=as_json, by="--only ")
     return status or int(bool(broken))
 
 
-def _in_words(error: errors.GrappeError, name: str, row: runner.Row) -> errors.GrappeError:
-    """Return the error of a server's row with what to do, as one sentence."""
+def _row_error(error: errors.GrappeError, name: str, row: runner.Row) -> errors.GrappeError:
+    """Return an error as one sentence for a server's row, with its remedy."""
     if current().cancelled.is_set():
-        return errors.CommandError("interrupted; it goes on there")
+        return errors.CommandError("interrupted; the command goes on in the server")
     if isinstance(error, daemon.AbsentError):
         return errors.CommandError(f"it is missing; ./lab up {row.stack} recreates it")
     if isinstance(error, errors.DaemonError) and "Command not found" in error.seen:

@@ -26,7 +26,7 @@ LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A class as the command line names it; settings are for a new class alone."""
+    """The arguments of `class new`; only a new class takes settings."""
 
     name: str
     roster: str
@@ -43,8 +43,8 @@ def create_options(parser: options.Parser) -> None:
     """Add what `class new` takes."""
     options.class_name(parser, "the class: small letters, digits, dashes")
     parser.add_argument("--roster", required=True, metavar="FILE", help="a CSV export")
-    parser.add_argument("--host", default="", help="the lab host, when the class is new")
-    parser.add_argument("--image", default="", help="of each server (default yunohost-12)")
+    parser.add_argument("--host", default="", help="the lab host of a new class")
+    parser.add_argument("--image", default="", help="each server's image (default yunohost-12)")
     parser.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
     parser.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
     parser.add_argument("--relay", default="", help="a server on the internet: ssh://[user@]relay")
@@ -69,9 +69,9 @@ def create(**given: Any) -> int:
     root, name = environment.ROOT, request.name
     entries = _entries(pathlib.Path(request.roster))
     before = _before(request)
-    come, left, renamed = _compare(name, before, entries)
+    joined, left, renamed = _compare(name, before, entries)
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
-    students = _numbered(name, before, come, others)
+    students = _numbered(name, before, joined, others)
     file = dataclasses.replace(before, students=(*before.students, *students))
     # A student whose stack file is lost, or that an interrupted run did not write, gets one too.
     lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
@@ -95,7 +95,7 @@ def _write_stack_files(
 
     def write(each: str) -> None:
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in planned[each].items()}
-        # Of a lab that is up, its own.
+        # A lab that is up keeps its password.
         password = (new.password_of(each) or _password()) if file.post_install else ""
         stack.file_of(each).write_text(new.content(config, password))
 
@@ -119,11 +119,11 @@ def _write_stack_files(
 
 
 def _report(name: str, left: Sequence[Student], renamed: Sequence[tuple[Student, str]]) -> None:
-    """Say who has left, who has another name, and what to type next."""
+    """Print who has left, who has another name, and the next commands."""
     for student, called in renamed:
         sys.stderr.write(
-            f"{student.name} is {called} in this roster, by id or e-mail. The lab stays; change "
-            f"the name on the card in classes/{name}.yaml\n"
+            f"{student.name} has the name {called} in this roster (same id or e-mail). The lab "
+            f"stays; for the card, change the name in classes/{name}.yaml\n"
         )
     if left:
         sys.stderr.write(
@@ -165,7 +165,9 @@ def _before(request: Request) -> ClassFile:
             )
         return dataclasses.replace(file, post_install=file.post_install or request.post_install)
     if not request.host:
-        raise errors.BadInputError("on which lab host?", do="--host ssh://[user@]host[:port]")
+        raise errors.BadInputError(
+            "a new class needs its lab host", do="--host ssh://[user@]host[:port]"
+        )
     if not request.name or label(request.name) != request.name:
         raise errors.BadInputError(
             f"{problems.show(request.name)} is not the name of a class: small letters, digits, "
@@ -175,7 +177,7 @@ def _before(request: Request) -> ClassFile:
     return ClassFile(host=request.host, post_install=request.post_install, settings=given)
 
 
-# What a line of a roster and a student have in common.
+# The fields by which a line of a roster identifies a student, the surest first.
 FIELDS = ("id", "email", "name")
 
 
@@ -184,7 +186,7 @@ def _compare(
 ) -> tuple[list[roster.Entry], list[Student], list[tuple[Student, str]]]:
     """Return the roster's new entries, the students who left, and those with another name now.
 
-    A name alone tells nobody from a namesake who has another id, or another e-mail.
+    A line with a student's name and another id or e-mail is a new student, a namesake.
 
     Raises:
         errors.BadInputError: A line has the id of one student and the e-mail of another.
@@ -195,7 +197,7 @@ def _compare(
         for field in FIELDS:
             if text := getattr(student, field).casefold():
                 keys[field, text].append(student)
-    come, met, wrong = [], set(), []
+    joined, met, wrong = [], set(), []
     renamed: list[tuple[Student, str]] = []
     for entry in entries:
         by = {field: keys.get((field, getattr(entry, field).casefold()), []) for field in FIELDS}
@@ -203,7 +205,7 @@ def _compare(
         if problem:
             wrong.append(problems.Mistake(f"line {entry.line}", problem))
         elif not known:
-            come.append(entry)
+            joined.append(entry)
         else:
             met.add(known.label)
             # Another export may have the last name first.
@@ -217,13 +219,13 @@ def _compare(
     if wrong:
         raise errors.BadInputError(f"the roster: {problems.summary(wrong)}")
     left = [student for student in before.students if student.label not in met]
-    return come, left, renamed
+    return joined, left, renamed
 
 
 def _matching(
     by: Mapping[str, Sequence[Student]], entry: roster.Entry
 ) -> tuple[Student | None, str]:
-    """Return the student whom a line of a roster means, and why it means nobody for sure.
+    """Return the student that a line of a roster identifies, or why the line is ambiguous.
 
     Args:
         by: The students with the line's id, its e-mail and its name.
@@ -237,7 +239,7 @@ def _matching(
     alike = [each for each in by["name"] if not _differ(each, entry)]
     if len(alike) > 1:
         labels_of = ", ".join(each.label for each in alike)
-        return None, f"has the name of {labels_of}. Which, an id or an e-mail says."
+        return None, f"has the name of {labels_of}. Add an id or an e-mail to it."
     return (alike[0] if alike else None), ""
 
 
@@ -253,11 +255,11 @@ def _differ(student: Student, entry: roster.Entry) -> bool:
 def _numbered(
     name: str,
     before: ClassFile,
-    come: Sequence[roster.Entry],
+    joined: Sequence[roster.Entry],
     others: Mapping[str, Mapping[str, Any]],
 ) -> list[Student]:
     """Return students with labels and numbers that are unused in this folder."""
-    # A stack file that is left of a student who comes again is that student's.
+    # A student who comes back gets the stack file that is still there.
     left = {each.removeprefix(f"{name}-"): each for each in classes.strays(name, before)}
     taken = {each.label for each in before.students}
     for stack_name, values in others.items():
@@ -265,7 +267,7 @@ def _numbered(
             taken.add(str(values.get("student") or stack_name))
             # Student a of class tp-b and student b-a of class tp would have the same stack.
             taken.add(stack_name.removeprefix(f"{name}-"))
-    new_labels = labels.unique([(entry.first, entry.last) for entry in come], taken)
+    new_labels = labels.unique([(entry.first, entry.last) for entry in joined], taken)
     held = dict(others)
     for student in before.students:
         held[f"{name}-{student.label}"] = {"host": before.host, "number": student.number}
@@ -276,11 +278,11 @@ def _numbered(
             key=entry.key,
             number=int(others[left[chosen]].get("number", 0)) if chosen in left else next(free),
         )
-        for entry, chosen in zip(come, new_labels, strict=True)
+        for entry, chosen in zip(joined, new_labels, strict=True)
     ]  # fmt: skip
     if beyond := sum(each.number > MAX_NUMBER for each in students):
         raise errors.BadInputError(
-            f"{before.host} has numbers for {MAX_NUMBER} students, and {beyond} more would come",
+            f"{before.host} has numbers for {MAX_NUMBER} students, and {beyond} more are needed",
             do="a second class, on another lab host",
         )
     return students
@@ -317,11 +319,13 @@ def _demand_sound(
             named[f"{each.key} {each.reason}"].append(name)
     if named:
         found = [
-            f"{of[0] if len(of) == 1 else f'{len(of)} students'}: {text}"
-            for text, of in named.items()
+            f"{stacks[0] if len(stacks) == 1 else f'{len(stacks)} students'}: {text}"
+            for text, stacks in named.items()
         ]
         many = found if len(found) < 12 else [*found[:12], f"and {len(found) - 12} more"]  # noqa: PLR2004
-        raise errors.BadInputError("nothing was written", seen="\n".join(many))
+        raise errors.BadInputError(
+            "the stack files would be invalid; nothing was written", seen="\n".join(many)
+        )
 
 
 def _have_password(name: str) -> None:

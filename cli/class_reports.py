@@ -19,7 +19,7 @@ status_options = check_options = card_options = options.students
 
 
 def status(name: str, students: Sequence[str], *, as_json: bool) -> int:
-    """Print each student's recorded state, without any host."""
+    """Print each student's recorded state; contact no host."""
     file, chosen = classes.chosen(name, students)
     rows = []
     for student in chosen:
@@ -61,17 +61,23 @@ def check(name: str, students: Sequence[str], *, as_json: bool) -> int:
     _made, chosen = classes.chosen(name, students)
     names = [class_file.stack_of(name, each) for each in chosen]
     up_now = [each for each in names if classes.is_up(each)]
-    rows, drifts, blind = lab_check.check_labs(up_now)
+    rows, drifts, unchecked = lab_check.check_labs(up_now)
     down = {
         each.label: f"./lab class up {name} {each.label}"
         for each, stack_name in zip(chosen, names, strict=True)
         if stack_name not in up_now
     }
-    return lab_check.report(rows, drifts, blind, as_json=as_json, down=down)
+    return lab_check.report(rows, drifts, unchecked, as_json=as_json, down=down)
 
 
 def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
-    """Write a printable page a student, and a table of the same facts; both hold passwords."""
+    """Write a printable page a student, and a table of the same facts; both hold passwords.
+
+    Raises:
+        errors.BadInputError: No lab of the class is up, or no card can be made.
+        errors.CommandError: A lab host does not answer.
+
+    """
     _made, chosen = classes.chosen(name, students)
     facts: dict[str, dict[str, Any]] = {}
     named = {class_file.stack_of(name, each): each for each in chosen}
@@ -96,7 +102,7 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
         if not classes.is_readable(each) or classes.servers(classes.recorded(each))
     ]
     if not up_now:
-        raise errors.BadInputError(f"nobody of {name} is up", do=f"./lab class up {name}")
+        raise errors.BadInputError(f"no lab of {name} is up", do=f"./lab class up {name}")
     classes.each(up_now, collect)
     sys.stderr.write("".join(sorted(broken)))
     ordered = [facts[each] for each in up_now if each in facts]
@@ -116,5 +122,5 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
     found = {"class": name, "files": written, "missing": missing}
     progress.answer(found, "".join(f"{path}\n" for path in written), as_json=as_json)
     if missing:
-        sys.stderr.write(f"not up, and without a card: {', '.join(missing)}\n")
+        sys.stderr.write(f"without a card, since their labs are not up: {', '.join(missing)}\n")
     return 0 if not missing else 1

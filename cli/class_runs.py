@@ -18,7 +18,7 @@ from typing import Any
 
 from classroom import class_file, runner, sleep
 from classroom.class_file import Student
-from cli import class_room, environment, labs, options, progress, stack
+from cli import class_capacity, environment, labs, options, progress, stack
 from cli import classroom as classes
 from cli import down as downs
 from cli import up as ups
@@ -27,7 +27,7 @@ from core.run import Run
 from engine.stack import Stack
 from engine.state import name_of
 
-# How many stacks without a state are searched for at once.
+# The number of stacks whose hosts are searched at the same time.
 SEARCHES = 16
 # A line of the engine's summary: `+-1 to replace`.
 _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
@@ -35,14 +35,14 @@ _PLANNED = re.compile(r"^\s*(?:\+-|[-+~])\s*(\d+) to (\w+)$", re.MULTILINE)
 
 @dataclasses.dataclass(frozen=True)
 class Show:
-    """How a command runs and shows its rows: as JSON, and how many at once."""
+    """The options of every command here: JSON output, and the number of parallel runs."""
 
     as_json: bool
     jobs: int
 
 
 def preview_options(parser: options.Parser) -> None:
-    """Add what each of these commands takes."""
+    """Add the options that the commands here share."""
     options.students(parser)
     options.jobs(parser)
 
@@ -51,7 +51,7 @@ put_to_sleep_options = wake_options = preview_options
 
 
 def up_options(parser: options.Parser) -> None:
-    """Add what `up` takes."""
+    """Add the options of `up`."""
     preview_options(parser)
     text = "even if the lab host has too little room"
     parser.add_argument("--anyway", action="store_true", help=text)
@@ -60,7 +60,7 @@ def up_options(parser: options.Parser) -> None:
 def up(name: str, students: Sequence[str], *, anyway: bool, **show: Any) -> int:
     """Bring the class up; another run goes on from there, and repairs drift."""
     file, chosen = classes.chosen(name, students)
-    class_room.demand(name, file, chosen, anyway=anyway)
+    class_capacity.demand(name, file, chosen, anyway=anyway)
     return _run_all(name, chosen, _up, Show(**show))
 
 
@@ -83,7 +83,7 @@ def preview(name: str, students: Sequence[str], **show: Any) -> int:
 
 
 def down_options(parser: options.Parser) -> None:
-    """Add what `down` takes."""
+    """Add the options of `down`."""
     preview_options(parser)
     options.yes(parser)
 
@@ -115,12 +115,12 @@ def _without_state(names: Sequence[str]) -> set[str]:
         return set()
     environment.apply()
     with concurrent.futures.ThreadPoolExecutor(SEARCHES) as pool:
-        found = pool.map(_may_be_there, asked)
+        found = pool.map(_may_exist, asked)
         return {each for each, there in zip(asked, found, strict=True) if there}
 
 
-def _may_be_there(name: str) -> bool:
-    """Whether a lab without a state is on its host, or nobody can tell; its row reports why."""
+def _may_exist(name: str) -> bool:
+    """Whether a lab without a state may be on its host; its row reports a host that is silent."""
     try:
         return bool(downs.leftovers_of(name))
     except errors.GrappeError:
@@ -128,7 +128,7 @@ def _may_be_there(name: str) -> bool:
 
 
 def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
-    """Bring a stack up; one that is known to change is not compared first."""
+    """Bring a stack up; with `changes`, skip the comparison that finds nothing to do."""
     selected = stack.select(row.stack)
     stack.ready(selected)
     labs.demand_valid(row.stack)
@@ -150,7 +150,7 @@ def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
     try:
         _up(row, engine, changes=changes)
     except errors.GrappeError:
-        # A later `up` must not do what this command did not.
+        # Restore the stack file: a later `up` must not finish what this command failed to do.
         path.write_text(before)
         raise
     return "asleep" if asleep else "awake"
@@ -185,7 +185,7 @@ def _down(
     selected = stack.select(row.stack)
     stack.ready(selected)
     left = downs.take_down(selected, lambda: engine.take_down(selected))
-    return "down" if not left else f"down, and {left} that unfinished runs left"
+    return "down" if not left else f"down, with {left} leftovers of unfinished runs"
 
 
 @dataclasses.dataclass
@@ -194,7 +194,7 @@ class Engine:
 
     Attributes:
         row: The student's.
-        started: By stack, what ends a run under way: at a safe point by SIGINT, at once by SIGKILL.
+        started: By stack, what interrupts its run: SIGINT at a safe point, SIGKILL at once.
         stopped: Set when no further run may begin.
     """
 
@@ -278,7 +278,7 @@ class Engine:
             del self.started[self.row.stack]
         if process.returncode < 0:
             number = signal.Signals(-process.returncode).name
-            raise errors.CommandError(f"{number} ended its engine; the same command goes on")
+            raise errors.CommandError(f"{number} ended its engine; run it again")
         if process.returncode:
             text = pathlib.Path(self.row.log).read_text(errors="replace")
             raise errors.CommandError(_reason(text))
@@ -305,7 +305,7 @@ def _run_all(
     runs = runner.Runner(rows, lambda row: act(row, Engine(row, started, runs.stopped)))
 
     def interrupted(turn: int) -> None:
-        # End those under way; on a second one end them at once.
+        # The first interrupt ends runs at a safe point, a second one at once.
         sys.stderr.write(
             "interrupted: runs under way end at a safe point; interrupt again to end at once\n"
         )
@@ -316,15 +316,15 @@ def _run_all(
     return classes.show_runs(runs, interrupted, jobs=how.jobs, as_json=how.as_json)
 
 
-# What the engine says before a mistake.
+# The engine's words before a mistake.
 _RESOURCE = re.compile(r"^\S+ resource '\S+' has a problem: ")
-# What follows from another error.
+# The beginnings of errors that only follow from another one.
 _ENDED = ("Resource monitor", "the engine ended this registration")
 
 
 def _reason(text: str) -> str:
     """Return a failure's reason from a log: the last error with details, else the last line."""
-    # The engine's progress is none.
+    # Lines of the engine's progress hold no reason.
     lines = [each for line in text.splitlines() if (each := line.strip()) and each[:2] != "@ "]
     for index in range(len(lines) - 1, -1, -1):
         words = lines[index].partition("error: ")[2].removeprefix("Exception calling application: ")

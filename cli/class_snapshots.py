@@ -1,4 +1,4 @@
-"""`./lab class snapshot|reset`: keep what the servers of a class are, and go back to it."""
+"""`./lab class snapshot|reset`: take snapshots of a class's servers, and restore them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOGETHER = 8
 
 
 def snapshot_options(parser: options.Parser) -> None:
-    """Add what `snapshot` takes."""
+    """Add the options of `snapshot`."""
     options.class_name(parser)
     text = "the snapshot: before-haproxy"
     parser.add_argument("snapshot_name", metavar="NAME", help=text)
@@ -32,7 +32,7 @@ def snapshot(name: str, snapshot_name: str, who: Sequence[str], *, jobs: int, as
     """Take a snapshot of every server that is up.
 
     Raises:
-        errors.BadInputError: The name is no name of a snapshot, or nobody is up.
+        errors.BadInputError: The name is invalid, or no server is up.
 
     """
     if not snapshots.NAME.fullmatch(snapshot_name) or snapshots.is_before_reset(snapshot_name):
@@ -41,16 +41,16 @@ def snapshot(name: str, snapshot_name: str, who: Sequence[str], *, jobs: int, as
     _host, lxd, servers, broken = _servers_up(name, who)
     had: dict[str, snapshots.Snapshot] = {}
 
-    def look(server: snapshots.Server) -> None:
-        # What LXD refuses, its own row reports.
+    def find_existing(server: snapshots.Server) -> None:
+        # The server's own row reports an error.
         with contextlib.suppress(errors.GrappeError):
             had[server.row] = snapshots.choose(lxd, server, snapshot_name)
 
     with concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool:
-        list(pool.map(look, servers))
+        list(pool.map(find_existing, servers))
 
     def act(server: snapshots.Server) -> str:
-        # Where some lack it, an interrupted run took the others'.
+        # If only some servers lack it, an interrupted run has taken the others' snapshots.
         if server.row in had and len(had) < len(servers):
             return f"has it: {_shown(had[server.row])}"
         snapshots.take(lxd, server, snapshot_name)
@@ -60,7 +60,7 @@ def snapshot(name: str, snapshot_name: str, who: Sequence[str], *, jobs: int, as
 
 
 def reset_options(parser: options.Parser) -> None:
-    """Add what `reset` takes."""
+    """Add the options of `reset`."""
     options.class_name(parser)
     options.servers(parser)
     text = "which snapshot (default: the latest; before-reset undoes a reset)"
@@ -71,10 +71,10 @@ def reset_options(parser: options.Parser) -> None:
 def reset(
     name: str, who: Sequence[str], target: str | None, *, yes: bool, jobs: int, as_json: bool
 ) -> int:
-    """Put servers back to a snapshot, after a question; keep what they were as before-reset.
+    """Restore a snapshot of servers, after a question; keep their present state as before-reset.
 
     Raises:
-        errors.BadInputError: Nobody is up, or nobody has the snapshot.
+        errors.BadInputError: No server is up, or none has the snapshot.
 
     """
     if target == "":
@@ -98,7 +98,7 @@ def reset(
         sys.stderr.write(f"error: {line}\n")
     lines = "".join(f"  {row} goes back to {_shown(snapshot)}\n" for row, snapshot in to.items())
     sys.stderr.write(
-        f"{lines}Changes since then are lost, and logins have their passwords of then. Addresses, "
+        f"{lines}Changes since then are lost; logins get the passwords of that time. Addresses, "
         "ports, domains and host keys stay. The present state of each is kept as "
         f"{snapshots.BEFORE_RESET}.\n"
     )
@@ -107,7 +107,7 @@ def reset(
 
     def act(server: snapshots.Server) -> str:
         snapshots.reset(host, lxd, server, to[server.row])
-        return f"is as at {_shown(to[server.row])}"
+        return f"reset to {_shown(to[server.row])}"
 
     chosen_servers = [each for each in servers if each.row in to]
     return _run(chosen_servers, act, jobs=jobs, as_json=as_json) or int(bool(wrong or broken))
@@ -126,12 +126,12 @@ def _servers_up(
 
 
 def _shown(snapshot: snapshots.Snapshot) -> str:
-    """Return a snapshot with its time, in hours and minutes where it is of today."""
-    at = snapshot.taken_at.astimezone()
-    ago = dt.datetime.now(tz=dt.UTC) - snapshot.taken_at
-    minutes = int(ago.total_seconds() // 60)
-    clock = f"{at:%H:%M}" if ago < dt.timedelta(hours=12) else f"{at:%Y-%m-%d %H:%M}"
-    return f"{snapshot.name}, {clock} ({minutes} min ago)"
+    """Return a snapshot's name, time and age; with the date after twelve hours."""
+    taken = snapshot.taken_at.astimezone()
+    age = dt.datetime.now(tz=dt.UTC) - snapshot.taken_at
+    minutes = int(age.total_seconds() // 60)
+    shown = f"{taken:%H:%M}" if age < dt.timedelta(hours=12) else f"{taken:%Y-%m-%d %H:%M}"
+    return f"{snapshot.name}, {shown} ({minutes} min ago)"
 
 
 def _run(

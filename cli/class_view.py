@@ -22,15 +22,15 @@ TEXT = 64
 FRAME = 30
 
 
-def created(name: str, file: ClassFile, come: Sequence[Student]) -> str:
+def created(name: str, file: ClassFile, joined: Sequence[Student]) -> str:
     """Return the summary of `class new`."""
-    lines = [f"classes/{name}.yaml: {_students(len(file.students))}, {len(come)} of them new"]
-    if come:
-        numbers = [student.number for student in come]
-        last = f" to {name}-{come[-1].label}" if len(come) > 1 else ""
-        upper = f" to {max(numbers)}" if len(come) > 1 else ""
-        lines.append(f"  number {min(numbers)}{upper}, stack {name}-{come[0].label}{last}")
-    renamed = [each for each in come if each.label != each.name.split()[0].lower()]
+    lines = [f"classes/{name}.yaml: {_students(len(file.students))}, {len(joined)} of them new"]
+    if joined:
+        numbers = [student.number for student in joined]
+        last = f" to {name}-{joined[-1].label}" if len(joined) > 1 else ""
+        upper = f" to {max(numbers)}" if len(joined) > 1 else ""
+        lines.append(f"  number {min(numbers)}{upper}, stack {name}-{joined[0].label}{last}")
+    renamed = [each for each in joined if each.label != each.name.split()[0].lower()]
     if renamed:
         shown = ", ".join(f"{each.name} -> {each.label}" for each in renamed[:6])
         more = f", and {len(renamed) - 6} more" if len(renamed) > 6 else ""  # noqa: PLR2004
@@ -55,7 +55,7 @@ def summed_up(rows: Sequence[Row], seconds: float, *, by: str = "") -> str:
     Args:
         rows: The runs.
         seconds: How long all of them took.
-        by: The option that names some, where it is not enough to name them.
+        by: The option before names of rows, as `--only `; empty if the command takes bare names.
 
     """
     states = [row.state for row in rows]
@@ -115,7 +115,7 @@ class _Lines:
 
 
 class _Live:
-    """A row a student, as it is now."""
+    """A row a student on a terminal, redrawn while the runs go on."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
         # Imported here: it takes half as long as a whole command.
@@ -163,7 +163,7 @@ class _Live:
 
 
 def _print(text: str) -> None:
-    """Print a line; where nobody reads it any more, the runs go on all the same."""
+    """Print a line; a closed output does not end the runs."""
     try:
         sys.stdout.write(text + "\n")
         sys.stdout.flush()

@@ -61,7 +61,7 @@ def strays(name: str, file: ClassFile) -> list[str]:
 
 
 def _demand_agreement(name: str, file: ClassFile) -> None:
-    """Refuse numbers that the stack files do not have; name labs that nobody has."""
+    """Refuse numbers that differ from the stack files'; warn of labs without a student."""
     found, lost = [], []
     for index, student in enumerate(file.students):
         each = class_file.stack_of(name, student)
@@ -85,7 +85,7 @@ def _demand_agreement(name: str, file: ClassFile) -> None:
     left = strays(name, file)
     for each in left:
         renamed = ""
-        # With several of either, nobody knows who is who.
+        # Only with one of each is it clear which belongs to which.
         if len(left) == len(lost) == 1:
             renamed = f"; if it is the same person: ./lab rename {each} {lost[0]}"
         sys.stderr.write(
@@ -96,7 +96,7 @@ def _demand_agreement(name: str, file: ClassFile) -> None:
 
 
 def demand_states_here() -> None:
-    """Refuse states outside this folder: here we read which labs are up.
+    """Refuse a backend elsewhere: commands of a class read the states in this folder.
 
     Raises:
         errors.BadInputError: PULUMI_BACKEND_URL names another backend.
@@ -127,7 +127,7 @@ def servers_up(
         only: Labels, or `label:server`; empty for all.
 
     Raises:
-        errors.BadInputError: One is not a student of the class who is up; or nobody is.
+        errors.BadInputError: A name is no student or server that is up, or none is up.
 
     """
     found = [
@@ -153,17 +153,17 @@ def servers_up(
     known = {*broken} | {each.student for each in found} | {each.row for each in found}
     if wrong := [each for each in only if each not in known]:
         raise errors.BadInputError(
-            f"{', '.join(wrong)} is not a student of {name} who is up, and no server of one",
+            f"{', '.join(wrong)} is neither a student of {name} who is up nor a server of one",
             do=f"./lab class status {name} lists them",
         )
     if not found:
-        raise errors.BadInputError(f"nobody of {name} is up", do=f"./lab class up {name}")
+        raise errors.BadInputError(f"no lab of {name} is up", do=f"./lab class up {name}")
     chosen_ones = [each for each in found if not only or each.student in only or each.row in only]
     return chosen_ones, broken
 
 
 def is_readable(stack_name: str) -> bool:
-    """Whether a student's state can be read; its own row, or line, reports one that cannot."""
+    """Whether a student's state can be read; each command reports an unreadable one itself."""
     try:
         stack.recorded(stack_name)
     except errors.GrappeError:
@@ -172,7 +172,7 @@ def is_readable(stack_name: str) -> bool:
 
 
 def recorded(stack_name: str) -> list[dict[str, Any]]:
-    """Return the resources of a student's state; none of one that cannot be read."""
+    """Return the resources of a student's state; an empty list if it cannot be read."""
     return stack.recorded(stack_name) if is_readable(stack_name) else []
 
 
@@ -215,7 +215,7 @@ def show_runs(
         interrupted: Called with the number of each Ctrl-C or SIGTERM; no further run begins.
         jobs: How many at once.
         as_json: Whether to print JSON.
-        by: The option that names some of them, where it is not enough to name them.
+        by: The option before names of rows, as `--only `; empty if the command takes bare names.
 
     """
     began = time.monotonic()

@@ -28,22 +28,22 @@ Take it down:       ./lab demo --down
 """
 
 
-# Asks for a page, and prints which server of the sandbox answered; its redirects say that too.
+# Requests a page and prints the server that answered: its header X-Served-By, also of redirects.
 _WHO = ("curl", "-sSk", "--max-time", "10", "-o", "/dev/null", "-w", "%header{x-served-by}")
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `demo` takes."""
+    """Add the options of `demo`."""
     text = "take lab and sandbox down again"
-    parser.add_argument("--down", dest="leave", action="store_true", help=text)
+    parser.add_argument("--down", dest="take_down", action="store_true", help=text)
     options.yes(parser)
     options.as_json(parser, "print the card as JSON")
 
 
-def run(*, leave: bool, yes: bool, as_json: bool) -> int:
+def run(*, take_down: bool, yes: bool, as_json: bool) -> int:
     """Bring the demo up, or take it down."""
     layout = commands.chosen()
-    if leave:
+    if take_down:
         return _down(layout)
     question = (
         "Grappe needs root to make a throwaway lab host on this machine (namespaces, no change to "
@@ -71,7 +71,7 @@ def run(*, leave: bool, yes: bool, as_json: bool) -> int:
     with progress.step("from the workstation") as step:
         password, _secret = stack.select(NAME).config()["grappe:password"]
         cards = [_try(layout, server, password, step.report) for server in servers]
-        step.detail = f"{len(cards)} servers: ssh, http and https, each its own"
+        step.detail = f"{len(cards)} servers answer by ssh, http and https"
     with progress.step("from the internet") as step:
         for server in servers:
             _try_relay(layout, server, step.report)

@@ -25,7 +25,7 @@ def bring_up(layout: Layout) -> None:
     if layout.system.program:
         return
     if not layout.made.exists():
-        # The state knows another server, whose second disk had another name.
+        # The state is of an earlier sandbox, whose second disk had another name.
         forget()
     if not install_plugin.ensure("pulumi_command"):
         _run_scripts(layout)
@@ -38,7 +38,7 @@ def bring_up(layout: Layout) -> None:
 
 
 def forget() -> None:
-    """Forget the lab host, which is gone or will go as a whole."""
+    """Remove the stack of the lab host, whose machine the sandbox removes as a whole."""
     if stack.file_of(NAME).exists():
         down.forget(NAME, yes=True)
         stack.file_of(NAME).unlink()

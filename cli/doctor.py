@@ -15,14 +15,14 @@ from remote.surveys.facts import HealthFacts
 from views import check as views
 
 SURVEY_SECONDS = 180
-LOOK = (
+INSPECT = (
     "on the host `iptables-save` and `nft list ruleset` show what drops packets, `ss -tlnp` who "
     "listens"
 )
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `doctor` takes."""
+    """Add the options of `doctor`."""
     options.as_json(parser)
     parser.add_argument("url", metavar="host", help="the host's URL, or a stack that is on it")
 
@@ -41,7 +41,7 @@ def run(url: str, *, as_json: bool) -> int:
 
 
 def closed_ways(url: str) -> list[tuple[str, views.Row]]:
-    """Return each server of this folder's labs on a host that `check` finds ill, and its stack."""
+    """Return the servers with faults, each with its stack: of this folder's labs on a host."""
     names = labs.names()
     with concurrent.futures.ThreadPoolExecutor(check.TOGETHER) as pool:
         found = pool.map(lambda name: _failing_rows(name, url), names)
@@ -59,11 +59,11 @@ def _failing_rows(name: str, url: str) -> list[views.Row]:
 
 
 def judge(facts: HealthFacts, closed: list[tuple[str, views.Row]]) -> list[Finding]:
-    """Return the findings about servers that are ill; where no cause is known, what may be one."""
+    """Return a finding for each server with faults, and possible causes of unexplained ones."""
     findings = []
     for name, row in closed:
-        # Doctor is no remedy of its own.
-        do = f"./lab up {name}; where that does not help: {LOOK}" if row.unexplained else row.do
+        # Doctor must not recommend itself.
+        do = f"./lab up {name}; where that does not help: {INSPECT}" if row.unexplained else row.do
         findings.append(Finding(f"{row.student}/{row.server}: {row.why}", do))
     if any(row.unexplained for _name, row in closed):
         findings += firewall.limits(facts)

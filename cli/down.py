@@ -23,7 +23,7 @@ STEP_SECONDS = 600
 
 
 def down_options(parser: options.Parser) -> None:
-    """Add what `down`, `remove` and `forget` take."""
+    """Add the options of `down`, `remove` and `forget`."""
     options.stack(parser)
     options.yes(parser)
 
@@ -35,8 +35,8 @@ def down(name: str, *, yes: bool = False) -> int:
     """Take a stack down, with leftovers of unfinished runs; its file stays.
 
     Raises:
-        errors.BadInputError: Servers would go, and nobody could confirm it.
-        errors.CommandError: The run failed, and has said why.
+        errors.BadInputError: Servers would be deleted, and there is no terminal to confirm it.
+        errors.CommandError: The run failed; its output shows why.
 
     """
     selected = stack.select(name)
@@ -122,7 +122,12 @@ def _take_down(
 
 
 def forget(name: str, *, yes: bool = False) -> int:
-    """Remove a stack's state, for a lab host that is gone for good; touch no host."""
+    """Remove a stack's state, for a lab host that is gone for good; touch no host.
+
+    Raises:
+        errors.BadInputError: There is no such stack, or no terminal to confirm it.
+
+    """
     question = (
         f"Forget everything recorded of {name}? What is left of it on its old host stays "
         "there, and Grappe will not find it again."
@@ -132,18 +137,25 @@ def forget(name: str, *, yes: bool = False) -> int:
     selected = stack.select(name)
     stack.ready(selected)
     state = selected.export()
-    gone = dict(state.get("deployment") or {})
-    kept = [item for item in gone.get("resources", []) if item["type"] == "pulumi:pulumi:Stack"]
+    deployment = dict(state.get("deployment") or {})
+    resources = deployment.get("resources", [])
+    kept = [item for item in resources if item["type"] == "pulumi:pulumi:Stack"]
     for item in kept:
         item.pop("outputs", None)
-    gone["resources"], gone["pending_operations"] = kept, []
-    selected.replace({**state, "deployment": gone})
+    deployment["resources"], deployment["pending_operations"] = kept, []
+    selected.replace({**state, "deployment": deployment})
     sys.stderr.write(f"{name} is forgotten; ./lab up {name} recreates it\n")
     return 0
 
 
 def remove(name: str, *, yes: bool = False) -> int:
-    """Take a stack down, and remove all its files here: a person's data."""
+    """Take a stack down, and remove all its files here: a person's data.
+
+    Raises:
+        errors.BadInputError: There is no such stack, or no terminal to confirm it.
+        errors.CommandError: The run failed; its output shows why, and all files stay.
+
+    """
     question = f"Take {name} down, and remove its stack file, state, backups, history and logs?"
     if not progress.confirm(question, yes=yes):
         return 1
@@ -163,7 +175,7 @@ def remove(name: str, *, yes: bool = False) -> int:
 
 
 def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:
-    """Return the servers whose content would go, without builders."""
+    """Return the servers whose content would be deleted; builders do not count."""
     if files.read(stack.folder(), selected.name).get("kind", "student") != "student":
         return []
     found = {*stack.servers(selected), *(item.name for item in left if item.kind == "container")}

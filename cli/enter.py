@@ -13,14 +13,19 @@ from hosts import url
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `ssh` takes."""
+    """Add the options of `ssh`."""
     options.stack(parser)
     parser.add_argument("server", help="the server")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
 
 
 def run(name: str, server: str, command: Sequence[str]) -> int:
-    """Replace this process by ssh on the workstation."""
+    """Replace this process by ssh on the workstation.
+
+    Raises:
+        errors.BadInputError: The lab is down, or has no such server.
+
+    """
     lab = labs.load_up(name)
     known = {card["name"]: card["ssh"] for card in lab.cards}
     if server not in known:

@@ -1,4 +1,4 @@
-"""The environment of a plain `pulumi`, and the place of the state."""
+"""The environment variables of a plain `pulumi`, and the folder of the states."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def prepare(report: progress.Report) -> dict[str, str]:
         "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "ERROR"),
         # Files are UTF-8 whatever the locale.
         "PYTHONUTF8": "1",
-        # A school's proxy serves no connection to this machine itself, which gRPC would ask it for.
+        # gRPC would send connections to this machine itself through a school's proxy.
         "no_grpc_proxy": "127.0.0.1,localhost,::1",
         # Run the engine's garbage collector less often: 15 MB more a run save 0.04 s of processor.
         "GOGC": os.environ.get("GOGC", "400"),
@@ -52,7 +52,7 @@ def prepare(report: progress.Report) -> dict[str, str]:
 
 
 def _variables() -> dict[str, str]:
-    """Prepare; report only slow steps."""
+    """Return the variables; show a step only where the engine is still missing."""
     if engine.find() is None:
         have_engine()
     return prepare(lambda _text: None)
@@ -96,7 +96,8 @@ def _passphrase() -> pathlib.Path:
         import tempfile  # noqa: PLC0415 - the first run alone needs it
 
         _demand_nothing_encrypted()
-        # A killed run leaves no empty one, and of two first runs one's is both's.
+        # A complete file gets its name in one step: a killed run leaves no empty file, and two
+        # first runs share one passphrase.
         with tempfile.NamedTemporaryFile("w", dir=PASSPHRASE.parent) as made:
             made.write(secrets.token_urlsafe(24) + "\n")
             made.flush()
@@ -110,7 +111,7 @@ def _demand_nothing_encrypted() -> None:
     """Refuse a new passphrase while stack files were encrypted with another one.
 
     Raises:
-        errors.BadInputError: Some were; it says how to go on without the old one.
+        errors.BadInputError: Some were; names them, and the way on without the old passphrase.
 
     """
     paths = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))

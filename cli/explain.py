@@ -7,7 +7,7 @@ from views import explain
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `explain` takes."""
+    """Add the options of `explain`."""
     options.stack(parser)
     options.as_json(parser)
 

@@ -11,14 +11,19 @@ from views import topology
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `graph` takes."""
+    """Add the options of `graph`."""
     options.stack(parser)
     text = "a picture to project; - for standard output"
     parser.add_argument("--svg", default="", metavar="FILE", help=text)
 
 
 def run(name: str, svg: str) -> int:
-    """Print the topology, or write the picture."""
+    """Print the topology, or write the picture.
+
+    Raises:
+        errors.BadInputError: The picture's folder does not exist, or the stack file is invalid.
+
+    """
     lab = labs.load(name)
     # A lab that is up knows the address that students dial.
     dialled = lab.cards[0]["ssh"]["host"] if lab.cards else lab.spec.address or "lab host"

@@ -70,14 +70,25 @@ def password(name: str) -> str:
 
 
 def load_up(name: str) -> Lab:
-    """Return a student's lab that is up."""
+    """Return a student's lab that is up.
+
+    Raises:
+        OtherKindError: The stack is an image's or a lab host's.
+        errors.BadInputError: The lab is down, or its `up` did not finish.
+
+    """
     lab = load(name)
     demand_up(lab)
     return lab
 
 
 def demand_up(lab: Lab) -> None:
-    """Refuse a lab without a card: it is down, or its `up` did not finish."""
+    """Refuse a lab without a card.
+
+    Raises:
+        errors.BadInputError: The lab is down, or its `up` did not finish.
+
+    """
     if lab.cards:
         return
     name = lab.stack
@@ -92,7 +103,7 @@ def demand_up(lab: Lab) -> None:
 def is_unfinished(lab: Lab) -> bool:
     """Whether an `up` of a lab was interrupted: it has made something, and there is no card.
 
-    One that its preflight refused has made nothing.
+    An `up` that its preflight refused has made nothing.
     """
     made = (str(item["type"]) for item in stacks.recorded(lab.stack) if item.get("custom"))
     return not lab.cards and any(
@@ -106,9 +117,13 @@ def names() -> list[str]:
 
 
 def demand_valid(name: str) -> None:
-    """Refuse a stack file with mistakes, all at once and before the engine looks at it.
+    """Refuse a stack file with mistakes, before the engine starts.
 
-    The engine itself reports values of a wrong type alone, one run a value.
+    The engine itself would report only values of a wrong type, and one of them in each run.
+
+    Raises:
+        errors.BadInputError: Lists all mistakes.
+
     """
     if stacks.is_here():
         _read(name, files.misread(stacks.folder(), name))

@@ -62,14 +62,19 @@ class Outcome:
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `mutate` takes."""
+    """Add the options of `mutate`."""
     text = "only those whose name contains this"
     parser.add_argument("--only", default="", metavar="WORDS", help=text)
     options.as_json(parser, "print the outcomes as JSON")
 
 
 def run(only: str, *, as_json: bool) -> int:
-    """Try every mutation; exit 0 if tests detect all, 1 if one survives."""
+    """Try every mutation; exit 0 if tests detect all, 1 if one survives.
+
+    Raises:
+        errors.BadInputError: The fast tests fail on the unchanged tree, or a mutation does not fit.
+
+    """
     mutations = load(DATA.read_text(), environment.ROOT)
     if only:
         mutations = [item for item in mutations if only in item.name]
@@ -80,7 +85,7 @@ def run(only: str, *, as_json: bool) -> int:
         progress.step("mutations") as step,
         concurrent.futures.ThreadPoolExecutor(TOGETHER) as pool,
     ):
-        step.report("the tree as it is")
+        step.report("the unchanged tree")
         if failed := _try(UNCHANGED).killed_by:
             raise errors.BadInputError("the fast tests fail without any bug", seen=failed)
         files = [before.get(mutation.name, "") for mutation in mutations]
@@ -88,7 +93,7 @@ def run(only: str, *, as_json: bool) -> int:
             outcomes.append(outcome)
             step.report(f"{len(outcomes)} of {len(mutations)}: {outcome.name}")
         survived = [item for item in outcomes if not item.killed_by]
-        step.detail = f"{len(outcomes) - len(survived)} of {len(outcomes)} seen"
+        step.detail = f"{len(outcomes) - len(survived)} of {len(outcomes)} detected"
     progress.answer(outcomes, render(outcomes, time.monotonic() - started), as_json=as_json)
     return 1 if survived else 0
 
@@ -122,7 +127,7 @@ def render(outcomes: list[Outcome], seconds: float) -> str:
     rows = [f"| {item.name} | {item.killed_by or '**survived**'} |" for item in outcomes]
     survived = sum(not item.killed_by for item in outcomes)
     head = f"{len(outcomes)} mutations, {survived} survived, {seconds / 60:.0f} minutes.\n"
-    return "\n".join([head, "| mutation | the test that saw it first |", "|---|---|", *rows, ""])
+    return "\n".join([head, "| mutation | the first test to detect it |", "|---|---|", *rows, ""])
 
 
 def _try(mutation: Mutation, file: str = "") -> Outcome:

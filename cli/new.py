@@ -20,7 +20,7 @@ from stacks import files, golden, kinds, lab_host, neighbours, settings
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """A stack as the command line names it; what is empty keeps its default."""
+    """The arguments of `lab new`; a setting that is empty keeps its default."""
 
     name: str
     host: str
@@ -40,7 +40,7 @@ class Request:
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `new` takes."""
+    """Add the options of `new`."""
     options.stack(parser, "the stack, and the student")
     parser.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
     text = "1 to 4000, one a student and host; by default the first free one"
@@ -51,8 +51,8 @@ def run_options(parser: options.Parser) -> None:
     parser.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
     text = "post-install YunoHost, with a generated password"
     parser.add_argument("--post-install", action="store_true", help=text)
-    parser.add_argument("--login", default="", help="its administrator (default: the student)")
-    parser.add_argument("--recipe", default="", help="an image instead, made by this recipe")
+    parser.add_argument("--login", default="", help="YunoHost administrator (default: the student)")
+    parser.add_argument("--recipe", default="", help="an image's stack instead, by this recipe")
     parser.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
     text = "a server on the internet that the lab answers on too: ssh://[user@]relay"
     parser.add_argument("--relay", default="", help=text)
@@ -61,12 +61,12 @@ def run_options(parser: options.Parser) -> None:
     options.values(parser)
     text = "of a lab host: the disk that mirrors its root, as /dev/sdb"
     parser.add_argument("--second-disk", default="", metavar="DISK", help=text)
-    text = "of a lab host (default lxd)"
+    text = "of a lab host: its container daemon (default lxd)"
     parser.add_argument("--daemon", default="", choices=names.DAEMONS, help=text)
 
 
 def run(**given: Any) -> int:
-    """Write the stack file of a command line; the arguments are a `Request`'s."""
+    """Write a stack file; the arguments are the fields of a `Request`."""
     return new(Request(**given))
 
 
@@ -142,7 +142,7 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
 
     Args:
         pairs: What `--set` gave.
-        own: The keys that the command sets otherwise.
+        own: The keys that the command, or an option of its own, sets.
 
     Raises:
         errors.BadInputError: A pair has no key, an unreadable value, or a key of `own`.
@@ -155,7 +155,7 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
         if not equals or key in own:
             raise errors.BadInputError(
                 f"--set {pair}: " + (f"{key} cannot be set here" if equals else "is not KEY=VALUE"),
-                do="--help has its own option; for a password: pulumi config set --secret "
+                do="use its own option, see --help; for a password: pulumi config set --secret "
                 "grappe:password" if equals else "write it like --set language=fr",
             )  # fmt: skip
         try:
@@ -171,7 +171,7 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
 
 
 def id_of(name: str) -> str:
-    """Return the id for a new stack file: its lab's where it is up and has lost its file."""
+    """Return the id for a new stack file: the one that its lab's state records, else a new one."""
     inputs = (item.get("inputs") or {} for item in stack.recorded(name))
     return next(filter(None, (str(each.get("lab") or "") for each in inputs)), "") or new_id()
 

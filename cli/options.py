@@ -15,7 +15,7 @@ def stack(parser: Parser, text: str = "the stack") -> None:
 
 
 def yes(parser: Parser) -> None:
-    """Add the answer to all questions."""
+    """Add `--yes`, which answers all questions."""
     parser.add_argument("--yes", "-y", action="store_true", help="do not ask")
 
 

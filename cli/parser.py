@@ -1,7 +1,7 @@
 """The command line of `./lab`: its commands, and help that teaches.
 
-A command's options stand beside its function, in its module, which is imported only if the command
-line names it: `cli.up:preview` has its options in `preview_options`, if it has any.
+A command's module defines its function and, beside it, its options: those of `cli.up:preview` are
+in `preview_options`, if it has any. Only the module that the command line names is imported.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ A golden image and a first student on a host of your own:
   ./lab up image               minutes, once
   ./lab new alice --host ssh://root@lab.example
   ./lab preview alice          what it would do
-  ./lab up alice               do it; again to mend drift
+  ./lab up alice               apply it; run it again to repair drift
   ./lab card alice             what she types and clicks
-  ./lab check --all            does all of it answer?
+  ./lab check --all            try every way to every server
   ./lab down alice             take it down
   ./lab class --help           thirty of them by one command
 
@@ -33,8 +33,8 @@ failed.
 CLASS_EPILOG = """\
   ./lab class new tp1 --roster export.csv --host ssh://root@lab.example --post-install
   ./lab class preview tp1      what it would do, a line a student
-  ./lab class up tp1           do it; again to resume, and to mend drift
-  ./lab class check tp1        does all of it answer?
+  ./lab class up tp1           apply it; run it again to resume, and to repair drift
+  ./lab class check tp1        try every way to every server
   ./lab class up tp1 adele zoe     only these two
   ./lab class down tp1
 
@@ -111,7 +111,7 @@ CLASS = Group(
     },
 )  # fmt: skip
 COMMANDS: Mapping[str, Command | Group] = {
-    "demo": ("cli.demo:run", "make a sandbox and the whole chain of labs in it"),
+    "demo": ("cli.demo:run", "make a sandbox with a lab host, an image and a student's lab"),
     "test": ("cli.tests:run", "run the whole test suite, in a sandbox of its own"),
     "mutate": (
         "cli.mutate:run",
@@ -123,7 +123,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     ),
     "bench": ("cli.bench:run", "measure Grappe beside an expert's script and Ansible"),
     "sandbox": SANDBOX,
-    "env": ("cli.environment:show", 'for `eval "$(./lab env)"`: then a plain pulumi works'),
+    "env": ("cli.environment:show", 'print the variables for a plain pulumi: eval "$(./lab env)"'),
     "new": ("cli.new:run", "write the stack file of a student, an image or a lab host"),
     "up": ("cli.up:up", "bring a stack up, repair it, or resume after a failure"),
     "preview": ("cli.up:preview", "show what `up` would do"),
@@ -135,7 +135,7 @@ COMMANDS: Mapping[str, Command | Group] = {
     "forget": ("cli.down:forget", "drop the state of a lab whose host is gone for good"),
     "rename": (
         "cli.rename:run",
-        "give a student's stack another name; the lab goes on as it is",
+        "give a student's stack another name; its servers, ports and domains stay",
     ),
     "class": CLASS,
     "card": ("cli.card:run", "what a student types and clicks"),
@@ -163,7 +163,7 @@ def parse(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
     if words[:2] != ["class", "exec"] or "--" not in words:
         made = _build(words)
         options, more = made.parse_known_args(words)
-        # argparse takes a list of names in one piece: not those behind an option.
+        # argparse takes a list of names in one piece: names behind an option remain in `more`.
         lists = ("students", "who") if words[:1] == ["class"] else ()
         names = next((key for key in lists if key in options), "")
         if more and (not names or any(word.startswith("-") for word in more)):

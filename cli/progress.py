@@ -22,13 +22,13 @@ class Step:
     def __init__(self, label: str) -> None:
         self._label = label
         self.detail = ""
-        self._alive = sys.stderr.isatty()
+        self._on_terminal = sys.stderr.isatty()
         self._start = time.monotonic()
 
     def report(self, text: str) -> None:
         """Report the step's progress."""
         self.detail = text
-        if self._alive:
+        if self._on_terminal:
             sys.stderr.write(f"\r\x1b[K… {self._label:<{LABEL_WIDTH}} {text[:TEXT_WIDTH]}")
         else:
             sys.stderr.write(f"… {self._label:<{LABEL_WIDTH}} {text}\n")
@@ -38,7 +38,7 @@ class Step:
         """Report the step's result."""
         took = _duration(time.monotonic() - self._start)
         line = f"{mark} {self._label:<{LABEL_WIDTH}} {self.detail:<{TEXT_WIDTH}} {took:>9}"
-        start = "\r\x1b[K" if self._alive else ""
+        start = "\r\x1b[K" if self._on_terminal else ""
         sys.stderr.write(f"{start}{_colour(mark, line)}\n")
         sys.stderr.flush()
 

@@ -11,7 +11,7 @@ from stacks import files, settings
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `rename` takes."""
+    """Add the options of `rename`."""
     parser.add_argument("old", help="the stack")
     parser.add_argument("name", help="its new name")
 

@@ -24,7 +24,13 @@ def chosen(system: str | None = None) -> Layout:
 
 
 def have_packages(*, browser: bool = False) -> None:
-    """Install the packages that a sandbox needs; refuse users who may not make one."""
+    """Install the packages that a sandbox needs.
+
+    Raises:
+        errors.HostError: The user is not root.
+        errors.CommandError: apt failed.
+
+    """
     if os.geteuid() != 0:
         raise errors.HostError(
             "a sandbox needs root: it is made of namespaces, mounts and a loop device",
@@ -57,7 +63,7 @@ def bring_up(layout: Layout, *, image: bool = True) -> bool:
 
 
 def up_options(parser: options.Parser) -> None:
-    """Add what every command of the sandbox takes."""
+    """Add the options that the sandbox's commands share."""
     text = "the lab host's system; each has a sandbox of its own"
     parser.add_argument("--os", dest="system", choices=tuple(systems.ALL), help=text)
 
@@ -86,7 +92,7 @@ def down(system: str | None = None) -> int:
 
 
 def status_options(parser: options.Parser) -> None:
-    """Add what `status` takes."""
+    """Add the options of `status`."""
     up_options(parser)
     options.as_json(parser)
 
@@ -105,7 +111,7 @@ def status(system: str | None, *, as_json: bool) -> int:
 
 
 def ssh_options(parser: options.Parser) -> None:
-    """Add what `ssh` takes."""
+    """Add the options of `ssh`."""
     parser.add_argument("machine", choices=("host", "workstation", "relay"))
     up_options(parser)
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")

@@ -93,13 +93,14 @@ def select(name: str) -> Stack:
 def _new(name: str) -> str:
     """Return the command that writes a missing stack file."""
     classes = (each for each in class_file.names(environment.ROOT) if name.startswith(f"{each}-"))
-    if of := max(classes, key=len, default=""):
-        return f"for a student of {of}: ./lab class new {of} --roster FILE writes it again"
+    if class_name := max(classes, key=len, default=""):
+        command_line = f"./lab class new {class_name} --roster FILE"
+        return f"for a student of {class_name}: {command_line} writes it again"
     return f"./lab new {name} --host URL"
 
 
 def _demand_whole_secrets(name: str) -> None:
-    """Refuse a stack file whose secrets somebody has cut off: the engine names neither key nor way.
+    """Refuse a stack file with truncated secrets, of which the engine names neither key nor remedy.
 
     Raises:
         errors.BadInputError: Names the keys, and the commands that set them again.
@@ -118,7 +119,7 @@ def _demand_whole_secrets(name: str) -> None:
 
 
 def ready(stack: Stack) -> None:
-    """Wait for a run that ends by itself; clear the lock and the warnings of a dead one.
+    """Wait for a run that is ending; clear the lock and the pending operations of a dead one.
 
     Raises:
         errors.GrappeError: Another run of the stack is under way; or a lock is truncated, so that
@@ -163,7 +164,7 @@ def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
         rebuild: The value of `REBUILD`: servers and volumes that may go, separated by commas.
 
     Raises:
-        errors.CommandError: It failed, and has shown why.
+        errors.CommandError: It failed; its output shows why.
 
     """
     if stack.through:
@@ -180,13 +181,13 @@ def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
         stack.run(*arguments, *attach, env=server.environment)
 
 
-def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
-    """Return whether a stack has nothing to do, without the engine; say so if it has not.
+def is_unchanged(stack: Stack, this: Run, report: Callable[[str], None]) -> bool:
+    """Return whether a stack has nothing to do, without the engine; if so, report that.
 
     Args:
         stack: The stack.
         this: The run; cancelling it ends the comparison.
-        say: Takes each line for the user.
+        report: Called with each line for the user.
 
     Raises:
         errors.GrappeError: No run can go on: mistakes, or a host that does not answer.
@@ -204,8 +205,8 @@ def is_unchanged(stack: Stack, this: Run, say: Callable[[str], None]) -> bool:
     if found.difference:
         return False
     for note in found.notes:
-        say(note)
-    say(f"{stack.name}: nothing to do, {found.resources} unchanged")
+        report(note)
+    report(f"{stack.name}: nothing to do, {found.resources} unchanged")
     return True
 
 
@@ -292,7 +293,7 @@ def _lock(path: pathlib.Path, name: str) -> dict[str, Any]:
     if not isinstance(held, dict) or not isinstance(held.get("pid"), int):
         raise errors.GrappeError(
             f"a lock of {name} is cut off: {path}",
-            seen="it does not say which run holds it",
+            seen="it names no process that holds it",
             do=f"when no run of {name} is under way anywhere: pulumi cancel -s {name}",
         )
     return held

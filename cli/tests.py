@@ -19,7 +19,7 @@ SANDBOXES = (SANDBOX, "grappe-test-gw1", "grappe-other", "grappe-test-incus", "g
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `test` takes."""
+    """Add the options of `test`."""
     text = "only what needs no root, under a minute"
     parser.add_argument("--fast", action="store_true", help=text)
     parser.add_argument("--keep", action="store_true", help="leave the sandbox up")
@@ -40,7 +40,7 @@ def run(pytest: Sequence[str], *, fast: bool, keep: bool) -> int:
     layout = Layout(SANDBOX)
     commands.have_packages(browser=True)
     environment.have_engine()
-    # Leftovers of a killed run would falsify the tests.
+    # Sandboxes that a killed run left would falsify the tests.
     _clear()
     commands.bring_up(layout)
     os.environ["GRAPPE_SANDBOX"] = SANDBOX

@@ -13,14 +13,19 @@ WATCH_SECONDS = 2
 
 
 def run_options(parser: options.Parser) -> None:
-    """Add what `top` takes."""
+    """Add the options of `top`."""
     options.stack(parser, "a stack, or a host's URL")
     options.as_json(parser)
     parser.add_argument("--watch", action="store_true", help="repeat until Ctrl-C")
 
 
 def run(name: str, *, as_json: bool, watch: bool) -> int:
-    """Print the table once, or repeatedly."""
+    """Print the table once, or repeatedly.
+
+    Raises:
+        errors.HostError: The host does not answer.
+
+    """
     url = name if ":" in name else labs.spec_of(name).host
     environment.apply()
     host = connections.connect(url)

@@ -14,7 +14,7 @@ from stacks import files, settings
 
 
 def up_options(parser: options.Parser) -> None:
-    """Add what `up` takes."""
+    """Add the options of `up`."""
     options.stack(parser)
     text = "recreate servers (by default all) from the current image; this deletes their content"
     parser.add_argument("--rebuild", nargs="*", metavar="SERVER", help=text)
@@ -30,8 +30,9 @@ def up(name: str, rebuild: Sequence[str] | None = None, *, yes: bool = False) ->
         yes: Whether to ask nothing.
 
     Raises:
-        errors.BadInputError: The stack lacks a server to rebuild, or nobody could confirm.
-        errors.CommandError: The run failed, and has shown why.
+        errors.BadInputError: The stack lacks a server to rebuild, or there is no terminal to
+            confirm it.
+        errors.CommandError: The run failed; its output shows why.
 
     """
     selected = stack.select(name)
@@ -40,7 +41,7 @@ def up(name: str, rebuild: Sequence[str] | None = None, *, yes: bool = False) ->
     names: list[str] = []
     if rebuild is not None:
         names = _chosen(selected, rebuild)
-        question = f"Let {', '.join(names)} go? What is in them goes with them."
+        question = f"Rebuild {', '.join(names)}? This deletes their content."
         if names and not progress.confirm(question, yes=yes):
             return 1
     have_id(selected)
@@ -55,7 +56,13 @@ preview_options = options.stack
 
 
 def preview(name: str) -> int:
-    """Show what `up` would do."""
+    """Show what `up` would do.
+
+    Raises:
+        errors.BadInputError: There is no such stack, or its file is invalid.
+        errors.CommandError: The run failed; its output shows why.
+
+    """
     selected = stack.select(name)
     stack.ready(selected)
     labs.demand_valid(name)

@@ -15,7 +15,7 @@ from hosts import connections
 from stacks import files, kinds, neighbours
 
 _sdks_own = settings.grpc_error_to_exception
-# Below the project's folder, in which the engine starts us.
+# Relative to the project's folder, in which the engine starts this program.
 FOLDER = pathlib.Path("stacks")
 
 
@@ -40,8 +40,8 @@ def run() -> None:
 def refusal(exn: grpc.RpcError) -> Exception:
     """Return the engine's refusal of a registration as text for a user.
 
-    The SDK does so where the engine has shut down its monitor. Of a registration that was under way
-    then, and that the engine cancelled, it shows a traceback of its own.
+    The SDK itself does so only for an engine that has shut down its monitor. For a registration
+    that the engine cancelled under way, it would show a traceback.
     """
     plain = _sdks_own(exn)
     if isinstance(plain, pulumi.RunError):

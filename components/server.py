@@ -57,8 +57,8 @@ class Server(pulumi.ComponentResource):
         # A page routed by hand stays until Grappe has taken its server over.
         opened = self._after(installed or (container if lab.adopt else project))
         if installed:
-            # Until a recreated container is post-installed, whoever opens its page first may be its
-            # master: the route goes before it, and comes back at the end.
+            # Until a recreated container is post-installed, its first visitor may become its
+            # administrator: the engine removes the route first, and adds it again at the end.
             opened.replace_with = [container]
         backend = self._route(plan, preflight, project, opened)
         if plan.probe:
@@ -106,7 +106,7 @@ class Server(pulumi.ComponentResource):
         self, plan: ServerPlan, preflight: Preflight, project: Project,
         opened: pulumi.ResourceOptions,
     ) -> Backend:  # fmt: skip
-        """Register what leads people to the server's pages; `opened` says when the route comes."""
+        """Register the server's routes and hosts entry; `opened` has the route's dependencies."""
         # Made while LXD makes the network, and removed while it stops the container: they depend on
         # the project only for that order. An early request gets 503.
         if plan.page:

@@ -14,7 +14,7 @@ from providers.lxd.exec.resource import Exec
 def register(
     steps: Iterable[ExecSpec], prefix: str, container: Container, parent: pulumi.Resource
 ) -> list[pulumi.Resource]:
-    """Register steps; each waits for the one before.
+    """Register steps, each of which depends on the one before.
 
     Args:
         steps: The steps.

@@ -214,7 +214,7 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
             for index, item in enumerate(value)
         ]
         if arguments[0] is str:
-            # Mistakes in those behind a wrong one keep their places.
+            # A placeholder for a wrong item: messages about later items name their indices.
             return tuple("" if item is _WRONG else item for item in listed)
         return tuple(item for item in listed if item is not _WRONG)
     wrong = isinstance(value, bool) and hint is not bool

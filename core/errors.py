@@ -92,13 +92,13 @@ def escape(text: str) -> str:
     )
 
 
-MORE_ROOM = (
+INOTIFY_REMEDY = (
     "the kernel allows too few inotify instances for so many servers; on the host: "
     "sysctl -w fs.inotify.max_user_instances=1048576, and the same line in /etc/sysctl.d "
     "(the step `limits` of a host stack)"
 )
 
 
-def room(seen: str) -> str:
-    """Return the way out if `seen` shows the kernel's inotify limit; else nothing."""
-    return MORE_ROOM if "inotify" in seen or "Too many open files" in seen else ""
+def inotify_remedy(seen: str) -> str:
+    """Return the remedy if `seen` shows the kernel's inotify limit; else nothing."""
+    return INOTIFY_REMEDY if "inotify" in seen or "Too many open files" in seen else ""

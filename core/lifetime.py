@@ -48,13 +48,13 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):
-        # Another user's process; or no valid process id, and then nobody may clear it away.
+        # Another user's process; or no valid process id, whose files callers must not delete.
         return True
     return not _is_zombie(pid)
 
 
 def _is_zombie(pid: int) -> bool:
-    """Whether a process has ended and nobody has asked how, as where PID 1 reaps none."""
+    """Whether a process has exited unreaped, as under a PID 1 that reaps no children."""
     try:
         text = pathlib.Path(f"/proc/{pid}/stat").read_text()
     except OSError:

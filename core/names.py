@@ -7,7 +7,7 @@ import os
 import pathlib
 import re
 
-# YunoHost's own sign that a server is post-installed.
+# YunoHost's mark of a post-installed server; it creates the file before it has finished.
 INSTALLED = "/etc/yunohost/installed"
 # The file with a YunoHost's main domain.
 MAIN_DOMAIN = "/etc/yunohost/current_host"

@@ -1,6 +1,7 @@
-"""The engine's run that a provider serves: its command, what it may recreate, where it reports.
+"""The engine's run that a provider serves: its command, its permitted losses, its output.
 
-A plugin that the engine starts serves one run; a process that serves many enters that of each call.
+A plugin that the engine starts serves one run. An attached process serves many: each call enters
+its own.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from core import errors, lifetime
 _WITH_VALUE = {"-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--profiling",
                "--memprofilerate", "--otel-traces"}  # fmt: skip
 
-# In it `lab up` names what the run may delete, separated by commas: servers, which it recreates,
-# and volumes (`yuno1/data`). Where it is set, any other loss stops the run.
+# The environment variable in which `lab up` names what the run may delete, separated by commas:
+# servers, which it recreates, and volumes (`yuno1/data`). If set, any other loss stops the run.
 REBUILD = "GRAPPE_REBUILD"
 
 
@@ -81,10 +82,10 @@ def entered(run: Run) -> Iterator[None]:
 
 
 class Pool(futures.ThreadPoolExecutor):
-    """Threads that serve the run of the thread that gives them their work.
+    """A thread pool whose threads serve the run of the thread that submits the work.
 
-    Those of a plain pool serve none: they would not know what the run may delete, nor that it was
-    cancelled, and print where it reports.
+    Threads of a plain pool serve no run: they ignore what it may delete and whether it was
+    cancelled, and print instead of reporting to it.
     """
 
     def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> futures.Future[Any]:
@@ -97,7 +98,7 @@ def report(text: str) -> None:
     current().show(errors.escape(text))
 
 
-def demand_wanted() -> None:
+def raise_if_cancelled() -> None:
     """Raise CancelledError if the run was interrupted; every wait calls this."""
     if current().cancelled.is_set():
         raise errors.CancelledError(

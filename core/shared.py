@@ -1,4 +1,4 @@
-"""A costly question that many threads ask at the same time."""
+"""Share one answer to a costly question among the threads that ask it at the same time."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from core import errors, run
 
 Q = TypeVar("Q")
 A = TypeVar("A")
-# Seconds between two looks at whether a waiting run was interrupted.
+# Seconds between two checks that a waiting run was not interrupted.
 WAIT_SECONDS = 0.5
 # Seconds in which the resources of one plan ask for the same.
 GATHER_SECONDS = 0.005
 
 
 class Shared(Generic[Q, A]):
-    """Asks one question at a time, for all who wait; each answer began after it was asked for.
+    """Answers waiting threads in batches; a batch begins after all of its questions arrived.
 
     Args:
-        ask: Answers several questions at once.
-        gather: Seconds to wait for others before it asks.
+        ask: Answers a batch of questions; all of them get its one result.
+        gather: Seconds to wait for more questions before a batch begins.
 
     """
 
@@ -48,7 +48,7 @@ class Shared(Generic[Q, A]):
             self._waiting.append((question, future))
         while not future.done():
             if not self._asking.acquire(timeout=WAIT_SECONDS):
-                run.demand_wanted()
+                run.raise_if_cancelled()
                 continue
             try:
                 if not future.done():
@@ -84,11 +84,11 @@ _making = threading.Lock()
 def about(
     thing: object, key: str, ask: Callable[[list[Q]], A], *, gather: float = GATHER_SECONDS
 ) -> Shared[Q, A]:
-    """Return the question `key` about a thing, such as a host, with which it goes.
+    """Return the `Shared` of a thing, such as a host, under a key; the first call creates it.
 
     Args:
-        thing: The thing.
-        key: The question's name.
+        thing: The thing; the `Shared` lives as long.
+        key: The name of the kind of question.
         ask: As for `Shared`; it must not hold the thing.
         gather: As for `Shared`.
 

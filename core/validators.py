@@ -1,7 +1,7 @@
 """Validate names, domains, ports and addresses; pure.
 
-Each function returns what is wrong with a value, or an empty text. The words
-follow "<value> ".
+Each function returns what is wrong with a value, or an empty text. A message reads as
+`VALUE TEXT`: "my lab" has a space.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ Changes = Callable[[str, str], None]
 
 
 class Language(LanguageServer):
-    """Runs the program; what it refuses is shown once."""
+    """Runs the program; keeps the engine from repeating an error that was logged."""
 
     def Run(self, request: Any, context: Any) -> Any:  # noqa: N802 - gRPC's name
         """Run the program; the engine itself adds no words to an error that was logged."""
@@ -110,10 +110,10 @@ class Plugin(proto.ResourceProviderServicer):
         """Show a line in the engine's output."""
         if self._engine is None:
             return
-        said = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text)
+        line = engine_pb2.LogRequest(severity=engine_pb2.INFO, message=text)
         # An engine that has exited shows nothing.
         with contextlib.suppress(grpc.RpcError):
-            engine_pb2_grpc.EngineStub(self._engine).Log(said)
+            engine_pb2_grpc.EngineStub(self._engine).Log(line)
 
     @contextlib.contextmanager
     def _serving(self, context: Any) -> Iterator[None]:
@@ -147,7 +147,7 @@ class Plugin(proto.ResourceProviderServicer):
     CheckConfig = DiffConfig = Handshake
 
     def Cancel(self, _request: Any, _context: Any) -> Any:  # noqa: N802, D102
-        # The engine also cancels at the end of every run: only during calls it is an interrupt.
+        # The engine also cancels at the end of every run; only during a call is it an interrupt.
         with self._lock:
             if self._calls:
                 self._run.cancelled.set()

@@ -84,7 +84,7 @@ def ensure(report: Callable[[str], None]) -> Engine:
         _build(go, report)
     found = find()
     if found is None:
-        raise errors.CommandError("the engine is not there after it was made")
+        raise errors.CommandError("the engine is missing after its installation")
     return found
 
 
@@ -118,7 +118,7 @@ def _go() -> str:
     raise errors.GrappeError(
         "the Pulumi engine is not on PATH, its installer cannot be reached, "
         "and there is no Go to build it with",
-        do=f"install Pulumi {VERSION} or later, or Go 1.25 or later, then run this again",
+        do=f"install Pulumi {VERSION} or later, or Go 1.25.11 or later, then run this again",
     )
 
 

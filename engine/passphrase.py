@@ -11,12 +11,12 @@ from typing import Self
 from core import errors
 
 VERSION = "v1:"
-# What the engine encrypts to try a passphrase, and the bytes of a salt.
+# The text that the engine encrypts to verify a passphrase, and the size of a salt.
 TEST = "pulumi"
 SALT_BYTES = 8
 ITERATIONS = 1_000_000
 KEY_BYTES = 32
-# Of AES-GCM, in the engine and in general.
+# The sizes of AES-GCM's nonce and tag, which are the usual ones.
 NONCE_BYTES, TAG_BYTES = 12, 16
 
 

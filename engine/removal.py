@@ -1,8 +1,8 @@
 """Take a stack down without the engine.
 
 The resources go in the engine's order, each before what it depends on, by the same providers, under
-the engine's own lock; the state loses each as it goes. Whatever is not as usual in a state is left
-to the engine.
+the engine's own lock; the state loses each as it goes. A state with anything unusual is left to the
+engine.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def take_down(state: State, config: Mapping[str, str], this: run.Run) -> str:
         return reason
     with state.locked():
         deployment = state.load()
-        # Somebody may have changed it until we had the lock.
+        # Another run may have changed it before this one got the lock.
         reason = unusual(deployment)
         if not reason:
             providers = attached.Providers(state.project, config)
@@ -54,7 +54,7 @@ def take_down(state: State, config: Mapping[str, str], this: run.Run) -> str:
 
 
 def unusual(deployment: Mapping[str, Any]) -> str:
-    """Return what in a state only the engine knows how to take down; empty without anything."""
+    """Return the first thing in a state that only the engine can take down; empty without one."""
     if deployment.get("pending_operations"):
         return "a run has not ended"
     urns = set[str]()
@@ -111,8 +111,8 @@ def _take_down(
 
 
 def _delete(providers: attached.Providers, item: Mapping[str, Any]) -> None:
-    """Delete a resource on its host; components and the engine's own have nothing there."""
-    run.demand_wanted()
+    """Delete a resource on its host; components and the engine's own resources have none."""
+    run.raise_if_cancelled()
     if str(item["type"]).startswith(DYNAMIC):
         run.current().changes("deleting", item["urn"])
         # No delete reads a secret.

@@ -39,14 +39,14 @@ class Stack:
             env: Variables beside those of this process.
 
         Raises:
-            errors.CommandError: It failed, and has shown why.
+            errors.CommandError: It failed; its output shows why.
 
         """
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         argv = self._argv(*arguments, "--color", "always" if coloured else "never")
         sys.stdout.flush()
         if command.attach(argv, sys.stdout, {**os.environ, **(env or {})}) != 0:
-            raise errors.CommandError(f"`pulumi {arguments[0]} -s {self.name}` failed, as it says")
+            raise errors.CommandError(f"`pulumi {arguments[0]} -s {self.name}` failed: see above")
 
     def start(self, *arguments: str, log: IO[str], env: Mapping[str, str]) -> subprocess.Popen[str]:
         """Start a command of the engine in its own session: the caller passes on a Ctrl-C.
@@ -64,7 +64,12 @@ class Stack:
         )  # fmt: skip
 
     def make(self) -> None:
-        """Make the stack if it is missing."""
+        """Make the stack if it is missing.
+
+        Raises:
+            errors.CommandError: The engine cannot make it.
+
+        """
         done = command.execute(self._argv("stack", "init"), timeout=SECONDS)
         if not done.ok and "already exists" not in done.stderr:
             raise errors.CommandError(f"the stack {self.name} was not made", seen=done.tail())

@@ -9,6 +9,7 @@ import getpass
 import json
 import os
 import pathlib
+import shlex
 import shutil
 import socket
 import uuid
@@ -54,7 +55,7 @@ class State:
         return sorted((self.folder / ".pulumi" / "locks").rglob(f"{self.stack}/*.json"))
 
     def create(self) -> bool:
-        """Make the state of a stack that has none; return whether the backend is one to write to.
+        """Make the state of a stack that has none; return False for an uninitialised backend.
 
         The engine's own `stack init` takes 0.4 s of a processor, and a class makes thirty.
         """
@@ -126,7 +127,9 @@ class State:
         meta = root / "meta.yaml"
         if meta.exists() and not meta.read_text().strip():
             raise errors.GrappeError(
-                f"{meta} is cut off", seen="it is empty", do=f"echo 'version: 1' > {meta}"
+                f"{meta} is cut off",
+                seen="it is empty",
+                do=f"echo 'version: 1' > {shlex.quote(str(meta))}",
             )
         attributes = self.path.with_name(f"{self.path.name}.attrs")
         if attributes.is_file() and not attributes.stat().st_size:
@@ -140,7 +143,7 @@ class State:
             raise errors.GrappeError(
                 f"files beside the state of {self.stack} are cut off: {len(cut)}",
                 seen="\n".join(cut),
-                do=f"rm {' '.join(cut)}",
+                do=f"rm {shlex.join(cut)}",
             )
 
     def load(self) -> dict[str, Any]:
@@ -182,12 +185,14 @@ class State:
             (self.folder / ".pulumi" / "backups" / self.project / self.stack).glob("*.json")
         )
         whole = next((path for path in (beside, *reversed(kept)) if _is_whole(path)), None)
+        path = shlex.quote(str(self.path))
         return errors.GrappeError(
             f"the state of {self.stack} is cut off: {self.path}",
             seen=f"{size} characters; {type(error).__name__}: {error}",
-            do=f"cp {whole} {self.path}, then run it again: it finds what has been made since"
+            do=f"cp {shlex.quote(str(whole))} {path}, then run it again: it finds what has been "
+            "made since"
             if whole
-            else f"no backup is whole. rm {self.path}; then ./lab up {self.stack} takes up what "
+            else f"no backup is whole. rm {path}; then ./lab up {self.stack} takes up what "
             "is there, if the stack file still has its grappe:id",
         )
 

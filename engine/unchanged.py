@@ -1,4 +1,4 @@
-"""Find out without the engine that a stack has nothing to do.
+"""Find out without the engine whether a stack has nothing to do.
 
 The program registers its resources with a monitor of ours instead of the engine's, and the
 providers check them and compare them with the host, as in the engine's own plan. Where everything
@@ -38,9 +38,9 @@ from stacks import files
 THREADS = 32
 # The engine's features that the program's registrations use here.
 FEATURES = {"secrets", "resourceReferences", "aliasSpecs", "deletedWith", "replaceWith"}
-# The engine would meet these once more, and a host that does not answer would be waited for again.
+# The engine would only fail with these again, after waiting once more for a silent host.
 REFUSALS = (errors.BadInputError, errors.HostError)
-# What makes a recorded resource more than settled: the engine has more to do with it.
+# The keys of a recorded resource that the engine has not finished.
 UNSETTLED = ("delete", "taint", "pendingReplacement", "external", "initErrors")
 
 
@@ -61,7 +61,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         difference: The first difference found; empty without any.
         refusal: Why no run can go on: mistakes, or a host that does not answer.
         registered: The URNs that the program has registered.
-        notes: What program and providers had to say.
+        notes: The program's warnings and the providers' lines.
 
     """
 
@@ -93,7 +93,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
             with self._lock:
                 self.registered.add(urn)
             inputs = _values(request.object)
-            _demand_same_place(request, recorded)
+            _demand_same_relations(request, recorded)
             if request.custom:
                 with run.entered(self._run):
                     self._compare(inputs, recorded)
@@ -117,7 +117,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         return empty_pb2.Empty()
 
     def Log(self, request: Any, _context: Any) -> Any:  # noqa: N802
-        """Note what the program warns of."""
+        """Note the program's warnings."""
         if request.severity >= engine_pb2.WARNING:
             self.notes.append(request.message)
         return empty_pb2.Empty()
@@ -129,7 +129,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
     def _compare(self, inputs: dict[str, Any], recorded: dict[str, Any]) -> None:
         """Do as the engine's plan: check with the recorded inputs, compare with the outputs."""
         if inputs.get(codec.PROVIDER_KEY) != recorded["outputs"].get(codec.PROVIDER_KEY):
-            # Nor is what somebody else sends to this port unpickled.
+            # So no other process can have this port unpickle a provider of its own.
             raise Differs(f"{recorded['urn']} has another provider")
         provider = self._provider(inputs)
         checked = provider.check(recorded["inputs"], inputs)
@@ -169,7 +169,7 @@ class Comparison:
 
     Attributes:
         difference: Why the engine must run; empty where it has nothing to do.
-        notes: What program and providers had to say.
+        notes: The program's warnings and the providers' lines.
         resources: The number of unchanged resources, as the engine counts them.
     """
 
@@ -227,7 +227,7 @@ def _compared(
         except Exception as error:
             if monitor.refusal:
                 raise monitor.refusal from None
-            # The SDK raises what the monitor's answer ended.
+            # The SDK raises an error of its own for the call that the monitor aborted.
             raise Differs(monitor.difference or str(error)) from error
     if monitor.refusal:
         raise monitor.refusal
@@ -259,14 +259,14 @@ def _recorded(resources: list[dict[str, Any]], secret: Passphrase) -> dict[str, 
     return found
 
 
-def _demand_same_place(request: Any, recorded: dict[str, Any]) -> None:
+def _demand_same_relations(request: Any, recorded: dict[str, Any]) -> None:
     same = (
         set(request.dependencies) == set(recorded.get("dependencies") or [])
         and request.parent == recorded.get("parent", "")
         and request.protect == bool(recorded.get("protect"))
     )
     if not same:
-        raise Differs(f"{recorded['urn']} waits for others, or has another parent")
+        raise Differs(f"{recorded['urn']} has other dependencies, or another parent")
 
 
 def _without(inputs: Mapping[str, Any], known: Collection[str]) -> dict[str, Any]:

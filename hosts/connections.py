@@ -14,7 +14,7 @@ from hosts.host import Host
 # All threads that ask for a host share the future of its one connection.
 _hosts: dict[str, futures.Future[Host]] = {}
 _guard = threading.Lock()
-# URLs of before that do not answer.
+# Recorded URLs that do not answer.
 _silent: set[str] = set()
 
 
@@ -43,13 +43,13 @@ def connect(text: str) -> Host:
 def is_same_machine(text: str, other: str, machine_id: str) -> bool:
     """Whether one URL leads to the machine that another led to.
 
-    Clones of one template share a machine-id, and no boot: where both URLs answer, with two boots,
-    they are two machines. A URL that does not answer counts as an old name of the same.
+    Clones of one template share a machine-id but not a boot id: if both URLs answer with different
+    boot ids, they are two machines. A URL that does not answer counts as an old name of the same.
 
     Args:
-        text: A URL.
-        other: The URL of before.
-        machine_id: The machine-id that it had.
+        text: The URL of today.
+        other: The recorded URL.
+        machine_id: The recorded machine-id.
 
     Raises:
         errors.HostError: The first does not answer, or refuses us.
@@ -65,7 +65,7 @@ def is_same_machine(text: str, other: str, machine_id: str) -> bool:
     try:
         before = connect(other)
     except errors.HostError:
-        # Each resource asks, and each would wait as long.
+        # Every resource calls this, and each call would wait as long.
         _silent.add(other)
         return True
     return before.machine_id != machine_id or before.boot_id == host.boot_id
@@ -96,7 +96,7 @@ def close_all() -> None:
     """End every connection of this process."""
     with _guard:
         for outcome in _hosts.values():
-            # At the end of a process nobody reads what one that has ended already says.
+            # The process ends: nobody reads the error of a connection that has already ended.
             with contextlib.suppress(Exception):
                 if outcome.done():
                     outcome.result().close()

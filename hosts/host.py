@@ -15,7 +15,7 @@ from typing import IO, Any, Protocol
 from core import errors
 from hosts import command, identity, url, worker
 
-# A shell's words, or ours, where a host has no sudo, and the shell's exit status.
+# The messages of shells and of `command.execute` without sudo, and shells' exit status.
 _NO_SUDO = re.compile("sudo: (?:command )?not found|sudo is not installed")
 NOT_FOUND = 127
 
@@ -116,7 +116,13 @@ class Host:
         timeout: float = 120,
         root: bool = True,
     ) -> Any:
-        """Run `main(request)` of a module of `remote` on the host; return what it returned."""
+        """Run `main(request)` of a module of `remote` on the host; return what it returned.
+
+        Raises:
+            errors.CommandError: The module raised, or did not end in time.
+            errors.HostError: The connection is lost, sudo is refused, or python3 is incomplete.
+
+        """
         sudo = root and self._sudo
         try:
             return self._worker(sudo=sudo).call(module, request, timeout)
@@ -189,7 +195,12 @@ class Host:
         )
 
     def socket(self, path: str) -> str:
-        """Return the path of a socket on this machine that reaches `path` on the host."""
+        """Return the path of a socket on this machine that reaches `path` on the host.
+
+        Raises:
+            errors.HostError: sshd or sudo on the host does not allow it.
+
+        """
         with self._lock:
             if path not in self._sockets:
                 self._sockets[path] = self._transport.socket(path, sudo=self._sudo)

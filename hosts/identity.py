@@ -14,7 +14,7 @@ class Identity:
     Attributes:
         uid: The user id of the login.
         machine_id: The content of /etc/machine-id.
-        address: The address at which we reached the machine, or that it would go out by.
+        address: The IPv4 address at which ssh reached the machine; else its first global one.
         boot_id: The kernel's random id of this boot; empty if it does not say.
     """
 
@@ -24,8 +24,8 @@ class Identity:
     boot_id: str = ""
 
 
-# One line each: user id, machine-id, the address of this end of an ssh login, the boot's id,
-# and the address this machine would use to go out.
+# Prints a line each: user id, machine-id, both ends of the ssh login, the boot's id, and the
+# machine's first global IPv4 address.
 IDENTIFY = (
     "id -u; cat /etc/machine-id 2>/dev/null || hostname; "
     'echo "${SSH_CONNECTION:-}"; cat /proc/sys/kernel/random/boot_id 2>/dev/null || echo; '

@@ -40,7 +40,12 @@ class Local:
 
 
 def identify(host_url: url.HostUrl, local: Local) -> identity.Identity:
-    """Identify the machine behind a local URL; a namespace counts as a machine of its own."""
+    """Identify the machine behind a local URL; a namespace counts as a machine of its own.
+
+    Raises:
+        errors.HostError: The namespace does not exist, or runs no commands.
+
+    """
     done = local.run(["sh", "-c", identity.IDENTIFY], stdin=b"", timeout=10)
     if not done.ok:
         raise errors.HostError(

@@ -35,11 +35,11 @@ from hosts import command, identity, url, worker
 CONNECT_SECONDS = 15
 # ssh's own exit status when the connection, not the command, failed.
 CONNECTION_FAILED = 255
-# A session that is refused becomes a connection of its own, unless that is refused too.
+# ssh prints this and tries a new connection; the command fails if that is refused too.
 REFUSED_SESSION = "Session open refused by peer"
 # Seconds until the far end of a forwarded socket must send its first byte.
 ANSWER_SECONDS = 5
-_FORBIDS = (
+_FORBIDDEN_SCRIPT = (
     'PATH=$PATH:/usr/sbin; who="user=$(id -un),host=x,addr=${SSH_CLIENT%% *}"; '
     '$(test "$(id -u)" = 0 || echo sudo -n) sshd -T -C "$who" 2>/dev/null | '
     "grep -E '^(allow(tcp|streamlocal)forwarding (no|remote)|disableforwarding yes|permitopen )' | "
@@ -53,9 +53,9 @@ SHELL = "/bin/sh"
 _PATH = 'export PATH="$PATH:/usr/sbin:/usr/bin:/sbin:/bin"'
 CONTROL = "control"
 _FITS = re.compile(r"[\w./+-]{1,57}")
-# What some shell takes for its own within single quotes.
+# Characters that csh or fish interpret within single quotes.
 _SPECIAL = "\n!\\"
-_STAND_INS, _OCTAL = r"\001\002\003", r"\012\041\134"
+_PLACEHOLDERS, _OCTAL = r"\001\002\003", r"\012\041\134"
 # The first OpenSSH whose ssh_config may say what kind of session it wants.
 SESSION_TYPES_SINCE = (8, 7)
 # Seconds that an unused connection made ahead stays open.
@@ -117,7 +117,12 @@ class Ssh:
         self._proxies: list[subprocess.Popen[bytes]] = []
 
     def open(self) -> identity.Identity:
-        """Start the connection and identify the other end."""
+        """Start the connection and identify the other end.
+
+        Raises:
+            errors.HostError: The host cannot be reached, or runs no commands; says why.
+
+        """
         script = (
             f"{_PATH}; echo {BEGIN}; {identity.IDENTIFY}; echo {END_OF_IDENTITY}; "
             "exec cat >/dev/null"
@@ -135,7 +140,13 @@ class Ssh:
         return identity.read_identity(_after_greeting(printed.text))
 
     def run(self, argv: Sequence[str], *, stdin: bytes, timeout: float) -> command.CommandResult:
-        """Run argv on the host; the login's shell splits the words that we quote here."""
+        """Run argv on the host; the login's shell splits the words that we quote here.
+
+        Raises:
+            errors.CommandError: The program did not end in time.
+            errors.HostError: The connection is lost, or sshd refuses another session.
+
+        """
         done = command.execute(
             [*self._ssh("no"), "--", _command_line(argv)], stdin=stdin, timeout=timeout
         )
@@ -161,15 +172,20 @@ class Ssh:
         return self._holder is not None and self._holder.poll() is None
 
     def socket(self, path: str, *, sudo: bool) -> str:
-        """Forward a socket of the host to one of this machine."""
+        """Forward a socket of the host to one of this machine; return its path.
+
+        Raises:
+            errors.HostError: sshd forwards no sockets, or sudo is refused.
+
+        """
         local = str(self._folder / f"socket{len(list(self._folder.iterdir()))}")
-        remote = self._open_to_us(path) if sudo else path
+        remote = self._serve_as_root(path) if sudo else path
         done = self._control("forward", "-L", f"{local}:{remote}")
         if not done.ok:
             raise errors.HostError(
                 f"{self._host_url}: {path} could not be forwarded", seen=done.tail()
             )
-        if not _answers(local) and (forbids := self._forbids()):
+        if not _answers(local) and (forbids := self._forbidden_forwarding()):
             raise errors.HostError(
                 f"{self._host_url}: sshd does not forward to {path}",
                 seen=forbids,
@@ -179,9 +195,9 @@ class Ssh:
             )
         return local
 
-    def _forbids(self) -> str:
+    def _forbidden_forwarding(self) -> str:
         """Return the forwarding that sshd's configuration forbids; empty if none or unreadable."""
-        argv = ["sh", "-c", _FORBIDS]
+        argv = ["sh", "-c", _FORBIDDEN_SCRIPT]
         return self.run(argv, stdin=b"", timeout=CONNECT_SECONDS).stdout.strip()
 
     def close(self) -> None:
@@ -211,8 +227,8 @@ class Ssh:
         *options, target = self._ssh("no")
         return command.execute([*options, "-O", *words, target])
 
-    def _open_to_us(self, path: str) -> str:
-        """Have root over there serve `path` on a socket that our login may use."""
+    def _serve_as_root(self, path: str) -> str:
+        """Start a proxy for `path` as root on the host; return its socket, open to our login."""
         program = (worker.PACKAGE / "socket_proxy.py").read_text()
         argv = ["sudo", "-n", "--", "python3", "-I", "-c", program, path]
         with (self._folder / "proxy").open("wb") as log:
@@ -236,7 +252,7 @@ def _command_line(argv: Sequence[str]) -> str:
     words = shlex.join(argv)
     if not any(sign in words for sign in _SPECIAL):
         return shlex.join(["exec", SHELL, "-c", f'{_PATH}; echo {BEGIN}; exec "$@"', "sh", *argv])
-    signs = f"tr '{_STAND_INS}' '{_OCTAL}'"
+    signs = f"tr '{_PLACEHOLDERS}' '{_OCTAL}'"
     script = f'{_PATH}; echo {BEGIN}; eval "exec $(printf %s "$1" | {signs})"'
     hidden = words.translate(str.maketrans(_SPECIAL, "\1\2\3"))
     return shlex.join(["exec", SHELL, "-c", script, "sh", hidden])

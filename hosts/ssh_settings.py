@@ -41,6 +41,7 @@ def resolve(host_url: url.HostUrl) -> Connection:
     """Return how `ssh` would reach a host.
 
     Raises:
+        errors.CommandError: ssh is not installed, or hangs.
         errors.HostError: Its host key is unknown, no key logs in, or it is behind a jump host.
 
     """

@@ -95,7 +95,7 @@ def _parse_ssh(text: str) -> HostUrl:
     if parts.path.strip("/") or parts.query or parts.fragment:
         message = f"has more than user, host and port: {_EXAMPLES}"
         raise ValueError(message)
-    # As written: OpenSSH's patterns of hosts know capitals, and `hostname` has none.
+    # Capitals stay: OpenSSH's host patterns tell them apart, and urlsplit's `hostname` drops them.
     written = re.fullmatch(r"(?:.*@)?([^@:\[\]]+)(?::\d*)?", parts.netloc)
     name, user = written.group(1) if written else parts.hostname or "", parts.username or ""
     if not (_NAME.fullmatch(name) or re.fullmatch(r"[0-9a-f:]{2,45}", name)):

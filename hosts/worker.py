@@ -139,8 +139,8 @@ class Worker:
         self._log.seek(0)
         lines = self._log.read().decode(errors="replace").strip().splitlines()
         # A python that cannot run our program says so in its last line.
-        told = -1 if any(line.startswith("Traceback (") for line in lines) else -TAIL_LINES
-        return "\n".join(lines[told:]) or f"exit {self._process.returncode}"
+        first = -1 if any(line.startswith("Traceback (") for line in lines) else -TAIL_LINES
+        return "\n".join(lines[first:]) or f"exit {self._process.returncode}"
 
 
 def _wait(answers: queue.Queue[dict[str, Any]], deadline: float) -> dict[str, Any]:
@@ -149,7 +149,7 @@ def _wait(answers: queue.Queue[dict[str, Any]], deadline: float) -> dict[str, An
         try:
             return answers.get(timeout=min(left, WAIT_SECONDS))
         except queue.Empty:
-            run.demand_wanted()
+            run.raise_if_cancelled()
     raise TimeoutError
 
 

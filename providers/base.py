@@ -64,7 +64,7 @@ class Sweeper(Protocol):
 
 @runtime_checkable
 class Holder(Protocol):
-    """A driver whose things cannot go while they contain leftovers."""
+    """A driver of objects that LXD does not delete while they contain leftovers."""
 
     def empty(self, spec: Any) -> list[str]:
         """Remove the lab's leftovers of unfinished runs inside; return their names."""
@@ -85,8 +85,8 @@ def preload() -> None:
 
 
 @contextlib.contextmanager
-def known_errors() -> Iterator[None]:
-    """Wrap any exception into an error with words."""
+def wrap_unexpected() -> Iterator[None]:
+    """Wrap an unexpected exception into a GrappeError that asks for a report."""
     try:
         yield
     except (errors.GrappeError, problems.Mistakes):
@@ -101,7 +101,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     # A provider captures no secret: keep it readable in the state.
     serialize_as_secret_always = False
     spec: ClassVar[type[codec.Spec]]
-    # The outputs that `known` may return.
+    # The outputs that `stable_outputs` may return.
     OUTPUTS: ClassVar[tuple[str, ...]] = ()
 
     def driver(self, host: Host) -> Driver[S]:
@@ -134,11 +134,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """
         return spec, []
 
-    def known(self, _spec: S, _was: Mapping[str, Any]) -> Outputs:
+    def stable_outputs(self, _spec: S, _was: Mapping[str, Any]) -> Outputs:
         """Return the outputs that no change affects, so that a plan knows them."""
         return {}
 
-    @known_errors()
+    @wrap_unexpected()
     def check(self, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.CheckResult:
         """Refuse invalid inputs, all of them at once."""
         properties, was = codec.clean(news), codec.clean(olds)
@@ -154,7 +154,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
                 spec, mistakes = self.examine(spec, was)
             properties = _inputs(spec)
             if not mistakes and was:
-                properties |= self.known(spec, was)
+                properties |= self.stable_outputs(spec, was)
         except problems.Mistakes as error:
             mistakes = error.mistakes
         failures = []
@@ -163,7 +163,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             failures.append(dynamic.CheckFailure("", problems.summary(mistakes)))
         return dynamic.CheckResult({**properties, DRIFT: ""}, failures)
 
-    @known_errors()
+    @wrap_unexpected()
     def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.DiffResult:
         """Compare our own keys with the real thing, on the host where it was made.
 
@@ -195,14 +195,14 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             delete_before_replace="host" not in planned.replaces,
         )
 
-    @known_errors()
+    @wrap_unexpected()
     def create(self, props: dict[str, Any]) -> dynamic.CreateResult:
         """Make the thing, or take over the same lab's existing one."""
         spec = self._decode({**props, INCARNATION: _new_incarnation()})
         host, driver = self._reach(spec)
         return dynamic.CreateResult(spec.id, _state(spec, host, driver.create(spec)))
 
-    @known_errors()
+    @wrap_unexpected()
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
         """Read the real thing, on the host where it was made."""
         spec = self._recorded(props)
@@ -216,7 +216,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         inputs = {**_inputs(reading.spec), DRIFT: reading.drift}
         return dynamic.ReadResult(id_, state, inputs)
 
-    @known_errors()
+    @wrap_unexpected()
     def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> dynamic.UpdateResult:
         """Change the thing in place."""
         old = self._decode(olds)
@@ -226,7 +226,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         # Outputs that an update does not return stay.
         return dynamic.UpdateResult({**codec.clean(olds), **state})
 
-    @known_errors()
+    @wrap_unexpected()
     def delete(self, _id: str, props: dict[str, Any]) -> None:
         """Remove the thing from the host where it was made.
 

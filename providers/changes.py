@@ -11,7 +11,7 @@ from core import codec, problems
 S = TypeVar("S", bound=codec.Spec)
 # The key of drift in a state, beside the fields of the spec.
 DRIFT = "drift"
-GONE = "it is missing"
+MISSING = "it is missing"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ def between(
 
     """
     if reading is None:
-        return Changes(frozenset({"name"}), frozenset({"name"}), (GONE,))
+        return Changes(frozenset({"name"}), frozenset({"name"}), (MISSING,))
     was = {**codec.defaults(kind), **recorded}
     actual = {**was, **codec.encode(reading.spec)}
     names = {field.name for field in dataclasses.fields(kind)} - {"incarnation"}

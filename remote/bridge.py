@@ -13,7 +13,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from remote.surveys import lxd, programs
 from remote.system import read_text
 
-# LXD writes its masquerade by whichever of the two it found when it started.
+# The listings that may show LXD's masquerade: it uses nftables or iptables, as found at its start.
 LISTINGS = (
     ["nft", "list", "table", "inet", "lxd"],
     ["nft", "list", "table", "inet", "incus"],
@@ -22,13 +22,14 @@ LISTINGS = (
     ["nft", "list", "ruleset"],
 )
 _CLASS = "/sys/class/net"
+# SIOCGIFFLAGS and IFF_UP of linux/sockios.h and linux/if.h.
 _GET_FLAGS, _UP = 0x8913, 1
 # Seconds: the host dials itself.
 DNS_PORT, DNS_SECONDS = 53, 1.0
 
 
 def main(request: Dict[str, Any]) -> Dict[str, str]:
-    """Return by bridge what is lost, in words; nothing where all is there, or cannot be known.
+    """Return by bridge's name what it lost, in words; empty for nothing, or if that is unknown.
 
     Args:
         request: `addresses`, each bridge's own by its name, as in `10.64.1.1/24`, and `sockets`,
@@ -84,7 +85,7 @@ def _unplugged(sockets: Tuple[str, ...]) -> Dict[str, List[str]]:
     }  # fmt: skip
     found: Dict[str, List[str]] = {}
     path = "instances?recursion=1&all-projects=true"
-    for item in (lxd.ask(sockets, path) or ()) if loose else ():
+    for item in (lxd.try_query(sockets, path) or ()) if loose else ():
         for device, settings in item["expanded_devices"].items():
             if item["config"].get(f"volatile.{device}.host_name") in loose:
                 found.setdefault(settings.get("network", ""), []).append(item["name"])
@@ -94,7 +95,7 @@ def _unplugged(sockets: Tuple[str, ...]) -> Dict[str, List[str]]:
 def _lost(name: str, address: str, sockets: Tuple[str, ...]) -> str:
     if problem := link(name, address, sockets):
         return problem
-    if _forwards_nothing():
+    if _forwarding_is_off():
         return "the kernel forwards nothing: its servers reach nobody, and nobody reaches them"
     if not _masquerades(str(ipaddress.IPv4Interface(address).network)):
         return "LXD's masquerade of it is not loaded: its servers do not reach the internet"
@@ -109,8 +110,8 @@ def _attach(name: str, ports: List[str]) -> None:
             programs.run(["ip", "link", "set", port, "master", name])
 
 
-def _forwards_nothing() -> bool:
-    """Whether somebody has switched off what LXD switched on for its bridges."""
+def _forwarding_is_off() -> bool:
+    """Whether IPv4 forwarding is off, which LXD switches on for its bridges."""
     return read_text("/proc/sys/net/ipv4/ip_forward").strip() == "0"
 
 

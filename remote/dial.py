@@ -9,12 +9,12 @@ import time
 from typing import Any, Dict
 
 ROUTES = "/proc/net/route"
-# Our bridges' names begin so.
+# The prefix of our bridges' names.
 BRIDGES = "gr-"
-# Milliseconds until the kernel asks again who has an address; a second where nobody sets it.
-AGAIN = "/proc/sys/net/ipv4/neigh/%s/retrans_time_ms"
-AGAIN_MS = "100"
-# Seconds of one try, of several and of the only one: the kernel repeats a lost packet after one.
+# The kernel's interval between two ARP requests for an address; the default is 1000 ms.
+RETRANSMIT = "/proc/sys/net/ipv4/neigh/%s/retrans_time_ms"
+RETRANSMIT_MS = "100"
+# Seconds of one of several tries, and of a single try: the kernel resends a packet after 1 s.
 SHORT, LONG = 0.2, 2.0
 
 
@@ -28,9 +28,9 @@ def main(request: Dict[str, Any]) -> str:
     deadline = time.monotonic() + request["seconds"]
     bridge = bridge_to(request["address"])
     if bridge:
-        # A server that boots misses the first question, and is up long before the second.
-        with contextlib.suppress(OSError), open(AGAIN % bridge, "w") as setting:
-            setting.write(AGAIN_MS)
+        # A booting server misses the first ARP request, and is up long before a default second one.
+        with contextlib.suppress(OSError), open(RETRANSMIT % bridge, "w") as setting:
+            setting.write(RETRANSMIT_MS)
     target = (request["address"], request["port"])
     while True:
         try:

@@ -1,4 +1,4 @@
-"""An index: all files of a store's folder in one, so that nobody opens thousands each time.
+"""An index: one file with the content of all files of a store's folder, maybe thousands.
 
 The files are the truth: a missing, damaged or outdated index does not count. The index misses what
 somebody writes into a file in place, so a reader of one fragment reads its own file.

@@ -13,7 +13,7 @@ BRIDGES = "gr-+"
 # The beginning of the names of all our chains.
 OURS = "GRAPPE-"
 NAT = "GRAPPE-DNAT"
-# Chains that drop: before all that UFW and its users accept, or a ping would cross.
+# Chains that drop. They precede all that UFW and its users accept: UFW accepts pings.
 INPUT, FORWARD = "GRAPPE-INPUT", "GRAPPE-FORWARD"
 # Chains that accept: after all that people deny, or we would override them.
 LET_IN, LET_THROUGH = "GRAPPE-LET-IN", "GRAPPE-LET-THROUGH"
@@ -36,15 +36,15 @@ DEEPEST = 16
 
 
 def target(line: str) -> str:
-    """Return what a rule jumps to; nothing for one that only counts."""
+    """Return the target of a rule (-j or -g); empty for a rule without one."""
     match = re.search(r" -[jg] (\S+)", line)
     return match.group(1) if match else ""
 
 
-def relead(hook: str) -> str:
-    """Return the command that leads one of the kernel's chains to UFW's again, in UFW's order.
+def ufw_jumps_command(hook: str) -> str:
+    """Return the command that restores the jumps from a kernel's chain to UFW's, in UFW's order.
 
-    UFW does so only where its chains are not there yet.
+    UFW itself adds these jumps only when it creates its chains.
     """
     jump = f"{hook} -j ufw-$c-{hook.lower()}"
     steps = f"iptables -D {jump} 2>/dev/null; iptables -A {jump}"
@@ -115,9 +115,9 @@ class Chains:
         return [chain for chain in JUMPS.values() if chain not in led]
 
     def before_ufw(self) -> Iterator[Preceding]:
-        """Yield the rules that meet packets for the host or through it before UFW's users' do.
+        """Yield the rules that packets to or through the host meet before those of UFW's users.
 
-        Of UFW's own chains those alone that end a packet: what they accept, they accept after us.
+        From UFW's own chains it yields only rules that drop: their accepts come after our jumps.
         """
         for table, chain in PRECEDING:
             for line in self.rules(table, chain):
@@ -142,7 +142,7 @@ class Chains:
     def _followed(self, table: str, line: str, whole: str, depth: int = 0) -> Iterator[Preceding]:
         """Yield a rule; or the rules of the chain that it jumps to, each behind its conditions."""
         if target(line).startswith("ufw-user-"):
-            # Denials of UFW's users are told as such.
+            # `checks.denials` reports the denials of UFW's users.
             return
         inner = self.rules(table, target(line)) if depth < DEEPEST else []
         if not inner:

@@ -25,7 +25,7 @@ LIST = ["ip6tables-save", "-t", "filter"]
 
 
 def shut(system: System) -> None:
-    """Load our rules."""
+    """Load our rules, which drop the IPv6 packets of labs' bridges."""
     for chain in _CHAINS:
         if system.run(["ip6tables", "-w", "-C", chain, *_RULE.split()]).status != 0:
             system.run(["ip6tables", "-w", "-I", chain, *_RULE.split()])

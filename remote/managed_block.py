@@ -12,7 +12,7 @@ END = "# END GRAPPE"
 FORMAT, NEWEST_FORMAT = 1, 2
 _BEGIN = re.compile(r"^# BEGIN GRAPPE \(changed by Grappe alone\)(?: \[(.*)\])?$")
 
-# The flag that makes `remove` take the added line break away again.
+# The flags that make `remove` undo an added line break, and a created file.
 NEWLINE = "newline added"
 CREATED = "file added"
 

@@ -3,10 +3,10 @@
 LXD's database reaches the disk before its files do, and a bridge's dnsmasq outlives LXD. Four
 leftovers block LXD, or stay for good:
 
-- an empty pid note of a bridge's dnsmasq: LXD neither starts, changes nor removes the bridge;
-- a dnsmasq that LXD has no note of: it keeps the bridge's address from the next one;
+- an empty pid file of a bridge's dnsmasq: LXD neither starts, changes nor removes the bridge;
+- a dnsmasq whose pid LXD does not know: it keeps the bridge's address from the next one;
 - a folder of a container or volume that is no btrfs subvolume: LXD does not remove its content;
-- a bridge in state pending: LXD starts it, and forgets it with its link, rules and folder.
+- a bridge in state pending: LXD starts it, and at its removal leaves link, rules and folder.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ NO_SUBVOLUME = "Could not get subvolume flags"
 ADDRESS_TAKEN = "failed to create listening socket"
 # The tables of nft that LXD and Incus keep.
 TABLES = ("lxd", "incus")
-# Seconds until a dnsmasq that was told to end has ended.
+# Seconds that a dnsmasq may take to end after SIGTERM.
 END_SECONDS = 3
 # The inode of every btrfs subvolume's root.
 _SUBVOLUME = 256
 _FOLDERS = r'"(/[^"\s]+/storage-pools/[^"\s/]+/(?:containers|containers-snapshots|custom)/[^"\s]+)"'
 
 
-def is_told(messages: str) -> bool:
+def is_symptom(messages: str) -> bool:
     """Return whether LXD's refusal may come from a power cut, or from an LXD that was killed."""
     return any(words in messages for words in (NO_PROCESS, NO_SUBVOLUME, ADDRESS_TAKEN))
 

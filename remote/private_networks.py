@@ -1,7 +1,7 @@
 """The networks that a host keeps for its own machines: LXD's, Docker's, libvirt's bridges.
 
-Runs on the host: standard library alone. A lab's way out leads past them to UFW's rules, which
-keep everybody else from them by default.
+Runs on the host: standard library alone. Our chain that lets labs out returns packets for them to
+UFW's rules, which keep everybody out by default.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from remote.system import System
 
 # The bridges of Docker's own networks, which come and go with the day's work.
 DOCKER = "br-+"
-_OF_DOCKER = re.compile(r"br-[0-9a-f]{12}")
+_DOCKER_BRIDGE = re.compile(r"br-[0-9a-f]{12}")
 _NET = "/sys/class/net"
 _WAY_OUT = f"-A {LET_THROUGH} -i {BRIDGES} -o "
 
 
 def bridges(system: System) -> List[str]:
-    """Return the bridges without a port that leads out, which no default route leads by.
+    """Return the bridges of others that have neither a physical port nor a default route.
 
-    One name stands for all of Docker's networks, unless another bridge has such a name.
+    `br-+` stands for all of Docker's networks, unless a public interface has such a name.
     """
     folder = system.root + _NET
     try:
@@ -38,18 +38,18 @@ def bridges(system: System) -> List[str]:
     public = [name for name in names if name not in private or name in uplinks]
     docker = not any(name.startswith(DOCKER[:-1]) for name in public)
     return sorted({
-        DOCKER if docker and _OF_DOCKER.fullmatch(name) else name
+        DOCKER if docker and _DOCKER_BRIDGE.fullmatch(name) else name
         for name in private if name not in uplinks
     })  # fmt: skip
 
 
 def rules(system: System) -> List[str]:
-    """Return the rules that leave what goes there to UFW's own."""
+    """Return the rules that leave packets to these bridges to UFW's rules."""
     return [f"{_WAY_OUT}{name} -j RETURN" for name in bridges(system)]
 
 
-def is_one(rule: str) -> bool:
-    """Whether a rule is one of these."""
+def is_rule(rule: str) -> bool:
+    """Whether a rule is one of those that `rules` returns."""
     return rule.startswith(_WAY_OUT) and rule.endswith(" -j RETURN")
 
 

@@ -1,7 +1,8 @@
 """Whether running servers have a file. Runs on the host, read only: standard library alone.
 
-LXD reads a file by a process of its own for each server, which takes it 0.07 s of a processor to
-start. A path is followed as it is: only whether it is there may come of that, never its content.
+LXD starts a process to read a file of a server, which takes 0.07 s of a processor. A server's
+symbolic links may lead a path to the host's files: this tells whether a file exists, never its
+content.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ FIRST = "/sys/fs/cgroup/lxc.payload.%s/init.scope/cgroup.procs"
 
 
 def main(request: Dict[str, Any]) -> Dict[str, bool]:
-    """Return by name whether a server has the file; none of those that cannot be looked into.
+    """Return by name whether a server has the file; without servers whose root cannot be read.
 
     Args:
         request: `names`, of the containers in LXC, and the `path` in them.

@@ -36,7 +36,12 @@ class Store:
         self._texts: Dict[str, bytes] = {}
 
     def load(self) -> Dict[str, Fragment]:
-        """Return all fragments by id, in the order of their ids."""
+        """Return all fragments by id, in the order of their ids.
+
+        Raises:
+            RefusedError: A fragment's file is damaged, or a newer Grappe wrote it.
+
+        """
         texts = self._index.load()
         names: List[str] = []
         if texts is None:
@@ -123,7 +128,7 @@ class Store:
         same = old.get(fragment["id"]) is fragment and b"\n" not in text
         return text if same else json.dumps(fragment).encode()
 
-    def keep(self, path: str, file: File) -> None:
+    def back_up(self, path: str, file: File) -> None:
         """Keep a backup of a shared file's old generation, for people."""
         if file.content is not None and not file.link:
             name = os.path.basename(path)
@@ -135,7 +140,7 @@ class Store:
             folder = os.path.join(self._real, name)
             for entry in os.listdir(folder) if os.path.isdir(folder) else []:
                 os.unlink(os.path.join(folder, entry))
-        self._forget_the_dead()
+        self._drop_dead_changes()
         with contextlib.suppress(OSError):
             for name in ("fragments", "previous", "queue"):
                 if os.path.isdir(os.path.join(self._real, name)):
@@ -150,7 +155,12 @@ class Store:
 
     @contextlib.contextmanager
     def lock(self, *, shared: bool = False) -> Iterator[None]:
-        """Hold the target's lock; for reading a shared one, if the store exists."""
+        """Hold the target's lock; for reading a shared one, if the store exists.
+
+        Raises:
+            RefusedError: Another change holds it for more than LOCK_SECONDS.
+
+        """
         path = os.path.join(self._real, "lock")
         deadline = time.monotonic() + LOCK_SECONDS
         kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
@@ -189,7 +199,7 @@ class Store:
     def queue(self, request: Dict[str, Any]) -> str:
         """Queue a change for the next holder of the lock; return its ticket."""
         me = os.getpid()
-        name = f"{time.time_ns()}-{me}-{_born(me)}-{os.urandom(16).hex()}"
+        name = f"{time.time_ns()}-{me}-{_start_time(me)}-{os.urandom(16).hex()}"
         ticket = os.path.join(self._real, "queue", name)
         content = json.dumps(request)
         while True:
@@ -210,7 +220,7 @@ class Store:
     def waiting(self) -> List[Dict[str, Any]]:
         """Take the queued changes, in their order."""
         changes = []
-        self._forget_the_dead()
+        self._drop_dead_changes()
         folder = os.path.join(self._real, "queue")
         for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
             path = os.path.join(folder, name)
@@ -242,12 +252,12 @@ class Store:
         names = os.listdir(folder) if os.path.isdir(folder) else []
         return sorted(name for name in names if name.endswith(".json") and name[0] != ".")
 
-    def _forget_the_dead(self) -> None:
+    def _drop_dead_changes(self) -> None:
         """Remove the changes of dead processes from the queue."""
         folder = os.path.join(self._real, "queue")
         for name in os.listdir(folder) if os.path.isdir(folder) else []:
             _when, pid, born, _unique = name.split("-")
-            if _born(int(pid)) != born:
+            if _start_time(int(pid)) != born:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(folder, name))
 
@@ -255,7 +265,7 @@ class Store:
         return f"{self.folder}/fragments/{identifier.replace('/', '+')}.json"
 
 
-def _born(pid: int) -> str:
+def _start_time(pid: int) -> str:
     """Return the start time of a process, or nothing for a dead one."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as stream:

@@ -27,7 +27,7 @@ TARGETS: Dict[str, Type[Target]] = {
     "nat": nat.NatTarget, "haproxy": haproxy.HaproxyTarget, "hosts": hosts_file.HostsTarget,
     "relay": relay.RelayTarget,
 }  # fmt: skip
-# What a request may meet on the host, and answers with.
+# The errors of the host that become a refusal in the answer.
 REFUSALS = (RefusedError, DamagedError, OSError)
 # Seconds that a change waits for others.
 GATHER_SECONDS = 0.03
@@ -40,6 +40,11 @@ def main(request: Json) -> Json:
         request: `target` (one of `TARGETS`), `folder`, `shared_sections`, and `op`: `put` with a
             `fragment`, `remove` with an `id`, an `owner` and a `lab`, or `read` with a list of such
             `claims`.
+
+    Returns:
+        For `read`: `answers`, one for each claim, with `fragment` (None without one) and `drift`.
+        For the others: `ok` and `notes`, messages for the user. A refusal, as an answer or as the
+        whole, is `ok` False, `brief`, `seen` and `do`.
 
     """
     # This process ends with its answer: it need not collect garbage among thousands of fragments.
@@ -78,7 +83,7 @@ def _read(target: Target, store: Store, claims: List[Json]) -> List[Json]:
         edited = [answer for answer in held if answer["fragment"] != fragments[answer["id"]]]
         _diagnose(target, fragments, [answer for answer in held if answer not in edited])
         for answer in edited:
-            # Who edits a fragment's file changes what this fragment alone is compared with.
+            # Compile an edited fragment with the others as stored: the edit is its drift alone.
             _diagnose(target, {**fragments, answer["id"]: answer["fragment"]}, [answer])
         return answers
 
@@ -95,7 +100,7 @@ def _find(store: Store, fragments: Dict[str, Fragment], claim: Json) -> Json:
 
 
 def _diagnose(target: Target, fragments: Dict[str, Fragment], answers: List[Json]) -> None:
-    """Add to each answer how what is there differs from what all fragments make; or refuse it."""
+    """Add to each answer its `drift`, how the host differs from the fragments; or a refusal."""
     if not answers:
         return
     try:
@@ -138,8 +143,8 @@ def _commit_queued(
 ) -> Json:
     """Commit our own change and all queued ones; write the others' results.
 
-    It waits until the time `gathered` for changes sent at the same moment: one activation instead
-    of two. Meanwhile it reads the fragments.
+    It waits until `gathered` (monotonic seconds) for changes of the same moment, to activate once.
+    Meanwhile it reads the fragments.
     """
     old = store.load()
     time.sleep(max(0.0, gathered - time.monotonic()))
@@ -245,7 +250,7 @@ def _install(
             wanted, {path: staged.get(path, target.system.root + path) for path in wanted}
         )
         for path, file in changed.items():
-            store.keep(path, current[path])
+            store.back_up(path, current[path])
             target.system.swap(path, file, staged.get(path, ""))
         if new:
             _activate_and_verify(target, wanted)

@@ -26,6 +26,10 @@ def main(request: Json) -> Json:
     Args:
         request: `operation`, the name of a method of `Tunnels`, and its arguments.
 
+    Returns:
+        `ok` and the operation's `result`; or a refusal: `ok` False, `brief`, `seen`, `do` and
+        `not_ours`, whether the tunnel belongs to another stack.
+
     """
     return serve(Tunnels(System(), reachability.main), request)
 
@@ -100,7 +104,12 @@ class Tunnels:
     def raise_tunnel(
         self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json, seconds: float
     ) -> Json:
-        """Start a tunnel and wait until it carries traffic; report why it does not."""
+        """Start a tunnel and wait until it carries traffic.
+
+        Raises:
+            RefusedError: It has no key, or carries nothing within `seconds`; says why.
+
+        """
         folder, service = f"{HOME}/{name}", _service(name)
         self._demand(name, whose)
         if not self._public(name):
@@ -129,7 +138,7 @@ class Tunnels:
     def read_tunnel(
         self, *, name: str, whose: Json, unit: str, known_hosts: str, checks: Json
     ) -> Json:
-        """Return a tunnel's existence, its owner, and its faults."""
+        """Return `there`, whether a tunnel exists, `drift`, its faults, and its marks."""
         self._demand(name, whose)
         found = self._system.read(f"{UNITS}/{_service(name)}").content
         if found is None:

@@ -54,7 +54,12 @@ BODIES = {
 
 
 def with_our_part(current: Files) -> Files:
-    """Return UFW's scripts with our part, and the notes of their original modes."""
+    """Return UFW's scripts with our part, and the notes of their original modes.
+
+    Raises:
+        RefusedError: A script is not a shell script.
+
+    """
     files: Files = {}
     for path, kept in MODES.items():
         script = current[path]

@@ -14,7 +14,7 @@ _BYTES, _FILES = 2**20, 64
 
 
 def reasons(paths: Iterable[str]) -> Dict[str, List[str]]:
-    """Return by path why root cannot change it and what to do; nothing for what can be changed.
+    """Return (reason, remedy) by path of each file that root cannot change.
 
     A change is a rename, so the folder counts as the file does. The kernel refuses root after
     `chattr +i` or `+a`, and on a read-only file system. For another login this returns nothing.

@@ -34,7 +34,7 @@ def unnamed() -> BinaryIO:
         return tempfile.TemporaryFile()
 
 
-# What a run asks after its survey. The worker imports it while a child makes the survey.
+# The modules that a run calls after its survey; the worker imports them during the survey.
 NEXT = ["remote.transaction", "remote.tunnels", "remote.reachability"]
 
 turn = unnamed()
@@ -55,12 +55,12 @@ def send_answer(answer: Dict[str, Any]) -> None:
     fcntl.lockf(turn, fcntl.LOCK_UN)
 
 
-def why(error: BaseException) -> str:
-    """Return an error in one line, with the place of ours that raised it."""
-    places = traceback.extract_tb(error.__traceback__)
-    place = ([each for each in places if "/remote/" in each.filename] or places)[-1]
-    where = "%s of %s, line %s" % (place.name, place.filename.rpartition("/")[2], place.lineno)
-    return "%s: %s (in %s)" % (type(error).__name__, error, where)
+def describe(error: BaseException) -> str:
+    """Return an error in one line, with the line of our code that raised it."""
+    frames = traceback.extract_tb(error.__traceback__)
+    frame = ([each for each in frames if "/remote/" in each.filename] or frames)[-1]
+    location = "%s of %s, line %s" % (frame.name, frame.filename.rpartition("/")[2], frame.lineno)
+    return "%s: %s (in %s)" % (type(error).__name__, error, location)
 
 
 def serve(number: int, module: Any, request: Any) -> None:
@@ -68,7 +68,7 @@ def serve(number: int, module: Any, request: Any) -> None:
     try:
         send_answer({"id": number, "answer": module.main(request)})
     except BaseException as error:
-        send_answer({"id": number, "failed": why(error)})
+        send_answer({"id": number, "failed": describe(error)})
 
 
 def watch(number: int, module: Any, request: Any) -> None:
@@ -88,7 +88,7 @@ for line in requests:
     try:
         loaded = importlib.import_module(sent["module"])
     except Exception as error:
-        send_answer({"id": sent["id"], "failed": why(error)})
+        send_answer({"id": sent["id"], "failed": describe(error)})
         continue
     if not os.fork():
         try:

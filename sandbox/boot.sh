@@ -6,13 +6,13 @@ set -eu
 disk=$1 root=$2 machine=$3 seed=$4 hostname=$5 second=$6
 mount --make-rprivate /
 mkdir -p "$root"
-# A root that is mirrored is mounted only where both disks are known.
+# btrfs mounts a mirrored root only once the kernel knows both disks.
 if [ -n "$second" ]; then
     losetup --associated "$second" | grep -q . || losetup --find "$second"
     btrfs device scan >/dev/null 2>&1 || true
 fi
 mount -o loop,noatime "$disk" "$root"
-# What is this host's own: host keys, and who may enter.
+# This machine's own files: its host keys and its authorized keys.
 cp -r "$seed/." "$root/"
 chmod 0600 "$root"/etc/ssh/ssh_host_*_key
 chown -R "$(stat -c %u:%g "$root/home/teacher")" "$root/home/teacher"

@@ -9,7 +9,7 @@ from hosts import command
 from sandbox.layout import Layout
 
 SECONDS = 60
-# It may load only a sandbox's page.
+# No window, no requests of chromium's own, and self-signed certificates are accepted.
 _QUIET = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",

@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from sandbox.layout import HOST_ADDRESS, Layout
 
-# Reads a page by new connections until its input ends, and by one that it keeps if it is to; then
-# prints the counts. One process does all of it: a new curl for each page would compete with what is
-# measured.
+# Requests a page by new connections until its input ends, if wanted also by one that it keeps; then
+# prints the counts. One process does all of it: a curl for each page would compete with the
+# measured runs for the processor.
 _PROGRAM = """
 import http.client, json, select, sys, time
 address, domain, pause, keeps = sys.argv[1], sys.argv[2], float(sys.argv[3]), sys.argv[4] == "True"
@@ -46,7 +46,7 @@ print(json.dumps(found))
 
 
 class Bystander:
-    """A client that reads one page all the while.
+    """A client that requests one page again and again.
 
     Args:
         layout: The sandbox, on whose workstation it runs.

@@ -44,12 +44,12 @@ tar -c --numeric-owner --xattrs -f "$5" -C "$2" .
 def disk(system: systems.System) -> pathlib.Path:
     """Return the disk image of a fresh machine, a sparse btrfs file; build it if missing."""
     script = HERE / "customize.sh"
-    ingredients = [system.suite, DISK_SIZE, *system.packages, *system.shelf, script.read_text()]
+    ingredients = [system.suite, DISK_SIZE, *system.packages, *system.offline, script.read_text()]
     target = _kept(system.name, ".btrfs", ingredients)
     if not target.exists():
         with _workspace(target) as work:
             tree = work / "root.tar"
-            hook = f'sh {script} "$1" {" ".join(system.shelf)}'
+            hook = f'sh {script} "$1" {" ".join(system.offline)}'
             _run(["mmdebstrap", "--quiet", "--mode=root", "--variant=important", "--format=tar",
                   f"--include={','.join(system.packages)}", f"--customize-hook={hook}",
                   system.suite, str(tree)])  # fmt: skip
@@ -68,8 +68,8 @@ def disk(system: systems.System) -> pathlib.Path:
 def server_image() -> pathlib.Path:
     """Return the folder with the stand-in's `metadata.tar` and `rootfs.tar`; build if missing.
 
-    It equals the image stack's result from the same recipe, but is ready when the sandbox starts;
-    and this machine's key can log in.
+    An image stack makes the same from this recipe; this one exists when the sandbox starts, and
+    accepts the key of this machine's sandboxes.
     """
     read = recipes.read(SERVER_RECIPE)
     target = _kept("standin", "", [read.digest, _STEPS, authorized_key()])

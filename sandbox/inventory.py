@@ -40,5 +40,5 @@ def inventory(lab_host: Host, workstation: Host) -> dict[str, str]:
 
 
 def difference(before: dict[str, str], after: dict[str, str]) -> list[str]:
-    """Return what of an inventory differs, each with the beginning of what it is now."""
+    """Return the parts of an inventory that differ, each with the beginning of its new value."""
     return [f"{name}: {after[name][:200]!r}" for name in before if before[name] != after[name]]

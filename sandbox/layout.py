@@ -84,7 +84,7 @@ class Layout:
 
     @property
     def system(self) -> systems.System:
-        """The lab host's system when it was new: as asked, or as its name says."""
+        """The lab host's system: as asked, as noted, or by the suffix of the sandbox's name."""
         if self.asked:
             return self.asked
         noted = systems.ALL.get(self.noted.read_text()) if self.noted.exists() else None

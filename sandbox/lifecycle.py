@@ -32,7 +32,12 @@ class Status:
 
 
 def up(layout: Layout, report: Progress) -> bool:
-    """Bring the sandbox up; return whether anything was missing."""
+    """Bring the sandbox up; return whether it is a new one.
+
+    Raises:
+        errors.NotReadyError: A machine does not boot.
+
+    """
     if status(layout).up:
         return False
     if has_fallen(layout):
@@ -109,10 +114,10 @@ def _revive(layout: Layout) -> None:
 
 def _renew(layout: Layout) -> None:
     """Recreate the network; Grappe's store of the workstation's hosts entries stays."""
-    kept = network.take_workstation(layout)
+    kept = network.save_workstation(layout)
     network.down(layout)
     network.up(layout)
-    network.give_workstation(kept)
+    network.restore_workstation(kept)
 
 
 def _raise_limits(layout: Layout) -> None:
@@ -176,7 +181,12 @@ def status(layout: Layout) -> Status:
 
 
 def enter(layout: Layout, machine_name: str, argv: list[str]) -> list[str]:
-    """Return the argv that runs `argv`, or a shell, on a machine of the sandbox."""
+    """Return the argv that runs `argv`, or a shell, on a machine of the sandbox.
+
+    Raises:
+        errors.HostError: The sandbox is not up.
+
+    """
     if not status(layout).up:
         raise errors.HostError(f"the sandbox {layout.name} is not up", do="./lab sandbox up")
     if machine_name == "workstation":

@@ -29,14 +29,19 @@ def prepare(machine: Machine) -> None:
     command.execute(["cp", "--sparse=always", str(image), disk], timeout=300).demand(failed)
     # btrfs cannot mount two file systems with the same UUID.
     command.execute(["btrfstune", "-f", "-u", disk], timeout=120).demand(failed)
-    if machine.system.shelf:
+    if machine.system.offline:
         second = str(machine.second_disk)
         command.execute(["truncate", "--size", SECOND_DISK_SIZE, second]).demand(failed)
     _seed(machine)
 
 
 def start(layout: Layout, *machines: Machine) -> None:
-    """Start machines on their disks; return when their sshds answer."""
+    """Start machines on their disks; return when systemd has booted on each.
+
+    Raises:
+        errors.NotReadyError: One does not boot; shows the end of its console.
+
+    """
     for machine in machines:
         second = str(machine.second_disk) if machine.second_disk.exists() else ""
         command.spawn(
@@ -107,7 +112,12 @@ def forget(machine: Machine) -> None:
 
 
 def second_disk(layout: Layout) -> str:
-    """Return the device of a bare lab host's second disk."""
+    """Return the device of a bare lab host's second disk.
+
+    Raises:
+        errors.HostError: It has none.
+
+    """
     loops = _loops(layout.lab_host.second_disk)
     if not loops:
         raise errors.HostError(f"{layout.host} has no second disk")

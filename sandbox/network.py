@@ -1,7 +1,7 @@
 """The namespaces of a sandbox and the links between them.
 
-The workstation and the lab host share the room's network; the lab host and
-the relay share a stretch of the internet.
+The workstation and the lab host share the classroom's network; the lab host and
+the relay share a network that stands for the internet.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def down(layout: Layout) -> None:
         NETNS_ETC.rmdir()
 
 
-def take_workstation(layout: Layout) -> dict[pathlib.Path, bytes]:
+def save_workstation(layout: Layout) -> dict[pathlib.Path, bytes]:
     """Return the workstation's own files: hosts entries, and Grappe's store of them."""
     return {
         path: path.read_bytes()
@@ -72,7 +72,7 @@ def _workstation_folders(layout: Layout) -> tuple[pathlib.Path, pathlib.Path]:
     return NETNS_ETC / layout.workstation, pathlib.Path(f"/var/lib/grappe-{layout.workstation}")
 
 
-def give_workstation(files: dict[pathlib.Path, bytes]) -> None:
+def restore_workstation(files: dict[pathlib.Path, bytes]) -> None:
     """Restore the workstation's own files."""
     for path, content in files.items():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,12 @@ def missing(needed: Mapping[str, str]) -> list[str]:
 
 
 def install(*, browser: bool = False) -> list[str]:
-    """Install missing packages with apt; return them."""
+    """Install missing packages with apt; return them.
+
+    Raises:
+        errors.CommandError: apt failed.
+
+    """
     packages = missing({**NEEDED, **(BROWSER if browser else {})})
     if not packages:
         return []

@@ -27,7 +27,7 @@ class System:
         wait: The command that waits until the daemon answers.
         init: The command that takes a preseed on standard input.
         suffix: The suffix of names of sandboxes with such a lab host.
-        shelf: Packages in a folder for its own apt, since a sandbox has no internet.
+        offline: Packages in a folder for its own apt, since a sandbox has no internet.
     """
 
     name: str
@@ -40,7 +40,7 @@ class System:
     wait: tuple[str, ...] = ()
     init: tuple[str, ...] = ()
     suffix: str = ""
-    shelf: tuple[str, ...] = ()
+    offline: tuple[str, ...] = ()
 
 
 LXD = System(
@@ -57,8 +57,8 @@ _BARE = ("systemd-sysv", "dbus", "libpam-systemd", "openssh-server", "sudo", "ip
 # As after Debian's installer, without anything of a lab host.
 BARE = System(
     "debian12-bare", "a bare Debian 12", "bookworm", _BARE, suffix="-bare",
-    shelf=("lxd", "lxd-client", "ufw", "haproxy", "btrfs-progs", "iptables", "nftables",
-           "fdisk", "dnsmasq-base", "uidmap", "attr", "squashfs-tools", "xz-utils"),
+    offline=("lxd", "lxd-client", "ufw", "haproxy", "btrfs-progs", "iptables", "nftables",
+             "fdisk", "dnsmasq-base", "uidmap", "attr", "squashfs-tools", "xz-utils"),
 )  # fmt: skip
 RELAY = System("debian12-relay", "the relay", "bookworm", _BARE)
 # The systems of lab hosts.

@@ -21,7 +21,12 @@ ssh -q -o PubkeyAuthentication=no -o StrictHostKeyChecking=no -o UserKnownHostsF
 
 
 def run(layout: Layout, argv: list[str], *, stdin: bytes = b"") -> str:
-    """Run a command there; return its output."""
+    """Run a command there; return its output.
+
+    Raises:
+        errors.NotReadyError: The command failed.
+
+    """
     full = ["ip", "netns", "exec", layout.workstation, *argv]
     done = command.execute(full, stdin=stdin, timeout=60)
     if not done.ok:

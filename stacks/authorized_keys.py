@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # The user that has the keys before a post-installation.
 KEYS_USER = "grappe-student"
-# Whatever else stands in the file is the student's.
+# All other lines of the file belong to the student.
 _REMOVE = """\
 file=$(getent passwd {user} | cut -d: -f6)/.ssh/authorized_keys
 [ -f "$file" ] && sed -i '/^# BEGIN GRAPPE/,/^# END GRAPPE/d' "$file"
@@ -26,8 +26,8 @@ cat >> "$file" <<'END'
 # END GRAPPE
 END
 """
-# Before a post-installation nobody can log in: this user can, and may do what root may. YunoHost
-# gives no name with a dash.
+# The user for logins before a post-installation, with sudo for everything. YunoHost allows no dash
+# in a login, so that none of its users has this name.
 _MAKE = """\
 id {user} >/dev/null 2>&1 || useradd --create-home --shell /bin/bash {user}
 # After a post-installation, also one by the web, YunoHost's sshd lets in its own groups alone. The

@@ -18,17 +18,17 @@ from stacks import settings
 
 # The kinds of scalars on which YAML 1.1, which PyYAML reads, and 1.2 differ.
 _OWN = {f"tag:yaml.org,2002:{kind}" for kind in ("bool", "int", "float")}
-# What Pulumi.yaml says beside its settings.
+# The contents of Pulumi.yaml beside its settings.
 PROJECT = {
     "name": settings.NAMESPACE, "stackConfigDir": "stacks", "backend": {"url": "file://./.state"},
 }  # fmt: skip
 # A number that looks like a decimal one.
 _OCTAL = re.compile(r"[-+]?0[0-7_]*[1-7][0-7_]*$")
-# Whole numbers below it are the same as floats.
+# Floats represent all whole numbers below it exactly.
 MOST_EXACT = 2**53
-# Brackets in a file that somebody may have written.
+# The most brackets of a file that a person may have written.
 MOST_NESTED = 5000
-# Values in a file whose anchors repeat one another; a class of 4,000 has some 30,000.
+# The most values of a file with anchors; a class of 4,000 students has some 30,000.
 MOST_VALUES = 100_000
 # libyaml's faster loader if installed: a folder may hold the stack files of a class.
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -77,7 +77,7 @@ def _number(loader: Any, node: Any) -> float | str:
 
 
 def _moment(loader: Any, node: Any) -> str:
-    """Return a date as the text that the engine makes of it; one that does not exist as it is."""
+    """Return a date as the engine's text for it; an impossible date stays unchanged."""
     try:
         found = loader.construct_yaml_timestamp(node)
     except ValueError:
@@ -102,9 +102,14 @@ Loader.add_constructor("tag:yaml.org,2002:set", _set)
 
 
 def load(text: str) -> Any:
-    """Parse a YAML text; raise yaml.YAMLError for any other text, and for an endless one."""
+    """Parse a YAML text.
+
+    Raises:
+        yaml.YAMLError: It is no YAML, is nested too deeply, or its anchors expand without bound.
+
+    """
     if text.count("[") + text.count("{") > MOST_NESTED:
-        # libyaml ends the whole process where they are nested as deeply.
+        # libyaml would crash the process if they were nested this deeply.
         raise yaml.YAMLError(f"it has more than {MOST_NESTED} brackets")
     try:
         content = yaml.load(text, Loader)  # noqa: S506 - it is a safe one
@@ -119,7 +124,12 @@ def load(text: str) -> Any:
 
 
 def demand_small(content: Any) -> None:
-    """Raise ValueError for a content whose anchors repeat one another without measure."""
+    """Refuse a content whose anchors expand to too many values.
+
+    Raises:
+        ValueError: They are more than `MOST_VALUES`.
+
+    """
     todo, count = [content], 0
     while todo:
         item, count = todo.pop(), count + 1
@@ -155,7 +165,7 @@ class Configuration:
         plain: Texts by key, with Pulumi.yaml's defaults; of a structure, its JSON.
         secrets: Ciphertexts by key.
         salt: The salt of the key that encrypted them.
-        unusual: What in the files only the engine knows to read; empty if there is nothing.
+        unusual: What only the engine can interpret in the files; empty if there is nothing.
     """
 
     plain: dict[str, str]
@@ -201,7 +211,7 @@ def _default(item: Any) -> Any:
 
 
 def _unusual(own: Mapping[str, Any], project: Mapping[str, Any]) -> str:
-    """Return what in a stack file or in Pulumi.yaml only the engine knows to read."""
+    """Return what only the engine can interpret in a stack file or in Pulumi.yaml."""
     if keys := sorted(map(str, own.keys() - {"config", "encryptionsalt"})):
         return f"the stack file has {', '.join(keys)}"
     differs = [key for key, value in PROJECT.items() if project.get(key) != value]
@@ -211,7 +221,7 @@ def _unusual(own: Mapping[str, Any], project: Mapping[str, Any]) -> str:
 
 
 def has_passphrase(folder: pathlib.Path, name: str) -> bool:
-    """Whether a passphrase encrypts a stack file's secrets, and no service's key."""
+    """Whether a passphrase, not the key of a cloud service, encrypts a stack file's secrets."""
     content = load(path_of(folder, name).read_text()) or {}
     return "encryptedkey" not in content and str(content.get("secretsprovider", "")) in (
         "", "passphrase",
@@ -262,13 +272,13 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
 
 
 def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
-    """Return the values of a stack file that YAML takes for others than they look like."""
+    """Return the values of a stack file that do not mean what they look like: 060 is octal."""
     path = path_of(folder, name)
     return misread_in(path.read_text()) if path.exists() else []
 
 
 def misread_in(text: str) -> list[problems.Mistake]:
-    """Return such values of a YAML text that `load` reads."""
+    """Return the octal numbers and dates of a YAML text that `load` reads, as mistakes."""
     return [
         problems.Mistake(key.removeprefix("config."), f"{node.value} {reason}")
         for key, node in _leaves(yaml.compose(text, Loader), "", set())
@@ -277,7 +287,7 @@ def misread_in(text: str) -> list[problems.Mistake]:
 
 
 def _leaves(node: Any, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    """Yield a text's single values with their keys, each once, whatever its anchors."""
+    """Yield the scalars of a YAML tree with their keys, each once even if anchors repeat it."""
     if id(node) in seen:
         return
     seen.add(id(node))

@@ -26,7 +26,7 @@ class GoldenPlan:
         base: The image that the builder starts from.
         project: The builder's LXD project.
         network: Its bridge.
-        allow: What lets its DHCP and DNS requests through UFW.
+        allow: The rules that let its DHCP and DNS requests through UFW.
         builder: The builder.
         steps: The recipe's steps in it, in order.
         published: The golden image.

@@ -1,8 +1,8 @@
 """The plan of a student's lab: the spec of each resource; pure.
 
-`spec` says what a stack file means; the plan says which resources that takes. `components`
-registers them, and says what waits for what. A field that another resource's output fills in is
-empty here.
+`spec` holds the meaning of a stack file, the plan the resources that it needs. `components`
+registers them with their dependencies. A field that another resource's output fills in is empty
+here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class LabPlan:
     Attributes:
         student: The student.
         user: The login of the student's ssh.
-        adopt: Whether the lab takes over what was made by hand.
+        adopt: Whether the lab takes over containers, rules and routing made by hand.
         preflight: The survey that comes first.
         network: The bridge.
         project: The LXD project.

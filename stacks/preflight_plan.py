@@ -1,4 +1,4 @@
-"""The plan of a preflight: what the lab needs of its host; pure."""
+"""The plan of a preflight: the lab's requirements on its host; pure."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _unchecked(lab: LabSpec) -> tuple[str, ...]:
 
 
 def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
-    """Return the files and devices of the host that a lab's servers are to have."""
+    """Return the files and devices of the host that a lab's servers require."""
     return tuple(
         (f"grappe:servers[{index}].devices.{name}.source", device["source"])
         for index, item in enumerate(lab.servers)
@@ -100,7 +100,7 @@ def _paths(lab: LabSpec) -> tuple[tuple[str, str], ...]:
 
 
 def _modules(lab: LabSpec) -> tuple[tuple[str, str], ...]:
-    """Return the kernel's modules that a lab's servers want loaded."""
+    """Return the kernel modules that a lab's servers require."""
     key = "linux.kernel_modules"
     return tuple(
         (f"grappe:servers[{index}].config.{key}", name)
@@ -122,7 +122,7 @@ def _addresses(lab: LabSpec) -> tuple[tuple[str, str], ...]:
 
 
 def _abilities(lab: LabSpec) -> Iterator[tuple[str, str]]:
-    """Yield what devices and settings of a lab's servers want of the host."""
+    """Yield the abilities of the host that devices and settings of a lab's servers require."""
     for index, item in enumerate(lab.servers):
         for name, device in item.devices.items():
             key = f"grappe:servers[{index}].devices.{name}"

@@ -10,7 +10,7 @@ from stacks import settings
 from stacks.server import ServerSpec
 
 # The settings with a server's limits, and examples.
-_SAID = {
+_EXAMPLES = {
     "cpu": ("limits.cpu", "2"), "memory": ("limits.memory", "1GiB"), "disk": ("disk", "5GiB"),
 }  # fmt: skip
 
@@ -65,7 +65,7 @@ def _against(
     key: str, shown: object, allowed: int, limits: Sequence[int | None]
 ) -> Iterator[tuple[str, Any, str]]:
     """Compare a quota with the servers' limits; LXD requires a limit of every server."""
-    prefix, example = _SAID[key]
+    prefix, example = _EXAMPLES[key]
     for index, value in enumerate(limits):
         if not value:
             also = ", or the size of a volume is" if key == "disk" else ""

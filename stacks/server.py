@@ -17,8 +17,8 @@ from stacks import allocation, recipe, settings, ways
 MAX_NAME = 59
 # Ports that every lab host uses itself: sshd and HAProxy.
 HOST_PORTS = tuple(ways.PORTS.values())
-# What judges a text that need not be set.
-_JUDGES = {
+# The validators of optional texts.
+_VALIDATORS = {
     "target": validators.problem_of_name, "disk": values.problem_of_size,
     "publish": validators.problem_of_alias,
 }  # fmt: skip
@@ -40,8 +40,8 @@ class ServerSpec(settings.ServerSettings):
         return (self.domain, *(f"{name}.{self.domain}" for name in self.names))
 
 
-def meant(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
-    """Return the wanted servers, with the values that follow from the student's number."""
+def resolve(given: settings.Settings, student: str) -> tuple[ServerSpec, ...]:
+    """Return the servers with all values: those of the stack file, else those derived from it."""
     number = given.number
     return tuple(
         ServerSpec(
@@ -130,7 +130,7 @@ def setting_problem(group: str, key: str, value: str) -> str:
 
 
 def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
-    """Return mistakes for values of two servers; one without a name has no domain of its own."""
+    """Return mistakes for values that two servers share; skip domains of nameless servers."""
     return [
         problems.Mistake(
             f"servers[{index}].{field}",
@@ -156,7 +156,7 @@ def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
 
 
 def _name_problem(name: str) -> str:
-    """Return what is wrong with a server's name, which the comments of its rules begin with."""
+    """Return the problem of a server's name, which also begins the comments of its NAT rules."""
     if (problem := validators.problem_of_name(name)) or len(name) <= MAX_NAME:
         return problem
     return f"has {len(name)} characters, and a server's name has at most {MAX_NAME}."
@@ -225,14 +225,14 @@ def _server_extras(prefix: str, asked: settings.ServerSettings) -> Iterator[tupl
         for part, what, problem in container.device_problems(name, device):
             yield f"{prefix}.devices.{name}{part}", what, problem
     yield from _volume_checks(prefix, asked)
-    for key, judge in _JUDGES.items():
+    for key, judge in _VALIDATORS.items():
         if value := getattr(asked, key):
             yield f"{prefix}.{key}", value, judge(value)
     if asked.ephemeral and asked.publish:
         problem = "stops the server, and a stopped ephemeral one is deleted."
         yield f"{prefix}.publish", asked.publish, problem
     if asked.recipe and asked.state != "running":
-        yield f"{prefix}.recipe", asked.recipe, "is done in a running server."
+        yield f"{prefix}.recipe", asked.recipe, "needs a running server: state: running."
     for number, name in enumerate(asked.snapshots):
         problem = _snapshot_problem(name, asked.snapshots[:number])
         yield f"{prefix}.snapshots[{number}]", name, problem

@@ -45,7 +45,7 @@ class ServerPlan:
         keys: The step that gives the student's user its keys.
         snapshots: Its snapshots.
         backend: Its route.
-        page: What its domain shows until the backend is there.
+        page: The route that shows a page about the installation until the backend exists.
         entry: Its names in the workstation's hosts file.
         probe: The checks of its ways.
     """
@@ -126,7 +126,7 @@ def plan(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> ServerP
         keys=keys,
         snapshots=tuple(SnapshotSpec(**inside, name=name) for name in server.snapshots),
         backend=backend,
-        # Before a post-installation, the first visitor of a server's page may become its master.
+        # Before a post-installation, the first visitor of a server's page may administer it.
         page=page if lab.post_install and not lab.adopt else None,
         entry=entry,
         probe=probe,

@@ -147,8 +147,8 @@ class Settings:
     )
     id: str = setting(
         "",
-        "The lab's own id, made once by `lab new`: what the lab makes carries it, "
-        "whatever the stack is called",
+        "The lab's own id, drawn once by `lab new`: all things of the lab carry it, "
+        "whatever the stack's name",
     )
     host: str = setting(
         "",
@@ -157,9 +157,10 @@ class Settings:
     )
     workstation: str = setting(
         "local:",
-        "Where hosts entries and probes act: local:, ssh://[user@]host[:port], netns:NAME, or none",
+        "The student's machine, which gets the hosts entries and runs the probes: local:, "
+        "ssh://[user@]host[:port], netns:NAME, or none",
     )
-    student: str = setting("", "Whose lab it is; left out, the stack's name")
+    student: str = setting("", "The student's name; left out, the stack's")
     number: int = setting(
         0, "The student's number, 1 to 4000; ports, addresses and the bridge's name follow from it"
     )
@@ -175,12 +176,12 @@ class Settings:
         "grappe.test", "The parent of the servers' domains, <server>.<student>.<domain>"
     )
     address: str = setting(
-        "", "The address of the lab host that students dial; left out, the one it was reached at"
+        "", "The address of the lab host that students dial; left out, the one that Grappe dials"
     )
     interface: str = setting(
         "",
-        "The interface of the lab host that students come in by, with grappe:address;"
-        " left out, any",
+        "The interface of the lab host that students' packets come in by, with "
+        "grappe:address; left out, any",
     )
     profiles: tuple[str, ...] = setting(("default",), "LXD profiles of every server, in order")
     config: Mapping[str, str] = setting({}, "LXD configuration of every server")
@@ -188,10 +189,10 @@ class Settings:
         {}, "Limits of every server, as LXD names them: {memory: 2GiB, cpu: '2'}"
     )
     disk: str = setting("", "How large the disk of every server may grow, as LXD writes it: 5GiB")
-    pool: str = setting("default", "The storage pool of the lab host that disks with a size are in")
+    pool: str = setting("default", "The storage pool of the lab host for disks with a size")
     quota: QuotaSettings = setting(
         QuotaSettings(),
-        "What all servers of the student may have together: {containers: 3, cpu: 4, "
+        "The limits of all servers of the student together: {containers: 3, cpu: 4, "
         "memory: 4GiB, disk: 20GiB}",
     )
     tunnel: TunnelSettings = setting(
@@ -200,15 +201,15 @@ class Settings:
         "[{listen: 8080, port: 80}, {listen: 8443, port: 443}]}",
     )
     default: str = setting(
-        "", "The server that gets what is for no known domain; one of a lab host may"
+        "", "The server that gets requests for unknown domains; at most one of a lab host"
     )
     login: str = setting(
         "", "The administrator that the post-installation makes; left out, the student"
     )
     keys: tuple[str, ...] = setting(
         (),
-        "The student's public SSH keys: of the login, once it is post-installed; else of a user "
-        "that is made for them",
+        "The student's public SSH keys: for the login after a post-installation by Grappe, else "
+        "for the user grappe-student",
     )
     language: str = setting(
         "",
@@ -217,8 +218,8 @@ class Settings:
     )
     adopt: bool = setting(
         False,
-        "Take over containers, images, rules and routing by hand that exist already "
-        "and are nobody's",
+        "Take over existing containers, images, rules and routing that were made by hand "
+        "and belong to no lab",
     )
 
 

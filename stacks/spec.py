@@ -21,11 +21,11 @@ MAX_STUDENT = 63 - len("grappe-")
 # The user of a YunoHost that somebody else has post-installed.
 YUNOHOSTS_USER = "admin"
 _SAME_MACHINE = (
-    "is the lab host itself, whose own connections pass no NAT rule. Where do students sit? "
-    "Else none."
+    "is the lab host itself, whose own connections pass no NAT rule. Name the "
+    "students' machine, or none."
 )
-# What judges a text that need not be set.
-_JUDGES = {
+# The validators of optional texts.
+_VALIDATORS = {
     "address": validators.problem_of_ipv4, "interface": validators.problem_of_interface,
     "login": validators.problem_of_login, "disk": values.problem_of_size,
 }  # fmt: skip
@@ -140,8 +140,8 @@ def _resolve(given: settings.Settings, owner: str, stack: str, *, post_install: 
         post_install=post_install,
         language=given.language,
         adopt=given.adopt,
-        tunnel=tunnel.meant(given.tunnel),
-        servers=server.meant(given, student),
+        tunnel=tunnel.resolve(given.tunnel),
+        servers=server.resolve(given, student),
     )
 
 
@@ -170,7 +170,7 @@ def _checks(given: settings.Settings, lab: LabSpec) -> Iterator[tuple[str, Any, 
         yield "servers", len(given.servers), f"servers. 1 to {allocation.MAX_SERVERS}."
     if given.default and given.default not in names:
         yield "default", given.default, f"is not one of the servers: {', '.join(names)}."
-    for key, judge in _JUDGES.items():
+    for key, judge in _VALIDATORS.items():
         if value := getattr(given, key):
             yield key, value, judge(value)
     yield "pool", given.pool, validators.problem_of_name(given.pool)
@@ -197,9 +197,9 @@ def _student_problem(student: str) -> str:
 def _password_problem(value: str, *, secret: bool) -> str:
     """Return what is wrong with the password, without its value."""
     if not value:
-        return "is empty: pulumi config rm grappe:password, or one that is not." if secret else ""
+        return "is empty: pulumi config rm grappe:password, or set one." if secret else ""
     if not secret:
-        return "is in plain. Set it so: pulumi config set --secret grappe:password"
+        return "is in plain text. Set it as a secret: pulumi config set --secret grappe:password"
     if not MIN_PASSWORD <= len(value) <= MAX_PASSWORD or not value.isprintable():
         return f"is not a password. {MIN_PASSWORD} to {MAX_PASSWORD} printable characters."
     return ""

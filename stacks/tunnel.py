@@ -17,8 +17,8 @@ FORWARDS = (
 )
 
 
-def meant(given: settings.TunnelSettings) -> settings.TunnelSettings | None:
-    """Return the wanted tunnel with its forwards, if any."""
+def resolve(given: settings.TunnelSettings) -> settings.TunnelSettings | None:
+    """Return the tunnel with its forwards, those of the stack file or the default; None without."""
     if not given.relay:
         return None
     return dataclasses.replace(given, forwards=given.forwards or FORWARDS)

@@ -1,4 +1,4 @@
-"""What all tests share: the sandbox's hosts, for those that need a real one."""
+"""Shared fixtures: the sandbox, its lab host and workstation, for tests marked `sandbox`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hosts import connections
 from hosts.host import Host
 from sandbox import layout
 
-# A busy machine makes no test fail: none of ours is about time.
+# No deadline: on a busy machine a slow example is no failure.
 hypothesis.settings.register_profile(
     "grappe", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -23,8 +23,8 @@ os.environ["LC_ALL"] = "C.UTF-8"
 
 
 @pytest.fixture(scope="session")
-def box() -> layout.Layout:
-    """This worker's sandbox: the first's is the one that `./lab test` brought up."""
+def sandbox() -> layout.Layout:
+    """The sandbox of this pytest worker; the first worker uses the one of `./lab test`."""
     name = os.environ.get("GRAPPE_SANDBOX")
     if not name:
         pytest.fail("no sandbox: run `./lab test`, or `./lab test --fast` for what needs none")
@@ -38,12 +38,12 @@ def box() -> layout.Layout:
 
 
 @pytest.fixture
-def lab_host(box: layout.Layout) -> Host:
-    """The sandbox's lab host; connected anew after a test that rebooted it."""
-    return connections.connect(box.host_url)
+def lab_host(sandbox: layout.Layout) -> Host:
+    """The sandbox's lab host; reconnects if an earlier test closed the connections."""
+    return connections.connect(sandbox.host_url)
 
 
 @pytest.fixture
-def workstation(box: layout.Layout) -> Host:
+def workstation(sandbox: layout.Layout) -> Host:
     """The sandbox's workstation."""
-    return connections.connect(box.workstation_url)
+    return connections.connect(sandbox.workstation_url)

@@ -1,8 +1,7 @@
-"""A lab host, a workstation and a relay in a folder, beside the real ones.
+"""Fake hosts: a lab host, a workstation and a relay, each a folder with a fake LXD and programs.
 
-What runs on a host runs here, in this process, on the fakes of its daemons and programs; each of
-those passes its own contract suite. A way to a server answers where rule, route and container
-are really there.
+The modules of `remote/` run in this process, on fakes that pass the contract suites. A probe
+succeeds only if the rule or route and the running container exist.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ HELP = "--domain --password --ignore-dyndns --username --fullname --force-disksp
 
 
 class FakeYunohost(lxd.FakeLxd):
-    """An LXD whose containers have a `yunohost` and nothing else; no program of ours is run."""
+    """A fake LXD that runs no script in a container, but leaves the files that it would write."""
 
     def execute(
         self,
@@ -42,7 +41,7 @@ class FakeYunohost(lxd.FakeLxd):
         timeout: float,
         on_output: daemon.OnOutput = daemon.ignore,
     ) -> daemon.Executed:
-        """Play what steps and post-installations leave."""
+        """Leave the files of a step or a post-installation; answer `--help` and inspections."""
         del timeout, on_output
         self.meet(f"POST instances/{instance}/exec")
         self.argv.append(argv)
@@ -55,18 +54,18 @@ class FakeYunohost(lxd.FakeLxd):
                 self.files[project, instance, path] = done.group(1).encode()
         if made := re.search(r"^\[ -e (\S+) \] && exit 0", text, re.MULTILINE):
             self.files[project, instance, made.group(1)] = b""
-        # A YunoHost that serves has nothing to say of itself.
+        # The inspection of a healthy YunoHost prints nothing.
         inspections = (services.inspection(), services.inspection(start=True))
         return daemon.Executed(0, b"" if argv in inspections else HELP.encode(), b"")
 
 
 class FakeHost:
-    """A machine in a folder.
+    """A fake machine, with its files in a folder.
 
     Attributes:
         system: Its files and programs.
         lxd: Its LXD.
-        world: The machines that it reaches, by URL.
+        peers: The machines that it reaches, by URL.
     """
 
     def __init__(
@@ -76,20 +75,20 @@ class FakeHost:
         self.machine_id, self.address = machine_id or f"machine-{text}", address
         self.system, self.lxd = fragments.FakeSystem(root), FakeYunohost()
         self.tunnels = tunnel_fake.FakeTunnelSystem(root)
-        self.world: dict[str, FakeHost] = {text: self}
+        self.peers: dict[str, FakeHost] = {text: self}
         name = self.parsed_url.name if self.parsed_url.scheme == "netns" else ""
         self.store = f"/var/lib/grappe-{name}" if name else "/var/lib/grappe"
         self.etc_hosts = f"/etc/netns/{name}/hosts" if name else "/etc/hosts"
         self.root = root
 
     def run(self, argv: Sequence[str], **_options: Any) -> command.CommandResult:
-        """Answer the few programs that are run by themselves."""
+        """Run nothing; return success without output."""
         return command.CommandResult(tuple(argv), 0, "", "")
 
     def call(  # noqa: PLR0911 - one case a module
         self, module: str, request: Mapping[str, Any], **_options: Any
     ) -> Any:
-        """Run what runs on a host."""
+        """Run a module of `remote/` in this process, on the fakes."""
         match module:
             case "remote.transaction":
                 target = transaction.TARGETS[request["target"]](
@@ -163,13 +162,13 @@ class FakeHost:
         )
 
     def _reach(self, check: Mapping[str, Any]) -> dict[str, Any]:
-        """Return whether a way leads to a running server of any lab host of the world."""
-        ways = [host.leads_to(check) for host in self.world.values() if host.lxd.instances]
+        """Return whether a check reaches a running server on any of the peers."""
+        ways = [host.leads_to(check) for host in self.peers.values() if host.lxd.instances]
         answers = any(address and host._running(address) for address, host in ways)
         return {"ok": answers, "seen": "200 OK" if answers else "ConnectionRefusedError"}
 
     def leads_to(self, check: Mapping[str, Any]) -> tuple[str, FakeHost]:
-        """Return the address that a port or a domain of this lab host leads to."""
+        """Return the address to which this lab host forwards a port or a domain, and the host."""
         if check["kind"] in {"ssh", "tcp"}:
             for rule in self.system.chains.get(("nat", "GRAPPE-DNAT"), []):
                 match = re.search(r"--dport (\d+) .*--to-destination ([0-9.]+):", rule)
@@ -183,12 +182,14 @@ class FakeHost:
         return "", self
 
 
-def world(folder: pathlib.Path, data: pathlib.Path, urls: Sequence[str]) -> dict[str, FakeHost]:
-    """Return machines that reach each other.
+def connected_hosts(
+    folder: pathlib.Path, data: pathlib.Path, urls: Sequence[str]
+) -> dict[str, FakeHost]:
+    """Return fake machines that reach each other, by URL.
 
     Args:
         folder: Where their files go.
-        data: A folder with an `etc` that each begins with.
+        data: A folder whose `etc` is copied into each machine.
         urls: Their URLs.
 
     """
@@ -203,5 +204,5 @@ def world(folder: pathlib.Path, data: pathlib.Path, urls: Sequence[str]) -> dict
             shutil.copy(root / "etc" / "hosts", hosts)
         made[text].lxd.add_image("standin")
     for host in made.values():
-        host.world = made
+        host.peers = made
     return made

@@ -1,7 +1,6 @@
-"""The rooms of a tree and the arrows between them: `python -m tests.rooms [FOLDER]`.
+"""Print a tree's packages and the imports between them: `python -m tests.rooms [FOLDER]`.
 
-A room is a top-level package; each kind in `providers/` is one of its own. An arrow is an import of
-one room by another.
+A package here is a top-level package, or a kind in `providers/`.
 """
 
 from __future__ import annotations
@@ -15,36 +14,38 @@ import grimp
 OUTSIDE = {"bench", "campaign", "tests", "sandbox"}
 
 
-def rooms(folder: pathlib.Path) -> tuple[set[str], set[tuple[str, str]], set[tuple[str, str]]]:
-    """Return the rooms of a tree, the arrows between them, and those that lie in a circle."""
+def import_graph(
+    folder: pathlib.Path,
+) -> tuple[set[str], set[tuple[str, str]], set[tuple[str, str]]]:
+    """Return the packages of a tree, the imports between them, and those that are in a cycle."""
     packages = sorted(
         path.parent.name for path in folder.glob("*/__init__.py") if path.parent.name not in OUTSIDE
     )
     graph = grimp.build_graph(*packages, cache_dir=None)
-    arrows = {
-        (_room(importer), _room(imported))
+    imports = {
+        (_package(importer), _package(imported))
         for importer in graph.modules
         for imported in graph.find_modules_directly_imported_by(importer)
     }
-    arrows = {arrow for arrow in arrows if arrow[0] != arrow[1]}
-    found = {_room(name) for name in graph.modules}
-    return found, arrows, {arrow for arrow in arrows if _leads(arrow[1], arrow[0], arrows)}
+    imports = {pair for pair in imports if pair[0] != pair[1]}
+    found = {_package(name) for name in graph.modules}
+    return found, imports, {pair for pair in imports if _reaches(pair[1], pair[0], imports)}
 
 
-def _room(module: str) -> str:
+def _package(module: str) -> str:
     parts = module.split(".")
     return ".".join(parts[:2]) if parts[0] == "providers" and len(parts) > 2 else parts[0]
 
 
-def _leads(start: str, end: str, arrows: set[tuple[str, str]]) -> bool:
+def _reaches(start: str, end: str, imports: set[tuple[str, str]]) -> bool:
     seen, todo = set(), [start]
     while todo:
-        room = todo.pop()
-        if room == end:
+        package = todo.pop()
+        if package == end:
             return True
-        if room not in seen:
-            seen.add(room)
-            todo += [to for origin, to in arrows if origin == room]
+        if package not in seen:
+            seen.add(package)
+            todo += [to for origin, to in imports if origin == package]
     return False
 
 
@@ -57,15 +58,15 @@ def lines(folder: pathlib.Path) -> int:
 
 
 def main() -> None:
-    """Print a tree's rooms, arrows and lines."""
+    """Print a tree's packages, their imports and the lines of code."""
     folder = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
     sys.path.insert(0, str(folder))
-    found, arrows, circles = rooms(folder)
-    for room in sorted(found):
-        to = sorted(imported for importer, imported in arrows if importer == room)
-        sys.stdout.write(f"{room:28} -> {', '.join(to)}\n")
+    found, imports, cycles = import_graph(folder)
+    for package in sorted(found):
+        to = sorted(imported for importer, imported in imports if importer == package)
+        sys.stdout.write(f"{package:28} -> {', '.join(to)}\n")
     sys.stdout.write(
-        f"{len(found)} rooms, {len(arrows)} arrows, {len(circles)} of them in circles, "
+        f"{len(found)} packages, {len(imports)} imports between them, {len(cycles)} in cycles, "
         f"{lines(folder)} lines outside tests\n"
     )
 

@@ -17,23 +17,23 @@ from views.language import Message
 # A placeholder for a login that only the student knows.
 ITS_USER = Message("YOUR-USER")
 NOT_INSTALLED = Message(
-    "A YunoHost that is not post-installed has no user to log in as; {user} is the one that\n"
-    "is made then. Post-install it at once, for until then whoever opens its page first may be its"
-    "\nadministrator:",
+    "Before its post-installation a YunoHost has no user; {user} stands for the one that it then\n"
+    "creates. Post-install it at once: until then the first visitor of its page may become its\n"
+    "administrator:",
     user=ITS_USER,
 )
 NOT_INSTALLED_KEYS = Message(
-    "Post-install YunoHost at once, for until then whoever opens its page first may be its\n"
-    "administrator; your key goes on to open the server:"
+    "Post-install YunoHost at once: until then the first visitor of its page may become its\n"
+    "administrator. Your key continues to open the server:"
 )
-BY_HAND = Message("YunoHost is post-installed: log in as the user that was made then.")
+BY_HAND = Message("YunoHost is post-installed: log in as the user that it created then.")
 PORTLESS = Message(
     "YunoHost's own redirects leave the port out: type whole paths, with the slash at their end.\n"
-    "Ports 80 and 443 of the relay spare that; README says what it needs."
+    "Ports 80 and 443 of the relay avoid that; the README explains how."
 )
 FIRST_TIME = Message(
-    "ssh asks on the first time whether the host key is right: compare it with the one above.\n"
-    "After a rebuild a server has a new one; forget the old one:"
+    "At the first login ssh asks whether the host key is right: compare it with those above.\n"
+    "A rebuilt server has a new host key; remove the old one:"
 )
 HOSTS_FILE = Message(
     "For a browser, in the hosts file of your own machine\n"

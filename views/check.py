@@ -25,10 +25,10 @@ ABSENT = "absent"
 HEADS: dict[str, str | Message] = {
     "student": Message("student"), "server": Message("server"), "container": Message("container"),
     **dict(zip(WAYS, WAYS, strict=True)),
-    "installed": Message("installed"), "asked": Message("asked"),
+    "installed": Message("installed"), "asked": Message("connections"),
 }  # fmt: skip
-# What `remote.reachability` and a post-installation report, in English, of a way or a server; the
-# first that fits is it. Texts of other programs stay as they are.
+# The English reports of `remote.reachability`, post-installations and services about a way or a
+# server; the first pattern that fits is translated. Texts of other programs stay unchanged.
 REPORTS = (
     Message("the connection was closed before a banner came"),
     Message("not an SSH banner: {banner}"),
@@ -69,7 +69,7 @@ class Row:
         remedy: What to type against them.
         note: A difference from the stack file that a student may make.
         language: The language of its lab; empty if the lab sets none.
-        unexplained: Whether nothing says why its ways are closed: doctor may know.
+        unexplained: Whether no known cause explains its closed ways: doctor may find one.
     """
 
     student: str
@@ -146,11 +146,11 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     main = str(results.get("domain") or server.domain)
     note: str | Message = ""
     if main != server.domain:
-        note = Message("its main domain is {domain} now: the stack file may follow", domain=main)
+        note = Message("its main domain is {domain} now; the stack file may name it", domain=main)
     elif (user := results.get("userless")) and not results.get("taken"):
-        note = Message("it has no user {user} any more, whom the card names", user=user)
+        note = Message("it no longer has the user {user} that the card names", user=user)
     elif results.get("by_hand"):
-        note = Message("it is post-installed, and its users are those made then")
+        note = Message("it was post-installed by hand; its users are those created then")
     ok = not wrong
     return Row(
         lab.student, server.name, container, **marks, installed=installed,
@@ -181,7 +181,7 @@ def _misplaced(
 def _causes(
     lab: LabSpec, results: Mapping[str, Any], *, closed: bool
 ) -> tuple[list[str | Message], str]:
-    """Return what keeps a server's ways closed or ails it, and the command in it that mends that.
+    """Return the causes of a server's faults, and the command that repairs them inside it.
 
     Args:
         lab: Its lab.
@@ -196,12 +196,12 @@ def _causes(
         fault = Message("its fail2ban bans {addresses}", addresses=", ".join(banned))
         return [fault], f"fail2ban-client unban {' '.join(banned)}"
     if closed and results.get("refuses"):
-        fault = Message("it refuses the lab host, by which all pages come: banned by fail2ban?")
+        fault = Message("it refuses the lab host, through which pages come: banned by fail2ban?")
         lift = f"fail2ban-client unban {lab.gateway}; systemctl restart nginx"
         return [fault], f"sh -c '{lift}'"
     if closed and (shut := list(map(str, results.get("shut") or ()))):
         fault = Message(
-            "it drops what comes to {ports}: its own firewall, or the lab host's?",
+            "it drops packets to {ports}: its own firewall, or the lab host's?",
             ports=", ".join(shut),
         )
         yunohost = results.get("installed") or results.get("by_hand")

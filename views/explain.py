@@ -43,7 +43,7 @@ def parts(lab: LabSpec, dialled: str) -> list[Part]:
     """
     parts = [
         Part(
-            f"{lab.student}-preflight", "what you look up beforehand",
+            f"{lab.student}-preflight", "checks beforehand",
             ("ip a", "ss -ltn", "lxc list", "lxc image list"),
             "surveys the host once, changes nothing, and reports all obstacles together",
         ),
@@ -87,7 +87,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
     )  # fmt: skip
     if server.read:
         yield Part(
-            f"{name}-…", "what is installed in it",
+            f"{name}-…", "installation",
             tuple(f"{inside} sh -eu    # {step.name}" for step in server.read.steps),
             "each step is done once, and again when it has changed",
         )  # fmt: skip
@@ -117,7 +117,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
         )  # fmt: skip
         login = lab.user
         yield Part(
-            f"{name}-probe", "what you try at the end",
+            f"{name}-probe", "final test",
             (f"ssh -p {server.port} {login}@{dialled}", f"wget --no-check-certificate http://{server.domain}/",
              f"wget --no-check-certificate https://{server.domain}/"),
             "`up` fails if one of them does not answer, and names it",
@@ -160,7 +160,7 @@ def _backend(lab: LabSpec, server: ServerSpec) -> Part:
          f"  server {name}_backend {server.address}:80 cookie A check",
          "systemctl restart haproxy"),
         f"its line is `{server.domain} {server.address}` in {maps.ROUTES}, and `{server.domain} "
-        f"{state}` in {maps.STATES}: one frontend leads by these maps, and changed lines go to "
+        f"{state}` in {maps.STATES}: one frontend routes by these maps, and changed lines go to "
         "the running HAProxy, so that no connection is cut",
         f"cat {maps.ROUTES} {maps.STATES}",
     )  # fmt: skip

@@ -39,7 +39,7 @@ class Message:
 
     def into(self, catalog: gettext.NullTranslations) -> str:
         """Return the text in a catalog's language."""
-        # A catalog has its own description under the empty text.
+        # gettext returns the catalog's header for an empty text.
         text = catalog.gettext(self.english) if self.english else ""
         values = {key: shown(value, catalog) for key, value in self.values.items()}
         return text.format(**values) if values else text

@@ -1,4 +1,4 @@
-"""Show the host and its containers side by side, to answer the sheet's question on htop; pure."""
+"""Show the host and its containers side by side: the answer to the sheet's question on htop."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from views import table
 
-HEADS = ("where", "processes", "cpu", "memory", "what it is")
+HEADS = ("machine", "processes", "cpu", "memory", "contains")
 ANSWER = """\
 The host's htop shows them all: containers share its kernel, and their processes are processes of
 the host. Inside a container htop shows that container's alone."""
@@ -29,7 +29,7 @@ def render(facts: Mapping[str, Any]) -> str:
     rows = [
         _row("host", together, f"{facts['processors']} processors, all that its kernel runs"),
         _row("  of its own", facts["own"], "sshd, LXD, HAProxy, the kernel's threads"),
-        *(_row(f"  {container_name(item['name'])}", item, "seen from inside, all there is")
+        *(_row(f"  {container_name(item['name'])}", item, "all that htop shows inside it")
           for item in containers),
     ]  # fmt: skip
     lines = table.render(HEADS, rows)

@@ -1,4 +1,4 @@
-"""The topology of a lab: the ways of ports and domains to servers; pure."""
+"""The topology of a lab: which port and which domain leads to which server; pure."""
 
 from __future__ import annotations
 

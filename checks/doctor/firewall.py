@@ -12,7 +12,7 @@ from remote.surveys.facts import HealthFacts
 
 MEND = "./lab up STACK"
 # The effect of a missing jump from UFW's chains to each of ours.
-LOST = {
+EFFECTS = {
     iptables.INPUT: "servers reach the host's own services",
     iptables.FORWARD: "one student's servers reach another's",
     iptables.LET_IN: "no page answers, and no server gets an address",
@@ -79,13 +79,13 @@ def _chains(facts: HealthFacts) -> Iterator[Finding]:
     loaded = iptables.Chains(facts["chains"])
     for ours, chain in iptables.JUMPS.items():
         if not loaded.has_jump("filter", chain, ours):
-            yield Finding(f"{chain} has no jump to {ours}: {LOST[ours]}", MEND)
+            yield Finding(f"{chain} has no jump to {ours}: {EFFECTS[ours]}", MEND)
             continue
         wanted = _wanted_rules(facts, ours)
-        # A part that is gone is a finding of its own.
+        # `lab_host` reports a missing part.
         if wanted and (wrong := loaded.compare("filter", ours, wanted, ordered=False)):
             lacks = wrong.startswith("not loaded")
-            what = f"is not what it should be: {LOST[ours]}" if lacks else "has rules too many"
+            what = f"is not what it should be: {EFFECTS[ours]}" if lacks else "has rules too many"
             yield Finding(f"{ours} {what}", MEND, wrong)
 
 
@@ -132,11 +132,11 @@ def limits(facts: HealthFacts) -> Iterator[Finding]:
 
 def _isolation(facts: HealthFacts) -> Iterator[Finding]:
     """Yield the rules of others that void the isolation."""
-    for opening in isolation.opens(facts) if facts["fragments"] else ():
+    for breach in isolation.breaches(facts) if facts["fragments"] else ():
         yield Finding(
-            f"a rule before UFW's lets servers reach {opening.whom}, past the isolation",
-            opening.do,
-            opening.line,
+            f"a rule before UFW's lets servers reach {breach.whom}, past the isolation",
+            breach.do,
+            breach.line,
         )
 
 

@@ -96,7 +96,7 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
         listed = ", ".join(map(str, ports))
         do = conflicts.publisher(line, ports) or "remove that rule"
         yield Finding(f"{listed} is redirected too", do, line)
-    for line in denials.void(facts, targets):
+    for line in denials.ineffective(facts, targets):
         yield Finding(line, "the rule above")
     for line in denials.effective(facts, targets):
         yield Finding(line, "if that is not intended: ufw status numbered, ufw delete NUMBER")
@@ -136,7 +136,7 @@ def _haproxy(facts: HealthFacts) -> Iterator[Finding]:
     if facts["loaded"]:
         yield Finding(
             "haproxy.cfg is not valid: the next reload or boot fails",
-            f"haproxy -c -f {haproxy_unit.CONFIG}", _first(facts["loaded"]),
+            f"haproxy -c -f {haproxy_unit.CONFIG}", _first_alert(facts["loaded"]),
         )  # fmt: skip
     routed = any(key.startswith("domain ") for f in facts["fragments"] for key in f["keys"])
     if routed and facts["units"]["haproxy"].get("ActiveState") != "active":
@@ -238,7 +238,7 @@ def _room(facts: HealthFacts) -> Iterator[Finding]:
     if left < FEW_SERVERS:
         servers = "server" if left == 1 else "servers"
         yield Finding(
-            f"the kernel has room for {left} more {servers} or so", errors.MORE_ROOM,
+            f"the kernel has room for {left} more {servers} or so", errors.INOTIFY_REMEDY,
             f"{inotify['used']} of {inotify['limit']} inotify instances are in use",
         )  # fmt: skip
 
@@ -277,6 +277,6 @@ def _is_ours(address: str) -> bool:
     return bool(address) and ipaddress.ip_address(address) in STUDENTS
 
 
-def _first(text: str) -> str:
+def _first_alert(text: str) -> str:
     alerts = [line for line in text.splitlines() if "[ALERT]" in line]
     return alerts[0] if alerts else text.splitlines()[0]

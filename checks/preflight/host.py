@@ -84,7 +84,7 @@ def _unadoptable_routing(spec: PreflightSpec, path: str, text: str) -> Iterator[
 def _unadoptable_rules(spec: PreflightSpec, path: str, text: str) -> Iterator[problems.Mistake]:
     ports = {f"tcp/{server.port}" for server in spec.servers}
     for line in text.splitlines():
-        if unmanaged_nat.key(line) in ports and unmanaged_nat.is_more(line):
+        if unmanaged_nat.key(line) in ports and unmanaged_nat.has_more_conditions(line):
             yield problems.Mistake(
                 "grappe:adopt",
                 f"{path} has a rule with more conditions than Grappe takes over: {line.strip()}. "
@@ -140,7 +140,7 @@ def _lacking(ability: str, host: str) -> str:
 
 
 def is_new(spec: PreflightSpec, facts: LabFacts) -> bool:
-    """Whether the host has nothing of the lab yet; a lab that is up may go on as it does."""
+    """Whether the host has no LXD project of the lab yet; obstacles stop only a new lab."""
     projects = facts["lxd"].get("projects", ())
     return all(project["name"] != spec.project for project in projects)
 

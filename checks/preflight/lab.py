@@ -40,7 +40,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
 
 
 def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
-    """Return what prevents nothing, but a teacher wants to know."""
+    """Return the faults and risks that prevent no lab, and that a teacher should know."""
     targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
     redirected = conflicts.redirects(facts, [*targets, *WEB_PORTS])
     shut = [
@@ -51,12 +51,12 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     return [
         *(f"a rule before UFW's keeps people out of pages or servers: {line}" for line in shut),
         *(f"{key} is passed on unchecked: LXD alone knows it" for key in spec.unchecked),
-        *denials.void(facts, targets),
+        *denials.ineffective(facts, targets),
         *denials.effective(facts, targets),
         *(
-            f"a rule before UFW's lets servers reach {opening.whom}, past the isolation: "
-            f"{opening.line}. To close it: {opening.do}"
-            for opening in isolation.opens(facts)
+            f"a rule before UFW's lets servers reach {breach.whom}, past the isolation: "
+            f"{breach.line}. To close it: {breach.do}"
+            for breach in isolation.breaches(facts)
         ),
         *(f"{', '.join(map(str, ports))} is redirected too: {line}" for ports, line in redirected),
         *network.unowned_address(spec, facts),
@@ -97,7 +97,7 @@ def judge_relay(spec: PreflightSpec, facts: RelayFacts) -> Iterator[problems.Mis
 def judge_workstation(
     spec: PreflightSpec, facts: HostsFileFacts, address: str
 ) -> Iterator[problems.Mistake]:
-    """Yield what is in the way of the lab's hosts entries.
+    """Yield everything on the workstation that prevents the lab's hosts entries.
 
     Args:
         spec: The lab.

@@ -15,7 +15,7 @@ MEMORY = 5000 * 10**6
 PROCESSORS = 3
 # A mirror needs this many times the used space: room to grow.
 ROOM = 1.2
-# Networks of virtual machines behind their host's own address translation.
+# The NAT networks of VirtualBox and of libvirt.
 _BEHIND = tuple(map(ipaddress.ip_network, ("10.0.2.0/24", "192.168.122.0/24")))
 
 

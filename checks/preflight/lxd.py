@@ -164,7 +164,7 @@ def _profiles(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
 
 
 def brought(spec: PreflightSpec, lxd: Lxd) -> Iterator[str]:
-    """Yield what profiles bring into a lab that is up."""
+    """Yield the faults of profiles as notes for a lab that is up; a new lab is refused for them."""
     for profile, problem in conflicts.profiles(lxd, spec.profiles, conflicts.NIC):
         yield f"LXD's profile {profile}: {problem}"
 

@@ -12,7 +12,7 @@ from providers.fragments.fragment import Fragment
 
 # Sends a request of `transaction.main` to the host; returns its answer.
 Send = Callable[[Mapping[str, Any]], dict[str, Any]]
-# One who reads, and the fragment's `id`, `owner` and `lab`.
+# A client that reads, and its claim: the fragment's `id`, `owner` and `lab`.
 Question = tuple["Client", dict[str, str]]
 # The answers by claim, as JSON.
 Reads = shared.Shared[Question, dict[str, dict[str, Any]]]
@@ -45,16 +45,31 @@ class Client:
         self._reads = reads or shared.Shared(read_all)
 
     def put(self, fragment: Fragment) -> list[str]:
-        """Put a fragment, with all queued changes; return messages for the user."""
+        """Put a fragment, with all queued changes; return messages for the user.
+
+        Raises:
+            errors.DaemonError: The host refused the change, and restored its files.
+
+        """
         return list(self._request({"op": "put", "fragment": fragment.as_json()})["notes"])
 
     def remove(self, spec: codec.Spec) -> list[str]:
-        """Remove the fragment of a spec; deleting one that is already gone succeeds."""
-        return list(self._request({"op": "remove", **_whose(spec)})["notes"])
+        """Remove the fragment of a spec; deleting one that is already gone succeeds.
+
+        Raises:
+            errors.DaemonError: The host refused the change, and restored its files.
+
+        """
+        return list(self._request({"op": "remove", **_claim(spec)})["notes"])
 
     def read(self, spec: codec.Spec) -> tuple[dict[str, Any], str] | None:
-        """Return a spec's fragment on the host, and its drift; None when it is gone."""
-        claim = _whose(spec)
+        """Return a spec's fragment on the host, and its drift; None when it is gone.
+
+        Raises:
+            errors.DaemonError: The fragment is another lab's, or the store cannot be read.
+
+        """
+        claim = _claim(spec)
         answer = self._checked(self._reads.answer((self, claim))[json.dumps(claim)])
         if answer["fragment"] is None:
             return None
@@ -75,18 +90,18 @@ class Client:
         )
 
 
-def _whose(spec: codec.Spec) -> dict[str, str]:
+def _claim(spec: codec.Spec) -> dict[str, str]:
     return {"id": spec.id, "owner": spec.owner, "lab": spec.lab}
 
 
 def read_all(questions: Sequence[Question]) -> dict[str, dict[str, Any]]:
-    """Read all fragments that are asked for, by one request of the first client."""
+    """Read the fragments of all questions by one request; return the answers by claim (JSON)."""
     claims = {json.dumps(claim): claim for _client, claim in questions}
     answers = questions[0][0].send_claims(list(claims.values()))
     return dict(zip(claims, answers, strict=True))
 
 
-def over(host: Host, target: str, shared_sections: Mapping[str, Any]) -> Client:
+def open_store(host: Host, target: str, shared_sections: Mapping[str, Any]) -> Client:
     """Return the client of a target on a host.
 
     Args:

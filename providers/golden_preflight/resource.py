@@ -32,7 +32,7 @@ class GoldenPreflightProvider(base.Provider[golden.GoldenPreflightSpec]):
             host = connections.connect(spec.host)
         except errors.HostError as error:
             return spec, [problems.Mistake("grappe:host", str(error))]
-        _facts, mistakes = surveying.lasting(
+        _facts, mistakes = surveying.survey_and_confirm(
             lambda: surveying.survey_host(
                 host, [url for _step, url in spec.needs], things={"networks": [spec.bridge]}
             ),

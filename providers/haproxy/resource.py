@@ -16,7 +16,7 @@ class BackendProvider(base.Provider[model.BackendSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "haproxy", model.shared_sections())
+        store = client.open_store(host, "haproxy", model.shared_sections())
         return driver.FragmentDriver(store, model.BackendSpec, model.fragment)
 
 

@@ -19,7 +19,7 @@ class EntryProvider(base.Provider[model.EntrySpec]):
 
         if not host.may_be_root:
             return printed.PrintedDriver(host)
-        store = client.over(host, "hosts", model.shared_sections(host.etc_hosts))
+        store = client.open_store(host, "hosts", model.shared_sections(host.etc_hosts))
         return driver.FragmentDriver(store, model.EntrySpec, model.fragment)
 
 

@@ -58,11 +58,14 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
         owner: The lab's owner.
         lab: The lab's id.
 
+    Raises:
+        errors.GrappeError: A host does not answer, or refuses.
+
     """
     with run.Pool() as pool:
-        searches = [pool.submit(_on, url, owner, lab) for url in dict.fromkeys(urls)]
+        searches = [pool.submit(_find_on_host, url, owner, lab) for url in dict.fromkeys(urls)]
         if lab_host:
-            searches.append(pool.submit(_in_lxd, lab_host, owner, lab))
+            searches.append(pool.submit(_find_in_lxd, lab_host, owner, lab))
         return [item for search in searches for item in search.result()]
 
 
@@ -96,14 +99,14 @@ def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]
     return removed
 
 
-def _in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
+def _find_in_lxd(url: str, owner: str, lab: str) -> list[Leftover]:
     return [
         Leftover(url, item.kind, item.name, item.project, thing=item)
         for item in lxd.find(client.on(connections.connect(url)), owner, lab)
     ]
 
 
-def _on(url: str, owner: str, lab: str) -> list[Leftover]:
+def _find_on_host(url: str, owner: str, lab: str) -> list[Leftover]:
     host = connections.connect(url)
     if not host.may_be_root:
         # Grappe has made nothing there.

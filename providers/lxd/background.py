@@ -9,7 +9,7 @@ from concurrent import futures
 
 from core import run
 
-# Seconds between two looks at a change; a finished one ends the wait at once.
+# Seconds between two checks that a waiting run was not interrupted, and that LXD knows a thing.
 WAIT_SECONDS = 1.0
 KNOWN_SECONDS = 0.02
 
@@ -47,10 +47,10 @@ class BackgroundChanges:
         outcome.result()
 
     def wait(self, thing: str) -> None:
-        """Wait for the change that makes the thing, whatever becomes of it."""
+        """Wait until the change that makes the thing has ended, with or without success."""
         if outcome := self._outcomes.get(thing):
             while not futures.wait([outcome], timeout=WAIT_SECONDS).done:
-                run.demand_wanted()
+                run.raise_if_cancelled()
 
     def finish(self, thing: str) -> None:
         """Wait for the change that makes the thing; return at once where there is none.

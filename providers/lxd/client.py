@@ -69,8 +69,8 @@ _REMEDIES = {
         "the server's own disk is full, or its project's quota: on the host, lxc exec SERVER "
         "--project PROJECT -- df -h / shows it; remove something in it, then run the same again",
 }  # fmt: skip
-# What may block one change, one after the other.
-MENDS = 2
+# The most repairs for one change: several faults may block it, one after the other.
+REPAIRS = 2
 
 
 @functools.cache
@@ -119,20 +119,20 @@ class Lxd:
         else:
             # LXD would refuse the one that it is still making.
             self._background.wait(path)
-        for _turn in range(MENDS):
+        for _turn in range(REPAIRS):
             try:
                 done = self._change(*request)
                 break
             except errors.DaemonError as error:
                 messages = f"{error.brief} {error.seen}"
-                if not (power_cut.is_told(messages) and self._mend(method, thing, messages)):
+                if not (power_cut.is_symptom(messages) and self._repair(method, thing, messages)):
                     raise
         else:
             done = self._change(*request)
         if method == "DELETE":
             self._background.forget(path)
             if path.startswith("networks/"):
-                self._mend(method, path)
+                self._repair(method, path)
         return done
 
     def _change(
@@ -156,7 +156,7 @@ class Lxd:
                 # LXD cleans up after a start that failed, for some seconds.
                 if BUSY not in error.seen or time.monotonic() > deadline:
                     raise
-                run.demand_wanted()
+                run.raise_if_cancelled()
                 time.sleep(POLL_SECONDS)
 
     def begin(self, path: str, body: Mapping[str, Any], thing: str) -> None:  # noqa: D102
@@ -185,9 +185,9 @@ class Lxd:
         kind, _slash, name = thing.partition("/")
         if kind == "instances":
             return bool(self._host.call(hung_start.__name__, {"name": f"{project}_{name}"}))
-        return self._mend("PUT", thing, f"{power_cut.NO_PROCESS} {power_cut.ADDRESS_TAKEN}")
+        return self._repair("PUT", thing, f"{power_cut.NO_PROCESS} {power_cut.ADDRESS_TAKEN}")
 
-    def _mend(self, method: str, path: str, refusal: str = "") -> bool:
+    def _repair(self, method: str, path: str, refusal: str = "") -> bool:
         """Repair what a power cut or a killed LXD left; return whether there was anything."""
         request = {
             "sockets": list(SOCKETS), "path": path, "removes": method == "DELETE", "said": refusal,
@@ -264,7 +264,7 @@ class Lxd:
             waited, done = 0.0, self._poll(operation, POLL_SECONDS)
             while done["status_code"] < 200 and waited < timeout:  # noqa: PLR2004
                 read_new()
-                run.demand_wanted()
+                run.raise_if_cancelled()
                 waited += POLL_SECONDS
                 done = self._poll(operation, POLL_SECONDS)
             result = self._judge(done, f"the program in {instance}", timeout)
@@ -315,7 +315,7 @@ class Lxd:
         identifier, deadline = _identifier(operation), time.monotonic() + timeout
         done = self._poll(identifier, min(WAIT_SECONDS, int(timeout)))
         while done["status_code"] < 200 and time.monotonic() < deadline:  # noqa: PLR2004
-            run.demand_wanted()
+            run.raise_if_cancelled()
             done = self._poll(identifier, WAIT_SECONDS)
         return self._judge(done, call, timeout)
 
@@ -380,7 +380,7 @@ class Lxd:
         return pylxd.Client(f"http+unix://{quoted}", timeout=self._seconds)
 
 
-def reach(url: str) -> None:
+def connect_ahead(url: str) -> None:
     """Connect to the daemon of a host in the background, ahead of its use."""
 
     def act() -> None:
@@ -393,7 +393,12 @@ def reach(url: str) -> None:
 
 @functools.cache
 def find_socket(host: Host) -> str:
-    """Return the path of the daemon's socket on a host."""
+    """Return the path of the daemon's socket on a host.
+
+    Raises:
+        errors.HostError: The host has neither LXD nor Incus.
+
+    """
     script = f'for path in {" ".join(SOCKETS)}; do test -S "$path" && echo "$path"; done; true'
     paths = host.run(["sh", "-c", script]).stdout.split()
     if not paths:
@@ -406,7 +411,7 @@ def find_socket(host: Host) -> str:
 def remedy(refusal: str, program: str = "lxc") -> str:
     """Return what to do against a refusal of LXD's; nothing where that is unknown."""
     known = (way for words, way in _REMEDIES.items() if words in refusal)
-    return names.in_program(next(known, errors.room(refusal)), program)
+    return names.in_program(next(known, errors.inotify_remedy(refusal)), program)
 
 
 def _node(client: Any, path: str) -> Any:

@@ -38,7 +38,7 @@ class AbsentError(errors.GrappeError):
 
 
 def ignore(_output: bytes) -> None:
-    """Take output that nobody reads meanwhile."""
+    """Ignore a piece of output: the caller reads all of it at the end."""
 
 
 class Daemon(Protocol):
@@ -78,7 +78,7 @@ class Daemon(Protocol):
         """
 
     def finish(self, thing: str) -> None:
-        """Wait until LXD has made what `begin` asked for; raise what became of it."""
+        """Wait until LXD has made what `begin` posted; raise its error if it failed."""
 
     def unblock(self, thing: str, *, project: str = "") -> bool:
         """Remove what keeps LXD from starting a bridge, or from ending a container's start.

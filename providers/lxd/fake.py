@@ -181,10 +181,10 @@ class FakeLxd:
         self.change("POST", path, body)
 
     def finish(self, thing: str) -> None:
-        """Find it made."""
+        """Do nothing: `begin` has made the thing already."""
 
     def unblock(self, thing: str, *, project: str = "") -> bool:
-        """Find nothing in the way."""
+        """Return false: nothing blocks the fake."""
         del thing, project
         return False
 

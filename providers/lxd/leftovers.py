@@ -46,12 +46,12 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
             kind: pool.submit(listing.get, lxd, kind) for kind in ("projects", "networks", "images")
         }
     for project in lists["projects"].result():
-        if _is(project["config"], whose):
+        if _ours(project["config"], whose):
             things.append(Thing("project", project["name"], "", f"projects/{project['name']}"))
             things += inside(lxd, project["name"], whose)
     for network in lists["networks"].result():
         # The listing may be older than the network.
-        if _is(network.get("config") or {}, whose) and _is_still(lxd, network["name"], whose):
+        if _ours(network.get("config") or {}, whose) and _still_ours(lxd, network["name"], whose):
             things.append(Thing("network", network["name"], "", f"networks/{network['name']}"))
     for image in lists["images"].result():
         if identity.belongs(aliases.held(image), owner, lab):
@@ -60,27 +60,27 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
     return sorted(things, key=lambda thing: (KINDS.index(thing.kind), thing))
 
 
-def _is_still(lxd: daemon.Daemon, network: str, whose: codec.Spec) -> bool:
+def _still_ours(lxd: daemon.Daemon, network: str, whose: codec.Spec) -> bool:
     found = daemon.find(lxd, f"networks/{network}") or {}
-    return _is(found.get("config") or {}, whose)
+    return _ours(found.get("config") or {}, whose)
 
 
 def inside(lxd: daemon.Daemon, project: str, whose: codec.Spec) -> Iterator[Thing]:
     """Yield the containers and volumes of a lab in an LXD project."""
     for item in lxd.get("instances", project=project, recursion="1"):
-        if _is(item["config"], whose):
+        if _ours(item["config"], whose):
             yield Thing("container", item["name"], project, f"instances/{item['name']}")
     for url in lxd.get("storage-pools"):
         folder = f"storage-pools/{url.rpartition('/')[2]}/volumes/custom"
         for item in lxd.get(folder, project=project, recursion="1"):
-            if _is(item["config"], whose):
+            if _ours(item["config"], whose):
                 yield Thing("volume", item["name"], project, f"{folder}/{item['name']}")
 
 
 def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list[str]:
     """Remove the containers of a lab that use an LXD object; return their names.
 
-    One that somebody moved or copied out of the lab's project carries its marks, and is theirs now.
+    A container outside the lab's projects is somebody's copy: its marks came with it, and it stays.
 
     Raises:
         errors.NotOursError: An instance of somebody else's uses the object.
@@ -93,7 +93,7 @@ def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list
             continue
         path = f"instances/{name}"
         with contextlib.suppress(daemon.AbsentError):
-            if _is(lxd.get(path, project=project)["config"], whose) and _is(
+            if _ours(lxd.get(path, project=project)["config"], whose) and _ours(
                 lxd.get(f"projects/{project}")["config"], whose
             ):
                 remove(lxd, Thing("container", name, project, path))
@@ -168,5 +168,5 @@ def _remove(lxd: daemon.Daemon, thing: Thing) -> None:
         lxd.change("DELETE", thing.path, project=thing.project)
 
 
-def _is(config: Mapping[str, Any], whose: codec.Spec) -> bool:
+def _ours(config: Mapping[str, Any], whose: codec.Spec) -> bool:
     return identity.belongs(identity.held_in_config(config), whose.owner, whose.lab)

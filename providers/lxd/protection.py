@@ -12,9 +12,9 @@ KEY = "security.protection.delete"
 
 
 def lift(lxd: daemon.Daemon, instance: Mapping[str, Any], path: str, project: str) -> None:
-    """Lift the protection of an instance that is to go.
+    """Lift the protection of an instance before its removal.
 
-    A stack file cannot ask for it; a profile of the host's may bring it at any time.
+    A stack file cannot set it, but a profile of the host may bring it at any time.
 
     Args:
         lxd: The daemon.

@@ -16,7 +16,7 @@ class RuleProvider(base.Provider[model.RuleSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "nat", model.shared_sections())
+        store = client.open_store(host, "nat", model.shared_sections())
         return driver.FragmentDriver(store, model.RuleSpec, model.fragment)
 
 

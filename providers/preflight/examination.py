@@ -32,7 +32,7 @@ def examine(
 
     """
     # In the background, during the survey.
-    client.reach(spec.host)
+    client.connect_ahead(spec.host)
     with run.Pool() as pool:
         parts = [pool.submit(_examine_host, spec, was)]
         if spec.relay:
@@ -55,7 +55,7 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
         host = connections.connect(spec.host)
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:host", str(error))]
-    facts, mistakes = surveying.lasting(
+    facts, mistakes = surveying.survey_and_confirm(
         lambda: surveying.survey_host(
             host,
             [url for _step, url in spec.needs],
@@ -140,7 +140,7 @@ def _examine_relay(spec: PreflightSpec) -> Examined:
     """Survey the relay; read its address and host key over a verified connection."""
     try:
         relay = connections.connect(spec.relay)
-        facts, mistakes = surveying.lasting(
+        facts, mistakes = surveying.survey_and_confirm(
             lambda: relay.call("remote.surveys.relay", {"store": relay.store}),
             lambda facts: list(preflight.judge_relay(spec, facts)),
         )

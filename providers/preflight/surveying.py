@@ -18,7 +18,7 @@ THINGS = ("paths", "modules", "addresses", "abilities")
 PAUSES = (0.4, 1.2)
 
 
-def lasting(
+def survey_and_confirm(
     survey: Callable[[], Facts], judge: Callable[[Facts], list[problems.Mistake]]
 ) -> tuple[Facts, list[problems.Mistake]]:
     """Survey and judge; return the last survey and the mistakes that all surveys found.

@@ -29,7 +29,7 @@ class ProbeDriver(base.Driver[model.ProbeSpec]):
         return {}
 
     def read(self, spec: model.ProbeSpec) -> base.Reading[model.ProbeSpec]:
-        """Try once; a failure is drift, which `create` waits for or explains."""
+        """Try once; a failure is drift, and `create` then tries until the server answers."""
         return base.Reading(spec, drift="; ".join(self._failures(spec, 0)))
 
     def delete(self, spec: model.ProbeSpec) -> None:

@@ -16,7 +16,7 @@ class DoorProvider(base.Provider[model.RelayGrantSpec]):
         """Return the driver for a relay."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "relay", {})
+        store = client.open_store(host, "relay", {})
         return driver.FragmentDriver(store, model.RelayGrantSpec, model.fragment)
 
 

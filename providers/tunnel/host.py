@@ -9,7 +9,7 @@ from core import errors
 from hosts.host import Host
 
 # Seconds until a tunnel must be up, on a relay that may still hold an old one's ports.
-STAND_SECONDS = 40
+UP_SECONDS = 40
 
 
 class TunnelHost:
@@ -27,7 +27,7 @@ class TunnelHost:
         """
         answer = self._host.call(
             "remote.tunnels", {"operation": operation, **request},
-            timeout=STAND_SECONDS + 60,
+            timeout=UP_SECONDS + 60,
         )  # fmt: skip
         return read(self._host.url, answer)
 

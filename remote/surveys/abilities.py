@@ -42,13 +42,13 @@ def _has_gpu() -> bool:
 
 def _shifts(sockets: List[str]) -> bool:
     """Whether LXD has a way to shift ids; also where it does not say."""
-    told = lxd.ask(sockets, "") or {}
-    features = told.get("environment", {}).get("kernel_features")
+    server = lxd.try_query(sockets, "") or {}
+    features = server.get("environment", {}).get("kernel_features")
     return not features or "true" in (features.get("idmapped_mounts"), features.get("shiftfs"))
 
 
 def _lends(ids: str) -> bool:
-    """Whether newuidmap lets root map ids; without that program nobody is asked."""
+    """Whether newuidmap lets root map ids; true without that program, or without /etc/subuid."""
     kind, _space, part = ids.partition(" ")
     first, _dash, last = part.partition("-")
     lent = read_text(f"/etc/sub{kind}")

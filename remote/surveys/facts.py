@@ -138,13 +138,13 @@ class HostFacts(TypedDict):
     """What preflights and doctor ask of a lab host.
 
     Attributes:
-        haproxy: HAProxy's errors about what stands around our part.
+        haproxy: HAProxy's errors about its configuration without our part; empty if valid.
         haproxy_loads: The paths that its unit loads.
         haproxy_masked: Whether its unit is masked.
         variables: The variables in its `bind` lines.
         nat: The loaded NAT rules, as `iptables-save` prints them, or `nft TABLE CHAIN: RULE`.
         before_ufw: The loaded rules that come before those of UFW's users.
-        unled: The chains of a loaded UFW that no packet comes to.
+        unled: The chains of a loaded UFW that no rule jumps to.
         configs: The other files that HAProxy loads, by path.
         ufw_rules: UFW's comments beside its users' rules.
         ufw_output: UFW's default for outgoing packets.
@@ -230,14 +230,14 @@ class Space(TypedDict):
 
 
 class Taken(TypedDict):
-    """How many of something there may be, and how many are in use."""
+    """A limited resource of the kernel: how many there may be, and how many are in use."""
 
     limit: int
     used: int
 
 
 class Target(TypedDict):
-    """Where a fragment leads: the host's `port`, and the server's `address` and port `there`."""
+    """A fragment's target: the host's `port`, the server's `address`, and its port, `there`."""
 
     id: str
     owner: str
@@ -263,7 +263,7 @@ class HostKey(TypedDict):
 
 
 class Presented(TypedDict):
-    """What servers present to those who dial them."""
+    """The certificates and host keys that running servers present."""
 
     certificates: List[Certificate]
     host_keys: List[HostKey]
@@ -273,10 +273,13 @@ class HealthFacts(HostFacts, Presented):
     """What `remote.surveys.health` returns.
 
     Attributes:
-        ipv6: Labs' bridges that nothing keeps from the host by IPv6.
+        firewall: LXD's firewall driver: `nftables` or `xtables`.
+        ipv6: Labs' bridges with IPv6 on, unless our rules drop their packets.
         switched_off: UFW's scripts with our part that UFW would not run.
-        links: By bridge what is wrong with its link; nothing where it is up.
+        links: By bridge what is wrong with it; empty if it serves its servers.
         masquerades: The loaded masquerade rules.
+        forwarding: The kernel's net.ipv4.ip_forward: `1` or `0`.
+        unforwarded: The interfaces from which the kernel forwards no packets.
         chains: All rules of iptables, as `iptables-save` prints them.
         copies: Files of others that rules are loaded from at a boot, with a copy of ours.
         loaded: HAProxy's errors about its whole configuration.
@@ -309,7 +312,7 @@ class HealthFacts(HostFacts, Presented):
 
 
 class Part(TypedDict):
-    """A disk or a part of one; `holds` names its content, `mounted` its mount point."""
+    """A disk or a partition; `holds` names its content, `mounted` its mount point."""
 
     path: str
     type: str

@@ -11,7 +11,7 @@ from remote.system import read_text
 
 
 def main(store: str, targets: Sequence[str] = ("nat", "haproxy", "relay")) -> List[facts.Fragment]:
-    """Return the keys of a store's fragments, and their owners."""
+    """Return the fragments of a store's targets, without damaged files; `store` is its folder."""
     found: List[facts.Fragment] = []
     for target in targets:
         folder = f"{store}/{target}/fragments"

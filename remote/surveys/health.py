@@ -36,7 +36,7 @@ def main(request: Json) -> facts.HealthFacts:
     """Survey the host.
 
     Args:
-        request: That of the preflight's survey.
+        request: As for `remote.surveys.lab`.
 
     """
     instances = _instances(request["sockets"])
@@ -80,7 +80,7 @@ def main(request: Json) -> facts.HealthFacts:
 
 def _instances(sockets: List[str]) -> List[facts.Container]:
     """Return every container: name, project, status, owner and static address."""
-    found = lxd.ask(sockets, "instances?recursion=1&all-projects=true") or []
+    found = lxd.try_query(sockets, "instances?recursion=1&all-projects=true") or []
     return [
         {
             "name": item["name"],
@@ -99,7 +99,7 @@ def _instances(sockets: List[str]) -> List[facts.Container]:
 
 def _firewall(sockets: List[str]) -> str:
     """Return the daemon's firewall driver."""
-    found = lxd.ask(sockets, "") or {}
+    found = lxd.try_query(sockets, "") or {}
     return str(found.get("environment", {}).get("firewall", ""))
 
 
@@ -118,7 +118,7 @@ def _switched_off() -> List[str]:
 def _unforwarded() -> List[str]:
     """Return the interfaces of people and of labs whose packets the kernel does not forward.
 
-    People come by that of the default route, or by any of a host that has none.
+    People come in by the interface of the default route, or by any if there is none.
     """
     default = _lines(["ip", "-4", "route", "show", "default"])
     names = [words[words.index("dev") + 1] for words in map(str.split, default) if "dev" in words]
@@ -184,7 +184,7 @@ def _unreadable() -> Iterator[str]:
     for path in glob.glob(rootfs.FIRST % "*"):
         for pid in read_text(path).split()[:1]:
             try:
-                # Not opened, nor followed: what is there is the student's.
+                # Only `lstat`, never `open`: the file belongs to the student.
                 os.lstat(f"/proc/{pid}/root/proc/meminfo")
             except OSError as error:
                 if error.errno in (errno.ENOTCONN, errno.ECONNABORTED, errno.EIO):

@@ -1,4 +1,4 @@
-"""What a workstation's hosts file says of a lab's domains. Runs there, read only."""
+"""Survey the lines of a workstation's hosts file for a lab's domains. Runs there, read only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Json = Dict[str, Any]
 
 
 def main(request: Json) -> facts.HostsFileFacts:
-    """Look at the hosts file.
+    """Survey the hosts file.
 
     Args:
         request: `path`, the file's, and `domains`.

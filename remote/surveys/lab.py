@@ -52,7 +52,7 @@ def main(request: Json) -> facts.LabFacts:
     chains = nft.chains(programs.run(["nft", "list", "chains"])[1])
     old = _legacy()
     saved = programs.run(["iptables-save"])[1]
-    # Those of the other iptables are somebody else's.
+    # If UFW uses iptables-legacy, the tables of iptables-nft are somebody else's.
     known = set() if _uses_legacy() else nft.IPTABLES
     parts: Dict[str, Callable[[], Any]] = {
         "lxd": lambda: lxd.main(
@@ -99,10 +99,10 @@ def _absent(request: Json) -> List[str]:
 
 
 def _unloadable(saved: str) -> Dict[str, List[str]]:
-    """Return by path why UFW's next start ends half way, or comes without its rules; and a remedy.
+    """Return (reason, remedy) by path of files with which UFW's next start fails or loads no rules.
 
     Args:
-        saved: The loaded rules: those of UFW's that its files jump to are there while it is loaded.
+        saved: The output of `iptables-save`; the test needs UFW's chains, which a loaded UFW has.
 
     """
     if not iptables.Chains(saved).ufw_is_loaded():

@@ -22,6 +22,9 @@ def main(request: Json) -> Json:
         request: `store`, Grappe's folder; `owner` and `lab`, the marks; `root`, a prefix of
             every path, for a host that is a folder.
 
+    Returns:
+        `fragments`, each with `target` and `id`, and `tunnels`, their names.
+
     """
     root = request.get("root", "")
     found = [

@@ -20,9 +20,9 @@ _USER = re.compile(r'\("([^"]+)",pid=(\d+)')
 
 
 def main(unit: haproxy_unit.Unit) -> List[facts.Listener]:
-    """Return the ports, each with its program.
+    """Return the ports, each with its program; a port of several programs comes several times.
 
-    The name of an HAProxy that the unit did not start says so.
+    An HAProxy that the unit did not start is named `another haproxy (process PID)`.
     """
     lines = programs.run([*_SS, "-e"])[1].splitlines()
     holders = _holders()

@@ -89,9 +89,9 @@ def _gone(devices: Iterable[Json]) -> List[str]:
 
 
 def _networks(socket_path: str, wanted: Optional[List[str]]) -> Iterable[facts.Marked]:
-    """Yield the networks; with their configuration all, or only the wanted ones.
+    """Yield all networks; those that are not wanted have an empty configuration.
 
-    For each network that it shows LXD goes through all instances.
+    To show a network's configuration, LXD goes through all instances.
     """
     if wanted is None:
         for item in query(socket_path, "networks?recursion=1"):
@@ -116,7 +116,7 @@ def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
     for project in projects:
         asked = urllib.parse.urlencode({"project": project, "recursion": "1"})
         # The project may not exist yet.
-        for item in ask(sockets, "instances?" + asked) or ():
+        for item in try_query(sockets, "instances?" + asked) or ():
             marks = {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}
             found.append(
                 {
@@ -134,8 +134,8 @@ def _first(sockets: Iterable[str]) -> str:
     return next((path for path in sockets if os.path.exists(path)), "")
 
 
-def ask(sockets: Iterable[str], path: str) -> Any:
-    """Return what `query` does; None where nobody answers, which other parts report."""
+def try_query(sockets: Iterable[str], path: str) -> Any:
+    """Return what `query` does; None without an answer, which other parts report."""
     socket_path = _first(sockets)
     try:
         return query(socket_path, path) if socket_path else None

@@ -1,6 +1,6 @@
 """Survey whether systemd-networkd takes over labs' bridges or links. Runs on the host, read only.
 
-What LXD has set on an interface goes when networkd configures it, its addresses and its bridge:
+When networkd configures an interface, it removes the addresses and the bridge that LXD has set:
 `[Match]`, KeepConfiguration and KeepMaster in systemd.network(5).
 """
 
@@ -16,7 +16,7 @@ from remote.system import read_text
 # The first of a name counts, then the first file by name that matches.
 FOLDERS = ("/etc/systemd/network", "/run/systemd/network", "/usr/local/lib/systemd/network",
            "/usr/lib/systemd/network", "/lib/systemd/network")  # fmt: skip
-# Conditions on the machine, not on the interface: what holds is for networkd to know.
+# Conditions on the machine, not on the interface; they count as met.
 _MACHINE = {"Host", "Virtualization", "KernelCommandLine", "KernelVersion", "Architecture",
             "Credential", "Firmware"}  # fmt: skip
 # Any lab's bridge, and the host's end of any server's link: what a condition on each meets.
@@ -92,7 +92,7 @@ def _holds(own: Optional[str], words: List[str]) -> bool:
 
 
 def _leaves(lines: Lines, key: str, values: Tuple[str, ...]) -> bool:
-    """Whether a file leaves an interface with what others gave it."""
+    """Whether a file lets an interface keep what LXD has set on it."""
     given = {(section, name): value.lower() for section, name, value in lines}
     unmanaged = given.get(("Link", "Unmanaged"), "") in ("yes", "true", "1", "on")
     return unmanaged or given.get(("Network", key), "") in values

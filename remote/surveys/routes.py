@@ -29,7 +29,7 @@ def main() -> List[facts.Route]:
                 "line": line.strip(),
             }
         )
-    found = [route for rule in _rules() for route in _led(rule, tables)]
+    found = [route for rule in _rules() for route in _routes_of(rule, tables)]
     return [*found, *tables.get("main", []), *tables.get("default", [])]
 
 
@@ -48,7 +48,7 @@ def _rules() -> Iterable[Tuple[List[str], Dict[str, str]]]:
             yield words, named
 
 
-def _led(
+def _routes_of(
     rule: Tuple[List[str], Dict[str, str]], tables: Dict[str, List[facts.Route]]
 ) -> Iterable[facts.Route]:
     """Yield the routes of a rule's table, or the rule as one."""
@@ -59,7 +59,7 @@ def _led(
     if {"prohibit", "blackhole", "unreachable"} & set(words):
         yield own
     elif named.get("lookup") == "main":
-        # Somebody has led this network past the tables below.
+        # This policy rule sends its network to the main table, past later rules' tables.
         yield {**own, "table": "main", "line": "throw " + own["line"]}
     else:
         least = int(named.get("suppress_prefixlength", -1))

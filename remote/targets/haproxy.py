@@ -119,7 +119,7 @@ class HaproxyTarget(Target):
         return haproxy.without(config)
 
     def validate(self, files: Files, staged: Dict[str, str]) -> None:
-        """Have HAProxy check a configuration that it has not loaded; report whose mistake it is."""
+        """Have HAProxy check a configuration that it has not loaded; say whose the error is."""
         content = files[CONFIG].content or ""
         wanted = part_generation(content)
         unchanged = wanted and staged[CONFIG] == self.system.root + CONFIG
@@ -216,7 +216,7 @@ class HaproxyTarget(Target):
         body = self.shared_sections["frontends"].replace("@RUNTIME@", runtime(outside))
         body = body.replace("@BOUND@\n", bound)
         if not _defaults(before):
-            # Those of a file that HAProxy loads earlier hold here too.
+            # Without `defaults` above our part, those of the files loaded earlier apply.
             before = self._earlier() + before
         body += f"\n# Below this part the host's own defaults rule.\n{_last_defaults(before)}"
         pages = "".join(self.shared_sections["pages"].values())
@@ -249,8 +249,8 @@ def _last_defaults(config: str) -> str:
     """Return the last `defaults` section of a configuration, or an empty one.
 
     A section without a `from` takes the last `defaults` above it: sections below our part must
-    take the same as without us. A named one gets another name, since a name is there once, and only
-    a named one may hold rules of http or tcp.
+    take the same as without us. A copy of a named section gets a new name, since names are unique;
+    it stays named, since only a named section may hold http or tcp rules.
     """
     lines = _balanced("".join(_defaults(config)[-1:]))
     head, *rest = [line for line in lines if not line.split()[0].startswith("#")] or ["defaults"]

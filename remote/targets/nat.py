@@ -108,7 +108,7 @@ class NatTarget(Target):
         for fragment in fragments:
             if fragment["id"] != newest or _is_bridge_allow(fragment):
                 continue
-            if not _leads_somewhere(fragment):
+            if not _has_target(fragment):
                 raise RefusedError(
                     f"{newest} has no target",
                     "its port would lead to the lab host itself",
@@ -132,8 +132,8 @@ class NatTarget(Target):
     def activate(self, files: Files) -> None:
         """Load the chains; never by `ufw reload`, which disables UFW when it fails.
 
-        The first time only what differs, for the others should be there; should
-        they not, `verify` says so, and the second time loads all.
+        The first call loads only the differences. If other rules are missing,
+        `verify` reports it, and the second call loads all.
         """
         content = files[LOAD].content
         if content is None:
@@ -150,7 +150,7 @@ class NatTarget(Target):
         chains = _table("filter", list(JUMPS), _filtered(files)) if filtered else ""
         self.system.must(load, chains + content)
         self._jump(loaded, *NAT_JUMP)
-        for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
+        for line in unmanaged.rules_for(loaded.rules("nat", "PREROUTING"), self._adopted):
             self.system.must(["iptables", "-w", "-t", "nat", "-D", *shlex.split(line)[1:]])
         if filtered:
             for ours, chain in JUMPS.items():
@@ -177,7 +177,7 @@ class NatTarget(Target):
     def _fault(self, loaded: Chains, files: Files) -> str:
         # No two rules share a port, so their order in the nat table does not matter.
         wrong = loaded.compare("nat", NAT, _lines(files[LOAD]), ordered=False)
-        for line in unmanaged.among(loaded.rules("nat", "PREROUTING"), self._adopted):
+        for line in unmanaged.rules_for(loaded.rules("nat", "PREROUTING"), self._adopted):
             wrong = wrong or f"a rule by hand is loaded for the same port: {line}"
         if not wrong and not loaded.has_jump(*NAT_JUMP):
             late = loaded.position(*NAT_JUMP)
@@ -190,7 +190,7 @@ class NatTarget(Target):
             # The order of rules that only accept does not matter.
             ordered = ours not in (LET_IN, LET_THROUGH)
             wrong = wrong or loaded.compare("filter", ours, own, ordered=ordered)
-            first = [private_networks.is_one(line) for line in loaded.rules("filter", ours)]
+            first = [private_networks.is_rule(line) for line in loaded.rules("filter", ours)]
             if not wrong and first != sorted(first, reverse=True):
                 wrong = f"a rule of {ours} that accepts stands before those that do not"
             if not wrong and not loaded.has_jump("filter", chain, ours):
@@ -245,7 +245,7 @@ class NatTarget(Target):
         let += [_let_through(f["spec"]) for f in fragments if not _is_bridge_allow(f)]
         lines = list(self.shared_sections["filter"])
         drop = next(n for n, line in enumerate(lines) if line.endswith("-j DROP"))
-        # Before the rule of the way out, in a chain of the same name.
+        # They must precede the accept of LET_THROUGH among the shared rules.
         closed = private_networks.rules(self.system)
         return lines[:drop] + own + closed + lines[drop:] + list(dict.fromkeys(let))
 
@@ -300,7 +300,7 @@ def _step(old: Files, new: Files) -> str:
 
 def _accepts(line: str) -> bool:
     let = line.startswith((f"-A {LET_IN} ", f"-A {LET_THROUGH} "))
-    return let and not private_networks.is_one(line)
+    return let and not private_networks.is_rule(line)
 
 
 def _steps(was: List[str], will: List[str]) -> List[str]:
@@ -329,7 +329,7 @@ def _is_bridge_allow(fragment: Fragment) -> bool:
     return bool(fragment["parts"].get("opening"))
 
 
-def _leads_somewhere(fragment: Fragment) -> bool:
+def _has_target(fragment: Fragment) -> bool:
     address, _, port = str(fragment["parts"].get("target", "")).partition(":")
     rule = str(fragment["parts"].get("rule", ""))
     return bool(address and port) and rule.endswith(f"--to-destination {address}:{port}")

@@ -16,7 +16,7 @@ _SECTION = re.compile(
     r"http-errors|ring|mailers|fcgi-app|crt-store|log-forward)(?=\s|$)[ \t]*(\S*)"
 )
 _WEB_PORTS = {80, 443}
-# HAProxy's own name, which Grappe's table of requests goes by.
+# The variable with HAProxy's own peer name, which Grappe's table of requests needs.
 PEER = "HAPROXY_LOCALPEER"
 _DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
 _LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
@@ -72,8 +72,8 @@ def _words(line: str, variables: Mapping[str, str]) -> List[str]:
         return full.split("#", 1)[0].split()
 
 
-def unnamed_peer(text: str) -> Iterator[Tuple[int, str]]:
-    """Yield the lines, and their numbers, after which a file no longer knows HAProxy's own name."""
+def peer_unsetting_lines(text: str) -> Iterator[Tuple[int, str]]:
+    """Yield (number, line) for each line that unsets the variable of HAProxy's own peer name."""
     for number, line in enumerate(text.splitlines(), 1):
         words = line.partition("#")[0].split()
         if words[:1] == [("unsetenv" if PEER in words else "resetenv")]:
@@ -81,7 +81,7 @@ def unnamed_peer(text: str) -> Iterator[Tuple[int, str]]:
 
 
 def domains(text: str) -> Set[str]:
-    """Return the domains that routing by hand leads through the web's ports."""
+    """Return the domains that unmanaged sections route from ports 80 and 443."""
     mine = _routing(sections(_outside(text)))
     return {
         domain.lower()

@@ -1,7 +1,7 @@
 """Tables of iptables-legacy that somebody keeps beside those of nftables. Pure.
 
-Runs on the host too: standard library alone. The kernel asks both: a packet that one of them drops
-is dropped, and `iptables` shows the rules of one alone.
+Runs on the host too: standard library alone. A packet traverses both, and each may drop it;
+`iptables` shows the rules of only one of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from remote.unmanaged import nft
 PROGRAM = "iptables-legacy"
 TABLE = f"{PROGRAM} filter"
 _CHAIN = re.compile(r":(INPUT|FORWARD|OUTPUT) (ACCEPT|DROP) ")
-# What nft calls the conditions and the verdicts that labs depend on.
+# Patterns of iptables' conditions and verdicts that labs depend on, and nft's words for them.
 _WORDS = (
     (r"-A \w+ ", ""),
     (r"-([io]) gr-\S*", r'\1ifname "gr-*"'),

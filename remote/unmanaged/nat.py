@@ -35,7 +35,7 @@ def is_shell_script(text: str) -> bool:
 
 
 def redirects_all(line: str) -> bool:
-    """Whether a rule of a custom chain leads every packet of that chain elsewhere."""
+    """Whether a rule redirects every packet that reaches its custom chain."""
     words = line.replace("iptables-legacy ", "", 1).split()
     target = words[words.index("-j") + 1] if "-j" in words[:-1] else ""
     ports = {"--dport", "--dports", "--ports"} & set(words)
@@ -43,13 +43,13 @@ def redirects_all(line: str) -> bool:
 
 
 def redirected_ports(line: str, chains: Set[str] = frozenset()) -> Tuple[range, ...]:  # type: ignore[assignment]
-    """Return the TCP ports that a loaded rule leads elsewhere, if any.
+    """Return the TCP ports that a loaded rule redirects, if any.
 
     Args:
         line: A rule as `iptables -S` prints it: DNAT or REDIRECT of a port, a list, a range, or
             without one, which means all; the same behind `iptables-legacy`; or `nft`, its table and
             chain, and the rule.
-        chains: Those that lead every packet elsewhere.
+        chains: The custom chains that redirect every packet.
 
     """
     line = line.replace("iptables-legacy ", "", 1)
@@ -106,7 +106,7 @@ def _all_but(parts: Tuple[range, ...]) -> List[range]:
     return [range(edges[n], edges[n + 1]) for n in range(0, len(edges), 2)]
 
 
-def is_more(line: str) -> bool:
+def has_more_conditions(line: str) -> bool:
     """Whether a rule by hand has more conditions than the sheet's: a source, a rate, and so on."""
     rest = _SHEET.sub("", " ".join(["", *line.split()]))
     return bool(rest.strip())
@@ -121,8 +121,8 @@ def without(text: str, keys: Set[str]) -> str:
     return managed_block.join(kept)
 
 
-def among(lines: List[str], keys: Set[str]) -> List[str]:
-    """Return the rules by hand for these ports among the loaded ones."""
+def rules_for(lines: List[str], keys: Set[str]) -> List[str]:
+    """Return those of the loaded rules that are unmanaged and for these ports."""
     return [line for line in lines if key(line) in keys]
 
 

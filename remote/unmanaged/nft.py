@@ -1,7 +1,7 @@
 """Tables of nftables that people keep beside UFW's, and what they keep out. Pure.
 
-Runs on the host too: standard library alone. The kernel asks every base chain of a hook: what one
-of them drops is gone, whatever the others accept.
+Runs on the host too: standard library alone. A packet traverses every base chain of a hook, and
+one that drops it wins, whatever the others accept.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Collection, Dict, Iterator, List, Mapping, NamedTuple, Option
 
 from remote.unmanaged.nat import ports_of
 
-# What iptables, and so UFW, keeps there, where it is the one of nftables.
+# The tables of iptables-nft, which UFW uses on most hosts.
 IPTABLES = {
     f"{family} {name}"
     for family in ("ip", "ip6") for name in ("filter", "nat", "mangle", "raw", "security")
@@ -28,12 +28,12 @@ _OF_PORTS = re.compile(r"\btype inet_service\b|\btypeof (?:tcp|th) dport\b")
 _JUMP = re.compile(r"(.*?)(?:jump|goto) (\S+)$")
 # The kernel follows 16 jumps.
 DEEPEST = 16
-# What people's IPv4 packets do not match, or few of them.
+# Conditions that no or few IPv4 packets of people meet.
 _OTHERS = re.compile(
     r"\b(?:nfproto )?ipv6\b|\bip6\b|\blimit rate\b|\bct state invalid\b|iif\w* \"?lo\b"
 )
 _PAGES = (80, 443)
-# The ports at which people dial pages, and HAProxy and DNAT lead on to servers.
+# The ports of servers, to which HAProxy and DNAT forward.
 _DIALLED = (22, *_PAGES)
 
 
@@ -81,7 +81,7 @@ def chains(listed: str) -> List[Chain]:
 
 
 def with_elements(listed: str) -> str:
-    """Return the listing of one table, its named sets and maps of ports as their elements."""
+    """Return a table's listing with the elements of named sets and maps of ports in their place."""
     for name, head, elements in _NAMED.findall(listed):
         if _OF_PORTS.search(head):
             listed = re.sub(rf"@{re.escape(name)}\b", f"{{ {' '.join(elements.split())} }}", listed)
@@ -102,7 +102,7 @@ def _followed(
 
 
 def unknown_tables(found: Sequence[Chain], known: Collection[str]) -> List[str]:
-    """Return the tables of somebody else's that filter what a lab host takes or leads on.
+    """Return the tables of others that filter packets to, through or from a lab host.
 
     Args:
         found: The base chains.
@@ -115,7 +115,7 @@ def unknown_tables(found: Sequence[Chain], known: Collection[str]) -> List[str]:
 
 
 def missing_accepts(chain: Chain) -> Iterator[str]:
-    """Yield the rules that a chain lacks, without which it cuts labs off."""
+    """Yield the accept rules that a chain needs so that it does not cut labs off."""
     ends = chain.policy == "drop" or any(_ALWAYS.match(rule) for rule in chain.rules)
     if not ends or chain.kind != "filter":
         return

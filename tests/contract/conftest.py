@@ -1,4 +1,4 @@
-"""The worlds that the contract suite runs in: the fake, and the real daemon."""
+"""Testbeds of the LXD contract suites: the fake daemon, and the sandbox's real one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ PROJECT, BRIDGE = "grappe-contract", "gr-3999"
 
 
 @dataclasses.dataclass
-class LxdWorld:
-    """A daemon with one image, and how to hang it.
+class LxdTestbed:
+    """A daemon with one image, and the means to make it hang.
 
     Attributes:
         url: The host, as specs name it.
         lxd: The daemon.
-        dial: How a port of a container is tried.
-        image: The alias of an image that is there.
+        dial: Connects to a port of a container.
+        image: The alias of its image.
         hung: While it is entered, the daemon does not answer.
         open_bridges: While it is entered, containers get their addresses.
         on_host: Runs a script on the host as root, returns its output; the fake has none.
@@ -46,7 +46,7 @@ class LxdWorld:
     on_host: Callable[[str], str] | None = None
 
 
-def _fake_world() -> LxdWorld:
+def _fake_testbed() -> LxdTestbed:
     lxd = fake.FakeLxd()
     lxd.add_image("standin")
 
@@ -61,16 +61,16 @@ def _fake_world() -> LxdWorld:
     def answer(address: str, port: int, seconds: int) -> str:
         return "" if port == 22 else f"{address}:{port}: connection refused after {seconds} s"
 
-    return LxdWorld("ssh://fake", lxd, answer, "standin", hung)
+    return LxdTestbed("ssh://fake", lxd, answer, "standin", hung)
 
 
-def _real_world(host: Host) -> LxdWorld:
+def _real_testbed(host: Host) -> LxdTestbed:
     unit = {"lxc": "lxd", "incus": "incus"}[client.on(host).program]
 
     @contextlib.contextmanager
     def hung() -> Iterator[daemon.Daemon]:
         impatient = client.Lxd(host, seconds=1.0)
-        # A client that is connected, to a daemon that is stopped.
+        # Connect before the daemon is stopped.
         impatient.get("projects/default")
         host.run(["systemctl", "kill", "--kill-whom=main", "--signal=STOP", unit])
         try:
@@ -92,53 +92,53 @@ def _real_world(host: Host) -> LxdWorld:
         finally:
             driver.delete(rule)
 
-    return LxdWorld(
+    return LxdTestbed(
         host.url, client.on(host), dial_from(host), "standin", hung, open_bridges,
         on_host=lambda script: host.run(["sh", "-euc", script]).stdout,
     )  # fmt: skip
 
 
 @pytest.fixture(scope="module", params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
-def world(request: pytest.FixtureRequest) -> Iterator[LxdWorld]:
+def testbed(request: pytest.FixtureRequest) -> Iterator[LxdTestbed]:
     """A daemon, with nothing of ours in it before and after."""
     if request.param == "fake":
-        yield _fake_world()
+        yield _fake_testbed()
         return
-    made = _real_world(connections.connect(request.getfixturevalue("box").host_url))
+    made = _real_testbed(connections.connect(request.getfixturevalue("sandbox").host_url))
     _purge(made)
     yield made
     _purge(made)
 
 
 @pytest.fixture
-def room(world: LxdWorld) -> Iterator[LxdWorld]:
-    """A daemon with a project and a bridge of ours, purged after."""
-    with _room(world):
-        yield world
+def lab(testbed: LxdTestbed) -> Iterator[LxdTestbed]:
+    """A testbed with a lab's project and bridge, purged after."""
+    with _lab(testbed):
+        yield testbed
 
 
 @pytest.fixture(scope="class")
-def class_room(world: LxdWorld) -> Iterator[LxdWorld]:
-    """The same, for tests that share what they make."""
-    with _room(world):
-        yield world
+def class_lab(testbed: LxdTestbed) -> Iterator[LxdTestbed]:
+    """The same, shared by the tests of a class."""
+    with _lab(testbed):
+        yield testbed
 
 
 @contextlib.contextmanager
-def _room(world: LxdWorld) -> Iterator[None]:
-    project = project_model.ProjectSpec(host=world.url, owner=OWNER, name=PROJECT)
+def _lab(testbed: LxdTestbed) -> Iterator[None]:
+    project = project_model.ProjectSpec(host=testbed.url, owner=OWNER, name=PROJECT)
     bridge = network_model.NetworkSpec(
-        host=world.url, owner=OWNER, name=BRIDGE, address="10.79.159.1/24"
+        host=testbed.url, owner=OWNER, name=BRIDGE, address="10.79.159.1/24"
     )
-    projects.ProjectDriver(world.lxd).create(project)
-    networks.NetworkDriver(world.lxd).create(bridge)
-    with world.open_bridges():
+    projects.ProjectDriver(testbed.lxd).create(project)
+    networks.NetworkDriver(testbed.lxd).create(bridge)
+    with testbed.open_bridges():
         yield
-    _purge(world)
+    _purge(testbed)
 
 
-def _purge(world: LxdWorld) -> None:
-    lxd = world.lxd
+def _purge(testbed: LxdTestbed) -> None:
+    lxd = testbed.lxd
     names = ("yuno1", "yuno2", "yuno1-published")
     for name in names:
         with contextlib.suppress(daemon.AbsentError):

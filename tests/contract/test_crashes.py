@@ -1,4 +1,4 @@
-"""A host whose power goes between any two steps of a change, and what the next changes make of it."""
+"""Power cuts between any two steps of a fragment's change, as a hypothesis state machine."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from remote import store as stores
-from tests.contract.fragment_world import KINDS, FakeWorld
+from tests.contract.fragment_hosts import KINDS, FakeFragmentHost
 
 NAMES = ("yuno1", "yuno2", "yuno3", "yuno4")
 VARIANTS = (10, 20, 30)
-# What changes a host; Python reports each of them before it is done.
+# Audit events of changes; Python raises each before the change.
 STEPS = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.chmod", "grappe.program"}
 MOST_STEPS = 80
 
 
 class PowerCut(BaseException):
-    """Nothing of the process goes on: no `except Exception`, no `finally` that changes anything."""
+    """Ends the process: no `except Exception` catches it, and every later step raises it again."""
 
 
 class Power:
-    """The power of the one fake host that is tried.
+    """The power supply of the fake host.
 
     Attributes:
         left: Steps until the cut; None is never.
-        lives: How often it has been cut.
+        cuts: The number of cuts.
     """
 
     def __init__(self) -> None:
         self.left: int | None = None
-        self.lives = 0
+        self.cuts = 0
         self.root = ""
 
     def step(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """Count a step of the host; the one after the last, and each later one, is cut."""
+        """Count a step of the host; raise PowerCut once none is left."""
         if self.left is None or event not in STEPS:
             return
         if event != "grappe.program" and not str(arguments[0]).startswith(self.root):
@@ -57,11 +57,11 @@ POWER = Power()
 sys.addaudithook(POWER.step)
 
 
-class Host(RuleBasedStateMachine):
-    """Fragments that come, change and go on one host.
+class FragmentMachine(RuleBasedStateMachine):
+    """Creates, updates, deletes and power cuts of fragments on one host.
 
     Attributes:
-        held: What each name may be: one state after a change that ended, two after one that was
+        held: The possible variants of each fragment: one after a finished change, more after a
             cut; None is absent.
     """
 
@@ -76,34 +76,34 @@ class Host(RuleBasedStateMachine):
         """A host with the files that its packages brought."""
         POWER.root, POWER.left = str(self.folder), None
         self.kind = KINDS[kind]
-        self.world = FakeWorld(self.folder / "host")
+        self.host = FakeFragmentHost(self.folder / "host")
         for program in ("run", "send"):
             self._count(program)
-        # A process that was cut off is a dead one.
-        self.patch.setattr(stores, "_born", lambda pid: f"{POWER.lives}" if pid else "")
+        # Processes from before the last cut count as dead.
+        self.patch.setattr(stores, "_start_time", lambda pid: f"{POWER.cuts}" if pid else "")
         self.patch.setattr("remote.transaction.GATHER_SECONDS", 0)
-        self.original = self.world.read(self.kind.file)
+        self.original = self.host.read(self.kind.file)
         self.before = self._everything()
 
     def _count(self, program: str) -> None:
-        real = getattr(self.world.system, program)
+        real = getattr(self.host.system, program)
 
         def counted(*arguments: Any, **more: Any) -> Any:
             sys.audit("grappe.program", program)
             return real(*arguments, **more)
 
-        self.patch.setattr(self.world.system, program, counted)
+        self.patch.setattr(self.host.system, program, counted)
 
     @rule(name=st.sampled_from(NAMES), variant=st.sampled_from(VARIANTS))
     def put(self, name: str, variant: int) -> None:
-        """A change that ends."""
+        """Create or update a fragment, without a cut."""
         self._put(name, variant)
         self.held[name] = {variant}
         self._agree()
 
     @rule(name=st.sampled_from(NAMES))
     def remove(self, name: str) -> None:
-        """A fragment goes; one that is gone already too."""
+        """Delete a fragment, present or absent."""
         self._remove(name)
         self.held[name] = {None}
         self._agree()
@@ -113,7 +113,7 @@ class Host(RuleBasedStateMachine):
         steps=st.integers(0, MOST_STEPS),
     )  # fmt: skip
     def cut(self, name: str, variant: int | None, steps: int) -> None:
-        """The power goes after some steps of a change, unless it ends before."""
+        """Cut the power after some steps of a change, unless it ends before."""
         POWER.left = steps
         try:
             self._remove(name) if variant is None else self._put(name, variant)
@@ -123,19 +123,19 @@ class Host(RuleBasedStateMachine):
             self.held[name] = {variant}
         finally:
             POWER.left = None
-            POWER.lives += 1
+            POWER.cuts += 1
 
     @invariant()
-    def what_is_others_stays(self) -> None:
-        """Whatever the moment: every line that was there is there, in its order."""
-        if hasattr(self, "world"):
-            lines = iter(self.world.read(self.kind.file).splitlines())
+    def foreign_lines_stay(self) -> None:
+        """The file has all its original lines, in their order."""
+        if hasattr(self, "host"):
+            lines = iter(self.host.read(self.kind.file).splitlines())
             assert all(line in lines for line in self.original.splitlines())
 
     def teardown(self) -> None:
-        """Once the last has left, nothing is different."""
+        """Delete all fragments; the host must be as before the first."""
         try:
-            if hasattr(self, "world"):
+            if hasattr(self, "host"):
                 for name in self.held:
                     self._put(name, VARIANTS[0])
                     self.held[name] = {VARIANTS[0]}
@@ -150,8 +150,8 @@ class Host(RuleBasedStateMachine):
             shutil.rmtree(self.folder)
 
     def _agree(self) -> None:
-        """Every fragment is one of what it may be, and file and host are as all of them say."""
-        driver = self.world.driver(self.kind)
+        """Assert that every fragment is one of its possible variants, without drift."""
+        driver = self.host.driver(self.kind)
         for name, states in self.held.items():
             reading = driver.read(self._spec(name, VARIANTS[0]))
             found = next((each for each in VARIANTS if reading and reading.spec ==
@@ -163,7 +163,7 @@ class Host(RuleBasedStateMachine):
 
     def _put(self, name: str, variant: int) -> None:
         states = self.held.get(name, {None})
-        driver, spec = self.world.driver(self.kind), self._spec(name, variant)
+        driver, spec = self.host.driver(self.kind), self._spec(name, variant)
         if len(states) == 1 and None not in states:
             (old,) = states
             driver.update(self._spec(name, old or 0), spec)
@@ -171,7 +171,7 @@ class Host(RuleBasedStateMachine):
             driver.create(spec)
 
     def _remove(self, name: str) -> None:
-        self.world.driver(self.kind).delete(self._spec(name, VARIANTS[0]))
+        self.host.driver(self.kind).delete(self._spec(name, VARIANTS[0]))
 
     def _spec(self, name: str, variant: int) -> Any:
         number = int(name[-1])
@@ -184,7 +184,7 @@ class Host(RuleBasedStateMachine):
                 "domains": (f"{name}.contract.test",),
                 "address": f"10.79.159.{variant + number}",
             }
-        return self.kind.make(self.world.url, name, **changes)
+        return self.kind.make(self.host.url, name, **changes)
 
     def _everything(self) -> tuple[dict[str, str], str]:
         root = self.folder / "host"
@@ -192,24 +192,24 @@ class Host(RuleBasedStateMachine):
             str(path.relative_to(root)): f"{path.stat().st_mode:o} {path.read_text()}"
             for path in sorted(root.rglob("*")) if path.is_file()
         }  # fmt: skip
-        return files, self.world.live()
+        return files, self.host.live()
 
 
-def test_staged_files_of_a_power_cut_leave_with_the_store(tmp_path: pathlib.Path) -> None:
-    """A file that waited to be renamed would keep the store's folder for good."""
-    world, kind = FakeWorld(tmp_path / "host"), KINDS["haproxy"]
-    driver, spec = world.driver(kind), kind.make(world.url)
+def test_last_delete_removes_staged_files_of_a_power_cut(tmp_path: pathlib.Path) -> None:
+    """A staged file would otherwise keep the store's folder for good."""
+    host, kind = FakeFragmentHost(tmp_path / "host"), KINDS["haproxy"]
+    driver, spec = host.driver(kind), kind.make(host.url)
     driver.create(spec)
-    world.write("/var/lib/grappe/haproxy/.loaded.grappe-99", "half")
+    host.write("/var/lib/grappe/haproxy/.loaded.grappe-99", "half")
     driver.delete(spec)
-    assert not world.exists("/var/lib/grappe")
+    assert not host.exists("/var/lib/grappe")
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
-def test_power_cut_at_each_step_of_the_last_ones_end_leaves_nothing(kind: str) -> None:
-    """The same lab comes again afterwards, and goes: the host is what it was, modes too."""
+def test_power_cut_during_the_last_delete_leaves_nothing(kind: str) -> None:
+    """A cut at each step; after another create and delete the host is as before, with its modes."""
     for steps in range(MOST_STEPS):
-        machine = Host()
+        machine = FragmentMachine()
         try:
             machine.boot(kind=kind)
             machine.put(name="yuno1", variant=VARIANTS[0])
@@ -219,7 +219,7 @@ def test_power_cut_at_each_step_of_the_last_ones_end_leaves_nothing(kind: str) -
 
 
 def test_power_cut_at_any_step_loses_nothing() -> None:
-    """Whatever follows: others' lines stay, told changes hold, and the last leaves nothing."""
+    """Foreign lines stay, reported changes hold, and the last delete leaves nothing."""
     # `./lab campaign` tries many more, and others each time.
     examples = int(os.environ.get("GRAPPE_EXAMPLES", "0"))
     settings = hypothesis.settings(
@@ -227,4 +227,4 @@ def test_power_cut_at_any_step_loses_nothing() -> None:
         deadline=None, database=None, phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
         suppress_health_check=list(hypothesis.HealthCheck),
     )  # fmt: skip
-    hypothesis.stateful.run_state_machine_as_test(Host, settings=settings)
+    hypothesis.stateful.run_state_machine_as_test(FragmentMachine, settings=settings)

@@ -1,4 +1,4 @@
-"""What is done in a container, on it and for it: programs, snapshots, volumes, adoption."""
+"""The contract of exec steps, snapshots, devices, volumes and adoption, on fake and real LXD."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from core import errors, names
 from hosts import command
-from providers.lxd import daemon, job, ownership, shell
+from providers.lxd import daemon, execution, ownership, script
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model
 from providers.lxd.exec import driver as execs
@@ -18,228 +18,230 @@ from providers.lxd.snapshot import driver as snapshots
 from providers.lxd.snapshot import model as snapshot_model
 from providers.lxd.volume import driver as volumes
 from providers.lxd.volume import model as volume_model
-from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdWorld
+from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdTestbed
 
 STRANGER = "grappe/stranger"
 SECRET = "marked-secret-4711"
 
 
-def server(world: LxdWorld, **changes: object) -> container_model.ContainerSpec:
+def server(testbed: LxdTestbed, **changes: object) -> container_model.ContainerSpec:
     spec = container_model.ContainerSpec(
-        host=world.url, owner=OWNER, name="yuno1", project=PROJECT, image=world.image,
+        host=testbed.url, owner=OWNER, name="yuno1", project=PROJECT, image=testbed.image,
         network=BRIDGE, address="10.79.159.10",
     )  # fmt: skip
     return dataclasses.replace(spec, **changes)
 
 
-def container_driver(world: LxdWorld) -> containers.ContainerDriver:
-    return containers.ContainerDriver(world.lxd, world.dial, world.url)
+def container_driver(testbed: LxdTestbed) -> containers.ContainerDriver:
+    return containers.ContainerDriver(testbed.lxd, testbed.dial, testbed.url)
 
 
-def step(world: LxdWorld, **changes: object) -> exec_model.ExecSpec:
+def step(testbed: LxdTestbed, **changes: object) -> exec_model.ExecSpec:
     spec = exec_model.ExecSpec(
-        host=world.url, owner=OWNER, name="step", project=PROJECT, container="yuno1",
+        host=testbed.url, owner=OWNER, name="step", project=PROJECT, container="yuno1",
         container_id="", script="echo one; echo two >&2",
     )  # fmt: skip
     return dataclasses.replace(spec, **changes)
 
 
 class Steps:
-    """A driver of programs, and what they said meanwhile."""
+    """The driver of exec steps, and the lines that they printed."""
 
-    def __init__(self, world: LxdWorld) -> None:
-        self.said: list[str] = []
-        self.driver = execs.ExecDriver(world.lxd, world.url, self.said.append)
+    def __init__(self, testbed: LxdTestbed) -> None:
+        self.output: list[str] = []
+        self.driver = execs.ExecDriver(testbed.lxd, testbed.url, self.output.append)
 
 
 @pytest.fixture(scope="class")
-def steps(class_room: LxdWorld) -> Steps:
+def steps(class_lab: LxdTestbed) -> Steps:
     """A running container, shared by the tests of a class."""
-    container_driver(class_room).create(server(class_room))
-    return Steps(class_room)
+    container_driver(class_lab).create(server(class_lab))
+    return Steps(class_lab)
 
 
 @pytest.mark.usefixtures("steps")
 class TestExec:
-    """A program is run once, and again when what it is has changed."""
+    """A step runs once, and again when its script has changed."""
 
-    def test_output_is_printed_and_recorded(self, class_room: LxdWorld, steps: Steps) -> None:
+    def test_output_is_printed_and_recorded(self, class_lab: LxdTestbed, steps: Steps) -> None:
         """Both streams, line by line; the exit status with them."""
-        steps.said.clear()
-        outputs = steps.driver.create(step(class_room))
+        steps.output.clear()
+        outputs = steps.driver.create(step(class_lab))
         assert {"status": 0, "stdout": "one\n", "stderr": "two\n"} == outputs
-        assert ["one", "two"] == sorted(steps.said)
+        assert ["one", "two"] == sorted(steps.output)
 
-    def test_changed_mark_does_not_run_it_again(self, class_room: LxdWorld, steps: Steps) -> None:
-        """The lab's id and name are what is said of it."""
-        old = step(class_room)
+    def test_changed_mark_does_not_run_it_again(self, class_lab: LxdTestbed, steps: Steps) -> None:
+        """Owner, lab id and incarnation are only marks."""
+        old = step(class_lab)
         new = dataclasses.replace(old, owner="grappe/other", lab="alicealice01", incarnation="1")
         assert {} == steps.driver.update(old, new)
 
     def test_failure_shows_the_last_lines_of_output(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
-        """With the way in."""
-        failing = step(class_room, script="echo the reason; exit 3")
+        """And the command to enter the container."""
+        failing = step(class_lab, script="echo the reason; exit 3")
         with pytest.raises(errors.CommandError) as failure:
             steps.driver.create(failing)
         for words in ("step exited with 3", "the reason", "exec yuno1 --project"):
             assert words in str(failure.value)
 
-    def test_environment_and_directory_are_set(self, class_room: LxdWorld, steps: Steps) -> None:
-        """As they were, quotes and line breaks included."""
+    def test_environment_and_directory_are_set(self, class_lab: LxdTestbed, steps: Steps) -> None:
+        """Quotes and line breaks in a value arrive unchanged."""
         spec = step(
-            class_room, script="pwd; printf '%s|' \"$A\"", directory="/tmp",
+            class_lab, script="pwd; printf '%s|' \"$A\"", directory="/tmp",
             environment={"A": "it's $A\nand"},
         )  # fmt: skip
-        said = steps.driver.create(spec)["stdout"]
-        assert said.split("\n")[0].endswith("/tmp")
-        assert "it's $A\nand|" in said
+        output = steps.driver.create(spec)["stdout"]
+        assert output.split("\n")[0].endswith("/tmp")
+        assert "it's $A\nand|" in output
 
     def test_standard_input_arrives_and_stays_secret(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
-        """Nor does what is printed line by line; a failure is shown without it too."""
+        """Printed lines, recorded output and a failure's tail mask it."""
         text = f"{SECRET}\nand 'quotes' $HOME `x`\n"
-        what = job.Job(script='read first; cat; echo "it is $first"; exit 1', stdin=text)
+        what = script.Script(text='read first; cat; echo "it is $first"; exit 1', stdin=text)
         lines: list[str] = []
-        outcome = shell.run(class_room.lxd, PROJECT, "yuno1", what, lines.append)
+        outcome = execution.run(class_lab.lxd, PROJECT, "yuno1", what, lines.append)
         assert (1, ["[secret]", "it is [secret]"]) == (outcome.status, lines)
         assert SECRET not in outcome.tail()
         assert "quotes" not in outcome.stdout
-        count = job.Job(script="wc -c", stdin=text)
-        assert str(len(text)) in shell.run(class_room.lxd, PROJECT, "yuno1", count).stdout
+        count = script.Script(text="wc -c", stdin=text)
+        assert str(len(text)) in execution.run(class_lab.lxd, PROJECT, "yuno1", count).stdout
 
     def test_waiting_for_an_earlier_run_is_printed(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
-        """Such as one that a dead run left; silence would look like a fault."""
-        long = job.Job(script="touch /tmp/begun; sleep 2")
-        began = step(class_room, creates="/tmp/begun")
+        """A killed run may have left it; without a message the run would seem to hang."""
+        long = script.Script(text="touch /tmp/begun; sleep 2")
+        began = step(class_lab, creates="/tmp/begun")
         lines: list[str] = []
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            first = pool.submit(shell.run, class_room.lxd, PROJECT, "yuno1", long)
+            first = pool.submit(execution.run, class_lab.lxd, PROJECT, "yuno1", long)
             command.wait_until(lambda: not steps.driver.read(began).drift, what="it", timeout=30)
-            second = job.Job(script="echo mine")
-            shell.run(class_room.lxd, PROJECT, "yuno1", second, lines.append)
-        assert (0, [job.WAITING, "mine"]) == (first.result().status, lines)
+            second = script.Script(text="echo mine")
+            execution.run(class_lab.lxd, PROJECT, "yuno1", second, lines.append)
+        assert (0, [script.WAITING, "mine"]) == (first.result().status, lines)
 
-    def test_creates_and_unless_skip_the_run(self, class_room: LxdWorld, steps: Steps) -> None:
-        """Done already is not done again; what it made and is gone is seen as drift."""
-        spec = step(class_room, script="touch /tmp/made; echo ran", creates="/tmp/made")
+    def test_creates_and_unless_skip_the_run(self, class_lab: LxdTestbed, steps: Steps) -> None:
+        """An existing `creates` file or a true `unless` skips it; a missing file is drift."""
+        spec = step(class_lab, script="touch /tmp/made; echo ran", creates="/tmp/made")
         assert "/tmp/made is not there" == steps.driver.read(spec).drift
         assert "ran\n" == steps.driver.create(spec)["stdout"]
         assert "" == steps.driver.create(spec)["stdout"]
         assert "" == steps.driver.read(spec).drift
-        guarded = step(class_room, script="echo ran", unless="test -e /tmp/made")
+        guarded = step(class_lab, script="echo ran", unless="test -e /tmp/made")
         assert "" == steps.driver.create(guarded)["stdout"]
         assert (
             "ran\n" == steps.driver.create(dataclasses.replace(guarded, unless="false"))["stdout"]
         )
 
-    def test_program_past_its_timeout_is_an_error(self, class_room: LxdWorld, steps: Steps) -> None:
-        """It is ended, and the failure says so."""
+    def test_program_past_its_timeout_is_an_error(
+        self, class_lab: LxdTestbed, steps: Steps
+    ) -> None:
+        """The step is killed, and the error names the timeout."""
         with pytest.raises(errors.CommandError, match="did not end within 1 s"):
-            steps.driver.create(step(class_room, script="echo begun; sleep 30", timeout=1))
+            steps.driver.create(step(class_lab, script="echo begun; sleep 30", timeout=1))
 
     def test_killed_program_is_not_reported_as_timed_out(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
-        """As whoever stops the server does; the exit status is that of a deadline's kill."""
+        """Stopping the server kills it too, with the same exit status as a timeout."""
         with pytest.raises(errors.CommandError, match="exited with 137"):
-            steps.driver.create(step(class_room, script="kill -KILL $$"))
+            steps.driver.create(step(class_lab, script="kill -KILL $$"))
 
     def test_changed_description_does_not_run_it_again(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
         """Another script does, and so does drift."""
-        spec = step(class_room)
+        spec = step(class_lab)
         assert {} == steps.driver.update(spec, dataclasses.replace(spec, timeout=7))
         again = steps.driver.update(spec, dataclasses.replace(spec, script="echo one"))
         assert "one\n" == again["stdout"]
         assert "one\n" == steps.driver.update(spec, spec)["stdout"]
 
-    def test_delete_runs_the_removal_script(self, class_room: LxdWorld, steps: Steps) -> None:
-        """By the script that says how."""
-        spec = step(class_room, script="touch /tmp/undone", delete="rm /tmp/undone",
+    def test_delete_runs_the_removal_script(self, class_lab: LxdTestbed, steps: Steps) -> None:
+        """The step's own `delete` script."""
+        spec = step(class_lab, script="touch /tmp/undone", delete="rm /tmp/undone",
                     creates="/tmp/undone")  # fmt: skip
         steps.driver.create(spec)
         steps.driver.delete(spec)
         assert "/tmp/undone is not there" == steps.driver.read(spec).drift
 
     def test_changed_script_first_undoes_the_old_one(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
-        """Such as the keys of a user who no longer has them."""
-        old = step(class_room, script="touch /tmp/first", delete="rm /tmp/first")
+        """For example, it removes the keys of a removed user."""
+        old = step(class_lab, script="touch /tmp/first", delete="rm /tmp/first")
         steps.driver.create(old)
         new = dataclasses.replace(old, script="ls /tmp/first || touch /tmp/second", delete="true")
         steps.driver.update(old, new)
         assert steps.driver.read(dataclasses.replace(old, creates="/tmp/first")).drift
         assert not steps.driver.read(dataclasses.replace(new, creates="/tmp/second")).drift
 
-    def test_new_container_means_a_new_run(self, class_room: LxdWorld, steps: Steps) -> None:
-        """What was done in a container that is gone is not done."""
-        found = class_room.lxd.get("instances/yuno1", project=PROJECT)
-        ours = step(class_room, container_id=ownership.identity_of(found))
+    def test_new_container_means_a_new_run(self, class_lab: LxdTestbed, steps: Steps) -> None:
+        """A step of an earlier container reads as missing."""
+        found = class_lab.lxd.get("instances/yuno1", project=PROJECT)
+        ours = step(class_lab, container_id=ownership.identity_of(found))
         assert steps.driver.read(ours) is not None
         assert steps.driver.read(dataclasses.replace(ours, container_id="before")) is None
 
     def test_failure_with_start_over_marks_the_container(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
-        """The next look at it sees another generation than the one that is wanted."""
+        """The next read of the container finds the mark, and plans a new one."""
         with pytest.raises(errors.CommandError, match="starts over with a new container"):
-            steps.driver.create(step(class_room, script="exit 1", starts_over=True))
-        reading = container_driver(class_room).read(server(class_room))
+            steps.driver.create(step(class_lab, script="exit 1", starts_over=True))
+        reading = container_driver(class_lab).read(server(class_lab))
         assert reading is not None
         assert "it is marked so" == reading.remake
         marks = {"config": {names.STAGE: names.READY}}
-        class_room.lxd.change("PATCH", "instances/yuno1", marks, project=PROJECT)
+        class_lab.lxd.change("PATCH", "instances/yuno1", marks, project=PROJECT)
 
     def test_container_of_another_lab_is_left_alone(
-        self, class_room: LxdWorld, steps: Steps
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
         """Nothing is run in it."""
         with pytest.raises(errors.NotOursError, match="belongs to grappe/contract"):
-            steps.driver.create(step(class_room, owner=STRANGER))
+            steps.driver.create(step(class_lab, owner=STRANGER))
 
-    def test_snapshot_lives_and_a_manual_one_is_left_alone(
-        self, class_room: LxdWorld, steps: Steps
+    def test_snapshot_is_created_and_deleted_a_manual_one_stays(
+        self, class_lab: LxdTestbed, steps: Steps
     ) -> None:
-        """Taken, seen, taken up again, removed twice; one that is there by hand is left alone."""
-        driver = snapshots.SnapshotDriver(class_room.lxd)
-        found = class_room.lxd.get("instances/yuno1", project=PROJECT)
+        """create, read, create again, delete twice; a manual one is neither adopted nor deleted."""
+        driver = snapshots.SnapshotDriver(class_lab.lxd)
+        found = class_lab.lxd.get("instances/yuno1", project=PROJECT)
         spec = snapshot_model.SnapshotSpec(
-            host=class_room.url, owner=OWNER, name="clean", project=PROJECT, container="yuno1",
+            host=class_lab.url, owner=OWNER, name="clean", project=PROJECT, container="yuno1",
             container_id=ownership.identity_of(found),
         )  # fmt: skip
         assert driver.read(spec) is None
         outputs = driver.create(spec)
         assert (spec, outputs) == (driver.read(spec).spec, driver.read(spec).outputs)
         assert outputs == driver.create(spec)
-        assert "" == container_driver(class_room).read(server(class_room)).drift
+        assert "" == container_driver(class_lab).read(server(class_lab)).drift
         driver.delete(spec)
         assert driver.read(spec) is None
         driver.delete(spec)
 
         body, path = {"name": "clean"}, "instances/yuno1/snapshots"
-        class_room.lxd.change("POST", path, body, project=PROJECT)
+        class_lab.lxd.change("POST", path, body, project=PROJECT)
         with pytest.raises(errors.NotOursError, match="exists already and was left alone"):
             driver.create(spec)
         driver.delete(spec)
         assert driver.read(spec) is not None
-        class_room.lxd.change("DELETE", f"{path}/clean", project=PROJECT)
+        class_lab.lxd.change("DELETE", f"{path}/clean", project=PROJECT)
 
 
 class TestDevicesAndVolumes:
-    """A server has what few have."""
+    """Devices, volumes and ephemeral containers."""
 
-    def test_volume_and_its_device_live_and_go(self, room: LxdWorld) -> None:
+    def test_volume_is_created_attached_resized_and_deleted(self, lab: LxdTestbed) -> None:
         """Made, attached, grown, detached, removed twice."""
-        driver = volumes.VolumeDriver(room.lxd)
+        driver = volumes.VolumeDriver(lab.lxd)
         spec = volume_model.VolumeSpec(
-            host=room.url, owner=OWNER, name="data", project=PROJECT, config={"size": "64MiB"}
+            host=lab.url, owner=OWNER, name="data", project=PROJECT, config={"size": "64MiB"}
         )
         assert driver.read(spec) is None
         driver.create(spec)
@@ -253,53 +255,53 @@ class TestDevicesAndVolumes:
 
         disk = {"type": "disk", "pool": "default", "source": "data", "path": "/srv/data"}
         proxy = {"type": "proxy", "listen": "tcp:127.0.0.1:8099", "connect": "tcp:127.0.0.1:80"}
-        with_both = server(room, devices={"data": disk, "web": proxy})
-        container_driver(room).create(with_both)
+        with_both = server(lab, devices={"data": disk, "web": proxy})
+        container_driver(lab).create(with_both)
         assert (with_both, "") == (
-            container_driver(room).read(with_both).spec, container_driver(room).read(with_both).drift,
+            container_driver(lab).read(with_both).spec, container_driver(lab).read(with_both).drift,
         )  # fmt: skip
-        without = server(room)
-        container_driver(room).update(with_both, without)
-        assert without == container_driver(room).read(without).spec
-        container_driver(room).delete(without)
+        without = server(lab)
+        container_driver(lab).update(with_both, without)
+        assert without == container_driver(lab).read(without).spec
+        container_driver(lab).delete(without)
         driver.delete(spec)
         assert driver.read(spec) is None
         driver.delete(spec)
 
-    def test_ephemeral_container_is_created_as_such(self, room: LxdWorld) -> None:
-        """It is what it says."""
-        spec = server(room, ephemeral=True)
-        container_driver(room).create(spec)
-        assert spec == container_driver(room).read(spec).spec
-        container_driver(room).delete(spec)
+    def test_ephemeral_container_is_created_as_such(self, lab: LxdTestbed) -> None:
+        """It reads back as ephemeral."""
+        spec = server(lab, ephemeral=True)
+        container_driver(lab).create(spec)
+        assert spec == container_driver(lab).read(spec).spec
+        container_driver(lab).delete(spec)
 
 
 class TestAdoption:
-    """What exists already is taken over when told to, and only what is nobody's."""
+    """`adopt` takes over an existing container, unless another stack owns it."""
 
-    def test_container_of_the_default_project_is_adopted(self, room: LxdWorld) -> None:
+    def test_container_of_the_default_project_is_adopted(self, lab: LxdTestbed) -> None:
         """It moves into the student's project with its content, and is as the spec says."""
-        fingerprint = room.lxd.get(f"images/aliases/{room.image}")["target"]
+        fingerprint = lab.lxd.get(f"images/aliases/{lab.image}")["target"]
         body = {
             "name": "yuno1", "type": "container", "profiles": ["default"], "config": {},
             "devices": {}, "source": {"type": "image", "fingerprint": fingerprint},
         }  # fmt: skip
-        room.lxd.change("POST", "instances", body, project="default")
-        room.lxd.write_file(
+        lab.lxd.change("POST", "instances", body, project="default")
+        lab.lxd.write_file(
             "instances/yuno1/files", b"by hand", project="default", file="/root/note",
             headers={"X-LXD-type": "file"},
         )  # fmt: skip
-        spec = server(room, adopt=True)
-        container_driver(room).create(spec)
-        assert spec == container_driver(room).read(spec).spec
-        note = room.lxd.read_file("instances/yuno1/files", project=PROJECT, file="/root/note")
+        spec = server(lab, adopt=True)
+        container_driver(lab).create(spec)
+        assert spec == container_driver(lab).read(spec).spec
+        note = lab.lxd.read_file("instances/yuno1/files", project=PROJECT, file="/root/note")
         assert b"by hand" == note
         with pytest.raises(daemon.AbsentError):
-            room.lxd.get("instances/yuno1", project="default")
+            lab.lxd.get("instances/yuno1", project="default")
 
-    def test_container_of_another_stack_is_not_adopted(self, room: LxdWorld) -> None:
+    def test_container_of_another_stack_is_not_adopted(self, lab: LxdTestbed) -> None:
         """It is left alone, and its owner named."""
-        container_driver(room).create(server(room, state="stopped"))
+        container_driver(lab).create(server(lab, state="stopped"))
         with pytest.raises(errors.NotOursError, match="cannot be adopted") as refusal:
-            container_driver(room).create(server(room, owner=STRANGER, adopt=True))
+            container_driver(lab).create(server(lab, owner=STRANGER, adopt=True))
         assert "it belongs to grappe/contract" in str(refusal.value)

@@ -1,4 +1,4 @@
-"""What every LXD driver keeps to, on the fake and on the real daemon."""
+"""The contract of the LXD drivers of project, network, container and image; fake and real LXD."""
 
 from __future__ import annotations
 
@@ -21,44 +21,46 @@ from providers.lxd.project import driver as projects
 from providers.lxd.project import model as project_model
 from providers.lxd.published import driver as published
 from providers.lxd.published import model as published_model
-from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdWorld
+from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdTestbed
 
 STRANGER = "grappe/stranger"
 
 
-def project(world: LxdWorld) -> project_model.ProjectSpec:
-    return project_model.ProjectSpec(host=world.url, owner=OWNER, name=PROJECT)
+def project(testbed: LxdTestbed) -> project_model.ProjectSpec:
+    return project_model.ProjectSpec(host=testbed.url, owner=OWNER, name=PROJECT)
 
 
-def bridge(world: LxdWorld) -> network_model.NetworkSpec:
+def bridge(testbed: LxdTestbed) -> network_model.NetworkSpec:
     return network_model.NetworkSpec(
-        host=world.url, owner=OWNER, name=BRIDGE, address="10.79.159.1/24"
+        host=testbed.url, owner=OWNER, name=BRIDGE, address="10.79.159.1/24"
     )
 
 
-def server(world: LxdWorld, **changes: object) -> container_model.ContainerSpec:
+def server(testbed: LxdTestbed, **changes: object) -> container_model.ContainerSpec:
     spec = container_model.ContainerSpec(
-        host=world.url, owner=OWNER, name="yuno1", project=PROJECT, image=world.image,
+        host=testbed.url, owner=OWNER, name="yuno1", project=PROJECT, image=testbed.image,
         network=BRIDGE, address="10.79.159.10",
     )  # fmt: skip
     return dataclasses.replace(spec, **changes)
 
 
-def container_driver(world: LxdWorld) -> containers.ContainerDriver:
-    return containers.ContainerDriver(world.lxd, world.dial, world.url)
+def container_driver(testbed: LxdTestbed) -> containers.ContainerDriver:
+    return containers.ContainerDriver(testbed.lxd, testbed.dial, testbed.url)
 
 
 class TestProjectAndNetwork:
     """Projects and networks are alike: marked, configured, removed."""
 
     @pytest.mark.parametrize("kind", ["project", "network"])
-    def test_it_is_created_read_updated_and_deleted(self, world: LxdWorld, kind: str) -> None:
-        """Made, read as made, made again as if interrupted, changed, removed twice."""
+    def test_object_is_created_read_updated_and_deleted(
+        self, testbed: LxdTestbed, kind: str
+    ) -> None:
+        """create, read, create again as after an interruption, update, and delete twice."""
         if kind == "project":
-            driver, spec = projects.ProjectDriver(world.lxd), project(world)
+            driver, spec = projects.ProjectDriver(testbed.lxd), project(testbed)
             changed = dataclasses.replace(spec, config={"user.note": "a"})
         else:
-            driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+            driver, spec = networks.NetworkDriver(testbed.lxd), bridge(testbed)
             changed = dataclasses.replace(spec, address="10.79.159.254/24")
         assert driver.read(spec) is None
 
@@ -74,16 +76,16 @@ class TestProjectAndNetwork:
         assert driver.read(spec) is None
         driver.delete(spec)
 
-    def test_lost_masquerade_is_drift_and_is_restored(self, world: LxdWorld) -> None:
-        """LXD loads its rules where the setting changes; in the end it is as it was."""
+    def test_lost_masquerade_is_drift_and_is_restored(self, testbed: LxdTestbed) -> None:
+        """LXD loads its rules only when a setting changes; the update restores the setting."""
         lost, asked = ["its servers do not reach the internet"], []
 
         def is_lost(_spec: object) -> str:
-            asked.append(world.lxd.get(f"networks/{BRIDGE}")["config"]["ipv4.nat"])
+            asked.append(testbed.lxd.get(f"networks/{BRIDGE}")["config"]["ipv4.nat"])
             return "".join(lost)
 
-        driver, spec = networks.NetworkDriver(world.lxd, is_lost), bridge(world)
-        networks.NetworkDriver(world.lxd).create(spec)
+        driver, spec = networks.NetworkDriver(testbed.lxd, is_lost), bridge(testbed)
+        networks.NetworkDriver(testbed.lxd).create(spec)
         assert "its servers do not reach the internet" in driver.read(spec).drift
         driver.update(spec, spec)
         assert ["true", "true"] == asked
@@ -92,28 +94,28 @@ class TestProjectAndNetwork:
         driver.delete(spec)
 
     @pytest.mark.parametrize("by_hand", [False, True])
-    def test_bridge_removed_in_its_making_can_be_made_again(
-        self, world: LxdWorld, by_hand: bool
+    def test_bridge_removed_during_create_can_be_created_again(
+        self, testbed: LxdTestbed, by_hand: bool
     ) -> None:
         """Our own removal waits for LXD; after another's, the next `create` starts afresh."""
-        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        driver, spec = networks.NetworkDriver(testbed.lxd), bridge(testbed)
         driver.create(spec)
-        if by_hand and world.on_host:
-            world.on_host(f"lxc network delete {BRIDGE}")
+        if by_hand and testbed.on_host:
+            testbed.on_host(f"lxc network delete {BRIDGE}")
         else:
-            world.lxd.change("DELETE", f"networks/{BRIDGE}")
+            testbed.lxd.change("DELETE", f"networks/{BRIDGE}")
         assert driver.read(spec) is None
         driver.create(spec)
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
 
     @pytest.mark.parametrize("kind", ["project", "network"])
-    def test_object_of_another_lab_is_left_alone(self, room: LxdWorld, kind: str) -> None:
+    def test_object_of_another_lab_is_left_alone(self, lab: LxdTestbed, kind: str) -> None:
         """Every action refuses, and names the owner."""
         if kind == "project":
-            driver, spec = projects.ProjectDriver(room.lxd), project(room)
+            driver, spec = projects.ProjectDriver(lab.lxd), project(lab)
         else:
-            driver, spec = networks.NetworkDriver(room.lxd), bridge(room)
+            driver, spec = networks.NetworkDriver(lab.lxd), bridge(lab)
         foreign = dataclasses.replace(spec, owner=STRANGER)
         for action in (driver.create, driver.read, driver.delete):
             with pytest.raises(errors.NotOursError, match="it belongs to grappe/contract"):
@@ -121,28 +123,28 @@ class TestProjectAndNetwork:
         assert driver.read(spec) is not None
 
     @pytest.mark.parametrize("kind", ["project", "network"])
-    def test_only_the_daemon_reports_it_missing(self, room: LxdWorld, kind: str) -> None:
-        """Deleted by hand it is gone, and is made again; a hung daemon raises instead."""
+    def test_only_the_daemon_reports_an_object_missing(self, lab: LxdTestbed, kind: str) -> None:
+        """Deleted by hand it reads as missing, and create restores it; a hung daemon raises."""
         if kind == "project":
-            make, spec, path = projects.ProjectDriver, project(room), f"projects/{PROJECT}"
+            make, spec, path = projects.ProjectDriver, project(lab), f"projects/{PROJECT}"
         else:
-            make, spec, path = networks.NetworkDriver, bridge(room), f"networks/{BRIDGE}"
-        with room.hung() as lxd:
+            make, spec, path = networks.NetworkDriver, bridge(lab), f"networks/{BRIDGE}"
+        with lab.hung() as lxd:
             for action in (make(lxd).read, make(lxd).delete, make(lxd).create):
                 with pytest.raises(errors.DaemonError, match="no answer within"):
                     action(spec)
-        assert make(room.lxd).read(spec) is not None
-        room.lxd.change("DELETE", path)
-        assert make(room.lxd).read(spec) is None
-        make(room.lxd).create(spec)
-        assert spec == make(room.lxd).read(spec).spec
+        assert make(lab.lxd).read(spec) is not None
+        lab.lxd.change("DELETE", path)
+        assert make(lab.lxd).read(spec) is None
+        make(lab.lxd).create(spec)
+        assert spec == make(lab.lxd).read(spec).spec
 
-    def test_bridge_changed_by_hand_is_drift(self, room: LxdWorld) -> None:
-        """An address comes back as itself, another setting as drift; an update mends both."""
-        spec, driver = bridge(room), networks.NetworkDriver(room.lxd)
-        found = room.lxd.get(f"networks/{BRIDGE}")
+    def test_bridge_changed_by_hand_is_drift(self, lab: LxdTestbed) -> None:
+        """A changed address reads as such, another setting as drift; an update repairs both."""
+        spec, driver = bridge(lab), networks.NetworkDriver(lab.lxd)
+        found = lab.lxd.get(f"networks/{BRIDGE}")
         config = {**found["config"], "ipv4.address": "10.79.159.9/24", "ipv4.nat": "false"}
-        room.lxd.change("PUT", f"networks/{BRIDGE}", {"description": "", "config": config})
+        lab.lxd.change("PUT", f"networks/{BRIDGE}", {"description": "", "config": config})
         reading = driver.read(spec)
         assert "10.79.159.9/24" == reading.spec.address
         assert "ipv4.nat is false, not true" == reading.drift
@@ -152,19 +154,19 @@ class TestProjectAndNetwork:
 
 
 class TestContainer:
-    """A container is made once, changed live, and mended."""
+    """Containers: creation, live changes, drift, repair and removal."""
 
-    def test_it_is_created_read_updated_and_deleted(self, room: LxdWorld) -> None:
-        """Made and ready, no-op, limits and config changed live, removed twice."""
-        driver, spec = container_driver(room), server(room, limits={"memory": "256MiB"})
+    def test_container_is_created_read_updated_and_deleted(self, lab: LxdTestbed) -> None:
+        """create, create again, live changes of limits, config and state, and delete twice."""
+        driver, spec = container_driver(lab), server(lab, limits={"memory": "256MiB"})
         assert driver.read(spec) is None
         outputs = driver.create(spec)
-        assert aliases.resolve(room.lxd, room.image) == outputs["fingerprint"]
+        assert aliases.resolve(lab.lxd, lab.image) == outputs["fingerprint"]
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         assert outputs == driver.create(spec)
 
         changed = server(
-            room, limits={"memory": "300MiB", "processes": "500"}, config={"user.note": "hello"}
+            lab, limits={"memory": "300MiB", "processes": "500"}, config={"user.note": "hello"}
         )
         driver.update(spec, changed)
         assert changed == driver.read(spec).spec
@@ -178,12 +180,12 @@ class TestContainer:
         driver.delete(spec)
 
     def test_container_that_does_not_shut_down_is_stopped_by_force(
-        self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
+        self, lab: LxdTestbed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whatever LXD calls it: on a busy host a system may refuse, or take too long."""
-        driver, spec = container_driver(room), server(room)
+        """On a busy host an orderly shutdown may be refused, or take too long."""
+        driver, spec = container_driver(lab), server(lab)
         driver.create(spec)
-        change, orderly = room.lxd.change, []
+        change, orderly = lab.lxd.change, []
 
         def refuse(
             method: str, path: str, body: dict[str, object] | None = None, **more: object
@@ -193,147 +195,147 @@ class TestContainer:
                 raise errors.DaemonError("LXD failed", seen="shutting down the container failed")
             return change(method, path, body, **more)
 
-        monkeypatch.setattr(room.lxd, "change", refuse)
+        monkeypatch.setattr(lab.lxd, "change", refuse)
         stopped = dataclasses.replace(spec, state="stopped")
         driver.update(spec, stopped)
         assert ["instances/yuno1/state"] == orderly
         assert stopped == driver.read(stopped).spec
         driver.delete(stopped)
 
-    def test_protected_container_is_deleted_on_order(self, room: LxdWorld) -> None:
-        """LXD refuses to delete it; a profile may have brought that long after its start."""
-        driver, spec = container_driver(room), server(room, state="stopped")
+    def test_protected_container_is_deleted_on_order(self, lab: LxdTestbed) -> None:
+        """LXD itself refuses; a profile may have set the protection later."""
+        driver, spec = container_driver(lab), server(lab, state="stopped")
         driver.create(spec)
         body = {"config": {"security.protection.delete": "true"}}
-        room.lxd.change("PATCH", "instances/yuno1", body, project=PROJECT)
+        lab.lxd.change("PATCH", "instances/yuno1", body, project=PROJECT)
         with pytest.raises(errors.DaemonError):
-            room.lxd.change("DELETE", "instances/yuno1", project=PROJECT)
+            lab.lxd.change("DELETE", "instances/yuno1", project=PROJECT)
         driver.delete(spec)
         assert driver.read(spec) is None
 
-    def test_bridge_that_fails_late_stops_its_containers(
-        self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch
+    def test_bridge_that_fails_late_keeps_containers_stopped(
+        self, lab: LxdTestbed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The copy is there without a NIC, and never started; the next run makes it whole."""
-        driver, spec = container_driver(room), server(room)
+        """The copy has no NIC and was never started; the next create repairs it."""
+        driver, spec = container_driver(lab), server(lab)
 
         def fail(thing: str) -> None:
             raise errors.DaemonError(f"LXD failed: {thing}")
 
         with monkeypatch.context() as patched:
-            patched.setattr(room.lxd, "finish", fail)
+            patched.setattr(lab.lxd, "finish", fail)
             with pytest.raises(errors.DaemonError, match=f"LXD failed: networks/{BRIDGE}"):
                 driver.create(spec)
-        found = room.lxd.get("instances/yuno1", project=PROJECT)
+        found = lab.lxd.get("instances/yuno1", project=PROJECT)
         assert ("Stopped", {"type": "none"}) == (found["status"], found["devices"]["eth0"])
         assert "it never became ready" in driver.read(spec).drift
         driver.create(spec)
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
 
-    def test_never_started_container_is_recreated(self, room: LxdWorld) -> None:
-        """What LXD copied may be half of it: it is made again; one that was started is taken up."""
-        driver, spec = container_driver(room), server(room, state="stopped")
+    def test_never_started_container_is_recreated(self, lab: LxdTestbed) -> None:
+        """LXD may have copied half of it; a container that was started once is kept."""
+        driver, spec = container_driver(lab), server(lab, state="stopped")
         made = []
         for start in (False, True):
             driver.create(spec)
-            made.append(room.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
+            made.append(lab.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
             if start:
-                driver.update(spec, server(room))
+                driver.update(spec, server(lab))
             half = {"config": {names.STAGE: names.CREATING}}
-            room.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
-        driver.create(server(room))
-        made.append(room.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
+            lab.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
+        driver.create(server(lab))
+        made.append(lab.lxd.get("instances/yuno1", project=PROJECT)["created_at"])
         assert made[0] != made[1] == made[2]
 
-    def test_drift_is_read_and_repaired(self, room: LxdWorld) -> None:
-        """Stopped and reconfigured by hand: read says how it is, update brings it back."""
-        driver, spec = container_driver(room), server(room)
+    def test_drift_is_read_and_repaired(self, lab: LxdTestbed) -> None:
+        """Stopped and reconfigured by hand: read returns the actual spec, update restores it."""
+        driver, spec = container_driver(lab), server(lab)
         driver.create(spec)
         path = "instances/yuno1"
-        room.lxd.change("PUT", f"{path}/state", {"action": "stop", "force": True}, project=PROJECT)
+        lab.lxd.change("PUT", f"{path}/state", {"action": "stop", "force": True}, project=PROJECT)
         body = {"config": {"limits.memory": "128MiB"}}
-        room.lxd.change("PATCH", path, body, project=PROJECT)
+        lab.lxd.change("PATCH", path, body, project=PROJECT)
         reading = driver.read(spec)
         assert ("stopped", {"memory": "128MiB"}) == (reading.spec.state, reading.spec.limits)
         driver.update(reading.spec, spec)
         assert spec == driver.read(spec).spec
 
-    def test_renamed_lab_keeps_its_container(self, room: LxdWorld) -> None:
-        """It gets its id, then another owner, and neither restarts it; a stranger has no way in."""
-        driver, spec = container_driver(room), server(room)
+    def test_renamed_lab_keeps_its_container(self, lab: LxdTestbed) -> None:
+        """A new id or owner does not recreate it; another lab's id is refused."""
+        driver, spec = container_driver(lab), server(lab)
         driver.create(spec)
-        before = room.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
+        before = lab.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
         marked = dataclasses.replace(spec, lab="alicealice01", incarnation="1")
         driver.update(spec, marked)
         assert marked == driver.read(marked).spec
         renamed = dataclasses.replace(marked, owner="grappe/renamed")
         driver.update(marked, renamed)
         assert renamed == driver.read(renamed).spec
-        assert before == room.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
+        assert before == lab.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
         with pytest.raises(errors.NotOursError, match="grappe:id: alicealice01"):
             driver.read(dataclasses.replace(renamed, lab="another00001"))
         driver.delete(renamed)
 
-    def test_new_address_is_an_update(self, room: LxdWorld) -> None:
+    def test_new_address_is_an_update(self, lab: LxdTestbed) -> None:
         """The container keeps its content and answers at the new address."""
-        driver, spec = container_driver(room), server(room)
+        driver, spec = container_driver(lab), server(lab)
         driver.create(spec)
         moved = dataclasses.replace(spec, address="10.79.159.20")
         driver.update(spec, moved)
         assert moved == driver.read(spec).spec
 
-    def test_create_that_failed_half_way_resumes(self, room: LxdWorld) -> None:
+    def test_create_that_failed_half_way_resumes(self, lab: LxdTestbed) -> None:
         """The failure says what was seen; the next create finishes the same container."""
-        driver = container_driver(room)
+        driver = container_driver(lab)
         with pytest.raises(errors.NotReadyError) as failure:
-            driver.create(server(room, port=9, port_seconds=1))
+            driver.create(server(lab, port=9, port_seconds=1))
         assert "does not answer on 10.79.159.10:9" in str(failure.value)
         assert "its console:" in str(failure.value)
-        assert "it never became ready" == driver.read(server(room)).drift
-        driver.create(server(room))
-        assert "" == driver.read(server(room)).drift
+        assert "it never became ready" == driver.read(server(lab)).drift
+        driver.create(server(lab))
+        assert "" == driver.read(server(lab)).drift
 
-    def test_ready_container_is_never_recreated(self, room: LxdWorld) -> None:
-        """A container of ours from another image is refused, with the command that would do it."""
-        driver, spec = container_driver(room), server(room)
+    def test_ready_container_is_never_recreated(self, lab: LxdTestbed) -> None:
+        """A container from another image is refused, with the command that deletes it."""
+        driver, spec = container_driver(lab), server(lab)
         driver.create(spec)
         config = {"volatile.base_image": "0" * 64, "user.grappe.image": "another"}
-        found = room.lxd.get("instances/yuno1", project=PROJECT)
+        found = lab.lxd.get("instances/yuno1", project=PROJECT)
         body = {**found, "config": {**found["config"], **config}}
-        room.lxd.change("PUT", "instances/yuno1", body, project=PROJECT)
+        lab.lxd.change("PUT", "instances/yuno1", body, project=PROJECT)
         with pytest.raises(errors.NotOursError, match="(lxc|incus) delete --force yuno1"):
             driver.create(spec)
 
-    def test_container_deleted_by_hand_is_missing(self, room: LxdWorld) -> None:
-        """Only the daemon's own word makes it gone."""
-        driver, spec = container_driver(room), server(room, state="stopped")
+    def test_container_deleted_by_hand_is_missing(self, lab: LxdTestbed) -> None:
+        """The daemon answers that it does not exist."""
+        driver, spec = container_driver(lab), server(lab, state="stopped")
         driver.create(spec)
-        room.lxd.change("DELETE", "instances/yuno1", project=PROJECT)
+        lab.lxd.change("DELETE", "instances/yuno1", project=PROJECT)
         assert driver.read(spec) is None
 
-    def test_unknown_image_error_lists_known_images(self, room: LxdWorld) -> None:
+    def test_unknown_image_error_lists_known_images(self, lab: LxdTestbed) -> None:
         """The error lists the host's aliases, and nothing is left."""
         with pytest.raises(errors.BadInputError, match="aliases on the host: .*standin"):
-            container_driver(room).create(server(room, image="nope"))
-        assert container_driver(room).read(server(room)) is None
+            container_driver(lab).create(server(lab, image="nope"))
+        assert container_driver(lab).read(server(lab)) is None
 
-    def test_hung_daemon_does_not_read_as_missing(self, room: LxdWorld) -> None:
+    def test_hung_daemon_does_not_read_as_missing(self, lab: LxdTestbed) -> None:
         """No answer raises; it does not read as absent, nor does delete succeed."""
-        container_driver(room).create(server(room, state="stopped"))
-        with room.hung() as lxd:
-            driver = containers.ContainerDriver(lxd, room.dial, room.url)
+        container_driver(lab).create(server(lab, state="stopped"))
+        with lab.hung() as lxd:
+            driver = containers.ContainerDriver(lxd, lab.dial, lab.url)
             with pytest.raises(errors.DaemonError, match="no answer within"):
-                driver.read(server(room))
+                driver.read(server(lab))
             with pytest.raises(errors.DaemonError, match="does not answer"):
-                driver.delete(server(room))
-        assert container_driver(room).read(server(room)) is not None
+                driver.delete(server(lab))
+        assert container_driver(lab).read(server(lab)) is not None
 
-    def test_copy_outside_the_lab_is_somebody_elses(self, room: LxdWorld) -> None:
-        """It carries the lab's marks; the bridge cannot go, and says whose it waits for."""
-        driver, spec = container_driver(room), server(room, state="stopped")
+    def test_copy_in_another_project_is_left_alone(self, lab: LxdTestbed) -> None:
+        """It has the lab's marks; emptying the bridge is refused with its name."""
+        driver, spec = container_driver(lab), server(lab, state="stopped")
         driver.create(spec)
         source = {"type": "copy", "source": "yuno1", "project": PROJECT, "container_only": True}
-        own = room.lxd.get("instances/yuno1", project=PROJECT)
+        own = lab.lxd.get("instances/yuno1", project=PROJECT)
         body = {
             "name": "kept",
             "source": source,
@@ -341,15 +343,15 @@ class TestContainer:
             "devices": own["devices"],
             "profiles": own["profiles"],
         }
-        room.lxd.change("POST", "instances", body, project="default")
+        lab.lxd.change("POST", "instances", body, project="default")
         try:
             driver.delete(spec)
             with pytest.raises(errors.NotOursError, match="used by kept of project default"):
-                networks.NetworkDriver(room.lxd).empty(bridge(room))
-            assert "kept" == room.lxd.get("instances/kept", project="default")["name"]
+                networks.NetworkDriver(lab.lxd).empty(bridge(lab))
+            assert "kept" == lab.lxd.get("instances/kept", project="default")["name"]
         finally:
-            room.lxd.change("DELETE", "instances/kept", project="default")
-        assert [] == networks.NetworkDriver(room.lxd).empty(bridge(room))
+            lab.lxd.change("DELETE", "instances/kept", project="default")
+        assert [] == networks.NetworkDriver(lab.lxd).empty(bridge(lab))
 
 
 class TestImage:
@@ -368,7 +370,7 @@ class TestImage:
         return {"metadata": str(folder / "metadata.tar"), "rootfs": str(folder / "rootfs.tar")}
 
     def test_image_from_files_is_created_and_deleted(
-        self, world: LxdWorld, tmp_path: pathlib.Path
+        self, testbed: LxdTestbed, tmp_path: pathlib.Path
     ) -> None:
         """Sent once, changed files move the alias and remove the old image, removed twice."""
 
@@ -376,10 +378,10 @@ class TestImage:
             files = self.files(tmp_path, content)
             digest = image_model.fingerprint(**files)
             return image_model.ImageSpec(
-                host=world.url, owner=OWNER, name="contract", digest=digest, **files
+                host=testbed.url, owner=OWNER, name="contract", digest=digest, **files
             )
 
-        driver, first = images.ImageDriver(world.lxd), spec("one")
+        driver, first = images.ImageDriver(testbed.lxd), spec("one")
         assert driver.read(first) is None
         driver.create(first)
         driver.create(first)
@@ -387,66 +389,66 @@ class TestImage:
 
         second = spec("two")
         driver.update(first, second)
-        assert second.digest == aliases.target(world.lxd, "contract")
-        assert aliases.image(world.lxd, first.digest) is None
+        assert second.digest == aliases.target(testbed.lxd, "contract")
+        assert aliases.image(testbed.lxd, first.digest) is None
 
         driver.delete(second)
         assert driver.read(second) is None
         driver.delete(second)
 
-    def test_published_image_is_a_generalised_copy(self, room: LxdWorld) -> None:
-        """The alias leads to the image, the container keeps its keys, the copy is gone."""
-        container_driver(room).create(server(room))
+    def test_published_image_is_a_generalised_copy(self, lab: LxdTestbed) -> None:
+        """The container keeps its keys and clones have none; delete removes the template too."""
+        container_driver(lab).create(server(lab))
         files = "instances/yuno1/files"
         key = "/etc/ssh/ssh_host_ed25519_key"
-        before = room.lxd.read_file(files, project=PROJECT, file=key)
-        driver = published.PublishedDriver(room.lxd)
+        before = lab.lxd.read_file(files, project=PROJECT, file=key)
+        driver = published.PublishedDriver(lab.lxd)
         spec = published_model.PublishedSpec(
-            host=room.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1",
+            host=lab.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1",
             properties={"recipe": "abc"}, running="restart",
         )  # fmt: skip
         outputs = driver.create(spec)
-        assert outputs["fingerprint"] == aliases.target(room.lxd, "contract")
+        assert outputs["fingerprint"] == aliases.target(lab.lxd, "contract")
         assert (spec, outputs) == (driver.read(spec).spec, driver.read(spec).outputs)
-        assert before == room.lxd.read_file(files, project=PROJECT, file=key)
-        assert "Running" == room.lxd.get("instances/yuno1", project=PROJECT)["status"]
-        # As after a state that was lost: the image is there, and is taken up.
+        assert before == lab.lxd.read_file(files, project=PROJECT, file=key)
+        assert "Running" == lab.lxd.get("instances/yuno1", project=PROJECT)["status"]
+        # As after a lost state: create reuses the image that exists.
         assert outputs == driver.create(spec)
-        copy = room.lxd.get("instances/yuno1-published", project=PROJECT)
+        copy = lab.lxd.get("instances/yuno1-published", project=PROJECT)
         assert "Stopped" == copy["status"]
         assert {"eth0": {"type": "none"}} == copy["devices"]
 
-        clone = server(room, name="yuno2", image="contract", address="10.79.159.11")
-        container_driver(room).create(dataclasses.replace(clone, state="stopped"))
+        clone = server(lab, name="yuno2", image="contract", address="10.79.159.11")
+        container_driver(lab).create(dataclasses.replace(clone, state="stopped"))
         with pytest.raises(daemon.AbsentError):
-            room.lxd.read_file("instances/yuno2/files", project=PROJECT, file=key)
-        made_from = room.lxd.get("instances/yuno2", project=PROJECT)["config"]
+            lab.lxd.read_file("instances/yuno2/files", project=PROJECT, file=key)
+        made_from = lab.lxd.get("instances/yuno2", project=PROJECT)["config"]
         assert outputs["fingerprint"] == made_from["volatile.base_image"]
         driver.delete(spec)
         assert driver.read(spec) is None
         with pytest.raises(daemon.AbsentError):
-            room.lxd.get("instances/yuno1-published", project=PROJECT)
+            lab.lxd.get("instances/yuno1-published", project=PROJECT)
         driver.delete(spec)
 
-    def test_image_without_its_template_still_works(self, room: LxdWorld) -> None:
-        """Somebody removed the copy: a server starts from the image itself."""
-        container_driver(room).create(server(room, state="stopped"))
+    def test_image_without_its_template_still_works(self, lab: LxdTestbed) -> None:
+        """Without the stopped copy, a server is created from the image itself."""
+        container_driver(lab).create(server(lab, state="stopped"))
         spec = published_model.PublishedSpec(
-            host=room.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1"
+            host=lab.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1"
         )
-        driver = published.PublishedDriver(room.lxd)
+        driver = published.PublishedDriver(lab.lxd)
         outputs = driver.create(spec)
-        room.lxd.change("DELETE", "instances/yuno1-published", project=PROJECT)
-        clone = server(room, name="yuno2", image="contract", state="stopped",
+        lab.lxd.change("DELETE", "instances/yuno1-published", project=PROJECT)
+        clone = server(lab, name="yuno2", image="contract", state="stopped",
                        address="10.79.159.11")  # fmt: skip
-        assert outputs["fingerprint"] == container_driver(room).create(clone)["fingerprint"]
-        assert "" == container_driver(room).read(clone).drift
+        assert outputs["fingerprint"] == container_driver(lab).create(clone)["fingerprint"]
+        assert "" == container_driver(lab).read(clone).drift
         driver.delete(spec)
 
-    def test_alias_of_another_lab_is_left_alone(self, room: LxdWorld) -> None:
+    def test_alias_of_another_lab_is_left_alone(self, lab: LxdTestbed) -> None:
         """An alias that Grappe did not make is not moved."""
         spec = published_model.PublishedSpec(
-            host=room.url, owner=OWNER, name=room.image, project=PROJECT, container="yuno1"
+            host=lab.url, owner=OWNER, name=lab.image, project=PROJECT, container="yuno1"
         )
         with pytest.raises(errors.NotOursError, match="not made by Grappe"):
-            published.PublishedDriver(room.lxd).create(spec)
+            published.PublishedDriver(lab.lxd).create(spec)

@@ -1,4 +1,4 @@
-"""What a power cut leaves of LXD's, on the real daemon, and what the next run makes of it."""
+"""Repairs of LXD after a power cut: bridges, containers and volumes that it no longer changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from providers.lxd.network.model import NetworkSpec
 from providers.lxd.volume import driver as volumes
 from providers.lxd.volume import model as volume_model
 from remote import power_cut
-from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdWorld
+from tests.contract.conftest import BRIDGE, OWNER, PROJECT, LxdTestbed
 from tests.contract.test_lxd import bridge, container_driver, server
 
 HOME = "/var/lib/lxd"
@@ -24,66 +24,66 @@ POOL = f"{HOME}/storage-pools/default"
 NOTE = f"{HOME}/networks/{BRIDGE}/dnsmasq.pid"
 FORGET = f"kill $(sed -n 's/^pid: //p' {NOTE}); : > {NOTE}"
 real = pytest.mark.parametrize(
-    "world", [pytest.param("real", marks=pytest.mark.sandbox)], indirect=True
+    "testbed", [pytest.param("real", marks=pytest.mark.sandbox)], indirect=True
 )
 
 
-def create(world: LxdWorld, spec: NetworkSpec) -> None:
-    """Make a bridge, and wait until LXD has."""
-    networks.NetworkDriver(world.lxd).create(spec)
-    world.lxd.finish(f"networks/{spec.name}")
+def create(testbed: LxdTestbed, spec: NetworkSpec) -> None:
+    """Create a bridge, and wait until LXD has finished."""
+    networks.NetworkDriver(testbed.lxd).create(spec)
+    testbed.lxd.finish(f"networks/{spec.name}")
 
 
 @real
 class TestOnTheRealDaemon:
-    """LXD refuses for good until what the power cut left is gone."""
+    """LXD refuses changes until the leftovers of the power cut are removed."""
 
-    def test_bridge_with_an_unrecorded_process_is_repaired(self, world: LxdWorld) -> None:
+    def test_bridge_with_an_unrecorded_process_is_repaired(self, testbed: LxdTestbed) -> None:
         """It can be changed, and removed."""
-        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        driver, spec = networks.NetworkDriver(testbed.lxd), bridge(testbed)
         changed = dataclasses.replace(spec, address="10.79.159.254/24")
-        create(world, spec)
-        world.on_host(FORGET)
+        create(testbed, spec)
+        testbed.on_host(FORGET)
         driver.update(spec, changed)
         assert changed == driver.read(changed).spec
-        world.on_host(FORGET)
+        testbed.on_host(FORGET)
         driver.delete(changed)
         assert driver.read(changed) is None
 
-    def test_bridge_with_an_unknown_dnsmasq_is_repaired(self, world: LxdWorld) -> None:
+    def test_bridge_with_an_unknown_dnsmasq_is_repaired(self, testbed: LxdTestbed) -> None:
         """LXD was killed before it noted the process, which holds the address; a removal ends it."""
-        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        driver, spec = networks.NetworkDriver(testbed.lxd), bridge(testbed)
         serves = f"ps -C dnsmasq -o args= | grep -c -e --interface={BRIDGE} || true"
-        create(world, spec)
-        world.on_host(f": > {NOTE}; systemctl restart lxd; sleep 3")
+        create(testbed, spec)
+        testbed.on_host(f": > {NOTE}; systemctl restart lxd; sleep 3")
         driver.update(spec, spec)
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
-        assert "1" == world.on_host(serves).strip()
-        world.on_host(f": > {NOTE}; systemctl restart lxd; sleep 3")
+        assert "1" == testbed.on_host(serves).strip()
+        testbed.on_host(f": > {NOTE}; systemctl restart lxd; sleep 3")
         driver.delete(spec)
-        assert "0" == world.on_host(serves).strip()
-        assert "" == world.on_host(f"nft list ruleset | grep {BRIDGE} || true").strip()
+        assert "0" == testbed.on_host(serves).strip()
+        assert "" == testbed.on_host(f"nft list ruleset | grep {BRIDGE} || true").strip()
 
-    def test_bridge_that_did_not_start_is_repaired(self, world: LxdWorld) -> None:
+    def test_bridge_that_did_not_start_is_repaired(self, testbed: LxdTestbed) -> None:
         """After the boot it is drift, and an update waits until LXD has started it."""
-        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
-        create(world, spec)
-        world.on_host(
+        driver, spec = networks.NetworkDriver(testbed.lxd), bridge(testbed)
+        create(testbed, spec)
+        testbed.on_host(
             f"{FORGET}; systemctl stop lxd.socket lxd; ip link del {BRIDGE} || true; : > {NOTE}; "
             "systemctl start lxd.socket lxd; sleep 3"
         )
         assert "LXD could not start it" in driver.read(spec).drift
         # The rules of a bridge that is not there are not loaded.
-        networks.NetworkDriver(world.lxd, lambda _spec: "its masquerade").update(spec, spec)
+        networks.NetworkDriver(testbed.lxd, lambda _spec: "its masquerade").update(spec, spec)
         assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
         driver.delete(spec)
 
     def test_half_created_bridge_is_repaired(
-        self, world: LxdWorld, monkeypatch: pytest.MonkeyPatch
+        self, testbed: LxdTestbed, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """LXD starts it after the boot, and neither changes it nor removes it from the kernel."""
         monkeypatch.setattr(networks, "SETTLE_SECONDS", 1)
-        driver, spec = networks.NetworkDriver(world.lxd), bridge(world)
+        driver, spec = networks.NetworkDriver(testbed.lxd), bridge(testbed)
         left = (
             f"ip link show {BRIDGE} 2>/dev/null || true; ps -C dnsmasq -o args= | grep {BRIDGE} || true; "
             f"nft list ruleset | grep {BRIDGE} || true; ls -d {HOME}/networks/{BRIDGE} 2>/dev/null || true"
@@ -94,43 +94,43 @@ class TestOnTheRealDaemon:
             for table, column in (("networks_nodes", "network_id"), ("networks", "id"))
         )
         for end in (driver.create, lambda spec: driver.update(spec, spec), driver.delete):
-            create(world, spec)
-            world.on_host(f"{pending}systemctl restart lxd; sleep 3")
+            create(testbed, spec)
+            testbed.on_host(f"{pending}systemctl restart lxd; sleep 3")
             assert "never finished" in driver.read(spec).drift
             end(spec)
         assert driver.read(spec) is None
-        assert "" == world.on_host(left)
+        assert "" == testbed.on_host(left)
 
     @pytest.mark.parametrize("left", ["nothing", "a folder", "a part"])
-    def test_half_created_container_is_repaired(self, room: LxdWorld, left: str) -> None:
+    def test_half_created_container_is_repaired(self, lab: LxdTestbed, left: str) -> None:
         """It is made again where it never was ready; it can always be removed."""
-        driver, spec = container_driver(room), server(room)
+        driver, spec = container_driver(lab), server(lab)
         folder = f"{POOL}/containers/{PROJECT}_yuno1"
         remake = {"nothing": "", "a folder": f"mkdir {folder}", "a part": f"mkdir -p {folder}/x/y"}
         lose = f"btrfs subvolume delete {folder} >&2\n{remake[left]}"
         stopped = dataclasses.replace(spec, state="stopped")
         driver.create(stopped)
-        first = room.lxd.get("instances/yuno1", project=PROJECT)
-        room.on_host(lose)
+        first = lab.lxd.get("instances/yuno1", project=PROJECT)
+        lab.on_host(lose)
         with pytest.raises(errors.DaemonError):
             driver.create(spec)
         half = {"config": {names.STAGE: names.CREATING}}
-        room.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
+        lab.lxd.change("PATCH", "instances/yuno1", half, project=PROJECT)
         driver.create(spec)
-        made = room.lxd.get("instances/yuno1", project=PROJECT)
+        made = lab.lxd.get("instances/yuno1", project=PROJECT)
         assert (first["created_at"] != made["created_at"], "") == (True, driver.read(spec).drift)
         driver.update(spec, stopped)
-        room.on_host(lose)
+        lab.on_host(lose)
         driver.delete(spec)
         assert driver.read(spec) is None
 
-    def test_volume_without_its_files_is_repaired(self, room: LxdWorld) -> None:
+    def test_volume_without_its_files_is_repaired(self, lab: LxdTestbed) -> None:
         """It can be removed."""
-        spec = volume_model.VolumeSpec(host=room.url, owner=OWNER, name="data", project=PROJECT)
-        driver = volumes.VolumeDriver(room.lxd)
+        spec = volume_model.VolumeSpec(host=lab.url, owner=OWNER, name="data", project=PROJECT)
+        driver = volumes.VolumeDriver(lab.lxd)
         driver.create(spec)
         folder = f"{POOL}/custom/{PROJECT}_data"
-        room.on_host(f"btrfs subvolume delete {folder} >&2; mkdir {folder}")
+        lab.on_host(f"btrfs subvolume delete {folder} >&2; mkdir {folder}")
         driver.delete(spec)
         assert driver.read(spec) is None
 
@@ -157,7 +157,7 @@ class Home:
     path: pathlib.Path
 
     def mend(self, folder: pathlib.Path, **changes: Any) -> bool:
-        """Tell of a refusal about a folder."""
+        """Repair after LXD's refusal about a folder; return whether anything was removed."""
         request = {
             "sockets": ["/nowhere/unix.socket", str(self.path / "unix.socket")],
             "path": "instances/yuno1", "removes": True, "said": REFUSED.format(folder, folder),
@@ -180,10 +180,10 @@ def test_named_folder_is_removed_and_its_neighbours_stay(home: Home) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["containers", "containers/../../../etc/x", "images/abc", "../../outside/containers/x"]
+    "path", ["containers", "containers/../../../etc/x", "images/abc", "../../outside/containers/x"]
 )
-def test_folder_of_no_instance_stays(home: Home, place: str) -> None:
-    folder = home.path / "storage-pools/default" / place
+def test_folder_of_no_instance_stays(home: Home, path: str) -> None:
+    folder = home.path / "storage-pools/default" / path
     for part in (home.path / "storage-pools/default/containers", folder):
         part.mkdir(parents=True, exist_ok=True)
     assert not home.mend(folder)
@@ -206,7 +206,7 @@ def test_link_and_its_target_stay(home: Home, tmp_path: pathlib.Path) -> None:
     assert folder.is_symlink()
 
 
-def test_valid_process_note_stays(home: Home) -> None:
+def test_valid_pid_file_stays(home: Home) -> None:
     note = home.path / "networks/gr-1/dnsmasq.pid"
     note.parent.mkdir(parents=True)
     note.write_text("pid: 1")
@@ -225,7 +225,7 @@ def test_folder_of_another_daemon_stays(home: Home, tmp_path: pathlib.Path) -> N
 
 
 def test_subvolume_stays(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
-    """LXD removes it itself, with what it keeps of it."""
+    """LXD can remove a subvolume itself."""
     folder = home.path / "storage-pools/default/containers/grappe-tara_yuno1"
     folder.mkdir(parents=True)
     monkeypatch.setattr(power_cut, "_SUBVOLUME", folder.stat().st_ino)

@@ -1,4 +1,4 @@
-"""One connection to a host for the two processes of a run."""
+"""Program and plugin of a run share one SSH connection to a host."""
 
 from __future__ import annotations
 

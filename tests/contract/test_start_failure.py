@@ -1,4 +1,4 @@
-"""Containers that LXD makes and cannot start: what is said, and that they can be removed."""
+"""Containers that LXD creates and cannot start: the error has the cause, and delete works."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from core import errors
 from providers.lxd import fake
 from providers.lxd.container import driver as containers
 from providers.lxd.container import start_failure
-from tests.contract.conftest import LxdWorld
+from tests.contract.conftest import LxdTestbed
 from tests.contract.test_lxd import container_driver, server
 
 LOG = (
@@ -24,7 +24,7 @@ REFUSED = errors.DaemonError(
     "LXD failed: PUT instances/yuno1/state", seen="forkstart: exit status 1"
 )
 real = pytest.mark.parametrize(
-    "world", [pytest.param("real", marks=pytest.mark.sandbox)], indirect=True
+    "testbed", [pytest.param("real", marks=pytest.mark.sandbox)], indirect=True
 )
 
 
@@ -32,9 +32,9 @@ real = pytest.mark.parametrize(
 class TestOnTheRealDaemon:
     """LXD itself says `forkstart: exit status 1` of all of these, or nothing."""
 
-    def test_refused_start_is_explained(self, room: LxdWorld) -> None:
+    def test_refused_start_is_explained(self, lab: LxdTestbed) -> None:
         """LXC's log has the reason; the container can be removed at once."""
-        driver, spec = container_driver(room), server(room)
+        driver, spec = container_driver(lab), server(lab)
         spec = dataclasses.replace(spec, config={"raw.idmap": "both 1000 1000"})
         with pytest.raises(errors.DaemonError) as raised:
             driver.create(spec)
@@ -46,32 +46,32 @@ class TestOnTheRealDaemon:
 
     @pytest.mark.parametrize("ended_by", ["create", "delete"])
     def test_hung_start_is_ended(
-        self, room: LxdWorld, monkeypatch: pytest.MonkeyPatch, ended_by: str
+        self, lab: LxdTestbed, monkeypatch: pytest.MonkeyPatch, ended_by: str
     ) -> None:
         """LXC's monitor waits for ever: without its end LXD removes nothing, and `lxc list` hangs."""
         monkeypatch.setattr(containers, "GRACE_SECONDS", 1)
         monkeypatch.setattr(containers, "START_SECONDS", 5)
-        driver, spec = container_driver(room), server(room)
+        driver, spec = container_driver(lab), server(lab)
         spec = dataclasses.replace(spec, limits={"kernel.stack": "100"})
         if ended_by == "delete":
-            monkeypatch.setattr(room.lxd, "unblock", lambda *_arguments, **_options: False)
+            monkeypatch.setattr(lab.lxd, "unblock", lambda *_arguments, **_options: False)
         with pytest.raises(errors.DaemonError, match="did not finish|does not start"):
             driver.create(spec)
         monkeypatch.undo()
         driver.delete(spec)
         assert driver.read(spec) is None
-        assert "" == room.on_host("ps axo args | grep -e '[l]xd forkstart' || true")
+        assert "" == lab.on_host("ps axo args | grep -e '[l]xd forkstart' || true")
 
 
 class TestExplain:
-    """The log of a container's start in words."""
+    """`start_failure.explain`: LXC's log as an error with a remedy."""
 
     def explained(self, log: bytes, *, hung: bool = False) -> errors.DaemonError:
         """Return the error of a start with this log."""
         lxd = fake.FakeLxd()
         lxd.read_file = lambda *_arguments, **_options: log  # type: ignore[method-assign]
-        world = LxdWorld("ssh://fake", lxd, lambda *_: "", "standin", lambda: None)  # type: ignore[arg-type, return-value]
-        return start_failure.explain(lxd, server(world), REFUSED, hung=hung)
+        testbed = LxdTestbed("ssh://fake", lxd, lambda *_: "", "standin", lambda: None)  # type: ignore[arg-type, return-value]
+        return start_failure.diagnose(lxd, server(testbed), REFUSED, hung=hung)
 
     def test_first_errors_and_their_remedy_are_shown(self) -> None:
         """The later ones follow from them."""
@@ -83,7 +83,7 @@ class TestExplain:
         assert "lxc info yuno1 --project grappe-contract --show-log" in found.do
 
     def test_log_without_an_error_leaves_the_refusal(self) -> None:
-        """A hung start has none either, and is told as one."""
+        """A hung start logs no error either, and is reported as hung."""
         assert REFUSED is self.explained(b"nothing here\n")
         assert "hangs at once; Grappe ended the start" in self.explained(b"", hung=True).seen
 
@@ -98,5 +98,5 @@ class TestExplain:
         ],
     )  # fmt: skip
     def test_remedy_follows_from_the_message(self, message: str, words: str) -> None:
-        """One that nobody knows points at the settings."""
+        """The remedy of an unknown message names the settings."""
         assert words in start_failure.remedy([message])

@@ -18,7 +18,7 @@ from providers.tunnel.key import driver as keys
 from providers.tunnel.key import model as key_model
 from remote.targets import relay as relay_target
 from sandbox import layout
-from tests.contract.fragment_world import FakeWorld, Kind, RealWorld
+from tests.contract.fragment_hosts import FakeFragmentHost, Kind, RealFragmentHost
 
 OWNER, STRANGER = "grappe/contract", "grappe/stranger"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJEgVFxiZHpGfwzfP5yHAFaVuB5dYuwWcV0Rp9ZWeJhP"
@@ -33,14 +33,14 @@ GRANT = Kind(
 
 
 @dataclasses.dataclass
-class World:
-    """A lab host with a relay that lets it in.
+class TunnelTestbed:
+    """A lab host, and a relay that it may log in to.
 
     Attributes:
         tunnels: The lab host.
         relay_key: The relay's host key.
-        let_in: Opens the relay to a public key.
-        cut: While it is entered, the tunnel carries nothing.
+        let_in: Grants a public key access to the relay.
+        cut: While it is entered, the tunnel forwards nothing.
         stop: Stops a unit, as a person would.
     """
 
@@ -52,23 +52,30 @@ class World:
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
-def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[World]:
-    """The fake, or the sandbox with nothing of the suite's before and after."""
+def testbed(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[TunnelTestbed]:
+    """The fake, or the sandbox; the suite's tunnel, key and grant are removed after."""
     if request.param == "fake":
         yield _fake(tmp_path)
         return
-    box: layout.Layout = request.getfixturevalue("box")
-    lab_host, relay_host = connections.connect(box.host_url), connections.connect(box.relay_url)
+    sandbox: layout.Layout = request.getfixturevalue("sandbox")
+    lab_host, relay_host = (
+        connections.connect(sandbox.host_url),
+        connections.connect(sandbox.relay_url),
+    )
     grant = relay_resource.DoorProvider().driver(relay_host)
 
     def spec(public_key: str) -> relay.RelayGrantSpec:
         return relay.RelayGrantSpec(
-            host=box.relay_url, owner=OWNER, name="contract", public_key=public_key, listens=(PORT,)
+            host=sandbox.relay_url,
+            owner=OWNER,
+            name="contract",
+            public_key=public_key,
+            listens=(PORT,),
         )
 
     @contextlib.contextmanager
     def cut() -> Iterator[None]:
-        # sshd holds the port; what it leads to answers no more.
+        # The relay's port stays open; its target no longer answers.
         reject = [
             "-p",
             "tcp",
@@ -89,7 +96,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
 
     public = relay_host.run(["cat", "/etc/ssh/ssh_host_ed25519_key.pub"]).stdout
     tunnels = host.TunnelHost(lab_host)
-    yield World(
+    yield TunnelTestbed(
         tunnels, " ".join(public.split()[:2]), lambda key: grant.create(spec(key)) and None, cut,
         lambda unit: lab_host.run(["systemctl", "stop", unit]) and None,
     )  # fmt: skip
@@ -101,7 +108,7 @@ def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[Wo
     grant.delete(spec(KEY))
 
 
-def _fake(root: pathlib.Path) -> World:
+def _fake(root: pathlib.Path) -> TunnelTestbed:
     tunnels = fake.FakeTunnelHost(root)
 
     @contextlib.contextmanager
@@ -111,18 +118,18 @@ def _fake(root: pathlib.Path) -> World:
         tunnels.system.carries = True
 
     def let_in(_key: str) -> None:
-        """Do nothing: it lets everybody in."""
+        """Do nothing: the fake relay accepts every key."""
 
-    return World(
+    return TunnelTestbed(
         tunnels, KEY, let_in, cut, lambda unit: tunnels.system.active.discard(f"{unit}.service")
     )
 
 
-def tunnel(world: World, public_key: str = "") -> model.TunnelSpec:
+def tunnel(testbed: TunnelTestbed, public_key: str = "") -> model.TunnelSpec:
     forward = model.Forward(listen=PORT, address=layout.HOST_ADDRESS, port=22)
     return model.TunnelSpec(
         host="ssh://host", owner=OWNER, name="contract", relay_address=layout.RELAY_ADDRESS,
-        relay_key=world.relay_key, forwards=(forward,), public_key=public_key, seconds=20,
+        relay_key=testbed.relay_key, forwards=(forward,), public_key=public_key, seconds=20,
     )  # fmt: skip
 
 
@@ -130,9 +137,9 @@ def pair(owner: str = OWNER) -> key_model.KeySpec:
     return key_model.KeySpec(host="ssh://host", owner=owner, name="contract")
 
 
-def test_key_is_created_read_and_deleted(world: World) -> None:
-    """Made once, taken up again, gone when removed; removing it twice is well."""
-    driven = keys.KeyDriver(world.tunnels)
+def test_key_is_created_read_and_deleted(testbed: TunnelTestbed) -> None:
+    """A second create returns the same key; deleting it twice succeeds."""
+    driven = keys.KeyDriver(testbed.tunnels)
     assert driven.read(pair()) is None
     public = driven.create(pair())["public_key"]
     assert public.startswith("ssh-ed25519 AAAA")
@@ -145,9 +152,9 @@ def test_key_is_created_read_and_deleted(world: World) -> None:
     assert driven.read(pair()) is None
 
 
-def test_tunnel_of_another_lab_is_left_alone(world: World) -> None:
-    """Neither taken up nor removed, and the error names its owner."""
-    driven = keys.KeyDriver(world.tunnels)
+def test_tunnel_of_another_lab_is_left_alone(testbed: TunnelTestbed) -> None:
+    """create, read and delete fail; the error names its owner."""
+    driven = keys.KeyDriver(testbed.tunnels)
     driven.create(pair())
     for act in (driven.create, driven.read, driven.delete):
         with pytest.raises(errors.NotOursError, match=OWNER):
@@ -155,11 +162,11 @@ def test_tunnel_of_another_lab_is_left_alone(world: World) -> None:
     assert driven.read(pair()) is not None
 
 
-def test_tunnel_is_created_repaired_and_deleted(world: World) -> None:
-    """Raised, it carries; what is wrong is drift and is mended; lowered, it is gone."""
-    public = keys.KeyDriver(world.tunnels).create(pair())["public_key"]
-    world.let_in(public)
-    driven, spec = driver.TunnelDriver(world.tunnels), tunnel(world, public)
+def test_tunnel_is_created_repaired_and_deleted(testbed: TunnelTestbed) -> None:
+    """A stopped unit is drift that an update repairs; deleting it twice succeeds."""
+    public = keys.KeyDriver(testbed.tunnels).create(pair())["public_key"]
+    testbed.let_in(public)
+    driven, spec = driver.TunnelDriver(testbed.tunnels), tunnel(testbed, public)
     assert driven.read(spec) is None
     driven.create(spec)
     reading = driven.read(spec)
@@ -167,7 +174,7 @@ def test_tunnel_is_created_repaired_and_deleted(world: World) -> None:
     assert "" == reading.drift
     driven.create(spec)
 
-    world.stop("grappe-tunnel-contract")
+    testbed.stop("grappe-tunnel-contract")
     reading = driven.read(spec)
     assert reading is not None
     assert "is not active" in reading.drift
@@ -181,14 +188,14 @@ def test_tunnel_is_created_repaired_and_deleted(world: World) -> None:
     assert driven.read(spec) is None
 
 
-def test_tunnel_that_forwards_nothing_is_an_error(world: World) -> None:
-    """Its unit is up, and read sees it all the same; raising it fails and says so."""
-    public = keys.KeyDriver(world.tunnels).create(pair())["public_key"]
-    world.let_in(public)
-    driven = driver.TunnelDriver(world.tunnels)
-    spec = dataclasses.replace(tunnel(world, public), seconds=3)
+def test_tunnel_that_forwards_nothing_is_an_error(testbed: TunnelTestbed) -> None:
+    """Its unit is active; read reports drift, and create fails."""
+    public = keys.KeyDriver(testbed.tunnels).create(pair())["public_key"]
+    testbed.let_in(public)
+    driven = driver.TunnelDriver(testbed.tunnels)
+    spec = dataclasses.replace(tunnel(testbed, public), seconds=3)
     driven.create(spec)
-    with world.cut():
+    with testbed.cut():
         reading = driven.read(spec)
         assert reading is not None
         assert f"port {PORT} of the relay carries nothing" in reading.drift
@@ -197,56 +204,60 @@ def test_tunnel_that_forwards_nothing_is_an_error(world: World) -> None:
     driven.create(dataclasses.replace(spec, seconds=20))
 
 
-def test_tunnel_without_a_key_is_refused(world: World) -> None:
+def test_tunnel_without_a_key_is_refused(testbed: TunnelTestbed) -> None:
     """It could never log in."""
     with pytest.raises(errors.DaemonError, match="has no key"):
-        driver.TunnelDriver(world.tunnels).create(tunnel(world))
+        driver.TunnelDriver(testbed.tunnels).create(tunnel(testbed))
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
-def relay_world(
+def relay_host(
     request: pytest.FixtureRequest, tmp_path: pathlib.Path
-) -> Iterator[FakeWorld | RealWorld]:
+) -> Iterator[FakeFragmentHost | RealFragmentHost]:
     """A host with an sshd."""
     if request.param == "fake":
-        yield FakeWorld(tmp_path / "host")
+        yield FakeFragmentHost(tmp_path / "host")
         return
-    made = RealWorld(connections.connect(request.getfixturevalue("box").relay_url))
+    made = RealFragmentHost(connections.connect(request.getfixturevalue("sandbox").relay_url))
     yield made
     for owner in (OWNER, STRANGER):
         with contextlib.suppress(errors.DaemonError):
             made.driver(GRANT).delete(GRANT.make(made.url, owner=owner))
 
 
-def test_relay_grant_is_created_updated_and_deleted(relay_world: FakeWorld | RealWorld) -> None:
-    """Opened, changed, seen when it was shut by hand, and gone with nothing left."""
-    driven = relay_world.driver(GRANT)
-    spec = GRANT.make(relay_world.url)
+def test_relay_grant_is_created_updated_and_deleted(
+    relay_host: FakeFragmentHost | RealFragmentHost,
+) -> None:
+    """An emptied key file is drift; delete removes keys, sshd drop-in and store."""
+    driven = relay_host.driver(GRANT)
+    spec = GRANT.make(relay_host.url)
     assert driven.read(spec) is None
     driven.create(spec)
     reading = driven.read(spec)
     assert reading is not None
     assert (spec, "") == (reading.spec, reading.drift)
-    line = relay_world.read(relay_target.KEYS)
+    line = relay_host.read(relay_target.KEYS)
     assert line.startswith(f'restrict,port-forwarding,permitlisten="*:{PORT}" ssh-ed25519 ')
 
-    relay_world.write(relay_target.KEYS, "")
+    relay_host.write(relay_target.KEYS, "")
     reading = driven.read(spec)
     assert reading is not None
     assert "was changed by hand" in reading.drift
-    changed = GRANT.make(relay_world.url, **GRANT.changed)
+    changed = GRANT.make(relay_host.url, **GRANT.changed)
     driven.update(spec, changed)
-    assert f"*:{PORT + 1}" in relay_world.read(relay_target.KEYS)
+    assert f"*:{PORT + 1}" in relay_host.read(relay_target.KEYS)
 
     driven.delete(changed)
     driven.delete(changed)
     for path in (relay_target.KEYS, relay_target.DROP_IN, "/var/lib/grappe"):
-        assert not relay_world.exists(path)
+        assert not relay_host.exists(path)
 
 
-def test_relay_port_of_another_lab_is_refused(relay_world: FakeWorld | RealWorld) -> None:
-    """The second is told whose it is."""
-    driven = relay_world.driver(GRANT)
-    driven.create(GRANT.make(relay_world.url))
+def test_relay_port_of_another_lab_is_refused(
+    relay_host: FakeFragmentHost | RealFragmentHost,
+) -> None:
+    """The second lab's create fails: the port is taken."""
+    driven = relay_host.driver(GRANT)
+    driven.create(GRANT.make(relay_host.url))
     with pytest.raises(errors.DaemonError, match=f"port {PORT} of the relay is taken"):
-        driven.create(GRANT.make(relay_world.url, owner=STRANGER))
+        driven.create(GRANT.make(relay_host.url, owner=STRANGER))

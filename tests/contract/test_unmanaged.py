@@ -1,4 +1,4 @@
-"""A host where the lab sheet was done by hand: its rules and its routing are taken over."""
+"""Adoption of NAT rules and HAProxy routing that were made by hand from the lab sheet."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from core import errors
 from remote.unmanaged import haproxy as unmanaged_haproxy
 from remote.unmanaged import nat as unmanaged_nat
-from tests.contract import fragment_world
-from tests.contract.fragment_world import DATA, KINDS, FakeWorld, World
+from tests.contract import fragment_hosts
+from tests.contract.fragment_hosts import DATA, KINDS, FakeFragmentHost, FragmentHost
 
 SHEET_RULES = """\
 #NAT prerouting port forwarding rules to containers
@@ -28,93 +28,95 @@ RULE, OTHER = SHEET_RULES.splitlines()[5:7]
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
-def world(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[World]:
+def host(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[FragmentHost]:
     """A host with the files that its packages brought, which it has again after."""
     if request.param == "fake":
-        made: World = fragment_world.FakeWorld(tmp_path / "host")
+        made: FragmentHost = fragment_hosts.FakeFragmentHost(tmp_path / "host")
     else:
-        made = fragment_world.RealWorld(request.getfixturevalue("lab_host"))
+        made = fragment_hosts.RealFragmentHost(request.getfixturevalue("lab_host"))
     kept = {kind: made.read(KINDS[kind].file) for kind in ("nat", "haproxy")}
-    with fragment_world.clean(made):
+    with fragment_hosts.clean(made):
         yield made
     for kind, text in kept.items():
         made.write(KINDS[kind].file, text)
 
 
-def load(world: World, line: str, action: str = "-A") -> None:
+def load(host: FragmentHost, line: str, action: str = "-A") -> None:
     """Load a rule by hand, or unload it."""
     words = line.replace("-A", action, 1).split()
-    if isinstance(world, FakeWorld):
-        world.system.run(["iptables", "-t", "nat", *words])
+    if isinstance(host, FakeFragmentHost):
+        host.system.run(["iptables", "-t", "nat", *words])
     else:
-        world._host.run(["iptables", "-w", "-t", "nat", *words])
+        host._host.run(["iptables", "-w", "-t", "nat", *words])
 
 
-def loaded(world: World) -> str:
+def loaded(host: FragmentHost) -> str:
     """Return the rules of PREROUTING."""
     argv = ["iptables", "-t", "nat", "-S", "PREROUTING"]
     return (
-        world.system.run(argv).out if isinstance(world, FakeWorld) else world._host.run(argv).stdout
+        host.system.run(argv).out
+        if isinstance(host, FakeFragmentHost)
+        else host._host.run(argv).stdout
     )
 
 
-def test_manual_rules_are_adopted(world: World) -> None:
-    """Twice loaded and once in the file, both leave for ours; another port's stays."""
+def test_manual_rules_are_adopted(host: FragmentHost) -> None:
+    """Our rule replaces two loaded copies and the line in the file; another port's rule stays."""
     kind = KINDS["nat"]
-    world.write(kind.file, world.read(kind.file) + SHEET_RULES)
+    host.write(kind.file, host.read(kind.file) + SHEET_RULES)
     for line in (RULE, RULE, OTHER):
-        load(world, line)
-    spec, driver = kind.make(world.url, adopt=True), world.driver(kind)
+        load(host, line)
+    spec, driver = kind.make(host.url, adopt=True), host.driver(kind)
     driver.create(spec)
     assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
-    assert RULE not in world.read(kind.file)
-    assert OTHER in world.read(kind.file)
-    assert "--dport 62222" not in loaded(world)
-    assert "--dport 62299" in loaded(world)
+    assert RULE not in host.read(kind.file)
+    assert OTHER in host.read(kind.file)
+    assert "--dport 62222" not in loaded(host)
+    assert "--dport 62299" in loaded(host)
 
-    load(world, RULE)
+    load(host, RULE)
     assert "a rule by hand is loaded for the same port" in driver.read(spec).drift
     driver.update(spec, spec)
     assert "" == driver.read(spec).drift
     driver.delete(spec)
-    load(world, OTHER, "-D")
+    load(host, OTHER, "-D")
 
 
-def test_manual_rules_stay_without_adopt(world: World) -> None:
+def test_manual_rules_stay_without_adopt(host: FragmentHost) -> None:
     """Somebody's own rule stays where it is."""
     kind = KINDS["nat"]
-    world.write(kind.file, world.read(kind.file) + SHEET_RULES)
-    spec, driver = kind.make(world.url), world.driver(kind)
+    host.write(kind.file, host.read(kind.file) + SHEET_RULES)
+    spec, driver = kind.make(host.url), host.driver(kind)
     driver.create(spec)
-    assert RULE in world.read(kind.file)
+    assert RULE in host.read(kind.file)
     driver.delete(spec)
 
 
-def test_manual_routing_is_adopted(world: World) -> None:
-    """The sheet's frontends and backends leave; what stood before them stays byte for byte."""
+def test_manual_routing_is_adopted(host: FragmentHost) -> None:
+    """The sheet's frontends and backends are removed; the text before them stays byte for byte."""
     kind = KINDS["haproxy"]
-    before = world.read(kind.file)
-    world.write(kind.file, before + (DATA / "sheet.cfg").read_text())
+    before = host.read(kind.file)
+    host.write(kind.file, before + (DATA / "sheet.cfg").read_text())
     both = ("yuno1.contract.test", "yuno2.contract.test")
-    spec, driver = kind.make(world.url, adopts=both), world.driver(kind)
+    spec, driver = kind.make(host.url, adopts=both), host.driver(kind)
     driver.create(spec)
     assert (spec, "") == (driver.read(spec).spec, driver.read(spec).drift)
-    text = world.read(kind.file)
+    text = host.read(kind.file)
     assert text.startswith(before)
-    for gone in ("https_sni_balancing", "http_balancing", "ssl_sni_balancing", "yuno2_backend"):
-        assert gone not in text
+    for removed in ("https_sni_balancing", "http_balancing", "ssl_sni_balancing", "yuno2_backend"):
+        assert removed not in text
     driver.delete(spec)
-    assert world.read(kind.file).startswith(before)
+    assert host.read(kind.file).startswith(before)
 
 
-def test_manual_routing_of_another_domain_is_not_adopted(world: World) -> None:
-    """It is named, and nothing is changed."""
+def test_manual_routing_of_another_domain_is_not_adopted(host: FragmentHost) -> None:
+    """The error names the domain; nothing is changed."""
     kind = KINDS["haproxy"]
-    world.write(kind.file, world.read(kind.file) + (DATA / "sheet.cfg").read_text())
-    text = world.read(kind.file)
+    host.write(kind.file, host.read(kind.file) + (DATA / "sheet.cfg").read_text())
+    text = host.read(kind.file)
     with pytest.raises(errors.DaemonError, match=r"routes yuno2\.contract\.test by hand"):
-        world.driver(kind).create(kind.make(world.url, adopts=("yuno1.contract.test",)))
-    assert text == world.read(kind.file)
+        host.driver(kind).create(kind.make(host.url, adopts=("yuno1.contract.test",)))
+    assert text == host.read(kind.file)
 
 
 SHEET = (DATA / "sheet.cfg").read_text()
@@ -129,7 +131,7 @@ SHEET = (DATA / "sheet.cfg").read_text()
      "rate-limit sessions 100", "option httpchk GET /", "stick-table type ip size 1m"],
 )  # fmt: skip
 def test_manual_routing_with_more_than_the_sheet_is_refused(line: str) -> None:
-    """Each line that would go without a word; of the sheet's own none."""
+    """Every line that adoption would drop silently is reported; of the sheet itself none."""
     assert [] == unmanaged_haproxy.unaccounted(SHEET)
     with_it = SHEET.replace("\tbind *:80\n", f"\tbind *:80\n    {line}\n")
     assert [line] == unmanaged_haproxy.unaccounted(with_it)
@@ -139,7 +141,7 @@ def test_manual_routing_with_more_than_the_sheet_is_refused(line: str) -> None:
     "more",
     ["-s 192.168.8.0/24", "-m limit --limit 3/min", "! -i eth1", "-m conntrack --ctstate NEW"],
 )
-def test_manual_rule_with_more_than_the_sheet_is_known(more: str) -> None:
-    """Whom it keeps out would be let in."""
-    assert not unmanaged_nat.is_more(RULE)
-    assert unmanaged_nat.is_more(RULE.replace(" -p tcp", f" {more} -p tcp"))
+def test_manual_rule_with_more_conditions_is_detected(more: str) -> None:
+    """Adoption would let in those whom its condition keeps out."""
+    assert not unmanaged_nat.has_more_conditions(RULE)
+    assert unmanaged_nat.has_more_conditions(RULE.replace(" -p tcp", f" {more} -p tcp"))

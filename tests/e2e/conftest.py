@@ -1,4 +1,4 @@
-"""Whole stacks with the real engine, in a copy of the project with a state of its own."""
+"""Fixtures of end-to-end tests: a project copy with a state of its own, and a student's clients."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ import testinfra.host
 from cli import environment
 from hosts.host import Host
 from sandbox import layout
-from sandbox import workstation as desks
 from sandbox.inventory import inventory
 from sandbox.project_copy import ProjectCopy
+from sandbox.workstation import login
 
 __all__ = ["ProjectCopy", "inventory"]
 
 
 @pytest.fixture(scope="module")
-def project(box: layout.Layout, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProjectCopy]:
-    """A project whose stacks are taken down at the end, whatever became of them."""
+def project(
+    sandbox: layout.Layout, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProjectCopy]:
+    """A copy of the project; its stacks are taken down at the end, also after a failure."""
     made = ProjectCopy(
-        tmp_path_factory.mktemp("project"), box, environment.prepare(lambda _text: None)
+        tmp_path_factory.mktemp("project"), sandbox, environment.prepare(lambda _text: None)
     )
     yield made
     for stack in made.stacks:
@@ -31,39 +33,39 @@ def project(box: layout.Layout, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture(scope="module")
-def host(box: layout.Layout) -> testinfra.host.Host:
-    """The lab host, as testinfra sees it."""
-    return testinfra.get_host(f"ssh://{box.host}", ssh_config=str(box.ssh_config))
+def host(sandbox: layout.Layout) -> testinfra.host.Host:
+    """The lab host, over testinfra."""
+    return testinfra.get_host(f"ssh://{sandbox.host}", ssh_config=str(sandbox.ssh_config))
 
 
-class Desk:
-    """The workstation, as a student sits at it."""
+class Client:
+    """HTTP and SSH clients on the workstation; most calls return which server answered."""
 
-    def __init__(self, workstation: Host, box: layout.Layout) -> None:
-        self._host, self._box = workstation, box
+    def __init__(self, workstation: Host, sandbox: layout.Layout) -> None:
+        self._host, self._sandbox = workstation, sandbox
 
     def run(self, *argv: str) -> str:
-        """Run a command there; return what it said."""
+        """Run a command on the workstation; return its standard output."""
         return self._host.run(list(argv), timeout=60).stdout
 
     def get(self, url: str) -> str:
-        """Ask for a page; return which server answered, were it by leading on."""
+        """Request a URL; return the name of the server that answered, also with a redirect."""
         who = ["-o", "/dev/null", "-w", "%header{x-served-by}"]
         return self.run("curl", "-sSk", "--max-time", "10", *who, url).partition(".")[0]
 
     def ssh(self, port: int) -> str:
-        """Log in through a forward; return which server answered."""
+        """Log in by SSH through a forwarded port; return the server's name."""
         address = f"admin@{layout.HOST_ADDRESS}"
         options = ("-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null")
         argv = ("ssh", "-q", *options, "-p", str(port), address, "hostname")
         return self.run(*argv).strip().partition(".")[0]
 
     def login(self, user: str, port: int, password: str) -> str:
-        """Log in through a forward with a password; return which server answered."""
-        return desks.login(self._box, user, port, password)
+        """Log in by SSH with a password; return the server's name."""
+        return login(self._sandbox, user, port, password)
 
-    def answers(self, servers: list[dict[str, Any]]) -> bool:
-        """Whether every way to every server leads to that server."""
+    def reaches(self, servers: list[dict[str, Any]]) -> bool:
+        """Return whether SSH and every URL of each server reach that server."""
         return all(
             server["name"] == answer
             for server in servers
@@ -72,6 +74,6 @@ class Desk:
 
 
 @pytest.fixture
-def desk(workstation: Host, box: layout.Layout) -> Desk:
-    """The workstation."""
-    return Desk(workstation, box)
+def client(workstation: Host, sandbox: layout.Layout) -> Client:
+    """HTTP and SSH clients on the workstation."""
+    return Client(workstation, sandbox)

@@ -1,30 +1,30 @@
-"""A lab host where the lab sheet was done by hand, taken over by a stack."""
+"""Adoption: a stack takes over containers, rules and routing made by hand from the lab sheet."""
 
 from __future__ import annotations
 
 import pytest
 
 from hosts.host import Host
-from tests.contract.fragment_world import DATA
-from tests.e2e.conftest import Desk, ProjectCopy
+from tests.contract.fragment_hosts import DATA
+from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
 RULES, CONFIG = "/etc/ufw/before.rules", "/etc/haproxy/haproxy.cfg"
 SERVERS = [
-    {"name": f"yuno{place}", "port": 22221 + place, "domain": f"yuno{place}.contract.test"}
-    for place in (1, 2)
+    {"name": f"yuno{number}", "port": 22221 + number, "domain": f"yuno{number}.contract.test"}
+    for number in (1, 2)
 ]
 LINES = [
-    f"-A PREROUTING -d 192.168.8.10/32 -i eth0 -p tcp -m comment --comment yuno{place}_ssh "
-    f"-m tcp --dport {22221 + place} -j DNAT --to-destination 10.79.159.{9 + place}:22"
-    for place in (1, 2)
+    f"-A PREROUTING -d 192.168.8.10/32 -i eth0 -p tcp -m comment --comment yuno{number}_ssh "
+    f"-m tcp --dport {22221 + number} -j DNAT --to-destination 10.79.159.{9 + number}:22"
+    for number in (1, 2)
 ]
 
 
 @pytest.fixture
-def by_hand(lab_host: Host) -> Host:
-    """The host after the sheet: two containers, rules loaded twice, routing by acls."""
+def unmanaged_host(lab_host: Host) -> Host:
+    """The lab host after the sheet: two containers, rules loaded twice, routing by ACLs."""
     table = "\n".join(["*nat", ":PREROUTING ACCEPT [0:0]", *LINES, "COMMIT", ""])
     lab_host.run(["sh", "-ec", f"cp -p {RULES} /root/rules; cp -p {CONFIG} /root/config; "
                   "for n in 1 2; do lxc launch standin yuno$n </dev/null; "
@@ -38,45 +38,45 @@ def by_hand(lab_host: Host) -> Host:
 
 
 def test_manual_lab_of_the_sheet_is_adopted(
-    project: ProjectCopy, by_hand: Host, desk: Desk
+    project: ProjectCopy, unmanaged_host: Host, client: Client
 ) -> None:
-    """Refused as it is; with `adopt` all of it is Grappe's, and nothing in the servers is lost."""
+    """Without `adopt` a preview refuses it; with `adopt` the servers keep their content."""
     project.write("karl", 61, servers=SERVERS)
-    said = project.pulumi("preview", "-s", "karl", ok=False)
-    assert "HAProxy needs a port that is in use: /etc/haproxy/haproxy.cfg:" in said
-    assert "22222 is already redirected on the host: -A PREROUTING" in said
+    output = project.pulumi("preview", "-s", "karl", ok=False)
+    assert "HAProxy needs a port that is in use: /etc/haproxy/haproxy.cfg:" in output
+    assert "22222 is already redirected on the host: -A PREROUTING" in output
 
     project.write("karl", 61, servers=SERVERS[:1], adopt=True)
-    said = " ".join(project.pulumi("preview", "-s", "karl", ok=False).split())
-    assert "routes yuno2.contract.test by hand, which no server of the lab has" in said
+    output = " ".join(project.pulumi("preview", "-s", "karl", ok=False).split())
+    assert "routes yuno2.contract.test by hand, which no server of the lab has" in output
 
     project.write("karl", 61, servers=SERVERS, adopt=True)
     project.up("karl")
-    assert desk.answers(project.outputs("karl")["servers"])
-    for place in (1, 2):
+    assert client.reaches(project.outputs("karl")["servers"])
+    for number in (1, 2):
         argv = [
             "lxc",
             "exec",
-            f"yuno{place}",
+            f"yuno{number}",
             "--project",
             "grappe-karl",
             "--",
             "cat",
             "/root/note",
         ]
-        assert f"by hand {place}\n" == by_hand.run(argv).stdout
-    live = by_hand.run(["iptables", "-t", "nat", "-S", "PREROUTING"]).stdout
+        assert f"by hand {number}\n" == unmanaged_host.run(argv).stdout
+    live = unmanaged_host.run(["iptables", "-t", "nat", "-S", "PREROUTING"]).stdout
     assert "DNAT --to-destination" not in live
-    assert not any(line in by_hand.run(["cat", RULES]).stdout for line in LINES)
-    assert "https_sni_balancing" not in by_hand.run(["cat", CONFIG]).stdout
+    assert not any(line in unmanaged_host.run(["cat", RULES]).stdout for line in LINES)
+    assert "https_sni_balancing" not in unmanaged_host.run(["cat", CONFIG]).stdout
     project.up("karl", "--expect-no-changes")
 
     (project.folder / "stacks" / "Pulumi.karl.yaml").rename(project.folder / "karl.yaml")
     project.write("lena", 62, servers=[{"name": "yuno1"}], adopt=True, student="karl")
-    said = " ".join(project.pulumi("preview", "-s", "lena", ok=False).split())
-    assert "karl's (stack grappe/karl)" in said
+    output = " ".join(project.pulumi("preview", "-s", "lena", ok=False).split())
+    assert "karl's (stack grappe/karl)" in output
     (project.folder / "karl.yaml").rename(project.folder / "stacks" / "Pulumi.karl.yaml")
 
     project.destroy("karl")
-    by_hand.run(["sh", "-ec", f"mv /root/rules {RULES}; mv /root/config {CONFIG}; "
+    unmanaged_host.run(["sh", "-ec", f"mv /root/rules {RULES}; mv /root/config {CONFIG}; "
                  "systemctl reload-or-restart haproxy || systemctl stop haproxy"])  # fmt: skip

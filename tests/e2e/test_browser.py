@@ -1,4 +1,4 @@
-"""What a student sees in a browser, by the hosts entries; kept as pictures."""
+"""A browser opens every domain by the hosts entries, and the topology picture."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ def sara(project: ProjectCopy) -> Iterator[ProjectCopy]:
 
 
 def test_every_domain_opens_in_a_browser(
-    sara: ProjectCopy, box: layout.Layout, pictures: pathlib.Path
+    sara: ProjectCopy, sandbox: layout.Layout, pictures: pathlib.Path
 ) -> None:
-    """By http and https, each shows its own server's page; another domain shows none."""
+    """HTTP and HTTPS show each server's own page; a domain without an entry shows none."""
     for server in sara.outputs("sara")["servers"]:
         for url in server["urls"]:
             scheme = url.partition(":")[0]
             picture = pictures / f"{server['name']}-{scheme}.png"
-            page = browser.visit(url, box, picture=picture, size=(800, 400))
+            page = browser.visit(url, sandbox, picture=picture, size=(800, 400))
             assert f"{server['name']}: a stand-in for YunoHost" in page
             assert picture.read_bytes().startswith(PNG)
-    with_no_entry = browser.visit("http://yuno9.sara.grappe.test/", box)
+    with_no_entry = browser.visit("http://yuno9.sara.grappe.test/", sandbox)
     assert "stand-in for YunoHost" not in with_no_entry
 
 
 def test_topology_picture_opens_in_a_browser(
-    sara: ProjectCopy, box: layout.Layout, pictures: pathlib.Path
+    sara: ProjectCopy, sandbox: layout.Layout, pictures: pathlib.Path
 ) -> None:
-    """A browser draws it: real addresses, ports and domains stand in it as text."""
+    """The browser renders it; its text has the stack's addresses, ports and domains."""
     svg = sara.folder / "sara.svg"
     sara.lab("graph", "sara", "--svg", str(svg))
     picture = pictures / "sara.png"

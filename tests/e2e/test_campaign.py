@@ -1,4 +1,4 @@
-"""Three minutes of `./lab campaign`: a fault in the middle of an `up`, and nothing is lost."""
+"""Three faults of `./lab campaign` in the middle of an `up`: the next `up` loses nothing."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ pytestmark = pytest.mark.sandbox
     [("worker killed", 1.5), ("LXD restarted", 2.0), ("disk full", 1.0)],
 )
 def test_fault_loses_nothing(
-    project: ProjectCopy, box: layout.Layout, fault: str, seconds: float
+    project: ProjectCopy, sandbox: layout.Layout, fault: str, seconds: float
 ) -> None:
-    """The next `up` makes all of it good; `down` leaves the hosts as they were."""
+    """The next `up` repairs everything; `down` leaves the hosts as they were."""
     project.write("karl", 61, servers=[{"name": "yuno1"}, {"name": "yuno2"}])
 
-    def look() -> dict[str, str]:
+    def take_inventory() -> dict[str, str]:
         # After a power cut the machine is another process.
         connections.close_all()
         return inventory(
-            connections.connect(box.host_url), connections.connect(box.workstation_url)
+            connections.connect(sandbox.host_url), connections.connect(sandbox.workstation_url)
         )
 
-    assert "" == faults.run(project, "karl", fault, seconds, look).lost
+    assert "" == faults.run(project, "karl", fault, seconds, take_inventory).lost

@@ -1,4 +1,4 @@
-"""A class of six by one command: up, broken by hand, mended, taken down, the host as before."""
+"""`./lab class` with six students: up, check, exec, reset, sleep, keys, interrupts and down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hosts import command, connections
 from hosts.host import Host
 from sandbox import layout
-from tests.e2e.conftest import Desk, ProjectCopy, inventory
+from tests.e2e.conftest import Client, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -31,21 +31,21 @@ LABELS = ["adele", "zoe-muller", "d-artagnan", "noe", "jean-pierre", "zoe-roux"]
 
 
 @pytest.fixture(scope="module")
-def before(box: layout.Layout) -> dict[str, str]:
+def before(sandbox: layout.Layout) -> dict[str, str]:
     """The host before the class."""
-    return inventory(*map(connections.connect, (box.host_url, box.workstation_url)))
+    return inventory(*map(connections.connect, (sandbox.host_url, sandbox.workstation_url)))
 
 
 @pytest.fixture(scope="module")
 def class_of_six(project: ProjectCopy, before: dict[str, str]) -> ProjectCopy:
-    """A class that is up; nobody of it is at the end."""
+    """A class of six that is up; the fixture `project` takes it down."""
     (project.folder / "roster.csv").write_bytes(ROSTER.encode("cp1252"))
-    said = project.lab(
+    output = project.lab(
         "class", "new", "tp1", "--roster", "roster.csv", "--host", project.layout.host_url,
         "--image", "standin", "--workstation", project.layout.workstation_url,
     )  # fmt: skip
-    assert "6 students, 6 of them new" in said
-    assert "D'Artagnan Martin -> d-artagnan" in said
+    assert "6 students, 6 of them new" in output
+    assert "D'Artagnan Martin -> d-artagnan" in output
     project.stacks += [f"tp1-{label}" for label in LABELS]
     project.lab("class", "up", "tp1", "--jobs", "3")
     return project
@@ -62,12 +62,12 @@ def rows(project: ProjectCopy, *arguments: str) -> dict[str, dict[str, object]]:
     return {each["student"]: each for each in facts(text)}
 
 
-def test_class_check_after_up_is_ok(class_of_six: ProjectCopy, desk: Desk) -> None:
-    """Each by domain and by port; up again has nothing to do, also by a plain pulumi."""
+def test_class_check_after_up_is_ok(class_of_six: ProjectCopy, client: Client) -> None:
+    """All 12 servers are ok; a second `class up` and a plain `pulumi up` have nothing to do."""
     (found,) = facts(class_of_six.lab("class", "check", "tp1", "--json"))
     assert (12, []) == (len(found["servers"]), found["not_looked"])
     assert all(server["well"] for server in found["servers"])
-    assert "yuno2" == desk.get("https://yuno2.zoe-roux.grappe.test/")
+    assert "yuno2" == client.get("https://yuno2.zoe-roux.grappe.test/")
     again = rows(class_of_six, "up", "tp1")
     assert {"up, nothing to do"} == {str(row["text"]) for row in again.values()}
     class_of_six.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "-s", "tp1-noe")
@@ -76,7 +76,7 @@ def test_class_check_after_up_is_ok(class_of_six: ProjectCopy, desk: Desk) -> No
 def test_three_damaged_labs_are_found_and_repaired(
     class_of_six: ProjectCopy, lab_host: Host
 ) -> None:
-    """The others are not touched."""
+    """`preview` names the three; `up` repairs them and has nothing to do for the others."""
     for argv in (
         ("delete", "--force", "yuno1", "--project", "grappe-adele"),
         ("stop", "--force", "yuno2", "--project", "grappe-noe"),
@@ -95,9 +95,9 @@ def test_three_damaged_labs_are_found_and_repaired(
 
 
 def test_class_exec_runs_in_all_servers(class_of_six: ProjectCopy) -> None:
-    """A row a server; where one says no, the others are run all the same."""
-    said = facts(class_of_six.lab("class", "exec", "tp1", "--json", "--", "hostname"))
-    ended = [each for each in said if each["state"] == "done"]
+    """One row per server; a command that fails in one server still runs in the others."""
+    output = facts(class_of_six.lab("class", "exec", "tp1", "--json", "--", "hostname"))
+    ended = [each for each in output if each["state"] == "done"]
     assert 12 == len(ended)
     assert all(each["student"].endswith(f":{each['text']}") for each in ended)
     argv = ("--only", "noe", "adele:yuno2", "--", "test $(hostname) = yuno2")
@@ -109,7 +109,7 @@ def test_class_exec_runs_in_all_servers(class_of_six: ProjectCopy) -> None:
 
 
 def test_class_reset_restores_a_snapshot(class_of_six: ProjectCopy, lab_host: Host) -> None:
-    """Those that are named, with their host keys and settings; an `up` has nothing to do; and back again."""
+    """It resets only the named servers; `up` has nothing to do; `before-reset` undoes it."""
 
     def lab(*words: str, ok: bool = True) -> str:
         return class_of_six.lab("class", *words, ok=ok)
@@ -129,33 +129,33 @@ def test_class_reset_restores_a_snapshot(class_of_six: ProjectCopy, lab_host: Ho
         return lab_host.run(argv, check=False).status == 0
 
     assert "zoe-roux:yuno2: it has no snapshot" in lab("reset", "tp1", "zoe-roux:yuno2", ok=False)
-    # As an interrupted one leaves it.
+    # An interrupted `class snapshot` leaves it in some servers only.
     lab("snapshot", "tp1", "first", "zoe-roux:yuno1")
     assert "has it: first" in lab("snapshot", "tp1", "first", "zoe-roux")
     assert "it has a snapshot first already" in lab(
         "snapshot", "tp1", "first", "zoe-roux", ok=False
     )
     lab("exec", "tp1", "--only", "zoe-roux", "--", "touch", "/srv/since")
-    # A setting of later is not in the snapshot.
+    # A setting made after the snapshot is not in it.
     path = class_of_six.folder / "stacks" / "Pulumi.tp1-zoe-roux.yaml"
     kept = path.read_text()
     path.write_text(kept.replace("config:\n", "config:\n  grappe:limits: {memory: 400MiB}\n"))
     lab("up", "tp1", "zoe-roux")
     assert "no terminal to answer on" in lab("reset", "tp1", "zoe-roux:yuno2", ok=False)
-    said = lab("reset", "tp1", "zoe-roux:yuno2", "--yes")
-    assert "zoe-roux:yuno2 goes back to first" in said
+    output = lab("reset", "tp1", "zoe-roux:yuno2", "--yes")
+    assert "zoe-roux:yuno2 goes back to first" in output
     assert [True, False] == [has(server, "since") for server in ("yuno1", "yuno2")]
     assert "up, nothing to do" == rows(class_of_six, "up", "tp1", "zoe-roux")["zoe-roux"]["text"]
     lab("check", "tp1", "zoe-roux")
     lab("reset", "tp1", "zoe-roux:yuno2", "--to", "before-reset", "--yes")
     assert has("yuno2", "since")
-    # What it was in between is kept too, and what it was before that under its time.
+    # Each reset keeps the state before it, an older one under a name with its time.
     lab("reset", "tp1", "zoe-roux:yuno2", "--to", "before-reset", "--yes")
     assert not has("yuno2", "since")
     argv = ["lxc", "query", "/1.0/instances/yuno2/snapshots?project=grappe-zoe-roux"]
     names = [path.rpartition("/")[2] for path in json.loads(lab_host.run(argv).stdout)]
     assert 3 == sum(name.startswith("before-reset") for name in names), names
-    # One that sleeps goes back in its sleep.
+    # A sleeping server is reset without being started.
     lab("sleep", "tp1", "zoe-roux")
     lab("reset", "tp1", "zoe-roux", "--to", "first", "--yes")
     states = ["lxc", "list", "--project", "grappe-zoe-roux", "--format", "csv", "--columns", "s"]
@@ -170,7 +170,7 @@ def test_class_reset_restores_a_snapshot(class_of_six: ProjectCopy, lab_host: Ho
 def test_key_of_a_student_opens_only_her_servers(
     class_of_six: ProjectCopy, workstation: Host, lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
-    """And no longer once it is taken out of the stack file; keys of her own stay."""
+    """Removing the key from the stack file ends the login; keys that she added herself stay."""
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
     public = key.with_suffix(".pub").read_text().strip()
@@ -213,15 +213,15 @@ def test_key_of_a_student_opens_only_her_servers(
 
 
 def test_class_sleep_and_wake_keep_content(
-    class_of_six: ProjectCopy, lab_host: Host, desk: Desk
+    class_of_six: ProjectCopy, lab_host: Host, client: Client
 ) -> None:
-    """What is in a server stays; an `up` wakes nobody, and her page says what it is."""
+    """Files stay; an `up` starts no sleeping server, whose page answers 503."""
     lab_host.run(["lxc", "exec", "yuno1", "--project", "grappe-noe", "--", "touch", "/srv/hers"])
     class_of_six.lab("class", "sleep", "tp1", "noe")
     states = ["lxc", "list", "--project", "grappe-noe", "--format", "csv", "--columns", "s"]
     assert {"STOPPED"} == set(lab_host.run(states).stdout.split())
     assert "up, nothing to do" == rows(class_of_six, "up", "tp1", "noe")["noe"]["text"]
-    assert "503" in desk.run("curl", "-s", "--max-time", "5", "-o", "/dev/null", "-w",
+    assert "503" in client.run("curl", "-s", "--max-time", "5", "-o", "/dev/null", "-w",
                              "%{http_code}", "http://yuno1.noe.grappe.test/")  # fmt: skip
     class_of_six.lab("class", "wake", "tp1", "noe")
     lab_host.run(
@@ -231,7 +231,7 @@ def test_class_sleep_and_wake_keep_content(
 
 
 def test_unreadable_stack_file_is_one_failed_row(class_of_six: ProjectCopy) -> None:
-    """The others go on, and the exit status says so."""
+    """The other students' runs go on; the exit status is not 0."""
     path = class_of_six.folder / "stacks" / "Pulumi.tp1-noe.yaml"
     kept = path.read_text()
     path.write_text("config: [")
@@ -239,9 +239,9 @@ def test_unreadable_stack_file_is_one_failed_row(class_of_six: ProjectCopy) -> N
         text = class_of_six.lab("class", "up", "tp1", "noe", "adele", "--json", ok=False)
     finally:
         path.write_text(kept)
-    said = [each for each in facts(text) if each["state"] != "running"]
-    assert {"noe": "failed", "adele": "done"} == {each["student"]: each["state"] for each in said}
-    assert "cannot be read" in next(each["text"] for each in said if each["state"] == "failed")
+    output = [each for each in facts(text) if each["state"] != "running"]
+    assert {"noe": "failed", "adele": "done"} == {each["student"]: each["state"] for each in output}
+    assert "cannot be read" in next(each["text"] for each in output if each["state"] == "failed")
 
 
 @pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
@@ -273,10 +273,10 @@ def test_interrupted_class_up_resumes(
 def test_class_down_restores_the_host(
     class_of_six: ProjectCopy, before: dict[str, str], lab_host: Host, workstation: Host
 ) -> None:
-    """Who is named first, then all."""
+    """First one student, then all; it asks before it deletes a lab whose state is lost."""
     class_of_six.lab("class", "down", "tp1", "adele", "--yes")
-    (said,) = facts(class_of_six.lab("class", "status", "tp1", "--json"))
-    states = {each["student"]: each["state"] for each in said["students"]}
+    (output,) = facts(class_of_six.lab("class", "status", "tp1", "--json"))
+    states = {each["student"]: each["state"] for each in output["students"]}
     assert {"adele": "down", "noe": "up"} == {name: states[name] for name in ("adele", "noe")}
     # Somebody lost the state of a lab that is up.
     states_of = class_of_six.folder / ".state" / ".pulumi" / "stacks" / "grappe"

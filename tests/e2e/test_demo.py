@@ -1,4 +1,4 @@
-"""The one command: from a bare server to a lab that answers, and back to nothing."""
+"""`./lab demo`: from a bare server to a lab that answers, a second run, and `--down`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import pytest
 
 from cli import environment
 from hosts import command
-from sandbox import layout, machine
-from sandbox import lifecycle as boxes
+from sandbox import layout, lifecycle, machine
 from sandbox.project_copy import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
@@ -22,15 +21,15 @@ LIMIT = pathlib.Path("/proc/sys/fs/inotify/max_user_instances")
 @pytest.fixture
 def project(tmp_path: pathlib.Path) -> Iterator[ProjectCopy]:
     """A project without a sandbox."""
-    box = layout.Layout("grappe-test-demo")
-    boxes.down(box)
-    made = ProjectCopy(tmp_path, box, environment.prepare(lambda _text: None))
+    sandbox = layout.Layout("grappe-test-demo")
+    lifecycle.down(sandbox)
+    made = ProjectCopy(tmp_path, sandbox, environment.prepare(lambda _text: None))
     made.env.pop("GRAPPE_SSH_CONFIG", None)
     yield made
-    boxes.down(box)
+    lifecycle.down(sandbox)
 
 
-def is_well(project: ProjectCopy) -> bool:
+def is_ok(project: ProjectCopy) -> bool:
     try:
         return "1 of 1 students ok" in project.lab("check", "demo")
     except AssertionError:
@@ -38,13 +37,13 @@ def is_well(project: ProjectCopy) -> bool:
 
 
 def test_demo_comes_up_twice_and_goes_down(project: ProjectCopy) -> None:
-    """A bare server, a golden image, a student's lab, the tunnel; again nothing to do; all gone."""
+    """A second run changes nothing, a shut-down host comes back, `--down` removes everything."""
     before = LIMIT.read_text()
-    said = project.lab("demo", "--yes", "--json")
-    assert "a bare Debian 12" in said
-    assert "2 servers: ssh, http and https, each its own" in said
-    assert "both domains by the tunnel, http and https" in said
-    (cards,) = [line for line in said.splitlines() if line.startswith("[{")]
+    output = project.lab("demo", "--yes", "--json")
+    assert "a bare Debian 12" in output
+    assert "2 servers answer by ssh, http and https" in output
+    assert "both domains by the tunnel, http and https" in output
+    (cards,) = [line for line in output.splitlines() if line.startswith("[{")]
     assert ["yuno1", "yuno2"] == [server["name"] for server in json.loads(cards)]
 
     again = project.lab("demo", "--yes")
@@ -53,10 +52,10 @@ def test_demo_comes_up_twice_and_goes_down(project: ProjectCopy) -> None:
 
     # A lab host that was shut down comes back with its mirrored disk, and the labs on it.
     machine.poweroff(project.layout, project.layout.lab_host)
-    assert boxes.has_fallen(project.layout)
+    assert lifecycle.has_fallen(project.layout)
     assert "with the labs on them" in project.lab("sandbox", "up")
-    command.wait_until(lambda: is_well(project), what="the demo to answer", timeout=60, pause=1)
+    command.wait_until(lambda: is_ok(project), what="the demo to answer", timeout=60, pause=1)
 
     project.lab("demo", "--down")
-    assert not boxes.status(project.layout).namespaces
+    assert not lifecycle.status(project.layout).namespaces
     assert before == LIMIT.read_text()

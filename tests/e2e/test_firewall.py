@@ -1,4 +1,4 @@
-"""UFW around us: reloaded, disabled, enabled, and the host rebooted."""
+"""Labs survive UFW's reload, disable, enable and reset, foreign rules, and a reboot."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ import pytest
 
 from hosts import command, connections
 from hosts.host import Host
-from sandbox import layout
-from sandbox import lifecycle as boxes
-from tests.e2e.conftest import Desk, ProjectCopy
+from sandbox import layout, lifecycle
+from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
 COUNT = "iptables -t nat -S | grep -c -- '-A PREROUTING -j GRAPPE-DNAT'"
 
-# Our chains are in the file that was kept; a rule of somebody else's stays loaded without this.
+# The kept file restores our chains; the foreign rule stays loaded unless it is deleted.
 RESTORE = (
     "mv /root/rules /etc/ufw/before.rules; "
     "while iptables -t nat -D PREROUTING -p tcp -j ACCEPT 2>/dev/null; do :; done; ufw reload"
@@ -32,9 +31,9 @@ def erin(project: ProjectCopy) -> Iterator[str]:
     project.destroy("erin")
 
 
-def test_native_nft_rule_in_nat_is_left_alone(project: ProjectCopy, box: layout.Layout) -> None:
-    """It hides its whole table from iptables-save; the last rule of ours leaves all the same."""
-    host = connections.connect(box.host_url)
+def test_native_nft_rule_in_nat_is_left_alone(project: ProjectCopy, sandbox: layout.Layout) -> None:
+    """iptables-save cannot list its table; our last rule is removed all the same."""
+    host = connections.connect(sandbox.host_url)
     project.write("gina", 23, servers=[{"name": "yuno1"}])
     project.up("gina")
     host.run(["nft", "add chain ip nat STRANGER; "
@@ -67,31 +66,31 @@ def test_native_nft_rule_in_nat_is_left_alone(project: ProjectCopy, box: layout.
     ],
 )
 def test_lab_answers_after_firewall_command(
-    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str, action: str
+    project: ProjectCopy, client: Client, lab_host: Host, erin: str, action: str
 ) -> None:
-    """The rules are there once, and every way leads to its server."""
+    """The jump is loaded once, and every server is reachable."""
     lab_host.run(["sh", "-ec", f"cp -p /etc/ufw/before.rules /root/rules; {action}"])
     try:
         assert "1" == lab_host.run(["sh", "-c", COUNT]).stdout.strip()
-        assert desk.answers(project.outputs(erin)["servers"])
+        assert client.reaches(project.outputs(erin)["servers"])
         project.up(erin, "--expect-no-changes")
     finally:
         lab_host.run(["sh", "-ec", RESTORE])
 
 
-def test_flushed_tables_come_back(
-    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str
+def test_nat_is_restored_after_a_restart_of_nftables(
+    project: ProjectCopy, client: Client, lab_host: Host, erin: str
 ) -> None:
-    """nftables' own start: NAT comes back with it, UFW's by its reload, LXD's masquerade by `up`."""
+    """A restart of nftables restores NAT, `ufw reload` UFW's rules, and `up` LXD's masquerade."""
     lab_host.run(["systemctl", "restart", "nftables"])
     back = "until iptables -t nat -C PREROUTING -j GRAPPE-DNAT 2>/dev/null; do sleep 0.1; done"
     lab_host.run(["timeout", "10", "sh", "-c", back])
     servers = project.outputs(erin)["servers"]
-    assert ["yuno1", "yuno2"] == [desk.ssh(server["ssh"]["port"]) for server in servers]
+    assert ["yuno1", "yuno2"] == [client.ssh(server["ssh"]["port"]) for server in servers]
     lab_host.run(["ufw", "reload"])
-    assert desk.answers(servers)
-    said = project.up(erin)
-    assert "LXD's masquerade of it is not loaded: its servers do not reach the internet" in said
+    assert client.reaches(servers)
+    output = project.up(erin)
+    assert "LXD's masquerade of it is not loaded: its servers do not reach the internet" in output
     assert "10.64.21.0/24" in lab_host.run(["sh", "-c", "nft list ruleset | grep masq"]).stdout
     project.up(erin, "--expect-no-changes")
 
@@ -105,7 +104,7 @@ def test_flushed_tables_come_back(
 def test_ufw_start_restores_drops_before_accepts(
     project: ProjectCopy, lab_host: Host, erin: str, fault: str
 ) -> None:
-    """Whatever was taken away of ours: a start of UFW brings what drops back before what accepts."""
+    """A start of UFW restores the isolation first: servers never reach the host."""
     rules = "/etc/ufw/before.rules"
     lab_host.run(["sh", "-ec", f"cp -p {rules} /root/rules; {fault}"])
     try:
@@ -131,9 +130,9 @@ FROM = f"proto tcp from {WORKSTATION} to any port"
      (f"route insert 1 reject proto tcp from {WORKSTATION} to 10.64.21.10", {22})],
 )  # fmt: skip
 def test_ufw_denial_of_a_teacher_holds(
-    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str, rule: str, closed: set[int]
+    project: ProjectCopy, client: Client, lab_host: Host, erin: str, rule: str, closed: set[int]
 ) -> None:
-    """UFW's word holds for pages and for SSH; taken back, all is open again."""
+    """A denial closes pages or SSH ports; deleting it opens them again."""
     server = project.outputs(erin)["servers"][0]
     dial = "timeout 2 bash -c 'exec 3<>/dev/tcp/{0}/{1}' 2>/dev/null && echo {2}; true"
     ways = {22: server["ssh"]["port"], 80: 80, 443: 443}
@@ -142,7 +141,7 @@ def test_ufw_denial_of_a_teacher_holds(
         script = "".join(
             dial.format(layout.HOST_ADDRESS, port, way) + "\n" for way, port in ways.items()
         )
-        return {int(line) for line in desk.run("sh", "-c", script).split()}
+        return {int(line) for line in client.run("sh", "-c", script).split()}
 
     lab_host.run(["sh", "-c", f"ufw {rule}"])
     try:
@@ -156,7 +155,7 @@ def test_ufw_denial_of_a_teacher_holds(
 
 
 @pytest.mark.parametrize(
-    ("rule", "undo", "said"),
+    ("rule", "undo", "words"),
     [
         ("iptables -I FORWARD -j ACCEPT", "iptables -D FORWARD -j ACCEPT",
          "lets servers reach each other, past the isolation: -A FORWARD -j ACCEPT"),
@@ -173,33 +172,33 @@ def test_ufw_denial_of_a_teacher_holds(
     ids=["accept in FORWARD", "accept in INPUT", "drop in INPUT", "UFW outwards", "nft prerouting"],
 )  # fmt: skip
 def test_rule_before_ufw_is_named_by_the_preview(
-    project: ProjectCopy, lab_host: Host, erin: str, rule: str, undo: str, said: str
+    project: ProjectCopy, lab_host: Host, erin: str, rule: str, undo: str, words: str
 ) -> None:
-    """What others put past UFW: the preview says what it does to labs, and nothing once it goes."""
+    """The preview reports the rule with its effect on labs until it is removed."""
     lab_host.run(["sh", "-c", rule])
     try:
-        assert said in project.pulumi("preview", "-s", erin)
+        assert words in project.pulumi("preview", "-s", erin)
     finally:
         lab_host.run(["sh", "-c", undo])
-    assert said not in project.pulumi("preview", "-s", erin)
+    assert words not in project.pulumi("preview", "-s", erin)
 
 
 def test_accept_before_our_jump_of_nat_is_drift(
-    project: ProjectCopy, desk: Desk, lab_host: Host, erin: str
+    project: ProjectCopy, client: Client, lab_host: Host, erin: str
 ) -> None:
-    """It keeps people from every server's port; `up` moves its own jump before it."""
+    """The accept ends NAT, so no port is forwarded; `up` moves our jump before it."""
     rule = f"PREROUTING -s {WORKSTATION}/32 -p tcp -j ACCEPT"
     lab_host.run(["sh", "-c", f"iptables -t nat -I {rule}"])
     try:
         assert "a rule before the jump to GRAPPE-DNAT" in project.up(erin)
-        assert desk.answers(project.outputs(erin)["servers"])
+        assert client.reaches(project.outputs(erin)["servers"])
         project.up(erin, "--expect-no-changes")
     finally:
         lab_host.run(["sh", "-c", f"iptables -t nat -D {rule}"])
 
 
 def test_condition_on_dnat_is_no_redirect(project: ProjectCopy, lab_host: Host, erin: str) -> None:
-    """As firewalld has it: it takes no port, and lets labs in."""
+    """firewalld's `ct status dnat accept` takes no port: the preview has no note."""
     table = (
         "add table inet mine; add chain inet mine f { type filter hook forward priority 5; policy "
         'drop; }; add rule inet mine f iifname "gr-*" accept; '
@@ -214,32 +213,34 @@ def test_condition_on_dnat_is_no_redirect(project: ProjectCopy, lab_host: Host, 
 
 
 @pytest.mark.parametrize("target", ["10.64.21.10:80", f"{layout.RELAY_ADDRESS}:22"])
-def test_dnat_of_others_is_not_accepted(desk: Desk, lab_host: Host, erin: str, target: str) -> None:
-    """A DNAT of somebody else's goes where UFW lets it: by default nowhere."""
+def test_dnat_of_others_is_not_accepted(
+    client: Client, lab_host: Host, erin: str, target: str
+) -> None:
+    """UFW decides on a foreign DNAT; by default it is closed."""
     del erin
     rule = f"PREROUTING -p tcp --dport 8888 -j DNAT --to-destination {target}"
     lab_host.run(["sh", "-c", f"iptables -t nat -A {rule}"])
     try:
         dial = f"timeout 2 bash -c 'exec 3<>/dev/tcp/{layout.HOST_ADDRESS}/8888' && echo open; true"
-        assert "" == desk.run("sh", "-c", dial)
+        assert "" == client.run("sh", "-c", dial)
     finally:
         lab_host.run(["sh", "-c", f"iptables -t nat -D {rule}"])
 
 
 @pytest.mark.parametrize("enabled", [True, False], ids=["ufw enabled", "ufw disabled"])
 def test_lab_answers_after_reboot(
-    project: ProjectCopy, desk: Desk, box: layout.Layout, lab_host: Host, erin: str,
+    project: ProjectCopy, client: Client, sandbox: layout.Layout, lab_host: Host, erin: str,
     enabled: bool,
 ) -> None:  # fmt: skip
-    """Rules and backends come back by themselves, with UFW and without."""
+    """Rules and backends are loaded at boot, with UFW enabled or disabled."""
     lab_host.run(["ufw", "--force", "enable" if enabled else "disable"])
     connections.close_all()
-    boxes.restart(box)
+    lifecycle.restart(sandbox)
     servers = project.outputs(erin)["servers"]
 
     def up() -> bool:
         try:
-            return desk.answers(servers)
+            return client.reaches(servers)
         except Exception:  # noqa: BLE001 - not yet
             return False
 
@@ -248,16 +249,16 @@ def test_lab_answers_after_reboot(
 
 
 def test_lab_created_without_ufw_answers_after_ufw_enable(
-    project: ProjectCopy, desk: Desk, box: layout.Layout
+    project: ProjectCopy, client: Client, sandbox: layout.Layout
 ) -> None:
     """It works before UFW is enabled, and after."""
-    host = connections.connect(box.host_url)
+    host = connections.connect(sandbox.host_url)
     host.run(["ufw", "disable"])
     project.write("frank", 22)
     project.up("frank")
     servers = project.outputs("frank")["servers"]
-    assert desk.answers(servers)
+    assert client.reaches(servers)
     host.run(["ufw", "--force", "enable"])
-    assert desk.answers(servers)
+    assert client.reaches(servers)
     project.up("frank", "--expect-no-changes")
     project.destroy("frank")

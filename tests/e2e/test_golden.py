@@ -1,4 +1,4 @@
-"""The golden image: built once, built anew when its recipe changes, followed when told to."""
+"""The golden image: built once, rebuilt when its recipe changes; labs follow on order only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, ProjectCopy
+from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -24,18 +24,18 @@ def golden(project: ProjectCopy) -> Iterator[ProjectCopy]:
 
 
 def test_preview_shows_every_step_of_a_new_image(project: ProjectCopy) -> None:
-    """Base image, builder, every step, and the image; and nothing is done."""
+    """It lists the base image, the builder, every step and the image."""
     project.image("shown", recipe="standin", alias="shown")
-    said = project.pulumi("preview", "-s", "shown")
+    output = project.pulumi("preview", "-s", "shown")
     for line in ("Image shown-base", "Container build-standin", "Exec shown-command",
                  "Exec shown-web", "PublishedImage shown"):  # fmt: skip
-        assert line in said
+        assert line in output
 
 
 def test_second_up_does_not_rebuild_the_image(golden: ProjectCopy, lab_host: Host) -> None:
-    """The second run has nothing to do; the builder stands still; the hash is on the image."""
-    said = golden.up("golden", "--expect-no-changes")
-    assert "unchanged" in said
+    """The second `up` changes nothing; the builder is stopped; the image has the recipe's hash."""
+    output = golden.up("golden", "--expect-no-changes")
+    assert "unchanged" in output
     image = golden.outputs("golden")["image"]
     shown = lab_host.run(["lxc", "image", "show", "golden"]).stdout
     assert f"grappe.recipe: {image['recipe']}" in shown
@@ -44,7 +44,7 @@ def test_second_up_does_not_rebuild_the_image(golden: ProjectCopy, lab_host: Hos
 
 
 def test_changed_recipe_rebuilds_servers_only_on_order(
-    golden: ProjectCopy, desk: Desk, lab_host: Host
+    golden: ProjectCopy, client: Client, lab_host: Host
 ) -> None:
     """The alias moves when the new image is ready; a lab stays as it is until it is rebuilt."""
     golden.write("gina", 31, image="golden", servers=[{"name": "yuno1"}], workstation="none")
@@ -53,8 +53,8 @@ def test_changed_recipe_rebuilds_servers_only_on_order(
     step = golden.folder / "recipes" / "standin" / "install.sh"
     step.write_text(step.read_text() + "echo the changed line\n")
 
-    said = golden.up("golden")
-    assert re.search(r"build-standin web \| the changed line", said)
+    output = golden.up("golden")
+    assert re.search(r"build-standin web \| the changed line", output)
     after = golden.outputs("golden")["image"]
     assert before["fingerprint"] != after["fingerprint"]
     assert before["recipe"] != after["recipe"]
@@ -86,7 +86,7 @@ steps:
 def test_failed_step_keeps_the_builder(
     project: ProjectCopy, lab_host: Host, on_failure: str
 ) -> None:
-    """Its last lines and the way in are told; the next run goes on there, or with a new one."""
+    """The error has its last lines and a command to enter; the next run resumes or starts over."""
     standin = (project.folder / "recipes" / "standin" / "recipe.yaml").read_text()
     packages = re.search(r"packages: \[([^\]]+)\]", standin)
     assert packages
@@ -97,10 +97,10 @@ def test_failed_step_keeps_the_builder(
     project.image("failing", recipe="failing", number=7)
     builder = ["lxc", "exec", "build-failing", "--project", "grappe-image-failing", "--"]
 
-    said = project.up("failing", ok=False)
-    assert "second exited with 1 in grappe-image-failing/build-failing" in said
-    assert "looking for help" in said
-    assert "lxc exec build-failing --project grappe-image-failing -- bash" in said
+    output = project.up("failing", ok=False)
+    assert "second exited with 1 in grappe-image-failing/build-failing" in output
+    assert "looking for help" in output
+    assert "lxc exec build-failing --project grappe-image-failing -- bash" in output
     stamp = lab_host.run([*builder, "cat", "/srv/first"]).stdout
 
     lab_host.run([*builder, "touch", "/srv/help"])
@@ -139,7 +139,7 @@ def test_preview_refuses_a_bad_recipe(project: ProjectCopy, case: str) -> None:
     text = "".join(f"{name}: {value}\n" for name, value in rest.items())
     (folder / "recipe.yaml").write_text(f"{text}{line}\n")
     project.image("bad", recipe="bad", number=8)
-    said = " ".join(project.pulumi("preview", "-s", "bad", ok=False).split())
+    output = " ".join(project.pulumi("preview", "-s", "bad", ok=False).split())
     for word in words:
-        assert word in said
+        assert word in output
     shutil.rmtree(folder)

@@ -8,9 +8,8 @@ import pytest
 
 from cli import sandbox as commands
 from hosts.host import Host
-from sandbox import layout
-from sandbox import lifecycle as boxes
-from tests.e2e.conftest import Desk, ProjectCopy, inventory
+from sandbox import layout, lifecycle
+from tests.e2e.conftest import Client, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -18,7 +17,7 @@ PASSWORD = "Marked-4711-Passwort"
 
 
 @pytest.fixture(scope="module")
-def box() -> Iterator[layout.Layout]:
+def sandbox() -> Iterator[layout.Layout]:
     """A sandbox with Incus, for this module alone."""
     made = layout.Layout("grappe-test-incus")
     commands.bring_up(made)
@@ -26,17 +25,17 @@ def box() -> Iterator[layout.Layout]:
         patch.setenv("GRAPPE_SANDBOX", made.name)
         patch.setenv("GRAPPE_SSH_CONFIG", str(made.ssh_config))
         yield made
-    boxes.down(made)
+    lifecycle.down(made)
 
 
 def test_lab_comes_up_and_down_on_incus(
-    project: ProjectCopy, desk: Desk, lab_host: Host, workstation: Host
+    project: ProjectCopy, client: Client, lab_host: Host, workstation: Host
 ) -> None:
     """A golden image, a student from it, post-installed; drift mended; and nothing is left."""
     before = inventory(lab_host, workstation)
     project.image("golden", recipe="standin", alias="golden")
-    said = project.up("golden")
-    assert "build-standin command | " in said
+    output = project.up("golden")
+    assert "build-standin command | " in output
     project.up("golden", "--expect-no-changes")
 
     project.write("jana", 51, image="golden")
@@ -44,8 +43,8 @@ def test_lab_comes_up_and_down_on_incus(
     project.up("jana")
     servers = project.outputs("jana")["servers"]
     for server in servers:
-        assert server["name"] == desk.login("jana", server["ssh"]["port"], PASSWORD)
-        assert {server["name"]} == {desk.get(url) for url in server["urls"]}
+        assert server["name"] == client.login("jana", server["ssh"]["port"], PASSWORD)
+        assert {server["name"]} == {client.get(url) for url in server["urls"]}
     project.up("jana", "--expect-no-changes")
 
     enter = ["incus", "exec", "yuno1", "--project", "grappe-jana", "--"]
@@ -58,7 +57,7 @@ def test_lab_comes_up_and_down_on_incus(
     lab_host.run(["iptables", "-t", "nat", "-F", "GRAPPE-DNAT"])
     project.pulumi("preview", "--expect-no-changes", "-s", "jana", ok=False)
     project.up("jana")
-    assert all({s["name"]} == {desk.get(url) for url in s["urls"]} for s in servers)
+    assert all({s["name"]} == {client.get(url) for url in s["urls"]} for s in servers)
     project.up("jana", "--expect-no-changes")
 
     project.destroy("jana")

@@ -1,4 +1,4 @@
-"""What a student's servers reach, tried from inside; and what a quota keeps them to."""
+"""Isolation of students' servers, tried from inside one; quotas and disk sizes."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from hosts import command, connections
-from sandbox import layout
-from sandbox import lifecycle as boxes
+from sandbox import layout, lifecycle
 from tests.e2e.conftest import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
 QUOTA = {"containers": 2, "cpu": 2, "memory": "1GiB", "disk": "2GiB"}
-# Sends a datagram, and a packet of a protocol that nobody has, to each address.
+# Sends each address a UDP datagram, and a packet of protocol 253, reserved for experiments.
 SENDS = """
 import socket, sys
 for to in sys.argv[1:]:
@@ -40,21 +39,21 @@ def class_of_two(project: ProjectCopy) -> Iterator[ProjectCopy]:
     project.destroy("omar")
 
 
-def inside(box: layout.Layout, script: str, server: str = "yuno1") -> str:
+def inside(sandbox: layout.Layout, script: str, server: str = "yuno1") -> str:
     argv = ["lxc", "exec", server, "--project", "grappe-nora", "--", "sh", "-c", script]
-    return connections.connect(box.host_url).run(argv, check=False).stdout.strip()
+    return connections.connect(sandbox.host_url).run(argv, check=False).stdout.strip()
 
 
-def reached(box: layout.Layout, *ways: tuple[str, int]) -> list[tuple[str, int]]:
+def reached(sandbox: layout.Layout, *ways: tuple[str, int]) -> list[tuple[str, int]]:
     """Return what of some addresses and ports answers to the first server of Nora's."""
     script = "\n".join(DIAL.format(*way) for way in ways)
-    answers = inside(box, f"{script}\nwait; echo tried").splitlines()
+    answers = inside(sandbox, f"{script}\nwait; echo tried").splitlines()
     assert "tried" == answers.pop()
     return [way for way in ways if f"{way[0]} {way[1]}" in answers]
 
 
-def is_apart(box: layout.Layout) -> None:
-    """Nora's server reaches its neighbour and DNS, and nothing else of the host or of Omar."""
+def assert_isolated(sandbox: layout.Layout) -> None:
+    """Assert that Nora's server reaches its neighbour and DNS, not the host nor Omar's server."""
     host = layout.HOST_ADDRESS
     closed = [
         *(("10.64.72.10", port) for port in (22, 80, 443)),
@@ -63,41 +62,41 @@ def is_apart(box: layout.Layout) -> None:
         *(("10.64.72.1", port) for port in (22, 80)),
         *((host, port) for port in (22, 80, 443, 22922, 22932)),
     ]
-    assert [] == reached(box, *closed)
+    assert [] == reached(sandbox, *closed)
     neighbour = [("10.64.71.11", port) for port in (22, 80, 443)]
-    assert [*neighbour, ("10.64.71.1", 53)] == reached(box, *neighbour, ("10.64.71.1", 53))
-    # Of no protocol: neither a ping nor a datagram reaches the host or the other's server.
+    assert [*neighbour, ("10.64.71.1", 53)] == reached(sandbox, *neighbour, ("10.64.71.1", 53))
+    # Other protocols neither: no ping and no datagram reaches the host or Omar's server.
     pings = "".join(f"ping -c 1 -W 1 {to} >/dev/null && echo {to}\n" for to in (
         "10.64.71.1", "10.64.72.1", "10.64.72.10", host, "10.64.71.11"))  # fmt: skip
-    assert "10.64.71.11" == inside(box, pings)
-    before = dropped(box)
-    inside(box, f"python3 -c '{SENDS}' 10.64.72.10 10.64.71.1 {host}")
-    assert before + 6 == dropped(box)
+    assert "10.64.71.11" == inside(sandbox, pings)
+    before = dropped(sandbox)
+    inside(sandbox, f"python3 -c '{SENDS}' 10.64.72.10 10.64.71.1 {host}")
+    assert before + 6 == dropped(sandbox)
     # A domain of the lab leads straight to its server; another student's is not known. A YunoHost
     # asks its own DNS from the start.
-    assert "nameserver 127.0.0.1" == inside(box, "cat /etc/resolv.conf").strip()
+    assert "nameserver 127.0.0.1" == inside(sandbox, "cat /etc/resolv.conf").strip()
     for name, address in (("yuno1", "10.64.71.10"), ("yuno2", "10.64.71.11")):
-        assert inside(box, f"getent ahostsv4 {name}.nora.grappe.test").startswith(address)
-    assert "" == inside(box, "timeout 3 getent ahostsv4 yuno1.omar.grappe.test")
+        assert inside(sandbox, f"getent ahostsv4 {name}.nora.grappe.test").startswith(address)
+    assert "" == inside(sandbox, "timeout 3 getent ahostsv4 yuno1.omar.grappe.test")
     # No way round by IPv6: the host has no address of it on the bridge.
     addresses = "ip -6 -o address show dev gr-71"
-    assert "" == connections.connect(box.host_url).run(["sh", "-c", addresses]).stdout
+    assert "" == connections.connect(sandbox.host_url).run(["sh", "-c", addresses]).stdout
 
 
-def dropped(box: layout.Layout) -> int:
+def dropped(sandbox: layout.Layout) -> int:
     """Return how many packets the isolation has dropped."""
     script = "iptables -w -nvxL GRAPPE-INPUT; iptables -w -nvxL GRAPPE-FORWARD"
-    listed = connections.connect(box.host_url).run(["sh", "-c", script]).stdout
+    listed = connections.connect(sandbox.host_url).run(["sh", "-c", script]).stdout
     lines = [line.split() for line in listed.splitlines()]
     return sum(int(line[0]) for line in lines if line[2:3] == ["DROP"])
 
 
-def settled(box: layout.Layout) -> None:
-    """Wait until Nora's servers are there again."""
+def wait_for_servers(sandbox: layout.Layout) -> None:
+    """Wait until Nora's second server accepts SSH from the first."""
 
     def there() -> bool:
         try:
-            return [("10.64.71.11", 22)] == reached(box, ("10.64.71.11", 22))
+            return [("10.64.71.11", 22)] == reached(sandbox, ("10.64.71.11", 22))
         except Exception:  # noqa: BLE001 - not yet
             return False
 
@@ -105,73 +104,77 @@ def settled(box: layout.Layout) -> None:
 
 
 @pytest.fixture(params=["xtables", "nftables"])
-def driver(request: pytest.FixtureRequest, box: layout.Layout) -> Iterator[str]:
-    """LXD with each of its firewall drivers: where there is no nft, it takes the other."""
-    host = connections.connect(box.host_url)
+def driver(request: pytest.FixtureRequest, sandbox: layout.Layout) -> Iterator[str]:
+    """LXD with each of its firewall drivers; without an `nft` program it takes xtables."""
+    host = connections.connect(sandbox.host_url)
     if request.param == "xtables":
         host.run(["sh", "-c", "mv /usr/sbin/nft /usr/sbin/nft.away; systemctl restart lxd"])
     else:
         # The rules of iptables make LXD choose xtables, which is older: it starts before them.
         host.run(["sh", "-c", "systemctl stop lxd lxd.socket; systemctl start lxd.socket lxd"])
     yield request.param
-    host = connections.connect(box.host_url)
+    host = connections.connect(sandbox.host_url)
     host.run(["sh", "-c", "test ! -e /usr/sbin/nft.away || mv /usr/sbin/nft.away /usr/sbin/nft"])
     host.run(["systemctl", "restart", "lxd"])
-    settled(box)
+    wait_for_servers(sandbox)
 
 
 def test_servers_of_two_students_do_not_reach_each_other(
-    class_of_two: ProjectCopy, box: layout.Layout, driver: str
+    class_of_two: ProjectCopy, sandbox: layout.Layout, driver: str
 ) -> None:
-    """As it stands, after a restart of LXD alone, and after a reboot of the host."""
-    host = connections.connect(box.host_url)
+    """At once, after a restart of LXD alone, and after a reboot of the host."""
+    host = connections.connect(sandbox.host_url)
     host.run(["lxd", "waitready", "--timeout=60"])
     assert f"firewall: {driver}" in host.run(["lxc", "info"]).stdout
-    settled(box)
-    is_apart(box)
+    wait_for_servers(sandbox)
+    assert_isolated(sandbox)
     host.run(["systemctl", "restart", "lxd"])
-    settled(box)
-    is_apart(box)
+    wait_for_servers(sandbox)
+    assert_isolated(sandbox)
     connections.close_all()
-    boxes.restart(box)
-    settled(box)
-    host = connections.connect(box.host_url)
+    lifecycle.restart(sandbox)
+    wait_for_servers(sandbox)
+    host = connections.connect(sandbox.host_url)
     assert f"firewall: {driver}" in host.run(["lxc", "info"]).stdout
-    is_apart(box)
+    assert_isolated(sandbox)
     class_of_two.up("nora", "--expect-no-changes")
 
 
-def test_ipv6_that_somebody_switches_on_leads_nowhere(
-    class_of_two: ProjectCopy, box: layout.Layout
+def test_ipv6_enabled_by_hand_stays_blocked(
+    class_of_two: ProjectCopy, sandbox: layout.Layout
 ) -> None:
-    """A student is root in a server, and takes a link-local address; the host's answers nothing."""
-    host = connections.connect(box.host_url)
-    settled(box)
+    """A student sets a link-local address as root; the host's address on the bridge is silent."""
+    host = connections.connect(sandbox.host_url)
+    wait_for_servers(sandbox)
     before = host.run(["sysctl", "-n", "net.ipv6.conf.all.disable_ipv6"]).stdout.strip()
     host.run(["sysctl", "-w", "net.ipv6.conf.all.disable_ipv6=0"])
     try:
         listed = host.run(["sh", "-c", "ip -6 -o address show dev gr-71 | grep -o 'fe80[^/]*'"])
         address = listed.stdout.split()[0]
         inside(
-            box,
+            sandbox,
             "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0; ip -6 addr add fe80::77/64 dev eth0 nodad",
         )
-        assert "fe80::77" in inside(box, "ip -6 -o address show dev eth0")
-        assert [] == reached(box, (f"{address}%eth0", 22))
-        assert "" == inside(box, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
+        assert "fe80::77" in inside(sandbox, "ip -6 -o address show dev eth0")
+        assert [] == reached(sandbox, (f"{address}%eth0", 22))
+        assert "" == inside(sandbox, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
         class_of_two.up("nora", "--expect-no-changes")
         host.run(["sh", "-c", "for c in INPUT FORWARD; do ip6tables -D $c -i gr-+ -j DROP; done"])
-        assert "answers" == inside(box, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
+        assert "answers" == inside(
+            sandbox, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers"
+        )
         class_of_two.up("nora")
-        assert "" == inside(box, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
+        assert "" == inside(sandbox, f"ping -c 2 -W 1 {address}%eth0 >/dev/null && echo answers")
     finally:
         for name, value in (("all", before), ("gr-71", "1"), ("gr-72", "1")):
             host.run(["sysctl", "-w", f"net.ipv6.conf.{name}.disable_ipv6={value}"])
 
 
-def test_quota_and_disk_size_limit_a_student(class_of_two: ProjectCopy, box: layout.Layout) -> None:
-    """LXD gives a student no more than it; a disk with a size is full when it is full."""
-    host = connections.connect(box.host_url)
+def test_quota_and_disk_size_limit_a_student(
+    class_of_two: ProjectCopy, sandbox: layout.Layout
+) -> None:
+    """LXD refuses more memory and a third server; a disk with a size is full at that size."""
+    host = connections.connect(sandbox.host_url)
     shown = host.run(["lxc", "project", "show", "grappe-nora"]).stdout
     for line in ('limits.containers: "2"', "limits.memory: 1GiB", "limits.disk: 2GiB"):
         assert line in shown
@@ -184,7 +187,7 @@ def test_quota_and_disk_size_limit_a_student(class_of_two: ProjectCopy, box: lay
     fill = (
         "dd if=/dev/zero of=/srv/big bs=1M count=1500 2>&1 | grep -o 'quota exceeded'; rm /srv/big"
     )
-    assert "quota exceeded" in inside(box, fill)
+    assert "quota exceeded" in inside(sandbox, fill)
 
 
 # A machine on the host's own private bridge, with a page at 9080.
@@ -198,23 +201,23 @@ ip netns exec private systemd-run -q --unit private --property NetworkNamespaceP
   python3 -m http.server 9080 --directory /etc/skel
 echo $to
 """
-GONE = "systemctl stop private; ip netns delete private"
+REMOVE_PRIVATE = "systemctl stop private; ip netns delete private"
 
 
 def test_private_networks_of_the_host_are_left_to_ufw(
-    class_of_two: ProjectCopy, box: layout.Layout
+    class_of_two: ProjectCopy, sandbox: layout.Layout
 ) -> None:
-    """LXD's own bridge, as Docker's: closed by UFW's default, open where a teacher allows it."""
-    host = connections.connect(box.host_url)
+    """Servers reach a machine on lxdbr0 only after `ufw route allow`; UFW's default denies it."""
+    host = connections.connect(sandbox.host_url)
     allow = "allow in on gr-71 out on lxdbr0"
     to = host.run(["bash", "-ec", PRIVATE]).stdout.strip()
     try:
         way = (to, 9080)
         there = f"until timeout 1 bash -c 'exec 3<>/dev/tcp/{to}/9080'; do sleep 0.2; done"
         host.run(["timeout", "20", "bash", "-c", there])
-        assert [] == reached(box, way)
+        assert [] == reached(sandbox, way)
         host.run(["sh", "-c", f"ufw route {allow}"])
-        assert [way] == reached(box, way)
+        assert [way] == reached(sandbox, way)
     finally:
-        host.run(["sh", "-c", f"ufw route delete {allow}; {GONE}"], check=False)
+        host.run(["sh", "-c", f"ufw route delete {allow}; {REMOVE_PRIVATE}"], check=False)
     class_of_two.up("nora", "--expect-no-changes")

@@ -1,4 +1,4 @@
-"""A student's lab from an empty host and back, as its users live with it."""
+"""A student's lab: preview, up, drift and its repair, live changes, and down."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ from hosts import connections
 from hosts.host import Host
 from remote import maps
 from sandbox import layout
-from tests.e2e.conftest import Desk, ProjectCopy, inventory
+from tests.e2e.conftest import Client, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
 
 @pytest.fixture(scope="module")
-def before(box: layout.Layout) -> dict[str, str]:
+def before(sandbox: layout.Layout) -> dict[str, str]:
     """The host before the first student."""
-    return inventory(connections.connect(box.host_url), connections.connect(box.workstation_url))
+    return inventory(
+        connections.connect(sandbox.host_url), connections.connect(sandbox.workstation_url)
+    )
 
 
 def test_preview_on_an_empty_host_changes_nothing(
@@ -25,31 +27,31 @@ def test_preview_on_an_empty_host_changes_nothing(
 ) -> None:
     """It changes nothing, and shows every name, address, port and domain."""
     project.write("alice", 7)
-    said = project.pulumi("preview", "--diff", "-s", "alice")
+    output = project.pulumi("preview", "--diff", "-s", "alice")
     for value in (
         "gr-7", "10.64.7.1/24", "grappe-alice", "10.64.7.10", "10.64.7.11", "22282", "22283",
         "yuno1.alice.grappe.test", "yuno2.alice.grappe.test", "192.168.8.10",
     ):  # fmt: skip
-        assert value in said
-    # Which container it will be, nobody knows before it is made.
-    unknown = {line.split()[0] for line in said.splitlines() if "unknown" in line.lower()}
+        assert value in output
+    # Only the container's id is unknown before it is created.
+    unknown = {line.split()[0] for line in output.splitlines() if "unknown" in line.lower()}
     assert unknown == {"container_id:"}
     assert before == inventory(lab_host, workstation)
 
 
-def test_second_up_has_nothing_to_do(project: ProjectCopy, desk: Desk) -> None:
-    """Every way leads to its own server; a second up changes nothing."""
+def test_second_up_has_nothing_to_do(project: ProjectCopy, client: Client) -> None:
+    """SSH and URLs reach each server; a second `up` and a preview find no change."""
     project.up("alice")
     servers = project.outputs("alice")["servers"]
     assert ["yuno1", "yuno2"] == [server["name"] for server in servers]
     assert {"host": "192.168.8.10", "port": 22282, "user": "admin"} == servers[0]["ssh"]
-    assert desk.answers(servers)
+    assert client.reaches(servers)
     project.up("alice", "--expect-no-changes")
     project.pulumi("preview", "--expect-no-changes", "-s", "alice")
 
 
 def test_host_matches_the_lab_sheet(project: ProjectCopy, host: testinfra.host.Host) -> None:
-    """Rules, backends and units, as somebody who did the sheet would look at them."""
+    """Rules, routes, bridge and services are those of the sheet, with their files' modes."""
     assert "yuno1_ssh" in host.check_output("iptables -t nat -L GRAPPE-DNAT")
     assert host.file("/etc/ufw/before.rules").contains("--to-destination 10.64.7.10:22")
     assert host.file("/etc/ufw/before.rules").mode == 0o640
@@ -91,42 +93,44 @@ DRIFTS = {
 
 @pytest.mark.parametrize("drift", DRIFTS)
 def test_up_repairs_damage_on_the_host(
-    project: ProjectCopy, desk: Desk, lab_host: Host, drift: str
+    project: ProjectCopy, client: Client, lab_host: Host, drift: str
 ) -> None:
-    """What was broken by hand is seen by preview, mended by a plain up, and then all is well."""
+    """A preview reports the drift; a plain `up` repairs it, and every server is reachable."""
     lab_host.run(["sh", "-ec", DRIFTS[drift]])
     seen = project.pulumi("preview", "--expect-no-changes", "-s", "alice", ok=False)
     assert "no changes were expected" in seen
     assert "has drifted: " in seen
     project.up("alice")
-    assert desk.answers(project.outputs("alice")["servers"])
+    assert client.reaches(project.outputs("alice")["servers"])
 
 
 def test_up_after_all_repairs_has_nothing_to_do(project: ProjectCopy) -> None:
-    """Each mending was complete."""
+    """No repair left drift behind."""
     project.up("alice", "--expect-no-changes")
 
 
-def test_up_repairs_the_hosts_entries(project: ProjectCopy, desk: Desk, workstation: Host) -> None:
+def test_up_repairs_the_hosts_entries(
+    project: ProjectCopy, client: Client, workstation: Host
+) -> None:
     """A hosts entry that was changed comes back."""
     path = workstation.etc_hosts
     connections.connect("local:").run(
         ["sed", "-i", "s/^192.168.8.10\tyuno1/192.168.8.99\tyuno1/", path]
     )
-    assert "192.168.8.99" in desk.run("getent", "hosts", "yuno1.alice.grappe.test")
+    assert "192.168.8.99" in client.run("getent", "hosts", "yuno1.alice.grappe.test")
     project.up("alice")
-    assert desk.answers(project.outputs("alice")["servers"])
+    assert client.reaches(project.outputs("alice")["servers"])
 
 
 def test_live_changes_keep_the_container(project: ProjectCopy, lab_host: Host) -> None:
     """Limits change in place: the same container goes on."""
-    look = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-alice"]
-    created = lab_host.run(["sh", "-c", " ".join(look[:2]) + f" '{look[2]}' | grep created_at"])
+    argv = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-alice"]
+    created = lab_host.run(["sh", "-c", " ".join(argv[:2]) + f" '{argv[2]}' | grep created_at"])
     project.write("alice", 7, limits={"memory": "400MiB"})
-    said = project.up("alice")
-    assert "updated" in said
-    assert "replaced" not in said
-    again = lab_host.run(["sh", "-c", " ".join(look[:2]) + f" '{look[2]}' | grep created_at"])
+    output = project.up("alice")
+    assert "updated" in output
+    assert "replaced" not in output
+    again = lab_host.run(["sh", "-c", " ".join(argv[:2]) + f" '{argv[2]}' | grep created_at"])
     assert created.stdout == again.stdout
     config = lab_host.run(["lxc", "config", "get", "yuno1", "limits.memory", "--project",
                            "grappe-alice"])  # fmt: skip
@@ -134,20 +138,20 @@ def test_live_changes_keep_the_container(project: ProjectCopy, lab_host: Host) -
 
 
 def test_stopped_server_has_a_page_then_answers_at_once(
-    project: ProjectCopy, desk: Desk, lab_host: Host
+    project: ProjectCopy, client: Client, lab_host: Host
 ) -> None:
-    """A page says 503 before a browser gives up, and nobody at a terminal of the host is told."""
+    """HAProxy sends 503 at once, and logs no emergency to the host's terminals."""
     page = project.outputs("alice")["servers"][0]["urls"][0]
     begun = lab_host.run(["date", "+@%s"]).stdout.strip()
     lab_host.run(["lxc", "stop", "--force", "yuno1", "--project", "grappe-alice"])
-    look = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "4", page]
-    assert ["503"] * 3 == [desk.run(*look) for _turn in range(3)]
+    argv = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "--max-time", "4", page]
+    assert ["503"] * 3 == [client.run(*argv) for _turn in range(3)]
     lab_host.run(["lxc", "start", "yuno1", "--project", "grappe-alice"])
     back = "until (exec 3<>/dev/tcp/10.64.7.10/80) 2>/dev/null; do sleep 0.1; done"
     lab_host.run(["timeout", "50", "bash", "-c", back])
-    assert "yuno1" == desk.get(page)
-    told = lab_host.run(["journalctl", "--quiet", "--since", begun, "--priority", "emerg"])
-    assert "" == told.stdout
+    assert "yuno1" == client.get(page)
+    messages = lab_host.run(["journalctl", "--quiet", "--since", begun, "--priority", "emerg"])
+    assert "" == messages.stdout
 
 
 def test_destroy_restores_the_host(

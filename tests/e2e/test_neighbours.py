@@ -1,4 +1,4 @@
-"""Two stacks on one host: neither is disturbed by the other."""
+"""Two stacks on one host: bringing one up or down costs the other no request."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pathlib
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, ProjectCopy, inventory
+from tests.e2e.conftest import Client, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
-# Runs on the workstation: new and kept connections to a neighbour, until told to stop.
+# Runs on the workstation: requests over new and kept connections, until the file `stop` exists.
 LOAD = """
 import http.client, json, os, ssl, sys, time
 domain, stop, limit = sys.argv[1], sys.argv[2], time.monotonic() + 60
@@ -38,18 +38,18 @@ while not os.path.exists(stop) and time.monotonic() < limit:
                 failed.append(f"{name} {port}: {error!r}")
         fresh.close()
     time.sleep(0.01)
-print(json.dumps({"done": done, "failed": failed, "told": os.path.exists(stop)}))
+print(json.dumps({"done": done, "failed": failed, "stopped": os.path.exists(stop)}))
 """
 
 
 def test_two_labs_come_up_at_once_and_one_leaves(
     project: ProjectCopy,
-    desk: Desk,
+    client: Client,
     lab_host: Host,
     workstation: Host,
     tmp_path: pathlib.Path,
 ) -> None:
-    """Applied at once both answer; while one is destroyed the other misses no request."""
+    """Both answer after a concurrent `up`; while one is destroyed the other loses no request."""
     before = inventory(lab_host, workstation)
     stop = tmp_path / "stop"
     project.write("carol", 11)
@@ -57,14 +57,14 @@ def test_two_labs_come_up_at_once_and_one_leaves(
     with concurrent.futures.ThreadPoolExecutor(3) as pool:
         list(pool.map(project.up, ["carol", "dave"]))
         for stack in ("carol", "dave"):
-            assert desk.answers(project.outputs(stack)["servers"])
+            assert client.reaches(project.outputs(stack)["servers"])
         argv = ["python3", "-c", LOAD, "yuno1.carol.grappe.test", str(stop)]
         load = pool.submit(lambda: json.loads(workstation.run(argv, timeout=90).stdout))
         project.destroy("dave")
         project.up("dave")
         stop.touch()
         result = load.result()
-    assert result["told"], "the load ended before the neighbour had come back"
+    assert result["stopped"], "the load ended before the neighbour had come back"
     assert [] == result["failed"]
     assert result["done"] > 200
     for stack in ("carol", "dave"):

@@ -1,4 +1,4 @@
-"""Pulumi's own replacements on the real host; tests/engine has every operation on every kind."""
+"""Forced replacements on the real host; tests/engine has every operation on every kind."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, ProjectCopy
+from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
-# The logical names of one of each kind, and whether a replacement is really a new thing.
+# One resource of each kind, and whether a replacement recreates its object on the host.
 KINDS = {
     "olga-yuno1": True, "olga-yuno1-ssh": False, "olga-yuno1-web": False, "olga-yuno1-hosts": False,
     "gr-91": False, "grappe-olga": False, "olga-preflight": False, "olga-yuno1-data": False,
@@ -41,23 +41,23 @@ def urn(project: ProjectCopy, name: str) -> str:
     return str(found)
 
 
-def born(lab_host: Host) -> str:
+def container_uuid(lab_host: Host) -> str:
     argv = ["lxc", "query", "/1.0/instances/yuno1?project=grappe-olga"]
     return str(json.loads(lab_host.run(argv).stdout)["config"]["volatile.uuid"])
 
 
 @pytest.mark.parametrize("operation", ["--replace", "taint"])
 @pytest.mark.parametrize("name", KINDS)
-def test_forced_replacement_loses_nothing(
-    olga: ProjectCopy, lab_host: Host, desk: Desk, name: str, operation: str
+def test_forced_replacement_on_the_real_host_loses_nothing(
+    olga: ProjectCopy, lab_host: Host, client: Client, name: str, operation: str
 ) -> None:
-    """Every way answers, and the next `up` has nothing to do."""
-    before = born(lab_host)
+    """Every server is reachable, and the next `up` has nothing to do."""
+    before = container_uuid(lab_host)
     if operation == "taint":
         olga.pulumi("state", "taint", urn(olga, name), "-s", "olga")
         olga.up("olga")
     else:
         olga.up("olga", operation, urn(olga, name))
-    assert (before != born(lab_host)) is KINDS[name]
-    assert desk.answers(olga.outputs("olga")["servers"])
+    assert (before != container_uuid(lab_host)) is KINDS[name]
+    assert client.reaches(olga.outputs("olga")["servers"])
     olga.up("olga", "--expect-no-changes")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hosts.host import Host
-from tests.e2e.conftest import Desk, ProjectCopy, inventory
+from tests.e2e.conftest import Client, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
 
@@ -20,7 +20,7 @@ GOLDEN = pathlib.Path(__file__).parent.parent / "unit" / "golden"
 
 @pytest.fixture(scope="module")
 def alice(project: ProjectCopy) -> Iterator[str]:
-    """Another student, who is there already."""
+    """The lab of another student, up."""
     project.write("alice", 7)
     project.up("alice")
     yield "alice"
@@ -28,13 +28,13 @@ def alice(project: ProjectCopy) -> Iterator[str]:
 
 
 def refused(project: ProjectCopy, stack: str = "bob", number: int = 8, **settings: Any) -> str:
-    """Return what a preview says that must fail."""
+    """Write a stack file, and return the output of a preview that must fail."""
     project.write(stack, number, **settings)
-    said = project.pulumi("preview", "-s", stack, ok=False)
-    assert "nothing was changed" in said
-    assert "Traceback" not in said
-    assert "\x1b" not in said
-    return said
+    output = project.pulumi("preview", "-s", stack, ok=False)
+    assert "nothing was changed" in output
+    assert "Traceback" not in output
+    assert "\x1b" not in output
+    return output
 
 
 def test_all_mistakes_in_a_stack_file_are_reported_at_once(
@@ -42,10 +42,10 @@ def test_all_mistakes_in_a_stack_file_are_reported_at_once(
 ) -> None:
     """Unknown keys, names, domains, ports, addresses; the host is not touched."""
     before = inventory(lab_host, workstation)
-    said = refused(project, **json.loads((GOLDEN / "mistakes.json").read_text()))
+    output = refused(project, **json.loads((GOLDEN / "mistakes.json").read_text()))
     for line in (GOLDEN / "mistakes.txt").read_text().splitlines():
-        assert line in said
-    assert "hunter2" not in said
+        assert line in output
+    assert "hunter2" not in output
     assert before == inventory(lab_host, workstation)
 
 
@@ -55,21 +55,21 @@ def test_number_and_names_of_another_stack_are_refused(
     """Number, port, domain and name, each with its owner; alice's lab stays as it is."""
     before = inventory(lab_host, workstation)
     file = project.folder / "stacks" / "Pulumi.alice.yaml"
-    said = refused(project, number=7, student="alice")
-    assert "7 is alice's, by stacks/Pulumi.alice.yaml. Free: 1" in said
-    assert '"alice" is alice\'s, by stacks/Pulumi.alice.yaml.' in said
-    # As another folder has it, which knows nothing of her file.
+    output = refused(project, number=7, student="alice")
+    assert "7 is alice's, by stacks/Pulumi.alice.yaml. Free: 1" in output
+    assert '"alice" is alice\'s, by stacks/Pulumi.alice.yaml.' in output
+    # As in another project folder, which does not have her stack file.
     away = file.rename(project.folder / "alice.yaml")
-    said = refused(project, number=7)
-    where = project.layout.host_url
-    assert f"7 is alice's (stack grappe/alice), on {where}. Free: 1 to 6" in said
-    assert "8 to 4000" in said
-    said = refused(
+    output = refused(project, number=7)
+    url = project.layout.host_url
+    assert f"7 is alice's (stack grappe/alice), on {url}. Free: 1 to 6" in output
+    assert "8 to 4000" in output
+    output = refused(
         project, student="alice",
         servers=[{"name": "yuno1", "port": 22282}, {"name": "q", "port": 22}],
     )  # fmt: skip
-    assert "22 is the lab host's own" in said
-    said = refused(
+    assert "22 is the lab host's own" in output
+    output = refused(
         project, student="alice",
         servers=[{"name": "yuno1", "port": 22282}, {"name": "q", "port": 22290}],
     )  # fmt: skip
@@ -78,19 +78,19 @@ def test_number_and_names_of_another_stack_are_refused(
         '"yuno1.alice.grappe.test" is alice\'s (stack grappe/alice)',
         "the LXD project grappe-alice exists",
     ):
-        assert words in said, words
+        assert words in output, words
     away.rename(file)
     assert before == inventory(lab_host, workstation)
 
 
 def test_missing_host_resources_are_refused(project: ProjectCopy, alice: str) -> None:
-    """An image and a profile that are not there, with those that are."""
-    said = refused(
+    """A missing image and a missing profile; the refusal lists those that exist."""
+    output = refused(
         project, student="bob", image="nope", profiles=["default", "big"], servers=[{"name": "a"}]
     )
-    assert '"nope" is not an image of the host. Its aliases: standin.' in said
-    assert '"big" is not a profile of the host. Its own: default.' in said
-    assert "2 mistakes" in said
+    assert '"nope" is not an image of the host. Its aliases: standin.' in output
+    assert '"big" is not a profile of the host. Its own: default.' in output
+    assert "2 mistakes" in output
 
 
 def test_port_used_by_the_host_is_refused(project: ProjectCopy, lab_host: Host) -> None:
@@ -100,8 +100,8 @@ def test_port_used_by_the_host_is_refused(project: ProjectCopy, lab_host: Host) 
     try:
         wait = "for n in 1 2 3 4 5 6 7 8 9; do ss -Hltn | grep -q :22292 && exit; sleep 0.3; done"
         lab_host.run(["sh", "-c", wait])
-        said = refused(project, servers=[{"name": "a"}])
-        assert "22292 is in use on the host, by python3." in said
+        output = refused(project, servers=[{"name": "a"}])
+        assert "22292 is in use on the host, by python3." in output
     finally:
         lab_host.run(["systemctl", "stop", "grappe-squat"])
 
@@ -117,14 +117,14 @@ def test_port_used_by_the_host_is_refused(project: ProjectCopy, lab_host: Host) 
 def test_host_without_a_program_is_refused(
     project: ProjectCopy, lab_host: Host, path: str, words: str
 ) -> None:
-    """What is missing, and how to get it."""
-    with away(lab_host, path):
+    """The refusal names the program, and how to install it."""
+    with moved_aside(lab_host, path):
         assert words in refused(project, servers=[{"name": "a"}])
 
 
 @contextlib.contextmanager
-def away(host: Host, path: str) -> Iterator[None]:
-    """Put a file of the host aside."""
+def moved_aside(host: Host, path: str) -> Iterator[None]:
+    """Rename a file of the host, and rename it back at the end."""
     host.run(["mv", path, f"{path}.away"])
     try:
         yield
@@ -133,20 +133,20 @@ def away(host: Host, path: str) -> Iterator[None]:
 
 
 def test_invalid_haproxy_configuration_is_refused(project: ProjectCopy, lab_host: Host) -> None:
-    """HAProxy's own line, and that it was so before."""
+    """The refusal has HAProxy's message, and says that Grappe changed nothing before."""
     config = "/etc/haproxy/haproxy.cfg"
     lab_host.run(["sh", "-c", f"cp -p {config} {config}.kept && echo 'nonsense 1' >> {config}"])
     try:
-        said = refused(project, servers=[{"name": "a"}])
-        assert "haproxy.cfg is not valid, before Grappe has changed anything" in said
-        assert "unknown keyword 'nonsense'" in said
+        output = refused(project, servers=[{"name": "a"}])
+        assert "haproxy.cfg is not valid, before Grappe has changed anything" in output
+        assert "unknown keyword 'nonsense'" in output
     finally:
         lab_host.run(["mv", f"{config}.kept", config])
 
 
 CONFIG = "/etc/haproxy/haproxy.cfg"
 OPTIONS = 'EXTRAOPTS="-S /run/haproxy-master.sock -f /etc/haproxy/x.d"'
-STRANGERS = {
+CONFLICTS = {
     "a frontend in another folder of HAProxy's": (
         "mkdir /etc/haproxy/x.d; printf 'frontend x\\n  mode http\\n  bind :79-81\\n' > "
         f"/etc/haproxy/x.d/a.cfg; cp -p /etc/default/haproxy /root/kept; echo '{OPTIONS}' >> "
@@ -272,7 +272,7 @@ STRANGERS = {
         "seen: disableforwarding yes",
         "rm /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
     ),
-    # It shuts sockets as well.
+    # It forbids the forwarding of unix sockets too.
     "an sshd that forwards no TCP": (
         "echo AllowTcpForwarding no > /etc/ssh/sshd_config.d/z.conf; systemctl reload ssh",
         "seen: allowtcpforwarding no",
@@ -290,23 +290,23 @@ TOGETHER = (
     ("a file that is immutable", "a full file system", "a script of UFW's in python",
      "a rule that drops the network", "a profile with a second leg"),
 )  # fmt: skip
-GROUPS = [*TOGETHER, *((case,) for case in STRANGERS if not any(case in each for each in TOGETHER))]
+GROUPS = [*TOGETHER, *((case,) for case in CONFLICTS if not any(case in each for each in TOGETHER))]
 
 
 @pytest.mark.parametrize("cases", GROUPS, ids=lambda cases: cases[0])
 def test_conflicts_with_others_on_the_host_are_refused(
     project: ProjectCopy, lab_host: Host, cases: tuple[str, ...]
 ) -> None:
-    """Named in one preview, each with the line that says it, before anything is made."""
+    """One preview names each conflict with its line, before anything is created."""
     profiles = ["legs"] if "a profile with a second leg" in cases else ["default"]
     planted = []
     try:
         for case in cases:
-            plant, _words, undo = STRANGERS[case]
+            plant, _words, undo = CONFLICTS[case]
             planted.append(undo)
             lab_host.run(["sh", "-c", plant])
-        said = refused(project, servers=[{"name": "a"}], profiles=profiles)
-        assert [] == [case for case in cases if STRANGERS[case][1] not in said]
+        output = refused(project, servers=[{"name": "a"}], profiles=profiles)
+        assert [] == [case for case in cases if CONFLICTS[case][1] not in output]
     finally:
         left = [
             undo for undo in reversed(planted)
@@ -316,22 +316,24 @@ def test_conflicts_with_others_on_the_host_are_refused(
 
 
 def test_damaged_managed_part_is_refused(project: ProjectCopy, alice: str, lab_host: Host) -> None:
-    """The file, the lines, and what to do."""
+    """Preview and `up` name the file, its marker lines and the remedy."""
     rules = "/etc/ufw/before.rules"
     lab_host.run(["sh", "-c", f"cp -p {rules} /root/kept && sed -i '/END GRAPPE/d' {rules}"])
     try:
-        said = refused(project, servers=[{"name": "a"}])
-        assert f"the managed part of {rules} is damaged: there must be one '# BEGIN GRAPPE'" in said
-        assert "Put its first and last line back" in said
-        said = project.up("alice", ok=False)
-        assert f"the managed part of {rules} is damaged" in said
-        assert "nothing was changed" in said
+        output = refused(project, servers=[{"name": "a"}])
+        assert (
+            f"the managed part of {rules} is damaged: there must be one '# BEGIN GRAPPE'" in output
+        )
+        assert "Put its first and last line back" in output
+        output = project.up("alice", ok=False)
+        assert f"the managed part of {rules} is damaged" in output
+        assert "nothing was changed" in output
     finally:
         lab_host.run(["mv", "/root/kept", rules])
 
 
 @pytest.mark.parametrize(
-    ("where", "words"),
+    ("url", "words"),
     [
         ("ssh://root@no-such-host.test", "the name is not known"),
         ("ssh://root@{host}:2222", "it does not answer"),
@@ -340,10 +342,10 @@ def test_damaged_managed_part_is_refused(project: ProjectCopy, alice: str, lab_h
     ],
 )
 def test_unreachable_host_is_refused_with_its_reason(
-    project: ProjectCopy, where: str, words: str
+    project: ProjectCopy, url: str, words: str
 ) -> None:
-    """Why, in words, and what to do."""
-    host = where.format(host=project.layout.host)
+    """The cause: the name, the port, the key or the namespace."""
+    host = url.format(host=project.layout.host)
     assert words in refused(project, servers=[{"name": "a"}], host=host)
 
 
@@ -372,10 +374,10 @@ def test_unknown_or_changed_host_key_is_refused(
         project.env["GRAPPE_SSH_CONFIG"] = kept
 
 
-def test_own_settings_of_ssh_do_not_end_a_connection(
+def test_ssh_config_for_tunnels_does_not_break_connections(
     project: ProjectCopy, tmp_path: pathlib.Path
 ) -> None:
-    """No session, no input, in the background, silent: a person's words for a tunnel of theirs."""
+    """Grappe overrides SessionType none, StdinNull, ForkAfterAuthentication and LogLevel QUIET."""
     config = tmp_path / "ssh_config"
     words = "SessionType none\nStdinNull yes\nForkAfterAuthentication yes\nLogLevel QUIET\n"
     config.write_text(words + project.layout.ssh_config.read_text())
@@ -391,18 +393,16 @@ def test_own_settings_of_ssh_do_not_end_a_connection(
         project.env["GRAPPE_SSH_CONFIG"] = kept
 
 
-def test_lab_that_nobody_reaches_fails_the_up(
-    project: ProjectCopy, desk: Desk, lab_host: Host
-) -> None:
-    """The probe says which way is closed and why; the next up goes on."""
+def test_unreachable_lab_fails_the_up(project: ProjectCopy, client: Client, lab_host: Host) -> None:
+    """The probe names the closed port and the error; the next `up` succeeds."""
     project.write("bob", 8, servers=[{"name": "a"}])
     block = ["iptables", "-I", "FORWARD", "-p", "tcp", "--dport", "22", "-j", "REJECT"]
     lab_host.run(block)
     try:
-        said = project.up("bob", ok=False)
-        assert "a cannot be reached from the workstation" in said
-        assert "ssh 192.168.8.10:22292: ConnectionRefusedError" in said
+        output = project.up("bob", ok=False)
+        assert "a cannot be reached from the workstation" in output
+        assert "ssh 192.168.8.10:22292: ConnectionRefusedError" in output
     finally:
         lab_host.run(["iptables", "-D", *block[2:]])
     project.up("bob")
-    assert desk.answers(project.outputs("bob")["servers"])
+    assert client.reaches(project.outputs("bob")["servers"])

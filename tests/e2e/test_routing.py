@@ -1,4 +1,4 @@
-"""Domains that come and go while people use the others."""
+"""HAProxy routing: domains are added and removed without closing others' connections."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from hosts.host import Host
 from providers.haproxy.model import BackendSpec
 from providers.haproxy.resource import BackendProvider
 from remote import maps
-from sandbox import stayer
-from tests.contract.fragment_world import RealWorld
-from tests.e2e.conftest import Desk, ProjectCopy
+from sandbox import persistent
+from tests.contract.fragment_hosts import RealFragmentHost
+from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 DOMAIN = "erin.grappe.test"
@@ -23,7 +23,7 @@ DOMAIN = "erin.grappe.test"
 NOWHERE = "192.0.2.1"
 SECONDS = 120
 
-# Runs on the workstation: one connection asks for one domain and then for the other.
+# Runs on the workstation: requests two domains in turn over one connection.
 CROSS = """
 import http.client, sys
 domain, way, seen = sys.argv[1], http.client.HTTPConnection(sys.argv[2], timeout=5), []
@@ -54,9 +54,9 @@ def test_connection_survives_ups_and_downs_of_ten_labs(
     erin: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
     """Two minutes, http and https: nothing is reloaded, so nobody's connection is closed."""
-    world, driver = RealWorld(lab_host), BackendProvider().driver(lab_host)
-    worker = world.worker()
-    with stayer.Stayer(workstation, f"yuno1.{DOMAIN}", tmp_path / "stop", SECONDS) as stays:
+    host, driver = RealFragmentHost(lab_host), BackendProvider().driver(lab_host)
+    worker = host.worker()
+    with persistent.Client(workstation, f"yuno1.{DOMAIN}", tmp_path / "stop", SECONDS) as stays:
         erin.write("frank", 22)
         erin.up("frank")
         erin.destroy("frank")
@@ -69,18 +69,18 @@ def test_connection_survives_ups_and_downs_of_ten_labs(
         seen = stays.end()
     assert (0, 2) == (seen.failed, seen.connections)
     assert seen.lived >= SECONDS
-    assert worker == world.worker()
+    assert worker == host.worker()
 
 
 def test_kept_connection_never_reaches_another_server(erin: ProjectCopy, workstation: Host) -> None:
-    """Kept by HAProxy or by the client, each request goes where its own Host says."""
+    """HAProxy routes each request of a kept connection by its own Host header."""
     del erin
-    said = workstation.run(["python3", "-c", CROSS, DOMAIN, f"yuno1.{DOMAIN}"]).stdout
-    assert "True 60" == said.strip()
+    output = workstation.run(["python3", "-c", CROSS, DOMAIN, f"yuno1.{DOMAIN}"]).stdout
+    assert "True 60" == output.strip()
 
 
 def test_reload_by_a_teacher_during_changes_is_safe(erin: ProjectCopy, lab_host: Host) -> None:
-    """Whichever worker was told, the one that serves in the end has it all."""
+    """The worker that serves after six reloads has all routes."""
     del erin
     driver = BackendProvider().driver(lab_host)
     specs = [backend(lab_host, f"many{n}") for n in range(12)]
@@ -97,23 +97,23 @@ def test_reload_by_a_teacher_during_changes_is_safe(erin: ProjectCopy, lab_host:
 
 
 def test_name_below_a_domain_reaches_its_server(
-    erin: ProjectCopy, desk: Desk, lab_host: Host
+    erin: ProjectCopy, client: Client, lab_host: Host
 ) -> None:
-    """Known at the workstation and inside; one that nobody named is routed all the same."""
-    assert "yuno1" == desk.get(f"http://www.yuno1.{DOMAIN}/")
-    assert "yuno1" == desk.get(f"https://www.yuno1.{DOMAIN}/")
+    """Workstation and servers resolve a listed name; HAProxy routes an unlisted one too."""
+    assert "yuno1" == client.get(f"http://www.yuno1.{DOMAIN}/")
+    assert "yuno1" == client.get(f"https://www.yuno1.{DOMAIN}/")
     inside = ["lxc", "exec", "yuno2", "--project", "grappe-erin", "--"]
     known = lab_host.run([*inside, "getent", "hosts", f"www.yuno1.{DOMAIN}"]).stdout
     assert known.startswith("10.64.21.10")
     host = ["-H", f"Host: wiki.yuno2.{DOMAIN}", f"http://yuno1.{DOMAIN}/"]
-    assert "x-served-by: yuno2" in desk.run("curl", "-sSI", *host).lower()
+    assert "x-served-by: yuno2" in client.run("curl", "-sSI", *host).lower()
     erin.up("erin", "--expect-no-changes")
 
 
-def test_request_counts_survive_a_reload(erin: ProjectCopy, desk: Desk, lab_host: Host) -> None:
+def test_request_counts_survive_a_reload(erin: ProjectCopy, client: Client, lab_host: Host) -> None:
     """A worker that has lived for some seconds hands them on to the next."""
     time.sleep(8)
-    desk.get(f"http://yuno1.{DOMAIN}/")
+    client.get(f"http://yuno1.{DOMAIN}/")
     before = counts(lab_host)
     assert before["requests"] > 0
     lab_host.run(["systemctl", "reload", "haproxy"])
@@ -123,31 +123,33 @@ def test_request_counts_survive_a_reload(erin: ProjectCopy, desk: Desk, lab_host
 
 
 def counts(host: Host) -> dict[str, int]:
-    """Return what HAProxy counts of the first server."""
+    """Return HAProxy's request counts of the first server."""
     return dict(host.call("remote.surveys.requests", {})["10.64.21.10"])
 
 
-def test_server_that_is_not_up_has_a_page(erin: ProjectCopy, desk: Desk, lab_host: Host) -> None:
-    """In both languages, with 503; over https the connection is closed; it keeps its line."""
+def test_server_that_is_not_up_has_a_page(
+    erin: ProjectCopy, client: Client, lab_host: Host
+) -> None:
+    """503 in French and English, a closed connection by HTTPS; the route stays in the map."""
     erin.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]},
                                     {"name": "yuno2", "state": "stopped"}])  # fmt: skip
-    worker = RealWorld(lab_host).worker()
+    worker = RealFragmentHost(lab_host).worker()
     erin.up("erin")
-    assert worker == RealWorld(lab_host).worker()
-    look = ["curl", "-sS", "-w", "%{http_code}", f"http://yuno2.{DOMAIN}/"]
-    page = desk.run(*look)
+    assert worker == RealFragmentHost(lab_host).worker()
+    argv = ["curl", "-sS", "-w", "%{http_code}", f"http://yuno2.{DOMAIN}/"]
+    page = client.run(*argv)
     assert page.endswith("503")
     assert "Ce serveur est arrêté" in page
     assert "This server is stopped" in page
     assert f"yuno2.{DOMAIN} 10.64.21.11" in lab_host.run(["cat", maps.ROUTES]).stdout
     closed = f"curl -sk --max-time 5 https://yuno2.{DOMAIN}/; echo $?"
-    assert desk.run("sh", "-c", closed).strip() in {"35", "56"}
+    assert client.run("sh", "-c", closed).strip() in {"35", "56"}
     driver = BackendProvider().driver(lab_host)
     spec = backend(lab_host, "new_page", state=maps.INSTALLING, domains=("new.come.test",))
     driver.create(spec)
     host = ["-H", "Host: new.come.test", f"http://yuno1.{DOMAIN}/"]
-    assert "en cours d'installation" in desk.run("curl", "-sS", *host)
+    assert "en cours d'installation" in client.run("curl", "-sS", *host)
     driver.delete(spec)
     erin.write("erin", 21, servers=[{"name": "yuno1", "names": ["www"]}, {"name": "yuno2"}])
     erin.up("erin")
-    assert "yuno2" == desk.get(f"https://yuno2.{DOMAIN}/")
+    assert "yuno2" == client.get(f"https://yuno2.{DOMAIN}/")

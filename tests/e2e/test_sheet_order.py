@@ -1,4 +1,4 @@
-"""The sheet's own order in one student's stack, post-installed, with what few labs have."""
+"""Post-installed labs: publishing, passwords, interruptions, strangers, fail2ban and DNS."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hosts import command, connections
 from hosts.host import Host
 from remote import maps
 from sandbox import layout
-from sandbox import workstation as desks
 from sandbox.project_copy import UP
-from tests.e2e.conftest import Desk, ProjectCopy
+from sandbox.workstation import login
+from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
 
@@ -33,21 +33,21 @@ SERVERS = [
     },
     {"name": "yuno2", "image": "yuno-by-hand"},
 ]  # fmt: skip
-OWN = "cat /etc/machine-id; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f2"
+IDENTITY = "cat /etc/machine-id; ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub | cut -d' ' -f2"
 
 
-class Watch:
-    """What the host's process list and LXD's operations showed while something ran."""
+class HostRecorder:
+    """Records the host's process list and LXD's operations while its block runs."""
 
     def __init__(self, host: Host) -> None:
         self._host, self._end = host, threading.Event()
-        self._thread = threading.Thread(target=self._look)
+        self._thread = threading.Thread(target=self._record)
         self.seen: list[str] = []
 
-    def _look(self) -> None:
-        look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; lxc query '/1.0/operations?recursion=1&project=grappe-hanna'"
+    def _record(self) -> None:
+        script = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '; lxc query '/1.0/operations?recursion=1&project=grappe-hanna'"
         while not self._end.is_set():
-            self.seen.append(self._host.run(["sh", "-c", look], check=False).stdout)
+            self.seen.append(self._host.run(["sh", "-c", script], check=False).stdout)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -59,13 +59,13 @@ class Watch:
 
 
 @pytest.fixture(scope="module")
-def hanna(project: ProjectCopy) -> Iterator[tuple[ProjectCopy, Watch]]:
-    """Her lab, up, and what could be seen on the host meanwhile."""
+def hanna(project: ProjectCopy) -> Iterator[tuple[ProjectCopy, HostRecorder]]:
+    """Hanna's lab, up, and the recorder of the host during its `up`."""
     project.write("hanna", 41, servers=SERVERS)
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "hanna")
-    with Watch(connections.connect(project.layout.host_url)) as watch:
+    with HostRecorder(connections.connect(project.layout.host_url)) as recorder:
         project.up("hanna")
-    yield project, watch
+    yield project, recorder
     project.destroy("hanna")
 
 
@@ -75,13 +75,18 @@ def inside(lab_host: Host, server: str, script: str, student: str = "hanna") -> 
 
 
 def test_second_server_starts_from_the_published_first(
-    hanna: tuple[ProjectCopy, Watch], lab_host: Host, desk: Desk
+    hanna: tuple[ProjectCopy, HostRecorder], lab_host: Host, client: Client
 ) -> None:
-    """The first keeps what is its own; every way leads to its own server."""
+    """Each has its own machine-id and host key, and is reachable."""
     servers = hanna[0].outputs("hanna")["servers"]
-    assert desk.answers(servers)
+    assert client.reaches(servers)
     assert (
-        len(set(inside(lab_host, "yuno1", OWN).split() + inside(lab_host, "yuno2", OWN).split()))
+        len(
+            set(
+                inside(lab_host, "yuno1", IDENTITY).split()
+                + inside(lab_host, "yuno2", IDENTITY).split()
+            )
+        )
         == 4
     )
     hanna[0].up("hanna", "--expect-no-changes")
@@ -90,38 +95,38 @@ def test_second_server_starts_from_the_published_first(
 
 
 def test_republished_server_keeps_its_identity(project: ProjectCopy, lab_host: Host) -> None:
-    """Publishing takes a copy: keys and machine-id are as before; a post-installed one is none."""
+    """Publishing changes only a copy; a post-installed server is refused."""
     servers = [{"name": "yuno1", "publish": "yuno-again"}]
     project.write("hugo", 43, servers=servers, workstation="none")
     project.up("hugo")
-    before = inside(lab_host, "yuno1", OWN, "hugo")
+    before = inside(lab_host, "yuno1", IDENTITY, "hugo")
     lab_host.run(["lxc", "image", "delete", "yuno-again"])
     project.up("hugo")
-    assert before == inside(lab_host, "yuno1", OWN, "hugo")
+    assert before == inside(lab_host, "yuno1", IDENTITY, "hugo")
     project.up("hugo", "--expect-no-changes")
 
     lab_host.run(["lxc", "image", "delete", "yuno-again"])
     inside(lab_host, "yuno1", "mkdir -p /etc/yunohost && touch /etc/yunohost/installed", "hugo")
-    said = project.up("hugo", ok=False)
-    assert "grappe-hugo/yuno1 is post-installed, and was not published" in said
-    assert before == inside(lab_host, "yuno1", OWN, "hugo")
+    output = project.up("hugo", ok=False)
+    assert "grappe-hugo/yuno1 is post-installed, and was not published" in output
+    assert before == inside(lab_host, "yuno1", IDENTITY, "hugo")
     project.destroy("hugo")
 
 
-def test_ssh_accepts_the_password(hanna: tuple[ProjectCopy, Watch], desk: Desk) -> None:
-    """Through the forward, as the sheet has it."""
+def test_ssh_accepts_the_password(hanna: tuple[ProjectCopy, HostRecorder], client: Client) -> None:
+    """The student logs in through the forwarded port."""
     for server in hanna[0].outputs("hanna")["servers"]:
         assert "hanna" == server["ssh"]["user"]
-        assert server["name"] == desk.login("hanna", server["ssh"]["port"], MARKED)
+        assert server["name"] == client.login("hanna", server["ssh"]["port"], MARKED)
 
 
 def test_password_is_in_no_log_or_state(
-    hanna: tuple[ProjectCopy, Watch], lab_host: Host, tmp_path: pathlib.Path
+    hanna: tuple[ProjectCopy, HostRecorder], lab_host: Host, tmp_path: pathlib.Path
 ) -> None:
     """In no argv, no operation, no log, no file of the host, no plain state, no preview."""
-    project, watch = hanna
-    assert len(watch.seen) > 5
-    assert not any(MARKED in seen for seen in watch.seen)
+    project, recorder = hanna
+    assert len(recorder.seen) > 5
+    assert not any(MARKED in seen for seen in recorder.seen)
     # All of the host but the kernel's views and the servers' own file systems.
     search = (f"grep -rlaF {MARKED} /etc /root /home /run /tmp /var/log /var/tmp /var/lib/grappe "
               "/var/lib/lxd/database /var/lib/lxd/containers/*/backup.yaml 2>/dev/null; "
@@ -139,9 +144,9 @@ def test_password_is_in_no_log_or_state(
     assert MARKED not in project.pulumi("stack", "export", "-s", "hanna")
 
 
-def test_rare_settings_work(hanna: tuple[ProjectCopy, Watch], lab_host: Host) -> None:
+def test_rare_settings_work(hanna: tuple[ProjectCopy, HostRecorder], lab_host: Host) -> None:
     """A volume that outlives its server, a device, a snapshot, a start order."""
-    project, _watch = hanna
+    project, _recorder = hanna
     inside(lab_host, "yuno1", "echo kept > /srv/data/note")
     shown = lab_host.run(["lxc", "config", "show", "yuno1", "--project", "grappe-hanna"]).stdout
     assert 'boot.autostart.priority: "9"' in shown
@@ -154,10 +159,10 @@ def test_rare_settings_work(hanna: tuple[ProjectCopy, Watch], lab_host: Host) ->
 
 
 def test_lost_post_installation_is_drift_and_is_redone(
-    hanna: tuple[ProjectCopy, Watch], lab_host: Host
+    hanna: tuple[ProjectCopy, HostRecorder], lab_host: Host
 ) -> None:
-    """By read, and a plain up."""
-    project, _watch = hanna
+    """A preview finds the missing file; a plain `up` post-installs again."""
+    project, _recorder = hanna
     inside(lab_host, "yuno2", "rm /etc/yunohost/installed")
     project.pulumi("preview", "--expect-no-changes", "-s", "hanna", ok=False)
     project.up("hanna")
@@ -166,7 +171,7 @@ def test_lost_post_installation_is_drift_and_is_redone(
 
 
 def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_host: Host) -> None:
-    """YunoHost's sign stands there in the middle; the next `up` does the rest, and says so."""
+    """YunoHost writes `installed` half way; after a kill the next `up` does the rest."""
     project.write("ines", 46, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ines")
     inside(lab_host, "yuno1", "echo installed > /run/standin-hold", "ines")
@@ -179,7 +184,7 @@ def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_hos
     command.wait_until(
         lambda: "there" in inside(lab_host, "yuno1", there, "ines"), what="installed", timeout=60
     )
-    # Nobody may post-install it first: its pages are away meanwhile, and stay so after the kill.
+    # Nobody else may post-install it: its route stays withdrawn, also after the kill.
     state = f"sed -n 's/^yuno1.ines.grappe.test //p' {maps.STATES}"
     assert "stopped\n" == lab_host.run(["sh", "-c", state]).stdout
     engine.kill()
@@ -187,8 +192,8 @@ def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_hos
     inside(lab_host, "yuno1", "pkill -f '[t]ools postinstall'; rm /run/standin-hold; true", "ines")
     assert "stopped\n" == lab_host.run(["sh", "-c", state]).stdout
     project.lab("preview", "ines")
-    said = project.lab("up", "ines")
-    assert "ines" in said
+    output = project.lab("up", "ines")
+    assert "ines" in output
     inside(lab_host, "yuno1", "test -e /etc/nginx/conf.d/yuno1.ines.grappe.test.conf", "ines")
     # Without it every user of YunoHost might log in by ssh.
     assert "X11Forwarding no" in inside(lab_host, "yuno1", f"cat {SSHD}", "ines")
@@ -200,14 +205,14 @@ def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_hos
 def test_unresumable_post_installation_names_the_remedy(
     project: ProjectCopy, lab_host: Host
 ) -> None:
-    """Its user is there and nothing else: only a new server helps; so with a stranger's."""
+    """YunoHost refuses a user that exists; the error says to rebuild the server."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ivo")
     inside(lab_host, "yuno1", "useradd ivo", "ivo")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
-    said = " ".join(project.up("ivo", ok=False).split())
-    assert "Username already exists" in said
-    assert "./lab up ivo --rebuild yuno1" in said
+    output = " ".join(project.up("ivo", ok=False).split())
+    assert "Username already exists" in output
+    assert "./lab up ivo --rebuild yuno1" in output
     project.lab("up", "ivo", "--yes", "--rebuild", "yuno1")
     assert "ivo" in inside(lab_host, "yuno1", "getent passwd ivo", "ivo")
     project.lab("down", "ivo", "--yes")
@@ -216,7 +221,7 @@ def test_unresumable_post_installation_names_the_remedy(
 def test_stranger_who_was_cut_off_leaves_no_administrator(
     project: ProjectCopy, lab_host: Host
 ) -> None:
-    """Its API stops before ours, and a post-installation that it runs ends in the middle."""
+    """Grappe stops YunoHost's API first, which ends a stranger's post-installation half way."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
     project.up("ivo")
@@ -226,9 +231,9 @@ def test_stranger_who_was_cut_off_leaves_no_administrator(
     began = f"echo user > /run/standin-hold; setsid {posted} >/dev/null 2>&1 & {waits}"
     inside(lab_host, "yuno1", began, "ivo")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
-    said = " ".join(project.up("ivo", ok=False).split())
-    assert "the user mallory already exists" in said
-    assert "./lab up ivo --rebuild yuno1" in said
+    output = " ".join(project.up("ivo", ok=False).split())
+    assert "the user mallory already exists" in output
+    assert "./lab up ivo --rebuild yuno1" in output
     closed = inside(lab_host, "yuno1", "systemctl is-active yunohost-api || true", "ivo")
     assert "inactive\n" == closed
     project.lab("up", "ivo", "--yes", "--rebuild", "yuno1")
@@ -237,7 +242,7 @@ def test_stranger_who_was_cut_off_leaves_no_administrator(
 
 
 def test_server_installed_by_a_stranger_is_refused(project: ProjectCopy, lab_host: Host) -> None:
-    """Before it is post-installed, whoever opens the page may be its master."""
+    """Without a password, whoever opens the page first may post-install the server."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
     project.up("ivo")
@@ -247,8 +252,8 @@ def test_server_installed_by_a_stranger_is_refused(project: ProjectCopy, lab_hos
     )
     inside(lab_host, "yuno1", theirs, "ivo")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
-    said = " ".join(project.up("ivo", ok=False).split())
-    assert "was post-installed by somebody else: it has no user ivo" in said
+    output = " ".join(project.up("ivo", ok=False).split())
+    assert "was post-installed by somebody else: it has no user ivo" in output
     project.lab("down", "ivo", "--yes")
 
 
@@ -256,7 +261,7 @@ SSHD = "/etc/ssh/sshd_config.d/yunohost.conf"
 
 
 def test_check_notes_changes_made_in_yunohost(project: ProjectCopy, lab_host: Host) -> None:
-    """Another main domain is nobody's fault; a stack file that says the same goes on, else it is told."""
+    """A changed main domain is a note; a stack file with another one fails with the command."""
     project.write("iris", 48, servers=[{"name": "yuno1"}])
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "iris")
     project.up("iris")
@@ -268,8 +273,8 @@ def test_check_notes_changes_made_in_yunohost(project: ProjectCopy, lab_host: Ho
 
     project.write("iris", 48, servers=[{"name": "yuno1", "domain": "shop.iris.grappe.test"}])
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "iris")
-    said = " ".join(project.up("iris", ok=False).split())
-    assert "yunohost domain main-domain -n shop.iris.grappe.test" in said
+    output = " ".join(project.up("iris", ok=False).split())
+    assert "yunohost domain main-domain -n shop.iris.grappe.test" in output
     inside(lab_host, "yuno1", moved.replace("blog", "shop"), "iris")
     project.up("iris")
 
@@ -281,12 +286,12 @@ def test_check_notes_changes_made_in_yunohost(project: ProjectCopy, lab_host: Ho
     project.up("iris", "--expect-no-changes")
     (server,) = project.outputs("iris")["servers"]
     # YunoHost makes its main domain the server's hostname.
-    assert "shop" == desks.login(project.layout, "iris", server["ssh"]["port"], other)
+    assert "shop" == login(project.layout, "iris", server["ssh"]["port"], other)
     lab_host.run([*lxc, "restore", "yuno1", "before"])
     inside(lab_host, "yuno1", "systemctl is-system-running --wait || true", "iris")
-    said = project.up("iris")
-    assert "the password of iris is an older one" in said
-    assert "shop" == desks.login(project.layout, "iris", server["ssh"]["port"], other)
+    output = project.up("iris")
+    assert "the password of iris is an older one" in output
+    assert "shop" == login(project.layout, "iris", server["ssh"]["port"], other)
     project.up("iris", "--expect-no-changes")
     lab_host.run([*lxc, "delete", "yuno1/before"])
 
@@ -301,7 +306,7 @@ SILENT_API = (
 
 
 def test_check_finds_stopped_services(project: ProjectCopy, lab_host: Host) -> None:
-    """A dead or disabled service, and a page that nginx lost; each with what mends it."""
+    """A stopped, disabled or masked service, or a page that nginx lost; each remedy works."""
     for harm, words in (
         ("systemctl stop fail2ban", "fail2ban does not run"),
         # Its unit is active, as YunoHost's is when its main thread has died.
@@ -311,14 +316,14 @@ def test_check_finds_stopped_services(project: ProjectCopy, lab_host: Host) -> N
         ("systemctl mask --now nginx", "nginx is masked"),
     ):
         inside(lab_host, "yuno1", harm, "iris")
-        said = project.lab("check", "iris", ok=False)
-        assert words in said
-        (line,) = [line for line in said.splitlines() if "lxc exec" in line]
+        output = project.lab("check", "iris", ok=False)
+        assert words in output
+        (line,) = [line for line in output.splitlines() if "lxc exec" in line]
         lab_host.run(["sh", "-c", line[line.index("lxc exec") :]], timeout=60)
         project.lab("check", "iris")
 
 
-# Stands for YunoHost's directory: its users are known once it runs.
+# A stand-in for YunoHost's directory: its start creates the user.
 DIRECTORY = """
 userdel iris
 printf '%s\\n' '[Service]' Type=oneshot RemainAfterExit=yes 'ExecStart=/usr/sbin/useradd iris' \
@@ -330,7 +335,7 @@ systemctl enable slapd
 def test_stopped_directory_is_not_taken_for_a_stranger(
     project: ProjectCopy, lab_host: Host
 ) -> None:
-    """The way out of that one would delete the student's work."""
+    """The user is unknown then; a rebuild, the remedy for a stranger, would delete her work."""
     inside(lab_host, "yuno1", DIRECTORY, "iris")
     assert "slapd does not run" in project.lab("check", "iris", ok=False)
     exported = json.loads(project.pulumi("stack", "export", "-s", "iris"))
@@ -341,7 +346,7 @@ def test_stopped_directory_is_not_taken_for_a_stranger(
     project.lab("down", "iris", "--yes")
 
 
-# Runs on the workstation: somebody in the room who wants to be a server's master first.
+# Runs on the workstation: a stranger who tries to post-install a server before Grappe does.
 RACE = """
 import http.client, os, socket, ssl, sys, time
 domain, stop, tries, won = sys.argv[1], sys.argv[2], 0, 0
@@ -363,7 +368,7 @@ print(tries, won)
 """
 
 
-# Keeps a connection that it opened while pages led to the server; posts by it once no new one opens.
+# Opens a connection while the page is routed; posts over it once no new connection opens.
 EARLY = """
 import http.client, pathlib, socket, ssl, sys, time
 domain, host, opened = sys.argv[1:]
@@ -398,10 +403,10 @@ print(seen)
 """
 
 
-def test_early_connection_posts_to_nobody(
+def test_early_connection_cannot_post_install(
     project: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
-    """One that was opened before the pages were withdrawn: YunoHost's API does not run meanwhile."""
+    """A connection opened before the route was withdrawn finds YunoHost's API stopped."""
     domain = "yuno1.ivan.grappe.test"
     project.write("ivan", 52, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ivan")
@@ -424,7 +429,7 @@ def test_early_connection_posts_to_nobody(
 def test_page_opens_only_after_post_installation(
     project: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
-    """The page of a server leads to it once it is post-installed; before, the door is open to all."""
+    """Before, HAProxy does not route it, so that nobody else post-installs the server."""
     domain, stop = "yuno1.ivo.grappe.test", tmp_path / "stop"
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
@@ -438,7 +443,7 @@ def test_page_opens_only_after_post_installation(
     assert won == 0
     assert "ivo" in inside(lab_host, "yuno1", "getent passwd ivo", "ivo")
     project.lab("down", "ivo", "--yes")
-    # The door is really there: a lab that is not post-installed by Grappe is anybody's.
+    # The risk is real: without a password in its stack, anybody can post-install the server.
     project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
     project.up("ivo")
     form = f"domain={domain}&username=mallory&fullname=Mallory&password=a-long-enough-one"
@@ -460,7 +465,7 @@ def test_page_opens_only_after_post_installation(
 
 
 def guess(host: Host, address: str, domain: str, times: int) -> list[str]:
-    """Try wrong passwords at a server's login; return what each try met."""
+    """Try wrong passwords at a server's login; return the HTTP status of each try."""
     one = (
         "curl -sk -o /dev/null -w '%{http_code} ' --max-time 5 -H 'X-Requested-With: x' "
         f"--resolve {domain}:443:{address} -d credentials=hanna:wrong https://{domain}/yunohost/api/login; "
@@ -470,14 +475,14 @@ def guess(host: Host, address: str, domain: str, times: int) -> list[str]:
 
 
 def test_fail2ban_bans_one_person_not_the_host(
-    hanna: tuple[ProjectCopy, Watch], lab_host: Host, workstation: Host, desk: Desk
+    hanna: tuple[ProjectCopy, HostRecorder], lab_host: Host, workstation: Host, client: Client
 ) -> None:
-    """Not the lab host, from which all pages come; once it is banned, check has the way out."""
-    project, _watch = hanna
+    """The lab host forwards all pages: a ban of it is drift, and `check` has the unban command."""
+    project, _recorder = hanna
     domain = "yuno1.hanna.grappe.test"
     inside(lab_host, "yuno1", "yunohost tools regen-conf fail2ban --force")
     assert ["401"] * 12 == guess(workstation, layout.HOST_ADDRESS, domain, 12)
-    assert "yuno1" == desk.get(f"http://{domain}")
+    assert "yuno1" == client.get(f"http://{domain}")
     # The neighbour comes with an address of its own, and fail2ban works.
     once = "curl -sk -o /dev/null -H 'X-Requested-With: x' -d a=b https://10.64.41.10/yunohost/api/login"
     inside(lab_host, "yuno2", f"for n in $(seq 12); do {once}; done; true")
@@ -487,42 +492,44 @@ def test_fail2ban_bans_one_person_not_the_host(
     )
     assert "curl: (" in inside(lab_host, "yuno2", "curl -sS -m 3 http://10.64.41.10/ 2>&1; true")
 
-    # A ban that is there already outlives the reload that makes it impossible.
+    # An earlier ban outlives the reload that forbids it.
     forget = "rm /etc/fail2ban/jail.d/grappe.conf; fail2ban-client reload"
     inside(lab_host, "yuno1", f"{forget}; fail2ban-client set yunohost banip 10.64.41.1")
     told = project.pulumi("preview", "--diff", "-s", "hanna")
     assert "its fail2ban may ban the lab host" in told
     project.up("hanna")
     project.up("hanna", "--expect-no-changes")
-    assert "yuno1" == desk.get(f"http://{domain}")
+    assert "yuno1" == client.get(f"http://{domain}")
     ignored = inside(lab_host, "yuno1", "fail2ban-client get yunohost ignoreip")
     assert "10.64.41.1\n" in ignored
 
     inside(lab_host, "yuno1", "fail2ban-client set yunohost banip 10.64.41.1")
-    said = project.lab("check", "hanna", ok=False)
-    assert "its fail2ban bans 10.64.41.1" in said
-    (way_out,) = [line for line in said.splitlines() if "fail2ban-client unban" in line]
+    output = project.lab("check", "hanna", ok=False)
+    assert "its fail2ban bans 10.64.41.1" in output
+    (way_out,) = [line for line in output.splitlines() if "fail2ban-client unban" in line]
     lab_host.run(["sh", "-c", way_out[way_out.index("lxc exec") :]], timeout=60)
-    command.wait_until(lambda: "yuno1" == desk.get(f"http://{domain}"), what="page", timeout=30)
+    command.wait_until(lambda: "yuno1" == client.get(f"http://{domain}"), what="page", timeout=30)
     project.lab("check", "hanna")
 
 
 @pytest.mark.usefixtures("hanna")
 def test_dns_of_yunohost_resolves_the_neighbour(lab_host: Host) -> None:
-    """It asks resolvers in the internet, and of the lab's domains the bridge's; regen-conf too."""
+    """YunoHost's dnsmasq resolves the lab's domains, also after `regen-conf`."""
     assert "nameserver 127.0.0.1\n" == inside(lab_host, "yuno2", "cat /etc/resolv.conf")
-    look = "getent ahostsv4 yuno1.hanna.grappe.test | head -n 1"
+    script = "getent ahostsv4 yuno1.hanna.grappe.test | head -n 1"
     inside(lab_host, "yuno2", "yunohost tools regen-conf dnsmasq --force")
-    assert "10.64.41.10" in inside(lab_host, "yuno2", look)
+    assert "10.64.41.10" in inside(lab_host, "yuno2", script)
 
 
-def test_two_clones_share_no_secret(hanna: tuple[ProjectCopy, Watch], lab_host: Host) -> None:
-    """Nothing that only root may read, or a group beside it, is the same in both."""
-    look = (
+def test_two_clones_share_no_secret(
+    hanna: tuple[ProjectCopy, HostRecorder], lab_host: Host
+) -> None:
+    """No file that only root or a group may read is the same in both."""
+    script = (
         "find / -xdev -type f -size +0 \\( -perm 0600 -o -perm 0400 -o -perm 0640 -o -perm 0440 \\) "
         "-not -path '/proc/*' -not -path '/sys/*' -not -path '/run/*' -exec sha256sum {} + "
     )
-    found = [set(inside(lab_host, name, look).splitlines()) for name in ("yuno1", "yuno2")]
+    found = [set(inside(lab_host, name, script).splitlines()) for name in ("yuno1", "yuno2")]
     allowed = ("/etc/sudoers", "/etc/shadow", "/etc/gshadow", "/var/cache/", "/var/log/",
                "/etc/ssh/", "/var/lib/apt/", "/var/lib/dpkg/")  # fmt: skip
     same = [line.split("  ", 1)[1] for line in found[0] & found[1]]
@@ -534,26 +541,26 @@ def test_two_clones_share_no_secret(hanna: tuple[ProjectCopy, Watch], lab_host: 
 
 
 def test_password_refused_by_yunohost_fails_with_its_reason(project: ProjectCopy) -> None:
-    """Its own words; a mended one goes on from there."""
+    """`up` shows YunoHost's message; with another password it resumes."""
     project.write("ida", 42, servers=[{"name": "yuno1"}], workstation="none")
     project.pulumi("config", "set", "--secret", "grappe:password", "12345678", "-s", "ida")
-    said = " ".join(project.up("ida", ok=False).split())
-    assert "`yunohost tools postinstall` failed in grappe-ida/yuno1" in said
-    assert "is among the most used passwords in the world" in said
-    assert "pulumi config set --secret grappe:password -s ida" in said
+    output = " ".join(project.up("ida", ok=False).split())
+    assert "`yunohost tools postinstall` failed in grappe-ida/yuno1" in output
+    assert "is among the most used passwords in the world" in output
+    assert "pulumi config set --secret grappe:password -s ida" in output
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ida")
     project.up("ida")
     project.destroy("ida")
 
 
 def test_lab_without_its_state_is_adopted_in_place(
-    hanna: tuple[ProjectCopy, Watch], lab_host: Host, desk: Desk
+    hanna: tuple[ProjectCopy, HostRecorder], lab_host: Host, client: Client
 ) -> None:
-    """All of it is taken up where it is: no container is made anew."""
-    project, _watch = hanna
-    before = inside(lab_host, "yuno1", OWN) + inside(lab_host, "yuno2", OWN)
+    """`up` reuses everything: no container is recreated."""
+    project, _recorder = hanna
+    before = inside(lab_host, "yuno1", IDENTITY) + inside(lab_host, "yuno2", IDENTITY)
     project.lab("forget", "hanna", "--yes")
     project.up("hanna")
-    assert before == inside(lab_host, "yuno1", OWN) + inside(lab_host, "yuno2", OWN)
-    assert desk.answers(project.outputs("hanna")["servers"])
+    assert before == inside(lab_host, "yuno1", IDENTITY) + inside(lab_host, "yuno2", IDENTITY)
+    assert client.reaches(project.outputs("hanna")["servers"])
     project.up("hanna", "--expect-no-changes")

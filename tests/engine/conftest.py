@@ -16,6 +16,7 @@ import yaml
 from cli import environment
 from components import program
 from engine import attached
+from engine.state import State
 from hosts import connections
 from providers.lxd import client
 from providers.lxd.image import bootstrap
@@ -24,13 +25,13 @@ from tests import fake_hosts as fake
 
 DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
 LAB, OTHER, WORKSTATION, RELAY = "ssh://lab", "ssh://other", "netns:ws", "ssh://relay"
-PASSPHRASE = "only for this trial"
-# Chains of rules that only accept, or translate: those of one run stand as they came.
+PASSPHRASE = "only for this test"
+# Chains whose rules only accept or translate: their order may differ between runs.
 UNORDERED = {iptables.NAT, iptables.LET_IN, iptables.LET_THROUGH}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever is in this folder needs the engine."""
+    """Mark every test of this folder `engine`."""
     for item in items:
         if pathlib.Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.engine)
@@ -57,7 +58,7 @@ class Engine:
 
     Attributes:
         hosts: The fakes, by URL.
-        said: What the last command said.
+        output: Output of the last command.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Engine:
         passphrase: str = PASSPHRASE,
     ) -> None:
         self.folder, self._server, self.hosts = folder, server, hosts
-        self.said = ""
+        self.output = ""
         self.project = folder / "project"
         (self.project / "stacks").mkdir(parents=True)
         (self.project / ".state").mkdir()
@@ -97,23 +98,23 @@ class Engine:
     def pulumi(
         self, *arguments: str, ok: bool | None = True, env: dict[str, str] | None = None
     ) -> str:
-        """Run a command of the engine; it must succeed, or fail, as told; None is either."""
+        """Run a command of the engine; assert that it succeeds iff `ok`, unless that is None."""
         done = run_attached(self._server, self.project, *arguments, env={**self.env, **(env or {})})
-        self.said = done.stdout
+        self.output = done.stdout
         assert ok is None or (done.returncode == 0) is ok, (
             f"{arguments}: {done.returncode}\n{done.stdout}"
         )
         return done.stdout
 
-    def watch(self, url: str) -> None:
-        """Note in `asked` what a host's LXD is asked to change from now on."""
-        self.asked: list[str] = []
+    def record_requests(self, url: str) -> None:
+        """Record in `requests` every later request that changes the LXD of a host."""
+        self.requests: list[str] = []
         lxd = self.hosts[url].lxd
         meet = lxd.meet
 
         def note(request: str) -> None:
             if not request.startswith("GET"):
-                self.asked.append(request)
+                self.requests.append(request)
             meet(request)
 
         lxd.meet = note  # type: ignore[method-assign]
@@ -122,8 +123,8 @@ class Engine:
         """Bring a stack up."""
         return self.pulumi("up", "--yes", "--skip-preview", "-s", stack, *arguments, **options)
 
-    def settled(self, stack: str) -> None:
-        """Bring a stack up once more; there must be nothing to do."""
+    def assert_unchanged(self, stack: str) -> None:
+        """Assert that another `up` of a stack has nothing to do."""
         self.up(stack, "--expect-no-changes")
 
     def destroy(self, stack: str, *arguments: str, **options: Any) -> str:
@@ -132,7 +133,7 @@ class Engine:
 
     def urn(self, stack: str, name: str) -> str:
         """Return the URN of a resource by its logical name."""
-        for item in self.state(stack)["deployment"]["resources"]:
+        for item in State(self.project / ".state", "grappe", stack).resources():
             if item["urn"].rpartition("::")[2] == name and "pulumi-python" in item["type"]:
                 return str(item["urn"])
         raise KeyError(name)
@@ -143,7 +144,7 @@ class Engine:
         return found
 
     def load(self, stack: str, state: dict[str, Any]) -> None:
-        """Put another state in the place of a stack's."""
+        """Replace a stack's state."""
         path = self.folder / "import.json"
         path.write_text(json.dumps(state))
         self.pulumi("stack", "import", "-s", stack, "--file", str(path), "--force")
@@ -195,6 +196,6 @@ def running(
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """The real engine on fake hosts: two lab hosts, a workstation and a relay."""
     folder = tmp_path_factory.mktemp("engine")
-    hosts = fake.world(folder / "hosts", DATA, (LAB, WORKSTATION, RELAY, OTHER))
+    hosts = fake.connected_hosts(folder / "hosts", DATA, (LAB, WORKSTATION, RELAY, OTHER))
     with running(folder, hosts) as made:
         yield made

@@ -1,4 +1,4 @@
-"""One process behind several engines at once: each run is by itself."""
+"""Runs of several engines attached to one process: separate configuration and cancellation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ UP = ("up", "--yes", "--skip-preview")
 
 
 def test_two_runs_at_once_share_nothing(engine: Engine) -> None:
-    """Both come up with their own configuration; what is told of one is not told of the other."""
+    """Each has its own configuration, and its drift is reported to it alone."""
     for number, name in ((31, "ada"), (32, "bea")):
         engine.write(name, number=number, id=f"{name}{name}{name}")
 
@@ -32,34 +32,34 @@ def test_two_runs_at_once_share_nothing(engine: Engine) -> None:
             attached.serve(program.run, "grappe") as one,
             attached.serve(program.run, "grappe") as two,
         ):
-            asked = {
+            runs = {
                 name: pool.submit(
                     run_attached, server, engine.project, *arguments, "-s", name, env=engine.env
                 )
                 for name, server in (("ada", one), ("bea", two))
             }
-            return {name: each.result() for name, each in asked.items()}
+            return {name: each.result() for name, each in runs.items()}
 
     for name, done in both(*UP).items():
         assert 0 == done.returncode, done.stdout
         assert f"yuno1.{name}.grappe.test" in done.stdout
     del engine.hosts[LAB].lxd.instances["grappe-ada", "yuno1"]
-    said = both("preview")
-    assert "grappe-ada/yuno1 has drifted: it is missing" in said["ada"].stdout
-    assert "has drifted" not in said["bea"].stdout
+    output = both("preview")
+    assert "grappe-ada/yuno1 has drifted: it is missing" in output["ada"].stdout
+    assert "has drifted" not in output["bea"].stdout
     for done in both("destroy", "--yes", "--skip-preview").values():
         assert 0 == done.returncode, done.stdout
 
 
-def test_a_schools_proxy_serves_no_loopback(
+def test_proxy_variables_are_ignored_on_loopback(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The engine reaches this process, and this process the engine, past `http_proxy`."""
+    """Engine and program connect to each other directly, whatever `http_proxy` says."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "grpc_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     engine.write("pia", number=37, id="piapiapia")
     engine.up("pia")
-    engine.settled("pia")
+    engine.assert_unchanged("pia")
     engine.destroy("pia")
 
 
@@ -78,7 +78,7 @@ def up(
 def test_ended_engine_cancels_only_its_own_waits(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    """Within seconds, and no other's; its next run goes on."""
+    """Its waits end within seconds, another run's go on, and its next `up` succeeds."""
     engine.write("cleo", number=33, id="cleocleocleo")
     lxd, ended, waiting = engine.hosts[LAB].lxd, threading.Event(), threading.Event()
     other = run.Run(command="up")
@@ -90,7 +90,7 @@ def test_ended_engine_cancels_only_its_own_waits(
             deadline = time.monotonic() + 30
             try:
                 while time.monotonic() < deadline:
-                    run.demand_wanted()
+                    run.raise_if_cancelled()
                     time.sleep(0.02)
             except errors.CancelledError:
                 ended.set()
@@ -109,7 +109,7 @@ def test_ended_engine_cancels_only_its_own_waits(
         command.wait_until(ended.is_set, what="the end of its wait", timeout=10)
         assert 0 != going.wait(timeout=30)
     with run.entered(other):
-        run.demand_wanted()
+        run.raise_if_cancelled()
     monkeypatch.undo()
     engine.pulumi("cancel", "--yes", "-s", "cleo", ok=None)
     engine.up("cleo")
@@ -140,8 +140,8 @@ def test_run_by_lab_stops_where_content_would_be_lost(
     engine.destroy("dora")
 
 
-def test_recreated_server_has_no_route_before_its_post_installation(engine: Engine) -> None:
-    """Its page says that it is being installed: else whoever posts first would be its master."""
+def test_recreated_server_is_routed_after_post_installation(engine: Engine) -> None:
+    """A page says that it is being installed, so that nobody else post-installs it first."""
     engine.write("eva", number=35, id="evaevaevaeva", servers=[{"name": "yuno1"}])
     engine.pulumi("config", "set", "--secret", "grappe:password", "a long password", "-s", "eva")
     engine.up("eva")
@@ -161,5 +161,5 @@ def test_recreated_server_has_no_route_before_its_post_installation(engine: Engi
     assert any(request.endswith("/exec") for request, _led in routes[made:])
     assert not any(led for _request, led in routes[made:])
     assert any(host.root.rglob("grappe+eva+yuno1.json"))
-    engine.settled("eva")
+    engine.assert_unchanged("eva")
     engine.destroy("eva")

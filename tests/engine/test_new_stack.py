@@ -1,4 +1,4 @@
-"""A stack and its secrets that are made without the engine, as the engine reads them."""
+"""The engine reads states and secrets that Grappe wrote without it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pulumi(*argv: str) -> str:
 
 
 def test_the_engine_reads_a_state_that_we_made(folder: pathlib.Path) -> None:
-    """It lists the stack, exports it, and takes a lock of it; a second `create` changes nothing."""
+    """It lists, configures and removes the stack; a second `create` changes nothing."""
     state = State(folder / ".state", "grappe", "zoe")
     assert state.create()
     (folder / "stacks/Pulumi.zoe.yaml").write_text(new.content(CONFIG))
@@ -62,7 +62,7 @@ def test_no_state_is_made_where_the_engine_has_no_backend(tmp_path: pathlib.Path
 
 
 def test_the_engine_decrypts_a_password_that_we_encrypted(folder: pathlib.Path) -> None:
-    """With the salt of ours, whose test text it accepts; another secret of its own goes beside."""
+    """It accepts our salt, and encrypts another secret with it."""
     path = folder / "stacks/Pulumi.zoe.yaml"
     path.write_text(new.content(CONFIG, PASSWORD))
     assert PASSWORD not in path.read_text()

@@ -1,7 +1,7 @@
-"""Every operation that the engine offers, on every kind of resource of a stack.
+"""Every engine operation (replace, taint, state delete, targets) on every kind of resource.
 
-What is true after each: the thing is there and answers, the next `up` has nothing to do, and
-destroying leaves the hosts as they were.
+After each, the servers answer, the next `up` has nothing to do, and destroying leaves the hosts as
+they were.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ CELLS = [("alice", name) for name in STUDENT] + [("image", name) for name in GOL
 CONTAINERS = {
     "alice": ("grappe-alice", "yuno1"), "image": ("grappe-image-image", "build-standin"),
 }  # fmt: skip
-# Those of whose things a new one replaces the old.
-ANEW = ("alice-yuno1", "build-standin")
+# Resources whose replacement recreates the object on the host.
+RECREATED = ("alice-yuno1", "build-standin")
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +57,13 @@ def stacks(engine: Engine) -> Iterator[Engine]:
 
 
 def answers(engine: Engine) -> bool:
-    """Whether every way leads to a running server of alice's."""
+    """Return whether SSH, HTTP and HTTPS reach both of alice's servers."""
     host = engine.hosts[LAB]
     checks: list[dict[str, Any]] = [
         check
-        for place, name in enumerate(("yuno1", "yuno2"))
+        for index, name in enumerate(("yuno1", "yuno2"))
         for check in (
-            {"kind": "ssh", "port": 22222 + place},
+            {"kind": "ssh", "port": 22222 + index},
             {"kind": "http", "port": 80, "domain": f"{name}.alice.grappe.test"},
             {"kind": "https", "port": 443, "domain": f"{name}.alice.grappe.test"},
         )
@@ -71,7 +71,7 @@ def answers(engine: Engine) -> bool:
     return all(host._reach(check)["ok"] for check in checks)
 
 
-def born(engine: Engine, project: str, name: str) -> str:
+def created_at(engine: Engine, project: str, name: str) -> str:
     return str(engine.hosts[LAB].lxd.instances[project, name]["created_at"])
 
 
@@ -80,41 +80,41 @@ def born(engine: Engine, project: str, name: str) -> str:
 def test_forced_replacement_loses_nothing(
     stacks: Engine, stack: str, name: str, operation: str
 ) -> None:
-    """A container is really a new one; everything else stays."""
+    """Only containers are recreated; everything else stays."""
     urn = stacks.urn(stack, name)
-    place = CONTAINERS[stack]
-    before = born(stacks, *place)
+    container = CONTAINERS[stack]
+    before = created_at(stacks, *container)
     if operation == "taint":
         stacks.pulumi("state", "taint", urn, "-s", stack)
         stacks.up(stack)
     else:
         stacks.up(stack, operation, urn)
-    assert (before != born(stacks, *place)) is (name in ANEW)
+    assert (before != created_at(stacks, *container)) is (name in RECREATED)
     assert answers(stacks)
-    if operation == "--target-replace" and name in ANEW:
-        # What is done in a new server was not among the targets.
+    if operation == "--target-replace" and name in RECREATED:
+        # The steps in the new server were not among the targets.
         stacks.up(stack)
-    stacks.settled(stack)
+    stacks.assert_unchanged(stack)
 
 
 @pytest.mark.parametrize(("stack", "name"), CELLS)
 def test_resource_missing_from_the_state_is_taken_over(
     stacks: Engine, stack: str, name: str
 ) -> None:
-    """`state delete`, with all that depends on it: the next `up` finds what is there."""
-    place = CONTAINERS[stack]
-    before = born(stacks, *place)
+    """After a `state delete` with its dependents, the next `up` reuses what is on the host."""
+    container = CONTAINERS[stack]
+    before = created_at(stacks, *container)
     urn = stacks.urn(stack, name)
     stacks.pulumi("state", "delete", urn, "--target-dependents", "--yes", "-s", stack)
     stacks.up(stack)
-    assert before == born(stacks, *place)
+    assert before == created_at(stacks, *container)
     assert answers(stacks)
-    stacks.settled(stack)
+    stacks.assert_unchanged(stack)
 
 
 @pytest.mark.parametrize("stack", ["alice", "image"])
 def test_restored_older_state_takes_its_lab_over(stacks: Engine, stack: str) -> None:
-    """Everything was replaced since it was taken; the next `up` goes on from what is there."""
+    """All resources were replaced after the backup; the next `up` reuses what is on the host."""
     kept = stacks.state(stack)
     names = [name for owner, name in CELLS if owner == stack]
     stacks.up(stack, *(word for name in names for word in ("--replace", stacks.urn(stack, name))))
@@ -122,13 +122,13 @@ def test_restored_older_state_takes_its_lab_over(stacks: Engine, stack: str) -> 
     stacks.load(stack, kept)
     stacks.up(stack)
     assert answers(stacks)
-    stacks.settled(stack)
+    stacks.assert_unchanged(stack)
 
 
 def test_refresh_changes_nothing(stacks: Engine) -> None:
-    """What it reads is what is wished."""
+    """The hosts match state and stack file."""
     stacks.pulumi("refresh", "--yes", "--skip-preview", "-s", "alice", "--expect-no-changes")
-    stacks.settled("alice")
+    stacks.assert_unchanged("alice")
 
 
 def test_untainted_resource_stays(stacks: Engine) -> None:
@@ -136,7 +136,7 @@ def test_untainted_resource_stays(stacks: Engine) -> None:
     urn = stacks.urn("alice", "alice-yuno1")
     stacks.pulumi("state", "taint", urn, "-s", "alice")
     stacks.pulumi("state", "untaint", urn, "-s", "alice")
-    stacks.settled("alice")
+    stacks.assert_unchanged("alice")
 
 
 @pytest.mark.parametrize("name", ["alice-yuno1", "alice-yuno1-ssh", "gr-1"])
@@ -146,25 +146,25 @@ def test_targets_and_excludes_touch_only_their_resources(stacks: Engine, name: s
     stacks.up("alice", "--target", urn)
     stacks.up("alice", "--exclude", urn)
     assert answers(stacks)
-    stacks.settled("alice")
+    stacks.assert_unchanged("alice")
 
 
 def test_protected_server_stays(stacks: Engine) -> None:
-    """Destroy fails at it, and the next `up` restores its ways."""
+    """`destroy` fails at it; the next `up` restores its rule, route and entry."""
     urn = stacks.urn("alice", "alice-yuno2")
-    before = born(stacks, "grappe-alice", "yuno2")
+    before = created_at(stacks, "grappe-alice", "yuno2")
     stacks.pulumi("state", "protect", urn, "--yes", "-s", "alice")
     stacks.destroy("alice", ok=False)
-    assert before == born(stacks, "grappe-alice", "yuno2")
+    assert before == created_at(stacks, "grappe-alice", "yuno2")
     stacks.pulumi("state", "unprotect", urn, "--yes", "-s", "alice")
     stacks.up("alice")
-    assert before == born(stacks, "grappe-alice", "yuno2")
+    assert before == created_at(stacks, "grappe-alice", "yuno2")
     assert answers(stacks)
-    stacks.settled("alice")
+    stacks.assert_unchanged("alice")
 
 
 def test_failed_resource_does_not_stop_others_on_request(stacks: Engine) -> None:
-    """What failed is made by the next `up`; the rest is there."""
+    """With --continue-on-error; the next `up` creates the failed one."""
     lxd = stacks.hosts[LAB].lxd
     urn = stacks.urn("alice", "alice-yuno2")
     lxd.fails.add("POST instances")
@@ -174,11 +174,11 @@ def test_failed_resource_does_not_stop_others_on_request(stacks: Engine) -> None
         lxd.fails.clear()
     stacks.up("alice")
     assert answers(stacks)
-    stacks.settled("alice")
+    stacks.assert_unchanged("alice")
 
 
-def test_move_creates_the_new_lab_before_deleting_the_old(stacks: Engine) -> None:
-    """Nothing of it is left on the old host; back again, all is as it was."""
+def test_move_to_another_host_leaves_nothing_on_the_old_one(stacks: Engine) -> None:
+    """The old host keeps nothing; `destroy` leaves both hosts as they were."""
     stacks.write("bob", id="bobbobbobbob", number=2)
     before = stacks.inventory()
     stacks.up("bob")
@@ -186,6 +186,6 @@ def test_move_creates_the_new_lab_before_deleting_the_old(stacks: Engine) -> Non
     stacks.up("bob")
     assert ("grappe-bob", "yuno1") in stacks.hosts[OTHER].lxd.instances
     assert "grappe-bob" not in stacks.hosts[LAB].lxd.projects
-    stacks.settled("bob")
+    stacks.assert_unchanged("bob")
     stacks.destroy("bob")
     assert before == stacks.inventory()

@@ -70,7 +70,7 @@ def labs(
     folder = RECORDED / request.param
     for function in (recipe.names, recipe.read):
         monkeypatch.setattr(function, "__defaults__", (folder / "recipes",))
-    hosts = fake.world(tmp_path / "hosts", RECORDED.parent / "contract" / "data",
+    hosts = fake.connected_hosts(tmp_path / "hosts", RECORDED.parent / "contract" / "data",
                        (HOST, WORKSTATION, RELAY))  # fmt: skip
     for url, name in ((HOST, "host"), (WORKSTATION, "workstation"), (RELAY, "relay")):
         _fill(hosts[url], json.loads((folder / f"{name}.json").read_text()))
@@ -94,13 +94,13 @@ def labs(
 
 
 def _changes(engine: Engine) -> list[str]:
-    """Return what LXD was asked to change that a student could notice."""
+    """Return the requests to LXD that a student could notice."""
     return [
         request
-        for request in engine.asked
+        for request in engine.requests
         if (
             request.startswith(("DELETE", "POST"))
-            # Asked whether it has booted, a container tells.
+            # This only reads whether the container has booted.
             and not request.endswith("/exec")
         )
         or request.endswith("/state")
@@ -109,23 +109,23 @@ def _changes(engine: Engine) -> list[str]:
 
 @pytest.mark.parametrize("with_id", [False, True])
 def test_recorded_lab_comes_up_unchanged(labs: Engine, with_id: bool) -> None:
-    """Nothing is made anew, deleted or restarted; the second `up` has nothing to do."""
+    """The first `up` recreates, deletes and restarts nothing; the second has nothing to do."""
     reloads = labs.hosts[HOST].system.reloads
-    labs.watch(HOST)
+    labs.record_requests(HOST)
     for number, stack in enumerate(STACKS):
         if with_id:
             labs.pulumi("config", "set", "grappe:id", f"recorded{number:04}", "-s", stack)
-        said = labs.up(stack)
-        assert "+-" not in said
-        assert "deleted" not in said
-        # The page of a server that is being installed is new since, and no server's own.
-        made = [line for line in said.splitlines() if " created (" in line]
+        output = labs.up(stack)
+        assert "+-" not in output
+        assert "deleted" not in output
+        # Only the page of a server that is being installed is new in this version.
+        made = [line for line in output.splitlines() if " created (" in line]
         assert [] == [line for line in made if "-page created" not in line]
-        labs.settled(stack)
+        labs.assert_unchanged(stack)
     assert [] == _changes(labs)
-    looks = [services.survey(), services.inspection(start=True)]
-    asked = labs.hosts[HOST].lxd.argv
-    assert all(argv in looks or argv[:2] == ["getent", "passwd"] for argv in asked)
+    surveys = [services.survey(), services.inspection(start=True)]
+    executed = labs.hosts[HOST].lxd.argv
+    assert all(argv in surveys or argv[:2] == ["getent", "passwd"] for argv in executed)
     assert labs.hosts[HOST].system.reloads <= reloads + 1
     for stack in reversed(STACKS):
         labs.destroy(stack)

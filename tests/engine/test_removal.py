@@ -1,4 +1,4 @@
-"""Taking a stack down without the engine: what it leaves is what the engine leaves."""
+"""`removal.take_down` without the engine leaves hosts and state as `pulumi destroy` does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def up(engine: Engine) -> Iterator[Engine]:
         engine.destroy(NAME)
 
 
-def test_it_leaves_what_the_engine_leaves(engine: Engine) -> None:
+def test_take_down_leaves_what_the_engine_leaves(engine: Engine) -> None:
     engine.write(NAME, **SETTINGS)
     before = engine.inventory()
     engine.up(NAME)
@@ -64,21 +64,21 @@ def test_it_leaves_what_the_engine_leaves(engine: Engine) -> None:
     assert before == engine.inventory()
     by_the_engine = contents(engine)
     engine.up(NAME)
-    gone: list[str] = []
-    assert "" == take_down(engine, lambda _what, urn: gone.append(urn.rpartition("::")[2]))
+    deleted: list[str] = []
+    assert "" == take_down(engine, lambda _what, urn: deleted.append(urn.rpartition("::")[2]))
     assert before == engine.inventory()
     assert by_the_engine == contents(engine)
     assert not state_of(engine).locks
     # Each before what it depends on.
-    assert gone.index("rita-yuno1") < gone.index("gr-42")
-    assert gone[-1] == "rita-preflight"
+    assert deleted.index("rita-yuno1") < deleted.index("gr-42")
+    assert deleted[-1] == "rita-preflight"
     # The engine takes it from there.
     engine.up(NAME)
-    engine.settled(NAME)
+    engine.assert_unchanged(NAME)
     engine.destroy(NAME)
 
 
-def test_a_stack_that_is_down_stays_so(up: Engine) -> None:
+def test_take_down_of_a_stack_that_is_down_changes_nothing(up: Engine) -> None:
     assert "" == take_down(up)
     before = contents(up)
     assert "" == take_down(up)
@@ -86,7 +86,7 @@ def test_a_stack_that_is_down_stays_so(up: Engine) -> None:
 
 
 def test_a_failure_keeps_the_rest_in_the_state(up: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it could not delete, and what that needs; the next one goes on from there."""
+    """The state keeps what failed and its dependencies; the next take-down resumes."""
     with monkeypatch.context() as patch:
         delete = Container.provider.delete
 
@@ -107,7 +107,7 @@ def test_a_failure_keeps_the_rest_in_the_state(up: Engine, monkeypatch: pytest.M
     assert not state_of(up).resources()
 
 
-def test_an_interrupt_ends_it_between_two_deletes(up: Engine) -> None:
+def test_interrupt_ends_take_down_between_two_deletes(up: Engine) -> None:
     this = run.Run(command="destroy", rebuild="")
     this.changes = lambda _what, _urn: this.cancelled.set()
     with pytest.raises(errors.CommandError, match="interrupted"):
@@ -122,13 +122,13 @@ def test_two_runs_at_once_are_refused(up: Engine) -> None:
     with state_of(up).locked():
         with pytest.raises(errors.GrappeError, match="another run of rita is under way"):
             take_down(up)
-        said = up.pulumi("up", "--yes", "--skip-preview", "-s", NAME, ok=False)
-    assert "currently locked by 1 lock(s)" in said
+        output = up.pulumi("up", "--yes", "--skip-preview", "-s", NAME, ok=False)
+    assert "currently locked by 1 lock(s)" in output
     assert before == contents(up)
 
 
-def test_the_state_of_before_is_beside_it(up: Engine) -> None:
-    """As the engine keeps one: for whoever took the wrong stack down."""
+def test_take_down_keeps_a_backup_of_the_state(up: Engine) -> None:
+    """Beside the state, as the engine does, for whoever took the wrong stack down."""
     take_down(up)
     beside = pathlib.Path(f"{state_of(up).path}.bak")
     assert json.loads(beside.read_text())["checkpoint"]["latest"]["resources"]

@@ -1,4 +1,4 @@
-"""Whether a stack has nothing to do, found without the engine: it agrees with the engine."""
+"""`unchanged.compare` finds without the engine whether an `up` has nothing to do."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COUNT = 13
 
 
 def compared(engine: Engine, this: run.Run | None = None) -> unchanged.Comparison:
-    """Return what the comparison of a stack finds."""
+    """Return the result of `unchanged.compare` for the stack."""
     given = files.configuration(engine.project / "stacks", NAME)
     before = pathlib.Path.cwd()
     os.chdir(engine.project)
@@ -51,9 +51,9 @@ def up(engine: Engine) -> Iterator[Engine]:
 
 
 def test_stack_that_is_up_has_nothing_to_do(up: Engine) -> None:
-    """As the engine finds, too."""
+    """The engine finds no change either."""
     assert compared(up) == unchanged.Comparison(resources=COUNT)
-    up.settled(NAME)
+    up.assert_unchanged(NAME)
 
 
 def change(engine: Engine, **item: Any) -> None:
@@ -106,7 +106,7 @@ def lose_rule(engine: Engine) -> None:
 def test_every_change_is_left_to_the_engine(
     up: Engine, alter: Callable[[Engine], None], request: pytest.FixtureRequest
 ) -> None:
-    """Whatever differs; and once the engine has dealt with it, there is nothing to do again."""
+    """The comparison finds each difference; after an `up` of the engine it finds none."""
     file = up.project / "stacks" / f"Pulumi.{NAME}.yaml"
     before = file.read_text()
 
@@ -118,7 +118,7 @@ def test_every_change_is_left_to_the_engine(
     alter(up)
     assert compared(up).difference
     assert "no changes were expected" in up.up(NAME, "--expect-no-changes", ok=None) or (
-        alter is mistake and "error:" in up.said
+        alter is mistake and "error:" in up.output
     )
     back()
     assert compared(up) == unchanged.Comparison(resources=COUNT)
@@ -128,7 +128,7 @@ def test_every_change_is_left_to_the_engine(
     "item", [{"taint": True}, {"dependencies": []}, {"protect": True}, {"initErrors": ["x"]}]
 )  # fmt: skip
 def test_state_that_asks_for_work_is_left_to_the_engine(up: Engine, item: dict[str, Any]) -> None:
-    """Also where the hosts are as recorded."""
+    """Although the hosts match the state."""
     state = up.state(NAME)
     change(up, **item)
     assert compared(up).difference
@@ -161,7 +161,7 @@ def test_another_provider_is_left_to_the_engine(up: Engine) -> None:
 
 
 def test_inputs_of_an_older_version_are_left_to_the_engine(up: Engine) -> None:
-    """It writes today's into the state, even where nothing changes on a host."""
+    """The engine writes today's inputs into the state, although no host changes."""
     state, older = up.state(NAME), up.state(NAME)
     for each in older["deployment"]["resources"]:
         if each["type"].endswith("lxd:Network"):
@@ -174,7 +174,7 @@ def test_inputs_of_an_older_version_are_left_to_the_engine(up: Engine) -> None:
 def test_refusal_by_the_host_is_reported_at_once(
     up: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A check that finds a mistake, where the thing itself is as recorded."""
+    """The provider's check finds a mistake, although the resource matches the state."""
     mistake = problems.Mistake("grappe:number", "is not free")
     provider = Container.provider
     monkeypatch.setattr(provider, "examine", lambda _self, spec, _was: (spec, [mistake]))
@@ -183,7 +183,7 @@ def test_refusal_by_the_host_is_reported_at_once(
 
 
 def test_resource_that_the_program_lacks_is_left_to_the_engine(up: Engine) -> None:
-    """It is to be deleted."""
+    """The state has one resource more, which the engine deletes."""
     state = up.state(NAME)
     more = up.state(NAME)
     entry = next(each for each in more["deployment"]["resources"] if each["type"].endswith("Entry"))
@@ -194,7 +194,7 @@ def test_resource_that_the_program_lacks_is_left_to_the_engine(up: Engine) -> No
 
 
 def test_pending_operations_and_locks_are_left_to_the_engine(up: Engine) -> None:
-    """Of a run that was killed, or that is under way."""
+    """A killed run leaves a pending operation; a run that is under way holds a lock."""
     path = State(up.project / ".state", "grappe", NAME).path
     text = path.read_text()
     pending = json.loads(text)
@@ -240,7 +240,7 @@ def test_host_that_does_not_answer_is_reported_at_once(
 def test_wrong_passphrase_is_left_to_the_engine(
     up: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reports what is wrong."""
+    """The engine reports the error."""
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "another")
     assert "cannot be decrypted" in compared(up).difference
 
@@ -252,20 +252,20 @@ def test_same_password_encrypted_again_is_no_change(up: Engine) -> None:
 
 
 def test_comparison_changes_nothing(up: Engine) -> None:
-    """Neither on the hosts nor in the state's folder; in a server it lists the services."""
+    """Hosts and state stay the same; in a server it only lists the services."""
     path = State(up.project / ".state", "grappe", NAME).path
     before, state = up.inventory(), path.read_bytes()
-    up.watch(LAB)
+    up.record_requests(LAB)
     up.hosts[LAB].lxd.argv.clear()
     assert not compared(up).difference
     assert (up.inventory(), path.read_bytes()) == (before, state)
-    assert {"POST instances/yuno1/exec"} == set(up.asked)
+    assert {"POST instances/yuno1/exec"} == set(up.requests)
     # Without our mark, it asks for the login too.
     assert [services.survey(), ["getent", "passwd", "uma"]] == up.hosts[LAB].lxd.argv
 
 
-def test_cancelled_comparison_ends_without_an_answer(up: Engine) -> None:
-    """A Ctrl-C says neither yes nor no."""
+def test_cancelled_comparison_is_left_to_the_engine(up: Engine) -> None:
+    """After a Ctrl-C it reports a difference, never "unchanged"."""
     this = run.Run(command="up", rebuild="")
     this.cancelled.set()
     assert compared(up, this=this).difference

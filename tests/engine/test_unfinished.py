@@ -1,4 +1,4 @@
-"""Whatever an unfinished run left, a destroy takes away."""
+"""`destroy` removes what an interrupted `up` left, also what the state does not know."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ IMAGE = {"kind": "image", "host": LAB, "id": "imageimage02", "recipe": "standin"
 
 
 def requests_of(engine: Engine, stack: str) -> list[str]:
-    """Return what bringing a stack up asks of LXD to change, in its order."""
-    asked: list[str] = []
+    """Bring a stack up and down; return the changing requests of the `up` to LXD, in order."""
+    requests: list[str] = []
     lxd = engine.hosts[LAB].lxd
     meet = lxd.meet
 
     def note(request: str) -> None:
         if not request.startswith("GET"):
-            asked.append(request)
+            requests.append(request)
         meet(request)
 
     lxd.meet = note  # type: ignore[method-assign]
@@ -34,14 +34,14 @@ def requests_of(engine: Engine, stack: str) -> list[str]:
     finally:
         lxd.meet = meet  # type: ignore[method-assign]
     engine.destroy(stack)
-    return asked
+    return requests
 
 
 @pytest.mark.parametrize(("stack", "settings"), [("carol", CAROL), ("image", IMAGE)])
 def test_destroy_after_an_interrupted_up_leaves_nothing(
     engine: Engine, stack: str, settings: dict[str, Any]
 ) -> None:
-    """The change is made and its answer is lost, as in a kill; the state forgets what failed."""
+    """For each change: LXD makes it and the answer is lost, so that the state does not have it."""
     before = engine.inventory()
     engine.write(stack, **settings)
     changes = requests_of(engine, stack)
@@ -66,7 +66,7 @@ def test_destroy_after_an_interrupted_up_leaves_nothing(
         finally:
             lxd.change = change  # type: ignore[method-assign]
         engine.destroy(stack)
-        assert before == engine.inventory(), f"cut at {cut}: {changes[:cut]}\n{engine.said}"
+        assert before == engine.inventory(), f"cut at {cut}: {changes[:cut]}\n{engine.output}"
 
 
 @pytest.mark.parametrize("kind", ["Rule", "Backend", "Entry", "Door", "Key", "Container",
@@ -96,9 +96,9 @@ def test_resource_with_the_id_of_another_lab_is_never_swept(engine: Engine) -> N
     empty = {**state, "deployment": {**state["deployment"], "resources": []}}
     engine.load("carol", empty)
     engine.write("carol", **{**CAROL, "id": "anothercarol"})
-    said = engine.up("carol", ok=False)
-    assert "another carol's" in said
-    assert "grappe:id: carolcarol01" in said
+    output = engine.up("carol", ok=False)
+    assert "another carol's" in output
+    assert "grappe:id: carolcarol01" in output
     engine.destroy("carol")
     assert up == engine.inventory()
     engine.write("carol", **CAROL)

@@ -1,4 +1,4 @@
-"""The plugin in both ways, spoken to over gRPC; no engine, no host but this one."""
+"""The provider plugin over gRPC, as a process of its own and attached to this one; no engine."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def attached_process() -> Iterator[int]:
 
 @pytest.fixture(scope="module", params=[process, attached_process], ids=["process", "attached"])
 def plugin(request: pytest.FixtureRequest) -> Iterator[provider_pb2_grpc.ResourceProviderStub]:
-    """The plugin, in both ways of being one."""
+    """The plugin, as a process of its own and attached to this one."""
     with request.param() as port, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = provider_pb2_grpc.ResourceProviderStub(channel)
         stub.Configure(provider_pb2.ConfigureRequest(args=struct_pb2.Struct()))
@@ -108,14 +108,14 @@ def plugin(request: pytest.FixtureRequest) -> Iterator[provider_pb2_grpc.Resourc
 
 
 def struct(provider: type, values: dict[str, Any]) -> struct_pb2.Struct:
-    """Put values on the wire: numbers become floats, None becomes null."""
+    """Encode values as Pulumi does: numbers become floats, None becomes null."""
     message = struct_pb2.Struct()
     message.update({**values, "__provider": serialize_provider(provider())})
     return message
 
 
 def values(message: struct_pb2.Struct) -> dict[str, Any]:
-    """Take values off the wire, without the provider."""
+    """Decode values, without the provider."""
     return {key: value for key, value in message.items() if key != "__provider"}
 
 
@@ -134,7 +134,7 @@ def test_serialized_path_of_a_provider_is_frozen(provider: type) -> None:
 
 
 def test_check_fills_defaults_and_makes_floats_whole(plugin: Any) -> None:
-    """22222.0 is a port, and what was left out is there."""
+    """22222.0 becomes the port 22222; omitted fields get their defaults."""
     request = provider_pb2.CheckRequest(news=struct(RuleProvider, {**RULE, "address": None}))
     answer = plugin.Check(request)
     assert not answer.failures
@@ -211,15 +211,15 @@ def test_drift_alone_is_a_difference(plugin: Any) -> None:
 
 
 class TestProbe:
-    """A whole life over gRPC, against a server of our own on loopback."""
+    """create and read of a probe over gRPC, against a server on loopback."""
 
     def spec(self, port: int, seconds: int = 5) -> dict[str, Any]:
         """Return a probe of HTTP on a port."""
         check = {"kind": "http", "port": port, "domain": "a.test"}
         return {**COMMON, "address": "127.0.0.1", "checks": [check], "seconds": seconds}
 
-    def test_probe_is_created_drifts_and_fails_with_the_reason(self, plugin: Any) -> None:
-        """Created when the server answers, drift when it is gone, an error with the reason."""
+    def test_probe_is_created_and_drifts_with_the_reason(self, plugin: Any) -> None:
+        """It is created while the server answers; afterwards read reports drift with the reason."""
         server = http.server.ThreadingHTTPServer(
             ("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler
         )
@@ -255,7 +255,7 @@ class TestProbe:
         server.shutdown()
         server.server_close()
 
-    def test_failure_is_reported_in_words(self, plugin: Any) -> None:
+    def test_probe_failure_is_reported_without_a_traceback(self, plugin: Any) -> None:
         """No traceback: what failed, what was seen, what to do."""
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -269,7 +269,7 @@ class TestProbe:
         assert "Traceback" not in said
 
     def test_another_machine_under_the_same_url_is_an_error(self, plugin: Any) -> None:
-        """Read does not take a stranger's word for what is gone."""
+        """Read does not trust another machine that the resource is missing."""
         props = struct(ProbeProvider, {**self.spec(80), "machine_id": "another"})
         with pytest.raises(grpc.RpcError) as failure:
             plugin.Read(provider_pb2.ReadRequest(id="x", properties=props))

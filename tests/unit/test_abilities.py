@@ -1,4 +1,4 @@
-"""What a host can do for servers, and what of a lab wants it."""
+"""Abilities of a host (GPU, id ranges, shifted mounts), and the settings that need them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from stacks import preflight_plan, spec
     [("uid 1000-1000", False), ("uid 1001-1001", True), ("uid 999-1000", True),
      ("uid 1000000-1065535", False), ("uid 1065535-1065536", True), ("gid 5-5", False)],
 )  # fmt: skip
-def test_ids_that_root_does_not_lend_are_missing(
+def test_ids_outside_roots_subid_ranges_are_missing(
     monkeypatch: pytest.MonkeyPatch, wanted: str, missing: bool
 ) -> None:
-    """Another user's do not count; where no file says anything, nobody is refused."""
+    """Only root's ranges count; without newuidmap on the host nothing is missing."""
     lent = {"/etc/subuid": "eve:5:99999\n# root:1:1\nroot:1000:1\nroot:1000000:65536\nroot:x\n"}
     monkeypatch.setattr(abilities, "read_text", lambda path: lent.get(path, ""))
     monkeypatch.setattr(programs, "which", lambda _program: "/usr/bin/newuidmap")
@@ -30,8 +30,8 @@ def test_ids_that_root_does_not_lend_are_missing(
     assert [] == abilities.missing([wanted], [])
 
 
-def test_a_gpu_is_a_card_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or a display controller on the PCI bus, which its maker's driver serves; else missing."""
+def test_gpu_is_found_by_drm_card_or_pci_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A DRM card or a PCI display controller; without either the GPU is missing."""
     for cards, kind, missing in (
         (["card0"], "", []),
         ([], "0x030000", []),
@@ -50,10 +50,10 @@ def test_a_gpu_is_a_card_of_the_kernels(monkeypatch: pytest.MonkeyPatch) -> None
     [({"idmapped_mounts": "true"}, False), ({"shiftfs": "true"}, False), ({}, False),
      ({"idmapped_mounts": "false", "shiftfs": "false"}, True)],
 )  # fmt: skip
-def test_shifting_is_what_lxd_says_of_the_kernel(
+def test_shift_is_missing_only_if_lxd_reports_so(
     monkeypatch: pytest.MonkeyPatch, features: dict[str, str], missing: bool
 ) -> None:
-    """It is not missing where LXD says nothing."""
+    """It is not missing if LXD reports no kernel features."""
 
     def tell(_socket: str, _path: str) -> Any:
         return {"environment": {"kernel_features": features}}
@@ -62,7 +62,7 @@ def test_shifting_is_what_lxd_says_of_the_kernel(
     assert ["shift"] * missing == abilities.missing(["shift"], ["/"])
 
 
-def test_settings_say_what_they_want_of_the_host() -> None:
+def test_plan_lists_the_abilities_that_settings_need() -> None:
     """Each by its key."""
     servers = [{
         "name": "a", "config": {"raw.idmap": "both 1000 2000\nuid 5-9 50-54"},
@@ -84,8 +84,8 @@ def test_settings_say_what_they_want_of_the_host() -> None:
     )  # fmt: skip
 
 
-def test_a_map_of_ids_names_the_hosts() -> None:
-    """`both` means two; a line that is no map, none."""
+def test_raw_idmap_yields_the_hosts_id_ranges() -> None:
+    """`both` yields a uid and a gid range; an invalid line yields none."""
     text = "both 1000 1000\nuid 5-9 50-54\nnonsense\ngid 5-3 7-5"
     listed = [("uid", range(1000, 1001)), ("gid", range(1000, 1001)), ("uid", range(5, 10))]
     assert listed == list(values.mapped(text))

@@ -1,4 +1,4 @@
-"""A program that runs on our own streams, and what an interrupt of ours means to it."""
+"""`command.attach`: a child on our streams gets each interrupt exactly once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a plan does: a table of what was recorded, what is there, and what is wished."""
+"""The plan of a resource, from its recorded, its actual and its wanted spec."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def between(
     same_machine: bool = True,
     **reading: Any,
 ) -> changes.Changes:
-    """Compare a server with changes of what was recorded, is there and is wished."""
+    """Plan a server whose recorded, actual and wanted specs have these changes."""
     recorded = codec.encode(dataclasses.replace(SERVER, **(was or {})))
     actual = dataclasses.replace(SERVER, **(there or {}))
     wanted = codec.encode(dataclasses.replace(SERVER, **(wished or {})))
@@ -37,19 +37,19 @@ def between(
     )
 
 
-def test_threads_of_a_pool_serve_the_run_of_their_work() -> None:
-    """What it may delete, and whether it was cancelled."""
+def test_pool_threads_belong_to_the_submitting_run() -> None:
+    """They have its `rebuild` and its cancellation."""
     this = run.Run(command="up", rebuild="yuno1")
     with run.entered(this), run.Pool() as pool:
         assert "yuno1" == pool.submit(run.rebuild).result()
         assert [this] == list(pool.map(lambda _number: run.current(), [1]))
         this.cancelled.set()
         with pytest.raises(errors.CancelledError):
-            pool.submit(run.demand_wanted).result()
+            pool.submit(run.raise_if_cancelled).result()
 
 
-def test_plan_of_an_unchanged_thing_is_empty() -> None:
-    """No field, nothing replaced, no word."""
+def test_plan_of_an_unchanged_resource_is_empty() -> None:
+    """No field, no replacement, no drift."""
     found = between()
     assert not found
     assert changes.Changes(frozenset()) == found
@@ -87,8 +87,8 @@ def test_plan_of_a_single_difference(
     assert (fields, replaces, drift) == (set(found.fields), set(found.replaces), found.drift)
 
 
-def test_plan_recreates_a_missing_thing() -> None:
-    """In the words of the plan."""
+def test_plan_recreates_a_missing_resource() -> None:
+    """Its drift is "it is missing"."""
     wanted = codec.encode(SERVER)
     found = changes.between(ContainerSpec, wanted, None, wanted, same_machine=True)
     assert ({"name"}, ("it is missing",)) == (set(found.replaces), found.drift)
@@ -96,7 +96,7 @@ def test_plan_recreates_a_missing_thing() -> None:
 
 
 def test_a_secret_that_drifted_is_not_shown() -> None:
-    """Only that it did."""
+    """Only that it was changed."""
     spec = PostInstallSpec(
         host="ssh://lab", owner="grappe/alice", name="yuno1", project="p", container="yuno1",
         domain="a.test", login="alice", password="Marked-4711",
@@ -107,8 +107,8 @@ def test_a_secret_that_drifted_is_not_shown() -> None:
     assert ("password was changed",) == found.drift
 
 
-def test_a_state_of_an_older_grappe_has_not_every_field() -> None:
-    """What has come since is at its default, and nothing is replaced."""
+def test_state_of_an_older_grappe_plans_no_change() -> None:
+    """Fields that were added since have their defaults."""
     recorded = {
         key: value
         for key, value in codec.encode(dataclasses.replace(SERVER, lab="", incarnation="")).items()
@@ -120,7 +120,7 @@ def test_a_state_of_an_older_grappe_has_not_every_field() -> None:
 
 
 class FakeDriver:
-    """Keeps what it was asked for."""
+    """A driver that records its calls."""
 
     def __init__(self, there: Reading[ContainerSpec] | None) -> None:
         self.there, self.done = there, list[str]()
@@ -162,7 +162,7 @@ class Machine:
 
 @pytest.fixture
 def provider(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A provider whose driver keeps what it was asked for; hosts are `ssh://lab` and others."""
+    """A provider with a recording driver; `ssh://other` and `ssh://clone` are other machines."""
     monkeypatch.setattr(run, "_own", run.Run())
     boots = {"ssh://other": ("m2", "b2"), "ssh://clone": ("m1", "b3")}
     monkeypatch.setattr(
@@ -184,22 +184,24 @@ STATE = {**codec.encode(SERVER), "machine_id": "m1", "drift": ""}
 INPUTS = {key: value for key, value in codec.encode(SERVER).items() if key != "incarnation"}
 
 
-def test_diff_reads_what_is_there(provider: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    """And says in words what drifted."""
+def test_diff_reads_the_host_and_prints_the_drift(
+    provider: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And prints the drift."""
     provider.fake.there = Reading(dataclasses.replace(SERVER, state="stopped"))
     found = provider.diff("x", STATE, INPUTS)
     assert (True, []) == (found.changes, found.replaces)
     assert 'has drifted: state is "stopped", not "running"' in capsys.readouterr().out
 
 
-def test_diff_of_what_is_gone_is_a_replacement(provider: Any) -> None:
-    """The old one first: its name is fixed."""
+def test_diff_of_a_missing_resource_is_a_replacement(provider: Any) -> None:
+    """Deleted first, because the new one needs its name."""
     provider.fake.there = None
     found = provider.diff("x", STATE, INPUTS)
     assert (["name"], True) == (found.replaces, found.delete_before_replace)
 
 
-def test_a_move_makes_first(provider: Any) -> None:
+def test_move_creates_before_it_deletes(provider: Any) -> None:
     """On another machine nothing is in the way; the same machine under a new URL is an update."""
     found = provider.diff("x", STATE, {**INPUTS, "host": "ssh://other"})
     assert (["host"], False) == (found.replaces, found.delete_before_replace)
@@ -214,7 +216,7 @@ def test_a_clone_is_another_machine(provider: Any) -> None:
 
 
 def test_each_create_is_another_incarnation(provider: Any) -> None:
-    """It stands in the state; an update keeps it."""
+    """A create writes a new one into the state; an update keeps it."""
     made = [provider.create(INPUTS).outs["incarnation"] for _turn in range(2)]
     assert made[0] != made[1]
     assert all(len(text) == 12 for text in made)
@@ -237,17 +239,19 @@ def test_an_update_of_an_older_state_gives_an_incarnation(provider: Any) -> None
     ],
     ids=["its own", "taken over since", "older than incarnations", "of a state without an id"],
 )
-def test_a_delete_in_an_up_removes_its_own_alone(
+def test_delete_in_an_up_keeps_other_incarnations(
     provider: Any, there: str, state: dict[str, Any], expected: list[str]
 ) -> None:
-    """What a replacement has taken over by then stays."""
+    """A replacement has taken the object over, so it stays."""
     provider.check({}, INPUTS)
     provider.fake.there = Reading(dataclasses.replace(SERVER, incarnation=there))
     provider.delete("x", state)
     assert expected == provider.fake.done
 
 
-def test_a_destroy_removes_all(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_destroy_sweeps_and_deletes_other_incarnations(
+    provider: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also what another run took over, and what no state knows."""
     monkeypatch.setattr(run, "command", lambda: "destroy")
     provider.fake.there = Reading(dataclasses.replace(SERVER, incarnation="second"))
@@ -258,7 +262,7 @@ def test_a_destroy_removes_all(provider: Any, monkeypatch: pytest.MonkeyPatch) -
 def test_destroy_empties_what_a_leftover_holds(
     provider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A destroy empties what LXD will not let go; an up never does."""
+    """If LXD refuses a delete, a destroy empties the object and tries again; an `up` does not."""
     fake = provider.fake
     tries: list[str] = []
 
@@ -277,7 +281,7 @@ def test_destroy_empties_what_a_leftover_holds(
 
 
 def test_only_a_destroy_sweeps(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sweep in the middle of a lab would take it: both signs must be there."""
+    """And only before any check, or a sweep in an `up` would delete the lab."""
     provider.delete("x", STATE)
     monkeypatch.setattr(run, "command", lambda: "destroy")
     provider.check({}, INPUTS)
@@ -296,21 +300,21 @@ def test_only_a_destroy_sweeps(provider: Any, monkeypatch: pytest.MonkeyPatch) -
         ("pulumi", ""),
     ],
 )
-def test_the_engines_command(argv: str, expected: str) -> None:
-    """Whatever stands before it, and whatever stacks are called."""
+def test_engine_command_is_read_from_argv(argv: str, expected: str) -> None:
+    """Also behind options, and with stacks that are named like a command."""
     assert expected == run.parse(argv.split())
 
 
 def test_another_machine_under_the_url_is_an_error(provider: Any) -> None:
-    """Nobody's word is taken for what is gone."""
+    """Its answers say nothing about the recorded machine."""
     with pytest.raises(errors.HostError, match="is another machine"):
         provider.diff("x", {**STATE, "machine_id": "m9"}, INPUTS)
 
 
-def test_a_state_that_is_older_than_the_id_is_that_labs(
+def test_state_without_an_id_belongs_to_the_configured_lab(
     provider: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it has is read and removed by the id that the stack's configuration gives."""
+    """Read and delete use the id of the stack's configuration."""
     monkeypatch.setattr(run, "command", lambda: "destroy")
     run.current().lab = "alicealice01"
     provider.delete("x", {**STATE, "lab": ""})

@@ -60,7 +60,7 @@ def stack_of(folder: pathlib.Path, name: str) -> dict[str, Any]:
 def test_new_gives_labels_and_numbers_once(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A newer roster adds who has come, says who has left, and changes nobody; comments stay."""
+    """A newer roster adds students, reports missing ones and changes nobody; comments stay."""
     alone = {"grappe:host": "ssh://lab", "grappe:number": 2, "grappe:student": "zoe"}
     (folder / "stacks/Pulumi.zoe.yaml").write_text(yaml.safe_dump({"config": alone}))
     create(folder, "Nom,Prénom,Mail\nDupont,Adèle,a@x\nPetit,Zoé,z@x\n")
@@ -85,13 +85,13 @@ def test_new_gives_labels_and_numbers_once(
 def test_a_namesake_has_a_lab_of_their_own(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By another id, or another e-mail; who changed the name keeps the lab, and that is said."""
+    """By another id or e-mail; a student with a new name keeps the lab, with a message."""
     heads = "Nom,Prénom,Id,Mail\n"
     create(folder, heads + "Martin,Zoé,2,z@x\nDupont,Adèle,3,\n")
     given = {"host": "", "workstation": ""}
     create(folder, heads + "Martin,Zoé,9,z2@x\nDurand,Adèle,3,a@x\n", **given)
     said = capsys.readouterr()
-    assert "Adèle Dupont is Adèle Durand in this roster" in said.err
+    assert "Adèle Dupont has the name Adèle Durand in this roster" in said.err
     assert "stay: Zoé Martin" in said.err
     labels = [each.label for each in class_file.read(folder, "tp1").students]
     assert ["zoe", "adele"] == labels[:2]
@@ -109,8 +109,8 @@ def test_a_namesake_has_a_lab_of_their_own(
         create(folder, heads + "Petit,Léo,3,z@x\n", **given)
 
 
-def test_a_class_named_like_another_ones_student(folder: pathlib.Path) -> None:
-    """Its stack is a stray of neither."""
+def test_class_named_like_a_student_has_no_strays(folder: pathlib.Path) -> None:
+    """Class tp1-adele, and the stack tp1-adele-durand of class tp1."""
     create(folder, "Nom,Prénom\nDurand,Adele\nDupont,Adele\n")
     assert (folder / "stacks/Pulumi.tp1-adele-durand.yaml").exists()
     create(folder, "Nom\nBob\n", name="tp1-adele")
@@ -121,9 +121,9 @@ def test_a_class_named_like_another_ones_student(folder: pathlib.Path) -> None:
 def test_later_student_gets_a_password_too(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The class file remembers that its servers are post-installed: else anybody is root there."""
+    """The class file records post_install; without a password anybody could take the server."""
     monkeypatch.setattr(commands, "environment", SimpleNamespace(apply=lambda: None))
-    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "only for this trial")
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "only for this test")
     create(folder, "Nom\nAdele\n", post_install=True)
     create(folder, "Nom\nAdele\nLeo\n", host="", workstation="")
     passwords = set()
@@ -137,8 +137,8 @@ def test_later_student_gets_a_password_too(
     assert class_file.read(folder, "tp1").post_install
 
 
-def test_new_goes_on_where_it_was_ended(folder: pathlib.Path) -> None:
-    """Whose stack file is missing gets it, with the number that the class file has."""
+def test_class_new_resumes_after_an_interruption(folder: pathlib.Path) -> None:
+    """A missing stack file is written, with the number of the class file."""
     create(folder, "Nom\nAdele\nZoe\n")
     path = folder / "stacks/Pulumi.tp1-zoe.yaml"
     path.unlink()
@@ -152,13 +152,13 @@ def test_new_goes_on_where_it_was_ended(folder: pathlib.Path) -> None:
     ("changes", "words"),
     [
         ({"host": "nowhere"}, "nowhere"),
-        ({"host": ""}, "on which lab host?"),
+        ({"host": ""}, "a new class needs its lab host"),
         ({"domain": "x y"}, "grappe:domain"),
         ({"name": "TP 1"}, "as tp-1"),
         ({"roster": "/nowhere.csv"}, "there is no roster"),
     ],
 )
-def test_new_refuses_before_it_writes(
+def test_class_new_refuses_before_it_writes(
     folder: pathlib.Path, changes: dict[str, str], words: str
 ) -> None:
     with pytest.raises(errors.BadInputError) as found:
@@ -185,10 +185,10 @@ def test_new_refuses_before_it_writes(
          ["students[0].number  0 is not a number of a lab: 1 to 4000", "students[1].number"]),
     ],
 )  # fmt: skip
-def test_a_class_file_that_was_edited_by_hand(
+def test_class_file_reports_all_mistakes_at_once(
     folder: pathlib.Path, text: str, words: list[str]
 ) -> None:
-    """Everything that is wrong with it, at once."""
+    """Syntax, unknown keys, duplicates and numbers out of range."""
     (folder / "classes").mkdir()
     (folder / "classes/tp1.yaml").write_text(text)
     with pytest.raises(errors.BadInputError) as found:
@@ -197,8 +197,8 @@ def test_a_class_file_that_was_edited_by_hand(
         assert each in str(found.value)
 
 
-def test_language_of_a_class_is_its_students(folder: pathlib.Path) -> None:
-    """Who comes gets it; an unknown one is refused before anything is written."""
+def test_language_of_a_class_applies_to_new_students(folder: pathlib.Path) -> None:
+    """Earlier stack files stay; an unknown language is refused before anything is written."""
     create(folder, "Nom\nAdele\n")
     path = folder / "classes/tp1.yaml"
     written = path.read_text()
@@ -211,7 +211,7 @@ def test_language_of_a_class_is_its_students(folder: pathlib.Path) -> None:
     assert "grappe:language" not in stack_of(folder, "tp1-adele")
 
 
-def test_a_student_who_is_none_of_the_class(folder: pathlib.Path) -> None:
+def test_unknown_student_or_class_is_refused(folder: pathlib.Path) -> None:
     create(folder, "Nom\nAdele\nZoe\n")
     with pytest.raises(
         errors.BadInputError, match="adel is not a student of tp1. Did you mean adele?"
@@ -232,11 +232,11 @@ def test_students_of_two_classes_never_share_a_stack(folder: pathlib.Path) -> No
 
 def test_more_students_than_numbers_are_refused(folder: pathlib.Path) -> None:
     create(folder, "Nom\n" + "\n".join(f"Un {number}" for number in range(3999)), name="tp1")
-    with pytest.raises(errors.BadInputError, match="for 4000 students, and 2 more would come"):
+    with pytest.raises(errors.BadInputError, match="for 4000 students, and 2 more are needed"):
         create(folder, "Nom\nAdele\nZoe\nBob\n", name="tp2")
 
 
-def test_status_of_an_unreadable_stack_file(
+def test_status_reports_unreadable_and_missing_stack_files(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     create(folder, "Nom\nAdele\nZoe\n")
@@ -305,7 +305,7 @@ def test_state_that_cannot_be_read_stops_no_other(
 def test_down_asks_before_a_lab_whose_state_is_lost_goes(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its host still has it; nobody must hear that it was down."""
+    """The host still has it, so it must not be reported as down."""
     create(folder, "Nom\nAdele\nZoe\n")
     monkeypatch.setattr(class_runs.environment, "STATE", folder / ".state")
     monkeypatch.setattr(class_runs.environment, "apply", lambda: None)
@@ -324,7 +324,7 @@ def test_down_asks_before_a_lab_whose_state_is_lost_goes(
 
 
 def test_class_file_whose_anchors_repeat_one_another_is_refused(folder: pathlib.Path) -> None:
-    """Nine of nine, eleven deep: it would never end."""
+    """A "billion laughs" of 9 to the power of 11 values."""
     create(folder, "Nom\nAdele\n")
     lines = ["a0: &a0 [x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
@@ -340,7 +340,7 @@ def test_reset_to_an_unset_variable_is_refused(folder: pathlib.Path) -> None:
         class_snapshots.reset("tp1", [], "", yes=True, jobs=1, as_json=False)
 
 
-def test_mistake_that_all_students_share_is_told_once(folder: pathlib.Path) -> None:
+def test_mistake_of_all_students_is_reported_once(folder: pathlib.Path) -> None:
     with pytest.raises(errors.BadInputError) as refused:
         create(folder, "Nom\nAdele\nZoe\n", pairs=["pool=a b"])
     assert refused.value.seen.count("grappe:pool") == 1
@@ -352,7 +352,7 @@ def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:
         create(folder, "Nom\nAdele\n", image="a", pairs=["image="])
 
 
-def test_rows_that_nobody_reads_stop_no_run() -> None:
+def test_closed_or_full_output_stops_no_run() -> None:
     """The output is a pipe whose reader has left, or a full disk."""
     code = (
         "import sys; from classroom import runner; from cli import class_view\n"
@@ -372,7 +372,7 @@ def test_rows_that_nobody_reads_stop_no_run() -> None:
 
 
 def test_failed_run_stops_no_other() -> None:
-    """So many at once, each told when it begins and when it ends."""
+    """At most two at once; each is reported when it begins and when it ends."""
     rows = [runner.Row(name, f"tp1-{name}") for name in "abcdef"]
     most, now, lock = [0], [0], threading.Lock()
 
@@ -400,8 +400,8 @@ def test_failed_run_stops_no_other() -> None:
     assert {(row.name, "running") for row in rows} <= set(told)
 
 
-def test_an_interrupt_begins_no_other() -> None:
-    """What is under way ends, and the rest is said to be not begun."""
+def test_interrupt_skips_runs_that_have_not_begun() -> None:
+    """The current run ends; the others are reported as skipped."""
     rows = [runner.Row(name, name) for name in "abc"]
     made = runner.Runner(rows, lambda _row: made.stop() or "up")  # type: ignore[func-returns-value]
     assert not made.run(1, lambda: None)
@@ -417,12 +417,12 @@ def test_an_interrupt_begins_no_other() -> None:
         ("Resources:\n    30 unchanged\n", "nothing to do"),
     ],
 )  # fmt: skip
-def test_a_preview_in_one_line(text: str, expected: str) -> None:
+def test_preview_is_summarised_in_one_line(text: str, expected: str) -> None:
     assert expected == class_runs._planned(f"\n{text}")
 
 
 def test_the_reason_of_a_failure_is_the_last_error() -> None:
-    """Not what the engine says of it all, and with what was seen."""
+    """Without the engine's summary, and with the `seen` line."""
     text = (
         "  error: Exception calling application: LXD failed: POST instances\n      seen: no room\n"
         "  pulumi:pulumi:Stack (x):\n    error: update failed\n\nDuration: 1s\n"
@@ -433,7 +433,7 @@ def test_the_reason_of_a_failure_is_the_last_error() -> None:
     assert "gr-1 created" == class_runs._reason("gr-1 created\n@ updating....\n")
 
 
-def test_a_lock_of_another_run_is_told_without_its_removal() -> None:
+def test_lock_of_another_run_is_reported_without_cancel() -> None:
     """The engine recommends a command that would take the lock from the other run."""
     text = (
         "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) "
@@ -457,10 +457,10 @@ ROOM = room.Room(memory=10 * 2**30, disk=50 * 10**9, inotify=128)
         ({"inotify": 50, "servers": 9}, 0, 0, ["9 servers take 225"]),
     ],
 )  # fmt: skip
-def test_whether_a_class_fits(
+def test_room_for_more_servers_is_estimated(
     changes: dict[str, int], wanted: int, expected: int, words: list[str]
 ) -> None:
-    """By what the servers that are there take, else by what a real one was seen to take."""
+    """By what the host's servers take; without any, by what a real server was measured to take."""
     made = dataclasses.replace(ROOM, **changes)
     assert expected == room.fits(made)
     found = [what for what, _mends in room.findings(made, wanted)]
@@ -476,8 +476,8 @@ CARD = {
 }  # fmt: skip
 
 
-def test_a_page_and_a_table_of_cards() -> None:
-    """One page a student, names as they are written, and what a name may hold is no markup."""
+def test_cards_are_rendered_as_page_and_table() -> None:
+    """One section per student; markup in a name is escaped."""
     lab = kinds.parse(
         {"grappe:host": "ssh://lab", "grappe:number": "1", "grappe:student": "zoe",
          "grappe:password": "abcde-fghjk"}, project="grappe", stack="tp1-zoe",
@@ -499,14 +499,14 @@ def test_a_page_and_a_table_of_cards() -> None:
     ]
 
 
-def test_passwords_can_be_read_from_paper() -> None:
-    """No letter is taken for another."""
+def test_letters_of_passwords_are_not_ambiguous() -> None:
+    """Passwords are read from paper: no l, I, 0 or O."""
     assert not set("lI0O") & set(class_new.LETTERS)
 
 
 @pytest.mark.parametrize("servers", ["", "  grappe:servers:\n  - name: a  # hers\n    image: x\n"])
-def test_asleep_and_awake_in_the_stack_file(tmp_path: pathlib.Path, servers: str) -> None:
-    """The file is as it was when she is awake again, comments too; twice is once."""
+def test_sleep_and_wake_restore_the_stack_file(tmp_path: pathlib.Path, servers: str) -> None:
+    """After `wake` the file is as before, with comments; a second call changes nothing."""
     path = tmp_path / "Pulumi.x.yaml"
     text = f"config:\n  grappe:number: 7  # by the window\n{servers}"
     path.write_text(text)
@@ -519,22 +519,22 @@ def test_asleep_and_awake_in_the_stack_file(tmp_path: pathlib.Path, servers: str
     assert text == path.read_text()
 
 
-def test_a_folder_is_no_roster(folder: pathlib.Path) -> None:
+def test_folder_as_roster_is_refused(folder: pathlib.Path) -> None:
     with pytest.raises(errors.BadInputError, match="cannot be read"):
         create(folder, "", roster=str(folder))
 
 
-def test_an_entry_that_was_taken_out_is_missed(
+def test_student_removed_from_the_class_file_is_reported(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Its stack file is named; who comes again has it again, with the number of before."""
+    """The message names the stack file; a later `class new` restores entry and number."""
     text = "Nom\nAdele\nZoe\n"
     create(folder, text)
     path = folder / "classes/tp1.yaml"
     whole = path.read_text()
     before = stacks_of(folder)
     content = yaml.safe_load(whole)
-    gone = content["students"].pop(0)
+    removed = content["students"].pop(0)
     path.write_text(yaml.safe_dump(content))
     # As the engine writes a stack file that it puts a secret into.
     kept = folder / "stacks/Pulumi.tp1-zoe.yaml"
@@ -546,14 +546,14 @@ def test_an_entry_that_was_taken_out_is_missed(
     assert "./lab down tp1-adele" in said
     create(folder, text, host="", workstation="")
     again = yaml.safe_load(path.read_text())["students"]
-    assert gone in again
+    assert removed in again
     assert before == stacks_of(folder)
 
 
-def test_a_label_or_a_number_that_was_changed_by_hand(
+def test_label_or_number_changed_by_hand_is_reported(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The number is refused with the one to put back; the label with the rename that helps."""
+    """A number is refused with the recorded one; for a label the message has `./lab rename`."""
     create(folder, "Nom\nAdele\nZoe\n")
     path = folder / "classes/tp1.yaml"
     whole = path.read_text()
@@ -571,7 +571,7 @@ def stacks_of(folder: pathlib.Path) -> dict[str, str]:
 
 @pytest.mark.parametrize(("name", "cell"), [("=1+1", "'=1+1"), ("Zoé", "Zoé"), ("+cmd", "'+cmd")])
 def test_name_in_the_table_is_no_formula(name: str, cell: str) -> None:
-    """Whatever a roster holds."""
+    """A cell that begins with =, +, - or @ gets an apostrophe."""
     assert cell == class_cards._no_formula(name)
 
 
@@ -587,7 +587,7 @@ def row_of(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> runner.Ro
 def test_down_of_a_lab_whose_file_is_missing_fails(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is up, and nobody must think that it went."""
+    """It is up, so it must not be reported as down."""
     row = row_of(tmp_path, monkeypatch)
     with pytest.raises(errors.BadInputError, match="is missing, and its lab is up"):
         class_runs._down(row, object())
@@ -632,7 +632,7 @@ def test_sleep_without_a_stack_file_is_refused(
 def test_down_of_a_student_whose_label_was_changed_fails(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The lab is under the old label, and nobody must think that it went."""
+    """The lab is up under the old label, so it must not be reported as down."""
     create(folder, "Nom\nAdele\nZoe\n")
     path = folder / "classes/tp1.yaml"
     path.write_text(path.read_text().replace("label: adele", "label: ada"))
@@ -677,7 +677,7 @@ def test_reset_that_lxd_refuses_starts_the_server_again() -> None:
         (False, None, False, "no stack file"),
     ],
 )
-def test_status_of_a_student(
+def test_status_is_read_from_state_and_stack_file(
     here: bool, state: str | None, ended: bool, words: str, tmp_path: pathlib.Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -701,7 +701,7 @@ STOPPED: dict[str, Any] = {
 def test_reset_to_before_the_post_installation_is_undone(
     monkeypatch: pytest.MonkeyPatch, early: bool
 ) -> None:
-    """With its pages open, whoever is first would be its administrator; a later one is kept."""
+    """Otherwise the first visitor could become its administrator; a later snapshot is kept."""
     lxd = fake.FakeLxd()
     server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10", post_installed=True)
     restored: list[str] = []
@@ -747,17 +747,17 @@ def test_a_reset_starts_what_a_killed_one_stopped(
     assert started == actions
 
 
-def test_a_server_that_is_gone_has_no_snapshot() -> None:
-    """It is told by its way back, and ends no other's reset."""
+def test_snapshot_of_a_missing_server_is_refused() -> None:
+    """The error has the `up` that recreates the server."""
     server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10")
     with pytest.raises(errors.CommandError, match="./lab up tp1-zoe recreates it"):
         snapshots.choose(fake.FakeLxd(), server, "fresh")
 
 
-def test_a_lost_stack_file_is_written_with_its_labs_id_and_password(
+def test_lost_stack_file_gets_the_labs_id_and_password(
     folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The lab that is up goes on; with others it would be a stranger's, and nobody could log in."""
+    """From the state: with new ones the lab would be foreign, and its password unknown."""
     monkeypatch.setattr(environment, "STATE", folder / ".state")
     monkeypatch.setattr(environment, "apply", lambda: None)
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "one")
@@ -782,8 +782,8 @@ def test_a_lost_stack_file_is_written_with_its_labs_id_and_password(
 
 
 @pytest.mark.parametrize("name", ["", "../classes/tp1", "tp1/"])
-def test_a_path_is_no_name_of_a_class(folder: pathlib.Path, name: str) -> None:
-    """Neither of one that is there, nor of a new one."""
+def test_path_as_class_name_is_refused(folder: pathlib.Path, name: str) -> None:
+    """In reading a class, and in creating one."""
     create(folder, "Nom\nZoe\n")
     with pytest.raises(errors.BadInputError, match="there is no class"):
         class_file.read(folder, name)
@@ -794,7 +794,7 @@ def test_a_path_is_no_name_of_a_class(folder: pathlib.Path, name: str) -> None:
 def test_check_of_a_class_counts_who_is_down(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A fault with its command, and no error of the check."""
+    """Exit status 1 is a finding, with its command; an error would be 2."""
     create(folder, ENGLISH)
     capsys.readouterr()
     assert class_reports.check("tp1", [], as_json=False) == 1

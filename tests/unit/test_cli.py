@@ -37,15 +37,15 @@ def lab(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("command", [[], *[[name] for name in COMMANDS]], ids=" ".join)
-def test_help_is_everywhere(command: list[str]) -> None:
-    """It teaches on standard output, and is no error."""
+def test_every_command_has_help(command: list[str]) -> None:
+    """On standard output, with exit status 0."""
     done = lab(*command, "--help")
     assert (0, "") == (done.returncode, done.stderr)
     assert "usage: ./lab" in done.stdout
 
 
-def test_version_says_what_a_report_needs() -> None:
-    """Ours with its commit, and those of what it runs on."""
+def test_version_names_grappe_python_and_pulumi() -> None:
+    """For bug reports: with Grappe's commit."""
     done = lab("--version")
     assert 0 == done.returncode
     assert re.fullmatch(
@@ -56,7 +56,7 @@ def test_version_says_what_a_report_needs() -> None:
 @pytest.mark.parametrize(
     "command", ["doctor nobody", "card nobody", "explain nobody", "class status nobody"]
 )
-def test_an_error_is_json_for_a_program_that_reads_json(command: str) -> None:
+def test_error_of_a_json_command_is_json(command: str) -> None:
     done = lab(*command.split(), "--json")
     assert done.returncode in {1, 2}
     assert "nobody" in done.stderr
@@ -83,7 +83,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("words", "run"), list(commands()))
-def test_a_command_takes_what_its_options_give(words: str, run: str) -> None:
+def test_command_function_takes_its_options(words: str, run: str) -> None:
     """Each argument of the command line is one of the function's, or of the class it fills."""
     module, _, function = run.partition(":")
     code = importlib.import_module(module)
@@ -104,7 +104,7 @@ def test_a_command_takes_what_its_options_give(words: str, run: str) -> None:
     assert given == {*takes, *fields} - {each.name for each in rest}
 
 
-def test_output_on_a_full_disk_is_an_error_in_words() -> None:
+def test_full_disk_is_reported_without_a_traceback() -> None:
     argv = [sys.executable, "-m", "cli", "class", "status", "nobody", "--json"]
     with pathlib.Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -115,15 +115,15 @@ def test_output_on_a_full_disk_is_an_error_in_words() -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_a_wrong_command_line_is_exit_2() -> None:
-    """Apart from what failed, which is 1."""
+def test_wrong_command_line_exits_2() -> None:
+    """A command that fails exits 1."""
     assert 2 == lab("frobnicate").returncode
     done = lab("up", "nobody-has-this-stack")
     assert 1 == done.returncode
     assert "./lab new nobody-has-this-stack" in done.stderr
 
 
-def test_new_refuses_before_it_writes(
+def test_lab_new_refuses_before_it_writes(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All mistakes at once, and no file."""
@@ -136,7 +136,7 @@ def test_new_refuses_before_it_writes(
 
 
 def test_set_takes_any_setting_of_a_stack_file() -> None:
-    """The value is YAML; what a command sets otherwise is refused, and what nobody can read."""
+    """The value is YAML; a key that has an option of its own, and unreadable YAML, are refused."""
     pairs = ["language=fr", "servers=[{name: web, port: 22500}]", "grappe:names=", "adopt=true"]
     wanted = {
         "language": "fr",
@@ -232,15 +232,15 @@ def test_a_run_that_ends_by_itself_is_waited_for(
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", "../..", "A", "a b"])
-def test_a_sandbox_has_a_plain_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invalid_sandbox_name_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Folders of that name are removed as root."""
     monkeypatch.setenv("GRAPPE_SANDBOX", name)
     with pytest.raises(errors.BadInputError, match="is not the name of a sandbox"):
         sandbox_commands.chosen()
 
 
-def test_a_sandbox_that_is_not_up_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The way out is in the error."""
+def test_missing_sandbox_error_has_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`./lab sandbox up`."""
     with pytest.raises(errors.HostError, match="./lab sandbox up"):
         lifecycle.enter(layout.Layout("grappe-nowhere"), "host", [])
 
@@ -263,7 +263,7 @@ def test_progress_that_is_piped_is_plain(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_configuration_is_read_without_the_engine(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the engine would give it: defaults, texts, and of a secret that there is one."""
+    """Defaults and texts as the engine gives them; of a secret only that it exists."""
     monkeypatch.setattr(environment, "ROOT", tmp_path)
     (tmp_path / "stacks").mkdir()
     declared = (ROOT / "Pulumi.yaml").read_text()
@@ -286,8 +286,8 @@ def test_a_configuration_is_read_without_the_engine(
     [("class up tp --jobs 2 zoe", ["zoe"]), ("class up tp adele --jobs 2 zoe bob",
      ["adele", "zoe", "bob"]), ("class reset tp zoe:a --to start bob", ["zoe:a", "bob"])],
 )  # fmt: skip
-def test_students_may_stand_behind_an_option(line: str, names: list[str]) -> None:
-    """As somebody types them who adds one."""
+def test_students_may_follow_an_option(line: str, names: list[str]) -> None:
+    """A user adds an option to a command line, then a student."""
     _run, given = parser.parse(line.split())
     assert names == given["who" if "who" in given else "students"]
 
@@ -299,7 +299,7 @@ def test_students_may_stand_behind_an_option(line: str, names: list[str]) -> Non
      ("bench contest --rounds 2 bob", "arguments: bob"), ("graph alice bob", "arguments: bob"),
      ("class exec tp --timeout 0 -- true", "0 is not a number from 1 on")],
 )  # fmt: skip
-def test_words_that_no_command_takes_are_refused(
+def test_unknown_arguments_are_refused(
     capsys: pytest.CaptureFixture[str], line: str, words: str
 ) -> None:
     """With exit status 2, as argparse does."""
@@ -311,7 +311,7 @@ def test_words_that_no_command_takes_are_refused(
 def test_a_lost_passphrase_is_not_replaced(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was encrypted with it could never be read again; it says how to go on without."""
+    """A new one could not decrypt the stack files; the error names them."""
     (tmp_path / "stacks").mkdir()
     (tmp_path / ".state").mkdir()
     path = tmp_path / ".state/passphrase"
@@ -328,7 +328,7 @@ def test_a_lost_passphrase_is_not_replaced(
     assert 0o600 == path.stat().st_mode & 0o777
 
 
-def test_no_proxy_is_asked_for_this_machine_itself(
+def test_proxy_is_bypassed_on_loopback(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A school's `http_proxy` serves no connection between the engine and our program."""
@@ -342,7 +342,7 @@ def test_no_proxy_is_asked_for_this_machine_itself(
 def test_two_first_runs_have_one_passphrase(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever comes second between the look and the link takes the first one's."""
+    """The second run takes the file that the first has created meanwhile."""
     (tmp_path / "stacks").mkdir()
     path = tmp_path / "passphrase"
     monkeypatch.setattr(environment, "ROOT", tmp_path)

@@ -1,4 +1,4 @@
-"""What the protocol does to values is undone."""
+"""Encoding of specs for Pulumi's protocol, and decoding: floats, nulls, unknown values."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ samples = st.builds(
 )  # fmt: skip
 
 
-def over_the_wire(value: Any) -> Any:
+def through_the_protocol(value: Any) -> Any:
     """Do to a value what the protocol does: floats, and no None."""
     if isinstance(value, bool) or value is None:
         return value
     if isinstance(value, int):
         return float(value)
     if isinstance(value, dict):
-        return {key: over_the_wire(item) for key, item in value.items() if item is not None}
-    return [over_the_wire(item) for item in value] if isinstance(value, list) else value
+        return {key: through_the_protocol(item) for key, item in value.items() if item is not None}
+    return [through_the_protocol(item) for item in value] if isinstance(value, list) else value
 
 
 @given(samples)
-def test_a_spec_survives_the_wire(sample: Sample) -> None:
-    """decode(wire(encode(x))) is x, whatever x holds."""
-    properties = {**over_the_wire(codec.encode(sample)), codec.PROVIDER_KEY: "gASV"}
+def test_spec_survives_the_protocol(sample: Sample) -> None:
+    """decode(protocol(encode(x))) is x, whatever x holds."""
+    properties = {**through_the_protocol(codec.encode(sample)), codec.PROVIDER_KEY: "gASV"}
     assert sample == codec.decode(Sample, codec.clean(properties))
 
 
@@ -82,7 +82,7 @@ def test_all_mistakes_are_found_at_once() -> None:
     ] == [(mistake.key, mistake.reason) for mistake in found.value.mistakes]
 
 
-def test_unknown_is_seen_wherever_it_is() -> None:
+def test_unknown_is_found_in_nested_values() -> None:
     """In lists and groups too."""
     assert codec.has_unknown({"a": [{"b": codec.UNKNOWN}]})
     assert not codec.has_unknown({"a": [{"b": "known"}]})

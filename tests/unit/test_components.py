@@ -13,7 +13,7 @@ from stacks import plan, spec
 
 
 class Recorder(mocks.Mocks):
-    """Answers as the engine in a preview does, and keeps what was registered."""
+    """Answers like the engine in a preview; records the registered resources."""
 
     def __init__(self) -> None:
         self.resources: dict[str, mocks.MockResourceArgs] = {}
@@ -63,8 +63,8 @@ def names(recorder: Recorder, kind: str) -> list[str]:
     return sorted(n for n, args in recorder.resources.items() if args.typ.endswith(f":{kind}"))
 
 
-def test_a_lab_is_a_room_and_two_servers() -> None:
-    """Everything the sheet makes by hand, by its natural name."""
+def test_default_lab_registers_two_servers() -> None:
+    """Each resource of the sheet by its logical name, and the first server's card."""
     recorder, cards = build()
     assert ["alice-preflight"] == names(recorder, "Preflight")
     assert ["grappe-alice"] == names(recorder, "Project")
@@ -81,7 +81,7 @@ def test_a_lab_is_a_room_and_two_servers() -> None:
 
 @pytest.mark.parametrize(("adopt", "first"), [("false", "grappe-alice"), ("true", "alice-yuno1")])
 def test_routes_to_a_server_wait_for_nothing_slow(adopt: str, first: str) -> None:
-    """But routing by hand stays until its server is taken over; a probe waits for every way."""
+    """With `adopt` a backend waits for its server; a probe waits for rule, backend and server."""
     recorder, _cards = build(**{"grappe:adopt": adopt})
     waits = recorder.waits
     assert {first} == waits["alice-yuno1-web"]
@@ -101,8 +101,8 @@ def test_every_resource_carries_its_host_and_owner() -> None:
             assert (where, "grappe/alice") == (args.inputs["host"], args.inputs["owner"])
 
 
-def test_without_a_workstation_nothing_acts_there() -> None:
-    """No entries and no probes."""
+def test_lab_without_a_workstation_has_no_entry_or_probe() -> None:
+    """`grappe:workstation: none`."""
     recorder, _cards = build(**{"grappe:workstation": "none"})
     assert [] == names(recorder, "Entry") + names(recorder, "Probe")
 
@@ -122,10 +122,10 @@ def test_a_stopped_server_is_not_probed() -> None:
         ({"grappe:address": "203.0.113.7"}, ("", "")),
     ],
 )
-def test_the_rule_is_the_sheets_where_the_interface_is_named(
+def test_rule_has_the_address_if_an_interface_is_set(
     changes: dict[str, str], expected: tuple[str, str]
 ) -> None:
-    """Else any local address; an address alone is only what students dial."""
+    """Otherwise it matches any local address; the address is only shown on the card."""
     recorder, cards = build(**changes)
     rule = recorder.resources["alice-yuno1-ssh"].inputs
     assert expected == (rule["address"], rule["interface"])

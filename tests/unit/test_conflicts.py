@@ -1,4 +1,4 @@
-"""Other people's rules on a lab host, as doctor and preview read them."""
+"""Foreign firewall rules and routes on a lab host that doctor and preview report."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_drop_before_ufw_is_found(rules: str, found: int) -> None:
     ],
 )  # fmt: skip
 def test_a_drop_by_hand_in_ufws_own_chains_is_found(rules: str, found: int) -> None:
-    """One ahead of the rules of UFW's users; denials of theirs are told as such."""
+    """If it is before the user's rules; rules behind those are reported as denials."""
     users = "-A ufw-before-input -j ufw-user-input\n-A ufw-before-forward -j ufw-user-forward\n"
     assert found == len(list(conflicts.drops(loaded(BEFORE + AFTER + rules + users), [22222])))
     assert [] == list(conflicts.drops(loaded(BEFORE + AFTER + users + rules), [22222]))
@@ -98,7 +98,7 @@ def test_a_drop_by_hand_in_ufws_own_chains_is_found(rules: str, found: int) -> N
     ],
 )
 def test_a_drop_in_another_table_is_found(table: str, rule: str, found: bool) -> None:
-    """One in raw or mangle; and what is not tracked gets no DNAT."""
+    """In raw or mangle; untracked packets get no DNAT either."""
     subnets = [{"subnet": "192.168.8.10/24", "interface": "eth0"}]
     facts = {"subnets": subnets, **loaded(f"*{table}\n{rule}\nCOMMIT\n{BEFORE}{AFTER}")}
     assert [(table, rule)] * found == list(conflicts.drops(facts, [22222]))
@@ -114,8 +114,8 @@ def test_a_drop_in_another_table_is_found(table: str, rule: str, found: bool) ->
         "-m length --length 60",
     ],
 )
-def test_a_drop_of_a_part_is_found_where_a_server_is_cut_off(match: str) -> None:
-    """A host that is hardened so is well as long as all answer."""
+def test_partial_drop_is_found_only_if_a_server_is_cut_off(match: str) -> None:
+    """Rate limits and string matches are normal hardening as long as every server answers."""
     rule = f"-A INPUT -p tcp -m tcp --dport 443 {match} -j DROP"
     facts = loaded(f"*filter\n{rule}\n{BEFORE}{AFTER}")
     assert [] == list(conflicts.drops(facts, [22222]))
@@ -152,7 +152,7 @@ COMMIT
     ],
 )  # fmt: skip
 def test_tables_of_iptables_legacy_count_too(policy: str, rules: str, missing: list[str]) -> None:
-    """The kernel asks both: what is missing is named, as a command of that program."""
+    """The kernel consults both; the remedy is a command of iptables-legacy."""
     saved = LEGACY.format(policy=policy, rules=rules)
     facts = {"filters": [chain._asdict() for chain in legacy.chains(saved)]}
     commands = [do for _problem, do in conflicts.closed_chains(facts)]
@@ -205,10 +205,10 @@ def test_a_table_counts_where_a_labs_packets_consult_it(
     assert consulted == bool(list(conflicts.routes(found, "10.64.8.0/24", "gr-8")))
 
 
-def test_a_route_of_the_main_table_counts_behind_the_kernels_own_rules(
+def test_route_of_the_main_table_is_found(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The rule of the main table itself leads nobody past it."""
+    """Behind the kernel's own three rules."""
     rules = (
         "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n32767:\tfrom all lookup default"
     )
@@ -220,8 +220,8 @@ def test_a_route_of_the_main_table_counts_behind_the_kernels_own_rules(
     )
 
 
-def test_a_rule_that_drops_a_network_is_a_route_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And says how it is removed."""
+def test_prohibit_rule_is_reported_with_its_removal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a route elsewhere, with the `ip rule del` command."""
     listed = {"rule": "100:\tfrom all to 10.64.8.0/24 prohibit\n", "route": ""}
     monkeypatch.setattr(programs, "run", lambda argv: (0, listed[argv[2]], ""))
     (line,) = conflicts.routes({"routes": routes.main()}, "10.64.8.0/24", "gr-8")
@@ -267,14 +267,14 @@ def test_a_rule_that_drops_a_network_is_a_route_elsewhere(monkeypatch: pytest.Mo
     ],
 )  # fmt: skip
 def test_an_accept_before_ufw_voids_the_isolation(rules: str, reached: list[str]) -> None:
-    """One that takes servers' new packets to the host, or to another bridge; none after UFW's."""
-    found = isolation.opens(loaded(f"{BEFORE}{rules}{AFTER}"))
-    assert reached == [opening.whom for opening in found]
-    assert [] == list(isolation.opens(loaded(f"{BEFORE}{AFTER}{rules}")))
+    """It lets servers' new packets reach the host or a bridge; behind UFW's rules it does not."""
+    found = isolation.breaches(loaded(f"{BEFORE}{rules}{AFTER}"))
+    assert reached == [breach.whom for breach in found]
+    assert [] == list(isolation.breaches(loaded(f"{BEFORE}{AFTER}{rules}")))
 
 
-def test_what_profiles_give_to_every_student_is_told() -> None:
-    """Not a root disk, nor what nobody may write to."""
+def test_risky_settings_of_profiles_are_reported() -> None:
+    """Privileged servers, raw.lxc and writable folders; not root disks and read-only ones."""
     folder = {"type": "disk", "source": "/srv/share", "path": "/srv"}
     brings = {"default": {"root": {"type": "disk", "path": "/", "pool": "p"}, "data": folder,
                           "docs": {**folder, "readonly": "true"}}}  # fmt: skip
@@ -290,8 +290,8 @@ def test_what_profiles_give_to_every_student_is_told() -> None:
     assert [] == list(conflicts.shared({}, ["default"]))
 
 
-def test_a_port_that_docker_holds_names_how_its_container_is_found() -> None:
-    """Docker writes a removed rule again."""
+def test_port_held_by_docker_has_dockers_remedy() -> None:
+    """Docker would write a removed rule again."""
     said = conflicts.publisher("docker-proxy", [22722])
     assert "docker ps --filter publish=22722; docker stop NAME" == said
     assert "" == conflicts.publisher("nginx", [80])
@@ -342,7 +342,7 @@ def test_a_denial_of_ufw_is_read_as_ufw_reads_it(rule: str, said: list[str]) -> 
     assert len(said) == len(found)
     assert all(words in line for words, line in zip(said, found, strict=True))
     assert [] == list(
-        denials.void({"ufw_rules": [f"### tuple ### {rule}"]}, {22222: ("10.64.7.2", 22)})
+        denials.ineffective({"ufw_rules": [f"### tuple ### {rule}"]}, {22222: ("10.64.7.2", 22)})
     )
 
 
@@ -364,7 +364,7 @@ def test_a_denial_of_ufw_is_read_as_ufw_reads_it(rule: str, said: list[str]) -> 
 def test_a_denial_of_a_port_that_dnat_forwards_is_void(rule: str, is_void: bool) -> None:
     """Also in UFW's form for what it forwards; a rule for another network is no concern of ours."""
     facts: Any = {"ufw_rules": [f"### tuple ### {rule}"]}
-    found = list(denials.void(facts, {22222: ("10.64.7.2", 22)}))
+    found = list(denials.ineffective(facts, {22222: ("10.64.7.2", 22)}))
     assert is_void == bool(found)
     assert all("to 10.64.7.2 port 22" in line for line in found)
 

@@ -1,4 +1,4 @@
-"""Connecting: once for all who ask, and ahead of who will."""
+"""Connections to hosts: shared by threads, opened ahead, and closed at the end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from providers import base
 from providers.haproxy.resource import BackendProvider
 
 
-def test_failed_connection_fails_waiters_later_ones_try_again(
+def test_failed_connection_fails_waiters_and_is_retried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     waiting: list[futures.Future[Host]] = []
@@ -32,10 +32,10 @@ def test_failed_connection_fails_waiters_later_ones_try_again(
     assert waiting[0] is not waiting[1]
 
 
-def test_every_connection_is_closed_whatever_becomes_of_one(
+def test_close_all_goes_on_after_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """One whose other end has gone would end the process in a traceback."""
+    """A broken pipe would end the process in a traceback."""
     closed: list[str] = []
 
     class Broken:
@@ -65,7 +65,7 @@ def test_every_connection_is_closed_whatever_becomes_of_one(
         ({}, []),
     ],
 )  # fmt: skip
-def test_a_plugin_begins_to_connect_to_the_hosts_of_its_stack(
+def test_plugin_connects_ahead_to_the_hosts_of_its_stack(
     config: dict[str, str], begun: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[str] = []

@@ -1,4 +1,4 @@
-"""The doctor's judgement, and the preflight's of a bare server; facts in, findings out."""
+"""Findings of `./lab doctor`, and the preflight of a bare server, from given facts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from remote.unmanaged import legacy
 from stacks import lab_host
 from views import check
 
-WELL: dict[str, Any] = {
+HEALTHY: dict[str, Any] = {
     "missing": [], "lxd": {"projects": [], "networks": []}, "fragments": [], "files": {},
     "ufw": {"enabled": True, "active": True}, "forwarding": "1", "nat": [],
     "chains": "", "before_ufw": [], "unforwarded": [], "copies": [], "ipv6": [], "switched_off": [], "masquerades": [], "listening": [],
@@ -41,27 +41,27 @@ UP: dict[str, Any] = {
     "targets": [{"id": "x", "owner": "grappe/a", "address": "10.0.0.1", "port": 22222, "there": 22}],
     "chains": "*filter\n" + "\n".join(JUMPS), "nat": ["-A PREROUTING -j GRAPPE-DNAT"],
     "subnets": [], "masquerades": ["ip saddr 10.64.1.0/24 ip daddr != 10.64.1.0/24 masquerade"],
-    "units": {**WELL["units"], "grappe-nat": {"UnitFileState": "enabled"}},
+    "units": {**HEALTHY["units"], "grappe-nat": {"UnitFileState": "enabled"}},
 }  # fmt: skip
 
 
-def test_a_lab_that_is_up_is_no_finding() -> None:
-    """With all its ways."""
-    assert [] == doctor.judge({**WELL, **UP}, {"grappe/a"})
+def test_lab_that_is_up_has_no_finding() -> None:
+    """Its rules, jumps and masquerade are loaded."""
+    assert [] == doctor.judge({**HEALTHY, **UP}, {"grappe/a"})
 
 
-def test_a_well_host_has_no_findings() -> None:
-    """Nothing is said for the sake of it."""
-    assert [] == doctor.judge(WELL, set())
+def test_healthy_host_has_no_finding() -> None:
+    """A lab host without labs."""
+    assert [] == doctor.judge(HEALTHY, set())
 
 
-def test_a_ban_of_fail2bans_is_lifted_by_fail2ban() -> None:
-    """A rule that goes by itself comes back with the next look at a log."""
+def test_fail2ban_rule_has_fail2bans_remedy() -> None:
+    """fail2ban would add a deleted rule again."""
     chains = (
         "*filter\n-A INPUT -p tcp -m multiport --dports 80,443 -j f2b-web\n"
         "-A f2b-web -s 192.0.2.1/32 -j REJECT\n" + "\n".join(JUMPS)
     )
-    facts = {**WELL, **UP, "chains": chains}
+    facts = {**HEALTHY, **UP, "chains": chains}
     facts["before_ufw"] = list(iptables.Chains(chains).before_ufw())
     (finding,) = doctor.judge(facts, {"grappe/a"})
     assert "fail2ban-client unban" in finding.do
@@ -91,7 +91,7 @@ def test_a_ban_of_fail2bans_is_lifted_by_fail2ban() -> None:
          "ended 2 days ago"),
         ({"host_keys": [{"server": n, "project": "p", "key": "k"} for n in "ab"]},
          "have the same host key"),
-        ({"units": {**WELL["units"], "grappe-tunnel-a": {"ActiveState": "failed"}}},
+        ({"units": {**HEALTHY["units"], "grappe-tunnel-a": {"ActiveState": "failed"}}},
          "the tunnel a is not up"),
         ({"files": {"/etc/hosts": "# BEGIN GRAPPE\n"}}, "is damaged"),
         ({**UP, "files": {"/etc/ufw/before.rules": "*filter\n"}}, "Grappe's part of /etc/ufw/before"),
@@ -173,8 +173,8 @@ def test_a_ban_of_fail2bans_is_lifted_by_fail2ban() -> None:
     ],
 )  # fmt: skip
 def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> None:
-    """One for each fault, with what mends it."""
-    facts = {**WELL, **changes}
+    """One finding per fault, with a remedy."""
+    facts = {**HEALTHY, **changes}
     facts["before_ufw"] = list(iptables.Chains(facts["chains"]).before_ufw())
     (finding,) = doctor.judge(facts, {"grappe/a"})
     assert words in finding.what
@@ -183,13 +183,15 @@ def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> Non
 
 def test_remedies_name_the_program_of_an_incus_host() -> None:
     lxd = {"projects": [], "networks": [], "program": "incus"}
-    (finding,) = doctor.judge({**WELL, "lxd": lxd, "unreadable": ["grappe-a_yuno1"]}, {"grappe/a"})
+    (finding,) = doctor.judge(
+        {**HEALTHY, "lxd": lxd, "unreadable": ["grappe-a_yuno1"]}, {"grappe/a"}
+    )
     assert finding.do.endswith("incus restart NAME --project PROJECT")
 
 
 @pytest.mark.parametrize("unexplained", [True, False])
-def test_server_that_is_cut_off_is_no_advice_to_ask_doctor(unexplained: bool) -> None:
-    """Where no cause is known, rules that drop a part of what people send may be one."""
+def test_doctor_does_not_advise_to_run_doctor(unexplained: bool) -> None:
+    """If no cause is known, it also lists rules that drop a part of the packets."""
     marks = dict.fromkeys(("ssh", "http", "https", "installed", "asked"), "-")
     row = check.Row(
         "alice", "yuno1", "running", **marks, ok=False, faults=("https: timed out",),
@@ -216,7 +218,7 @@ SERVER: dict[str, Any] = {
 }  # fmt: skip
 
 
-def asked(**changes: Any) -> preflight.HostPreflightSpec:
+def host_spec(**changes: Any) -> preflight.HostPreflightSpec:
     values = {"daemon": "lxd", "second_disk": "/dev/sdb", "overwrite": False, **changes}
     return preflight.HostPreflightSpec(host="ssh://lab", owner="grappe/lab", name="p", **values)
 
@@ -242,19 +244,21 @@ def asked(**changes: Any) -> preflight.HostPreflightSpec:
         ({}, {"netfilter": False}, "has no netfilter"),
     ],
 )  # fmt: skip
-def test_a_bare_server_is_judged(spec: dict[str, Any], facts: dict[str, Any], words: str) -> None:
-    """By what it is and has; what is right is not refused."""
-    said = "; ".join(m.reason for m in preflight.judge(asked(**spec), {**SERVER, **facts}))
+def test_unfit_bare_server_is_refused(
+    spec: dict[str, Any], facts: dict[str, Any], words: str
+) -> None:
+    """By its system, daemons and disks; a fit one is not refused."""
+    said = "; ".join(m.reason for m in preflight.judge(host_spec(**spec), {**SERVER, **facts}))
     assert (words in said) if words else said == ""
 
 
-def test_shortfall_of_the_sheet_is_a_warning() -> None:
-    """The lab can go on."""
+def test_server_below_the_sheets_size_is_a_warning() -> None:
+    """Too little memory, one processor, a NAT address, foreign instances: no refusal."""
     poor = {**SERVER, "memory": 10**9, "processors": 1, "addresses": ["10.0.2.15"],
             "daemons": {"lxd": {"strangers": 2}}}  # fmt: skip
-    assert 4 == len(list(preflight.warnings(asked(), poor)))
-    assert [] == list(preflight.warnings(asked(), SERVER))
-    assert [] == preflight.judge(asked(), poor)
+    assert 4 == len(list(preflight.warnings(host_spec(), poor)))
+    assert [] == list(preflight.warnings(host_spec(), SERVER))
+    assert [] == preflight.judge(host_spec(), poor)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Stack files and states as they stand on disk: against each other, and cut off."""
+"""Stack files and states on disk: conflicts, truncated files, and YAML as the engine reads it."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ ALICE = {"host": "ssh://lab", "number": 20, "id": "alicealice01", "student": "al
         ({"id": "bobbobbobbob", "kind": "image"}, []),
     ],
 )
-def test_two_files_that_say_one_thing(changes: dict[str, Any], keys: list[str]) -> None:
-    """Number and name on one host; the id anywhere; each names whose it is."""
+def test_conflicting_stack_files_are_reported(changes: dict[str, Any], keys: list[str]) -> None:
+    """Number and student on one host, the id on any; each mistake names the other stack."""
     found = neighbours.conflicts("bob", {**ALICE, **changes}, {"alice": ALICE})
     assert keys == [mistake.key for mistake in found]
     assert all("alice" in mistake.reason for mistake in found)
 
 
-def test_without_a_student_the_stack_is_it() -> None:
+def test_stack_name_is_the_default_student() -> None:
     """As the program has it."""
     other = {"host": "ssh://lab", "number": 1}
     (found,) = neighbours.conflicts(
@@ -56,16 +56,16 @@ def test_a_free_number_is_the_first_that_no_file_has() -> None:
 
 
 @pytest.mark.parametrize("text", ["config: [", "config:\n  - a\n", "- a\n", "\x00"])
-def test_a_stack_file_that_cannot_be_read(tmp_path: pathlib.Path, text: str) -> None:
-    """Says which, and is no neighbour."""
+def test_unreadable_stack_file_is_refused_by_name(tmp_path: pathlib.Path, text: str) -> None:
+    """Other stacks ignore it."""
     files.path_of(tmp_path, "alice").write_text(text)
     with pytest.raises(errors.BadInputError, match=r"Pulumi\.alice\.yaml"):
         files.read(tmp_path, "alice")
     assert {} == files.others(tmp_path, "bob")
 
 
-def test_an_empty_stack_file_says_nothing(tmp_path: pathlib.Path) -> None:
-    """What it lacks, the settings say."""
+def test_empty_stack_file_has_no_settings(tmp_path: pathlib.Path) -> None:
+    """`stacks/settings.py` refuses what is missing."""
     files.path_of(tmp_path, "alice").write_text("")
     assert {} == files.read(tmp_path, "alice")
     assert ["alice"] == files.names(tmp_path)
@@ -79,8 +79,8 @@ def _state(tmp_path: pathlib.Path, text: str) -> State:
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 3}'])
-def test_a_state_that_is_cut_off_names_the_backup(tmp_path: pathlib.Path, text: str) -> None:
-    """The one beside it that is whole; else what to do without."""
+def test_truncated_state_error_has_the_backup(tmp_path: pathlib.Path, text: str) -> None:
+    """A valid one beside it; otherwise how to go on without."""
     state = _state(tmp_path, text)
     with pytest.raises(errors.GrappeError, match=r"no backup is whole. rm .*alice\.json"):
         state.load()
@@ -90,19 +90,21 @@ def test_a_state_that_is_cut_off_names_the_backup(tmp_path: pathlib.Path, text: 
         state.load()
 
 
-def test_no_state_is_an_empty_one(tmp_path: pathlib.Path) -> None:
+def test_missing_state_has_no_resources(tmp_path: pathlib.Path) -> None:
     """As before the first `up`."""
     assert [] == State(tmp_path, "grappe", "alice").resources()
 
 
 class NoStack:
-    """A stack that must not be asked."""
+    """A stack whose methods must not be called."""
 
     name = "alice"
 
 
-def test_a_lock_that_is_cut_off(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody knows whose it is; the way out is said."""
+def test_truncated_lock_error_has_the_remedy(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its owner is unknown."""
     monkeypatch.setattr(environment, "STATE", tmp_path)
     folder = tmp_path / ".pulumi/locks/organization/grappe/alice"
     folder.mkdir(parents=True)
@@ -139,7 +141,7 @@ def test_traces_are_the_stacks_alone(tmp_path: pathlib.Path) -> None:
     ("name", "history", "words"),
     [("meta.yaml", False, "version: 1"), ("history/grappe/alice/1.json.attrs", True, "rm ")],
 )  # fmt: skip
-def test_file_beside_a_state_is_truncated(
+def test_truncated_file_beside_a_state_is_refused(
     tmp_path: pathlib.Path, name: str, history: bool, words: str
 ) -> None:
     """The engine says EOF, and no more."""
@@ -174,7 +176,7 @@ def test_empty_attributes_of_a_state_are_removed(tmp_path: pathlib.Path) -> None
         ("x", 1),
     ],
 )
-def test_a_number_is_the_machines_whoever_logs_in(host: str, expected: int) -> None:
+def test_number_belongs_to_the_machine_not_the_login(host: str, expected: int) -> None:
     """Two labs of one number on one host are refused, by whichever login."""
     others = {"alice": {"host": "ssh://root@lab", "number": 1, "student": "alice"}}
     assert expected == neighbours.free_number(host, others)
@@ -185,7 +187,7 @@ def test_a_number_is_the_machines_whoever_logs_in(host: str, expected: int) -> N
 @pytest.mark.parametrize(
     "text", ["12e456789012", "123456789012", "0o17", "no", "1.5", "zoe", "true"]
 )
-def test_a_text_that_we_write_is_one_to_the_engine(text: str) -> None:
+def test_written_text_stays_a_text_for_the_engine(text: str) -> None:
     """A random id may look like a number: one that was read as infinite was refused."""
     assert {"id": text} == files.load(files.dump({"id": text}))
 
@@ -217,7 +219,7 @@ config:
         ("config: {}", "backend: {url: s3://bucket}", "Pulumi.yaml has another backend"),
     ],
 )
-def test_what_only_the_engine_reads_is_left_to_it(
+def test_unusual_settings_are_left_to_the_engine(
     file: str, project: str, words: str, tmp_path: pathlib.Path
 ) -> None:
     """A comparison without it would call unchanged what it refuses, or finds elsewhere."""
@@ -232,7 +234,7 @@ def test_what_only_the_engine_reads_is_left_to_it(
     assert words == files.configuration(tmp_path / "stacks", "alice").unusual
 
 
-def test_a_bare_key_is_a_setting_of_ours(tmp_path: pathlib.Path) -> None:
+def test_key_without_a_namespace_is_grappes(tmp_path: pathlib.Path) -> None:
     """The engine puts the project's name before it; a value in Pulumi.yaml is one for all."""
     (tmp_path / "stacks").mkdir()
     (tmp_path / "Pulumi.yaml").write_text(
@@ -262,13 +264,13 @@ def test_a_key_that_is_there_twice_is_refused(tmp_path: pathlib.Path) -> None:
         ("2001-12-14t21:59:43", "2001-12-14 21:59:43 +0000 UTC"), ("!!set {a, b}", {"a": None, "b": None}),
     ],
 )  # fmt: skip
-def test_what_yaml_calls_a_date_is_a_text_as_to_the_engine(text: str, expected: object) -> None:
+def test_yaml_dates_become_the_engines_texts(text: str, expected: object) -> None:
     """The engine's own texts of them, by `pulumi config --json` of 3.250.0."""
     assert {"a": expected} == files.load(f"a: {text}")
 
 
 @pytest.mark.parametrize("text", ["a: &b [*b]", "a: " + "[" * 200000 + "]" * 200000])
-def test_an_endless_text_cannot_be_read(text: str) -> None:
+def test_endless_yaml_is_refused(text: str) -> None:
     """The engine refuses the first too."""
     with pytest.raises(yaml.YAMLError):
         files.load(text)

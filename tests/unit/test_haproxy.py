@@ -1,4 +1,4 @@
-"""Backends, as they stand in haproxy.cfg."""
+"""HAProxy backends: the managed part, the maps, and the commands that change loaded maps."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ def states(*specs: model.BackendSpec) -> dict[str, str]:
     return found
 
 
-def test_the_part_is_that_of_the_golden_file() -> None:
-    """The same whoever is routed: the sheet's forwardfor and cookie, and two maps."""
+def test_managed_part_matches_the_golden_file() -> None:
+    """It does not depend on the backends, which are in two maps."""
     golden = pathlib.Path(__file__).parent / "golden" / "haproxy.cfg"
     part = managed_block.split(compiled(BACKEND)).body or ""
     assert golden.read_text() == part
     assert part == managed_block.split(compiled(BACKEND, OTHER)).body
 
 
-def test_a_domain_is_a_line_of_each_map() -> None:
-    """Where it leads, with whose it is above it; and what state its server is in."""
+def test_domain_has_a_line_in_each_map() -> None:
+    """Routes have its address, below a comment with the owner; states its server's state."""
     routes = "# grappe/alice: yuno2\nb.test 10.64.1.10\nc.test 10.64.1.10\n"
     assert routes == files(OTHER)[maps.ROUTES]
     assert {"b.test": "up", "c.test": "up"} == states(OTHER)
@@ -82,16 +82,16 @@ def test_the_generation_follows_the_maps() -> None:
     assert one != other
 
 
-def test_the_default_server_is_a_line_too() -> None:
-    """Without one nobody's domain leads anywhere; the key can be no domain's."""
+def test_default_server_has_a_line_in_the_routes() -> None:
+    """Only if one is set; its key is no valid domain."""
     assert maps.DEFAULT not in dict(maps.entries(files(BACKEND)[maps.ROUTES]))
     chosen = dataclasses.replace(BACKEND, default=True)
     assert BACKEND.address == dict(maps.entries(files(chosen)[maps.ROUTES]))[maps.DEFAULT]
     assert "is not a domain" in validators.problem_of_domain(maps.DEFAULT)
 
 
-def test_installing_backend_gives_way_to_a_manual_route() -> None:
-    """To the route that comes when it is done; until then it has a line, and a page."""
+def test_installing_page_gives_way_to_the_servers_backend() -> None:
+    """Until then the domain's state is `installing`, and HAProxy answers with a page."""
     page = dataclasses.replace(BACKEND, name="yuno1-page", state=maps.INSTALLING, default=True)
     assert {"a.test": maps.INSTALLING, "default": maps.INSTALLING} == states(page)
     assert {"a.test": maps.UP} == states(BACKEND, page)
@@ -119,10 +119,10 @@ def test_fragment_of_an_older_version_is_routed() -> None:
         ([("a.test", "10.64.1.10"), ("z.test", "1.2.3.4")], ["del map R z.test"]),
     ],
 )  # fmt: skip
-def test_commands_make_a_loaded_map_the_files(
+def test_commands_update_a_loaded_map_to_its_file(
     live: list[tuple[str, str]], expected: list[str]
 ) -> None:
-    """What is missing is added, what differs set, what stands twice once, what is too much gone."""
+    """They add missing keys, set changed values, and delete duplicate and extra keys."""
     texts = files(BACKEND)
     had = [] if not live else maps.entries(texts[maps.STATES])
     found = maps.commands({maps.ROUTES: live, maps.STATES: had}, texts)
@@ -132,7 +132,7 @@ def test_commands_make_a_loaded_map_the_files(
 
 
 def test_a_state_never_outlives_its_route() -> None:
-    """It comes after, and goes before: in between nothing is forwarded."""
+    """It is added after the route, and deleted before it."""
     both, one = files(BACKEND, OTHER), files(BACKEND)
     live = {path: maps.entries(both[path]) for path in (maps.ROUTES, maps.STATES)}
     found = [_short(line, one) for line in maps.commands(live, one)]
@@ -152,8 +152,8 @@ def _short(line: str, texts: dict[str, str]) -> str:
     [{"address": "1.2.3.4; del map x"}, {"domains": ("a.test 1.2.3.4\nb.test",)}],
     ids=["a command", "two lines"],
 )
-def test_a_line_that_no_map_could_hold_is_refused(change: dict[str, Any]) -> None:
-    """A fragment that somebody edited names no file of ours in a command, and makes no line more."""
+def test_edited_fragment_cannot_inject_map_lines(change: dict[str, Any]) -> None:
+    """A value of an edited fragment with a command or a line break is refused."""
     with pytest.raises(RefusedError, match="grappe/alice/yuno1 was changed by hand"):
         files(dataclasses.replace(BACKEND, **change))
 
@@ -163,7 +163,7 @@ def test_a_line_that_no_map_could_hold_is_refused(change: dict[str, Any]) -> Non
     [("global\n\tstats socket /run/haproxy/admin.sock mode 660 level admin\n", "/run/haproxy"),
      ("global\n  stats socket ipv4@127.0.0.1:9999\n", "/run"), ("", "/run")],
 )  # fmt: skip
-def test_the_socket_stands_beside_the_hosts_own(outside: str, expected: str) -> None:
+def test_socket_is_beside_the_hosts_own(outside: str, expected: str) -> None:
     """Where HAProxy may write."""
     assert f"{expected}/grappe.sock" == running_haproxy.runtime(outside)
     assert (
@@ -171,7 +171,7 @@ def test_the_socket_stands_beside_the_hosts_own(outside: str, expected: str) -> 
     )
 
 
-def test_the_hosts_own_bound_on_old_workers_wins() -> None:
+def test_hosts_own_hard_stop_after_wins() -> None:
     """Where the teacher has set one, ours is not written."""
     assert "hard-stop-after 3600s" in compiled(BACKEND)
     assert 1 == compiled(BACKEND, config="global\n  hard-stop-after 5s\n").count("hard-stop-after")
@@ -193,7 +193,7 @@ HOSTS = "global\n\ndefaults web from base\n\tmode http\n\ttimeout connect 5000\n
      ("defaults\n  mode tcp\n# a note\ndefaults b\n  mode http\n", "defaults b-below-grappe\n  mode http\n")],
 )  # fmt: skip
 def test_sections_below_keep_the_hosts_defaults(config: str, expected: str) -> None:
-    """As it does where Grappe is not there."""
+    """The managed part ends with a copy of the last `defaults` above it."""
     assert compiled(BACKEND, config=config).endswith(f"{expected}# END GRAPPE\n")
 
 
@@ -205,7 +205,7 @@ def test_defaults_of_an_earlier_file_hold_below_too() -> None:
     assert found[haproxy.CONFIG].endswith("rule.\ndefaults\n  mode tcp\n# END GRAPPE\n")
 
 
-def test_a_silent_stream_lives_as_long_as_yunohost_lets_it() -> None:
+def test_silent_stream_has_a_timeout_of_one_hour() -> None:
     """An hour, as its own nginx has for its API; the host's defaults do not matter."""
     text = compiled(BACKEND)
     for line in ("timeout client 1h", "timeout server 1h", "timeout tunnel 1h"):
@@ -230,7 +230,7 @@ def test_backend_refuses_haproxy_syntax(field: str, value: object, words: str) -
     assert words in mistake.reason
 
 
-def test_the_names_of_our_sections_are_known_to_the_checks() -> None:
+def test_checks_know_the_names_of_our_sections() -> None:
     """Others' sections of those names are refused before ours are written."""
     part = managed_block.split(compiled(BACKEND)).body or ""
     named = {name for _kind, name, _body in unmanaged.sections(part) if name.startswith("grappe")}

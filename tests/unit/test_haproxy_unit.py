@@ -1,4 +1,4 @@
-"""What HAProxy's unit loads, from what systemd says of it."""
+"""The configuration files that HAProxy's systemd unit loads."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ MAIN = haproxy_unit.CONFIG
         ('export EXTRAOPTS="-f /srv/b.cfg', [MAIN, "/srv/b.cfg"]),
     ],
 )  # fmt: skip
-def test_the_files_that_a_unit_loads(default: str, files: list[str]) -> None:
+def test_files_of_the_unit_are_listed_in_order(default: str, files: list[str]) -> None:
     """In their order, by the unit's own words and by those of its file of variables."""
     unit = haproxy_unit.parse(DEBIAN, {"/etc/default/haproxy": default}.get)  # type: ignore[arg-type]
     assert files == unit.files
     assert unit.pid == 311
 
 
-def test_a_folder_is_its_files_by_name(tmp_path: pathlib.Path) -> None:
+def test_folder_stands_for_its_cfg_files(tmp_path: pathlib.Path) -> None:
     """As HAProxy takes them: those that end in .cfg, none that begins with a dot."""
     for name in ("20-b.cfg", "10-a.cfg", ".hidden.cfg", "notes.txt"):
         (tmp_path / name).touch()
@@ -66,7 +66,7 @@ def test_a_host_without_the_unit_has_debians_file() -> None:
         (r"bind \:443 ssl crt /x", {443}),
     ],
 )  # fmt: skip
-def test_the_ports_of_a_bind_line(line: str, ports: set[int]) -> None:
+def test_ports_of_a_quoted_bind_line_are_found(line: str, ports: set[int]) -> None:
     """Quoted in any way that HAProxy takes, and by variables."""
     found = haproxy.binds(line, {"WEB_PORT": "80"})
     assert ports == {port for _number, listed, _line in found for port in listed}

@@ -1,4 +1,4 @@
-"""Values that nobody means well: each is refused at preview in words, or does no harm."""
+"""Hostile values in stack files: each is refused at preview, or is harmless."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "image": {"kind": "image", "host": "ssh://lab", "id": "abcdefabcdef", "recipe": "standin"},
     "host": {"kind": "host", "host": "ssh://lab", "id": "abcdefabcdef"},
 }  # fmt: skip
-# Where a value may stand, by kind: settings, those of their groups, and some that are none.
+# Paths of values by kind: settings, those of nested groups, and unknown keys.
 GROUPS = {
     ("servers", 0): settings.ServerSettings, ("servers", 0, "volumes", 0): settings.VolumeSettings,
     ("tunnel",): settings.TunnelSettings, ("tunnel", "forwards", 0): settings.ForwardSettings,
@@ -64,7 +64,7 @@ KEYS = {
 KEYS["student"] += [
     (*path, field.name) for path, made in GROUPS.items() for field in dataclasses.fields(made)
 ]
-# LXD's own, of which each server may say its own.
+# LXD's settings, which each server may override.
 LXDS = (
     ("config", "user.course"), ("config", "boot.autostart"), ("config", "no.such"),
     ("limits", "memory"), ("limits", "cpu"), ("limits", "processes"), ("limits", ""),
@@ -77,7 +77,7 @@ EXAMPLES = int(os.environ.get("GRAPPE_EXAMPLES", "0"))
 RESOURCES = {made.__name__: made.provider.spec for made in base.Resource.__subclasses__()}
 
 
-# What looks at a host find out, and resources tell each other.
+# Outputs of surveys and of other resources.
 KNOWN = {
     "address": "192.168.8.10", "relay_address": "10.9.0.1", "relay_port": 22, "user": "alice",
     "relay_key": "ssh-ed25519 AAAA", "public_key": "ssh-ed25519 AAAA", "container_id": "one",
@@ -89,7 +89,7 @@ class Host(Recorder):
     """Answers as the engine and a host do."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        """Give outputs as they are in life."""
+        """Return realistic outputs."""
         name, outputs = super().new_resource(args)
         return name, {
             key: KNOWN.get(key) if str(value).startswith(f"<{key} of") else value
@@ -99,20 +99,20 @@ class Host(Recorder):
 
 @st.composite
 def stack_files(draw: st.DrawFn) -> tuple[str, dict[str, Any]]:
-    """Return a kind and a stack file of it with one or two values that are not meant well."""
+    """Return a kind and a stack file of it with one or two hostile values."""
     kind = draw(st.sampled_from(sorted(GOOD)))
     values = json.loads(json.dumps(GOOD[kind]))
     for path in draw(st.lists(st.sampled_from(KEYS[kind]), min_size=1, max_size=2, unique=True)):
-        place: Any = values
+        group: Any = values
         for step, following in itertools.pairwise(path):
-            if isinstance(place, dict):
-                place = place.setdefault(step, [] if isinstance(following, int) else {})
-            elif isinstance(place, list) and isinstance(step, int) and step < len(place):
-                place = place[step]
+            if isinstance(group, dict):
+                group = group.setdefault(step, [] if isinstance(following, int) else {})
+            elif isinstance(group, list) and isinstance(step, int) and step < len(group):
+                group = group[step]
             else:
                 break
-        if isinstance(place, dict):
-            place[path[-1]] = copy.deepcopy(draw(ATOMS))
+        if isinstance(group, dict):
+            group[path[-1]] = copy.deepcopy(draw(ATOMS))
     return kind, values
 
 
@@ -182,7 +182,7 @@ def _demand_one_line(value: Any, where: str) -> None:
 
 
 def _demand_readable(text: str) -> None:
-    """What a terminal is given: no escape, no control character, nothing endless."""
+    """Assert that a terminal can show it: no control characters, no endless text."""
     assert text.strip()
     assert len(text) < 20_000
     assert not any(unicodedata.category(c) == "Cc" and c != "\n" for c in text), ascii(text[:500])

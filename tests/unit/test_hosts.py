@@ -1,4 +1,4 @@
-"""Host URLs, and what a login tells of a host."""
+"""Host URLs, the identity of a host, and errors of ssh."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hosts import command, identity, ssh, url
         "ssh://root@LabServer:22",
     ],
 )
-def test_a_url_comes_back_as_it_was(text: str) -> None:
+def test_url_is_parsed_and_printed_unchanged(text: str) -> None:
     """str(parse(x)) is x."""
     assert text == str(url.parse(text))
 
@@ -45,8 +45,8 @@ def test_a_url_comes_back_as_it_was(text: str) -> None:
         ("0\nabc\n\n", identity.Identity(0, "abc", "")),
     ],
 )
-def test_identity(text: str, expected: identity.Identity) -> None:
-    """Who we are there, which machine it is, and at which address it was reached."""
+def test_identity_is_read_from_a_logins_output(text: str, expected: identity.Identity) -> None:
+    """User id, machine id, address and boot id."""
     assert expected == identity.read_identity(text)
 
 
@@ -66,8 +66,8 @@ def test_identity(text: str, expected: identity.Identity) -> None:
         ("", "no answer within 15 s"),
     ],
 )  # fmt: skip
-def test_why_a_host_cannot_be_reached(seen: str, words: str) -> None:
-    """OpenSSH's words become ours, with what to do."""
+def test_error_of_an_unreachable_host_has_a_remedy(seen: str, words: str) -> None:
+    """From the messages of OpenSSH."""
     nothing = ssh.Printed("", complete=False, ended=False)
     said = str(ssh._unreachable(url.parse("ssh://root@lab"), seen, nothing))
     assert words in said
@@ -102,7 +102,7 @@ def test_remedy_names_login_and_port(seen: str, words: str) -> None:
         (ssh.Printed("menu: 1) quit\n", complete=False, ended=False), "it printed: menu: 1) quit"),
     ],
 )
-def test_a_login_that_runs_no_command(said: ssh.Printed, words: str) -> None:
+def test_login_that_runs_no_command_shows_its_output(said: ssh.Printed, words: str) -> None:
     """A ForceCommand, or a shell that a file of the login's replaced: what it printed is shown."""
     told = str(ssh._unreachable(url.parse("ssh://root@lab"), "", said))
     assert words in told
@@ -129,7 +129,7 @@ def test_a_refused_session_names_the_settings_of_sshd(monkeypatch: pytest.Monkey
         ["sed", "-n", r"s/\(x\)/\1/"],
     ],
 )
-def test_words_reach_a_program_through_any_shell(argv: list[str]) -> None:
+def test_argv_survives_any_login_shell(argv: list[str]) -> None:
     """In one line without `!`, which csh would take for its own, or what fish takes for an escape."""
     line = ssh._command_line(argv)
     assert "\n" not in line
@@ -165,7 +165,7 @@ def test_a_run_has_a_folder_of_its_own(
     assert folder != ssh._make_folder(one)
 
 
-def test_a_process_is_known_without_proc() -> None:
+def test_is_alive_works_without_proc() -> None:
     """Ours runs; one that has ended, reaped or not, does not; somebody else's does."""
     ended = subprocess.Popen(["true"])
     # Without reaping it.
@@ -186,6 +186,6 @@ def test_a_process_is_known_without_proc() -> None:
         ("Sun_SSH_1.1", False),
     ],
 )
-def test_an_older_ssh_is_given_no_words_that_it_does_not_know(version: str, known: bool) -> None:
+def test_older_ssh_gets_no_unknown_options(version: str, known: bool) -> None:
     """SessionType, StdinNull and ForkAfterAuthentication came with 8.7."""
     assert known == bool(ssh.session_options(version))

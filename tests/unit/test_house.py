@@ -1,4 +1,4 @@
-"""The rules of the house, held by tools."""
+"""The project's rules, checked by tools: lint, format, types, imports, Python 3.8."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_tool_passes(argv: list[str]) -> None:
 
 
 def test_the_program_is_short() -> None:
-    """`__main__.py` wires; it does not think."""
+    """`__main__.py` only wires other modules."""
     assert len((ROOT / "__main__.py").read_text().splitlines()) < 25
 
 
@@ -47,7 +47,7 @@ def test_providers_use_threads_that_serve_their_run() -> None:
 
 
 def test_every_mutation_fits_the_tree() -> None:
-    """`./lab mutate` has something to plant."""
+    """Each old text of tests/mutations.yaml occurs once in its file."""
     from cli import mutate
 
     assert len(mutate.load(mutate.DATA.read_text(), ROOT)) >= 40

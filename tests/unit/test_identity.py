@@ -1,4 +1,4 @@
-"""Whose a thing is."""
+"""Ownership marks: which lab an object belongs to."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from remote import identity
         ({}, False),
     ],
 )
-def test_a_lab_is_itself(held: dict[str, str], ours: bool) -> None:
+def test_ownership_follows_the_labs_id(held: dict[str, str], ours: bool) -> None:
     """By its id; a mark without one is its owner's."""
     assert ours is identity.belongs(held, "grappe/alice", "alicealice01")
 
@@ -30,13 +30,13 @@ def test_a_lab_is_itself(held: dict[str, str], ours: bool) -> None:
     [({"owner": "grappe/alice", "lab": ""}, True), ({"owner": "grappe/alice", "lab": "x"}, False),
      ({"owner": "", "lab": ""}, False)],
 )  # fmt: skip
-def test_a_lab_without_an_id(held: dict[str, str], ours: bool) -> None:
-    """Has what carries none either."""
+def test_lab_without_an_id_owns_what_has_none(held: dict[str, str], ours: bool) -> None:
+    """And only its owner's."""
     assert ours is identity.belongs(held, "grappe/alice", "")
 
 
 def test_owner_and_way_out_are_named() -> None:
-    """Whose it is, and the way out where it may be the very lab."""
+    """The remedy has the id if it may be the same lab."""
     held = {"owner": "grappe/alice", "lab": "another00001"}
     assert "called grappe/alice too, with the id another00001" in identity.whose(
         held, "grappe/alice"

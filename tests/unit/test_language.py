@@ -26,7 +26,7 @@ CARD = {
     "ssh": {"host": "192.168.8.10", "port": 22222, "user": "alice"},
     "urls": ["http://yuno1.alice.grappe.test/"], "fingerprints": ["ED25519 SHA256:abc"],
 }  # fmt: skip
-WELL = {"container": "Running", "installed": True,
+HEALTHY = {"container": "Running", "installed": True,
         **{way: {"ok": True, "seen": ""} for way in check.WAYS}}  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def lab(*, password: str = PASSWORD, **changes: Any) -> spec.LabSpec:
 
 
 def row(meant: spec.LabSpec, **changes: Any) -> check.Row:
-    return check.row(meant, meant.servers[0], {**WELL, **changes}, "alice")
+    return check.row(meant, meant.servers[0], {**HEALTHY, **changes}, "alice")
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_check_as_json_stays_english() -> None:
         "student": "alice", "server": "yuno1", "container": "absent", "ssh": "ok", "http": "ok",
         "https": "ok", "installed": "yes", "asked": "1, 0 open", "well": False,
         "why": "the container is absent, not running", "do": "./lab up alice",
-        "note": "its main domain is blog.test now: the stack file may follow",
+        "note": "its main domain is blog.test now; the stack file may name it",
     }  # fmt: skip
     assert list(french)[:8] == list(check.HEADS)
     assert json.dumps(french)
@@ -197,7 +197,7 @@ def test_every_kind_that_drifts_is_counted() -> None:
             assert len(kinds) == len(re.findall(rf"\b{count} \w+", line))
 
 
-def test_empty_text_is_not_the_catalogs_own() -> None:
+def test_empty_text_is_translated_to_itself() -> None:
     """gettext keeps a catalog's description under the empty text."""
     assert "" == language.Message("").into(FRENCH)
 

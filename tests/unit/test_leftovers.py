@@ -1,4 +1,4 @@
-"""What is swept, and what never is."""
+"""Sweeping: a destroy removes a lab's leftovers that its state does not know."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MINE, THEIRS = {"user.grappe.owner": "grappe/a", "user.grappe.lab": "alicealice0
 @pytest.fixture
 def host(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> fake.FakeHost:
     """A host with things of three labs, one of them older than ids."""
-    (made,) = fake.world(tmp_path, DATA, ["ssh://lab"]).values()
+    (made,) = fake.connected_hosts(tmp_path, DATA, ["ssh://lab"]).values()
     monkeypatch.setattr(connections, "connect", lambda _text: made)
     monkeypatch.setattr(client, "on", lambda _host: made.lxd)
     for name, marks in (
@@ -40,8 +40,8 @@ def _instance(marks: dict[str, str]) -> dict[str, Any]:
             "ephemeral": False, "location": ""}  # fmt: skip
 
 
-def test_a_lab_is_swept_whole_and_alone(host: fake.FakeHost) -> None:
-    """In an order in which everything may go."""
+def test_sweep_removes_everything_of_one_lab_only(host: fake.FakeHost) -> None:
+    """Container, network and project, in this order."""
     swept = driver.sweep(["ssh://lab"], "ssh://lab", "grappe/a", "alicealice01")
     assert ["container yuno1", "network gr-mine", "project mine"] == swept
     assert {"default", "theirs", "old"} == set(host.lxd.projects)
@@ -68,8 +68,8 @@ class Daemon:
         return [path] if recursion else {"name": path.removeprefix("networks/")}
 
 
-def test_a_listing_is_one_of_its_daemon_and_kind() -> None:
-    """Runs of a class share it; another kind, or another daemon's, is another."""
+def test_listings_are_separate_by_daemon_and_kind() -> None:
+    """Runs of a class share a listing of one kind."""
     first, second = Daemon(), Daemon()
     given: Any = (first, second)
     for lxd in given:

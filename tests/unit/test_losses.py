@@ -1,4 +1,4 @@
-"""Which servers a changed stack file would make anew; and who is stopped by it."""
+"""Losses: servers and volumes that a changed stack file would recreate or remove."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def found(
     return losses.find(planned, codec.encode(LAB), [instance], moved=moved)
 
 
-def test_a_server_that_somebody_renamed_is_named() -> None:
+def test_server_renamed_by_hand_is_reported() -> None:
     """Not one that is there under its name, nor a copy of it, nor another lab's."""
     was = codec.encode(LAB)
 
@@ -98,13 +98,13 @@ def test_unready_or_foreign_server_is_no_loss(config: dict[str, str]) -> None:
     ("names", "stopped"), [(None, 0), ("", 1), ("yuno2", 1), ("yuno1", 0), ("yuno2,yuno1", 0)]
 )
 def test_loss_stops_a_run_unless_permitted(names: str | None, stopped: int) -> None:
-    """A plain pulumi never is; `lab up` is, but for the servers that it was told."""
+    """`./lab up` stops, unless --rebuild names the server; a plain pulumi never does."""
     loss = losses.Loss("yuno1", "because")
     split = losses.permitted([loss], names)
     assert (stopped, 1 - stopped) == tuple(map(len, split))
 
 
-def test_a_volume_goes_with_its_server() -> None:
+def test_rebuild_of_a_server_permits_its_volumes() -> None:
     """--rebuild names servers."""
     loss = losses.Loss("yuno1/data", "because")
     assert ([], [loss]) == losses.permitted([loss], "yuno1")
@@ -112,7 +112,7 @@ def test_a_volume_goes_with_its_server() -> None:
     assert ([loss], []) == losses.permitted([loss], "yuno1/other")
 
 
-def test_a_volume_alone_may_go_without_its_server() -> None:
+def test_refusal_of_a_volume_names_the_volume_alone() -> None:
     """What the user is told to type costs no more than what was changed."""
     text = losses.refusal("alice", [losses.Loss("yuno1/data", "because")])
     assert "--rebuild yuno1/data" in text

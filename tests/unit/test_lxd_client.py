@@ -1,4 +1,4 @@
-"""LXD's client, as far as its words alone decide."""
+"""LXD's client: errors that it interprets or retries, and changes in the background."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ def test_a_log_that_lxd_has_not_opened_yet_is_empty(
         lxd._read_log("instances/x/logs/exec_1.stdout", {})
 
 
-@pytest.mark.parametrize(("gone", "works"), [(1, True), (4, True), (5, False)])
-def test_a_file_is_read_again_where_lxds_helper_has_just_ended(
-    monkeypatch: pytest.MonkeyPatch, gone: int, works: bool
+@pytest.mark.parametrize(("failures", "works"), [(1, True), (4, True), (5, False)])
+def test_file_is_read_again_after_forkfile_ended(
+    monkeypatch: pytest.MonkeyPatch, failures: int, works: bool
 ) -> None:
     """It ends when it is idle, and LXD answers with its missing socket for a moment."""
     lxd = client.Lxd(types.SimpleNamespace(url="ssh://fake"))  # type: ignore[arg-type]
     seen = "dial unix /proc/self/fd/143/forkfile.sock: connect: no such file or directory"
     answers = iter(
-        [errors.DaemonError("refused", seen=seen)] * gone + [types.SimpleNamespace(content=b"x")]
+        [errors.DaemonError("refused", seen=seen)] * failures
+        + [types.SimpleNamespace(content=b"x")]
     )
 
     def send(*_words: Any, **_options: Any) -> Any:
@@ -64,7 +65,7 @@ def test_a_file_is_read_again_where_lxds_helper_has_just_ended(
             lxd.read_file("instances/yuno1/files", file="/etc/hosts")
 
 
-def test_an_operation_that_a_restart_lost_is_refused_in_words(
+def test_operation_lost_by_a_restart_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An LXD that starts again knows no operation of before, and says "not found"."""
@@ -79,7 +80,7 @@ def test_an_operation_that_a_restart_lost_is_refused_in_words(
 
 
 class TestBegin:
-    """A begun change goes on by itself; `finish` waits for it."""
+    """`begin` starts a change in the background; `finish` waits for it."""
 
     def lxd(self, change: Any, found: Any) -> client.Lxd:
         """Return a client whose POST and GET are these."""
@@ -89,15 +90,15 @@ class TestBegin:
         return lxd
 
     def test_begin_returns_before_lxd_has_ended(self) -> None:
-        """The thing is known at the second look, and the POST still runs."""
-        ended, looks = threading.Event(), iter([daemon.AbsentError("networks/gr-1"), None])
+        """LXD knows the object at the second request, and the POST still runs."""
+        ended, answers = threading.Event(), iter([daemon.AbsentError("networks/gr-1"), None])
 
         def change(*_arguments: Any, **_options: Any) -> dict[str, Any]:
             assert ended.wait(10)
             return {}
 
         def get(_path: str) -> Any:
-            if error := next(looks):
+            if error := next(answers):
                 raise error
 
         lxd = self.lxd(change, get)
@@ -136,7 +137,7 @@ class TestBegin:
                 with pytest.raises(errors.DaemonError, match="LXD refused"):
                     lxd.finish("networks/gr-1")
 
-    def test_a_thing_removed_in_its_making_is_refused_in_words(self) -> None:
+    def test_object_removed_during_creation_is_reported(self) -> None:
         """LXD calls it not found; the next `begin` replaces the outcome."""
         answers, known = iter([daemon.AbsentError("networks"), None]), threading.Event()
 
@@ -152,7 +153,7 @@ class TestBegin:
         lxd.begin("networks", {}, "networks/gr-1")
         lxd.finish("networks/gr-1")
 
-    def test_a_removal_waits_for_the_making(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_removal_waits_for_the_creation(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """It is sent after the POST, even a refused one; then the outcome is forgotten."""
         sent, known = [], threading.Event()
 
@@ -167,7 +168,7 @@ class TestBegin:
         lxd = client.Lxd(None)  # type: ignore[arg-type]
         monkeypatch.setattr(lxd, "_change", send)
         monkeypatch.setattr(lxd, "get", lambda _path: None)
-        monkeypatch.setattr(lxd, "_mend", lambda *_arguments: False)
+        monkeypatch.setattr(lxd, "_repair", lambda *_arguments: False)
         lxd.begin("networks", {}, "networks/gr-1")
         removal = threading.Thread(target=lxd.change, args=("DELETE", "networks/gr-1"), daemon=True)
         removal.start()
@@ -191,7 +192,7 @@ class TestBegin:
         ("Invalid devices", ""),
     ],
 )
-def test_a_refusal_of_lxd_has_its_way_out(
+def test_refusal_of_lxd_has_a_remedy(
     monkeypatch: pytest.MonkeyPatch, said: str, words: str
 ) -> None:
     """At once, or at the end of an operation."""

@@ -58,14 +58,14 @@ def daemon(tmp_path: pathlib.Path) -> Iterator[Callable[[str], str]]:
         (json.dumps({"type": "sync"}), "KeyError 'metadata'", "metadata"),
     ],
 )
-def test_a_daemon_that_stops_is_told_in_words(
+def test_stopping_daemon_is_reported_in_words(
     daemon: Callable[[str], str], body: str, words: str, shown: str
 ) -> None:
     path = daemon(body)
     found: Any = lxd.main([path], None, ())
     assert found["error"].startswith(f"LXD does not answer: {words}")
     assert lxd.instances([path], ["grappe-anna"]) == []
-    assert lxd.ask([path], "networks") is None
+    assert lxd.try_query([path], "networks") is None
     assert abilities._shifts([path])
     assert shown in lab_host._daemon(path)["error"]
 

@@ -1,4 +1,4 @@
-"""A managed part comes and goes; the rest stays byte for byte."""
+"""The managed part of a shared file: put and remove keep the rest byte for byte."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_putting_and_removing_leaves_the_file(text: str, body: str, top: bool) -
 
 
 @given(files, bodies, bodies)
-def test_the_last_body_counts(text: str, first: str, second: str) -> None:
+def test_put_replaces_the_earlier_body(text: str, first: str, second: str) -> None:
     """put(put(x, a), b) is put(x, b), and putting the same again changes nothing."""
     once = managed_block.put(text, second)
     assert once == managed_block.put(managed_block.put(text, first), second)
@@ -53,15 +53,15 @@ def test_a_file_made_for_the_part_goes_with_it() -> None:
         lambda text: text.replace("# END GRAPPE", "# END GRAPPE?"),
     ],
 )
-def test_a_damaged_part_is_never_guessed_at(damage: object) -> None:
+def test_damaged_part_is_refused(damage: object) -> None:
     """One end lost, twice there, or a changed mark."""
     text = managed_block.put("before\n", "body\n")
     with pytest.raises(managed_block.DamagedError):
         managed_block.split(damage(text))  # type: ignore[operator]
 
 
-def test_line_ends_of_windows_are_named() -> None:
-    """A file that came through another editor whole: what mends it."""
+def test_windows_line_endings_are_reported() -> None:
+    """An editor has converted the whole file."""
     text = managed_block.put("first\n", "ours\n").replace("\n", "\r\n")
     with pytest.raises(managed_block.DamagedError, match="as on Windows"):
         managed_block.split(text)

@@ -1,4 +1,4 @@
-"""NAT rules, as they stand in before.rules."""
+"""NAT rules in before.rules, the isolation of students, and their order among UFW's rules."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_rule_is_written_as_iptables_prints_it(changes: dict[str, str], expect
     assert expected == fragment.parts["rule"]
 
 
-def test_the_filter_rules_are_those_of_the_golden_file() -> None:
+def test_filter_rules_match_the_golden_file() -> None:
     """What lets forwarded connections, DHCP, DNS and the web through UFW."""
     golden = pathlib.Path(__file__).parent / "golden" / "filter.rules"
     assert golden.read_text().splitlines() == model.shared_sections()["filter"]
@@ -77,15 +77,15 @@ KNOWN = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 
 
 @pytest.mark.parametrize(
-    ("order", "well"),
+    ("order", "valid"),
     [((OURS, USERS), True), ((USERS, OURS), False), ((OURS,), True), ((USERS,), False),
      ((PING, OURS), False), (("-i lo -j ACCEPT", KNOWN, OURS, PING), True)],
 )  # fmt: skip
-def test_the_isolation_stands_before_whatever_lets_in(order: tuple[str, ...], well: bool) -> None:
-    """One that comes too late lets in what it would drop: a ping as well."""
+def test_isolation_comes_before_any_accept(order: tuple[str, ...], valid: bool) -> None:
+    """Behind an accept the jump comes too late, also for a ping."""
     lines = [f"-A ufw-before-input {rest}" for rest in order]
     loaded = iptables.Chains("\n".join(["*filter", *lines]))
-    assert well is loaded.has_jump("filter", "ufw-before-input", "GRAPPE-INPUT")
+    assert valid is loaded.has_jump("filter", "ufw-before-input", "GRAPPE-INPUT")
 
 
 def test_accepts_come_after_the_users_denials() -> None:
@@ -97,7 +97,7 @@ def test_accepts_come_after_the_users_denials() -> None:
         assert line.endswith("-j ACCEPT") is line.startswith("-A GRAPPE-LET")
 
 
-def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.Path) -> None:
+def test_host_refuses_a_rule_without_a_target(tmp_path: pathlib.Path) -> None:
     """Its port would lead to the lab host itself."""
     fragment = model.fragment(RULE).as_json()
     fragment["parts"]["target"] = ":22"
@@ -108,7 +108,7 @@ def test_a_rule_that_leads_nowhere_is_refused_on_the_host_too(tmp_path: pathlib.
 
 
 class Recorder:
-    """A system whose folder alone is read by what is pure; it has no default route."""
+    """A system of which only the folder is read; it has no default route."""
 
     def __init__(self, root: object = "/none") -> None:
         self.root = str(root)
@@ -136,8 +136,8 @@ def test_only_our_own_connections_are_accepted() -> None:
     ] == [line for line in part.splitlines() if line.startswith("-A GRAPPE-LET-THROUGH")]
 
 
-def test_the_way_out_leaves_private_networks_to_ufw(tmp_path: pathlib.Path) -> None:
-    """Bridges without a device of the machine's: those of LXD, Docker, libvirt; not an uplink."""
+def test_accept_of_outgoing_packets_excludes_private_bridges(tmp_path: pathlib.Path) -> None:
+    """Bridges without a physical port, as of LXD, Docker and libvirt; not an uplink."""
     net = tmp_path / "sys/class/net"
     for bridge, port in {
         "docker0": "veth1",
@@ -170,13 +170,13 @@ def test_the_way_out_leaves_private_networks_to_ufw(tmp_path: pathlib.Path) -> N
     assert "" == nat._step(compiled(RULE), files)
 
 
-def test_a_start_of_ufw_brings_all_back() -> None:
-    """Whatever others flushed by then: the rules themselves, the jump, and the last chains' jumps."""
+def test_after_init_matches_the_golden_file() -> None:
+    """At a start of UFW it restores rules and jumps that others have flushed."""
     golden = pathlib.Path(__file__).parent / "golden" / "after.init"
     assert golden.read_text() == compiled(RULE)[ufw_scripts.AFTER].content
 
 
-def test_lxds_own_accept_is_off() -> None:
+def test_lxds_own_firewall_is_off() -> None:
     """It would come before UFW and let one student's servers reach another's."""
     spec = network.NetworkSpec(host="ssh://lab", owner="o", name="gr-1", address="10.64.1.1/24")
     assert {"ipv4.address": "10.64.1.1/24", "ipv4.firewall": "false", "ipv4.nat": "true",

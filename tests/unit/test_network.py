@@ -1,4 +1,4 @@
-"""What a student's bridge is told."""
+"""A student's bridge: its DNS settings, its faults, and their repair by an update."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_bridge_forwards_no_query_about_the_labs_own_names() -> None:
 
 
 @pytest.mark.parametrize(("text", "words"), [("0\n", "forwards nothing"), ("1\n", "")])
-def test_bridge_of_a_kernel_that_forwards_nothing_has_lost_its_way(
+def test_disabled_ip_forwarding_is_a_fault_of_the_bridge(
     text: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LXD switches it on again where the bridge's setting changes, as for its masquerade."""
@@ -40,12 +40,12 @@ def test_bridge_of_a_kernel_that_forwards_nothing_has_lost_its_way(
     assert (words in found, bool(words)) == (True, bool(found))
 
 
-def test_bridge_whose_link_is_gone_has_lost_it() -> None:
+def test_missing_link_of_a_bridge_is_reported() -> None:
     """LXD makes it again where the bridge's setting changes."""
     assert "its link is gone" in bridge.main({"addresses": {"gr-none": "10.64.1.1/24"}})["gr-none"]
 
 
-def test_bridge_without_its_address_has_lost_it() -> None:
+def test_missing_address_of_a_bridge_is_reported() -> None:
     """A network manager that takes over all interfaces flushes what LXD has set."""
     lost = bridge.main({"addresses": {"lo": "10.64.1.1/24"}})["lo"]
     assert lost == "its address 10.64.1.1/24 is gone from its link: its servers have no network"
@@ -54,7 +54,7 @@ def test_bridge_without_its_address_has_lost_it() -> None:
 
 
 @pytest.mark.parametrize("serves", [True, False])
-def test_bridge_without_its_dnsmasq_has_lost_it(
+def test_missing_dnsmasq_of_a_bridge_is_reported(
     serves: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its servers would lose their addresses one by one, and know no names at once."""
@@ -125,7 +125,7 @@ def test_update_of_a_lost_bridge_attaches_its_servers() -> None:
     assert [("gr-1", ["veth1"])] == attached
 
 
-def test_bridge_that_was_unavailable_before_it_was_finished_is_made_again(
+def test_bridge_that_lxd_never_finishes_is_recreated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """LXD was restarted while it made it: it starts it a minute later, and never finishes it."""
@@ -151,9 +151,9 @@ def test_bridge_that_was_unavailable_before_it_was_finished_is_made_again(
     assert lxd.networks["gr-1"] is not first
 
 
-@pytest.mark.parametrize(("looks", "made_again"), [(3, False), (10**6, True)])
-def test_bridge_that_lxd_may_still_be_making_is_waited_for(
-    looks: int, made_again: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("answers", "made_again"), [(3, False), (10**6, True)])
+def test_pending_bridge_is_waited_for_then_recreated(
+    answers: int, made_again: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run that was interrupted leaves LXD at work; what it never finished is made again."""
     monkeypatch.setattr(driver, "SETTLE_SECONDS", 0.3)
@@ -170,7 +170,7 @@ def test_bridge_that_lxd_may_still_be_making_is_waited_for(
     def pending(path: str, **options: str) -> object:
         found = get(path, **options)
         is_first = path == "networks/gr-1" and lxd.networks["gr-1"] is first
-        return {**found, "status": "Pending"} if is_first and next(asked) < looks else found
+        return {**found, "status": "Pending"} if is_first and next(asked) < answers else found
 
     monkeypatch.setattr(lxd, "get", pending)
     networks.update(spec, spec)

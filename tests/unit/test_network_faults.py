@@ -1,4 +1,4 @@
-"""Why the ways of a running server are closed, as it looks from inside."""
+"""Causes of closed ports inside a running server: address, route, service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TALKS = SSH.replace(" 0A ", " 01 ").replace(":0016", ":0050")
          "systemctl restart ssh"),
         (LO + OWN + DEFAULT + NET + SSH + TALKS, [80, 443], ["nothing in it listens on 80, 443"],
          "systemctl restart nginx"),
-        # A ban or a firewall of its own: others say.
+        # Other checks find a ban, or the server's own firewall.
         (LO + OWN + DEFAULT + NET + SSH + WEB, [22, 80], [], ""),
         # Without `ip` nothing is known of its addresses; without /proc, of who listens.
         (SSH + WEB, [22], [], ""),

@@ -62,8 +62,8 @@ def test_first_file_that_matches_counts(etc: pathlib.Path, monkeypatch: pytest.M
     [(problem, do)] = conflicts._bridges_taken({"networkd": networkd.main(), "listening": []})
     assert "20-all.network" in problem
     text = do.partition("printf '")[2].partition("'")[0].replace(r"\n", "\n")
-    (etc / pathlib.Path(conflicts.UNMANAGED).name).write_text(text)
+    (etc / pathlib.Path(conflicts.NETWORKD_FILE).name).write_text(text)
     assert networkd.main() == ""
-    (etc / pathlib.Path(conflicts.UNMANAGED).name).unlink()
+    (etc / pathlib.Path(conflicts.NETWORKD_FILE).name).unlink()
     monkeypatch.setattr(programs, "run", lambda _argv: (3, "inactive", ""))
     assert networkd.main() == ""

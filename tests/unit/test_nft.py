@@ -1,4 +1,4 @@
-"""Tables of nftables that people keep beside UFW's."""
+"""Foreign nftables tables beside UFW's: missing accepts, bans and redirected ports."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ PAGES, ENTERS, LEAVES = (
         (TABLE.replace("policy drop", "policy accept") % ("\n\t\ttcp dport 25 drop", ""), []),
     ],
 )  # fmt: skip
-def test_missing_accepts_of_a_foreign_table(listed: str, missing: list[str]) -> None:
-    """The pages, the bridges and what is led on; nothing where its policy lets all in."""
+def test_missing_accepts_of_a_foreign_table_are_found(listed: str, missing: list[str]) -> None:
+    """For pages, bridges and forwarded packets; none if its policy accepts everything."""
     found = nft.chains(listed)
     assert [("input", "inet mine"), ("forward", "inet mine")] == [(c.hook, c.table) for c in found]
     assert missing == [rule for chain in found for rule in nft.missing_accepts(chain)]
@@ -89,8 +89,8 @@ def test_rules_behind_jumps_count(more: str, missing: list[str]) -> None:
     assert missing == list(nft.missing_accepts(chain))
 
 
-def test_tables_of_ufw_and_lxd_are_known() -> None:
-    """Nor one that only does NAT, or is of IPv6 alone."""
+def test_tables_of_ufw_and_lxd_are_not_foreign() -> None:
+    """Nor are tables for NAT, or for IPv6 alone."""
     names = ("ip filter", "ip6 filter", "inet lxd", "ip6 theirs", "inet mine", "ip also")
     found = [nft.Chain(name, "c", "filter", "input", "accept") for name in names]
     found.append(nft.Chain("ip translate", "c", "nat", "prerouting", "accept"))
@@ -128,8 +128,8 @@ def test_a_ban_is_a_drop_of_ports_that_people_dial(hook: str, rule: str, bans: b
         ("meta l4proto udp th dport 80 redirect to :9", ()),
     ],
 )
-def test_the_ports_of_an_nft_rule_of_two_protocols(rule: str, ports: tuple[int, ...]) -> None:
-    """One for udp alone leads none of a lab's."""
+def test_ports_of_a_rule_for_tcp_and_udp_are_found(rule: str, ports: tuple[int, ...]) -> None:
+    """A rule for UDP alone takes no port of a lab."""
     taken = nat.redirected_ports(f"nft inet mine pre: {rule}")
     assert list(ports) == [port for part in taken for port in part]
 

@@ -1,4 +1,4 @@
-"""The arguments of a post-installation, by what the installed version says it takes."""
+"""Post-installation of YunoHost: arguments, stages, services, passwords and strangers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.names import INSTALLED, MAIN_DOMAIN
 from hosts import command
 from providers import base
 from providers.haproxy import model as haproxy
-from providers.lxd import fake, job
+from providers.lxd import fake, script
 from providers.lxd.postinstall import driver, inside, model, services, withdrawal
 from remote import maps
 
@@ -53,10 +53,10 @@ def test_arguments_follow_the_installed_help(said: str, rest: list[str]) -> None
 
 def test_the_password_is_in_no_argv() -> None:
     """It is read from standard input; the program that LXD starts is a file."""
-    made = model.job(V12, SPEC)
-    assert "correct horse" not in made.script
+    made = model.postinstall_script(V12, SPEC)
+    assert "correct horse" not in made.text
     assert "correct horse\n" == made.stdin
-    assert "correct horse" not in job.SecretMask(made)("it is correct horse.")
+    assert "correct horse" not in script.SecretMask(made)("it is correct horse.")
 
 
 def test_postinstall_refuses_and_hides_the_password() -> None:
@@ -90,7 +90,7 @@ def test_a_password_that_begins_with_a_dash_is_no_option(tmp_path: pathlib.Path)
      ("Marie-Claire2", "marie_claire2", "Marie Claire2"), ("news", "news_user", "News User"),
      ("admin", "admin_user", "Admin User"), ("a" * 40, "a" * 32, "A" + "a" * 29)],
 )  # fmt: skip
-def test_a_name_that_yunohost_takes_follows_from_any_students(
+def test_login_of_any_student_is_valid_for_yunohost(
     student: str, login: str, full_name: str
 ) -> None:
     """The patterns are YunoHost's own (share/actionsmap.yml of 12.1)."""
@@ -118,21 +118,21 @@ def test_a_domain_that_its_certificate_cannot_hold_is_refused() -> None:
     assert "" == model.domain_problem(domain[1:])
 
 
-WELL = "operation: tools_postinstall\nsuccess: true\n"
+SUCCESS = "operation: tools_postinstall\nsuccess: true\n"
 
 
 @pytest.mark.parametrize(
     ("records", "installed", "marked", "expected"),
     [
         ([], True, False, model.Stage.DONE),
-        ([WELL], True, False, model.Stage.DONE),
+        ([SUCCESS], True, False, model.Stage.DONE),
         (["operation: tools_postinstall\n"], True, False, model.Stage.INTERRUPTED),
         (["operation: tools_postinstall\n"], True, True, model.Stage.DONE),
-        (["success: false\n", WELL], True, False, model.Stage.DONE),
+        (["success: false\n", SUCCESS], True, False, model.Stage.DONE),
         (["success: false\nerror: 'success: true'\n"], True, False, model.Stage.INTERRUPTED),
         ([], False, False, model.Stage.ABSENT),
         (["success: false\n"], False, False, model.Stage.ABSENT),
-        ([WELL], False, False, model.Stage.LOST),
+        ([SUCCESS], False, False, model.Stage.LOST),
         ([], False, True, model.Stage.LOST),
     ],
 )
@@ -148,7 +148,7 @@ def test_done_is_what_yunohost_recorded_as_a_success(
     [("20261126-101112-tools_postinstall.yml", True), (".20261126-tools_postinstall.success", False),
      ("20261126-101112-tools_postinstall.log", False), ("20261126-user_create-a.yml", False)],
 )  # fmt: skip
-def test_which_files_are_its_records(name: str, is_one: bool) -> None:
+def test_only_yaml_files_are_records(name: str, is_one: bool) -> None:
     """YAML, and no link beside it."""
     assert is_one is model.is_record(name)
 
@@ -187,7 +187,7 @@ def test_a_domain_that_yunohost_has_is_no_change() -> None:
 
 
 def test_a_fail2ban_that_may_ban_the_lab_host_is_drift() -> None:
-    """Until the bridge's address is among those that it lets be."""
+    """Until the bridge's address is in its `ignoreip`."""
     made, lxd = installed({f"{model.JAIL_FOLDER}/defaults.conf": b""})
     assert "may ban the lab host" in made.read(DONE).drift
     made.update(DONE, DONE)
@@ -230,7 +230,7 @@ def surveyed(
         ("", []),
     ],
 )  # fmt: skip
-def test_a_service_that_should_run_and_does_not(text: str, faults: list[str]) -> None:
+def test_enabled_service_that_does_not_run_is_reported(text: str, faults: list[str]) -> None:
     """Of those that start at a boot; an API counts by its port, for a child keeps its unit alive."""
     assert faults == services.stopped(text)
 
@@ -248,10 +248,10 @@ def test_a_service_that_should_run_and_does_not(text: str, faults: list[str]) ->
           "ssh.socket": ("active", "enabled"), "nftables": ("inactive", "disabled")}, []),
     ],
 )  # fmt: skip
-def test_a_check_asks_systemd_once(
+def test_inspection_reports_stopped_and_disabled_services(
     tmp_path: pathlib.Path, states: dict[str, tuple[str, str]], told: list[str]
 ) -> None:
-    """It names services that stopped, and those without which nobody comes in."""
+    """Of disabled and masked services only the vital ones."""
     blocks = []
     for unit in services.UNITS:
         name = unit.removesuffix(".service")
@@ -311,14 +311,14 @@ def test_a_job_leaves_the_mark_where_it_succeeds(tmp_path: pathlib.Path) -> None
     for status in (3, 0):
         program.write_text(f"#!/usr/bin/python3\nimport sys\nsys.exit({status})\n")
         program.chmod(0o755)
-        script = model.job("", SPEC).script.replace("/etc/yunohost", str(tmp_path))
+        script = model.postinstall_script("", SPEC).text.replace("/etc/yunohost", str(tmp_path))
         done = command.execute(
             ["sh", "-c", script], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, stdin=b"a password\n"
         )
         assert (status, not status) == (done.status, (tmp_path / ".grappe-postinstalled").exists())
 
 
-def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
+def test_api_is_stopped_during_a_post_installation(tmp_path: pathlib.Path) -> None:
     """YunoHost's API stops before the post-installation, and starts once one has succeeded."""
     log = tmp_path / "log"
     for name, status in (("yunohost", 3), ("systemctl", 0)):
@@ -328,7 +328,7 @@ def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
             f"' '.join(['{name}', *sys.argv[1:3]]) + '\\n')\nsys.exit({status})\n"
         )
         program.chmod(0o755)
-    script = model.job("", SPEC).script.replace("/etc/yunohost", str(tmp_path))
+    script = model.postinstall_script("", SPEC).text.replace("/etc/yunohost", str(tmp_path))
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
     command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
     stop, start = "systemctl stop yunohost-api", "systemctl start yunohost-api"
@@ -343,7 +343,7 @@ def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
     (tmp_path / "yunohost").write_text(failing.replace("sys.exit(3)", "sys.exit(0)"))
     command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
     assert [stop, "yunohost tools postinstall", start] == log.read_text().splitlines()
-    # Whose own was cut off as it stopped would stay an administrator.
+    # The user of a post-installation that the stop interrupted would stay an administrator.
     log.unlink()
     (tmp_path / "slapcat").write_text(
         "#!/bin/sh\necho 'dn: uid=evil,ou=users,dc=yunohost,dc=org'\n"
@@ -353,7 +353,7 @@ def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
     assert [stop] == log.read_text().splitlines()
     assert "the user evil already exists" in done.stderr
     assert model.cannot_go_on(done.stderr)
-    # Who posted before it stopped was faster.
+    # A stranger's post-installation has finished before the stop.
     log.unlink()
     (tmp_path / "installed").touch()
     done = command.execute(["sh", "-euc", script], env=env, stdin=b"a password\n")
@@ -364,13 +364,13 @@ def test_nobody_posts_to_the_api_meanwhile(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("yunohost", "directory", "expected"), [(0, 49, 0), (1, 0, 0), (1, 49, 1), (127, 49, 127)]
 )
-def test_a_password_that_opens_the_account_is_changed(
+def test_password_that_already_works_counts_as_changed(
     tmp_path: pathlib.Path, yunohost: int, directory: int, expected: int
 ) -> None:
     """YunoHost changes it first, and fails later where it has no internet."""
     given, mark = dataclasses.replace(SPEC, password="a pass word"), tmp_path / "mark"
     mark.touch()
-    script = model.change_of_password(given, "zoe").script
+    script = model.change_of_password(given, "zoe").text
     script = script.replace("/run/", f"{tmp_path}/").replace(model.MARK, str(mark))
     for name, body in (
         ("yunohost", f"import sys\nsys.exit({yunohost})"),
@@ -404,12 +404,12 @@ def test_a_password_from_before_a_change_is_drift(monkeypatch: pytest.MonkeyPatc
     assert "" == made.read(DONE).drift
 
 
-def test_a_finished_one_has_its_sshd_too() -> None:
+def test_finish_regenerates_sshd_config() -> None:
     """`regen-conf --force` leaves a changed one alone unless it is named."""
     assert "regen-conf ssh --force" in model.FINISH
 
 
-def test_a_change_of_one_that_stands_still_is_refused() -> None:
+def test_password_change_of_a_stopped_server_is_refused() -> None:
     """YunoHost would never learn of it, and the state would say that it did."""
     made, lxd = installed({MAIN_DOMAIN: b"a.test\n"})
     lxd.instances["grappe-a", "yuno1"]["status"] = "Stopped"
@@ -420,7 +420,7 @@ def test_a_change_of_one_that_stands_still_is_refused() -> None:
 
 @pytest.mark.parametrize("left", [True, False])
 def test_the_api_stays_closed_after_a_failure(monkeypatch: pytest.MonkeyPatch, left: bool) -> None:
-    """Where nobody has post-installed the server; that is told."""
+    """Unless the server is post-installed all the same; a message says that it stays stopped."""
     made, lxd = installed({})
     for path in (INSTALLED, model.MARK):
         del lxd.files["grappe-a", "yuno1", path]
@@ -444,7 +444,7 @@ def test_the_api_stays_closed_after_a_failure(monkeypatch: pytest.MonkeyPatch, l
     assert left is not any("stays stopped" in text for text in told)
 
 
-def test_a_refused_password_has_its_own_way_out() -> None:
+def test_refused_password_has_a_remedy_of_its_own() -> None:
     """To inspect the server helps nobody."""
     said = "ERROR This password is among the most used passwords in the world."
     assert model.refuses_password(said)
@@ -517,7 +517,7 @@ def test_stranger_who_is_faster_is_named(monkeypatch: pytest.MonkeyPatch, faster
 
 
 @pytest.mark.parametrize("state", [maps.UP, maps.STOPPED, None])
-def test_route_is_away_while_a_server_is_post_installed(
+def test_route_is_withdrawn_during_a_post_installation(
     monkeypatch: pytest.MonkeyPatch, state: str | None
 ) -> None:
     """One that is up is put back afterwards, and stays away after a failure."""

@@ -1,4 +1,4 @@
-"""What a host's state says against a lab; the host is a captured survey."""
+"""The preflight of a lab against a captured survey of a host: obstacles and notes."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ def facts(**changes: Any) -> dict[str, Any]:
     found = copy.deepcopy(SURVEY)
     for path, value in changes.items():
         *parents, last = path.split("__")
-        place = found
+        group = found
         for parent in parents:
-            place = place[parent]
-        place[last] = value
+            group = group[parent]
+        group[last] = value
     return found
 
 
-def test_haproxy_is_asked_of_what_it_did_not_take_already(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what stands around our part; what it took at our last change is well."""
+def test_haproxy_validates_only_changed_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Around our part; what it accepted at our last change is not validated again."""
     config = managed_block.put("global\n", "ours\n")
     files = {"/etc/haproxy/haproxy.cfg": config, "/store/haproxy/loaded": "global\n"}
     monkeypatch.setattr(surveyed, "_text", files.get)
@@ -60,13 +60,13 @@ def test_haproxy_is_asked_of_what_it_did_not_take_already(monkeypatch: pytest.Mo
     assert ["global\n"] * 2 == checked
 
 
-def test_a_host_with_room_has_nothing_against_it() -> None:
+def test_free_host_has_no_obstacle() -> None:
     """No mistake, also when another student is there."""
     assert [] == preflight.judge(LAB, facts())
 
 
-def test_our_own_things_are_no_obstacle() -> None:
-    """A lab that is up already passes its own preflight."""
+def test_lab_that_is_up_passes_its_own_preflight() -> None:
+    """Its own network, project, port and domain are no obstacles."""
     mine = {"config": {identity.OWNER: "grappe/bob"}}
     found = facts(
         lxd__networks=[{"name": "gr-8", "managed": True, **mine}],
@@ -284,8 +284,8 @@ NOTHING_WRONG = {
 
 
 @pytest.mark.parametrize("case", NOTHING_WRONG)
-def test_harmless_thing_is_not_refused(case: str) -> None:
-    """Nothing is refused that does no harm."""
+def test_harmless_configuration_is_not_refused(case: str) -> None:
+    """Each case resembles an obstacle."""
     assert [] == preflight.judge(LAB, facts(**NOTHING_WRONG[case]))
 
 
@@ -295,7 +295,7 @@ DENY_SERVER = "### tuple ### route:reject any any 10.64.8.10 any 0.0.0.0/0 in_et
 
 
 def test_ufw_denials_are_reported() -> None:
-    """A rule that matches nothing with the one that does; one that holds so that nobody searches."""
+    """An ineffective rule with one that works; an effective one with whom it keeps out."""
     found = facts(ufw_rules=[
         DENY_PAGES, DENY_PORT, DENY_SERVER,
         "### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in",
@@ -431,14 +431,14 @@ OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
         (["nft ip mine pre: ip daddr 192.168.8.10 tcp dport 80 dnat to 10.0.0.8"], [80]),
     ],
 )  # fmt: skip
-def test_only_what_takes_a_labs_ports_is_told(lines: list[str], ports: list[int]) -> None:
+def test_only_redirects_of_a_labs_ports_are_reported(lines: list[str], ports: list[int]) -> None:
     """By an address and an interface that the host has, also through a chain of somebody's own."""
     found = list(conflicts.redirects({"nat": lines, **OWN}, [22292, 80, 443]))
     assert ports == [port for taken, _line in found for port in taken]
 
 
-def test_a_lab_that_is_up_is_told_and_not_stopped() -> None:
-    """What came after it is a note: nothing is to be made."""
+def test_later_redirect_is_only_noted_for_a_lab_that_is_up() -> None:
+    """Nothing is to be created, so it is no refusal."""
     rule = "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5:80"
     up = facts(nat=[rule], fragments=[{"id": "grappe/bob/yuno1_ssh", "owner": "grappe/bob",
                                        "keys": ["tcp/22292"]}])  # fmt: skip
@@ -500,7 +500,7 @@ HOSTS = """127.0.0.1 localhost
 """
 
 
-def test_a_hosts_line_of_last_year_is_refused(tmp_path: pathlib.Path) -> None:
+def test_hosts_line_with_another_address_is_refused(tmp_path: pathlib.Path) -> None:
     """The one that leads elsewhere; one that says the same, ours and a comment are none."""
     path = tmp_path / "hosts"
     path.write_text(HOSTS)
@@ -542,7 +542,7 @@ def test_missing_host_resources_are_refused_by_key() -> None:
     ].count(True) == 1
 
 
-def test_a_lab_that_is_up_may_go_on_as_it_does() -> None:
+def test_later_link_is_only_noted_for_a_lab_that_is_up() -> None:
     """What came in the way since is a note: nothing of the lab need change."""
     seen = facts(
         lxd__projects=[{"name": "grappe-bob", "config": {identity.OWNER: "grappe/bob"}}],
@@ -552,7 +552,7 @@ def test_a_lab_that_is_up_may_go_on_as_it_does() -> None:
     assert ["make it a real file" in note for note in preflight.notes(LAB, seen)] == [True]
 
 
-def test_an_address_that_the_host_has_not_is_a_note() -> None:
+def test_address_on_no_interface_is_noted() -> None:
     """A router may lead it there; a typing error is seen before students dial it."""
     seen = facts(subnets=[{"interface": "eth0", "subnet": "192.168.8.10/24"}])
     planned = dataclasses.replace(LAB, address="192.168.8.99")
@@ -572,7 +572,7 @@ def test_profile_changed_under_a_lab_that_is_up_is_noted() -> None:
     )
 
 
-def test_a_disk_holds_at_least_the_image() -> None:
+def test_disk_smaller_than_the_image_is_refused() -> None:
     """By alias or fingerprint; LXD would fail in the middle of the copy."""
     seen = facts(
         lxd__aliases={"standin": "abc"}, lxd__images={"abc": {}}, lxd__sizes={"abc": 9 << 20}
@@ -593,7 +593,7 @@ def test_a_disk_holds_at_least_the_image() -> None:
     [("btrfs", 9, [], False), ("btrfs", 8, [], True), ("btrfs", 8, ["abc"], False),
      ("dir", 17, ["abc"], True), ("dir", 18, [], False)],
 )  # fmt: skip
-def test_a_pool_has_room_for_the_images(
+def test_pool_without_space_for_the_images_is_refused(
     driver: str, free: int, unpacked: list[str], refused: bool
 ) -> None:
     """An image is unpacked once in a pool; one of kind dir copies it for each server."""
@@ -614,8 +614,8 @@ def test_a_pool_has_room_for_the_images(
     assert (driver == "dir") == any("of kind dir" in line for line in preflight.notes(spec, seen))
 
 
-def test_a_pool_that_does_not_answer_has_no_space(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its disk is away: the others, and all else of LXD, are known all the same."""
+def test_pool_that_does_not_answer_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its disk is missing; the other pools are surveyed."""
     answers = {
         "storage-pools/well/resources": {"space": {"total": 9, "used": 4}},
         "storage-pools/well/volumes/image": ["/1.0/storage-pools/well/volumes/image/abc?target=a"],
@@ -626,7 +626,7 @@ def test_a_pool_that_does_not_answer_has_no_space(monkeypatch: pytest.MonkeyPatc
     assert {"well": {"driver": "btrfs", "free": 5, "unpacked": ["abc"]}} == found
 
 
-def test_image_of_a_server_that_is_there_may_be_gone() -> None:
+def test_missing_image_of_a_ready_server_passes() -> None:
     """The server was made of it; one of another image, or never ready, still needs it."""
     key = "grappe:servers[0].image"
 

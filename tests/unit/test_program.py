@@ -1,4 +1,4 @@
-"""The program's own end."""
+"""The program's end when the engine refuses or cancels a registration."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Refused(grpc.RpcError):  # type: ignore[misc]
      (grpc.StatusCode.CANCELLED, "", "the engine ended this registration: it was cancelled"),
      (grpc.StatusCode.UNKNOWN, "update failed", "the engine ended this registration: update fail")],
 )  # fmt: skip
-def test_what_the_engine_refuses_is_text(
+def test_refusal_of_the_engine_has_no_traceback(
     monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, details: str, words: str
 ) -> None:
     """Of any other exception the SDK shows a traceback."""

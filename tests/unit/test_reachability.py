@@ -1,4 +1,4 @@
-"""What a probe takes for its server's answer."""
+"""Probes of servers by HTTP and HTTPS: which answer counts, and which is a fault."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def port(request: pytest.FixtureRequest) -> Iterator[int]:
      ((301, "another.test"), False, "something other than the lab answers")],
     indirect=["port"],
 )  # fmt: skip
-def test_a_strangers_page_is_not_its_servers(port: int, ok: bool, words: str) -> None:
+def test_page_of_another_program_does_not_count(port: int, ok: bool, words: str) -> None:
     """Whatever its status: only what Grappe's part of HAProxy led there counts."""
     check = {"kind": "http", "port": port, "domain": DOMAIN, "led": True}
     (seen,) = reachability.main({"address": "127.0.0.1", "checks": [check], "seconds": 0})
@@ -58,7 +58,7 @@ def test_a_strangers_page_is_not_its_servers(port: int, ok: bool, words: str) ->
     assert words in seen["seen"]
 
 
-def test_tls_that_is_closed_at_once_is_told_in_words() -> None:
+def test_closed_tls_handshake_is_reported_in_words() -> None:
     """As by HAProxy without a server behind it: not Python's words, nor its line numbers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
 

@@ -82,7 +82,7 @@ def test_recipe_refuses_with_file_key_and_remedy(
     assert "recipes/test/recipe.yaml: " in str(found.value)
 
 
-def test_two_recipes_with_one_alias(folder: pathlib.Path) -> None:
+def test_two_recipes_with_one_alias_are_refused(folder: pathlib.Path) -> None:
     """Each names the other."""
     other = folder / "other"
     other.mkdir()
@@ -100,8 +100,8 @@ def test_shipped_recipes_are_valid_and_say_where_they_ran(name: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"!<arch>\ndebian\xff\xfe\x00\x01", b"text\n", b"a\0b", b""])
-def test_a_file_arrives_as_it_is(tmp_path: pathlib.Path, content: bytes) -> None:
-    """A package is no text."""
+def test_file_content_arrives_unchanged(tmp_path: pathlib.Path, content: bytes) -> None:
+    """Also binary files, such as packages."""
     target = tmp_path / "there"
     subprocess.run(["sh", "-c", f"{recipe._printing(content)} > {target}"], check=True)
     assert content == target.read_bytes()
@@ -119,7 +119,7 @@ def test_a_file_arrives_as_it_is(tmp_path: pathlib.Path, content: bytes) -> None
         (("path: /srv/a b", "path: srv/a"), "steps[0].files[0].path"),
     ],
 )
-def test_odd_ways_of_a_recipe_are_refused(
+def test_invalid_urls_and_paths_are_refused(
     folder: pathlib.Path, change: tuple[str, str], words: str
 ) -> None:
     """Before the builder meets them."""
@@ -138,7 +138,9 @@ def test_odd_ways_of_a_recipe_are_refused(
         (b"echo \0\n", "a NUL"),
     ],
 )
-def test_a_script_that_no_shell_reads(folder: pathlib.Path, content: bytes, words: str) -> None:
+def test_script_that_no_shell_reads_is_refused(
+    folder: pathlib.Path, content: bytes, words: str
+) -> None:
     """An editor's line ends, another encoding, no text at all."""
     (folder / "test" / "one.sh").write_bytes(content)
     with pytest.raises(problems.Mistakes) as found:
@@ -146,8 +148,8 @@ def test_a_script_that_no_shell_reads(folder: pathlib.Path, content: bytes, word
     assert words in str(found.value)
 
 
-def test_a_recipe_in_another_encoding(folder: pathlib.Path) -> None:
-    """Is refused in words."""
+def test_recipe_in_another_encoding_is_refused(folder: pathlib.Path) -> None:
+    """The error says that it is not YAML."""
     (folder / "test" / "recipe.yaml").write_bytes(GOOD.replace("a test", "été").encode("latin-1"))
     with pytest.raises(problems.Mistakes, match="it is not YAML"):
         recipe.read("test", folder)

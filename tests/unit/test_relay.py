@@ -24,7 +24,7 @@ from remote.targets import relay
         ("pubkeyauthentication no", "sshd takes no keys"),
     ],
 )
-def test_settings_that_refuse_a_tunnel(line: str, words: str) -> None:
+def test_sshd_settings_that_refuse_a_tunnel_are_named(line: str, words: str) -> None:
     """Each by its name in sshd_config: ssh itself says only that permission is denied."""
     found = relay.refusal(["port 22", *line.splitlines()], "grappe-tunnel")
     assert (words in found, bool(words)) == (True, bool(found))

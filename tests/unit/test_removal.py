@@ -39,22 +39,22 @@ def state(tmp_path: pathlib.Path) -> State:
 
 def take_down(state: State, fails: str = "") -> list[str]:
     """Take it down; return the order of the deletes."""
-    gone: list[str] = []
+    deleted: list[str] = []
 
     def delete(item: Mapping[str, Any]) -> None:
         if item["id"] == fails:
             raise errors.DaemonError("it hangs")
-        gone.append(item["id"])
+        deleted.append(item["id"])
 
     with run.Pool(1) as pool:
         removal._take_down(state, state.load(), delete, pool)
-    return gone
+    return deleted
 
 
-def test_each_goes_after_all_that_depend_on_it(state: State) -> None:
-    gone = take_down(state)
-    assert ["server", "network"] == gone[2:]
-    assert {"rule", "probe"} == set(gone[:2])
+def test_resource_is_deleted_after_its_dependents(state: State) -> None:
+    deleted = take_down(state)
+    assert ["server", "network"] == deleted[2:]
+    assert {"rule", "probe"} == set(deleted[:2])
     assert "resources" not in state.load()
     assert "time" in state.load()["manifest"]
 
@@ -62,13 +62,13 @@ def test_each_goes_after_all_that_depend_on_it(state: State) -> None:
 def test_a_failure_keeps_what_is_left(state: State) -> None:
     with pytest.raises(errors.CommandError, match="rule: it hangs"):
         take_down(state, fails="rule")
-    # Nothing that it needs has gone.
+    # Its dependencies are kept.
     assert {"rule", "server", "network"} <= {item["id"] for item in state.resources()}
     assert set(take_down(state)) >= {"rule", "server", "network"}
     assert [] == state.resources()
 
 
-def test_a_lock_is_one_runs_alone(state: State) -> None:
+def test_lock_excludes_a_second_run(state: State) -> None:
     with state.locked():
         (lock,) = state.locks
         assert {"pid", "username", "hostname", "timestamp"} == set(json.loads(lock.read_text()))
@@ -90,7 +90,7 @@ def test_a_lock_is_one_runs_alone(state: State) -> None:
         ({"provider": "urn:pulumi:providers:x::default::id"}, "depends on urn:pulumi:providers:x"),
     ],
 )
-def test_what_is_unusual_is_left_to_the_engine(change: dict[str, Any], reason: str) -> None:
+def test_unusual_state_is_left_to_the_engine(change: dict[str, Any], reason: str) -> None:
     assert "" == removal.unusual({"resources": RESOURCES})
     assert reason in removal.unusual({"resources": [NETWORK, {**SERVER, **change}]})
 

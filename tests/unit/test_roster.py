@@ -21,7 +21,7 @@ SPACES = "\n;\nNom ; Prénom ;Mail\n  Dupont ;  Adèle ;a@x.fr\n;;\n"
 
 @pytest.mark.parametrize("text", [MOODLE, PRONOTE, ENGLISH, SPACES])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "mac_roman"])
-def test_a_roster_as_schools_export_it(text: str, encoding: str) -> None:
+def test_roster_of_common_exports_is_read(text: str, encoding: str) -> None:
     """Comma, semicolon or tab, French or English headings, whichever way letters are written."""
     (entry,) = roster.parse(roster.decode(text.encode(encoding)))
     assert {"adele", "dupont"} == set(label(entry.name).split("-"))
@@ -75,8 +75,8 @@ def test_lines_of_old_macs_and_of_cells_keep_their_numbers() -> None:
     assert [("Zoe", 2), ("Bob", 4)] == [(each.name, each.line) for each in entries]
 
 
-def test_a_spreadsheet_is_no_roster() -> None:
-    """It is a zip, and the way out is to export it."""
+def test_xlsx_roster_is_refused() -> None:
+    """It is a zip file; the error says to export it as CSV."""
     with pytest.raises(problems.Mistakes, match="export it as CSV"):
         roster.decode(b"PK\3\4\0\0\0")
 
@@ -104,7 +104,7 @@ def test_labels_are_names_and_never_twice(names: list[tuple[str, str]], taken: s
     assert all("" == validators.problem_of_name(each) for each in found)
 
 
-def test_a_first_name_is_enough_where_it_is_alone() -> None:
+def test_label_is_the_first_name_if_it_is_unique() -> None:
     """Two Zoés have their last names, and a label that is taken is left to its owner."""
     names = [("Zoé", "Martin"), ("Adèle", "Dupont"), ("Zoé", "Petit"), ("Noé", "")]
     assert ["zoe-martin", "adele-dupont", "zoe-petit", "noe-2"] == labels.unique(
@@ -113,7 +113,7 @@ def test_a_first_name_is_enough_where_it_is_alone() -> None:
 
 
 @pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", '"sep=,"\n'])
-def test_the_line_by_which_a_spreadsheet_says_its_delimiter(first: str) -> None:
+def test_sep_line_sets_the_delimiter(first: str) -> None:
     """It is no heading, and the lines keep their numbers."""
     between = first.strip().strip('"')[-1]
     (entry,) = roster.parse(f"{first}Nom{between}Prénom\nBriand{between}Zoé\n")

@@ -1,4 +1,4 @@
-"""Costly questions that many runs ask at the same time."""
+"""`core.shared.Shared`: concurrent runs share the answer to a costly question."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class Slow:
         )
 
 
-def test_an_answer_began_after_it_was_asked_for() -> None:
-    """Who comes during an answer gets none that may be old; eight of them share the next."""
+def test_answer_is_never_older_than_its_question() -> None:
+    """Eight questions that arrive during an answer share the next one."""
     slow = Slow()
     with futures.ThreadPoolExecutor(9) as pool:
         first = pool.submit(slow.shared.answer, 0)
@@ -55,8 +55,8 @@ def test_an_answer_began_after_it_was_asked_for() -> None:
     assert [9] == slow.shared.answer(9)
 
 
-def test_a_failure_is_told_to_all_who_waited_for_it() -> None:
-    """And to nobody later."""
+def test_failure_reaches_only_its_own_question() -> None:
+    """The questions that arrived later are answered."""
     slow = Slow()
     with futures.ThreadPoolExecutor(3) as pool:
         first = pool.submit(slow.shared.answer, 0)

@@ -1,4 +1,4 @@
-"""Stack files: what follows from a number, and what is refused."""
+"""Stack files: allocation by a student's number, defaults, and refused settings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = pathlib.Path(__file__).parent.parent.parent
 GOOD = {"grappe:host": "ssh://lab", "grappe:number": "7"}
 
 numbers = st.integers(MIN_NUMBER, MAX_NUMBER)
-places = st.integers(0, allocation.MAX_SERVERS - 1)
+indexes = st.integers(0, allocation.MAX_SERVERS - 1)
 
 
 def parse(**changes: Any) -> spec.LabSpec:
@@ -33,7 +33,7 @@ def parse(**changes: Any) -> spec.LabSpec:
 
 
 @pytest.mark.parametrize(
-    ("number", "place", "expected"),
+    ("number", "index", "expected"),
     [
         (1, 0, (22222, "gr-1", "10.64.1.1", "10.64.1.10", "10.64.1.0/24")),
         (1, 1, (22223, "gr-1", "10.64.1.1", "10.64.1.11", "10.64.1.0/24")),
@@ -42,36 +42,36 @@ def parse(**changes: Any) -> spec.LabSpec:
         (4000, 9, (62221, "gr-4000", "10.79.160.1", "10.79.160.19", "10.79.160.0/24")),
     ],
 )
-def test_the_table_is_frozen(number: int, place: int, expected: tuple[Any, ...]) -> None:
+def test_allocation_table_is_frozen(number: int, index: int, expected: tuple[Any, ...]) -> None:
     """Labs that exist depend on it."""
     assert expected == (
-        allocation.ssh_port(number, place), allocation.bridge(number), allocation.gateway(number),
-        allocation.address(number, place), allocation.subnet(number),
+        allocation.ssh_port(number, index), allocation.bridge(number), allocation.gateway(number),
+        allocation.address(number, index), allocation.subnet(number),
     )  # fmt: skip
 
 
-@given(numbers, places, numbers, places)
-def test_allocation_never_collides(number: int, place: int, other: int, elsewhere: int) -> None:
+@given(numbers, indexes, numbers, indexes)
+def test_allocation_never_collides(number: int, index: int, other: int, other_index: int) -> None:
     """Two servers never share a port or an address, nor two students a network."""
-    if (number, place) != (other, elsewhere):
-        assert allocation.ssh_port(number, place) != allocation.ssh_port(other, elsewhere)
-        assert allocation.address(number, place) != allocation.address(other, elsewhere)
+    if (number, index) != (other, other_index):
+        assert allocation.ssh_port(number, index) != allocation.ssh_port(other, other_index)
+        assert allocation.address(number, index) != allocation.address(other, other_index)
     if number != other:
         one, two = (ipaddress.IPv4Network(allocation.subnet(n)) for n in (number, other))
         assert not one.overlaps(two)
 
 
-@given(numbers, places)
-def test_allocation_stays_in_range(number: int, place: int) -> None:
+@given(numbers, indexes)
+def test_allocation_stays_in_range(number: int, index: int) -> None:
     """Ports are ports, addresses are on the bridge, its name fits."""
-    assert 1024 < allocation.ssh_port(number, place) <= 65535
+    assert 1024 < allocation.ssh_port(number, index) <= 65535
     subnet = ipaddress.IPv4Network(allocation.subnet(number))
-    assert ipaddress.IPv4Address(allocation.address(number, place)) in subnet
+    assert ipaddress.IPv4Address(allocation.address(number, index)) in subnet
     assert len(allocation.bridge(number)) <= 15
 
 
-def test_a_stack_file_says_little() -> None:
-    """Host and number are enough; the rest follows."""
+def test_host_and_number_are_enough() -> None:
+    """All other settings follow from them."""
     lab = parse()
     assert ("grappe/alice", "alice", "grappe-alice", "gr-7") == (
         lab.owner, lab.student, lab.project, lab.bridge,
@@ -82,8 +82,8 @@ def test_a_stack_file_says_little() -> None:
     ]  # fmt: skip
 
 
-def test_any_of_it_can_be_set_by_hand() -> None:
-    """A server's own values win over the stack's."""
+def test_servers_own_settings_win_over_the_stacks() -> None:
+    """Limits are merged by key."""
     own = {"name": "web", "domain": "a.example.org", "port": 30000, "address": "10.64.7.99",
            "image": "other", "state": "stopped", "limits": {"cpu": "1"}}  # fmt: skip
     (server,) = parse(servers=[own], limits={"cpu": "2", "memory": "1GiB"}).servers
@@ -111,7 +111,7 @@ def test_language_changes_no_resource() -> None:
     assert plan.plan(parse()) == plan.plan(parse(language="fr"))
 
 
-def test_the_password_is_a_secret_or_nothing() -> None:
+def test_password_in_plain_is_refused() -> None:
     """In plain it is refused, and not shown; so is one that YunoHost would refuse."""
     config = {**GOOD, "grappe:password": "correct horse"}
     with pytest.raises(problems.Mistakes, match="grappe:password is in plain") as found:
@@ -236,7 +236,7 @@ def test_mistakes_behind_one_of_a_wrong_type_keep_their_places() -> None:
 
 
 def test_a_secret_is_refused_and_not_shown() -> None:
-    """What would stand in plain elsewhere is no setting for a secret."""
+    """A setting other than the password is stored in plain text, so it takes no secret."""
     config = {**GOOD, "grappe:config": '{"user.x": "hunter2"}'}
     with pytest.raises(problems.Mistakes) as found:
         spec.parse(config, project="grappe", stack="alice", secrets=["grappe:config"])
@@ -287,7 +287,7 @@ def test_default_settings_of_any_kind_are_no_mistake(kind: str) -> None:
 QUOTA = {"containers": 2, "cpu": 4, "memory": "2GiB", "disk": "10GiB"}
 
 
-def test_a_quota_is_the_projects() -> None:
+def test_quota_becomes_the_projects_limits() -> None:
     """As LXD names it; what is left out has no bound."""
     lab = parse(quota=QUOTA, limits={"cpu": "2", "memory": "1GiB"}, disk="5GiB")
     assert {"limits.containers": "2", "limits.cpu": "4", "limits.memory": "2GiB",
@@ -312,10 +312,10 @@ def test_a_quota_is_the_projects() -> None:
         ({"disk": "big"}, "disk", "is not a size"),
     ],
 )  # fmt: skip
-def test_a_quota_below_what_the_servers_ask_for(
+def test_quota_below_the_servers_limits_is_refused(
     changes: dict[str, Any], key: str, words: str
 ) -> None:
-    """Told with the sum, before LXD is asked."""
+    """With the sum, before any request to LXD."""
     with pytest.raises(problems.Mistakes) as found:
         parse(**changes)
     reasons = {mistake.key: mistake.reason for mistake in found.value.mistakes}
@@ -337,15 +337,15 @@ def test_a_quota_below_what_the_servers_ask_for(
         ({"relya": "ssh://r"}, "tunnel.relya", "Did you mean relay"),
     ],
 )  # fmt: skip
-def test_a_tunnel_that_cannot_be(tunnel: dict[str, Any], key: str, words: str) -> None:
-    """Told before any host is asked."""
+def test_invalid_tunnel_is_refused(tunnel: dict[str, Any], key: str, words: str) -> None:
+    """Before any host is surveyed."""
     with pytest.raises(problems.Mistakes) as found:
         parse(tunnel=tunnel)
     assert words in {m.key: m.reason for m in found.value.mistakes}[f"grappe:{key}"]
 
 
-def test_a_tunnel_says_little() -> None:
-    """The relay is enough; none is none."""
+def test_tunnel_needs_only_its_relay() -> None:
+    """Its forwards default to HTTP and HTTPS; without the setting there is no tunnel."""
     (http, https) = parse(tunnel={"relay": "ssh://root@relay"}).tunnel.forwards  # type: ignore[union-attr]
     assert [(8080, 80), (8443, 443)] == [(f.listen, f.port) for f in (http, https)]
     assert parse().tunnel is None
@@ -383,7 +383,7 @@ def test_a_scalar_is_what_the_engine_takes_it_for(text: str, value: object) -> N
     assert (type(value), value) == (type(found), found)
 
 
-def test_a_value_that_yaml_misreads_is_told(tmp_path: pathlib.Path) -> None:
+def test_octal_numbers_and_dates_are_reported(tmp_path: pathlib.Path) -> None:
     """060 is 48, and a date a text of its own; quoted, or not octal at all, they are as they look."""
     (tmp_path / "Pulumi.zoe.yaml").write_text("""
 config:
@@ -409,7 +409,7 @@ config:
     assert [] == files.misread(tmp_path, "nobody")
 
 
-def test_a_profile_that_is_named_twice() -> None:
+def test_profile_named_twice_is_refused() -> None:
     """LXD refuses it in the middle of an `up`; the stack file is refused before."""
     with pytest.raises(problems.Mistakes, match="grappe:profiles.*is there twice"):
         kinds.parse({"grappe:host": "ssh://lab", "grappe:number": "1",
@@ -429,7 +429,7 @@ ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgusZwmbhW7VjW8xrjTaoQ0xIgSXuqiU
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n", "is a private key"),
     ],
 )  # fmt: skip
-def test_a_students_public_keys(key: str, words: str) -> None:
+def test_only_public_keys_of_a_student_are_accepted(key: str, words: str) -> None:
     """One line a key, without options; a private one is refused, and not shown."""
     config = {"grappe:host": "ssh://lab", "grappe:number": "1", "grappe:keys": json.dumps([key])}
     if not words:

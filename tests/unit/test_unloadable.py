@@ -1,4 +1,4 @@
-"""What keeps UFW's next start from loading its rules, before anything of a lab is made."""
+"""Faults in UFW's files that would keep its next start from loading the rules."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that cannot be changed, as the host's kernel tells."""
+"""Reasons why a file cannot be changed: links, immutable files, full file systems."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_immutable_file_or_folder_is_named(
     path = tmp_path / "file"
     path.touch()
     locked = str(path if held == "file" else tmp_path)
-    monkeypatch.setattr(os, "access", lambda place, _mode: place != locked)
+    monkeypatch.setattr(os, "access", lambda path, _mode: path != locked)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     ((reason, do),) = untouchable.reasons([str(path)]).values()
     assert f"{locked} is immutable" in reason
@@ -53,8 +53,8 @@ def test_full_file_system_is_named(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, left: dict[str, int], full: bool
 ) -> None:
     """Without a mebibyte, or without files, with what shows it."""
-    well = {"f_frsize": 4096, "f_bfree": 9999, "f_files": 9999, "f_ffree": 9999}
-    monkeypatch.setattr(os, "statvfs", lambda _path: types.SimpleNamespace(**{**well, **left}))
+    healthy = {"f_frsize": 4096, "f_bfree": 9999, "f_files": 9999, "f_ffree": 9999}
+    monkeypatch.setattr(os, "statvfs", lambda _path: types.SimpleNamespace(**{**healthy, **left}))
     found = untouchable.reasons([str(tmp_path / "file")])
     reason = f"cannot be written: the file system of {tmp_path} is full"
     assert [reason] * full == [each[0] for each in found.values()]

@@ -1,4 +1,4 @@
-"""What LXD takes, and what people write."""
+"""Values of LXD's sizes, limits, settings and devices: accepted, or refused with a proposal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from providers.lxd.options import devices, values
      ("64k", '"64KiB", or "64kB"?'), ("lots", "is not a size, such as 512MiB"), ("0", "is not a size"),
      ("-1GiB", "is not a size"), ("1,5GiB", "is not a size"), ("1 GiB", '"1GiB"'), ("0GiB", "not a size above 0"), ("", "is not a size")],
 )  # fmt: skip
-def test_a_size_with_what_may_be_meant(text: str, words: str) -> None:
+def test_invalid_size_gets_a_proposal(text: str, words: str) -> None:
     """LXD's own units pass; a teacher's are turned into them."""
     found = values.problem_of_size(text)
     assert words in found
@@ -41,7 +41,7 @@ def test_a_size_with_what_may_be_meant(text: str, words: str) -> None:
      ("kernel.nproc", "100:50", "above the hard one"), ("kernel.memlock", "unlimited", ""),
      ("kernel.core", "0", ""), ("kernel.nofiles", "1024", "Did you mean nofile?"), ("kernel.as", "1000", "or more")],
 )  # fmt: skip
-def test_a_limit(key: str, value: str, words: str) -> None:
+def test_limit_is_accepted_or_refused_with_a_reason(key: str, value: str, words: str) -> None:
     """Those that labs use are judged, others are passed on."""
     found = values.problem_of_limit(key, value)
     assert words in found
@@ -90,7 +90,7 @@ def test_a_limit(key: str, value: str, words: str) -> None:
      ("raw.idmap", "uid 5-3 7-5", "from the higher to the lower"),
      ("memory", "2GiB", "is not a setting of LXD's"), ("nonsense.key", "1", "is not a setting")],
 )  # fmt: skip
-def test_a_setting(key: str, value: str, words: str) -> None:
+def test_setting_is_accepted_or_refused_with_a_reason(key: str, value: str, words: str) -> None:
     """What LXD would refuse in the middle of an up."""
     found = values.problem_of_config(key, value)
     assert words in found
@@ -118,7 +118,7 @@ def test_a_setting(key: str, value: str, words: str) -> None:
      ("proxy", "connect", "tcp:www.example.org:80", "IP address"), ("proxy", "proxy_protocol", "yes please", "true or false"),
      ("proxy", "security.uid", "x", "whole number")],
 )  # fmt: skip
-def test_an_option_of_a_device(kind: str, key: str, value: str, words: str) -> None:
+def test_device_option_is_accepted_or_refused(kind: str, key: str, value: str, words: str) -> None:
     """Those whose values are more than any text."""
     found = devices.problem_of_option(kind, key, value)
     assert words in found
@@ -146,13 +146,13 @@ def test_an_option_of_a_device(kind: str, key: str, value: str, words: str) -> N
         ({"type": "disk", "path": "/srv", "source": "/srv", "size": "1GiB"}, "own disk alone"),
     ],
 )  # fmt: skip
-def test_options_of_a_device_that_contradict_each_other(device: dict[str, str], words: str) -> None:
+def test_contradicting_device_options_are_refused(device: dict[str, str], words: str) -> None:
     """As LXD refuses them, in the middle of an up."""
     found = [problem for _key, _value, problem in model.device_problems("side", device)]
     assert [words in problem for problem in found] == [True] * bool(words)
 
 
-def test_the_ports_of_a_proxys_address() -> None:
+def test_ports_of_a_proxy_address_are_listed() -> None:
     """Lists and ranges; none of a socket."""
     assert [range(80, 81)] == devices.ports("tcp:[::]:80")
     assert [range(8080, 8091), range(9000, 9001)] == devices.ports("tcp:1.2.3.4:8080-8090,9000")
@@ -163,13 +163,13 @@ def test_the_ports_of_a_proxys_address() -> None:
     ("name", "taken"),
     [("data", True), ("a.b-c_1", True), ("na me", False), ("..", False), ("\u00e9", False), ("x" * 70, False), ("root", False), ("eth0", False)],
 )  # fmt: skip
-def test_the_name_of_a_device(name: str, taken: bool) -> None:
+def test_device_name_is_accepted_or_refused(name: str, taken: bool) -> None:
     """LXD's own bounds; root and eth0 are the server's."""
     device = {"type": "disk", "path": "/srv", "source": "/srv"}
     assert taken is not bool(list(model.device_problems(name, device)))
 
 
-def test_what_grappe_does_not_know_it_can_name() -> None:
+def test_unknown_settings_are_recognised() -> None:
     """A preview says which settings LXD alone judges."""
     assert values.is_known("boot.autostart")
     assert values.is_known("user.anything")

@@ -1,4 +1,4 @@
-"""What people see of a lab: facts in, text out."""
+"""The views of a lab: card, check, topology, explain and top, from facts to text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CARD = {
     "ssh": {"host": "192.168.8.10", "port": 22222, "user": "alice"},
     "urls": ["http://yuno1.alice.grappe.test/"], "fingerprints": ["ED25519 SHA256:abc"],
 }  # fmt: skip
-WELL = {"container": "Running", "installed": True,
+HEALTHY = {"container": "Running", "installed": True,
         **{way: {"ok": True, "seen": ""} for way in check.WAYS}}  # fmt: skip
 
 
@@ -46,32 +46,32 @@ def test_a_fingerprint_is_what_ssh_shows() -> None:
 
 def test_the_card_has_what_a_student_types() -> None:
     """The command, the fingerprint, what to forget after a rebuild, and the hosts lines."""
-    told = card.render(lab(), [CARD], "alice")
+    text = card.render(lab(), [CARD], "alice")
     for line in ("ssh -p 22222 alice@192.168.8.10", "ED25519 SHA256:abc",
                  "ssh-keygen -R '[192.168.8.10]:22222'", "drivers\\etc\\hosts",
                  "192.168.8.10    yuno1.alice.grappe.test"):  # fmt: skip
-        assert line in told
+        assert line in text
     more = {**CARD, "domains": ["yuno1.alice.grappe.test", "wiki.yuno1.alice.grappe.test"]}
     assert ["192.168.8.10\t" + " ".join(more["domains"])] == card.hosts_lines([more])
     (found,) = card.as_json([CARD])
     assert ["ssh-keygen", "-R", "[192.168.8.10]:22222"] == found["forget_host_key"]
-    assert max(map(len, told.splitlines())) <= 100
+    assert max(map(len, text.splitlines())) <= 100
 
 
 def test_the_card_says_what_works_through_the_tunnel() -> None:
     """On other ports than YunoHost's own, whole paths; on its own, nothing to know."""
-    told = card.render(lab(tunnel={"relay": "ssh://root@relay.test"}), [CARD], "alice")
+    text = card.render(lab(tunnel={"relay": "ssh://root@relay.test"}), [CARD], "alice")
     # By http its redirect leads to https without the port.
-    assert ":8080" not in told
-    assert "  https://yuno1.alice.grappe.test:8443/yunohost/admin/\n" in told
-    assert "redirects leave the port out" in told
-    assert max(map(len, told.splitlines())) <= 100
+    assert ":8080" not in text
+    assert "  https://yuno1.alice.grappe.test:8443/yunohost/admin/\n" in text
+    assert "redirects leave the port out" in text
+    assert max(map(len, text.splitlines())) <= 100
     usual = [{"listen": 80, "port": 80}, {"listen": 443, "port": 443}]
-    told = card.render(
+    text = card.render(
         lab(tunnel={"relay": "ssh://root@relay.test", "forwards": usual}), [CARD], "alice"
     )
-    assert "  https://yuno1.alice.grappe.test/yunohost/admin/\n" in told
-    assert "redirects" not in told
+    assert "  https://yuno1.alice.grappe.test/yunohost/admin/\n" in text
+    assert "redirects" not in text
     assert "internet" not in card.render(lab(), [CARD], "alice")
 
 
@@ -85,28 +85,28 @@ def test_the_card_says_what_works_through_the_tunnel() -> None:
          "http: 404; https: closed"),
         ({"installed": False}, "YunoHost is not post-installed"),
         ({"http": {"ok": False, "seen": "503"}, "refuses": True},
-         "http: 503; it refuses the lab host, by which all pages come: banned by fail2ban?"),
+         "http: 503; it refuses the lab host, through which pages come: banned by fail2ban?"),
     ],
 )  # fmt: skip
-def test_a_check_says_why(changes: dict[str, object], why: str) -> None:
-    """The first cause, and what mends it; of a well server nothing."""
+def test_check_names_cause_and_remedy(changes: dict[str, object], why: str) -> None:
+    """Nothing for a healthy server."""
     meant = lab()
-    row = check.row(meant, meant.servers[0], {**WELL, **changes}, "alice")
+    row = check.row(meant, meant.servers[0], {**HEALTHY, **changes}, "alice")
     assert (not why, why) == (row.ok, row.why)
-    told = check.render([row])
-    assert ("1 of 1" if row.ok else "0 of 1") in told
+    text = check.render([row])
+    assert ("1 of 1" if row.ok else "0 of 1") in text
     mends = "fail2ban-client unban 10.64.1.1" if "refuses" in changes else "./lab up alice"
-    assert (mends in told) is not row.ok
+    assert (mends in text) is not row.ok
 
 
 def test_a_check_names_a_renamed_server() -> None:
     meant = lab()
-    facts = {**WELL, "container": "absent", "renamed": ["mine"]}
+    facts = {**HEALTHY, "container": "absent", "renamed": ["mine"]}
     row = check.row(meant, meant.servers[0], facts, "alice")
     assert "the container is absent, not running; mine has this lab's mark" in row.why
     assert "lxc rename mine yuno1 --project grappe-alice" in row.do
     # Another server of the lab is where it was.
-    assert check.row(meant, meant.servers[0], {**WELL, "renamed": ["mine"]}, "alice").ok
+    assert check.row(meant, meant.servers[0], {**HEALTHY, "renamed": ["mine"]}, "alice").ok
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,19 @@ def test_a_check_names_a_renamed_server() -> None:
          "lxc exec yuno1 --project grappe-alice -- yunohost settings set security.ssh.ssh_port -v 22"),
     ],
 )  # fmt: skip
-def test_a_check_says_what_does_not_serve(lines: list[str], mends: str) -> None:
-    """Where all ways answer, and YunoHost is not whole."""
+def test_check_names_services_that_do_not_run(lines: list[str], mends: str) -> None:
+    """Although SSH and pages answer."""
     meant = lab()
-    row = check.row(meant, meant.servers[0], {**WELL, "inside": lines}, "alice")
+    row = check.row(meant, meant.servers[0], {**HEALTHY, "inside": lines}, "alice")
     assert (False, "; ".join(lines)) == (row.ok, row.why)
     assert mends in check.render([row])
 
 
 def test_a_check_names_the_program_of_an_incus_host() -> None:
-    meant, facts = lab(), {**WELL, "program": "incus", "inside": ["nginx does not run"]}
+    meant, facts = lab(), {**HEALTHY, "program": "incus", "inside": ["nginx does not run"]}
     row = check.row(meant, meant.servers[0], facts, "alice")
     assert "incus exec yuno1 --project grappe-alice -- systemctl restart nginx" in row.do
-    renamed = {**WELL, "program": "incus", "container": "absent", "renamed": ["mine"]}
+    renamed = {**HEALTHY, "program": "incus", "container": "absent", "renamed": ["mine"]}
     row = check.row(meant, meant.servers[0], renamed, "alice")
     assert "incus rename mine yuno1 --project grappe-alice" in row.do
 
@@ -144,19 +144,19 @@ def test_a_check_names_the_program_of_an_incus_host() -> None:
 def test_check_names_whom_a_server_bans() -> None:
     """A student's own address, after wrong passwords by ssh; with the command that lifts it."""
     meant = lab()
-    seen = {**WELL, "ssh": {"ok": False, "seen": "refused"}, "banned": ["192.168.8.20"]}
+    seen = {**HEALTHY, "ssh": {"ok": False, "seen": "refused"}, "banned": ["192.168.8.20"]}
     row = check.row(meant, meant.servers[0], seen, "alice")
     assert "ssh: refused; its fail2ban bans 192.168.8.20" == row.why
     assert row.do.endswith("-- fail2ban-client unban 192.168.8.20")
     # A ban of somebody who is not here is no fault.
-    assert check.row(meant, meant.servers[0], {**WELL, "banned": ["192.0.2.1"]}, "alice").ok
+    assert check.row(meant, meant.servers[0], {**HEALTHY, "banned": ["192.0.2.1"]}, "alice").ok
 
 
 def test_check_of_a_lost_installation_names_what_is_lost() -> None:
     """Its stage and what does not run, and no guess; `up` mends both."""
     meant = lab()
     stage = "/etc/yunohost/installed is not there, and it was post-installed"
-    seen = {**WELL, "installed": False, "stage": stage, "inside": ["nginx does not run"],
+    seen = {**HEALTHY, "installed": False, "stage": stage, "inside": ["nginx does not run"],
             "http": {"ok": False, "seen": "refused"}}  # fmt: skip
     row = check.row(meant, meant.servers[0], seen, "alice")
     assert f"http: refused; {stage}; nginx does not run" == row.why
@@ -166,11 +166,9 @@ def test_check_of_a_lost_installation_names_what_is_lost() -> None:
 def test_check_names_a_port_that_a_server_closes() -> None:
     """With YunoHost's own command where it is installed."""
     meant = lab()
-    seen = {**WELL, "https": {"ok": False, "seen": "closed"}, "shut": [443]}
+    seen = {**HEALTHY, "https": {"ok": False, "seen": "closed"}, "shut": [443]}
     row = check.row(meant, meant.servers[0], seen, "alice")
-    assert (
-        "https: closed; it drops what comes to 443: its own firewall, or the lab host's?" == row.why
-    )
+    assert "https: closed; it drops packets to 443: its own firewall, or the lab host's?" == row.why
     opens = "yunohost firewall open 443 lab || yunohost firewall allow TCP 443"
     assert row.do.endswith(f"-- sh -c '{opens}'")
     asleep = dataclasses.replace(meant.servers[0], state="stopped")
@@ -182,20 +180,20 @@ def test_check_names_a_port_that_a_server_closes() -> None:
 def test_check_notes_a_user_whom_a_student_removed() -> None:
     """It is no fault, and the card names a user who cannot log in."""
     meant = lab()
-    taken = {**WELL, "userless": "alice", "taken": True}
+    taken = {**HEALTHY, "userless": "alice", "taken": True}
     row = check.row(meant, meant.servers[0], taken, "alice")
     assert not row.ok
     assert "post-installed by somebody else: it has no user alice" in row.why
     assert "./lab up alice --rebuild yuno1" == row.remedy
-    row = check.row(meant, meant.servers[0], {**WELL, "userless": "alice"}, "alice")
-    assert (True, "it has no user alice any more, whom the card names") == (row.ok, str(row.note))
+    row = check.row(meant, meant.servers[0], {**HEALTHY, "userless": "alice"}, "alice")
+    assert (True, "it no longer has the user alice that the card names") == (row.ok, str(row.note))
 
 
 def test_check_names_a_dead_nginx_rather_than_a_ban() -> None:
     """Both refuse the lab host's requests."""
     meant = lab()
     refused = {"ok": False, "seen": "refused"}
-    seen = {**WELL, "http": refused, "refuses": True, "inside": ["nginx does not run"]}
+    seen = {**HEALTHY, "http": refused, "refuses": True, "inside": ["nginx does not run"]}
     row = check.row(meant, meant.servers[0], seen, "alice")
     assert "http: refused; nginx does not run" == row.why
     assert row.do.endswith("-- systemctl restart nginx")
@@ -204,23 +202,23 @@ def test_check_names_a_dead_nginx_rather_than_a_ban() -> None:
 def test_changed_main_domain_is_noted_and_ok() -> None:
     """Another main domain."""
     meant = lab()
-    row = check.row(meant, meant.servers[0], {**WELL, "domain": "blog.test"}, "alice")
+    row = check.row(meant, meant.servers[0], {**HEALTHY, "domain": "blog.test"}, "alice")
     assert row.ok
     assert "! alice/yuno1: its main domain is blog.test now" in check.render([row])
-    same = {**WELL, "domain": meant.servers[0].domain}
+    same = {**HEALTHY, "domain": meant.servers[0].domain}
     assert "" == check.row(meant, meant.servers[0], same, "alice").note
 
 
 def test_a_check_counts_what_drifted() -> None:
     """By kind, and where to read what it is."""
     meant = lab()
-    row = check.row(meant, meant.servers[0], WELL, "alice")
-    told = check.render([row], {"alice": ["Rule", "Entry", "Rule", "Entry", "Container"]})
-    assert "! alice: drift: 1 container, 2 entries, 2 rules; details: ./lab preview alice" in told
+    row = check.row(meant, meant.servers[0], HEALTHY, "alice")
+    text = check.render([row], {"alice": ["Rule", "Entry", "Rule", "Entry", "Container"]})
+    assert "! alice: drift: 1 container, 2 entries, 2 rules; details: ./lab preview alice" in text
     assert "drift" not in check.render([row], {"alice": []})
 
 
-def test_student_whose_lab_is_down_counts_as_ill() -> None:
+def test_student_whose_lab_is_down_counts_as_not_ok() -> None:
     """With the command that brings it up; also where nobody is up."""
     down = {"zoe": "./lab class up tp zoe"}
     assert check.render([], None, "en", down) == (
@@ -229,17 +227,17 @@ def test_student_whose_lab_is_down_counts_as_ill() -> None:
     assert "zoe : son lab n'est pas en place" in check.render([], None, "fr", down)
 
 
-def test_a_check_says_how_often_a_server_was_asked() -> None:
-    """By HAProxy's count; nothing where it does not say."""
+def test_check_shows_haproxys_connection_counts() -> None:
+    """A dash if HAProxy has no count."""
     meant = lab()
     counts = {"connections": 12, "open": 2, "requests": 9}
-    row = check.row(meant, meant.servers[0], {**WELL, "asked": counts}, "alice")
+    row = check.row(meant, meant.servers[0], {**HEALTHY, "asked": counts}, "alice")
     assert "12, 2 open" == str(row.asked)
-    assert "-" == check.row(meant, meant.servers[0], WELL, "alice").asked
+    assert "-" == check.row(meant, meant.servers[0], HEALTHY, "alice").asked
 
 
-def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:
-    """Its ways are not tried."""
+def test_server_that_is_stopped_by_its_stack_is_ok() -> None:
+    """SSH and pages are not tried."""
     meant = lab(servers=[{"name": "yuno1", "state": "stopped"}])
     row = check.row(meant, meant.servers[0], {"container": "Stopped"}, "alice")
     assert (True, "-", "-") == (row.ok, row.ssh, row.installed)
@@ -247,13 +245,13 @@ def test_a_server_that_is_to_stand_still_is_well_when_it_does() -> None:
     assert check.as_json(row)["well"] is True
 
 
-def test_the_topology_is_the_labs() -> None:
-    """Every way with its port, by what it is led, and where; as text and as a picture."""
+def test_topology_has_every_address_and_port() -> None:
+    """Ports, addresses and domains of servers and tunnel, as text and as SVG."""
     meant = lab(tunnel={"relay": "ssh://root@relay"})
-    told = topology.text(meant, "192.168.8.10")
-    assert "192.168.8.10:22223" in told
-    assert "yuno2 10.64.1.11:22" in told
-    assert "tunnel 8443 of ssh://root@relay ──► lab host:443" in told
+    text = topology.text(meant, "192.168.8.10")
+    assert "192.168.8.10:22223" in text
+    assert "yuno2 10.64.1.11:22" in text
+    assert "tunnel 8443 of ssh://root@relay ──► lab host:443" in text
     picture = topology.svg(meant, "192.168.8.10")
     words = " ".join(ET.fromstring(picture).itertext())  # noqa: S314 - our own
     for word in ("192.168.8.10", "22222", "10.64.1.10", "yuno2.alice.grappe.test", "8443"):
@@ -271,13 +269,13 @@ def test_explain_is_the_sheet_with_this_labs_values() -> None:
     parts = explain.parts(lab(tunnel={"relay": "ssh://root@relay"}), "192.168.8.10")
     names = [part.resource for part in parts]
     assert {"alice-yuno1", "alice-yuno1-ssh", "alice-yuno2-web", "alice-tunnel"} <= set(names)
-    told = explain.render(parts)
-    assert "--dport 22222 -j DNAT --to-destination 10.64.1.10:22" in told
-    assert "$ ssh -N -R '*:8080:192.168.8.10:80'" in told
-    assert "a long password" not in told
+    text = explain.render(parts)
+    assert "--dport 22222 -j DNAT --to-destination 10.64.1.10:22" in text
+    assert "$ ssh -N -R '*:8080:192.168.8.10:80'" in text
+    assert "a long password" not in text
 
 
-def test_top_counts_the_host_and_what_is_in_it() -> None:
+def test_top_counts_host_and_containers() -> None:
     """The host's line is the sum; a container is called as people call it."""
     one = {"processes": 10, "cpu": 5.0, "memory": 2**20}
     facts = {"own": one, "containers": [{"name": "grappe-alice_yuno1", **one}], "processors": 2,

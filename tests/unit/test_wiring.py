@@ -78,7 +78,7 @@ class Recorder(mocks.Mocks):
     """Answers as the engine in a preview does."""
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
-        """Give outputs that show where they go."""
+        """Return outputs that name their resource."""
         outputs = dict(args.inputs)
         kind = args.typ.rpartition(":")[2]
         known = {
@@ -96,7 +96,7 @@ class Recorder(mocks.Mocks):
 
 
 class Monitor(mocks.MockMonitor):
-    """Keeps what is registered, as the engine is told."""
+    """Records what is registered."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
@@ -123,12 +123,12 @@ class Monitor(mocks.MockMonitor):
 def _plain(value: Any) -> Any:
     if pulumi.runtime.rpc.is_rpc_secret(value):
         return {"secret": pulumi.runtime.rpc.unwrap_rpc_secret(value)}
-    # What a script does, its own tests say.
+    # Scripts have tests of their own.
     return f"{value[:40]}..." if isinstance(value, str) and len(value) > 200 else value
 
 
 def wiring(stack: str) -> dict[str, Any]:
-    """Register a stack; return what the engine was told."""
+    """Register a stack; return its resources and outputs."""
     config = STACKS[stack]
     secrets = [key for key in config if key.endswith(":password")]
     spec = kinds.parse(config, project="grappe", stack=stack, secrets=secrets)
@@ -145,7 +145,7 @@ def wiring(stack: str) -> dict[str, Any]:
         )
 
     run()
-    # What the recipe itself holds is none of the wiring.
+    # The recipe's content is not part of the wiring.
     digest = recipe.read("standin").digest
     return dict(json.loads(json.dumps(monitor.seen).replace(digest, "<recipe>")))
 
@@ -170,8 +170,8 @@ def _reach(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("stack", STACKS)
 @pytest.mark.usefixtures("reached")
-def test_a_stack_registers_what_was_agreed(stack: str) -> None:
-    """Every resource, every input, every arrow."""
+def test_stack_registers_the_resources_of_the_golden_file(stack: str) -> None:
+    """Every resource, with inputs and dependencies."""
     expected = json.loads(GOLDEN.read_text())[stack]
     found = wiring(stack)
     assert sorted(expected) == sorted(found)

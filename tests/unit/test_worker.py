@@ -1,4 +1,4 @@
-"""A python that is asked again: each answer to who asked, and nothing left behind."""
+"""`hosts.worker`: one Python on a host answers many requests, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from core import errors
 from hosts import command, connections, url, worker
 from hosts.host import Host
 
-ASKED = "remote.asked"
+MODULE = "remote.worker_module"
 
 
 @pytest.fixture
@@ -28,7 +28,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     """Our own machine, to which a module of the test's is sent beside ours."""
     code = io.BytesIO(worker.packed())
     with zipfile.ZipFile(code, "a") as archive:
-        archive.write(pathlib.Path(__file__).with_name("asked.py"), "remote/asked.py")
+        archive.write(
+            pathlib.Path(__file__).with_name("worker_module.py"), "remote/worker_module.py"
+        )
     monkeypatch.setattr(worker, "packed", code.getvalue)
     made = connections._open(url.parse("local:"))
     yield made
@@ -37,7 +39,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
 
 def ask(host: Host, *, timeout: float = 20, **request: Any) -> Any:
     """Ask as the login itself, so that the test needs no root."""
-    return host.call(ASKED, {"text": "", **request}, timeout=timeout, root=False)
+    return host.call(MODULE, {"text": "", **request}, timeout=timeout, root=False)
 
 
 def test_worker_keeps_nothing_between_requests(host: Host) -> None:
@@ -49,7 +51,7 @@ def test_worker_keeps_nothing_between_requests(host: Host) -> None:
     assert ours is host._worker(sudo=False)
 
 
-def test_several_at_once(host: Host, tmp_path: pathlib.Path) -> None:
+def test_concurrent_requests_get_their_own_answers(host: Host, tmp_path: pathlib.Path) -> None:
     """Each gets its own answer, long ones too; two that need each other meet."""
     os.mkfifo(tmp_path / "fifo")
     texts = [str(number) * 50_000 for number in range(8)]
@@ -64,15 +66,17 @@ def test_several_at_once(host: Host, tmp_path: pathlib.Path) -> None:
 
 
 def test_output_of_a_program_is_no_answer(host: Host) -> None:
-    """Programs that are started speak elsewhere, and read nothing."""
+    """Its output is not among the answers, and its input is empty."""
     assert ask(host, speak=True, text="mine")["text"] == "mine"
 
 
 def test_failed_request_raises_its_error(host: Host) -> None:
-    """The error itself in one line with its place, and the next request is answered."""
+    """In one line with file and line number; the next request is answered."""
     with pytest.raises(errors.CommandError, match="KeyError: 'text'") as raised:
-        host.call(ASKED, {}, root=False)
-    assert re.fullmatch(r"KeyError: 'text' \(in main of asked.py, line \d+\)", raised.value.seen)
+        host.call(MODULE, {}, root=False)
+    assert re.fullmatch(
+        r"KeyError: 'text' \(in main of worker_module.py, line \d+\)", raised.value.seen
+    )
     with pytest.raises(errors.HostError, match="No module named 'remote.absent'") as absent:
         host.call("remote.absent", {}, root=False)
     assert "Traceback" not in str(absent.value)
@@ -84,7 +88,7 @@ def test_failed_request_raises_its_error(host: Host) -> None:
 
 
 def test_ended_worker_is_started_again(host: Host) -> None:
-    """Killed while somebody waits: that one is told, and the next is answered."""
+    """The waiting request fails; the next one is answered."""
     ours = host._worker(sudo=False)
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ask, host, sleep=30)
@@ -115,7 +119,7 @@ def test_a_machine_without_sudo_gives_no_root(
     monkeypatch.setattr(host, "_sudo", True)
     monkeypatch.setattr(host._transport, "_prefix", list(through), raising=False)
     assert not host.may_be_root
-    for act in (lambda: host.run(["true"]), lambda: host.call(ASKED, {"text": ""})):
+    for act in (lambda: host.run(["true"]), lambda: host.call(MODULE, {"text": ""})):
         with pytest.raises(errors.HostError, match="may not become root") as failure:
             act()
         assert "apt install sudo" in failure.value.do

@@ -23,8 +23,8 @@ GRACE_SECONDS = 30
 MOVE_SECONDS = 600.0
 DEFAULT_PROJECT = "default"
 # Seconds: a diff follows the check that read the same container.
-GLANCE_SECONDS = 2.0
-_glances: dict[tuple[int, str, str], tuple[float, dict[str, Any]]] = {}
+RECENT_SECONDS = 2.0
+_recent_reads: dict[tuple[int, str, str], tuple[float, dict[str, Any]]] = {}
 # The prefix of marks that other resources write on a container.
 KEPT_MARKS = "user.grappe.snapshot."
 GENERATION = "user.grappe.generation"
@@ -36,7 +36,7 @@ LAST_POWER = "volatile.last_state.power"
 def remember(lxd: daemon.Daemon, project: str, items: Iterable[Mapping[str, Any]]) -> None:
     """Keep a listing of a project's containers for the `read` of each that follows at once."""
     for item in items:
-        _glances[id(lxd), project, item["name"]] = (time.monotonic(), dict(item))
+        _recent_reads[id(lxd), project, item["name"]] = (time.monotonic(), dict(item))
 
 
 class ContainerDriver:
@@ -148,7 +148,7 @@ class ContainerDriver:
 
     def read(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
         """Read the container."""
-        found = self._find_glanced(spec)
+        found = self._find_recent(spec)
         if found is None:
             return None
         config, limits = model.split_settings(ownership.visible(found["config"]))
@@ -183,28 +183,33 @@ class ContainerDriver:
             remake = "it is marked so"
         return base.Reading(actual, _outputs(found), "; ".join(drift), remake)
 
-    def glance(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
+    def read_ahead(self, spec: model.ContainerSpec) -> base.Reading[model.ContainerSpec] | None:
         """Read the container, and keep the result for the `read` that follows at once."""
         found = self._find(spec)
         if found is None:
             return None
-        _glances[self._key(spec)] = (time.monotonic(), found)
+        _recent_reads[self._key(spec)] = (time.monotonic(), found)
         reading = self.read(spec)
-        _glances[self._key(spec)] = (time.monotonic(), found)
+        _recent_reads[self._key(spec)] = (time.monotonic(), found)
         return reading
 
     def _key(self, spec: model.ContainerSpec) -> tuple[int, str, str]:
         return (id(self._lxd), spec.project, spec.name)
 
-    def _find_glanced(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
-        seen, found = _glances.pop(self._key(spec), (0.0, None))
-        if found is None or time.monotonic() - seen > GLANCE_SECONDS:
+    def _find_recent(self, spec: model.ContainerSpec) -> dict[str, Any] | None:
+        seen, found = _recent_reads.pop(self._key(spec), (0.0, None))
+        if found is None or time.monotonic() - seen > RECENT_SECONDS:
             return self._find(spec)
         ownership.demand(found, spec, f"the container {spec.id}")
         return found
 
     def update(self, old: model.ContainerSpec, new: model.ContainerSpec) -> base.Outputs:
-        """Change the container live; only a new address needs a restart."""
+        """Change the container live; only a new address needs a restart.
+
+        Raises:
+            errors.DaemonError: The container is gone, or LXD refuses the change.
+
+        """
         found = self._find(new)
         if found is None:
             raise errors.DaemonError(
@@ -225,7 +230,7 @@ class ContainerDriver:
         if found is None:
             return
         if found["status"] != "Stopped":
-            self._end(spec)
+            self._kill(spec)
         protection.lift(self._lxd, found, f"instances/{spec.name}", spec.project)
         try:
             self._remove(spec)
@@ -289,10 +294,10 @@ class ContainerDriver:
             hung = isinstance(error, errors.UnfinishedError) and self._lxd.unblock(
                 f"instances/{spec.name}", project=spec.project
             )
-            raise start_failure.explain(self._lxd, spec, error, hung=hung) from error
+            raise start_failure.diagnose(self._lxd, spec, error, hung=hung) from error
 
-    def _end(self, spec: model.ContainerSpec) -> None:
-        """Stop a container that is to go: it needs no orderly shutdown."""
+    def _kill(self, spec: model.ContainerSpec) -> None:
+        """Stop a container by force before its removal."""
         try:
             self._set_state(spec, "stop", force=True)
         except errors.DaemonError:

@@ -1,11 +1,11 @@
-"""What in a running server keeps its ways closed: its network, and who listens in it."""
+"""Find why the ports of a running server do not answer: its network, or no listener."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-from providers.lxd import daemon, shell
+from providers.lxd import daemon, execution
 
 SECONDS = 20
 _SURVEY = "ip -4 -o address show; ip -4 route show; cat /proc/net/tcp /proc/net/tcp6"
@@ -25,7 +25,7 @@ def find(
         errors.DaemonError: It does not run.
 
     """
-    surveyed = shell.output(lxd, project, container, ["sh", "-c", _SURVEY], SECONDS)
+    surveyed = execution.output(lxd, project, container, ["sh", "-c", _SURVEY], SECONDS)
     return judge(surveyed, address, ports)
 
 
@@ -49,7 +49,7 @@ def judge(surveyed: str, address: str, ports: Sequence[int]) -> list[str]:
 
 
 def remedy(faults: Sequence[str]) -> str:
-    """Return the command in the server that mends the faults; nothing where none does."""
+    """Return the command that repairs the faults when run in the server; nothing without one."""
     text = " ".join(faults)
     if "lost its address" in text or NO_ROUTE in text:
         return "reboot"

@@ -77,7 +77,7 @@ class Readiness:
                     f"is a firewall in the way of DHCP on {spec.network}? ufw status; "
                     f"{self.lxd.program} network show {spec.network}; ",
                 )
-            run.demand_wanted()
+            run.raise_if_cancelled()
             time.sleep(POLL_SECONDS)
 
     def _wait_for_system(self, spec: model.ContainerSpec) -> None:
@@ -100,7 +100,7 @@ class Readiness:
         self, spec: model.ContainerSpec, what: str, seen: str, remedy: str = ""
     ) -> errors.NotReadyError:
         console = self._console(spec)
-        if more := errors.room(console):
+        if more := errors.inotify_remedy(console):
             remedy += f"{more}; "
         return errors.NotReadyError(
             f"{spec.id} {what} on {self.url}",

@@ -30,12 +30,12 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
 
         return driver.ContainerDriver(client.on(host), readiness.dial_from(host), host.url)
 
-    def known(self, spec: model.ContainerSpec, was: Mapping[str, Any]) -> base.Outputs:
+    def stable_outputs(self, spec: model.ContainerSpec, was: Mapping[str, Any]) -> base.Outputs:
         """Return the container's id unless it is replaced: the resources inside stay with it."""
         wished = codec.encode(spec)
         if any(was.get(field) != wished.get(field) for field in ("host", *spec.REPLACES)):
             return {}
-        reading = self.driver(connections.connect(spec.host)).glance(spec)
+        reading = self.driver(connections.connect(spec.host)).read_ahead(spec)
         return {} if reading is None or reading.remake else reading.outputs
 
 

@@ -12,7 +12,7 @@ from providers.lxd.container import model
 SHOWN = 2
 # `lxc NAME TIME ERROR    PART - FILE:FUNCTION:LINE - MESSAGE`
 _ERROR = re.compile(r"\bERROR\s+\S+ - \S+ - (.+)")
-# What LXC reports, and what to do; in the order of how much they explain.
+# Patterns of LXC's errors and their remedies, the most specific first.
 _REMEDIES = {
     r"new[ug]idmap: [ug]id range \[(\d+)-\d+\)": (
         "its raw.idmap maps an id that the host does not lend to root: on the host add root:{0}:1 "
@@ -27,10 +27,10 @@ _REMEDIES = {
 }
 
 
-def explain(
+def diagnose(
     lxd: daemon.Daemon, spec: model.ContainerSpec, error: errors.DaemonError, *, hung: bool
 ) -> errors.DaemonError:
-    """Return the refusal of a start with what LXC's log says of it.
+    """Return the refusal of a start with the errors in LXC's log, if any, and their remedy.
 
     Args:
         lxd: The daemon.

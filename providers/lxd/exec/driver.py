@@ -8,8 +8,9 @@ from typing import Any
 
 from core import errors, names, run
 from providers import base
-from providers.lxd import daemon, files, job, ownership, shell
+from providers.lxd import daemon, execution, files, ownership
 from providers.lxd.exec import model
+from providers.lxd.script import OnLine
 
 # The part of the output that the state keeps.
 KEPT_CHARACTERS = 8192
@@ -21,13 +22,19 @@ _COLOURS = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 class ExecDriver:
     """Programs in the containers of one daemon."""
 
-    def __init__(self, lxd: daemon.Daemon, url: str, on_line: job.OnLine | None = None) -> None:
+    def __init__(self, lxd: daemon.Daemon, url: str, on_line: OnLine | None = None) -> None:
         self._lxd = lxd
         self._url = url
         self._on_line = on_line
 
     def create(self, spec: model.ExecSpec) -> base.Outputs:
-        """Run the program; return its exit status and output."""
+        """Run the program; return its exit status and output.
+
+        Raises:
+            errors.CommandError: The program failed, or did not end in time.
+            errors.DaemonError: The container is gone, or LXD refuses.
+
+        """
         container = self._find(spec)
         if container is None:
             raise errors.DaemonError(
@@ -38,7 +45,9 @@ class ExecDriver:
             # A builder stopped since its publication, whose state was lost.
             self._start(spec)
         on_line = self._on_line or to_terminal(spec.container, spec.name)
-        outcome = shell.run(self._lxd, spec.project, spec.container, model.job(spec), on_line)
+        outcome = execution.run(
+            self._lxd, spec.project, spec.container, model.script(spec), on_line
+        )
         if outcome.status != 0:
             self._mark(spec)
             raise self._failure(spec, outcome)
@@ -60,7 +69,7 @@ class ExecDriver:
     def update(self, old: model.ExecSpec, new: model.ExecSpec) -> base.Outputs:
         """Run the program again, unless only fields in `QUIET` have changed."""
         if old.delete and old.delete != new.delete and old.script != new.script:
-            # What it did for another user, for instance, is none of the new one's.
+            # The new script does not undo the old one's effects, such as files of another user.
             self.delete(old)
         names = {field.name for field in dataclasses.fields(new)}
         changed = {name for name in names if getattr(old, name) != getattr(new, name)}
@@ -69,7 +78,12 @@ class ExecDriver:
         return self.create(new)
 
     def delete(self, spec: model.ExecSpec) -> None:
-        """Run the undoing script if the container still exists and runs."""
+        """Run the undoing script if the container still exists and runs.
+
+        Raises:
+            errors.CommandError: The script failed, or did not end in time.
+
+        """
         container = self._find(spec) if spec.delete else None
         if container is None or container["status"] != "Running":
             return
@@ -77,7 +91,9 @@ class ExecDriver:
             # The container is gone, and the program's effects with it.
             return
         on_line = self._on_line or to_terminal(spec.container, spec.name)
-        outcome = shell.run(self._lxd, spec.project, spec.container, model.undoing(spec), on_line)
+        outcome = execution.run(
+            self._lxd, spec.project, spec.container, model.undoing_script(spec), on_line
+        )
         if outcome.status != 0:
             raise self._failure(spec, outcome)
 
@@ -87,7 +103,7 @@ class ExecDriver:
     def _start(self, spec: model.ExecSpec) -> None:
         path = f"instances/{spec.container}"
         self._lxd.change("PUT", f"{path}/state", {"action": "start"}, project=spec.project)
-        shell.wait_for_boot(self._lxd, spec.project, spec.container, START_SECONDS)
+        execution.wait_for_boot(self._lxd, spec.project, spec.container, START_SECONDS)
 
     def _exists(self, spec: model.ExecSpec) -> bool:
         content = files.read(self._lxd, spec.project, spec.container, spec.creates)
@@ -99,7 +115,7 @@ class ExecDriver:
             path, body = f"instances/{spec.container}", {"config": {names.STAGE: names.RECREATE}}
             self._lxd.change("PATCH", path, body, project=spec.project)
 
-    def _failure(self, spec: model.ExecSpec, outcome: shell.Outcome) -> errors.CommandError:
+    def _failure(self, spec: model.ExecSpec, outcome: execution.Outcome) -> errors.CommandError:
         ended = f"exited with {outcome.status}"
         if outcome.timed_out:
             ended = f"did not end within {spec.timeout} s"
@@ -112,7 +128,7 @@ class ExecDriver:
         )
 
 
-def to_terminal(container: str, name: str) -> job.OnLine:
+def to_terminal(container: str, name: str) -> OnLine:
     """Return a function that writes a program's lines to the engine's output."""
 
     def report(line: str) -> None:

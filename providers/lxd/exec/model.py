@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from core import codec, problems, validators
 from providers.lxd.inside import InsideSpec
-from providers.lxd.job import Job
+from providers.lxd.script import Script
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # A change of these alone does not run the program again.
@@ -67,16 +67,16 @@ class ExecSpec(InsideSpec):
         return mistakes + problems.collect(checks)
 
 
-def job(spec: ExecSpec) -> Job:
+def script(spec: ExecSpec) -> Script:
     """Return the job that runs the program."""
-    return Job(script=spec.script, creates=spec.creates, unless=spec.unless, **_how(spec))
+    return Script(text=spec.script, creates=spec.creates, unless=spec.unless, **_options(spec))
 
 
-def undoing(spec: ExecSpec) -> Job:
+def undoing_script(spec: ExecSpec) -> Script:
     """Return the job that undoes it."""
-    return Job(script=spec.delete, **_how(spec))
+    return Script(text=spec.delete, **_options(spec))
 
 
-def _how(spec: ExecSpec) -> dict[str, Any]:
+def _options(spec: ExecSpec) -> dict[str, Any]:
     names = ("environment", "directory", "user", "timeout")
     return {name: getattr(spec, name) for name in names}

@@ -27,7 +27,12 @@ ALIAS_PROPERTY = "grappe.alias"
 
 
 def resolve(lxd: daemon.Daemon, name: str) -> str:
-    """Return the fingerprint of an alias or of a fingerprint's prefix."""
+    """Return the fingerprint of an alias or of a fingerprint's prefix.
+
+    Raises:
+        errors.BadInputError: The host has no such image.
+
+    """
     fingerprint = target(lxd, name) or (image(lxd, name) or {}).get("fingerprint")
     if fingerprint:
         return str(fingerprint)

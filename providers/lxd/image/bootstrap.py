@@ -47,7 +47,7 @@ def files(spec: model.ImageSpec) -> tuple[str, str]:
     made_by = hashlib.sha256(CUSTOMIZE.encode()).hexdigest()[:8]
     target = names.cache() / "images" / f"base-{model.digest(spec)[:16]}-{made_by}"
     if not target.exists():
-        _demand()
+        _require_mmdebstrap()
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".build-") as folder:
             # mmdebstrap's other users must be able to enter it.
@@ -59,7 +59,7 @@ def files(spec: model.ImageSpec) -> tuple[str, str]:
     return str(target / "metadata.tar"), str(target / "rootfs.tar")
 
 
-def _demand() -> None:
+def _require_mmdebstrap() -> None:
     if shutil.which("mmdebstrap") is None:
         raise errors.HostError(
             "a bootstrapped base image needs mmdebstrap on this machine",

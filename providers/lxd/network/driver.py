@@ -21,7 +21,7 @@ START_SECONDS = 90.0
 # LXD's statuses of a half-made bridge, which it neither changes nor finishes.
 PENDING = "Pending"
 UNFINISHED = (PENDING, "Errored")
-# LXD makes one bridge at a time, each in a second: longer than a class waits, it makes none.
+# LXD makes one bridge a second: one that is pending for longer than a class takes is abandoned.
 SETTLE_SECONDS, POLL_SECONDS = 20.0, 0.2
 
 
@@ -48,7 +48,7 @@ class NetworkDriver:
     def create(self, spec: model.NetworkSpec) -> base.Outputs:
         """Begin to make the bridge, or finish one that an interrupted run left.
 
-        A new bridge is there and not yet up: who connects to it calls the daemon's `finish`.
+        LXD may not have started a new bridge yet: call the daemon's `finish` before using it.
         """
         found = self._find_settled(spec)
         if found is not None and found.get("status") in UNFINISHED:
@@ -87,7 +87,12 @@ class NetworkDriver:
         return base.Reading(actual, drift="; ".join(changed))
 
     def update(self, old: model.NetworkSpec, new: model.NetworkSpec) -> base.Outputs:
-        """Set its configuration; make one again that LXD never finished."""
+        """Set its configuration; recreate a bridge that LXD never finished.
+
+        Raises:
+            errors.NotReadyError: LXD does not start the bridge.
+
+        """
         del old
         if (self._find_settled(new) or {}).get("status") in UNFINISHED:
             return self.create(new)
@@ -101,7 +106,7 @@ class NetworkDriver:
         if lost:
             self._attach(new.name, leftovers.links(self._lxd, self._find(new) or {}, new.name))
         self._wait_until_started(new)
-        # "Unavailable" hides that it was never finished: an LXD that was restarted starts it so.
+        # Until a restarted LXD has started an unfinished bridge, "Unavailable" hides that status.
         if (self._find(new) or {}).get("status") in UNFINISHED:
             return self.create(new)
         return {}
@@ -122,7 +127,7 @@ class NetworkDriver:
             errors.NotReadyError: LXD does not start it.
 
         """
-        deadline, told = time.monotonic() + START_SECONDS, False
+        deadline, reported = time.monotonic() + START_SECONDS, False
         while (self._find(spec) or {}).get("status") == UNAVAILABLE:
             if time.monotonic() > deadline:
                 raise errors.NotReadyError(
@@ -130,11 +135,11 @@ class NetworkDriver:
                     seen=f"it is {UNAVAILABLE} since {START_SECONDS:g} s",
                     do="on the host: journalctl -u lxd says why; then the same again",
                 )
-            if not told:
+            if not reported:
                 self._lxd.unblock(f"networks/{spec.name}")
                 exec_driver.to_terminal(spec.name, "network")("LXD starts it again within a minute")
-                told = True
-            run.demand_wanted()
+                reported = True
+            run.raise_if_cancelled()
             time.sleep(1)
 
     def _find_settled(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
@@ -143,13 +148,13 @@ class NetworkDriver:
         while (found := self._find(spec)) and found.get("status") == PENDING:
             if time.monotonic() > deadline:
                 break
-            run.demand_wanted()
+            run.raise_if_cancelled()
             time.sleep(POLL_SECONDS)
         return found
 
     def _find(self, spec: model.NetworkSpec) -> dict[str, Any] | None:
         path = f"networks/{spec.name}"
-        # Its containers report what became of a bridge that this process began.
+        # The containers on a bridge that this process began report why LXD could not make it.
         with contextlib.suppress(errors.DaemonError):
             self._lxd.finish(path)
         return ownership.find(self._lxd, path, spec, f"the network {spec.name}")

@@ -17,12 +17,12 @@ from providers.lxd.options import values
 from providers.lxd.options.values import Judge
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
-# Where a system's own are: over them, none boots.
+# The system's own folders: with a disk over one of them no server boots.
 _SYSTEM = ("/proc", "/sys", "/dev", "/run", "/bin", "/etc", "/lib", "/lib64", "/sbin", "/usr",
            "/var")  # fmt: skip
 # Sources of disks that are no path of the host's.
 _SCHEMES = ("ceph:", "cephfs:", "tmpfs:", "tmpfs-overlay:", "agent:", "cloud-init:")
-# For virtual machines; `security` for both.
+# The options that only virtual machines have, by type.
 _MACHINES = {
     "disk": ("size.state", "io.cache", "io.bus", "io.threads", "boot.priority"),
     "usb": (), "gpu": (), "proxy": (), "none": (), "unix-char": (), "unix-block": (), "tpm": (),
@@ -59,7 +59,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def _dialled(text: str) -> str:
+def _proxy_address(text: str) -> str:
     """Judge the address of a proxy: a socket, or an IP address and its ports."""
     if re.fullmatch(r"unix:@?/?\S+", text):
         return ""
@@ -85,7 +85,7 @@ def _path(text: str) -> str:
 
 
 def _mount(text: str) -> str:
-    """Judge the place of a disk in a server."""
+    """Judge the mount point of a disk in a server."""
     if problem := _path(text):
         return problem
     place = "/" + posixpath.normpath(text).lstrip("/")
@@ -125,7 +125,7 @@ _JUDGES: Mapping[str, Mapping[str, Judge]] = {
         ),
     },
     "proxy": {
-        "listen": _dialled, "connect": _dialled, "nat": values.boolean,
+        "listen": _proxy_address, "connect": _proxy_address, "nat": values.boolean,
         "proxy_protocol": values.boolean, "security.uid": values.whole,
         "security.gid": values.whole, **_OWNERS,
         "bind": values.one_of("host", "guest", "instance", "container"),
@@ -183,10 +183,10 @@ def contradictions(kind: str, device: Mapping[str, str]) -> Iterator[tuple[str, 
     if kind == "tpm" and not device.get("pathrm"):
         yield ".pathrm", "", "is missing: its second path, as /dev/tpmrm0."
     if kind == "proxy":
-        yield from _of_a_proxy(device)
+        yield from _proxy_contradictions(device)
 
 
-def _of_a_proxy(device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+def _proxy_contradictions(device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
     listen, connect = device.get("listen", ""), device.get("connect", "")
     here, there = (sum(map(len, ports(text))) for text in (listen, connect))
     kinds = {text.partition(":")[0] for text in (listen, connect)}

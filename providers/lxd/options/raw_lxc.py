@@ -14,7 +14,7 @@ _LXC = (
 def problem(text: str) -> str:
     """Return what is wrong with a text for `raw.lxc`; or nothing.
 
-    As LXD's own `lxcValidConfig` judges, and by LXC's names, which it meets only at the start.
+    It checks what LXD's `lxcValidConfig` checks, and the keys, which LXC checks only at a start.
     """
     lines = [line for line in map(str.strip, text.splitlines()) if line and line[0] != "#"]
     return next(filter(None, map(_problem_of_line, lines)), "")

@@ -9,9 +9,10 @@ from typing import Any
 from core import errors, run
 from core.names import INSTALLED, MAIN_DOMAIN
 from providers import base
-from providers.lxd import daemon, files, job, ownership, shell
+from providers.lxd import daemon, execution, files, ownership
 from providers.lxd.exec import driver as exec_driver
 from providers.lxd.postinstall import inside, model, services
+from providers.lxd.script import WAITING, Script
 
 STOP_SECONDS = 60
 BOOT_SECONDS = 180.0
@@ -38,8 +39,8 @@ class PostInstallDriver:
     Args:
         lxd: The daemon.
         url: The host, as messages name it.
-        withdrawn: While it is entered, no page leads to the server: before its post-installation
-            whoever opens it is asked who shall be its administrator.
+        withdrawn: Returns a context in which no page leads to the server: before its
+            post-installation, whoever opens its page may become its administrator.
 
     """
 
@@ -56,6 +57,7 @@ class PostInstallDriver:
         Raises:
             errors.BadInputError: Somebody else post-installed it, or with another domain.
             errors.CommandError: YunoHost refused or failed; shows its output.
+            errors.DaemonError: The container is gone, or LXD refuses.
 
         """
         container = self._find(spec)
@@ -66,7 +68,7 @@ class PostInstallDriver:
             return {"user": spec.login}
         usage = self._run(
             spec,
-            job.Job(script="yunohost tools postinstall --help\n", timeout=model.HELP_SECONDS),
+            Script(text="yunohost tools postinstall --help\n", timeout=model.HELP_SECONDS),
             "yunohost tools postinstall --help",
         )
         login = spec.login if model.takes_user(usage) else model.ADMIN
@@ -82,7 +84,7 @@ class PostInstallDriver:
                     f"old password. To set another, in the server: yunohost user update {login} "
                     "--change-password"
                 )
-            self._mend(spec, stage)
+            self._repair(spec, stage)
         self._demand_services(spec)
         return {"user": login}
 
@@ -111,7 +113,12 @@ class PostInstallDriver:
             raise self._taken(spec, login)
         self._write_jail(spec)
         try:
-            self._run(spec, model.job(usage, spec), "yunohost tools postinstall", aloud=True)
+            self._run(
+                spec,
+                model.postinstall_script(usage, spec),
+                "yunohost tools postinstall",
+                aloud=True,
+            )
         except errors.CommandError:
             if self._is_taken(spec):
                 raise self._taken(spec, login) from None
@@ -150,7 +157,13 @@ class PostInstallDriver:
         return base.Reading(spec, drift=drift)
 
     def update(self, old: model.PostInstallSpec, new: model.PostInstallSpec) -> base.Outputs:
-        """Post-install a server again that lost it; in an installed one, check and repair."""
+        """Post-install a server again that lost it; in an installed one, check and repair.
+
+        Raises:
+            errors.BadInputError: The server contradicts the stack file; says what a person must do.
+            errors.CommandError: YunoHost refused or failed; shows its output.
+
+        """
         stage = self._stage(new)
         if stage is model.Stage.ABSENT:
             return self.create(new)
@@ -165,7 +178,7 @@ class PostInstallDriver:
         if mark is None and self._looks_taken(new) and self._is_taken(new):
             raise self._taken(new, new.login)
         self._demand_as_wished(old, new)
-        self._mend(new, stage)
+        self._repair(new, stage)
         self._demand_services(new)
         if old.password != new.password or model.is_older(mark or b"", new.password):
             if not self._has_user(new, new.login):
@@ -174,8 +187,8 @@ class PostInstallDriver:
                     do="set grappe:login to a user of its, or restore the old password; or in the "
                     f"server: yunohost user create {new.login} --admin",
                 )
-            script_job = model.change_of_password(new, new.login)
-            self._run(new, script_job, f"yunohost user update {new.login} --change-password")
+            program = model.change_of_password(new, new.login)
+            self._run(new, program, f"yunohost user update {new.login} --change-password")
         return {"user": new.login} if old.login != new.login else {}
 
     def delete(self, spec: model.PostInstallSpec) -> None:
@@ -190,7 +203,7 @@ class PostInstallDriver:
     def _mark(self, spec: model.PostInstallSpec) -> bytes | None:
         return inside.mark(self._lxd, spec.project, spec.container)
 
-    def _mend(self, spec: model.PostInstallSpec, stage: model.Stage) -> None:
+    def _repair(self, spec: model.PostInstallSpec, stage: model.Stage) -> None:
         if stage is model.Stage.INTERRUPTED:
             self._finish(spec)
         elif stage is model.Stage.LOST:
@@ -200,13 +213,13 @@ class PostInstallDriver:
 
     def _finish(self, spec: model.PostInstallSpec) -> None:
         """Finish an interrupted one: its configurations, and its services."""
-        script_job = job.Job(script=model.FINISH, timeout=spec.timeout)
-        self._run(spec, script_job, "yunohost tools regen-conf --force", aloud=True)
+        program = Script(text=model.FINISH, timeout=spec.timeout)
+        self._run(spec, program, "yunohost tools regen-conf --force", aloud=True)
         path, project = f"instances/{spec.container}/state", spec.project
         for action in ("stop", "start"):
             body = {"action": action, "timeout": STOP_SECONDS, "force": False}
             self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 30)
-        shell.wait_for_boot(self._lxd, project, spec.container, BOOT_SECONDS)
+        execution.wait_for_boot(self._lxd, project, spec.container, BOOT_SECONDS)
         self._write(spec, model.MARK, b"")
 
     def _write_names(self, spec: model.PostInstallSpec) -> None:
@@ -230,8 +243,8 @@ class PostInstallDriver:
         return spec.resolver not in exempt and self._file(spec, model.JAIL_FOLDER) is not None
 
     def _activate(self, spec: model.PostInstallSpec, script: str) -> None:
-        script_job = job.Job(script=script, timeout=model.HELP_SECONDS)
-        shell.run(self._lxd, spec.project, spec.container, script_job)
+        program = Script(text=script, timeout=model.HELP_SECONDS)
+        execution.run(self._lxd, spec.project, spec.container, program)
 
     def _write(self, spec: model.PostInstallSpec, path: str, content: bytes) -> None:
         headers = {"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0", "X-LXD-mode": "0644",
@@ -268,7 +281,7 @@ class PostInstallDriver:
         )
 
     def _looks_taken(self, spec: model.PostInstallSpec) -> bool:
-        """Find out for one without our mark as `_is_taken` does, starting nothing."""
+        """Whether a server without our mark lacks our users; unlike `_is_taken`, start nothing."""
         project, seconds = spec.project, model.HELP_SECONDS
         found = (
             self._lxd.execute(
@@ -316,14 +329,14 @@ class PostInstallDriver:
                 f"{spec.project}/{spec.container} on {self._url} is post-installed, but some of "
                 "its services fail",
                 seen="\n".join(wrong),
-                do=errors.room(" ".join(wrong))
+                do=errors.inotify_remedy(" ".join(wrong))
                 or (f"in the server: {mends}" if mends else f"inspect it, or: {_rebuild(spec)}"),
             )
 
     def _stopped(self, spec: model.PostInstallSpec) -> list[str]:
         """Return the services that an update starts again."""
         try:
-            listed = shell.output(
+            listed = execution.output(
                 self._lxd, spec.project, spec.container, services.survey(), model.HELP_SECONDS
             )
         except (errors.DaemonError, daemon.AbsentError):
@@ -335,21 +348,21 @@ class PostInstallDriver:
         return inside.has_user(self._lxd, spec.project, spec.container, login)
 
     def _run(
-        self, spec: model.PostInstallSpec, script_job: job.Job, words: str, *, aloud: bool = False
+        self, spec: model.PostInstallSpec, program: Script, words: str, *, aloud: bool = False
     ) -> str:
         report = exec_driver.to_terminal(spec.container, "yunohost")
 
         def on_line(line: str) -> None:
-            if aloud or line == job.WAITING:
+            if aloud or line == WAITING:
                 report(line)
 
-        done = shell.run(self._lxd, spec.project, spec.container, script_job, on_line)
+        done = execution.run(self._lxd, spec.project, spec.container, program, on_line)
         if done.status != 0:
             lxc, server = self._lxd.program, f"{spec.container} --project {spec.project}"
             enter = f"{lxc} exec {server} -- bash"
             if not _runs(self._find(spec) or {}):
                 enter = f"{lxc} start {server}; {enter}"
-            took = f"did not end within {script_job.timeout} s" if done.timed_out else "failed"
+            took = f"did not end within {program.timeout} s" if done.timed_out else "failed"
             way_out = f"fix what it reports, or inspect it: {enter}; then run it again"
             if model.refuses_password(done.tail()):
                 stack = base.stack_of(spec.owner)

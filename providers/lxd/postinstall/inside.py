@@ -1,11 +1,11 @@
-"""Questions to a server about its post-installation and its YunoHost."""
+"""Read the state of a server's post-installation and of its YunoHost."""
 
 from __future__ import annotations
 
 import json
 
 from core.names import INSTALLED, MAIN_DOMAIN
-from providers.lxd import daemon, files, shell
+from providers.lxd import daemon, execution, files
 from providers.lxd.postinstall import model, services
 
 
@@ -40,7 +40,7 @@ def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
 def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
     """Return the addresses that a server's fail2ban bans now; needs its version 0.11 or later."""
     argv = ["fail2ban-client", "banned"]
-    return model.addresses(shell.output(lxd, project, container, argv, model.HELP_SECONDS))
+    return model.addresses(execution.output(lxd, project, container, argv, model.HELP_SECONDS))
 
 
 def inspect(lxd: daemon.Daemon, project: str, container: str, user: str) -> tuple[list[str], bool]:
@@ -58,12 +58,12 @@ def faults(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
 
 
 def _inspected(lxd: daemon.Daemon, project: str, container: str, argv: list[str]) -> list[str]:
-    return shell.output(lxd, project, container, argv, model.CHANGE_SECONDS).splitlines()
+    return execution.output(lxd, project, container, argv, model.CHANGE_SECONDS).splitlines()
 
 
 def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
     """Return whether a server knows a user; start its directory if that is stopped."""
-    return shell.run(lxd, project, container, model.has_user(login)).status == 0
+    return execution.run(lxd, project, container, model.has_user(login)).status == 0
 
 
 def is_taken(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:

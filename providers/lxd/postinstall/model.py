@@ -15,7 +15,7 @@ from typing import ClassVar
 from core import problems, validators
 from core.names import INSTALLED
 from providers.lxd.inside import InsideSpec
-from providers.lxd.job import Job
+from providers.lxd.script import Script
 
 # YunoHost touches INSTALLED in the middle, 70 seconds before its end. Our mark, made after exit
 # status 0, or YunoHost's own record, also of one by the web, proves that it is complete. It holds a
@@ -69,13 +69,13 @@ getent passwd {login}
 """
 
 
-# YunoHost's directory; a new one has nobody below ou=users, and in old versions an admin above.
+# The root of YunoHost's LDAP; a new one has no user below ou=users, and in old versions `admin`.
 DIRECTORY = "dc=yunohost,dc=org"
 # YunoHost's API, by which anybody may post-install.
 CLOSE = "systemctl stop yunohost-api 2>/dev/null || true\n"
 OPEN = "systemctl start yunohost-api 2>/dev/null || true\n"
-# What it was asked for last may have come first; or have left its user, an administrator, where the
-# stop cut it off.
+# The last request that the API received may have post-installed the server before the stop; or the
+# stop cut it off after it had created its user, an administrator.
 _ALONE = f"""\
 {CLOSE.rstrip()}
 if [ -e {INSTALLED} ]; then echo "YunoHost is already installed" >&2; exit 1; fi
@@ -262,21 +262,21 @@ def full_name(login: str) -> str:
     return " ".join(word.capitalize()[:30] for word in re.split("[^a-z0-9]+", login) if word)
 
 
-def job(help_text: str, spec: PostInstallSpec) -> Job:
+def postinstall_script(help_text: str, spec: PostInstallSpec) -> Script:
     """Return the job that runs the post-installation."""
-    # The job marks itself and opens the API: the run that waits for it may be killed. After a
-    # failure the API stays closed, as the page does: a connection of before would post next.
+    # The job itself writes the mark and starts the API: the run that waits for it may be killed.
+    # After a failure the API stays stopped: a connection that is still open would post-install.
     program = _with_password("--password", arguments(help_text, spec))
     script = f"{_ALONE}{program}{_marking(spec.password)}\n{OPEN}"
-    return Job(script=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
+    return Script(text=script, stdin=f"{spec.password}\n", timeout=spec.timeout, creates=INSTALLED)
 
 
-def has_user(login: str) -> Job:
+def has_user(login: str) -> Script:
     """Return the job that succeeds if a server knows a user; it starts the directory if stopped."""
-    return Job(script=_HAS_USER.format(login=shlex.quote(login)), timeout=HELP_SECONDS)
+    return Script(text=_HAS_USER.format(login=shlex.quote(login)), timeout=HELP_SECONDS)
 
 
-def change_of_password(spec: PostInstallSpec, login: str) -> Job:
+def change_of_password(spec: PostInstallSpec, login: str) -> Script:
     """Return the job that sets the administrator's password to the stack file's.
 
     YunoHost sets it first, and then fails where it cannot download its catalog of apps.
@@ -286,7 +286,7 @@ def change_of_password(spec: PostInstallSpec, login: str) -> Job:
         name=shlex.quote(f"uid={login},ou=users,{DIRECTORY}"), program=program.rstrip(),
         mark=MARK, marking=_marking(spec.password),
     )  # fmt: skip
-    return Job(script=script, stdin=f"{spec.password}\n", timeout=CHANGE_SECONDS)
+    return Script(text=script, stdin=f"{spec.password}\n", timeout=CHANGE_SECONDS)
 
 
 def is_older(mark: bytes, password: str) -> bool:

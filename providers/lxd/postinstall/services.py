@@ -118,7 +118,7 @@ def stopped(surveyed: str) -> list[str]:
 
 
 def remedy(faults: Sequence[str]) -> str:
-    """Return the command in a YunoHost that mends the faults inside it; nothing where none does."""
+    """Return the command that repairs the faults when run in the server; nothing without one."""
     dead = (" does not run", " does not answer")
     if units := " ".join(line.split()[0] for line in faults if line.endswith(dead)):
         return f"systemctl restart {units}"

@@ -16,9 +16,9 @@ from remote import maps
 def on(host: Host) -> Callable[[PostInstallSpec], contextlib.AbstractContextManager[None]]:
     """Return a function whose context withdraws a server's route, and puts it back.
 
-    A new server has none yet: its backend waits for the post-installation. One that is routed
-    already got its password later, or was taken back to what it was before. After a failure the
-    route stays away; the next run sees that as drift of the backend, after the post-installation.
+    A new server has no route yet: its backend waits for the post-installation. A server has one if
+    its password came later, or if a snapshot was restored. After a failure the route stays
+    withdrawn, which the next run repairs as drift of the backend, after the post-installation.
     """
     backends = BackendProvider().driver(host)
 

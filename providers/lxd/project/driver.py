@@ -53,7 +53,12 @@ class ProjectDriver:
         return {}
 
     def delete(self, spec: model.ProjectSpec) -> None:
-        """Remove the project."""
+        """Remove the project.
+
+        Raises:
+            errors.DaemonError: It holds instances that Grappe did not make, or LXD refuses.
+
+        """
         if self._find(spec) is None:
             return
         try:

@@ -8,7 +8,7 @@ import json
 
 from core import errors, names
 from providers import base
-from providers.lxd import daemon, files, ownership, shell
+from providers.lxd import daemon, execution, files, ownership
 from providers.lxd.image import aliases
 from providers.lxd.published import model
 from remote import identity
@@ -34,7 +34,7 @@ class PublishedDriver:
             aliases.set_properties(self._lxd, published["fingerprint"], aliases.marks(spec))
             return published
         self._remove_copy(spec)
-        self._copy_standing(spec)
+        self._copy_stopped(spec)
         try:
             self._generalise(spec)
             fingerprint = self._publish(spec)
@@ -63,7 +63,7 @@ class PublishedDriver:
             marks = {**spec.properties, **_marks(spec)}
             aliases.set_properties(self._lxd, image["fingerprint"], marks)
 
-    def _copy_standing(self, spec: model.PublishedSpec) -> None:
+    def _copy_stopped(self, spec: model.PublishedSpec) -> None:
         """Copy the container while it is stopped."""
         try:
             container = self._lxd.get(f"instances/{spec.container}", project=spec.project)
@@ -80,7 +80,7 @@ class PublishedDriver:
             if runs and spec.running == "restart":
                 self._set_state(spec, {"action": "start"})
         if runs and spec.running == "restart":
-            shell.wait_for_boot(self._lxd, spec.project, spec.container, 60)
+            execution.wait_for_boot(self._lxd, spec.project, spec.container, 60)
 
     def _set_state(self, spec: model.PublishedSpec, body: dict[str, object]) -> None:
         path = f"instances/{spec.container}/state"

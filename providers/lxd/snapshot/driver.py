@@ -20,7 +20,13 @@ class SnapshotDriver:
         self._lxd = lxd
 
     def create(self, spec: model.SnapshotSpec) -> base.Outputs:
-        """Take the snapshot, unless an interrupted run left it."""
+        """Take the snapshot, unless an interrupted run left it.
+
+        Raises:
+            errors.DaemonError: The container is gone, or LXD refuses.
+            errors.NotOursError: Somebody else took a snapshot of this name.
+
+        """
         container = self._container(spec)
         if container is None:
             raise errors.DaemonError(

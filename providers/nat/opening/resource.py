@@ -17,7 +17,7 @@ class OpeningProvider(base.Provider[model.BridgeAllowSpec]):
         """Return the driver for a host."""
         from providers.fragments import client, driver  # noqa: PLC0415
 
-        store = client.over(host, "nat", nat.shared_sections())
+        store = client.open_store(host, "nat", nat.shared_sections())
         return driver.FragmentDriver(store, model.BridgeAllowSpec, model.fragment)
 
 

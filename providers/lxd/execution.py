@@ -14,7 +14,7 @@ import time
 
 from core import errors
 from providers.lxd import daemon
-from providers.lxd.job import Job, Lines, OnLine, SecretMask, render
+from providers.lxd.script import Lines, OnLine, Script, SecretMask, render
 
 TAIL_LINES = 20
 # The exit status of `timeout` when it ended the program, and when it killed it; a stop of the
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def output(lxd: daemon.Daemon, project: str, instance: str, argv: list[str], seconds: float) -> str:
-    """Return what a program prints that has no secret."""
+    """Run a program that handles no secret; return its standard output."""
     done = lxd.execute(instance, argv, project=project, timeout=seconds)
     return done.stdout.decode(errors="replace")
 
@@ -58,34 +58,38 @@ def wait_for_boot(lxd: daemon.Daemon, project: str, instance: str, seconds: floa
 
 
 def run(
-    lxd: daemon.Daemon, project: str, instance: str, job: Job, on_line: OnLine = lambda _line: None
+    lxd: daemon.Daemon,
+    project: str,
+    instance: str,
+    script: Script,
+    on_line: OnLine = lambda _line: None,
 ) -> Outcome:
-    """Run a job in an instance, as root or as its user.
+    """Run a script in an instance, as root or as its user.
 
     Args:
         lxd: The daemon.
         project: The instance's project.
         instance: The instance, which must be running.
-        job: What to run.
+        script: What to run.
         on_line: Called with each line of its output.
 
     Raises:
         errors.DaemonError: LXD refuses, for example because the instance is stopped.
 
     """
-    mask = SecretMask(job)
+    mask = SecretMask(script)
     started = time.monotonic()
     path = f"/run/grappe-exec-{secrets.token_hex(8)}"
     try:
         lxd.write_file(
-            f"instances/{instance}/files", render(job).encode(), project=project, file=path,
+            f"instances/{instance}/files", render(script).encode(), project=project, file=path,
             headers={"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0",
                      "X-LXD-mode": "0600"},
         )  # fmt: skip
         lines = Lines(lambda line: on_line(mask(line)))
         try:
             done = lxd.execute(
-                instance, ["sh", path], project=project, timeout=job.timeout + GRACE_SECONDS,
+                instance, ["sh", path], project=project, timeout=script.timeout + GRACE_SECONDS,
                 on_output=lines.feed,
             )  # fmt: skip
         except errors.DaemonError:
@@ -98,7 +102,7 @@ def run(
         raise errors.DaemonError(
             f"there is no container {instance} in the project {project} to run anything in"
         ) from error
-    late = time.monotonic() - started >= job.timeout
+    late = time.monotonic() - started >= script.timeout
     return Outcome(
         done.status,
         mask(done.stdout.decode(errors="replace")),

@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping
 
 HIDDEN = "[secret]"
-# The line that a program prints first that must wait.
+# The first line of a program that waits for the program of an earlier run.
 WAITING = "waits for the program of an earlier run"
 # The fewest characters of a line that count as a secret.
 SHORTEST = 3
@@ -15,11 +15,11 @@ OnLine = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
+class Script:
     """A program, and its circumstances.
 
     Attributes:
-        script: A script, run by `sh -eu`, or by the interpreter of its `#!` line.
+        text: The program, run by `sh -eu`, or by the interpreter of its `#!` line.
         environment: Variables beside LXD's own.
         stdin: Its standard input; no output shows it.
         directory: Its working directory; empty for the user's home.
@@ -29,7 +29,7 @@ class Job:
         unless: A shell command: if it succeeds, the program need not run.
     """
 
-    script: str
+    text: str
     environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     stdin: str = ""
     directory: str = ""
@@ -39,35 +39,37 @@ class Job:
     unless: str = ""
 
 
-def render(job: Job) -> str:
-    """Return the file that runs a job; shell builtins carry its data, so that no argv shows it."""
+def render(script: Script) -> str:
+    """Return the file that runs a script; shell builtins carry its data, which no argv shows."""
     lines = [
         'rm -f -- "$0"',
         # First end a program that a dead run of Grappe left.
         "exec 9>/run/grappe-exec.lock",
         f"flock -n 9 || {{ echo {shlex.quote(WAITING)}; flock 9; }}",
     ]
-    if job.creates:
-        lines.append(f"[ -e {shlex.quote(job.creates)} ] && exit 0")
-    if job.unless:
-        lines.append(f"( {job.unless}\n) >/dev/null 2>&1 9>&- && exit 0")
+    if script.creates:
+        lines.append(f"[ -e {shlex.quote(script.creates)} ] && exit 0")
+    if script.unless:
+        lines.append(f"( {script.unless}\n) >/dev/null 2>&1 9>&- && exit 0")
     lines += [
         "folder=$(mktemp -d /run/grappe-exec.XXXXXX) || exit 1",
         "trap 'rm -rf -- \"$folder\"' EXIT",
-        f"printf '%s' {shlex.quote(job.script)} > \"$folder/program\"",
-        f"printf '%s' {shlex.quote(job.stdin)} > \"$folder/stdin\"",
-        *(f"export {key}={shlex.quote(value)}" for key, value in job.environment.items()),
+        f"printf '%s' {shlex.quote(script.text)} > \"$folder/program\"",
+        f"printf '%s' {shlex.quote(script.stdin)} > \"$folder/stdin\"",
+        *(f"export {key}={shlex.quote(value)}" for key, value in script.environment.items()),
     ]
     become = ""
-    if job.user:
-        user = shlex.quote(job.user)
+    if script.user:
+        user = shlex.quote(script.user)
         become = f"runuser -u {user} -- "
         lines += [
             f'chown -R {user} "$folder" || exit 1',
             f"HOME=$(getent passwd {user} | cut -d: -f6); export HOME",
         ]
-    folder = shlex.quote(job.directory) if job.directory else '"${HOME:-/}"'
-    program = f'timeout --kill-after=5 {job.timeout} {_interpreter(job.script)} "$folder/program"'
+    folder = shlex.quote(script.directory) if script.directory else '"${HOME:-/}"'
+    program = (
+        f'timeout --kill-after=5 {script.timeout} {_interpreter(script.text)} "$folder/program"'
+    )
     lines += [
         f"cd -- {folder} || exit 1",
         f'{become}{program} < "$folder/stdin" 9>&-',
@@ -75,18 +77,18 @@ def render(job: Job) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _interpreter(script: str) -> str:
-    first = script.split("\n", 1)[0]
+def _interpreter(text: str) -> str:
+    first = text.split("\n", 1)[0]
     return shlex.join(shlex.split(first[2:])) if first.startswith("#!") else "sh -eu"
 
 
 class SecretMask:
-    """Replaces a job's standard input, which is secret, by a mark."""
+    """Replaces a script's standard input, which is secret, by a mark."""
 
-    def __init__(self, job: Job) -> None:
-        words = {job.stdin.strip()}
+    def __init__(self, script: Script) -> None:
+        words = {script.stdin.strip()}
         # Output comes line by line; a line of a letter or two, such as an answer, is no secret.
-        lines = (line.strip() for line in job.stdin.splitlines())
+        lines = (line.strip() for line in script.stdin.splitlines())
         words |= {line for line in lines if len(line) >= SHORTEST}
         self._words = sorted((word for word in words if word), key=len, reverse=True)
 

@@ -1,4 +1,4 @@
-"""Looking at labs: card, check, top, graph, explain, ssh, and the doctor."""
+"""The read-only commands: card, check, top, graph, explain, ssh and doctor."""
 
 from __future__ import annotations
 
@@ -35,24 +35,24 @@ def lab(project: ProjectCopy, *words: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_card_opens_every_server(tara: ProjectCopy, lab_host: Host) -> None:
-    """What to type, to click, to paste; the fingerprints are the servers' own."""
-    told = lab(tara, "card", "tara").stdout
+def test_card_has_commands_urls_and_fingerprints(tara: ProjectCopy, lab_host: Host) -> None:
+    """Its fingerprints are those of the servers' own host keys; it does not show the password."""
+    output = lab(tara, "card", "tara").stdout
     for line in ("ssh -p 23042 tara@192.168.8.10", "https://yuno2.tara.grappe.test/",
                  "ssh-keygen -R '[192.168.8.10]:23043'", "drivers\\etc\\hosts",
                  "pulumi config get grappe:password -s tara"):  # fmt: skip
-        assert line in told
-    assert PASSWORD not in told
+        assert line in output
+    assert PASSWORD not in output
     own = ["lxc", "exec", "yuno1", "--project", "grappe-tara", "--", "ssh-keygen", "-lf",
            "/etc/ssh/ssh_host_ed25519_key.pub"]  # fmt: skip
     fingerprint = lab_host.run(own).stdout.split()[1]
-    assert fingerprint in told
+    assert fingerprint in output
     cards = json.loads(lab(tara, "card", "tara", "--json").stdout)
     assert f"ED25519 {fingerprint}" in cards[0]["fingerprints"]
 
 
 def test_card_of_a_lab_that_is_down_fails(tara: ProjectCopy) -> None:
-    """There is none, and why."""
+    """Exit status 1; the error says that it is down, and how to bring it up."""
     tara.write("uma", 84)
     done = lab(tara, "card", "uma")
     assert (1, "") == (done.returncode, done.stdout)
@@ -74,7 +74,7 @@ BREAKS = {
 def test_check_reports_a_fault_until_it_is_repaired(
     tara: ProjectCopy, lab_host: Host, damage: str
 ) -> None:
-    """Exit 0, then 1 with the reason, then, after what it says to do, 0 again."""
+    """Exit status 1 with reason and remedy; 0 again after the remedy."""
     assert 0 == lab(tara, "check", "tara").returncode
     lab_host.run(["sh", "-c", damage])
     done = lab(tara, "check", "--all")
@@ -93,7 +93,7 @@ def test_check_reports_a_fault_until_it_is_repaired(
 
 
 def test_check_names_a_lost_address_and_its_remedy_works(tara: ProjectCopy, lab_host: Host) -> None:
-    """A student's own command in the server; nobody's firewall is blamed."""
+    """A student flushed eth0 in the server; the printed command restores it."""
     inside = ["lxc", "exec", "yuno2", "--project", "grappe-tara", "--"]
     lab_host.run([*inside, "ip", "address", "flush", "dev", "eth0"])
     (row,) = (
@@ -108,7 +108,7 @@ def test_check_names_a_lost_address_and_its_remedy_works(tara: ProjectCopy, lab_
 
 
 def test_check_counts_drift_where_all_ways_answer(tara: ProjectCopy, lab_host: Host) -> None:
-    """A line that is gone from the file alone, and a limit; none before and after."""
+    """A line missing from before.rules and a changed limit count; `up` repairs both."""
     assert "drift" not in lab(tara, "check", "tara").stdout
     by_hand = (
         "sed -i /yuno1_ssh/d /etc/ufw/before.rules; "
@@ -125,7 +125,7 @@ def test_check_counts_drift_where_all_ways_answer(tara: ProjectCopy, lab_host: H
 
 
 def test_check_without_the_host_exits_2(tara: ProjectCopy) -> None:
-    """Exit 2, and on which host."""
+    """Exit status 2 is an error; 1 would be a finding."""
     tara.write("vera", 85, host="ssh://root@no-such-host.test")
     done = lab(tara, "check", "vera")
     assert 2 == done.returncode
@@ -135,10 +135,10 @@ def test_check_without_the_host_exits_2(tara: ProjectCopy) -> None:
 
 
 def test_top_shows_processes_of_host_and_container(tara: ProjectCopy, lab_host: Host) -> None:
-    """The host sees every container's processes; a container its own alone."""
-    told = lab(tara, "top", "tara").stdout
-    assert "grappe-tara/yuno1" in told
-    assert "The host's htop shows them all" in told
+    """The host counts every container's processes; a container sees only its own."""
+    output = lab(tara, "top", "tara").stdout
+    assert "grappe-tara/yuno1" in output
+    assert "The host's htop shows them all" in output
     facts = json.loads(lab(tara, "top", "tara", "--json").stdout)
     (counted,) = [c for c in facts["containers"] if c["name"] == "grappe-tara_yuno1"]
     inside = "lxc exec yuno1 --project grappe-tara -- sh -c 'ls -d /proc/[0-9]* | wc -l'"
@@ -149,24 +149,24 @@ def test_top_shows_processes_of_host_and_container(tara: ProjectCopy, lab_host: 
 
 def test_graph_and_explain_show_the_values_of_the_stack(tara: ProjectCopy) -> None:
     """Real addresses and ports; each resource with its lines of the sheet."""
-    told = lab(tara, "graph", "tara").stdout
-    assert "192.168.8.10:23042" in told
-    assert "yuno1 10.64.83.10:22" in told
-    told = lab(tara, "explain", "tara").stdout
+    output = lab(tara, "graph", "tara").stdout
+    assert "192.168.8.10:23042" in output
+    assert "yuno1 10.64.83.10:22" in output
+    output = lab(tara, "explain", "tara").stdout
     for line in ("-A PREROUTING -d 192.168.8.10/32", "acl yuno1_acl hdr(host) -i yuno1.tara",
                  "lxc launch standin yuno2", "yunohost tools postinstall --domain yuno1.tara",
                  "192.168.8.10  yuno2.tara.grappe.test"):  # fmt: skip
-        assert line in told
-    assert PASSWORD not in told
+        assert line in output
+    assert PASSWORD not in output
 
 
-def test_lab_ssh_uses_the_port_of_the_student(tara: ProjectCopy, box: layout.Layout) -> None:
-    """By the forward, from the workstation; a server that is not there is refused."""
+def test_lab_ssh_uses_the_port_of_the_student(tara: ProjectCopy, sandbox: layout.Layout) -> None:
+    """It dials the forwarded port from the workstation; an unknown server is refused."""
     done = lab(tara, "ssh", "tara", "nope")
     assert 1 == done.returncode
     assert "its servers: yuno1, yuno2" in done.stderr
     done = lab(tara, "ssh", "tara", "yuno1", "--", "hostname")
-    assert f"ip netns exec {box.workstation} ssh -p 23042 tara@192.168.8.10" in done.stderr
+    assert f"ip netns exec {sandbox.workstation} ssh -p 23042 tara@192.168.8.10" in done.stderr
 
 
 CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=x "
@@ -175,7 +175,7 @@ CERTIFICATE = ("openssl req -x509 -newkey rsa:2048 -nodes -days 3 -subj /CN=x "
                "systemctl restart nginx")  # fmt: skip
 IN = "lxc exec {} --project grappe-tara -- sh -c '{}'"
 KEY = "/etc/ssh/ssh_host_ed25519_key"
-# What is planted, and what the doctor says of it.
+# The command that plants a fault, and the words of doctor's finding.
 FAULTS = {
     "systemctl disable grappe-nat 2>/dev/null": "grappe-nat.service is not enabled",
     "echo 0 > /proc/sys/net/ipv4/ip_forward": "the kernel does not forward packets",
@@ -215,7 +215,7 @@ MEND = (
 
 
 def test_doctor_finds_planted_faults(tara: ProjectCopy, lab_host: Host) -> None:
-    """Nothing on a well host; each of the faults by itself, with what mends it; and changes none."""
+    """No finding on a healthy host; then one for each planted fault, each with a remedy."""
     done = lab(tara, "doctor", "tara")
     assert (0, True) == (done.returncode, "nothing is wrong" in done.stdout), done.stdout
     assert "LXD's firewall driver: nftables" in done.stdout
@@ -250,7 +250,7 @@ def test_doctor_finds_planted_faults(tara: ProjectCopy, lab_host: Host) -> None:
 def test_doctor_names_what_a_bridge_has_lost(
     tara: ProjectCopy, lab_host: Host, argv: list[str], words: str
 ) -> None:
-    """Beside what follows from it; an `up` mends it."""
+    """An `up` repairs the bridge."""
     lab_host.run(argv)
     assert f"the bridge gr-83: {words}" in lab(tara, "doctor", "tara").stdout
     tara.up("tara")
@@ -258,12 +258,12 @@ def test_doctor_names_what_a_bridge_has_lost(
 
 
 def test_doctor_finds_two_servers_with_one_host_key(tara: ProjectCopy, lab_host: Host) -> None:
-    """Each could pass for the other."""
+    """Either could impersonate the other."""
     there = "--project grappe-tara"
     copy = (
         f"lxc file pull yuno1{KEY} /root/k {there}; lxc file push /root/k yuno2{KEY} {there}; "
         "rm /root/k"
     )
     lab_host.run(["sh", "-c", f"{copy}; {IN.format('yuno2', 'systemctl restart ssh')}"])
-    told = lab(tara, "doctor", "tara").stdout
-    assert "grappe-tara/yuno1 and grappe-tara/yuno2 have the same host key" in told
+    output = lab(tara, "doctor", "tara").stdout
+    assert "grappe-tara/yuno1 and grappe-tara/yuno2 have the same host key" in output

@@ -1,4 +1,4 @@
-"""Hosts with shared files: one in a folder, and the sandbox's."""
+"""Hosts of the fragments' contract suite: a fake one in a folder, and the sandbox's lab host."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class Kind:
 
     Attributes:
         folder: Its folder in the store.
-        file: The shared file it stands in.
+        file: The shared file that contains it.
         spec: Its spec's class.
         sample: A spec, but for host, owner and name.
         changed: Another value of one of its fields.
-        key: What it holds alone, as a message says it.
-        lines: The file that has the sample's address in it, where that is another.
+        key: Its exclusive key, as messages name it.
+        lines: The file that contains the sample's address, if that is not `file`.
     """
 
     folder: str
@@ -81,7 +81,7 @@ KINDS = {
 }  # fmt: skip
 
 
-class FakeWorld:
+class FakeFragmentHost:
     """A host in a folder."""
 
     url = "ssh://fake"
@@ -123,7 +123,7 @@ class FakeWorld:
         return (self._root / path[1:]).exists()
 
     def unload(self, kind: Kind) -> None:
-        """Take what is live away, and leave the files."""
+        """Flush the loaded rules, or stop HAProxy; keep the files."""
         if kind.folder == "nat":
             self.system.chains["nat", "GRAPPE-DNAT"].clear()
         else:
@@ -137,8 +137,8 @@ class FakeWorld:
         """Return what changes with each reload of HAProxy."""
         return str(self.system.reloads)
 
-    def tell(self, command: str) -> str:
-        """Give HAProxy's run-time socket a command; return its answer."""
+    def send(self, command: str) -> str:
+        """Send a command to HAProxy's run-time socket; return its answer."""
         return self.system.send("/run/haproxy/grappe.sock", command)
 
     def mute(self) -> None:
@@ -150,11 +150,11 @@ class FakeWorld:
         self.system.mute = False
 
     def live(self) -> str:
-        """Return everything that is live."""
+        """Return the loaded rules, and whether HAProxy runs."""
         return repr(sorted(self.system.chains.items())) + repr(self.system.running)
 
 
-class RealWorld:
+class RealFragmentHost:
     """The sandbox's lab host."""
 
     def __init__(self, host: Host) -> None:
@@ -163,7 +163,7 @@ class RealWorld:
 
     def driver(self, kind: Kind) -> driver.FragmentDriver[Any]:
         """Return the driver of a kind."""
-        store = client.over(self._host, kind.folder, kind.shared_sections())
+        store = client.open_store(self._host, kind.folder, kind.shared_sections())
         return driver.FragmentDriver(store, kind.spec, kind.render)
 
     def read(self, path: str) -> str:
@@ -195,7 +195,7 @@ class RealWorld:
         self._host.run(list(argv))
 
     def unload(self, kind: Kind) -> None:
-        """Take what is live away, and leave the files."""
+        """Flush the loaded rules, or stop HAProxy; keep the files."""
         if kind.folder == "nat":
             self._host.run(["iptables", "-w", "-t", "nat", "-F", "GRAPPE-DNAT"])
         else:
@@ -211,8 +211,8 @@ class RealWorld:
         script = "pgrep -P $(systemctl show -p MainPID --value haproxy) | sort -n | tail -n 1"
         return self._host.run(["sh", "-c", script]).stdout
 
-    def tell(self, command: str) -> str:
-        """Give HAProxy's run-time socket a command; return its answer."""
+    def send(self, command: str) -> str:
+        """Send a command to HAProxy's run-time socket; return its answer."""
         script = (
             "import socket, sys; s = socket.socket(socket.AF_UNIX); s.settimeout(5); "
             "s.connect('/run/haproxy/grappe.sock'); s.sendall(sys.argv[1].encode() + b'\\n'); "
@@ -231,7 +231,7 @@ class RealWorld:
         self._host.run(["sh", "-c", script])
 
     def live(self) -> str:
-        """Return everything that is live."""
+        """Return the loaded rules, whether HAProxy runs, and the open ports."""
         script = (
             "iptables-save | sed 's/\\[[0-9:]*\\]//; /^#/d'; "
             "nft list ruleset 2>/dev/null | sed -E 's/packets [0-9]+ bytes [0-9]+//'; "
@@ -240,25 +240,25 @@ class RealWorld:
         return self._host.run(["sh", "-c", script], check=False).stdout
 
 
-World = FakeWorld | RealWorld
+FragmentHost = FakeFragmentHost | RealFragmentHost
 
 
 @contextlib.contextmanager
-def clean(world: World) -> Iterator[World]:
-    """Yield a world and see to it that it has no fragments after."""
+def clean(host: FragmentHost) -> Iterator[FragmentHost]:
+    """Yield a host; remove the suite's fragments at the end."""
     try:
-        yield world
+        yield host
     finally:
-        if isinstance(world, RealWorld):
-            purge(world)
+        if isinstance(host, RealFragmentHost):
+            purge(host)
 
 
-def purge(world: RealWorld) -> None:
+def purge(host: RealFragmentHost) -> None:
     """Remove every fragment of the suite."""
     for kind in KINDS.values():
         folder = f"/var/lib/grappe/{kind.folder}/fragments"
-        for name in world.list(folder):
-            held = json.loads(world.read(f"{folder}/{name}"))
+        for name in host.list(folder):
+            held = json.loads(host.read(f"{folder}/{name}"))
             owner, _, short = held["id"].rpartition("/")
-            spec = kind.make(world.url, short, owner, lab=held.get("lab", ""))
-            world.driver(kind).delete(spec)
+            spec = kind.make(host.url, short, owner, lab=held.get("lab", ""))
+            host.driver(kind).delete(spec)

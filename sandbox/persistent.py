@@ -1,4 +1,4 @@
-"""Somebody on the workstation who keeps one connection by http and one by https."""
+"""A client on the workstation that keeps one connection by http and one by https."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ print(json.dumps({"asked": asked, "failed": failed, "connections": len(ports),
 
 
 @dataclasses.dataclass(frozen=True)
-class Stayed:
-    """What became of the connections.
+class Counts:
+    """The counts of the kept connections.
 
     Attributes:
         asked: How many requests there were, one a second by each way.
@@ -53,11 +53,11 @@ class Stayed:
     lived: float
 
 
-class Stayer:
-    """Asks for one page by two kept connections, for some seconds and until it is ended.
+class Client:
+    """Requests one page by two kept connections, for some seconds and until it is ended.
 
     Args:
-        workstation: Where the client sits, whose hosts entries know the domain.
+        workstation: The client's machine, whose hosts entries know the domain.
         domain: The page's domain.
         stop: A file that ends it, made by `end`.
         seconds: The least that it stays; it ends by itself after twice as long.
@@ -79,7 +79,7 @@ class Stayer:
         self._stop.touch()
         self._pool.shutdown()
 
-    def end(self) -> Stayed:
-        """End it, and return what became of the connections."""
+    def end(self) -> Counts:
+        """End it, and return its counts."""
         self._stop.touch()
-        return Stayed(**json.loads(self._reads.result().stdout))
+        return Counts(**json.loads(self._reads.result().stdout))

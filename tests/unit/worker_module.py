@@ -1,4 +1,4 @@
-"""What test_worker asks of a host; the standard library alone."""
+"""The module that test_worker sends to a host; standard library only."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ def main(request):
     if request.get("die"):
         os.kill(os.getpid(), signal.SIGKILL)
     if request.get("speak"):
-        # Neither may get among the answers, nor eat what is asked.
+        # Its output must not mix with the answers, nor its input consume requests.
         subprocess.run(["sh", "-c", "echo said; cat"], check=True)
     os.environ["GRAPPE_LEFT"] = os.environ.get("GRAPPE_LEFT", "") + "x"
     return {"left": os.environ["GRAPPE_LEFT"], "pid": os.getppid(), "text": request["text"]}
