@@ -11,7 +11,7 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
-from core import names
+from core import kernel_limits
 from hosts import command
 from sandbox import machine, project_copy
 from sandbox.bystander import Bystander
@@ -97,8 +97,8 @@ class Testbed:
 @contextlib.contextmanager
 def raised_limits() -> Iterator[None]:
     """Raise this machine's kernel limits for the servers of many students, as on a lab host."""
-    was = {path: path.read_text() for path in (PROC / key for key in names.LIMITS)}
-    for path, limit in zip(was, names.LIMITS.values(), strict=True):
+    was = {path: path.read_text() for path in (PROC / key for key in kernel_limits.LIMITS)}
+    for path, limit in zip(was, kernel_limits.LIMITS.values(), strict=True):
         path.write_text(str(max(limit, int(was[path]))))
     try:
         yield

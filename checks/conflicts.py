@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from checks import denials
+from checks import ufw_denials
 from core.names import STUDENTS, WEB_PORTS
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
@@ -137,7 +137,7 @@ def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield (problem, remedy) for each obstacle to changing, loading or reaching a lab's parts."""
     yield from unchangeable(facts)
     yield from closed_chains(facts)
-    yield from denials.denied_output(facts)
+    yield from ufw_denials.denied_output(facts)
     yield from _bridges_taken(facts)
     for hook in ("INPUT", "FORWARD"):
         lost = [chain for chain in facts.get("unled", ()) if chain.endswith(hook.lower())]

@@ -11,7 +11,7 @@ from typing import Any
 
 from checks import losses
 from cli import drift, environment, labs, options, stack
-from core import errors, shared
+from core import errors, shared_answers
 from core.names import INSTALLED
 from hosts import connections
 from hosts.host import Host
@@ -153,7 +153,7 @@ def check_lab(name: str, *, skip_others: bool = False) -> tuple[list[check.Row],
     names = [server.name for server in spec.servers]
     strangers = losses.strangers(found, spec.owner, spec.id, names)
     tried = _ways(lab)
-    requests = shared.about(host, "requests", _requests, gather=GATHER_SECONDS).answer(host)
+    requests = shared_answers.about(host, "requests", _requests, gather=GATHER_SECONDS).answer(host)
     rows = []
     for server in spec.servers:
         results = {
@@ -234,7 +234,7 @@ def _ways(lab: labs.Lab) -> dict[str, Mapping[str, Any]]:
     address = lab.cards[0]["ssh"]["host"]
     checks = [{**dataclasses.asdict(way), "address": address} for _name, way in tried]
     workstation = connections.connect(lab.spec.workstation)
-    seen = shared.about(workstation, "ways", _try_all, gather=GATHER_SECONDS).answer(
+    seen = shared_answers.about(workstation, "ways", _try_all, gather=GATHER_SECONDS).answer(
         (workstation, checks)
     )
     found: dict[str, Any] = {}
@@ -260,7 +260,7 @@ def _requests(hosts: Sequence[Host]) -> dict[str, dict[str, int]]:
 def _is_installed(host: Host, lxd: daemon.Daemon, project: str, name: str) -> bool:
     """Whether anybody has post-installed a server; LXD answers where the host cannot."""
     called = f"{project}_{name}"
-    found = shared.about(host, "installed", _have_file, gather=GATHER_SECONDS).answer(
+    found = shared_answers.about(host, "installed", _have_file, gather=GATHER_SECONDS).answer(
         (host, called)
     )
     return found[called] if called in found else postinstall.is_installed(lxd, project, name)

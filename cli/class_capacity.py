@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from checks import room
+from checks import capacity
 from classroom import class_file
 from classroom.class_file import ClassFile, Student
 from cli import classroom as classes
@@ -32,11 +32,11 @@ def demand(name: str, file: ClassFile, students: Sequence[Student], *, anyway: b
     environment.apply()
     host = connections.connect(file.host)
     seen, above = (
-        host.call("remote.surveys.room", {}),
+        host.call("remote.surveys.inotify", {}),
         host.call("remote.processes", {"seconds": 0.1}),
     )
     lxd = client.on(host)
-    here = room.Room(
+    here = capacity.Capacity(
         memory=above["available"], inotify=seen["inotify"],
         disk=_free_disk(lxd, str(file.settings.get("pool") or "default")),
         servers=len(above["containers"]),
@@ -44,12 +44,14 @@ def demand(name: str, file: ClassFile, students: Sequence[Student], *, anyway: b
     )  # fmt: skip
     of_one = len(file.settings.get("servers") or settings.Settings().servers)
     wanted = len(down) * of_one
-    found = list(room.findings(here, wanted))
-    sys.stderr.write(f"{file.host}: {room.summary(here, wanted)}{'' if found else ' It fits.'}\n")
+    found = list(capacity.findings(here, wanted))
+    sys.stderr.write(
+        f"{file.host}: {capacity.summary(here, wanted)}{'' if found else ' It fits.'}\n"
+    )
     if found and not anyway:
         raise errors.BadInputError(
-            f"{file.host} has room for {room.fits(here) // of_one} of the {len(down)} labs that "
-            "are down; nothing was started",
+            f"{file.host} has room for {capacity.fits(here) // of_one} of the {len(down)} labs "
+            "that are down; nothing was started",
             seen="\n".join(what for what, _mends in found),
             do="\n".join(
                 [*(mends for _what, mends in found), "or start them all the same: --anyway"]

@@ -12,9 +12,10 @@ from typing import Any
 import yaml
 
 from cli import environment, options, stack
-from core import errors, names, problems, validators
+from core import errors, problems, validators
 from core.labels import label
 from engine.passphrase import Passphrase
+from remote import daemons
 from stacks import files, golden, kinds, lab_host, neighbours, settings
 
 
@@ -62,7 +63,7 @@ def run_options(parser: options.Parser) -> None:
     text = "of a lab host: the disk that mirrors its root, as /dev/sdb"
     parser.add_argument("--second-disk", default="", metavar="DISK", help=text)
     text = "of a lab host: its container daemon (default lxd)"
-    parser.add_argument("--daemon", default="", choices=names.DAEMONS, help=text)
+    parser.add_argument("--daemon", default="", choices=[*daemons.SOCKETS], help=text)
 
 
 def run(**given: Any) -> int:

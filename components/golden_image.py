@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from components import steps
+from components import recipe_steps
 from providers.golden_preflight.resource import GoldenPreflight
 from providers.lxd.container.resource import Container
 from providers.lxd.image.resource import Image
@@ -44,7 +44,7 @@ class GoldenImage(pulumi.ComponentResource):
                 parent=self, depends_on=needs, delete_before_replace=True
             ),
         )  # fmt: skip
-        done = steps.register(plan.steps, alias, builder, self)
+        done = recipe_steps.register(plan.steps, alias, builder, self)
         published = Published(
             alias, plan.published, opts=pulumi.ResourceOptions(parent=self, depends_on=done),
             container_id=builder.container_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi
 
-from components import steps
+from components import recipe_steps
 from providers.haproxy.resource import Backend
 from providers.hosts_file.resource import Entry
 from providers.lxd.container.resource import Container
@@ -46,7 +46,7 @@ class Server(pulumi.ComponentResource):
         rule = Rule(f"{plan.prefix}-ssh", plan.rule, opts=self._after(preflight))
         container = self._container(plan, rule, after)
         # The work in the container, as in the sheet: install, publish, post-install.
-        done = steps.register(plan.steps, plan.prefix, container, self)
+        done = recipe_steps.register(plan.steps, plan.prefix, container, self)
         self.published = self._published(plan, container, done)
         done = [*done, self.published] if self.published else done
         self._names(plan, container, done)

@@ -90,15 +90,3 @@ def escape(text: str) -> str:
         else character.encode("unicode_escape").decode("ascii")
         for character in text
     )
-
-
-INOTIFY_REMEDY = (
-    "the kernel allows too few inotify instances for so many servers; on the host: "
-    "sysctl -w fs.inotify.max_user_instances=1048576, and the same line in /etc/sysctl.d "
-    "(the step `limits` of a host stack)"
-)
-
-
-def inotify_remedy(seen: str) -> str:
-    """Return the remedy if `seen` shows the kernel's inotify limit; else nothing."""
-    return INOTIFY_REMEDY if "inotify" in seen or "Too many open files" in seen else ""

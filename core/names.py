@@ -17,19 +17,9 @@ MIN_NUMBER, MAX_NUMBER = 1, 4000
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 # Where the pages of all labs come in.
 WEB_PORTS = (80, 443)
-# What manages containers on a lab host.
-DAEMONS = ("lxd", "lxd-snap", "incus")
 # Marks of a container: the image it started from, and its stage; `anew` orders its recreation.
 IMAGE, STAGE = "user.grappe.image", "user.grappe.stage"
 CREATING, READY, RECREATE = "creating", "ready", "anew"
-# From "Server settings for a LXD production setup" in LXD's manual; files below /proc/sys.
-LIMITS = {
-    "fs/inotify/max_user_instances": 1048576,
-    "fs/inotify/max_user_watches": 1048576,
-    "fs/inotify/max_queued_events": 1048576,
-    "kernel/keys/maxkeys": 2000,
-    "kernel/keys/maxbytes": 2000000,
-}
 
 
 def in_program(text: str, program: str) -> str:

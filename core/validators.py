@@ -19,7 +19,8 @@ _COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 MAX_LABEL = 63
 MAX_DOMAIN = 253
 MAX_PORT = 65535
-
+# YunoHost's own bounds.
+MIN_PASSWORD, MAX_PASSWORD = 8, 126
 
 # What OpenSSH's public keys begin with.
 _PUBLIC_KEY = (
@@ -40,6 +41,13 @@ def problem_of_name(value: str) -> str:
     if " " in value:
         return f"has a space. {rule}{hint}"
     return f"is not a name. {rule}{hint}"
+
+
+def problem_of_password(value: str) -> str:
+    """Check a YunoHost password; the text does not contain it."""
+    if MIN_PASSWORD <= len(value) <= MAX_PASSWORD and value.isprintable():
+        return ""
+    return f"is not a password. {MIN_PASSWORD} to {MAX_PASSWORD} printable characters."
 
 
 def problem_of_stack(value: str) -> str:

@@ -23,7 +23,7 @@ from pulumi import dynamic
 from core import codec, errors, lifetime, problems, run
 from hosts import connections
 from hosts.host import Host
-from providers import changes, machine, threads
+from providers import changes, recorded_machine, threads
 from remote import identity
 
 S = TypeVar("S", bound=codec.Spec)
@@ -33,7 +33,7 @@ INCARNATION = "incarnation"
 DRIFT = changes.DRIFT
 Reading = changes.Reading
 stack_of = identity.stack_of
-MACHINE = machine.ID
+MACHINE = recorded_machine.ID
 
 
 class Driver(Protocol[S]):
@@ -182,7 +182,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             reading = driver.read(whose)
         planned: changes.Changes = changes.between(
             self.spec, recorded, reading, wanted,
-            same_machine=machine.is_same(recorded, wanted),
+            same_machine=recorded_machine.is_same(recorded, wanted),
         )  # fmt: skip
         report(was, [f"has drifted: {line}" for line in planned.drift])
         if reading is not None and reading.remake:
@@ -294,8 +294,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     def _reach(
         self, spec: S, recorded: Mapping[str, Any] = types.MappingProxyType({})
     ) -> tuple[Host, Driver[S]]:
-        """Return a resource's host, and the driver for it; see `machine.connect`."""
-        host = machine.connect(spec, recorded)
+        """Return a resource's host, and the driver for it; see `recorded_machine.connect`."""
+        host = recorded_machine.connect(spec, recorded)
         return host, self.driver(host)
 
 

@@ -10,13 +10,13 @@ import socket
 import struct
 from typing import Any, Dict, List, Optional, Tuple
 
+from remote import daemons
 from remote.surveys import lxd, programs
 from remote.system import read_text
 
 # The listings that may show LXD's masquerade: it uses nftables or iptables, as found at its start.
 LISTINGS = (
-    ["nft", "list", "table", "inet", "lxd"],
-    ["nft", "list", "table", "inet", "incus"],
+    *(["nft", "list", "table", "inet", name] for name in daemons.TABLES),
     ["iptables-save", "-t", "nat"],
     # The slowest, where none of the usual ones has it.
     ["nft", "list", "ruleset"],

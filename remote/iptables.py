@@ -142,7 +142,7 @@ class Chains:
     def _followed(self, table: str, line: str, whole: str, depth: int = 0) -> Iterator[Preceding]:
         """Yield a rule; or the rules of the chain that it jumps to, each behind its conditions."""
         if target(line).startswith("ufw-user-"):
-            # `checks.denials` reports the denials of UFW's users.
+            # `checks.ufw_denials` reports the denials of UFW's users.
             return
         inner = self.rules(table, target(line)) if depth < DEEPEST else []
         if not inner:

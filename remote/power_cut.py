@@ -21,14 +21,13 @@ import stat
 import time
 from typing import Any, Dict, List
 
+from remote import daemons
 from remote.surveys import programs
 
 # LXD's error messages after a power cut.
 NO_PROCESS = "process not initialized"
 NO_SUBVOLUME = "Could not get subvolume flags"
 ADDRESS_TAKEN = "failed to create listening socket"
-# The tables of nft that LXD and Incus keep.
-TABLES = ("lxd", "incus")
 # Seconds that a dnsmasq may take to end after SIGTERM.
 END_SECONDS = 3
 # The inode of every btrfs subvolume's root.
@@ -128,6 +127,6 @@ def _remove_rules(name: str) -> None:
         words = line.split()
         if words[:1] == ["table"]:
             table = words[2]
-        elif words[:1] == ["chain"] and table in TABLES and words[1].endswith("." + name):
+        elif words[:1] == ["chain"] and table in daemons.TABLES and words[1].endswith("." + name):
             for action in ("flush", "delete"):
                 programs.run(["nft", action, "chain", "inet", table, words[1]])

@@ -11,7 +11,7 @@ import re
 import time
 from typing import Dict, List
 
-from remote import maps
+from remote import haproxy_maps
 from remote.haproxy_unit import CONFIG
 from remote.system import RefusedError, System
 from remote.target import Files
@@ -37,16 +37,16 @@ class RunningHaproxy:
     def generation(self) -> str:
         """Return the generation of our part that HAProxy has loaded; empty if it is silent."""
         try:
-            return self._system.http(80, maps.GENERATION_PATH).partition(" ")[0]
+            return self._system.http(80, haproxy_maps.GENERATION_PATH).partition(" ")[0]
         except OSError:
             return ""
 
     def fault(self, files: Files) -> str:
         """Return what is wrong with the generations that HAProxy reports."""
-        states = files[maps.STATES].content or ""
-        wanted = f"{part_generation(files[CONFIG].content or '')} {maps.generation(states)}"
+        states = files[haproxy_maps.STATES].content or ""
+        wanted = f"{part_generation(files[CONFIG].content or '')} {haproxy_maps.generation(states)}"
         try:
-            loaded = self._system.http(80, maps.GENERATION_PATH)
+            loaded = self._system.http(80, haproxy_maps.GENERATION_PATH)
         except OSError as error:
             return f"HAProxy does not answer on port 80: {error}"
         return "" if loaded == wanted else f"HAProxy has loaded another configuration: {loaded}"
@@ -54,7 +54,7 @@ class RunningHaproxy:
     def changed_map(self, files: Files) -> str:
         """Return the first line of the maps that somebody changed while HAProxy runs."""
         try:
-            changes = maps.commands(self._live(files), _texts(files))
+            changes = haproxy_maps.commands(self._live(files), _texts(files))
         except OSError:
             # A silent socket is no drift: a change then reloads HAProxy.
             return ""
@@ -64,7 +64,7 @@ class RunningHaproxy:
         """Update the loaded maps to the files; return the reason if that fails."""
         config = files[CONFIG].content or ""
         try:
-            todo = maps.commands(self._live(files), _texts(files))
+            todo = haproxy_maps.commands(self._live(files), _texts(files))
             if len(todo) > MOST_COMMANDS:
                 return f"{len(todo)} lines of its maps had to change"
             while todo:
@@ -102,18 +102,19 @@ class RunningHaproxy:
         deadline = time.monotonic() + RELOAD_SECONDS
         while time.monotonic() < deadline:
             try:
-                if not re.match("[0-9a-f]{16}", self._system.http(80, maps.GENERATION_PATH)):
+                answer = self._system.http(80, haproxy_maps.GENERATION_PATH)
+                if not re.match("[0-9a-f]{16}", answer):
                     return
             except OSError:
                 return
             time.sleep(0.01)
 
-    def _live(self, files: Files) -> Dict[str, maps.Entries]:
+    def _live(self, files: Files) -> Dict[str, haproxy_maps.Entries]:
         """Return the maps that HAProxy has loaded; raise OSError if its socket fails."""
         config, live = files[CONFIG].content or "", {}
-        for path in (maps.ROUTES, maps.STATES):
+        for path in (haproxy_maps.ROUTES, haproxy_maps.STATES):
             answer = self._send_commands(config, [f"show map {path}"])
-            live[path] = maps.loaded(answer)
+            live[path] = haproxy_maps.loaded(answer)
             if not answer.startswith("0x") and answer.strip():
                 raise OSError(answer.strip())
         return live
@@ -152,4 +153,4 @@ def part_generation(config: str) -> str:
 
 
 def _texts(files: Files) -> Dict[str, str]:
-    return {path: files[path].content or "" for path in (maps.ROUTES, maps.STATES)}
+    return {path: files[path].content or "" for path in (haproxy_maps.ROUTES, haproxy_maps.STATES)}

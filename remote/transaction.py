@@ -15,8 +15,8 @@ import time
 from typing import Any, Dict, List, Optional, Type, Union
 
 from remote import identity
+from remote.fragment_store import Store
 from remote.managed_block import DamagedError, split
-from remote.store import Store
 from remote.system import File, RefusedError, System
 from remote.target import Files, Fragment, Target
 from remote.targets import haproxy, hosts_file, nat, relay

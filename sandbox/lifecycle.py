@@ -10,7 +10,7 @@ import shlex
 import shutil
 from collections.abc import Callable
 
-from core import errors, names
+from core import errors, kernel_limits
 from sandbox import images, machine, network
 from sandbox.layout import IMAGE_ALIAS, Layout
 
@@ -126,11 +126,11 @@ def _raise_limits(layout: Layout) -> None:
     They belong to the machine, so all sandboxes share them. A bare server's host stack raises them
     itself.
     """
-    now = {key: (PROC / key).read_text().strip() for key in names.LIMITS}
+    now = {key: (PROC / key).read_text().strip() for key in kernel_limits.LIMITS}
     others = _limits_of_others(layout)
     layout.limits.write_text(others[0].read_text() if others else json.dumps(now))
     if layout.system.program:
-        for key, value in names.LIMITS.items():
+        for key, value in kernel_limits.LIMITS.items():
             with contextlib.suppress(OSError):
                 (PROC / key).write_text(str(max(value, int(now[key]))))
 

@@ -8,8 +8,9 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from checks.preflight.lab_host import HostPreflightSpec
-from core import names, problems, validators
+from core import problems, validators
 from hosts import url
+from remote import daemons
 from stacks import settings
 
 _DISK = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_.:-]{0,100}")
@@ -66,9 +67,10 @@ def _check(given: settings.HostSettings) -> list[problems.Mistake]:
     ]
     if given.host.startswith("netns:"):
         checks.append(("host", given.host, "is a namespace, not a server: local: or ssh://..."))
-    if given.daemon not in names.DAEMONS:
-        hint = problems.near(given.daemon, names.DAEMONS)
-        checks.append(("daemon", given.daemon, f"is not one of {', '.join(names.DAEMONS)}.{hint}"))
+    if given.daemon not in daemons.SOCKETS:
+        hint = problems.near(given.daemon, daemons.SOCKETS)
+        known = ", ".join(daemons.SOCKETS)
+        checks.append(("daemon", given.daemon, f"is not one of {known}.{hint}"))
     if given.second_disk and not _DISK.fullmatch(given.second_disk):
         checks.append(
             ("second_disk", given.second_disk, "is not a disk, as /dev/sdb or /dev/sdb1.")

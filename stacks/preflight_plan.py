@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from checks.preflight.spec import PlannedProxy, PlannedServer, PreflightSpec
-from providers.lxd.options import devices, values
+from providers.lxd.options import config_keys, devices, values
 from remote.names import GPU, SHIFT
 from stacks.spec import LabSpec
 
@@ -77,7 +77,7 @@ def _unchecked(lab: LabSpec) -> tuple[str, ...]:
     found = []
     for index, item in enumerate(lab.servers):
         start = f"grappe:servers[{index}]"
-        found += [f"{start}.config.{key}" for key in item.config if not values.is_known(key)]
+        found += [f"{start}.config.{key}" for key in item.config if not config_keys.is_known(key)]
         found += [
             f"{start}.devices.{name}.{key}"
             for name, device in item.devices.items()
@@ -130,7 +130,7 @@ def _abilities(lab: LabSpec) -> Iterator[tuple[str, str]]:
                 yield f"{key}.type", GPU
             if device.get("type") == "disk" and device.get("shift", "").lower() in values.TRUE:
                 yield f"{key}.shift", SHIFT
-        for kind, ids in values.mapped(item.config.get("raw.idmap", "")):
+        for kind, ids in config_keys.mapped(item.config.get("raw.idmap", "")):
             yield f"grappe:servers[{index}].config.raw.idmap", f"{kind} {ids[0]}-{ids[-1]}"
 
 

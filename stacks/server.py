@@ -10,7 +10,7 @@ from typing import Any
 from core import problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
 from providers.lxd.container import model as container
-from providers.lxd.options import values
+from providers.lxd.options import config_keys, values
 from stacks import allocation, recipe, settings, ways
 
 # With `_ssh` it is a comment of iptables, which has at most 63 characters.
@@ -125,7 +125,7 @@ def setting_problem(group: str, key: str, value: str) -> str:
     if not value:
         # LXD treats an empty text as absent.
         return ""
-    judge = values.problem_of_limit if group == "limits" else values.problem_of_config
+    judge = config_keys.problem_of_limit if group == "limits" else config_keys.problem_of_config
     return judge(key, value)
 
 

@@ -17,7 +17,7 @@ from providers.lxd.snapshot.model import SnapshotSpec
 from providers.lxd.volume.model import VolumeSpec
 from providers.nat.model import RuleSpec
 from providers.probe.model import ProbeSpec
-from remote import maps
+from remote import haproxy_maps
 from stacks import authorized_keys, ways
 from stacks.recipe import ReadRecipe
 from stacks.server import ServerSpec
@@ -109,7 +109,7 @@ def plan(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> ServerP
         checks = ways.checks(server.port, server.domain)
         probe = ProbeSpec(**seen, address="", checks=checks) if runs else None
     page = dataclasses.replace(
-        backend, name=f"{server.name}{PAGE}", state=maps.INSTALLING, adopts=()
+        backend, name=f"{server.name}{PAGE}", state=haproxy_maps.INSTALLING, adopts=()
     )
     return ServerPlan(
         name=server.name,
@@ -218,7 +218,7 @@ def _backend(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> Bac
         name=server.name,
         domains=(server.domain,),
         address=server.address,
-        state=maps.UP if server.state == RUNNING else maps.STOPPED,
+        state=haproxy_maps.UP if server.state == RUNNING else haproxy_maps.STOPPED,
         default=lab.default == server.name,
         adopts=tuple(other.domain for other in lab.servers) if lab.adopt else (),
     )

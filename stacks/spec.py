@@ -13,8 +13,6 @@ from providers.lxd.options import values
 from providers.lxd.postinstall import model as postinstall
 from stacks import allocation, authorized_keys, quota, server, settings, tunnel
 
-# YunoHost's own bounds.
-MIN_PASSWORD, MAX_PASSWORD = 8, 126
 # `grappe-<student>` and a server's name are LXD and DNS names of at most 63 characters.
 MAX_STUDENT = 63 - len("grappe-")
 
@@ -200,6 +198,4 @@ def _password_problem(value: str, *, secret: bool) -> str:
         return "is empty: pulumi config rm grappe:password, or set one." if secret else ""
     if not secret:
         return "is in plain text. Set it as a secret: pulumi config set --secret grappe:password"
-    if not MIN_PASSWORD <= len(value) <= MAX_PASSWORD or not value.isprintable():
-        return f"is not a password. {MIN_PASSWORD} to {MAX_PASSWORD} printable characters."
-    return ""
+    return validators.problem_of_password(value)

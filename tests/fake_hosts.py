@@ -21,7 +21,7 @@ from providers.lxd import daemon
 from providers.lxd import fake as lxd
 from providers.lxd.postinstall import services
 from providers.tunnel import fake as tunnel_fake
-from remote import store as stores
+from remote import fragment_store as stores
 from remote import transaction, tunnels
 from remote.surveys import fragments as held
 from remote.surveys import hosts_file, lab, leftovers

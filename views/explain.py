@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from providers.nat import model as nat
-from remote import maps
+from remote import haproxy_maps
 from stacks.server import ServerSpec
 from stacks.settings import TunnelSettings
 from stacks.spec import LabSpec
@@ -146,7 +146,8 @@ def _rule(lab: LabSpec, server: ServerSpec, dialled: str) -> Part:
 
 
 def _backend(lab: LabSpec, server: ServerSpec) -> Part:
-    name, state = server.name, maps.UP if server.state == "running" else maps.STOPPED
+    name = server.name
+    state = haproxy_maps.UP if server.state == "running" else haproxy_maps.STOPPED
     return Part(
         f"{lab.student}-{name}-web", "HAProxy backend",
         (f"in {CONFIG}, frontend http_balancing:",
@@ -159,10 +160,10 @@ def _backend(lab: LabSpec, server: ServerSpec) -> Part:
          f"backend {name}_backend:",
          f"  server {name}_backend {server.address}:80 cookie A check",
          "systemctl restart haproxy"),
-        f"its line is `{server.domain} {server.address}` in {maps.ROUTES}, and `{server.domain} "
-        f"{state}` in {maps.STATES}: one frontend routes by these maps, and changed lines go to "
-        "the running HAProxy, so that no connection is cut",
-        f"cat {maps.ROUTES} {maps.STATES}",
+        f"its line is `{server.domain} {server.address}` in {haproxy_maps.ROUTES}, and "
+        f"`{server.domain} {state}` in {haproxy_maps.STATES}: one frontend routes by these maps, "
+        "and changed lines go to the running HAProxy, so that no connection is cut",
+        f"cat {haproxy_maps.ROUTES} {haproxy_maps.STATES}",
     )  # fmt: skip
 
 

@@ -8,10 +8,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from checks import conflicts, denials
+from checks import conflicts, ufw_denials
 from checks.doctor import firewall
 from checks.finding import Finding
-from core import errors, names
+from core import kernel_limits, names
 from core.names import STUDENTS, WEB_PORTS
 from remote import haproxy_unit, identity, managed_block
 from remote.surveys.facts import HealthFacts
@@ -19,9 +19,8 @@ from remote.unmanaged import haproxy as unmanaged_haproxy
 
 # Less free disk or memory than this part is a finding.
 FREE_PART = 0.1
-# A server's inotify instances, as counted in a real YunoHost 12.1; room for fewer servers than
-# FEW_SERVERS is a finding.
-SERVER_INOTIFY, FEW_SERVERS = 25, 2
+# Room for fewer servers than this is a finding.
+FEW_SERVERS = 2
 DAY = 86400
 CERTIFICATE_DAYS = 14
 
@@ -96,9 +95,9 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
         listed = ", ".join(map(str, ports))
         do = conflicts.publisher(line, ports) or "remove that rule"
         yield Finding(f"{listed} is redirected too", do, line)
-    for line in denials.ineffective(facts, targets):
+    for line in ufw_denials.ineffective(facts, targets):
         yield Finding(line, "the rule above")
-    for line in denials.effective(facts, targets):
+    for line in ufw_denials.effective(facts, targets):
         yield Finding(line, "if that is not intended: ufw status numbered, ufw delete NUMBER")
 
 
@@ -234,11 +233,11 @@ def _room(facts: HealthFacts) -> Iterator[Finding]:
             f"{tracked['used']} of {tracked['limit']}",
         )
     inotify = facts["inotify"]
-    left = max(0, inotify["limit"] - inotify["used"]) // SERVER_INOTIFY
+    left = max(0, inotify["limit"] - inotify["used"]) // kernel_limits.INOTIFY_INSTANCES
     if left < FEW_SERVERS:
         servers = "server" if left == 1 else "servers"
         yield Finding(
-            f"the kernel has room for {left} more {servers} or so", errors.INOTIFY_REMEDY,
+            f"the kernel has room for {left} more {servers} or so", kernel_limits.INOTIFY_REMEDY,
             f"{inotify['used']} of {inotify['limit']} inotify instances are in use",
         )  # fmt: skip
 

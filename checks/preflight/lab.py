@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import conflicts, denials, isolation
+from checks import conflicts, isolation, ufw_denials
 from checks.preflight import claims, domains, host, lxd, network, ports
 from checks.preflight.spec import PreflightSpec
 from core import problems
@@ -51,8 +51,8 @@ def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     return [
         *(f"a rule before UFW's keeps people out of pages or servers: {line}" for line in shut),
         *(f"{key} is passed on unchecked: LXD alone knows it" for key in spec.unchecked),
-        *denials.ineffective(facts, targets),
-        *denials.effective(facts, targets),
+        *ufw_denials.ineffective(facts, targets),
+        *ufw_denials.effective(facts, targets),
         *(
             f"a rule before UFW's lets servers reach {breach.whom}, past the isolation: "
             f"{breach.line}. To close it: {breach.do}"

@@ -9,12 +9,9 @@ from checks.preflight import claims
 from checks.preflight.spec import PreflightSpec
 from core import problems
 from core.names import WEB_PORTS
-from remote import haproxy_unit
+from remote import daemons, haproxy_unit
 from remote.surveys.facts import LabFacts
 from remote.unmanaged import nat as unmanaged_nat
-
-# The names of the process that serves a proxy device.
-LXD_PROGRAMS = ("lxd", "incusd")
 
 
 def check(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
@@ -49,7 +46,7 @@ def proxies(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
     programs = {
         entry["port"]: f"in use on the host, by {entry['program']}"
         for entry in facts["listening"]
-        if entry["program"] not in LXD_PROGRAMS
+        if entry["program"] not in daemons.PROXIES
     }
     others = {
         int(key.removeprefix("tcp/")): holder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shlex
 
-from core import names, templates
+from core import kernel_limits, templates
 from stacks.lab_host import LabHostSpec
 
 # In the sheet's order; *disk* only with a second disk.
@@ -46,5 +46,5 @@ def as_root(script: str, user: str) -> str:
 
 def _render(step: str, spec: LabHostSpec, port: int, *, undo: bool) -> str:
     return templates.render(
-        __file__, f"{step}.sh.j2", spec=spec, port=port, undo=undo, limits=names.LIMITS
+        __file__, f"{step}.sh.j2", spec=spec, port=port, undo=undo, limits=kernel_limits.LIMITS
     )

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from core import codec, errors, shared
+from core import codec, errors, shared_answers
 from hosts.host import Host
 from providers.fragments.fragment import Fragment
 
@@ -15,7 +15,7 @@ Send = Callable[[Mapping[str, Any]], dict[str, Any]]
 # A client that reads, and its claim: the fragment's `id`, `owner` and `lab`.
 Question = tuple["Client", dict[str, str]]
 # The answers by claim, as JSON.
-Reads = shared.Shared[Question, dict[str, dict[str, Any]]]
+Reads = shared_answers.Shared[Question, dict[str, dict[str, Any]]]
 
 
 class Client:
@@ -42,7 +42,7 @@ class Client:
             "folder": folder,
         }
         self._send = send
-        self._reads = reads or shared.Shared(read_all)
+        self._reads = reads or shared_answers.Shared(read_all)
 
     def put(self, fragment: Fragment) -> list[str]:
         """Put a fragment, with all queued changes; return messages for the user.
@@ -115,5 +115,5 @@ def open_store(host: Host, target: str, shared_sections: Mapping[str, Any]) -> C
         return dict(host.call("remote.transaction", request))
 
     key = json.dumps([target, shared_sections], sort_keys=True)
-    reads = shared.about(host, key, read_all)
+    reads = shared_answers.about(host, key, read_all)
     return Client(host.url, f"{host.store}/{target}", target, shared_sections, send, reads=reads)

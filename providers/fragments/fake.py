@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from remote import store as stores
+from remote import fragment_store as stores
 from remote import transaction
 from remote.system import Result, System
 from remote.target import Target

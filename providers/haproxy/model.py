@@ -8,7 +8,7 @@ from typing import Any
 
 from core import codec, problems, templates, validators
 from providers.fragments.fragment import Fragment, render
-from remote import maps
+from remote import haproxy_maps
 
 # Seconds that an old worker may live on with an open connection.
 HARD_STOP_SECONDS = 3600
@@ -16,11 +16,11 @@ HARD_STOP_SECONDS = 3600
 PAGE = "_page"
 # Pages for servers that are not up, in French and in English.
 PAGES = {
-    maps.INSTALLING: (
+    haproxy_maps.INSTALLING: (
         "Ce serveur est en cours d'installation. Cette page se recharge toute seule.",
         "This server is being installed. This page reloads by itself.",
     ),
-    maps.STOPPED: (
+    haproxy_maps.STOPPED: (
         "Ce serveur est arrêté. Demandez à votre enseignant de le démarrer.",
         "This server is stopped. Ask your teacher to start it.",
     ),
@@ -47,13 +47,13 @@ class BackendSpec(codec.Spec):
 
     domains: tuple[str, ...]
     address: str
-    state: str = maps.UP
+    state: str = haproxy_maps.UP
     default: bool = False
     adopts: tuple[str, ...] = ()
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
-        states = (maps.UP, maps.STOPPED, maps.INSTALLING)
+        states = (haproxy_maps.UP, haproxy_maps.STOPPED, haproxy_maps.INSTALLING)
         checks: list[tuple[str, Any, str]] = [
             ("name", self.name, validators.problem_of_name(self.name.removesuffix(PAGE))),
             ("address", self.address, validators.problem_of_ipv4(self.address)),
@@ -71,9 +71,9 @@ class BackendSpec(codec.Spec):
 
 def fragment(spec: BackendSpec) -> Fragment:
     """Return a backend's fragment: its lines of the maps."""
-    kind = "page" if spec.state == maps.INSTALLING else "domain"
+    kind = "page" if spec.state == haproxy_maps.INSTALLING else "domain"
     keys = [f"{kind} {domain}" for domain in spec.domains]
-    if spec.default and spec.state != maps.INSTALLING:
+    if spec.default and spec.state != haproxy_maps.INSTALLING:
         keys.append("the default backend")
     parts = {
         "domains": list(spec.domains),
@@ -88,10 +88,10 @@ def fragment(spec: BackendSpec) -> Fragment:
 def shared_sections() -> Mapping[str, Any]:
     """Return the sections that all stacks share: the frontends, and the pages."""
     return {
-        "frontends": templates.render(__file__, "frontends.cfg.j2", maps=maps),
+        "frontends": templates.render(__file__, "frontends.cfg.j2", maps=haproxy_maps),
         "hard_stop": f"hard-stop-after {HARD_STOP_SECONDS}s",
         "pages": {
-            maps.page(state): templates.render(
+            haproxy_maps.page(state): templates.render(
                 __file__, "page.html.j2", french=french, english=english
             )
             for state, (french, english) in PAGES.items()

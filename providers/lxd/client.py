@@ -14,7 +14,7 @@ import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from core import errors, names, run
+from core import errors, kernel_limits, names, run
 from hosts import connections
 from hosts.host import Host
 from providers.lxd import background
@@ -27,14 +27,10 @@ from providers.lxd.daemon import (
     OnOutput,
     ignore,
 )
-from remote import hung_start, power_cut
+from remote import daemons, hung_start, power_cut
 
-# The sockets of Debian's package, the snap and Incus.
-SOCKETS = (
-    "/var/lib/lxd/unix.socket",
-    "/var/snap/lxd/common/lxd/unix.socket",
-    "/var/lib/incus/unix.socket",
-)
+# The paths at which a host may have the daemon's socket.
+SOCKETS = tuple(daemons.SOCKETS.values())
 # The time-out of one request.
 REQUEST_SECONDS = 20.0
 # Seconds between two reads of the output of a program in an instance.
@@ -97,7 +93,7 @@ class Lxd:
 
     @property
     def program(self) -> str:  # noqa: D102
-        return "incus" if "incus" in find_socket(self._host) else "lxc"
+        return daemons.program(find_socket(self._host))
 
     def get(self, path: str, *, project: str = "", **query: str) -> Any:  # noqa: D102
         return self._send("get", path, params=_query(project, query)).json()["metadata"]
@@ -411,7 +407,7 @@ def find_socket(host: Host) -> str:
 def remedy(refusal: str, program: str = "lxc") -> str:
     """Return what to do against a refusal of LXD's; nothing where that is unknown."""
     known = (way for words, way in _REMEDIES.items() if words in refusal)
-    return names.in_program(next(known, errors.inotify_remedy(refusal)), program)
+    return names.in_program(next(known, kernel_limits.inotify_remedy(refusal)), program)
 
 
 def _node(client: Any, path: str) -> Any:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core import codec, errors, run
-from providers.lxd import daemon, listing, protection
+from providers.lxd import daemon, delete_protection, listing
 from providers.lxd.image import aliases
 from remote import identity
 
@@ -164,7 +164,7 @@ def _remove(lxd: daemon.Daemon, thing: Thing) -> None:
             if instance["status"] != "Stopped":
                 body = {"action": "stop", "force": True, "timeout": 30}
                 lxd.change("PUT", f"{thing.path}/state", body, project=thing.project, timeout=60)
-            protection.lift(lxd, instance, thing.path, thing.project)
+            delete_protection.lift(lxd, instance, thing.path, thing.project)
         lxd.change("DELETE", thing.path, project=thing.project)
 
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-from core import shared
+from core import shared_answers
 from providers.lxd import daemon
 
 Things = list[dict[str, Any]]
@@ -38,9 +38,9 @@ def get(lxd: daemon.Daemon, kind: str) -> Things:
     A network that was there at an earlier call of this process may have changed since.
     """
     if kind == "networks":
-        return shared.about(lxd, kind, Networks().list).answer(lxd)
+        return shared_answers.about(lxd, kind, Networks().list).answer(lxd)
 
     def whole(lxds: Sequence[daemon.Daemon]) -> Things:
         return list(lxds[0].get(kind, recursion="1"))
 
-    return shared.about(lxd, kind, whole).answer(lxd)
+    return shared_answers.about(lxd, kind, whole).answer(lxd)

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from core import problems, shared
+from core import problems, shared_answers
 from hosts.host import Host
 from providers.lxd import client
 from remote.surveys.facts import LabFacts
@@ -57,7 +57,7 @@ def survey_host(
         "sockets": client.SOCKETS, "store": host.store, "urls": list(urls),
         "projects": list(projects), **(things or {}),
     }  # fmt: skip
-    return narrowed(shared.about(host, "survey", _survey).answer((host, request)), request)
+    return narrowed(shared_answers.about(host, "survey", _survey).answer((host, request)), request)
 
 
 def _survey(asked: Sequence[tuple[Host, dict[str, Any]]]) -> LabFacts:

@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import Any, Dict, List
 
-from remote import identity
+from remote import daemons, identity
 from remote.surveys import facts, lxd, programs
 from remote.system import meminfo
 
@@ -15,8 +15,6 @@ Json = Dict[str, Any]
 PROGRAMS = ("systemctl", "apt-get", "lsblk", "wipefs", "findmnt")
 # The types that wipefs gives to partition tables.
 _TABLES = ("gpt", "PMBR", "dos")
-_DAEMONS = {"lxd": "/var/lib/lxd/unix.socket", "incus": "/var/lib/incus/unix.socket",
-            "lxd-snap": "/var/snap/lxd/common/lxd/unix.socket"}  # fmt: skip
 
 
 def main(request: Json) -> facts.ServerFacts:
@@ -31,7 +29,9 @@ def main(request: Json) -> facts.ServerFacts:
         "memory": meminfo()["MemTotal"],
         "processors": os.cpu_count() or 1,
         "addresses": _addresses(),
-        "daemons": {name: _daemon(path) for name, path in _DAEMONS.items() if os.path.exists(path)},
+        "daemons": {
+            name: _daemon(path) for name, path in daemons.SOCKETS.items() if os.path.exists(path)
+        },
     }
 
 

@@ -11,7 +11,7 @@ import socket
 import urllib.parse
 from typing import Any, Container, Dict, Iterable, List, Optional, Tuple
 
-from remote import plain_http
+from remote import daemons, plain_http
 from remote.surveys import facts
 
 SECONDS = 30
@@ -31,7 +31,7 @@ def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str
     socket_path = _first(sockets)
     if not socket_path:
         return {"error": "there is no LXD"}
-    program = "incus" if "incus" in socket_path else "lxc"
+    program = daemons.program(socket_path)
     try:
         profiles = query(socket_path, "profiles?recursion=1")
         images = query(socket_path, "images?recursion=1")

@@ -14,7 +14,7 @@ import re
 import shutil
 from typing import Any, Dict, List, Mapping, Optional
 
-from remote import haproxy_unit, managed_block, maps
+from remote import haproxy_maps, haproxy_unit, managed_block
 from remote.haproxy_unit import CONFIG
 from remote.running_haproxy import RunningHaproxy, part_generation, runtime
 from remote.system import File, RefusedError, Result, System
@@ -22,16 +22,16 @@ from remote.target import Files, Fragment, Target
 from remote.unmanaged import haproxy
 
 # A copy of the configuration around our part, to check whether that alone is valid.
-OUTSIDE = f"{maps.FOLDER}/outside.cfg"
+OUTSIDE = f"{haproxy_maps.FOLDER}/outside.cfg"
 # A copy of our part with the staged maps, for HAProxy to check.
-TRIAL = f"{maps.FOLDER}/trial.cfg"
+TRIAL = f"{haproxy_maps.FOLDER}/trial.cfg"
 # Notes that HAProxy did not run before us.
-WAS_STOPPED = f"{maps.FOLDER}/was-stopped"
+WAS_STOPPED = f"{haproxy_maps.FOLDER}/was-stopped"
 DISABLED = "disabled"
 # The configuration around our part that HAProxy last accepted; the preflight checks only others.
-LOADED = f"{maps.FOLDER}/loaded"
+LOADED = f"{haproxy_maps.FOLDER}/loaded"
 # The folder of an older Grappe's maps.
-OLD_MAPS = f"{maps.FOLDER}/maps"
+OLD_MAPS = f"{haproxy_maps.FOLDER}/maps"
 
 
 class HaproxyTarget(Target):
@@ -48,7 +48,7 @@ class HaproxyTarget(Target):
 
     def paths(self) -> List[str]:
         """Return the files with the backends, and the pages of servers that are not up."""
-        return [CONFIG, maps.ROUTES, maps.STATES, *self.shared_sections["pages"]]
+        return [CONFIG, haproxy_maps.ROUTES, haproxy_maps.STATES, *self.shared_sections["pages"]]
 
     def compile(self, fragments: List[Fragment], current: Files) -> Files:
         """Return the configuration and maps of these backends; without backends, none of ours."""
@@ -66,7 +66,7 @@ class HaproxyTarget(Target):
         outside = managed_block.split(content)
         self._outside = outside.before + outside.after
         try:
-            routed = maps.render(fragments)
+            routed = haproxy_maps.render(fragments)
         except ValueError as error:
             raise RefusedError(
                 f"the fragment {error} was changed by hand", do="`pulumi up` of that stack"

@@ -15,7 +15,7 @@ from providers.fragments import client, driver, fake
 from providers.haproxy import model as haproxy
 from providers.hosts_file import model as hosts_file
 from providers.nat import model as nat
-from remote import maps
+from remote import haproxy_maps
 from remote.target import Target
 from remote.targets import haproxy as haproxy_target
 from remote.targets import hosts_file as hosts_target
@@ -69,7 +69,7 @@ KINDS = {
         sample={"domains": ("yuno1.contract.test",), "address": "10.79.159.10"},
         changed={"address": "10.79.159.20"}, key="domain yuno1.contract.test",
         target=haproxy_target.HaproxyTarget, render=haproxy.fragment,
-        shared_sections=haproxy.shared_sections, lines=maps.ROUTES,
+        shared_sections=haproxy.shared_sections, lines=haproxy_maps.ROUTES,
     ),
     "hosts": Kind(
         folder="hosts", file="/etc/hosts", spec=hosts_file.EntrySpec,

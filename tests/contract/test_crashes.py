@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from remote import store as stores
+from remote import fragment_store as stores
 from tests.contract.fragment_hosts import KINDS, FakeFragmentHost
 
 NAMES = ("yuno1", "yuno2", "yuno3", "yuno4")

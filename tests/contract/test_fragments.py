@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors
-from remote import managed_block, maps, running_haproxy
-from remote import store as stores
+from remote import fragment_store as stores
+from remote import haproxy_maps, managed_block, running_haproxy
 from remote.targets import haproxy as haproxy_target
 from tests.contract import fragment_hosts
 from tests.contract.fragment_hosts import KINDS, OWNER, STRANGER, FragmentHost, Kind
@@ -307,20 +307,20 @@ class TestHaproxy:
         driver.create(one)
         before = (host.worker(), host.read(self.kind.file))
         driver.create(two)
-        assert "b.contract.test 10.79.159.10" in host.send(f"show map {maps.ROUTES}")
+        assert "b.contract.test 10.79.159.10" in host.send(f"show map {haproxy_maps.ROUTES}")
         driver.update(two, dataclasses.replace(two, state="stopped", address="10.79.159.12"))
-        assert "b.contract.test 10.79.159.12" in host.send(f"show map {maps.ROUTES}")
-        assert "b.contract.test stopped" in host.send(f"show map {maps.STATES}")
+        assert "b.contract.test 10.79.159.12" in host.send(f"show map {haproxy_maps.ROUTES}")
+        assert "b.contract.test stopped" in host.send(f"show map {haproxy_maps.STATES}")
         driver.delete(two)
-        assert "b.contract.test" not in host.send(f"show map {maps.ROUTES}")
+        assert "b.contract.test" not in host.send(f"show map {haproxy_maps.ROUTES}")
         assert before == (host.worker(), host.read(self.kind.file))
         assert "" == driver.read(one).drift
 
     @pytest.mark.parametrize(
         "command",
-        [f"set map {maps.ROUTES} yuno1.contract.test 10.99.99.99",
-         f"del map {maps.STATES} yuno1.contract.test",
-         f"add map {maps.ROUTES} stray.contract.test 10.99.99.99"],
+        [f"set map {haproxy_maps.ROUTES} yuno1.contract.test 10.99.99.99",
+         f"del map {haproxy_maps.STATES} yuno1.contract.test",
+         f"add map {haproxy_maps.ROUTES} stray.contract.test 10.99.99.99"],
     )  # fmt: skip
     def test_map_changed_at_run_time_is_drift(self, host: FragmentHost, command: str) -> None:
         """Although the files are right; an update repairs it without a reload."""
@@ -347,7 +347,7 @@ class TestHaproxy:
             host.unmute()
         assert worker != host.worker()
         assert "reloaded HAProxy: its run-time socket is unusable" in capsys.readouterr().out
-        assert "b.contract.test 10.79.159.10" in host.send(f"show map {maps.ROUTES}")
+        assert "b.contract.test 10.79.159.10" in host.send(f"show map {haproxy_maps.ROUTES}")
 
     @pytest.mark.sandbox
     def test_other_sockets_replace_a_missing_one_of_ours(
@@ -389,11 +389,11 @@ class TestHaproxy:
         assert not host.exists("/var/lib/grappe")
         host.system.stuck = False
         driver.create(self.kind.make(host.url))
-        good = host.read(maps.ROUTES)
+        good = host.read(haproxy_maps.ROUTES)
         host.system.stuck = host.system.mute = True
         with pytest.raises(errors.DaemonError, match="did not take the new configuration"):
             driver.create(self.kind.make(host.url, "yuno2", domains=("b.contract.test",)))
-        assert good == host.read(maps.ROUTES)
+        assert good == host.read(haproxy_maps.ROUTES)
         host.system.stuck = host.system.mute = False
         assert "" == driver.read(self.kind.make(host.url)).drift
 

@@ -7,7 +7,7 @@ import testinfra.host
 
 from hosts import connections
 from hosts.host import Host
-from remote import maps
+from remote import haproxy_maps
 from sandbox import layout
 from tests.e2e.conftest import Client, ProjectCopy, inventory
 
@@ -59,7 +59,7 @@ def test_host_matches_the_lab_sheet(project: ProjectCopy, host: testinfra.host.H
     assert host.service("haproxy").is_running
     assert host.socket("tcp://0.0.0.0:80").is_listening
     assert host.socket("tcp://0.0.0.0:443").is_listening
-    assert host.file(maps.ROUTES).contains("yuno2.alice.grappe.test 10.64.7.11")
+    assert host.file(haproxy_maps.ROUTES).contains("yuno2.alice.grappe.test 10.64.7.11")
     assert host.interface("gr-7").addresses[0] == "10.64.7.1"
     assert host.service("grappe-nat").is_enabled
 
@@ -77,14 +77,14 @@ DRIFTS = {
     "a fragment removed": "rm /var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
     "a fragment edited": "sed -i s/22282/22299/ "
     "/var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
-    "a route edited": f"sed -i s/10.64.7.10/10.64.7.99/ {maps.ROUTES}",
+    "a route edited": f"sed -i s/10.64.7.10/10.64.7.99/ {haproxy_maps.ROUTES}",
     "a route deleted live": "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); "
-    f's.connect("/run/haproxy/grappe.sock"); s.sendall(b"clear map {maps.ROUTES}\\n"); '
+    f's.connect("/run/haproxy/grappe.sock"); s.sendall(b"clear map {haproxy_maps.ROUTES}\\n"); '
     "s.recv(9)'",
     "the part of haproxy.cfg removed and reloaded": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' "
     "/etc/haproxy/haproxy.cfg && systemctl reload haproxy",
-    "the maps removed": f"rm {maps.ROUTES} {maps.STATES}",
-    "a page edited": f"echo >> {maps.page(maps.STOPPED)}",
+    "the maps removed": f"rm {haproxy_maps.ROUTES} {haproxy_maps.STATES}",
+    "a page edited": f"echo >> {haproxy_maps.page(haproxy_maps.STOPPED)}",
     "LXD's masquerade flushed": "nft list ruleset | grep -q masquerade; "
     "nft flush chain inet lxd pstrt.gr-7",
     "HAProxy stopped": "systemctl stop haproxy",

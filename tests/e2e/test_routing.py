@@ -12,7 +12,7 @@ import pytest
 from hosts.host import Host
 from providers.haproxy.model import BackendSpec
 from providers.haproxy.resource import BackendProvider
-from remote import maps
+from remote import haproxy_maps
 from sandbox import persistent
 from tests.contract.fragment_hosts import RealFragmentHost
 from tests.e2e.conftest import Client, ProjectCopy
@@ -141,11 +141,11 @@ def test_server_that_is_not_up_has_a_page(
     assert page.endswith("503")
     assert "Ce serveur est arrêté" in page
     assert "This server is stopped" in page
-    assert f"yuno2.{DOMAIN} 10.64.21.11" in lab_host.run(["cat", maps.ROUTES]).stdout
+    assert f"yuno2.{DOMAIN} 10.64.21.11" in lab_host.run(["cat", haproxy_maps.ROUTES]).stdout
     closed = f"curl -sk --max-time 5 https://yuno2.{DOMAIN}/; echo $?"
     assert client.run("sh", "-c", closed).strip() in {"35", "56"}
     driver = BackendProvider().driver(lab_host)
-    spec = backend(lab_host, "new_page", state=maps.INSTALLING, domains=("new.come.test",))
+    spec = backend(lab_host, "new_page", state=haproxy_maps.INSTALLING, domains=("new.come.test",))
     driver.create(spec)
     host = ["-H", "Host: new.come.test", f"http://yuno1.{DOMAIN}/"]
     assert "en cours d'installation" in client.run("curl", "-sS", *host)

@@ -14,7 +14,7 @@ import pytest
 
 from hosts import command, connections
 from hosts.host import Host
-from remote import maps
+from remote import haproxy_maps
 from sandbox import layout
 from sandbox.project_copy import UP
 from sandbox.workstation import login
@@ -185,7 +185,7 @@ def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_hos
         lambda: "there" in inside(lab_host, "yuno1", there, "ines"), what="installed", timeout=60
     )
     # Nobody else may post-install it: its route stays withdrawn, also after the kill.
-    state = f"sed -n 's/^yuno1.ines.grappe.test //p' {maps.STATES}"
+    state = f"sed -n 's/^yuno1.ines.grappe.test //p' {haproxy_maps.STATES}"
     assert "stopped\n" == lab_host.run(["sh", "-c", state]).stdout
     engine.kill()
     engine.wait()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from providers.lxd.options import values
+from providers.lxd.options import config_keys
 from remote.surveys import abilities, lxd, programs
 from stacks import preflight_plan, spec
 
@@ -88,4 +88,4 @@ def test_raw_idmap_yields_the_hosts_id_ranges() -> None:
     """`both` yields a uid and a gid range; an invalid line yields none."""
     text = "both 1000 1000\nuid 5-9 50-54\nnonsense\ngid 5-3 7-5"
     listed = [("uid", range(1000, 1001)), ("gid", range(1000, 1001)), ("uid", range(5, 10))]
-    assert listed == list(values.mapped(text))
+    assert listed == list(config_keys.mapped(text))

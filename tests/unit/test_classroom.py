@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from checks import room
+from checks import capacity
 from classroom import class_file, runner, sleep, snapshots
 from cli import class_new, class_reports, class_runs, class_snapshots, environment
 from cli import classroom as commands
@@ -442,7 +442,7 @@ def test_lock_of_another_run_is_reported_without_cancel() -> None:
     assert "another run of it is under way: wait for its end" == class_runs._reason(text)
 
 
-ROOM = room.Room(memory=10 * 2**30, disk=50 * 10**9, inotify=128)
+ROOM = capacity.Capacity(memory=10 * 2**30, disk=50 * 10**9, inotify=128)
 
 
 @pytest.mark.parametrize(
@@ -462,8 +462,8 @@ def test_room_for_more_servers_is_estimated(
 ) -> None:
     """By what the host's servers take; without any, by what a real server was measured to take."""
     made = dataclasses.replace(ROOM, **changes)
-    assert expected == room.fits(made)
-    found = [what for what, _mends in room.findings(made, wanted)]
+    assert expected == capacity.fits(made)
+    found = [what for what, _mends in capacity.findings(made, wanted)]
     assert len(words) == len(found)
     for word, what in zip(words, found, strict=True):
         assert word in what

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from checks import conflicts, denials, isolation
+from checks import conflicts, isolation, ufw_denials
 from remote import iptables
 from remote.surveys import lab, programs, routes
 from remote.unmanaged import legacy, nft
@@ -338,11 +338,13 @@ def test_a_rule_behind_a_jump_is_shown_as_it_can_be_removed() -> None:
 )  # fmt: skip
 def test_a_denial_of_ufw_is_read_as_ufw_reads_it(rule: str, said: list[str]) -> None:
     """Outwards too; with six to nine fields; a malformed one is skipped, as UFW skips it."""
-    found = list(denials.effective({"ufw_rules": [f"### tuple ### {rule}"]}, {}))
+    found = list(ufw_denials.effective({"ufw_rules": [f"### tuple ### {rule}"]}, {}))
     assert len(said) == len(found)
     assert all(words in line for words, line in zip(said, found, strict=True))
     assert [] == list(
-        denials.ineffective({"ufw_rules": [f"### tuple ### {rule}"]}, {22222: ("10.64.7.2", 22)})
+        ufw_denials.ineffective(
+            {"ufw_rules": [f"### tuple ### {rule}"]}, {22222: ("10.64.7.2", 22)}
+        )
     )
 
 
@@ -364,7 +366,7 @@ def test_a_denial_of_ufw_is_read_as_ufw_reads_it(rule: str, said: list[str]) -> 
 def test_a_denial_of_a_port_that_dnat_forwards_is_void(rule: str, is_void: bool) -> None:
     """Also in UFW's form for what it forwards; a rule for another network is no concern of ours."""
     facts: Any = {"ufw_rules": [f"### tuple ### {rule}"]}
-    found = list(denials.ineffective(facts, {22222: ("10.64.7.2", 22)}))
+    found = list(ufw_denials.ineffective(facts, {22222: ("10.64.7.2", 22)}))
     assert is_void == bool(found)
     assert all("to 10.64.7.2 port 22" in line for line in found)
 

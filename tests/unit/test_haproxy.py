@@ -11,7 +11,7 @@ import pytest
 from checks import conflicts
 from core import validators
 from providers.haproxy import model
-from remote import managed_block, maps, running_haproxy
+from remote import haproxy_maps, managed_block, running_haproxy
 from remote.system import File, RefusedError, Result
 from remote.targets import haproxy
 from remote.unmanaged import haproxy as unmanaged
@@ -52,8 +52,8 @@ def compiled(*specs: model.BackendSpec, config: str = "global\n") -> str:
 
 
 def states(*specs: model.BackendSpec) -> dict[str, str]:
-    found = dict(maps.entries(files(*specs)[maps.STATES]))
-    del found[maps.GENERATION]
+    found = dict(haproxy_maps.entries(files(*specs)[haproxy_maps.STATES]))
+    del found[haproxy_maps.GENERATION]
     return found
 
 
@@ -68,14 +68,14 @@ def test_managed_part_matches_the_golden_file() -> None:
 def test_domain_has_a_line_in_each_map() -> None:
     """Routes have its address, below a comment with the owner; states its server's state."""
     routes = "# grappe/alice: yuno2\nb.test 10.64.1.10\nc.test 10.64.1.10\n"
-    assert routes == files(OTHER)[maps.ROUTES]
+    assert routes == files(OTHER)[haproxy_maps.ROUTES]
     assert {"b.test": "up", "c.test": "up"} == states(OTHER)
 
 
 def test_the_generation_follows_the_maps() -> None:
     """The same backends give the same, others another."""
     one, again, other = (
-        maps.generation(files(*specs)[maps.STATES])
+        haproxy_maps.generation(files(*specs)[haproxy_maps.STATES])
         for specs in ((BACKEND, OTHER), (BACKEND, OTHER), (BACKEND,))
     )
     assert one == again
@@ -84,19 +84,26 @@ def test_the_generation_follows_the_maps() -> None:
 
 def test_default_server_has_a_line_in_the_routes() -> None:
     """Only if one is set; its key is no valid domain."""
-    assert maps.DEFAULT not in dict(maps.entries(files(BACKEND)[maps.ROUTES]))
+    assert haproxy_maps.DEFAULT not in dict(
+        haproxy_maps.entries(files(BACKEND)[haproxy_maps.ROUTES])
+    )
     chosen = dataclasses.replace(BACKEND, default=True)
-    assert BACKEND.address == dict(maps.entries(files(chosen)[maps.ROUTES]))[maps.DEFAULT]
-    assert "is not a domain" in validators.problem_of_domain(maps.DEFAULT)
+    assert (
+        BACKEND.address
+        == dict(haproxy_maps.entries(files(chosen)[haproxy_maps.ROUTES]))[haproxy_maps.DEFAULT]
+    )
+    assert "is not a domain" in validators.problem_of_domain(haproxy_maps.DEFAULT)
 
 
 def test_installing_page_gives_way_to_the_servers_backend() -> None:
     """Until then the domain's state is `installing`, and HAProxy answers with a page."""
-    page = dataclasses.replace(BACKEND, name="yuno1-page", state=maps.INSTALLING, default=True)
-    assert {"a.test": maps.INSTALLING, "default": maps.INSTALLING} == states(page)
-    assert {"a.test": maps.UP} == states(BACKEND, page)
-    stopped = dataclasses.replace(BACKEND, state=maps.STOPPED)
-    assert {"a.test": maps.STOPPED} == states(page, stopped)
+    page = dataclasses.replace(
+        BACKEND, name="yuno1-page", state=haproxy_maps.INSTALLING, default=True
+    )
+    assert {"a.test": haproxy_maps.INSTALLING, "default": haproxy_maps.INSTALLING} == states(page)
+    assert {"a.test": haproxy_maps.UP} == states(BACKEND, page)
+    stopped = dataclasses.replace(BACKEND, state=haproxy_maps.STOPPED)
+    assert {"a.test": haproxy_maps.STOPPED} == states(page, stopped)
 
 
 def test_fragment_of_an_older_version_is_routed() -> None:
@@ -106,7 +113,7 @@ def test_fragment_of_an_older_version_is_routed() -> None:
              "sections": "backend x\n"}  # fmt: skip
     made = haproxy.HaproxyTarget(Recorder({}), model.shared_sections())  # type: ignore[arg-type]
     there = made.compile([{**old, "parts": parts}], {haproxy.CONFIG: File("global\n")})
-    assert files(BACKEND)[maps.STATES] == there[maps.STATES].content
+    assert files(BACKEND)[haproxy_maps.STATES] == there[haproxy_maps.STATES].content
 
 
 @pytest.mark.parametrize(
@@ -124,27 +131,36 @@ def test_commands_update_a_loaded_map_to_its_file(
 ) -> None:
     """They add missing keys, set changed values, and delete duplicate and extra keys."""
     texts = files(BACKEND)
-    had = [] if not live else maps.entries(texts[maps.STATES])
-    found = maps.commands({maps.ROUTES: live, maps.STATES: had}, texts)
+    had = [] if not live else haproxy_maps.entries(texts[haproxy_maps.STATES])
+    found = haproxy_maps.commands({haproxy_maps.ROUTES: live, haproxy_maps.STATES: had}, texts)
     assert sorted(expected) == sorted(_short(line, texts) for line in found)
     if not live:
-        assert f"add map {maps.STATES} {maps.GENERATION}" in found[-1]
+        assert f"add map {haproxy_maps.STATES} {haproxy_maps.GENERATION}" in found[-1]
 
 
 def test_a_state_never_outlives_its_route() -> None:
     """It is added after the route, and deleted before it."""
     both, one = files(BACKEND, OTHER), files(BACKEND)
-    live = {path: maps.entries(both[path]) for path in (maps.ROUTES, maps.STATES)}
-    found = [_short(line, one) for line in maps.commands(live, one)]
+    live = {
+        path: haproxy_maps.entries(both[path])
+        for path in (haproxy_maps.ROUTES, haproxy_maps.STATES)
+    }
+    found = [_short(line, one) for line in haproxy_maps.commands(live, one)]
     assert found.index("del map S b.test") < found.index("del map R b.test")
-    live = {path: maps.entries(one[path]) for path in (maps.ROUTES, maps.STATES)}
-    found = [_short(line, both) for line in maps.commands(live, both)]
+    live = {
+        path: haproxy_maps.entries(one[path]) for path in (haproxy_maps.ROUTES, haproxy_maps.STATES)
+    }
+    found = [_short(line, both) for line in haproxy_maps.commands(live, both)]
     assert found.index("add map R b.test 10.64.1.10") < found.index("add map S b.test up")
 
 
 def _short(line: str, texts: dict[str, str]) -> str:
-    generation = maps.generation(texts[maps.STATES])
-    return line.replace(maps.ROUTES, "R").replace(maps.STATES, "S").replace(generation, "G")
+    generation = haproxy_maps.generation(texts[haproxy_maps.STATES])
+    return (
+        line.replace(haproxy_maps.ROUTES, "R")
+        .replace(haproxy_maps.STATES, "S")
+        .replace(generation, "G")
+    )
 
 
 @pytest.mark.parametrize(

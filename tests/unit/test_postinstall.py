@@ -20,7 +20,7 @@ from providers import base
 from providers.haproxy import model as haproxy
 from providers.lxd import fake, script
 from providers.lxd.postinstall import driver, inside, model, services, withdrawal
-from remote import maps
+from remote import haproxy_maps
 
 SPEC = model.PostInstallSpec(
     host="ssh://lab", owner="grappe/a", name="yuno1", project="grappe-a", container="yuno1",
@@ -516,7 +516,7 @@ def test_stranger_who_is_faster_is_named(monkeypatch: pytest.MonkeyPatch, faster
     assert ["withdrawn", *(["ran"] if faster == "meanwhile" else [])] == order
 
 
-@pytest.mark.parametrize("state", [maps.UP, maps.STOPPED, None])
+@pytest.mark.parametrize("state", [haproxy_maps.UP, haproxy_maps.STOPPED, None])
 def test_route_is_withdrawn_during_a_post_installation(
     monkeypatch: pytest.MonkeyPatch, state: str | None
 ) -> None:
@@ -534,9 +534,9 @@ def test_route_is_withdrawn_during_a_post_installation(
     monkeypatch.setattr(withdrawal.BackendProvider, "driver", lambda _self, _host: Backends())
     withdrawn = withdrawal.on(None)  # type: ignore[arg-type]
     with withdrawn(DONE):
-        assert ([maps.STOPPED] if state == maps.UP else []) == put
-    assert ([maps.STOPPED, maps.UP] if state == maps.UP else []) == put
+        assert ([haproxy_maps.STOPPED] if state == haproxy_maps.UP else []) == put
+    assert ([haproxy_maps.STOPPED, haproxy_maps.UP] if state == haproxy_maps.UP else []) == put
     put.clear()
     with pytest.raises(errors.CommandError), withdrawn(DONE):
         raise errors.CommandError("it failed")
-    assert ([maps.STOPPED] if state == maps.UP else []) == put
+    assert ([haproxy_maps.STOPPED] if state == haproxy_maps.UP else []) == put

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from providers.lxd.container import model
-from providers.lxd.options import devices, values
+from providers.lxd.options import config_keys, devices, values
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_invalid_size_gets_a_proposal(text: str, words: str) -> None:
 )  # fmt: skip
 def test_limit_is_accepted_or_refused_with_a_reason(key: str, value: str, words: str) -> None:
     """Those that labs use are judged, others are passed on."""
-    found = values.problem_of_limit(key, value)
+    found = config_keys.problem_of_limit(key, value)
     assert words in found
     assert bool(words) is bool(found)
 
@@ -92,7 +92,7 @@ def test_limit_is_accepted_or_refused_with_a_reason(key: str, value: str, words:
 )  # fmt: skip
 def test_setting_is_accepted_or_refused_with_a_reason(key: str, value: str, words: str) -> None:
     """What LXD would refuse in the middle of an up."""
-    found = values.problem_of_config(key, value)
+    found = config_keys.problem_of_config(key, value)
     assert words in found
     assert bool(words) is bool(found)
 
@@ -171,8 +171,8 @@ def test_device_name_is_accepted_or_refused(name: str, taken: bool) -> None:
 
 def test_unknown_settings_are_recognised() -> None:
     """A preview says which settings LXD alone judges."""
-    assert values.is_known("boot.autostart")
-    assert values.is_known("user.anything")
-    assert not values.is_known("boot.later")
+    assert config_keys.is_known("boot.autostart")
+    assert config_keys.is_known("user.anything")
+    assert not config_keys.is_known("boot.later")
     assert devices.is_known("disk", "path")
     assert not devices.is_known("disk", "foo")

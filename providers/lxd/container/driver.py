@@ -10,7 +10,7 @@ from typing import Any
 
 from core import errors, names, run
 from providers import base
-from providers.lxd import daemon, ownership, protection
+from providers.lxd import daemon, delete_protection, ownership
 from providers.lxd.container import model, readiness, start_failure
 from providers.lxd.image import aliases
 from remote import identity
@@ -231,7 +231,7 @@ class ContainerDriver:
             return
         if found["status"] != "Stopped":
             self._kill(spec)
-        protection.lift(self._lxd, found, f"instances/{spec.name}", spec.project)
+        delete_protection.lift(self._lxd, found, f"instances/{spec.name}", spec.project)
         try:
             self._remove(spec)
         except errors.DaemonError as error:

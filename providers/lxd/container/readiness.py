@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from core import errors, run
+from core import errors, kernel_limits, run
 from hosts.host import Host
 from providers.lxd import daemon
 from providers.lxd.container import model
@@ -100,7 +100,7 @@ class Readiness:
         self, spec: model.ContainerSpec, what: str, seen: str, remedy: str = ""
     ) -> errors.NotReadyError:
         console = self._console(spec)
-        if more := errors.inotify_remedy(console):
+        if more := kernel_limits.inotify_remedy(console):
             remedy += f"{more}; "
         return errors.NotReadyError(
             f"{spec.id} {what} on {self.url}",

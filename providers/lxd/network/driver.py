@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from core import errors, run, shared
+from core import errors, run, shared_answers
 from hosts.host import Host
 from providers import base
 from providers.lxd import client, daemon, leftovers, ownership
@@ -181,7 +181,7 @@ def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
 
     def lost_settings(spec: model.NetworkSpec) -> str:
         asked = (host, spec.name, spec.address)
-        return shared.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
+        return shared_answers.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
 
     return lost_settings
 

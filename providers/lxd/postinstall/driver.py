@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from core import errors, run
+from core import errors, kernel_limits, run
 from core.names import INSTALLED, MAIN_DOMAIN
 from providers import base
 from providers.lxd import daemon, execution, files, ownership
@@ -329,7 +329,7 @@ class PostInstallDriver:
                 f"{spec.project}/{spec.container} on {self._url} is post-installed, but some of "
                 "its services fail",
                 seen="\n".join(wrong),
-                do=errors.inotify_remedy(" ".join(wrong))
+                do=kernel_limits.inotify_remedy(" ".join(wrong))
                 or (f"in the server: {mends}" if mends else f"inspect it, or: {_rebuild(spec)}"),
             )
 

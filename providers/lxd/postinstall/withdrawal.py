@@ -10,7 +10,7 @@ from hosts.host import Host
 from providers.haproxy import model as haproxy
 from providers.haproxy.resource import BackendProvider
 from providers.lxd.postinstall.model import PostInstallSpec
-from remote import maps
+from remote import haproxy_maps
 
 
 def on(host: Host) -> Callable[[PostInstallSpec], contextlib.AbstractContextManager[None]]:
@@ -29,10 +29,10 @@ def on(host: Host) -> Callable[[PostInstallSpec], contextlib.AbstractContextMana
             domains=(spec.domain,), address="",
         )  # fmt: skip
         reading = backends.read(wanted)
-        if reading is None or reading.spec.state != maps.UP:
+        if reading is None or reading.spec.state != haproxy_maps.UP:
             yield
             return
-        closed = dataclasses.replace(reading.spec, state=maps.STOPPED)
+        closed = dataclasses.replace(reading.spec, state=haproxy_maps.STOPPED)
         backends.update(reading.spec, closed)
         yield
         backends.update(closed, reading.spec)

@@ -1,4 +1,4 @@
-"""`core.shared.Shared`: concurrent runs share the answer to a costly question."""
+"""`core.shared_answers.Shared`: concurrent runs share the answer to a costly question."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent import futures
 import pytest
 
 from core import errors, run
-from core.shared import Shared
+from core.shared_answers import Shared
 from hosts import command
 from providers.preflight import surveying
 

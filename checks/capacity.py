@@ -5,15 +5,16 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
+from core.kernel_limits import INOTIFY_INSTANCES, SETTING
+
 # Measured with a real YunoHost 12.1.25: a running server takes 211 MB of memory, and as a copy of a
-# golden image 35 MB of disk. docs/design.md has the inotify instances.
-MEMORY, DISK, INOTIFY = 211 * 10**6, 35 * 10**6, 25
+# golden image 35 MB of disk.
+MEMORY, DISK = 211 * 10**6, 35 * 10**6
 GIB = 2**30
-SETTING = "fs.inotify.max_user_instances=1048576"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Room:
+class Capacity:
     """What a lab host has left.
 
     Attributes:
@@ -36,34 +37,34 @@ class Room:
         return self.used // self.servers if self.servers and self.used else MEMORY
 
 
-def fits(room: Room) -> int:
+def fits(host: Capacity) -> int:
     """Return how many more servers fit."""
-    left = room.inotify // INOTIFY - room.servers
-    return max(0, min(room.memory // room.each, room.disk // DISK, left))
+    left = host.inotify // INOTIFY_INSTANCES - host.servers
+    return max(0, min(host.memory // host.each, host.disk // DISK, left))
 
 
-def summary(room: Room, wanted: int) -> str:
+def summary(host: Capacity, wanted: int) -> str:
     """Return a line on what a host has left, and what `wanted` more servers take."""
-    takes = f"{wanted * room.each / GIB:.1f} GiB" if wanted else "nothing"
+    takes = f"{wanted * host.each / GIB:.1f} GiB" if wanted else "nothing"
     return (
-        f"{room.memory / GIB:.1f} GiB of memory and {room.disk / GIB:.1f} GiB of disk are free; "
+        f"{host.memory / GIB:.1f} GiB of memory and {host.disk / GIB:.1f} GiB of disk are free; "
         f"{wanted} more servers take {takes} of memory when all are awake."
     )
 
 
-def findings(room: Room, wanted: int) -> Iterator[tuple[str, str]]:
+def findings(host: Capacity, wanted: int) -> Iterator[tuple[str, str]]:
     """Yield what prevents `wanted` more servers, each with its remedy."""
-    servers = room.servers + wanted
-    if wanted * room.each > room.memory:
-        problem = f"memory for {room.memory // room.each} more servers, and {wanted} are wanted"
+    servers = host.servers + wanted
+    if wanted * host.each > host.memory:
+        problem = f"memory for {host.memory // host.each} more servers, and {wanted} are wanted"
         yield (
             problem,
             "start fewer at a time, or set `limits: {memory: ...}`, or take a larger host",
         )
-    if wanted * DISK > room.disk:
-        problem = f"disk for {room.disk // DISK} more servers, and {wanted} are wanted"
+    if wanted * DISK > host.disk:
+        problem = f"disk for {host.disk // DISK} more servers, and {wanted} are wanted"
         yield problem, "make room in the storage pool, or give it a larger disk"
-    if servers * INOTIFY > room.inotify:
-        takes = f"{servers} servers take {servers * INOTIFY}"
-        problem = f"the kernel allows {room.inotify} inotify instances, and {takes}"
+    if servers * INOTIFY_INSTANCES > host.inotify:
+        takes = f"{servers} servers take {servers * INOTIFY_INSTANCES}"
+        problem = f"the kernel allows {host.inotify} inotify instances, and {takes}"
         yield problem, f"on the host: sysctl -w {SETTING} (the step `limits` of a host stack)"

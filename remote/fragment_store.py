@@ -9,7 +9,7 @@ import os
 import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
-from remote.index import Index
+from remote.fragment_index import Index
 from remote.managed_block import NEWEST_FORMAT
 from remote.system import STAGED, File, RefusedError, System
 
