@@ -26,7 +26,7 @@ from views import check
 # The number of students that it checks at once.
 TOGETHER = 16
 REACH_SECONDS = 60
-# Seconds in which equal requests of several students' checks are gathered into one.
+# Seconds in which requests of the same kind, of several students' checks, are gathered into one.
 GATHER_SECONDS = 0.03
 FAULTY, UNCHECKED = 1, 2
 

@@ -86,7 +86,7 @@ def run(
         return last
 
     def interrupted(_turn: int) -> None:
-        # Stop waiting; nothing ends the commands that have begun.
+        # Stop waiting; the commands that have begun go on until `timeout` ends them.
         current().cancelled.set()
         sys.stderr.write(
             f"interrupted: commands that have begun go on in their servers, at most {timeout:g} s\n"

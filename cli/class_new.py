@@ -40,7 +40,7 @@ class Request:
 
 
 def create_options(parser: options.Parser) -> None:
-    """Add what `class new` takes."""
+    """Add the options of `class new`."""
     options.class_name(parser, "the class: small letters, digits, dashes")
     parser.add_argument("--roster", required=True, metavar="FILE", help="a CSV export")
     parser.add_argument("--host", default="", help="the lab host of a new class")

@@ -185,7 +185,7 @@ def _down(
     selected = stack.select(row.stack)
     stack.ready(selected)
     left = downs.take_down(selected, lambda: engine.take_down(selected))
-    return "down" if not left else f"down, with {left} leftovers of unfinished runs"
+    return "down" if not left else f"down; also removed: {left} left by unfinished runs"
 
 
 @dataclasses.dataclass

@@ -53,7 +53,7 @@ def run_options(parser: options.Parser) -> None:
     text = "post-install YunoHost, with a generated password"
     parser.add_argument("--post-install", action="store_true", help=text)
     parser.add_argument("--login", default="", help="YunoHost administrator (default: the student)")
-    parser.add_argument("--recipe", default="", help="an image's stack instead, by this recipe")
+    parser.add_argument("--recipe", default="", help="a golden image's stack instead: the recipe")
     parser.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
     text = "a server on the internet that the lab answers on too: ssh://[user@]relay"
     parser.add_argument("--relay", default="", help=text)
@@ -156,7 +156,7 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
         if not equals or key in own:
             raise errors.BadInputError(
                 f"--set {pair}: " + (f"{key} cannot be set here" if equals else "is not KEY=VALUE"),
-                do="use its own option, see --help; for a password: pulumi config set --secret "
+                do="see --help for an option; for a password: pulumi config set --secret "
                 "grappe:password" if equals else "write it like --set language=fr",
             )  # fmt: skip
         try:

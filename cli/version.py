@@ -8,6 +8,8 @@ import sys
 from typing import Any
 
 ROOT = pathlib.Path(__file__).parent.parent
+# A tree on a slow share has many files to compare.
+GIT_SECONDS = 20
 
 
 class Version(argparse.Action):
@@ -34,11 +36,11 @@ def describe() -> str:
 
 
 def _commit() -> str:
-    import subprocess  # noqa: PLC0415
+    from core import errors  # noqa: PLC0415
+    from hosts import command  # noqa: PLC0415
 
-    argv = ["git", "describe", "--always", "--dirty"]
+    argv = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
     try:
-        done = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+        return command.execute(argv, timeout=GIT_SECONDS).stdout.strip() or "no-git"
+    except errors.CommandError:
         return "no-git"
-    return done.stdout.strip() or "no-git"

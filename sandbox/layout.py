@@ -117,7 +117,7 @@ class Layout:
 
     @property
     def lab_host(self) -> Machine:
-        """The lab host, reached through the room's network."""
+        """The lab host, reached through the sandbox's network."""
         folder = self.folder / "host"
         return Machine(self.host, "lab-host", self.system, HOST_ADDRESS, self.workstation, folder)
 

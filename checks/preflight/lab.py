@@ -40,7 +40,7 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
 
 
 def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
-    """Return the faults and risks that prevent no lab, and that a teacher should know."""
+    """Return the faults and risks that do not stop this lab, and that a teacher should know."""
     targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
     redirected = conflicts.redirects(facts, [*targets, *WEB_PORTS])
     shut = [

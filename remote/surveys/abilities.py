@@ -48,7 +48,7 @@ def _shifts(sockets: List[str]) -> bool:
 
 
 def _lends(ids: str) -> bool:
-    """Whether newuidmap lets root map ids; true without that program, or without /etc/subuid."""
+    """Whether newuidmap or newgidmap lets root map ids; true without it or its /etc/sub?id."""
     kind, _space, part = ids.partition(" ")
     first, _dash, last = part.partition("-")
     lent = read_text(f"/etc/sub{kind}")

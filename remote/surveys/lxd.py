@@ -89,7 +89,7 @@ def _gone(devices: Iterable[Json]) -> List[str]:
 
 
 def _networks(socket_path: str, wanted: Optional[List[str]]) -> Iterable[facts.Marked]:
-    """Yield all networks; those that are not wanted have an empty configuration.
+    """Yield all networks; if `wanted` is not None, others have an empty configuration.
 
     To show a network's configuration, LXD goes through all instances.
     """

@@ -64,7 +64,7 @@ class TestOnTheRealDaemon:
 
 
 class TestExplain:
-    """`start_failure.explain`: LXC's log as an error with a remedy."""
+    """`start_failure.diagnose`: LXC's log as an error with a remedy."""
 
     def explained(self, log: bytes, *, hung: bool = False) -> errors.DaemonError:
         """Return the error of a start with this log."""

@@ -114,7 +114,7 @@ def test_a_drop_in_another_table_is_found(table: str, rule: str, found: bool) ->
         "-m length --length 60",
     ],
 )
-def test_partial_drop_is_found_only_if_a_server_is_cut_off(match: str) -> None:
+def test_partial_drop_is_found_only_on_request(match: str) -> None:
     """Rate limits and string matches are normal hardening as long as every server answers."""
     rule = f"-A INPUT -p tcp -m tcp --dport 443 {match} -j DROP"
     facts = loaded(f"*filter\n{rule}\n{BEFORE}{AFTER}")

@@ -305,7 +305,7 @@ def test_a_removed_user_is_no_stranger_where_grappe_installed(
         made.create(DONE)
 
 
-def test_a_job_leaves_the_mark_where_it_succeeds(tmp_path: pathlib.Path) -> None:
+def test_a_script_leaves_the_mark_where_it_succeeds(tmp_path: pathlib.Path) -> None:
     """Also where the run that waited for it was killed; a failed one leaves none."""
     program = tmp_path / "yunohost"
     for status in (3, 0):

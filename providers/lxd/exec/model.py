@@ -68,12 +68,12 @@ class ExecSpec(InsideSpec):
 
 
 def script(spec: ExecSpec) -> Script:
-    """Return the job that runs the program."""
+    """Return the script that runs the program."""
     return Script(text=spec.script, creates=spec.creates, unless=spec.unless, **_options(spec))
 
 
 def undoing_script(spec: ExecSpec) -> Script:
-    """Return the job that undoes it."""
+    """Return the script that undoes it."""
     return Script(text=spec.delete, **_options(spec))
 
 

@@ -69,7 +69,7 @@ getent passwd {login}
 """
 
 
-# The root of YunoHost's LDAP; a new one has no user below ou=users, and in old versions `admin`.
+# The root of YunoHost's LDAP; a new one has no user below ou=users (old versions: `admin` above).
 DIRECTORY = "dc=yunohost,dc=org"
 # YunoHost's API, by which anybody may post-install.
 CLOSE = "systemctl stop yunohost-api 2>/dev/null || true\n"
@@ -263,8 +263,8 @@ def full_name(login: str) -> str:
 
 
 def postinstall_script(help_text: str, spec: PostInstallSpec) -> Script:
-    """Return the job that runs the post-installation."""
-    # The job itself writes the mark and starts the API: the run that waits for it may be killed.
+    """Return the script that runs the post-installation."""
+    # The script itself writes the mark and starts the API: the run that waits for it may be killed.
     # After a failure the API stays stopped: a connection that is still open would post-install.
     program = _with_password("--password", arguments(help_text, spec))
     script = f"{_ALONE}{program}{_marking(spec.password)}\n{OPEN}"
@@ -272,12 +272,12 @@ def postinstall_script(help_text: str, spec: PostInstallSpec) -> Script:
 
 
 def has_user(login: str) -> Script:
-    """Return the job that succeeds if a server knows a user; it starts the directory if stopped."""
+    """Return the script that succeeds if a server knows a user; it starts a stopped directory."""
     return Script(text=_HAS_USER.format(login=shlex.quote(login)), timeout=HELP_SECONDS)
 
 
 def change_of_password(spec: PostInstallSpec, login: str) -> Script:
-    """Return the job that sets the administrator's password to the stack file's.
+    """Return the script that sets the administrator's password to the stack file's.
 
     YunoHost sets it first, and then fails where it cannot download its catalog of apps.
     """
