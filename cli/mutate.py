@@ -26,7 +26,8 @@ SKIPPED = shutil.ignore_patterns(
 )
 # Lint and types detect many bugs by their spelling; only a test of behaviour counts.
 TESTS = ("-x", "-q", "-m", "not sandbox and not engine", "--deselect", "tests/unit/test_house.py")
-SECONDS = 180
+# All fast tests on a slow machine, beside those of another mutation.
+SECONDS = 400
 # Exit statuses of pytest.
 PASSED, NOTHING_RAN = 0, 5
 TOGETHER = max(1, os.cpu_count() or 1)

@@ -199,7 +199,7 @@ def test_key_of_a_student_opens_only_her_servers(
                "--fullname", "Noe", "--password", "a-long-enough-1"]  # fmt: skip
     lab_host.run(["lxc", "exec", "yuno2", "--project", "grappe-noe", "--", *by_hand], timeout=60)
     assert "grappe-student" == whoami(other)
-    assert "! noe/yuno2: it is post-installed" in class_of_six.lab("check", "tp1-noe")
+    assert "! noe/yuno2: it was post-installed" in class_of_six.lab("check", "tp1-noe")
     card = class_of_six.lab("card", "tp1-noe")
     assert f"https://{server['domain']}/yunohost/admin" in card
     assert f"https://{other['domain']}/yunohost/admin" not in card

@@ -181,7 +181,7 @@ def running(
         patch.setattr(connections, "prepare", lambda _text: None)
         patch.setattr(connections, "connect_ahead", lambda _text: None)
         patch.setattr(client, "on", lambda host: host.lxd)
-        patch.setattr(client, "reach", lambda _url: None)
+        patch.setattr(client, "connect_ahead", lambda _url: None)
         patch.setattr(program, "FOLDER", made.project / "stacks")
         image = folder / "image"
         image.mkdir()
