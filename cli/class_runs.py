@@ -13,7 +13,7 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from classroom import class_file, runner, sleep
@@ -92,9 +92,10 @@ def down(name: str, students: Sequence[str], *, yes: bool, **show: Any) -> int:
     """Take the class down; its files stay."""
     file, chosen = classes.chosen(name, students)
     lost = _without_state([class_file.stack_of(name, each) for each in chosen])
+    on_host = [each for each, error in lost.items() if error is None]
     up_now = [
         each for each in chosen
-        if class_file.stack_of(name, each) in lost
+        if class_file.stack_of(name, each) in on_host
         or classes.is_up(class_file.stack_of(name, each))
     ]  # fmt: skip
     names = ", ".join(each.label for each in up_now)
@@ -105,26 +106,29 @@ def down(name: str, students: Sequence[str], *, yes: bool, **show: Any) -> int:
     return _run_all(name, chosen, act, Show(**show))
 
 
-def _without_state(names: Sequence[str]) -> set[str]:
-    """Return the stacks that have lost their state, while their lab is on its host."""
+def _without_state(names: Sequence[str]) -> dict[str, errors.GrappeError | None]:
+    """Return the stacks that have lost their state, while their lab is on its host.
+
+    A stack whose host does not answer has the error as its value: its lab may be there.
+    """
     asked = [
         each for each in names
         if stack.file_of(each).exists() and not stack.state_of(each).path.exists()
     ]  # fmt: skip
     if not asked:
-        return set()
+        return {}
     environment.apply()
     with concurrent.futures.ThreadPoolExecutor(SEARCHES) as pool:
-        found = pool.map(_may_exist, asked)
-        return {each for each, there in zip(asked, found, strict=True) if there}
+        found = dict(zip(asked, pool.map(_search, asked), strict=True))
+    return {each: error for each, (there, error) in found.items() if there or error}
 
 
-def _may_exist(name: str) -> bool:
-    """Whether a lab without a state may be on its host; its row reports a host that is silent."""
+def _search(name: str) -> tuple[bool, errors.GrappeError | None]:
+    """Return whether the lab of a stack without a state is on its hosts, or why that is unknown."""
     try:
-        return bool(downs.leftovers_of(name))
-    except errors.GrappeError:
-        return True
+        return bool(downs.leftovers_of(name)), None
+    except errors.GrappeError as error:
+        return False, error
 
 
 def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
@@ -167,7 +171,11 @@ def _preview(row: runner.Row, engine: Engine) -> str:
 
 
 def _down(
-    row: runner.Row, engine: Engine, *, strays: Sequence[str] = (), lost: Collection[str] = ()
+    row: runner.Row,
+    engine: Engine,
+    *,
+    strays: Sequence[str] = (),
+    lost: Mapping[str, errors.GrappeError | None] | None = None,
 ) -> str:
     if not stack.file_of(row.stack).exists() and strays and not stack.recorded(row.stack):
         raise errors.BadInputError(
@@ -179,6 +187,12 @@ def _down(
             f"stacks/Pulumi.{row.stack}.yaml is missing, and its lab is up",
             do="restore the file, or have `./lab class new` write it again from the roster",
         )
+    lost = lost or {}
+    if error := lost.get(row.stack):
+        raise errors.HostError(
+            f"it has no state, and its host was not searched: {error.brief}",
+            seen=error.seen, do=error.do,
+        ) from error  # fmt: skip
     no_state = not stack.state_of(row.stack).path.exists() and row.stack not in lost
     if not stack.file_of(row.stack).exists() or no_state:
         return "was down"

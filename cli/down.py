@@ -101,8 +101,13 @@ def take_down(selected: Stack, destroy: Callable[[], object]) -> int:
 
 
 def leftovers_of(name: str) -> list[leftovers.Leftover]:
-    """Return the things of a stack without a state on its hosts."""
-    return _leftovers(Stack(name, environment.ROOT))
+    """Return the things of a stack without a state on its hosts.
+
+    Raises:
+        errors.HostError: Its lab host does not answer.
+
+    """
+    return _leftovers(Stack(name, environment.ROOT), demand_host=True)
 
 
 def _take_down(
@@ -182,8 +187,12 @@ def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:
     return sorted(found)
 
 
-def _leftovers(selected: Stack) -> list[leftovers.Leftover]:
-    """Return the things on its hosts that carry the lab's marks and are in no state."""
+def _leftovers(selected: Stack, *, demand_host: bool = False) -> list[leftovers.Leftover]:
+    """Return the things on its hosts that carry the lab's marks and are in no state.
+
+    A host that does not answer is an error if the state has resources on it, or if `demand_host`
+    is set and it is the lab host.
+    """
     from providers.leftovers import driver as leftovers  # noqa: PLC0415 - connect meanwhile
 
     config = files.read(stack.folder(), selected.name)
@@ -206,7 +215,8 @@ def _leftovers(selected: Stack) -> list[leftovers.Leftover]:
         try:
             found += leftovers.find([url], url if url in lab_hosts else "", owner, lab)
         except errors.HostError as error:
-            if any(item["inputs"]["host"] == url for item in recorded):
+            needed = demand_host and url in lab_hosts
+            if needed or any(item["inputs"]["host"] == url for item in recorded):
                 raise
             sys.stderr.write(
                 f"… {error.brief}: Grappe could not search it for leftovers of {selected.name}\n"

@@ -314,13 +314,29 @@ def test_down_asks_before_a_lab_whose_state_is_lost_goes(
     with pytest.raises(errors.BadInputError, match="Take 1 labs of tp1 down.*content of zoe"):
         class_runs.down("tp1", [], yes=False, as_json=False, jobs=2)
 
-    def fail(_name: str) -> object:
-        raise errors.DaemonError("LXD does not answer")
-
-    monkeypatch.setattr(class_runs.downs, "leftovers_of", fail)
-    assert {"tp1-adele"} == class_runs._without_state(["tp1-adele"])
     row = runner.Row("adele", "tp1-adele")
-    assert "was down" == class_runs._down(row, object(), lost={"tp1-zoe"})
+    assert "was down" == class_runs._down(row, object(), lost={"tp1-zoe": None})
+
+
+def test_down_fails_for_a_lost_state_on_a_silent_host(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its lab may be there: the row is no question, and not `was down`."""
+    create(folder, "Nom\nAdele\n")
+    # A class's runs change to the project's folder; pytest goes back.
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(class_runs.environment, "STATE", folder / ".state")
+    monkeypatch.setattr(class_runs.environment, "apply", lambda: None)
+
+    def fail(*_arguments: object) -> object:
+        raise errors.HostError("lab1 does not answer", do="ssh lab1")
+
+    monkeypatch.setattr("providers.leftovers.driver.find", fail)
+    with pytest.raises(errors.HostError, match="lab1 does not answer"):
+        class_runs.downs.leftovers_of("tp1-adele")
+    assert 1 == class_runs.down("tp1", [], yes=False, as_json=False, jobs=2)
+    output = capsys.readouterr().out
+    assert "it has no state, and its host was not searched: lab1 does not answer" in output
 
 
 def test_class_file_whose_anchors_repeat_one_another_is_refused(folder: pathlib.Path) -> None:
