@@ -8,7 +8,7 @@ import time
 
 from bench.testbed import BYSTANDERS, IMAGE, Testbed
 from hosts import connections
-from sandbox import persistent
+from sandbox import kept_connection
 
 LABS, FIRST = 10, 100
 
@@ -26,7 +26,7 @@ def run(testbed: Testbed, minutes: float) -> dict[str, float]:
     seconds = 60 * minutes
     with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
         stop = pathlib.Path(folder) / "stop"
-        with persistent.Client(workstation, BYSTANDERS, stop, seconds) as stays:
+        with kept_connection.Client(workstation, BYSTANDERS, stop, seconds) as stays:
             begun = time.monotonic()
             for index in range(LABS):
                 name = f"s{index}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from core.kernel_limits import INOTIFY_INSTANCES, SETTING
+from core.kernel_limits import INOTIFY_INSTANCES, RAISE_INOTIFY
 
 # Measured with a real YunoHost 12.1.25: a running server takes 211 MB of memory, and as a copy of a
 # golden image 35 MB of disk.
@@ -67,4 +67,4 @@ def findings(host: Capacity, wanted: int) -> Iterator[tuple[str, str]]:
     if servers * INOTIFY_INSTANCES > host.inotify:
         takes = f"{servers} servers take {servers * INOTIFY_INSTANCES}"
         problem = f"the kernel allows {host.inotify} inotify instances, and {takes}"
-        yield problem, f"on the host: sysctl -w {SETTING} (the step `limits` of a host stack)"
+        yield problem, RAISE_INOTIFY

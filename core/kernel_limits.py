@@ -12,12 +12,12 @@ LIMITS = {
 }
 # The inotify instances that a running server takes, as counted in a real YunoHost 12.1.
 INOTIFY_INSTANCES = 25
-SETTING = f"fs.inotify.max_user_instances={LIMITS['fs/inotify/max_user_instances']}"
-INOTIFY_REMEDY = (
-    "the kernel allows too few inotify instances for so many servers; on the host: "
-    f"sysctl -w {SETTING}, and the same line in /etc/sysctl.d "
+RAISE_INOTIFY = (
+    "on the host: sysctl -w fs.inotify.max_user_instances="
+    f"{LIMITS['fs/inotify/max_user_instances']}, and the same line in /etc/sysctl.d "
     "(the step `limits` of a host stack)"
 )
+INOTIFY_REMEDY = f"the kernel allows too few inotify instances for so many servers; {RAISE_INOTIFY}"
 
 
 def inotify_remedy(seen: str) -> str:

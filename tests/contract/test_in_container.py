@@ -9,7 +9,7 @@ import pytest
 
 from core import errors, names
 from hosts import command
-from providers.lxd import daemon, execution, ownership, script
+from providers.lxd import daemon, ownership, script, script_run
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model
 from providers.lxd.exec import driver as execs
@@ -103,12 +103,12 @@ class TestExec:
         text = f"{SECRET}\nand 'quotes' $HOME `x`\n"
         what = script.Script(text='read first; cat; echo "it is $first"; exit 1', stdin=text)
         lines: list[str] = []
-        outcome = execution.run(class_lab.lxd, PROJECT, "yuno1", what, lines.append)
+        outcome = script_run.run(class_lab.lxd, PROJECT, "yuno1", what, lines.append)
         assert (1, ["[secret]", "it is [secret]"]) == (outcome.status, lines)
         assert SECRET not in outcome.tail()
         assert "quotes" not in outcome.stdout
         count = script.Script(text="wc -c", stdin=text)
-        assert str(len(text)) in execution.run(class_lab.lxd, PROJECT, "yuno1", count).stdout
+        assert str(len(text)) in script_run.run(class_lab.lxd, PROJECT, "yuno1", count).stdout
 
     def test_waiting_for_an_earlier_run_is_printed(
         self, class_lab: LxdTestbed, steps: Steps
@@ -118,10 +118,10 @@ class TestExec:
         began = step(class_lab, creates="/tmp/begun")
         lines: list[str] = []
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
-            first = pool.submit(execution.run, class_lab.lxd, PROJECT, "yuno1", long)
+            first = pool.submit(script_run.run, class_lab.lxd, PROJECT, "yuno1", long)
             command.wait_until(lambda: not steps.driver.read(began).drift, what="it", timeout=30)
             second = script.Script(text="echo mine")
-            execution.run(class_lab.lxd, PROJECT, "yuno1", second, lines.append)
+            script_run.run(class_lab.lxd, PROJECT, "yuno1", second, lines.append)
         assert (0, [script.WAITING, "mine"]) == (first.result().status, lines)
 
     def test_creates_and_unless_skip_the_run(self, class_lab: LxdTestbed, steps: Steps) -> None:

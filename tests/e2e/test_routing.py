@@ -13,7 +13,7 @@ from hosts.host import Host
 from providers.haproxy.model import BackendSpec
 from providers.haproxy.resource import BackendProvider
 from remote import haproxy_maps
-from sandbox import persistent
+from sandbox import kept_connection
 from tests.contract.fragment_hosts import RealFragmentHost
 from tests.e2e.conftest import Client, ProjectCopy
 
@@ -57,7 +57,9 @@ def test_connection_survives_ups_and_downs_of_ten_labs(
     """For a minute, http and https: nothing is reloaded, so nobody's connection is closed."""
     host, driver = RealFragmentHost(lab_host), BackendProvider().driver(lab_host)
     worker = host.worker()
-    with persistent.Client(workstation, f"yuno1.{DOMAIN}", tmp_path / "stop", SECONDS) as stays:
+    with kept_connection.Client(
+        workstation, f"yuno1.{DOMAIN}", tmp_path / "stop", SECONDS
+    ) as stays:
         erin.write("frank", 22)
         erin.up("frank")
         erin.destroy("frank")

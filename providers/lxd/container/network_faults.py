@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from providers.lxd import daemon, execution
+from providers.lxd import daemon, script_run
 
 SECONDS = 20
 _SURVEY = "ip -4 -o address show; ip -4 route show; cat /proc/net/tcp /proc/net/tcp6"
@@ -25,7 +25,7 @@ def find(
         errors.DaemonError: It does not run.
 
     """
-    surveyed = execution.output(lxd, project, container, ["sh", "-c", _SURVEY], SECONDS)
+    surveyed = script_run.output(lxd, project, container, ["sh", "-c", _SURVEY], SECONDS)
     return judge(surveyed, address, ports)
 
 

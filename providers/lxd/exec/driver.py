@@ -8,7 +8,7 @@ from typing import Any
 
 from core import errors, names, run
 from providers import base
-from providers.lxd import daemon, execution, files, ownership
+from providers.lxd import daemon, files, ownership, script_run
 from providers.lxd.exec import model
 from providers.lxd.script import OnLine
 
@@ -45,7 +45,7 @@ class ExecDriver:
             # A builder stopped since its publication, whose state was lost.
             self._start(spec)
         on_line = self._on_line or to_terminal(spec.container, spec.name)
-        outcome = execution.run(
+        outcome = script_run.run(
             self._lxd, spec.project, spec.container, model.script(spec), on_line
         )
         if outcome.status != 0:
@@ -91,7 +91,7 @@ class ExecDriver:
             # The container is gone, and the program's effects with it.
             return
         on_line = self._on_line or to_terminal(spec.container, spec.name)
-        outcome = execution.run(
+        outcome = script_run.run(
             self._lxd, spec.project, spec.container, model.undoing_script(spec), on_line
         )
         if outcome.status != 0:
@@ -103,7 +103,7 @@ class ExecDriver:
     def _start(self, spec: model.ExecSpec) -> None:
         path = f"instances/{spec.container}"
         self._lxd.change("PUT", f"{path}/state", {"action": "start"}, project=spec.project)
-        execution.wait_for_boot(self._lxd, spec.project, spec.container, START_SECONDS)
+        script_run.wait_for_boot(self._lxd, spec.project, spec.container, START_SECONDS)
 
     def _exists(self, spec: model.ExecSpec) -> bool:
         content = files.read(self._lxd, spec.project, spec.container, spec.creates)
@@ -115,7 +115,7 @@ class ExecDriver:
             path, body = f"instances/{spec.container}", {"config": {names.STAGE: names.RECREATE}}
             self._lxd.change("PATCH", path, body, project=spec.project)
 
-    def _failure(self, spec: model.ExecSpec, outcome: execution.Outcome) -> errors.CommandError:
+    def _failure(self, spec: model.ExecSpec, outcome: script_run.Outcome) -> errors.CommandError:
         ended = f"exited with {outcome.status}"
         if outcome.timed_out:
             ended = f"did not end within {spec.timeout} s"

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from core import codec, problems, validators
-from providers.lxd.inside import InsideSpec
+from providers.lxd.inside_spec import InsideSpec
 from providers.lxd.script import Script
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -9,7 +9,7 @@ from typing import Any
 from core import errors, kernel_limits, run
 from core.names import INSTALLED, MAIN_DOMAIN
 from providers import base
-from providers.lxd import daemon, execution, files, ownership
+from providers.lxd import daemon, files, ownership, script_run
 from providers.lxd.exec import driver as exec_driver
 from providers.lxd.postinstall import inside, model, services
 from providers.lxd.script import WAITING, Script
@@ -219,7 +219,7 @@ class PostInstallDriver:
         for action in ("stop", "start"):
             body = {"action": action, "timeout": STOP_SECONDS, "force": False}
             self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 30)
-        execution.wait_for_boot(self._lxd, project, spec.container, BOOT_SECONDS)
+        script_run.wait_for_boot(self._lxd, project, spec.container, BOOT_SECONDS)
         self._write(spec, model.MARK, b"")
 
     def _write_names(self, spec: model.PostInstallSpec) -> None:
@@ -244,7 +244,7 @@ class PostInstallDriver:
 
     def _activate(self, spec: model.PostInstallSpec, script: str) -> None:
         program = Script(text=script, timeout=model.HELP_SECONDS)
-        execution.run(self._lxd, spec.project, spec.container, program)
+        script_run.run(self._lxd, spec.project, spec.container, program)
 
     def _write(self, spec: model.PostInstallSpec, path: str, content: bytes) -> None:
         headers = {"X-LXD-type": "file", "X-LXD-uid": "0", "X-LXD-gid": "0", "X-LXD-mode": "0644",
@@ -336,7 +336,7 @@ class PostInstallDriver:
     def _stopped(self, spec: model.PostInstallSpec) -> list[str]:
         """Return the services that an update starts again."""
         try:
-            listed = execution.output(
+            listed = script_run.output(
                 self._lxd, spec.project, spec.container, services.survey(), model.HELP_SECONDS
             )
         except (errors.DaemonError, daemon.AbsentError):
@@ -356,7 +356,7 @@ class PostInstallDriver:
             if aloud or line == WAITING:
                 report(line)
 
-        done = execution.run(self._lxd, spec.project, spec.container, program, on_line)
+        done = script_run.run(self._lxd, spec.project, spec.container, program, on_line)
         if done.status != 0:
             lxc, server = self._lxd.program, f"{spec.container} --project {spec.project}"
             enter = f"{lxc} exec {server} -- bash"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from core.names import INSTALLED, MAIN_DOMAIN
-from providers.lxd import daemon, execution, files
+from providers.lxd import daemon, files, script_run
 from providers.lxd.postinstall import model, services
 
 
@@ -40,7 +40,7 @@ def is_installed(lxd: daemon.Daemon, project: str, container: str) -> bool:
 def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
     """Return the addresses that a server's fail2ban bans now; needs its version 0.11 or later."""
     argv = ["fail2ban-client", "banned"]
-    return model.addresses(execution.output(lxd, project, container, argv, model.HELP_SECONDS))
+    return model.addresses(script_run.output(lxd, project, container, argv, model.HELP_SECONDS))
 
 
 def inspect(lxd: daemon.Daemon, project: str, container: str, user: str) -> tuple[list[str], bool]:
@@ -58,12 +58,12 @@ def faults(lxd: daemon.Daemon, project: str, container: str, *, start: bool = Fa
 
 
 def _inspected(lxd: daemon.Daemon, project: str, container: str, argv: list[str]) -> list[str]:
-    return execution.output(lxd, project, container, argv, model.CHANGE_SECONDS).splitlines()
+    return script_run.output(lxd, project, container, argv, model.CHANGE_SECONDS).splitlines()
 
 
 def has_user(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:
     """Return whether a server knows a user; start its directory if that is stopped."""
-    return execution.run(lxd, project, container, model.has_user(login)).status == 0
+    return script_run.run(lxd, project, container, model.has_user(login)).status == 0
 
 
 def is_taken(lxd: daemon.Daemon, project: str, container: str, login: str) -> bool:

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from core import problems, validators
 from core.names import INSTALLED
-from providers.lxd.inside import InsideSpec
+from providers.lxd.inside_spec import InsideSpec
 from providers.lxd.script import Script
 
 # YunoHost touches INSTALLED in the middle, 70 seconds before its end. Our mark, made after exit

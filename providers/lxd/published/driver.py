@@ -8,7 +8,7 @@ import json
 
 from core import errors, names
 from providers import base
-from providers.lxd import daemon, execution, files, ownership
+from providers.lxd import daemon, files, ownership, script_run
 from providers.lxd.image import aliases
 from providers.lxd.published import model
 from remote import identity
@@ -80,7 +80,7 @@ class PublishedDriver:
             if runs and spec.running == "restart":
                 self._set_state(spec, {"action": "start"})
         if runs and spec.running == "restart":
-            execution.wait_for_boot(self._lxd, spec.project, spec.container, 60)
+            script_run.wait_for_boot(self._lxd, spec.project, spec.container, 60)
 
     def _set_state(self, spec: model.PublishedSpec, body: dict[str, object]) -> None:
         path = f"instances/{spec.container}/state"

@@ -7,7 +7,7 @@ import re
 from typing import ClassVar
 
 from core import problems, validators
-from providers.lxd.inside import InsideSpec
+from providers.lxd.inside_spec import InsideSpec
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
