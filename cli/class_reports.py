@@ -122,5 +122,5 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
     found = {"class": name, "files": written, "missing": missing}
     progress.answer(found, "".join(f"{path}\n" for path in written), as_json=as_json)
     if missing:
-        sys.stderr.write(f"without a card: {', '.join(missing)}\n")
+        sys.stderr.write(f"without a card (down, or see above): {', '.join(missing)}\n")
     return 0 if not missing else 1

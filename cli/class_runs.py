@@ -111,10 +111,7 @@ def _without_state(names: Sequence[str]) -> dict[str, errors.GrappeError | None]
 
     A stack whose host does not answer has the error as its value: its lab may be there.
     """
-    asked = [
-        each for each in names
-        if stack.file_of(each).exists() and not stack.state_of(each).path.exists()
-    ]  # fmt: skip
+    asked = [each for each in names if stack.file_of(each).exists() and _is_unwritten(each)]
     if not asked:
         return {}
     environment.apply()
@@ -123,12 +120,26 @@ def _without_state(names: Sequence[str]) -> dict[str, errors.GrappeError | None]
     return {each: error for each, (there, error) in found.items() if there or error}
 
 
+def _is_unwritten(name: str) -> bool:
+    """Whether no run has written a stack's state: it is missing, or as `preview` creates it.
+
+    `down` and `forget` leave a written one.
+    """
+    try:
+        return not stack.state_of(name).load()
+    except errors.GrappeError:
+        # Its own row reports it.
+        return False
+
+
 def _search(name: str) -> tuple[bool, errors.GrappeError | None]:
     """Return whether the lab of a stack without a state is on its hosts, or why that is unknown."""
     try:
         return bool(downs.leftovers_of(name)), None
     except errors.GrappeError as error:
         return False, error
+    except Exception as error:  # noqa: BLE001 - its row reports it; the others go on
+        return False, errors.unexpected(error)
 
 
 def _up(row: runner.Row, engine: Engine, *, changes: bool = False) -> str:
@@ -189,16 +200,20 @@ def _down(
         )
     lost = lost or {}
     if error := lost.get(row.stack):
+        if not isinstance(error, errors.HostError):
+            raise error
         raise errors.HostError(
             f"it has no state, and its host was not searched: {error.brief}",
-            seen=error.seen, do=error.do,
+            seen=error.seen, do=downs.or_forget(error, row.stack),
         ) from error  # fmt: skip
-    no_state = not stack.state_of(row.stack).path.exists() and row.stack not in lost
+    no_state = _is_unwritten(row.stack) and row.stack not in lost
     if not stack.file_of(row.stack).exists() or no_state:
         return "was down"
     selected = stack.select(row.stack)
     stack.ready(selected)
     left = downs.take_down(selected, lambda: engine.take_down(selected))
+    if row.stack in lost:
+        return f"down, found on its host without a state: {left} removed"
     return "down" if not left else f"down; also removed: {left} left by unfinished runs"
 
 

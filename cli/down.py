@@ -8,11 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from cli import environment, options, progress, stack
-from core import errors
+from core import errors, problems
 from core.run import Run
 from engine.stack import Stack
 from engine.state import name_of
 from hosts import connections
+from hosts import url as host_urls
 from stacks import files, kinds, lab_host
 
 if TYPE_CHECKING:
@@ -42,7 +43,12 @@ def down(name: str, *, yes: bool = False) -> int:
     selected = stack.select(name)
     stack.connect(selected)
     stack.ready(selected)
-    left = _leftovers(selected)
+    # Where no run has written the state, the host alone knows whether the lab is there.
+    unwritten = stack.is_here() and not stack.state_of(name).load()
+    try:
+        left = _leftovers(selected, demand_host=unwritten)
+    except errors.HostError as error:
+        raise errors.HostError(error.brief, error.seen, or_forget(error, name)) from error
     contents = _contents(selected, left)
     question = f"Take {name} down? This deletes the content of {', '.join(contents)}."
     if contents and not progress.confirm(question, yes=yes):
@@ -57,13 +63,19 @@ def down(name: str, *, yes: bool = False) -> int:
         )
     if not left and all(item["type"] == "pulumi:pulumi:Stack" for item in resources):
         sys.stderr.write(
-            f"{name}: its state is empty, and its hosts have nothing with the id of its "
-            f"stack file. To see who owns a lab of that name: ./lab preview {name}\n"
+            f"{name}: its state is empty, and no host that answered has anything with the id of "
+            f"its stack file. To see who owns a lab of that name: ./lab preview {name}\n"
         )
     _take_down(selected, left, lambda: _destroy(selected))
     if left:
         sys.stderr.write("✓ all gone\n")
     return 0
+
+
+def or_forget(error: errors.GrappeError, name: str) -> str:
+    """Return the remedy of an error of a host, and that for a host that is gone for good."""
+    remedies = (error.do, f"if that host is gone for good: ./lab forget {name}")
+    return "; ".join(filter(None, remedies))
 
 
 def _destroy(selected: Stack) -> None:
@@ -104,7 +116,9 @@ def leftovers_of(name: str) -> list[leftovers.Leftover]:
     """Return the things of a stack without a state on its hosts.
 
     Raises:
+        errors.BadInputError: Its stack file cannot be read, or names no host.
         errors.HostError: Its lab host does not answer.
+        errors.DaemonError: LXD does not answer there.
 
     """
     return _leftovers(Stack(name, environment.ROOT), demand_host=True)
@@ -212,6 +226,9 @@ def _leftovers(selected: Stack, *, demand_host: bool = False) -> list[leftovers.
     known = {(item["type"].rpartition(":")[2], item["inputs"]["name"]) for item in recorded}
     found = []
     for url in dict.fromkeys(each for each in urls if each not in ("", "none")):
+        if problem := host_urls.problem(url):
+            shown = problems.show(host_urls.without_password(url))
+            raise errors.BadInputError(f"stacks/Pulumi.{selected.name}.yaml: {shown} {problem}")
         try:
             found += leftovers.find([url], url if url in lab_hosts else "", owner, lab)
         except errors.HostError as error:

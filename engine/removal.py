@@ -23,7 +23,7 @@ PROVIDERS = "pulumi:providers:"
 USUAL = {
     "urn", "custom", "id", "type", "inputs", "outputs", "parent", "dependencies", "provider",
     "propertyDependencies", "replaceWith", "created", "modified", "sourcePosition", "stackTrace",
-    "additionalSecretOutputs",
+    "additionalSecretOutputs", "deletedWith",
 }  # fmt: skip
 
 
@@ -71,7 +71,7 @@ def unusual(deployment: Mapping[str, Any]) -> str:
 
 def needs(item: Mapping[str, Any]) -> set[str]:
     """Return the URNs of what must outlive a resource."""
-    found = {item.get("parent") or ""}
+    found = {item.get("parent") or "", item.get("deletedWith") or ""}
     lists = [item.get("dependencies"), item.get("replaceWith")]
     for urns in [*lists, *(item.get("propertyDependencies") or {}).values()]:
         found.update(urns or [])
@@ -111,9 +111,12 @@ def _take_down(
 
 
 def _delete(providers: attached.Providers, item: Mapping[str, Any]) -> None:
-    """Delete a resource on its host; components and the engine's own resources have none."""
+    """Delete a resource on its host; components and the engine's own resources have none.
+
+    One that is deleted with another needs no delete of its own: here all of them go.
+    """
     run.raise_if_cancelled()
-    if str(item["type"]).startswith(DYNAMIC):
+    if str(item["type"]).startswith(DYNAMIC) and not item.get("deletedWith"):
         run.current().changes("deleting", item["urn"])
         # No delete reads a secret.
         outputs = with_secrets(item.get("outputs") or {}, lambda _secret: "")

@@ -264,6 +264,7 @@ def _demand_same_relations(request: Any, recorded: dict[str, Any]) -> None:
         set(request.dependencies) == set(recorded.get("dependencies") or [])
         and request.parent == recorded.get("parent", "")
         and request.protect == bool(recorded.get("protect"))
+        and request.deletedWith == recorded.get("deletedWith", "")
     )
     if not same:
         raise Differs(f"{recorded['urn']} has other dependencies, or another parent")

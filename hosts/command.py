@@ -1,4 +1,4 @@
-"""Run argv: the one module that starts subprocesses and waits for them."""
+"""Run argv: the module by which commands start programs and wait for them."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class TestOnTheRealDaemon:
         assert "" == lab.on_host("ps axo args | grep -e '[l]xd forkstart' || true")
 
 
-class TestExplain:
+class TestDiagnose:
     """`start_failure.diagnose`: LXC's log as an error with a remedy."""
 
     def explained(self, log: bytes, *, hung: bool = False) -> errors.DaemonError:

@@ -23,6 +23,7 @@ from cli import class_new, class_reports, class_runs, class_snapshots, environme
 from cli import classroom as commands
 from core import errors
 from engine.passphrase import Passphrase
+from engine.stack import Stack
 from providers.lxd import fake
 from stacks import files, kinds
 from views import class_cards
@@ -302,13 +303,26 @@ def test_state_that_cannot_be_read_stops_no_other(
     assert class_reports.check("tp1", ["adele"], as_json=False) == 2
 
 
-def test_down_asks_before_a_lab_whose_state_is_lost_goes(
-    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The host still has it, so it must not be reported as down."""
+def lose_state(folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *, empty: bool) -> None:
+    """Write a class of Adele and Zoe without states, or with those that `preview` creates."""
     create(folder, "Nom\nAdele\nZoe\n")
+    # A class's runs change to the project's folder; pytest goes back.
+    monkeypatch.chdir(folder)
     monkeypatch.setattr(class_runs.environment, "STATE", folder / ".state")
     monkeypatch.setattr(class_runs.environment, "apply", lambda: None)
+    if empty:
+        (folder / ".state" / ".pulumi").mkdir(parents=True)
+        (folder / ".state" / ".pulumi" / "meta.yaml").write_text("version: 1\n")
+        for name in ("tp1-adele", "tp1-zoe"):
+            assert class_runs.stack.state_of(name).create()
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_down_asks_before_a_lab_whose_state_is_lost_goes(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, *, empty: bool
+) -> None:
+    """The host still has it, so it must not be reported as down."""
+    lose_state(folder, monkeypatch, empty=empty)
     things = {"tp1-zoe": ["container yuno1"], "tp1-adele": []}
     monkeypatch.setattr(class_runs.downs, "leftovers_of", lambda name: things[name])
     with pytest.raises(errors.BadInputError, match="Take 1 labs of tp1 down.*content of zoe"):
@@ -318,15 +332,18 @@ def test_down_asks_before_a_lab_whose_state_is_lost_goes(
     assert "was down" == class_runs._down(row, object(), lost={"tp1-zoe": None})
 
 
+@pytest.mark.parametrize("empty", [False, True])
 def test_down_fails_for_a_lost_state_on_a_silent_host(
-    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    folder: pathlib.Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    empty: bool,
 ) -> None:
-    """Its lab may be there: the row is no question, and not `was down`."""
-    create(folder, "Nom\nAdele\n")
-    # A class's runs change to the project's folder; pytest goes back.
-    monkeypatch.chdir(folder)
-    monkeypatch.setattr(class_runs.environment, "STATE", folder / ".state")
-    monkeypatch.setattr(class_runs.environment, "apply", lambda: None)
+    """Its lab may be there: the row is no question, and not `was down`; the others go on."""
+    lose_state(folder, monkeypatch, empty=empty)
+    zoe = folder / "stacks" / "Pulumi.tp1-zoe.yaml"
+    zoe.write_text(zoe.read_text().replace("ssh://lab", "lab"))
 
     def fail(*_arguments: object) -> object:
         raise errors.HostError("lab1 does not answer", do="ssh lab1")
@@ -337,6 +354,27 @@ def test_down_fails_for_a_lost_state_on_a_silent_host(
     assert 1 == class_runs.down("tp1", [], yes=False, as_json=False, jobs=2)
     output = capsys.readouterr().out
     assert "it has no state, and its host was not searched: lab1 does not answer" in output
+    assert "ssh lab1; if that host is gone for good: ./lab forget tp1-adele" in output
+    assert 'Pulumi.tp1-zoe.yaml: "lab" is not' in output
+
+
+def test_down_of_a_lab_without_a_state_needs_its_host(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error says how to go on where the host is gone for good."""
+    lose_state(folder, monkeypatch, empty=False)
+    chosen = Stack("tp1-zoe", folder)
+    monkeypatch.setattr(class_runs.stack, "select", lambda _name: chosen)
+    for name in ("connect", "ready"):
+        monkeypatch.setattr(class_runs.stack, name, lambda _selected: None)
+
+    def fail(*_arguments: object) -> object:
+        raise errors.HostError("lab1 does not answer")
+
+    monkeypatch.setattr("providers.leftovers.driver.find", fail)
+    with pytest.raises(errors.HostError, match="lab1 does not answer") as raised:
+        class_runs.downs.down("tp1-zoe", yes=True)
+    assert "./lab forget tp1-zoe" in raised.value.do
 
 
 def test_class_file_whose_anchors_repeat_one_another_is_refused(folder: pathlib.Path) -> None:

@@ -108,12 +108,14 @@ class Monitor(mocks.MockMonitor):
             inputs = pulumi.runtime.rpc.deserialize_properties(request.object)
             hidden = {key for key in inputs if key == "__provider" or inputs[key] is None}
             kind = request.type.rpartition(":")[2]
+            deleted_with = request.deletedWith.rpartition("::")[2]
             replaced = sorted(urn.rpartition("::")[2] for urn in request.replace_with)
             self.seen[f"{kind} {request.name}"] = {
                 "inputs": {key: _plain(value) for key, value in sorted(inputs.items())
                            if key not in hidden},
                 "waits for": sorted(urn.rpartition("::")[2] for urn in request.dependencies),
                 "deleted first": request.deleteBeforeReplace,
+                **({"deleted with": deleted_with} if deleted_with else {}),
                 **({"replaced with": replaced} if replaced else {}),
                 "secret": sorted(request.additionalSecretOutputs),
             }  # fmt: skip
