@@ -23,6 +23,7 @@ from tests.engine.conftest import LAB, PASSPHRASE, Engine
 NAME, ID = "uma", "umaumaumauma"
 # Its resources, with the stack and the components.
 COUNT = 13
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6Dgnm2EqtYbZGQ2gMzYjn9FZ2mxrUkEyMGmEJn8ySQ uma"
 
 
 def compared(engine: Engine, this: run.Run | None = None) -> unchanged.Comparison:
@@ -169,6 +170,29 @@ def test_inputs_of_an_older_version_are_left_to_the_engine(up: Engine) -> None:
     up.load(NAME, older)
     assert "changes" in compared(up).difference
     up.load(NAME, state)
+
+
+def test_relation_of_a_later_version_is_written_by_one_up(
+    up: Engine, request: pytest.FixtureRequest
+) -> None:
+    """A state without `deletedWith` is left to the engine once, which changes no host."""
+    file = up.project / "stacks" / f"Pulumi.{NAME}.yaml"
+    before = file.read_text()
+
+    def back() -> None:
+        file.write_text(before)
+        up.up(NAME)
+
+    request.addfinalizer(back)
+    up.write(NAME, number=41, id=ID, servers=[{"name": "yuno1"}], keys=[KEY])
+    up.up(NAME)
+    older = up.state(NAME)
+    resources = older["deployment"]["resources"]
+    assert [each.pop("deletedWith") for each in resources if "deletedWith" in each]
+    up.load(NAME, older)
+    assert "has other dependencies" in compared(up).difference
+    up.assert_unchanged(NAME)
+    assert not compared(up).difference
 
 
 def test_refusal_by_the_host_is_reported_at_once(
