@@ -257,12 +257,15 @@ class Lxd:
                     on_output(new)
 
         try:
-            waited, done = 0.0, self._poll(operation, POLL_SECONDS)
-            while done["status_code"] < 200 and waited < timeout:  # noqa: PLR2004
-                read_new()
-                run.raise_if_cancelled()
-                waited += POLL_SECONDS
-                done = self._poll(operation, POLL_SECONDS)
+            # LXD forgets an operation five seconds after its end. So each wait follows the last one
+            # at once, and the output is read meanwhile, which a busy host makes slow.
+            with run.Pool(1) as pool:
+                waited, polled = 0.0, pool.submit(self._poll, operation, POLL_SECONDS)
+                while (done := polled.result())["status_code"] < 200 and waited < timeout:  # noqa: PLR2004
+                    polled = pool.submit(self._poll, operation, POLL_SECONDS)
+                    waited += POLL_SECONDS
+                    read_new()
+                    run.raise_if_cancelled()
             result = self._judge(done, f"the program in {instance}", timeout)
             read_new()
         finally:
@@ -296,7 +299,8 @@ class Lxd:
         except AbsentError as error:
             raise errors.DaemonError(
                 f"LXD on {self._host.url} was restarted meanwhile",
-                seen="it does not know the operation that it was asked for",
+                seen="it does not know the operation that it was asked for (a host so busy that it "
+                "takes seconds to answer shows the same)",
                 do=_RESTARTS,
             ) from error
         except errors.DaemonError as error:

@@ -22,12 +22,13 @@ ALICE = {
         {"name": "yuno2", "image": "by-hand"},
     ],
     "tunnel": {"relay": RELAY},
+    "keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6Dgnm2EqtYbZGQ2gMzYjn9FZ2mxrUkEyMGmEJn8ySQ a"],
 }  # fmt: skip
 IMAGE = {"kind": "image", "host": LAB, "id": "imageimage01", "recipe": "standin", "alias": "golden"}
 # The logical names of everything that the two stacks make.
 STUDENT = ("alice-preflight", "gr-1", "grappe-alice", "alice-yuno1-ssh", "alice-yuno1-data",
            "alice-yuno1", "alice-yuno1-command", "alice-yuno1-image", "alice-yuno1-postinstall",
-           "alice-yuno1-fresh", "alice-yuno1-web", "alice-yuno1-page", "alice-yuno1-hosts", "alice-yuno1-probe",
+           "alice-yuno1-fresh", "alice-yuno1-keys", "alice-yuno1-web", "alice-yuno1-page", "alice-yuno1-hosts", "alice-yuno1-probe",
            "alice-tunnel-key", "alice-tunnel-door", "alice-tunnel")  # fmt: skip
 GOLDEN = ("golden-preflight", "image-base", "grappe-image-image", "gr-i1", "gr-i1-opening",
           "build-standin", "golden-command", "golden")  # fmt: skip

@@ -65,6 +65,32 @@ def test_file_is_read_again_after_forkfile_ended(
             lxd.read_file("instances/yuno1/files", file="/etc/hosts")
 
 
+def test_program_is_waited_for_while_its_output_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LXD forgets an operation soon after its end: reading may take longer on a busy host."""
+    lxd = client.Lxd(types.SimpleNamespace(url="ssh://fake"))  # type: ignore[arg-type]
+    waits: list[str] = []
+    waiting = threading.Event()
+
+    def send(method: str, path: str, **_options: Any) -> Any:
+        answer: dict[str, Any] = {}
+        if path.endswith("/exec"):
+            answer = {"operation": "/1.0/operations/1"}
+        elif path.endswith("/wait"):
+            waits.append(path)
+            code = 103 if len(waits) == 1 else 200
+            answer = {"metadata": {"status_code": code, "metadata": {"return": 7}}}
+            if len(waits) > 1:
+                waiting.set()
+        elif method == "get":
+            assert waiting.wait(10)
+        return types.SimpleNamespace(json=lambda: answer, content=b"out")
+
+    monkeypatch.setattr(lxd, "_send", send)
+    monkeypatch.setattr(client.Lxd, "program", "lxc")
+    done = lxd.execute("yuno1", ["true"], project="x", timeout=9)
+    assert (7, b"out", b"out") == (done.status, done.stdout, done.stderr)
+
+
 def test_operation_lost_by_a_restart_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
