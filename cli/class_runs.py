@@ -121,14 +121,10 @@ def _without_state(names: Sequence[str]) -> dict[str, errors.GrappeError | None]
 
 
 def _is_unwritten(name: str) -> bool:
-    """Whether no run has written a stack's state: it is missing, or as `preview` creates it.
-
-    `down` and `forget` leave a written one.
-    """
+    """Whether no run has written a stack's state; the row itself reports an unreadable one."""
     try:
-        return not stack.state_of(name).load()
+        return stack.is_unwritten(name)
     except errors.GrappeError:
-        # Its own row reports it.
         return False
 
 

@@ -44,9 +44,8 @@ def down(name: str, *, yes: bool = False) -> int:
     stack.connect(selected)
     stack.ready(selected)
     # Where no run has written the state, the host alone knows whether the lab is there.
-    unwritten = stack.is_here() and not stack.state_of(name).load()
     try:
-        left = _leftovers(selected, demand_host=unwritten)
+        left = _leftovers(selected, demand_host=stack.is_unwritten(name))
     except errors.HostError as error:
         raise errors.HostError(error.brief, error.seen, or_forget(error, name)) from error
     contents = _contents(selected, left)

@@ -258,6 +258,14 @@ def is_here() -> bool:
     return "PULUMI_BACKEND_URL" not in os.environ
 
 
+def is_unwritten(name: str) -> bool:
+    """Whether no run has written a stack's state: it is missing, or as `preview` creates it.
+
+    `down` and `forget` leave a written one. A state elsewhere counts as written.
+    """
+    return is_here() and not state_of(name).load()
+
+
 def recorded(name: str) -> list[dict[str, Any]]:
     """Return the resources of a state in this folder; none of one elsewhere."""
     return state_of(name).resources() if is_here() else []

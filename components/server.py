@@ -87,7 +87,7 @@ class Server(pulumi.ComponentResource):
     def _names(self, plan: ServerPlan, container: Container, done: list[pulumi.Resource]) -> None:
         if plan.names:
             opts = self._after(*done)
-            # A server that goes takes its files along: nothing is undone in it first.
+            # This step undoes nothing: a removal need not wait for it.
             opts.deleted_with = container
             name = f"{plan.prefix}-names"
             Exec(name, plan.names, opts=opts, container_id=container.container_id)
@@ -146,7 +146,6 @@ class Server(pulumi.ComponentResource):
         opts = self._after(*done)
         # A replacement that the engine decides on would else remove the keys after it wrote them.
         opts.delete_before_replace = True
-        opts.deleted_with = container
         name = f"{plan.prefix}-keys"
         Exec(name, plan.keys, opts=opts, container_id=container.container_id)
 
