@@ -52,9 +52,7 @@ def load(name: str) -> Lab:
     """
     spec, stack = _read(name)
     if not isinstance(spec, LabSpec):
-        raise OtherKindError(
-            f"{name} is not a student's lab", seen=f"its kind is {kinds.kind_of(spec)}"
-        )
+        raise OtherKindError(f"{name} is not a student's lab", seen=f"its kind is {spec.KIND}")
     domains = {server.name: list(server.domains) for server in spec.servers}
     cards = [
         {**card, "domains": domains.get(card["name"], [card["domain"]])}

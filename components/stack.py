@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
@@ -10,22 +10,23 @@ from components.student_lab import StudentLab
 from core import errors
 from hosts import connections, ssh_settings, url
 from stacks import plan
-from stacks.golden import GoldenSpec
-from stacks.lab_host import LabHostSpec
-from stacks.spec import LabSpec
+from stacks.kinds import AnySpec
+
+if TYPE_CHECKING:
+    from stacks.lab_host import LabHostSpec
 
 
-def build(spec: LabSpec | GoldenSpec | LabHostSpec) -> dict[str, Any]:
+def build(spec: AnySpec) -> dict[str, Any]:
     """Register everything of a stack; return its outputs by name.
 
     A run imports only the modules of its own kind of stack.
     """
-    if isinstance(spec, GoldenSpec):
+    if spec.KIND == "image":
         from components.golden_image import GoldenImage  # noqa: PLC0415
         from stacks import golden_plan  # noqa: PLC0415
 
         return {"image": GoldenImage(golden_plan.plan(spec)).image}
-    if isinstance(spec, LabHostSpec):
+    if spec.KIND == "host":
         from components.lab_host.component import LabHost  # noqa: PLC0415
 
         return {"host": LabHost(spec, _connection(spec)).host}

@@ -20,6 +20,8 @@ WEB_PORTS = (80, 443)
 # Marks of a container: the image it started from, and its stage; `anew` orders its recreation.
 IMAGE, STAGE = "user.grappe.image", "user.grappe.stage"
 CREATING, READY, RECREATE = "creating", "ready", "anew"
+# The property of an image with the hash of its recipe.
+RECIPE_PROPERTY = "grappe.recipe"
 
 
 def in_program(text: str, program: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from core import problems, validators
 from hosts import url
@@ -14,6 +14,8 @@ from stacks import allocation, recipe, settings
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GoldenSpec:
     """A golden image and its builder."""
+
+    KIND: ClassVar[Literal["image"]] = "image"
 
     owner: str
     id: str

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from checks.preflight.golden import RECIPE_PROPERTY, GoldenPreflightSpec
+from checks.preflight.golden import GoldenPreflightSpec
+from core.names import RECIPE_PROPERTY
 from providers.lxd.container.model import ContainerSpec
 from providers.lxd.exec.model import ExecSpec
 from providers.lxd.image.model import ImageSpec

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Union
 
 from core import problems
-from stacks import golden, lab_host, settings, spec
+from stacks import settings
 
-AnySpec = spec.LabSpec | golden.GoldenSpec | lab_host.LabHostSpec
+if TYPE_CHECKING:
+    from stacks.golden import GoldenSpec
+    from stacks.lab_host import LabHostSpec
+    from stacks.spec import LabSpec
+
+# The module that parses each kind.
+_MODULES = {"student": "stacks.spec", "image": "stacks.golden", "host": "stacks.lab_host"}
+AnySpec = Union["LabSpec", "GoldenSpec", "LabHostSpec"]
 
 
 def parse(
@@ -15,24 +24,18 @@ def parse(
 ) -> AnySpec:
     """Read a stack's configuration by its `grappe:kind`; the arguments are those of `spec.parse`.
 
+    A run imports only the modules of its own kind of stack.
+
     Raises:
         problems.Mistakes: All mistakes in it.
 
     """
     kind = config.get(f"{settings.NAMESPACE}:kind", "student")
-    if kind == "image":
-        return golden.parse(config, project=project, stack=stack, secrets=secrets)
-    if kind == "host":
-        return lab_host.parse(config, project=project, stack=stack, secrets=secrets)
-    if kind == "student":
-        return spec.parse(config, project=project, stack=stack, secrets=secrets)
-    hint = problems.near(kind, settings.KINDS)
-    reason = f"{problems.show(kind)} is not a kind of stack: {', '.join(settings.KINDS)}.{hint}"
-    raise problems.Mistakes([problems.Mistake(f"{settings.NAMESPACE}:kind", reason)])
-
-
-def kind_of(meant: AnySpec) -> str:
-    """Return the `grappe:kind` of a spec."""
-    if isinstance(meant, golden.GoldenSpec):
-        return "image"
-    return "host" if isinstance(meant, lab_host.LabHostSpec) else "student"
+    if kind not in settings.KINDS:
+        hint = problems.near(kind, settings.KINDS)
+        known = ", ".join(settings.KINDS)
+        reason = f"{problems.show(kind)} is not a kind of stack: {known}.{hint}"
+        raise problems.Mistakes([problems.Mistake(f"{settings.NAMESPACE}:kind", reason)])
+    module = importlib.import_module(_MODULES[kind])
+    parsed: AnySpec = module.parse(config, project=project, stack=stack, secrets=secrets)
+    return parsed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from checks.preflight.lab_host import HostPreflightSpec
 from core import problems, validators
@@ -19,6 +19,8 @@ _DISK = re.compile(r"/dev/[A-Za-z0-9][A-Za-z0-9/_.:-]{0,100}")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabHostSpec(settings.HostSettings):
     """A server to turn into a lab host: its settings, and the stack."""
+
+    KIND: ClassVar[Literal["host"]] = "host"
 
     owner: str
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import dataclasses
 import ipaddress
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core import problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
 from providers.lxd.container import model as container
 from providers.lxd.options import config_keys, values
-from stacks import allocation, recipe, settings, ways
+from stacks import allocation, settings, ways
+
+if TYPE_CHECKING:
+    from stacks import recipe
 
 # With `_ssh` it is a comment of iptables, which has at most 63 characters.
 MAX_NAME = 59
@@ -207,7 +210,14 @@ def _image_problem(image: str) -> str:
 
 
 def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, str]:
-    """Return a server's recipe, or what is wrong with it."""
+    """Return a server's recipe, or what is wrong with it.
+
+    A run without recipes does not import their module.
+    """
+    if not name:
+        return None, ""
+    from stacks import recipe  # noqa: PLC0415
+
     known = recipe.names()
     if name not in known:
         return None, f"is not a recipe: {', '.join(known)}.{problems.near(name, known)}"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from checks.preflight.golden import RECIPE_PROPERTY
+from core.names import RECIPE_PROPERTY
 from providers.haproxy.model import PAGE, BackendSpec
 from providers.hosts_file.model import EntrySpec
 from providers.lxd.container.model import ContainerSpec
@@ -19,9 +19,11 @@ from providers.nat.model import RuleSpec
 from providers.probe.model import ProbeSpec
 from remote import haproxy_maps
 from stacks import authorized_keys, ways
-from stacks.recipe import ReadRecipe
 from stacks.server import ServerSpec
 from stacks.spec import LabSpec
+
+if TYPE_CHECKING:
+    from stacks.recipe import ReadRecipe
 
 # LXD's word for a server that is up.
 RUNNING = "running"

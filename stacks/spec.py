@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from core import problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
@@ -32,6 +32,8 @@ _VALIDATORS = {
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LabSpec:
     """A student's lab; its fields are named as in `settings.Settings`."""
+
+    KIND: ClassVar[Literal["student"]] = "student"
 
     owner: str
     id: str

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from core import codec, problems
+from core.names import RECIPE_PROPERTY
 from remote import identity
 from remote.surveys.facts import LabFacts, Lxd
-
-RECIPE_PROPERTY = "grappe.recipe"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
