@@ -12,10 +12,10 @@ from sandbox import lifecycle
 from sandbox.layout import Layout
 
 SANDBOX = "grappe-test"
-# After the first: the second worker's, and those of single tests: another lab host to move a lab
-# to, one with Incus, a bare one, and the demo's.
-SANDBOXES = (SANDBOX, "grappe-test-gw1", "grappe-other", "grappe-test-incus", "grappe-test-bare",
-             "grappe-test-demo")  # fmt: skip
+# After the first: the other workers', and those of single tests: another lab host to move a lab to,
+# one with Incus, a bare one, and the demo's.
+SANDBOXES = (SANDBOX, "grappe-test-gw1", "grappe-test-gw2", "grappe-other", "grappe-test-incus",
+             "grappe-test-bare", "grappe-test-demo")  # fmt: skip
 
 
 def run_options(parser: options.Parser) -> None:
@@ -29,9 +29,9 @@ def run_options(parser: options.Parser) -> None:
 def run(pytest: Sequence[str], *, fast: bool, keep: bool) -> int:
     """Run the suite; with --fast, only tests without root and sandbox."""
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
-    # Two files at a time, each worker with a sandbox of its own: most tests wait for a host. In
-    # order of their paths: the short files of tests/unit come last, and end both workers together.
-    argv = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "loadfile",
+    # Three files at a time, each worker with a sandbox of its own: most tests wait for a host. In
+    # order of their paths: the short files of tests/unit come last, and end all workers together.
+    argv = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile",
             "--no-loadscope-reorder", *pytest]  # fmt: skip
     if fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
