@@ -1,15 +1,11 @@
-"""A class: its file, its stacks, and many runs at once."""
+"""A class: its file, its stacks, and the commands on them."""
 
 from __future__ import annotations
 
-import dataclasses
-import datetime as dt
 import json
 import pathlib
 import re
 import shutil
-import subprocess
-import sys
 import threading
 from types import SimpleNamespace
 from typing import Any
@@ -17,16 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from checks import capacity
-from classroom import class_file, runner, sleep, snapshots
+from classroom import class_file, runner, sleep
 from cli import class_new, class_reports, class_runs, class_snapshots, environment
 from cli import classroom as commands
 from core import errors
 from engine.passphrase import Passphrase
 from engine.stack import Stack
-from providers.lxd import fake
-from stacks import files, kinds
-from views import class_cards
+from stacks import files
 
 MOODLE = (
     "Prénom,Nom,Numéro d'identification,Adresse de courriel,Groupe\nAdèle,Dupont,17,a@x.fr,TP1\n"
@@ -406,158 +399,6 @@ def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:
         create(folder, "Nom\nAdele\n", image="a", pairs=["image="])
 
 
-def test_closed_or_full_output_stops_no_run() -> None:
-    """The output is a pipe whose reader has left, or a full disk."""
-    code = (
-        "import sys; from classroom import runner; from cli import class_view\n"
-        "rows = [runner.Row(name, name) for name in 'abc']; done = []\n"
-        "with class_view.showing(rows, as_json=True) as show:\n"
-        "    runs = runner.Runner(rows, lambda row: done.append(row.name) or '')\n"
-        "    assert runs.run(1, show.wait, show.changed)\n"
-        "sys.stderr.write(f'{len(done)} done')\n"
-    )
-    for shell in ('exec "$0" -c "$1" >/dev/full', '{ exec "$0" -c "$1"; } | :'):
-        ended = subprocess.run(
-            ["sh", "-c", shell, sys.executable, code], capture_output=True, text=True, check=False
-        )
-        assert ended.stderr.endswith("3 done")
-        assert "Traceback" not in ended.stderr
-        assert ("No space left" in ended.stderr) == ("full" in shell)
-
-
-def test_failed_run_stops_no_other() -> None:
-    """At most two at once; each is reported when it begins and when it ends."""
-    rows = [runner.Row(name, f"tp1-{name}") for name in "abcdef"]
-    most, now, lock = [0], [0], threading.Lock()
-
-    def act(row: runner.Row) -> str:
-        with lock:
-            now[0] += 1
-            most[0] = max(most[0], now[0])
-        try:
-            if row.name == "b":
-                raise errors.CommandError("no room")
-            if row.name == "c":
-                raise KeyError("x")
-        finally:
-            with lock:
-                now[0] -= 1
-        return "up"
-
-    told: list[tuple[str, str]] = []
-    made = runner.Runner(rows, act)
-    assert not made.run(2, lambda: None, lambda row: told.append((row.name, row.state)))
-    assert ["done", "failed", "failed", "done", "done", "done"] == [row.state for row in rows]
-    assert "no room" == rows[1].text
-    assert "this is a bug in Grappe" in rows[2].text
-    assert most[0] <= 2
-    assert {(row.name, "running") for row in rows} <= set(told)
-
-
-def test_interrupt_skips_runs_that_have_not_begun() -> None:
-    """The current run ends; the others are reported as skipped."""
-    rows = [runner.Row(name, name) for name in "abc"]
-    made = runner.Runner(rows, lambda _row: made.stop() or "up")  # type: ignore[func-returns-value]
-    assert not made.run(1, lambda: None)
-    assert ["done", "skipped", "skipped"] == [row.state for row in rows]
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("x\nResources:\n    + 13 to create\n    17 unchanged\n", "13 to create"),
-        ("Diagnostics:\n  a has drifted: it is missing\nResources:\n    ~ 1 to update\n    +-1 to replace\n",
-         "1 to update, 1 to replace, 1 drifted"),
-        ("Resources:\n    30 unchanged\n", "nothing to do"),
-    ],
-)  # fmt: skip
-def test_preview_is_summarised_in_one_line(text: str, expected: str) -> None:
-    assert expected == class_runs._planned(f"\n{text}")
-
-
-def test_the_reason_of_a_failure_is_the_last_error() -> None:
-    """Without the engine's summary, and with the `seen` line."""
-    text = (
-        "  error: Exception calling application: LXD failed: POST instances\n      seen: no room\n"
-        "  pulumi:pulumi:Stack (x):\n    error: update failed\n\nDuration: 1s\n"
-    )
-    assert "LXD failed: POST instances seen: no room" == class_runs._reason(text)
-    text += "error: the engine ended this registration: it was cancelled\n"
-    assert "LXD failed: POST instances seen: no room" == class_runs._reason(text)
-    assert "gr-1 created" == class_runs._reason("gr-1 created\n@ updating....\n")
-
-
-def test_lock_of_another_run_is_reported_without_cancel() -> None:
-    """The engine recommends a command that would take the lock from the other run."""
-    text = (
-        "error: the stack is currently locked by 1 lock(s). Either wait for the other process(es) "
-        "to end or delete the lock file with `pulumi cancel`.\n  .pulumi/locks/x.json: created by\n"
-    )
-    assert "another run of it is under way: wait for its end" == class_runs._reason(text)
-
-
-ROOM = capacity.Capacity(memory=10 * 2**30, disk=50 * 10**9, inotify=128)
-
-
-@pytest.mark.parametrize(
-    ("changes", "wanted", "expected", "words"),
-    [
-        ({}, 4, 5, []),
-        ({}, 6, 5, ["128 inotify instances, and 6 servers take 150"]),
-        ({"inotify": 10**6}, 51, 50, ["memory for 50 more servers, and 51 are wanted"]),
-        ({"inotify": 10**6, "servers": 2, "used": 2 * 2**30}, 10, 10, []),
-        ({"inotify": 10**6, "disk": 10**8}, 3, 2, ["disk for 2 more servers, and 3 are wanted"]),
-        ({"inotify": 10**6, "memory": 0, "disk": 0}, 1, 0, ["memory for 0", "disk for 0"]),
-        ({"inotify": 50, "servers": 9}, 0, 0, ["9 servers take 225"]),
-    ],
-)  # fmt: skip
-def test_room_for_more_servers_is_estimated(
-    changes: dict[str, int], wanted: int, expected: int, words: list[str]
-) -> None:
-    """By what the host's servers take; without any, by what a real server was measured to take."""
-    made = dataclasses.replace(ROOM, **changes)
-    assert expected == capacity.fits(made)
-    found = [what for what, _mends in capacity.findings(made, wanted)]
-    assert len(words) == len(found)
-    for word, what in zip(words, found, strict=True):
-        assert word in what
-
-
-CARD = {
-    "name": "yuno1", "domain": "yuno1.zoe.grappe.test", "address": "10.64.1.10",
-    "ssh": {"host": "192.168.8.10", "port": 22222, "user": "zoe"},
-    "urls": ["http://yuno1.zoe.grappe.test/"], "fingerprints": ["ED25519 SHA256:x"],
-}  # fmt: skip
-
-
-def test_cards_are_rendered_as_page_and_table() -> None:
-    """One section per student; markup in a name is escaped."""
-    lab = kinds.parse(
-        {"grappe:host": "ssh://lab", "grappe:number": "1", "grappe:student": "zoe",
-         "grappe:password": "abcde-fghjk"}, project="grappe", stack="tp1-zoe",
-        secrets=["grappe:password"],
-    )  # fmt: skip
-    made = class_cards.student(lab, [CARD], name="Zoé <b>", password="abcde-fghjk")
-    page = class_cards.page("tp1", [made, made])
-    assert 2 == page.count("<section")
-    assert "Zoé &lt;b&gt;" in page
-    for text in (
-        "ssh -p 22222 zoe@192.168.8.10",
-        "abcde-fghjk",
-        "192.168.8.10\tyuno1.zoe.grappe.test",
-    ):
-        assert text in page
-    assert class_cards.table([made]).splitlines() == [
-        "student,name,server,domain,host,port,user,password",
-        "zoe,Zoé <b>,yuno1,yuno1.zoe.grappe.test,192.168.8.10,22222,zoe,abcde-fghjk",
-    ]
-
-
-def test_letters_of_passwords_are_not_ambiguous() -> None:
-    """Passwords are read from paper: no l, I, 0 or O."""
-    assert not set("lI0O") & set(class_new.LETTERS)
-
-
 @pytest.mark.parametrize("servers", ["", "  grappe:servers:\n  - name: a  # hers\n    image: x\n"])
 def test_sleep_and_wake_restore_the_stack_file(tmp_path: pathlib.Path, servers: str) -> None:
     """After `wake` the file is as before, with comments; a second call changes nothing."""
@@ -621,12 +462,6 @@ def test_label_or_number_changed_by_hand_is_reported(
 
 def stacks_of(folder: pathlib.Path) -> dict[str, str]:
     return {path.name: path.read_text() for path in (folder / "stacks").iterdir()}
-
-
-@pytest.mark.parametrize(("name", "cell"), [("=1+1", "'=1+1"), ("Zoé", "Zoé"), ("+cmd", "'+cmd")])
-def test_name_in_the_table_is_no_formula(name: str, cell: str) -> None:
-    """A cell that begins with =, +, - or @ gets an apostrophe."""
-    assert cell == class_cards._no_formula(name)
 
 
 def row_of(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> runner.Row:
@@ -696,30 +531,6 @@ def test_down_of_a_student_whose_label_was_changed_fails(
     assert "was down" == class_runs._down(row, object())
 
 
-def test_reset_that_lxd_refuses_starts_the_server_again() -> None:
-    seen: list[object] = []
-
-    class Refusing:
-        def change(self, _method: str, _path: str, body: dict[str, Any], **_more: object) -> None:
-            seen.append(body)
-            if "restore" in body:
-                raise errors.DaemonError("LXD refused: no such snapshot")
-
-    lxd = Refusing()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "_get", lambda *_: {"status": "Running", "config": {}})
-        patch.setattr(snapshots, "_rename_before_reset", lambda *_: "start")
-        patch.setattr(snapshots, "_keep", lambda *_: {})
-        server = snapshots.Server(
-            "zoe", "tp1-zoe", "yuno1", "grappe-zoe", "10.64.1.10", False, True
-        )
-        with pytest.raises(errors.DaemonError):
-            snapshots.reset(
-                object(), lxd, server, snapshots.Snapshot("start", dt.datetime.now(tz=dt.UTC))
-            )
-    assert [{"action": "stop", "force": True}, {"restore": "start"}, {"action": "start"}] == seen
-
-
 @pytest.mark.parametrize(
     ("here", "state", "ended", "words"),
     [
@@ -742,70 +553,6 @@ def test_status_is_read_from_state_and_stack_file(
     servers = [{"type": "x/lxd:Container", "inputs": {"state": state}}] if state else []
     stack = {"type": "pulumi:pulumi:Stack", "outputs": {"servers": [1]} if ended else {}}
     assert words == class_reports._state("tp1-zoe", [stack, *servers], servers)
-
-
-# A server as LXD has it.
-STOPPED: dict[str, Any] = {
-    "status": "Stopped", "devices": {}, "ephemeral": False, "profiles": [], "description": "",
-    "architecture": "x86_64",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("early", [True, False])
-def test_reset_to_before_the_post_installation_is_undone(
-    monkeypatch: pytest.MonkeyPatch, early: bool
-) -> None:
-    """Otherwise the first visitor could become its administrator; a later snapshot is kept."""
-    lxd = fake.FakeLxd()
-    server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10", post_installed=True)
-    restored: list[str] = []
-
-    def change(_method: str, _path: str, body: dict[str, Any], **_options: object) -> None:
-        restored.extend([body["restore"]] if "restore" in body else [])
-
-    monkeypatch.setattr(lxd, "change", change)
-    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: {**STOPPED, "config": {}})
-    monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
-    monkeypatch.setattr(snapshots.postinstall, "is_installed", lambda *_words: not early)
-    to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
-    if not early:
-        snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
-        assert ["fresh"] == restored
-        return
-    with pytest.raises(errors.CommandError, match="--rebuild yuno1"):
-        snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
-    assert ["fresh", snapshots.BEFORE_RESET] == restored
-    free = dataclasses.replace(server, post_installed=False)
-    snapshots.reset(None, lxd, free, to)  # type: ignore[arg-type]
-    assert "fresh" == restored[-1]
-
-
-@pytest.mark.parametrize(("runs", "started"), [(True, ["start"]), (False, [])])
-def test_a_reset_starts_what_a_killed_one_stopped(
-    monkeypatch: pytest.MonkeyPatch, runs: bool, started: list[str]
-) -> None:
-    """Where its stack wants it to run; one that is asleep stays so."""
-    lxd = fake.FakeLxd()
-    server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10", runs=runs)
-    actions: list[str] = []
-
-    def change(_method: str, _path: str, body: dict[str, Any], **_options: object) -> None:
-        actions.extend([body["action"]] if "action" in body else [])
-
-    monkeypatch.setattr(lxd, "change", change)
-    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: {**STOPPED, "config": {}})
-    monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
-    monkeypatch.setattr(snapshots, "_wait", lambda *_words: None)
-    to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
-    snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
-    assert started == actions
-
-
-def test_snapshot_of_a_missing_server_is_refused() -> None:
-    """The error has the `up` that recreates the server."""
-    server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10")
-    with pytest.raises(errors.CommandError, match="./lab up tp1-zoe recreates it"):
-        snapshots.choose(fake.FakeLxd(), server, "fresh")
 
 
 def test_lost_stack_file_gets_the_labs_id_and_password(
