@@ -18,16 +18,19 @@ from core.names import MAX_NUMBER
 
 # The exports' headings by field, without accents and case.
 HEADINGS = {
-    "first": ("prenom", "first name", "firstname", "given name", "prenoms"),
+    "first": ("prenom", "first name", "firstname", "given name", "prenoms",
+              "prenom(s)", "prenom usuel", "prenom de l'eleve"),
     "last": ("nom", "nom de famille", "last name", "lastname", "surname", "family name"),
     "name": ("nom complet", "full name", "fullname", "name", "eleve", "etudiant", "student",
              "nom et prenom", "nom prenom", "eleves", "etudiants"),
     "email": ("adresse de courriel", "courriel", "email", "e-mail", "email address", "mail",
-              "adresse e-mail", "adresse mail"),
+              "adresse e-mail", "adresse mail", "adresse email", "mel", "adresse mel",
+              "adresse electronique"),
     "id": ("numero d'identification", "id number", "id", "identifiant", "numero", "ine",
            "numero etudiant", "student id"),
     "group": ("groupe", "group", "groupes", "groups", "classe", "class"),
-    "key": ("cle publique", "public key", "cle ssh", "ssh key", "key", "cle"),
+    "key": ("cle publique", "public key", "cle ssh", "ssh key", "key", "cle", "cle publique ssh",
+            "ssh public key"),
 }  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from cli import environment, new, options, stack
-from core import errors
+from core import errors, problems, validators
 from engine.stack import Stack
 from stacks import files, settings
 
@@ -20,9 +20,11 @@ def run(old: str, name: str) -> int:
     """Rename a stack, and pin settings derived from its name; the next `up` renews the marks.
 
     Raises:
-        errors.BadInputError: The stack does not exist, or the new name is taken.
+        errors.BadInputError: The stack does not exist, or the new name is taken or invalid.
 
     """
+    if problem := validators.problem_of_stack(name):
+        raise errors.BadInputError(f"{problems.show(name)} {problem}")
     done = _is_done(old, name)
     if not done and stack.file_of(name).exists():
         raise errors.BadInputError(

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from classroom import class_file, runner, sleep
-from cli import class_new, class_reports, class_runs, class_snapshots, environment
+from cli import class_new, class_reports, class_runs, class_snapshots, environment, rename
 from cli import classroom as commands
 from core import errors
 from engine.passphrase import Passphrase
@@ -604,3 +604,12 @@ def test_check_of_a_class_counts_who_is_down(
     assert "0 of 1 students ok." in told.out
     assert class_reports.check("tp1", [], as_json=True) == 1
     assert json.loads(capsys.readouterr().out)["down"] == ["adele"]
+
+
+@pytest.mark.parametrize("name", ["b b", "-x", ""])
+def test_rename_refuses_a_bad_name_before_it_writes(folder: pathlib.Path, name: str) -> None:
+    create(folder, "Nom\nZoe\n")
+    before = stacks_of(folder)
+    with pytest.raises(errors.BadInputError):
+        rename.run("tp1-zoe", name)
+    assert before == stacks_of(folder)

@@ -124,3 +124,10 @@ def test_name_without_a_letter_gets_a_label_of_its_own() -> None:
     """Of another script: a student like the others, with a number."""
     names = [("小明", "王"), ("Li", "王"), ("小红", "王"), ("小明", "Wang")]
     assert ["student", "li", "student-2", "wang"] == labels.unique(names, ())
+
+
+@pytest.mark.parametrize("first", ["Prénom(s)", "Prénom usuel", "Prénom de l'élève"])
+@pytest.mark.parametrize("email", ["Mél", "Adresse email", "Adresse électronique"])
+def test_headings_of_french_schools_are_known(first: str, email: str) -> None:
+    entry = roster.parse(f"Nom;{first};{email}\nDupont;Adèle;a@x.fr\n")[0]
+    assert ("Adèle Dupont", "a@x.fr") == (entry.name, entry.email)
