@@ -61,19 +61,24 @@ def find(
     ]
     for name, item in ours.items():
         if name in planned:
-            losses += _recreated(*planned[name], item)
-    for name in before.keys() & planned.keys():
-        gone = set(before[name].get("volumes", ())) - set(planned[name][1].volumes)
-        losses += [
-            Loss(
-                f"{name}/{volume.rpartition('/')[2]}",
-                "the volume is no longer in the stack file",
-                f"grappe:servers[{planned[name][0]}].volumes: one with name: "
-                f"{volume.rpartition('/')[2]} and pool: {volume.partition('/')[0]}",
-            )
-            for volume in sorted(gone)
-        ]
+            losses += _recreated(*planned[name], item, before.get(name))
+    listed = {loss.name for loss in losses}
+    for name in before.keys() - listed:
+        # A volume outlives its server, and goes with the lines of the stack file.
+        losses += _volumes(name, before[name], *planned.get(name, (None, None)))
     return sorted(losses, key=lambda loss: loss.name)
+
+
+def _volumes(
+    name: str, was: Mapping[str, Any], index: int | None, server: PlannedServer | None
+) -> Iterator[Loss]:
+    """Yield the volumes that a server had and has no more; `server` is None where it went too."""
+    gone = set(was.get("volumes", ())) - set(server.volumes if server else ())
+    key = f"grappe:servers[{index}].volumes" if server else f"grappe:servers: {name}, with volumes"
+    for volume in sorted(gone):
+        pool, short = volume.split("/", 1)
+        reason = "the volume is no longer in the stack file"
+        yield Loss(f"{name}/{short}", reason, f"{key}: one with name: {short} and pool: {pool}")
 
 
 def renamed(
@@ -167,7 +172,9 @@ def _server(loss: Loss) -> str:
     return loss.name.partition("/")[0]
 
 
-def _recreated(index: int, server: PlannedServer, item: Mapping[str, Any]) -> Iterator[Loss]:
+def _recreated(
+    index: int, server: PlannedServer, item: Mapping[str, Any], was: Mapping[str, Any] | None
+) -> Iterator[Loss]:
     config, key = item["config"], f"grappe:servers[{index}]"
     if config.get(names.STAGE) == names.CREATING:
         # The container never became ready, so it holds nobody's work.
@@ -179,9 +186,17 @@ def _recreated(index: int, server: PlannedServer, item: Mapping[str, Any]) -> It
         reason = f"grappe:image is {server.source}, and {server.name} was made from {image}"
         yield Loss(server.name, reason, f"{key}.image: {image}")
     elif item.get("ephemeral", False) != server.ephemeral:
-        was = str(item.get("ephemeral", False)).lower()
-        reason = f"ephemeral is {str(server.ephemeral).lower()}, and it was made with {was}"
-        yield Loss(server.name, reason, f"{key}.ephemeral: {was}")
-    elif server.target and item.get("location") not in {server.target, "none", "", None}:
+        made_with = str(item.get("ephemeral", False)).lower()
+        reason = f"ephemeral is {str(server.ephemeral).lower()}, and it was made with {made_with}"
+        yield Loss(server.name, reason, f"{key}.ephemeral: {made_with}")
+    elif item.get("location") in {"none", "", None}:
+        # The host is in no cluster.
+        return
+    elif server.target and item["location"] != server.target:
         reason = f"target is {server.target}, and it is on {item['location']}"
         yield Loss(server.name, reason, f"{key}.target: {item['location']}")
+    elif was is not None and bool(was.get("target")) != bool(server.target):
+        # Only the creation of a server chooses its member.
+        made_with, wanted = was.get("target") or "''", server.target or "''"
+        reason = f"target is {wanted}, and it was made with {made_with}"
+        yield Loss(server.name, reason, f"{key}.target: {made_with}")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import sys
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from cli import environment, options, progress, stack
 from core import errors, problems
@@ -213,6 +213,7 @@ def _leftovers(selected: Stack, *, demand_host: bool = False) -> list[leftovers.
         return []
     owner, lab = _identity(selected)
     recorded = [item for item in stack.resources(selected) if _is_ours(item)]
+    _demand_own_id(selected.name, lab, recorded)
     tunnel = config.get("tunnel") or {}
     urls = [
         *(str(config.get(key) or "") for key in ("host", "workstation")),
@@ -260,6 +261,24 @@ def _is_recorded(known: set[tuple[str, str]], item: leftovers.Leftover) -> bool:
 def _identity(selected: Stack) -> tuple[str, str]:
     lab = str(files.read(stack.folder(), selected.name).get("id") or "")
     return f"{stack.PROJECT}/{selected.name}", lab
+
+
+def _demand_own_id(name: str, lab: str, recorded: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse a copied stack file: everything on a host with its id is the other stack's.
+
+    Raises:
+        errors.BadInputError: Another stack file has the id, and no resource in the state does.
+
+    """
+    if not lab or any(item["inputs"].get("lab") == lab for item in recorded):
+        return
+    others = files.others(stack.folder(), name)
+    for other in (each for each, config in others.items() if str(config.get("id") or "") == lab):
+        raise errors.BadInputError(
+            f"grappe:id of stacks/Pulumi.{name}.yaml is {other}'s too, and what has it on a host "
+            f"may be {other}'s; nothing was deleted",
+            do=f"if the file is a copy of {other}'s, remove its line grappe:id, and repeat this",
+        )
 
 
 def _is_ours(item: dict[str, object]) -> bool:

@@ -58,8 +58,13 @@ def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str
             "gone": _gone(device for item in profiles for device in item["devices"].values()),
         }
     except (OSError, ValueError, KeyError) as error:
-        words = str(error) if isinstance(error, OSError) else f"{type(error).__name__} {error}"
-        return {"error": f"LXD does not answer: {words}", "program": program}
+        return {"error": unanswered(error), "program": program}
+
+
+def unanswered(error: Exception) -> str:
+    """Return in words that a query failed."""
+    words = str(error) if isinstance(error, OSError) else f"{type(error).__name__} {error}"
+    return f"LXD does not answer: {words}"
 
 
 def _spaces(socket_path: str, pools: Iterable[str]) -> Iterable[Tuple[str, facts.Pool]]:
@@ -111,12 +116,23 @@ def _members(socket_path: str) -> List[str]:
 
 
 def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
-    """Return the instances of projects, of their config only our marks."""
+    """Return the instances of projects, of their config only our marks.
+
+    Raises:
+        OSError, ValueError, KeyError: As `query`.
+
+    """
     found: List[facts.Instance] = []
+    socket_path = _first(sockets)
+    if not socket_path:
+        return found
+    paths = query(socket_path, "projects")
+    there = {urllib.parse.unquote(path.rpartition("/")[2]) for path in paths}
     for project in projects:
+        if project not in there:
+            continue
         asked = urllib.parse.urlencode({"project": project, "recursion": "1"})
-        # The project may not exist yet.
-        for item in try_query(sockets, "instances?" + asked) or ():
+        for item in query(socket_path, "instances?" + asked):
             marks = {k: v for k, v in item["config"].items() if k.startswith("user.grappe.")}
             found.append(
                 {

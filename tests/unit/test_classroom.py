@@ -613,3 +613,23 @@ def test_rename_refuses_a_bad_name_before_it_writes(folder: pathlib.Path, name: 
     with pytest.raises(errors.BadInputError):
         rename.run("tp1-zoe", name)
     assert before == stacks_of(folder)
+
+
+def test_down_of_a_copied_stack_file_deletes_nothing(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its id leads to the other's lab on the host; the other itself goes down as ever."""
+    lose_state(folder, monkeypatch, empty=False)
+    text = (folder / "stacks/Pulumi.tp1-zoe.yaml").read_text()
+    (folder / "stacks/Pulumi.copy.yaml").write_text(text)
+    searched: list[str] = []
+    monkeypatch.setattr("providers.leftovers.driver.find", lambda *_: searched.append("") or [])
+    with pytest.raises(errors.BadInputError, match="is tp1-zoe's too") as refused:
+        class_runs.downs.leftovers_of("copy")
+    assert "remove its line grappe:id" in refused.value.do
+    assert [] == searched
+    lab = {"type": "pulumi-python:dynamic/lxd:Container", "inputs": {
+        "lab": yaml.safe_load(text)["config"]["grappe:id"], "host": "ssh://lab", "name": "yuno1"}}  # fmt: skip
+    monkeypatch.setattr(class_runs.downs.stack, "resources", lambda _selected: [lab])
+    assert [] == class_runs.downs.leftovers_of("tp1-zoe")
+    assert searched

@@ -74,6 +74,8 @@ def test_kept_server_is_no_loss() -> None:
         (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is no longer in the stack file",
          "one with name: data and pool: default"),
         (dict(config={"user.grappe.stage": "anew"}), "yuno1", "is marked to be recreated", ""),
+        (dict(planned=with_server(target="m1"), location="m1"), "yuno1", "it was made with ''",
+         "grappe:servers[0].target: ''"),
     ],
 )  # fmt: skip
 def test_changed_setting_is_a_loss(case: dict[str, Any], name: str, reason: str, keep: str) -> None:
@@ -133,3 +135,18 @@ def test_refusal_names_each_loss_and_the_way_out() -> None:
         "  allow it: ./lab up alice --rebuild yuno1 yuno2\n"
         "  or keep yuno1: grappe:image: a"
     )
+
+
+def test_volume_of_a_removed_server_without_container_is_a_loss() -> None:
+    """An ephemeral server has gone, or somebody removed it: its volume is still there."""
+    (loss,) = losses.find(dataclasses.replace(LAB, servers=()), codec.encode(LAB), [], moved=False)
+    assert "yuno1/data" == loss.name
+    assert "yuno1, with volumes: one with name: data and pool: default" in loss.keep
+
+
+def test_removed_target_is_a_loss_in_a_cluster_alone() -> None:
+    was = codec.encode(with_server(target="m1"))
+    item = {"name": "yuno1", "ephemeral": False, "location": "m1", "config": MARKS}
+    (loss,) = losses.find(LAB, was, [item], moved=False)
+    assert "grappe:servers[0].target: m1" == loss.keep
+    assert [] == losses.find(LAB, was, [{**item, "location": "none"}], moved=False)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from remote.surveys import abilities, lab_host, lxd
+from remote.surveys import abilities, lab, lab_host, lxd
 
 STOPPING = {
     "type": "error", "status": "", "status_code": 0, "operation": "", "error_code": 503,
@@ -64,7 +64,8 @@ def test_stopping_daemon_is_reported_in_words(
     path = daemon(body)
     found: Any = lxd.main([path], None, ())
     assert found["error"].startswith(f"LXD does not answer: {words}")
-    assert lxd.instances([path], ["grappe-anna"]) == []
+    with pytest.raises((OSError, ValueError, KeyError)):
+        lxd.instances([path], ["grappe-anna"])
     assert lxd.try_query([path], "networks") is None
     assert abilities._shifts([path])
     assert shown in lab_host._daemon(path)["error"]
@@ -72,3 +73,16 @@ def test_stopping_daemon_is_reported_in_words(
 
 def test_a_list_that_is_null_is_empty(daemon: Callable[[str], str]) -> None:
     assert lxd.query(daemon(json.dumps({"type": "sync", "metadata": None})), "networks") == []
+
+
+def test_failed_listing_of_instances_is_no_empty_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The preflight refuses then; it would see no server that a changed image recreates."""
+
+    def fail(*_arguments: object) -> object:
+        raise OSError("database is locked")
+
+    monkeypatch.setattr(lxd, "instances", fail)
+    monkeypatch.setattr(lxd, "main", lambda *_arguments: {"program": "incus", "projects": []})
+    found = lab.main({"sockets": [], "store": "/nonexistent", "urls": []})
+    assert "LXD does not answer: database is locked" == found["lxd"]["error"]
+    assert "incus" == found["lxd"]["program"]
