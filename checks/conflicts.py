@@ -91,8 +91,9 @@ def unchangeable(facts: HostFacts) -> Iterator[tuple[str, str]]:
 
 def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield (problem, remedy) for each chain beside UFW's that drops what labs need."""
+    outer = {way["device"] for way in facts.get("routes", ()) if way["to"] == "0.0.0.0/0"}
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
-        missing = list(nft.missing_accepts(chain))
+        missing = list(nft.missing_accepts(chain, outer))
         if missing and chain.table == legacy.TABLE:
             yield (
                 f"the chain {chain.name} of {legacy.PROGRAM}, beside UFW's, drops what labs need",
@@ -292,24 +293,55 @@ def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Addr
         own: The host's addresses; empty where they are unknown.
 
     """
-    words = line.split()
-    named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
-    ports_text = next((named[option] for option in ("--dport", "--dports") if option in named), "")
-    parts = unmanaged_nat.ports_of(ports_text) if ports_text else ()
+    if _MALFORMED.search(line) or _NOT_TO_US.search(line):
+        return False
+    asked = iptables.conditions(line)
+    protocol, to = asked.get("-p", _ANY), asked.get("-d", _ANY)
+    out, by = asked.get("-o", _ANY), asked.get("-i", _ANY)
+    sources = _ports(asked, _SOURCES)
     return (
-        named.get("-p", "tcp") in ("tcp", "all")
-        and not _MALFORMED.search(line)
-        and ("! -d" in line or _leads_here(named.get("-d", ""), own))
-        and named.get("-o", "gr-").startswith("gr-")
-        and not named.get("-i", "").startswith(("docker", "br-", "virbr", "lxd", "lo"))
-        and (not parts or any(port in part for port in ports for part in parts))
+        (protocol.value in ("", "tcp", "all")) is not protocol.negated
+        and _leads_here(to, own, forwarded=line.startswith("-A FORWARD"))
+        and (out.value[:3] in ("", "gr-")) is not out.negated
+        and not (by.value.startswith(_OTHERS_BRIDGES) and not by.negated)
+        and (not sources or any(_CLIENTS in part for part in sources))
+        and (
+            not (parts := _ports(asked, _DIALLED))
+            or any(p in part for p in ports for part in parts)
+        )
     )
 
 
-def _leads_here(text: str, own: Collection[ipaddress.IPv4Address]) -> bool:
+_ANY = iptables.Condition("")
+_DIALLED = ("--dport", "--dports", "--ports", "--ctorigdstport")
+_SOURCES = ("--sport", "--sports")
+# A port that programs of people dial from.
+_CLIENTS = 50000
+_OTHERS_BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni", "lo")
+# What nobody sends to a single address of the host.
+_NOT_TO_US = re.compile(
+    r"--pkt-type (?:broadcast|multicast)|(?<!! )--dst-type (?:BROADCAST|MULTICAST|ANYCAST)\b|"
+    r"(?<!! )--src-type (?:LOCAL|BROADCAST|MULTICAST|ANYCAST)\b|! --dst-type LOCAL\b"
+)
+
+
+def _ports(asked: Mapping[str, iptables.Condition], options: Sequence[str]) -> Sequence[range]:
+    """Return the ports that a rule names by one of these options; none for all ports."""
+    named = next((asked[option] for option in options if asked.get(option, _ANY).value), _ANY)
+    parts = unmanaged_nat.ports_of(named.value) if named.value else ()
+    return tuple(unmanaged_nat.all_but(parts)) if named.negated else parts
+
+
+def _leads_here(
+    to: iptables.Condition, own: Collection[ipaddress.IPv4Address], *, forwarded: bool
+) -> bool:
     """Whether a destination is a lab's or the host's, not a container of Docker's."""
-    network = ipaddress.IPv4Network(text or "0.0.0.0/0", strict=False)
-    return not own or network.overlaps(STUDENTS) or any(each in network for each in own)
+    network = iptables.network(to.value or "0.0.0.0/0")
+    dialled = [each for each in own if not each.is_loopback]
+    if to.negated:
+        ours = STUDENTS.subnet_of(network) if forwarded else any(ip in network for ip in dialled)
+        return not ours
+    return not own or network.overlaps(STUDENTS) or any(ip in network for ip in dialled)
 
 
 def removal_command(line: str) -> str:

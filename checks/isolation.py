@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 
 from core.names import STUDENTS
 from remote import iptables
@@ -13,7 +12,7 @@ from remote.surveys.facts import HostFacts
 from remote.unmanaged import nat as unmanaged_nat
 
 # Matches that new packets of any server may meet; few packets meet the others.
-_PLAIN = {"tcp", "udp", "icmp", "conntrack", "state", "comment", "multiport", "limit"}
+_PLAIN = {"tcp", "udp", "icmp", "conntrack", "state", "comment", "multiport", "limit", "addrtype"}
 # DNS and DHCP: every server may use these ports of the host.
 _GIVEN = {53, 67}
 # Bridges of Docker, libvirt and the like, whose rules come before UFW's.
@@ -48,7 +47,8 @@ def breaches(facts: HostFacts) -> Iterator[Breach]:
         network = _output_interface(whole)
         if iptables.target(whole) in ("DROP", "REJECT") and _is_plain_drop(whole):
             closed.add(network)
-        if iptables.target(whole) != "ACCEPT":
+        # What a program takes from a queue and accepts passes our chains too.
+        if iptables.target(whole) not in ("ACCEPT", "NFQUEUE"):
             continue
         if _lets_servers(whole):
             whom = "each other" if whole.startswith("-A FORWARD ") else "the host"
@@ -56,7 +56,11 @@ def breaches(facts: HostFacts) -> Iterator[Breach]:
                 whom, line, f"iptables -D {line[3:]}; in its place, where it is needed: ufw allow, "
                 "or ufw route allow, which Grappe's drops precede",
             )  # fmt: skip
-        elif _PRIVATE.fullmatch(network) and not closed & {network, ""} and _lets_in(whole):
+        elif (
+            _PRIVATE.fullmatch(network)
+            and not closed & {network, ""}
+            and _lets_in(iptables.conditions(whole))
+        ):
             closed.add(network)
             yield Breach(f"the machines on {network}", line, _keep_out(network))
 
@@ -76,56 +80,63 @@ def _output_interface(line: str) -> str:
 
 def _is_plain_drop(line: str) -> bool:
     """Whether a FORWARD rule drops all packets of servers, without further conditions."""
-    words = re.sub(r" --reject-with \S+", "", line).split()
-    options = {word for word in words if word.startswith("-")} - {"-A", "-i", "-o", "-j"}
-    return line.startswith("-A FORWARD ") and not options and _is_bridges(words, "-i")
-
-
-def _lets_in(line: str) -> bool:
-    """Whether a rule matches new packets of servers, whatever their destination."""
-    words = line.split()
-    named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
-    states = named.get("--ctstate", named.get("--state", "NEW")).split(",")
+    options = iptables.conditions(line).keys() - {"-A", "-i", "-o", "-j", "--reject-with"}
+    if set(re.findall(r" -m (\S+)", line)) == {"comment"}:
+        options -= {"-m"}
     return (
-        bool({"NEW", "DNAT"} & set(states))
-        and _is_bridges(words, "-i")
-        and _is_students(words, "-s")
+        line.startswith("-A FORWARD ")
+        and not options
+        and _is_bridges(iptables.conditions(line), "-i")
     )
+
+
+def _lets_in(asked: Mapping[str, iptables.Condition]) -> bool:
+    """Whether a rule matches new packets of servers, whatever their destination."""
+    states = asked.get("--ctstate", asked.get("--state", iptables.Condition("NEW")))
+    new = bool({"NEW", "DNAT"} & set(states.value.split(",")))
+    return new is not states.negated and _is_bridges(asked, "-i") and _is_students(asked, "-s")
 
 
 def _lets_servers(line: str) -> bool:
     """Whether a rule takes new packets that servers send to the host, or to each other."""
-    words = line.split()
-    named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
-    ports_text = next((named[option] for option in ("--dport", "--dports") if option in named), "")
-    parts = unmanaged_nat.ports_of(ports_text) if ports_text else ()
+    asked = iptables.conditions(line)
+    ports = next((asked[each] for each in ("--dport", "--dports") if each in asked), None)
+    parts = unmanaged_nat.ports_of(ports.value) if ports and not ports.negated else ()
     given = bool(parts) and all(port in _GIVEN for part in parts for port in part)
-    modules = {words[index + 1] for index, word in enumerate(words[:-1]) if word == "-m"}
+    modules = set(re.findall(r" -m (\S+)", line))
     forwards = line.startswith("-A FORWARD ")
     return (
-        _lets_in(line)
+        _lets_in(asked)
         and modules <= _PLAIN
-        and (not forwards or _is_bridges(words, "-o"))
-        and (_is_students(words, "-d") if forwards else not named.get("-d", "").startswith("224."))
+        and _is_sent(asked, "UNICAST" if forwards else "LOCAL")
+        and (not forwards or _is_bridges(asked, "-o"))
+        and (
+            _is_students(asked, "-d")
+            if forwards
+            else not asked.get("-d", iptables.Condition("")).value.startswith("224.")
+        )
         and (forwards or not given)
     )
 
 
-def _is_bridges(words: Sequence[str], option: str) -> bool:
+def _is_sent(asked: Mapping[str, iptables.Condition], kind: str) -> bool:
+    """Whether the types of address that a rule names are those of a server and of `kind`."""
+    for option, ours in (("--src-type", "UNICAST"), ("--dst-type", kind)):
+        named = asked.get(option)
+        if named and (ours in named.value.split(",")) is named.negated:
+            return False
+    return True
+
+
+def _is_bridges(asked: Mapping[str, iptables.Condition], option: str) -> bool:
     """Whether an interface that a rule names may be a student's bridge."""
-    if option not in words:
-        return True
-    index = words.index(option)
-    name = words[index + 1]
+    name, negated = asked.get(option, iptables.Condition("+"))
     prefix = name.removesuffix("+")
     ours = name.startswith("gr-") or (name.endswith("+") and "gr-".startswith(prefix))
-    return not name.startswith("gr-") if words[index - 1] == "!" else ours
+    return not name.startswith("gr-") if negated else ours
 
 
-def _is_students(words: Sequence[str], option: str) -> bool:
+def _is_students(asked: Mapping[str, iptables.Condition], option: str) -> bool:
     """Whether an address that a rule names may be a server's."""
-    if option not in words:
-        return True
-    index = words.index(option)
-    network = ipaddress.IPv4Network(words[index + 1], strict=False)
-    return words[index - 1] == "!" or network.overlaps(STUDENTS)
+    named = asked.get(option, iptables.Condition("0.0.0.0/0"))
+    return named.negated or iptables.network(named.value).overlaps(STUDENTS)

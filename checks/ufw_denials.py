@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from core.names import STUDENTS, WEB_PORTS
@@ -215,6 +216,10 @@ def _rules(facts: HostFacts) -> list[Rule]:
         if outwards:
             interface = direction.removeprefix("out").removeprefix("_")
         interface = "" if interface.startswith("out") else interface
+        leaves = re.search(r"(?:^|!)out_(\S+)", direction)
+        if routed and leaves and not leaves.group(1).startswith("gr-"):
+            # It is for packets that leave by somebody else's interface.
+            continue
         words = [
             action,
             *(["log"] if _log else []),

@@ -103,7 +103,7 @@ def _expand(words: List[str], environment: Dict[str, str]) -> List[str]:
 def _assignments(text: str) -> Dict[str, str]:
     """Return what a file of variables sets; comments and what is no assignment set nothing."""
     variables = {}
-    for line in text.splitlines():
+    for line in text.replace("\\\n", " ").splitlines():
         name, equals, value = line.strip().partition("=")
         name = name[7:].strip() if name.startswith("export ") else name.strip()
         if equals and _NAME.fullmatch(name):

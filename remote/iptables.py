@@ -5,8 +5,10 @@ Runs on the host too: standard library alone.
 
 from __future__ import annotations
 
+import ipaddress
 import re
-from typing import Dict, Iterator, List, Set, Tuple, TypedDict
+import shlex
+from typing import Callable, Dict, Iterator, List, NamedTuple, Set, Tuple, TypedDict
 
 # iptables matches interfaces by prefix: one rule serves every student's bridge.
 BRIDGES = "gr-+"
@@ -33,12 +35,80 @@ PRECEDING = (
 )  # fmt: skip
 # The kernel follows 16 jumps.
 DEEPEST = 16
+BASE_CHAINS = {
+    "raw": ("PREROUTING", "OUTPUT"), "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
+    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
+    "filter": ("INPUT", "FORWARD", "OUTPUT"),
+}  # fmt: skip
+VERDICTS = {"ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "DNAT", "SNAT", "MASQUERADE", "REDIRECT",
+            "MARK", "CT", "TCPMSS", "NFLOG", "NFQUEUE"}  # fmt: skip
 
 
 def target(line: str) -> str:
     """Return the target of a rule (-j or -g); empty for a rule without one."""
     match = re.search(r" -[jg] (\S+)", line)
     return match.group(1) if match else ""
+
+
+def listing(run: Callable[[List[str]], str]) -> str:
+    """Return what `iptables-save` prints, also of tables with native rules of nftables.
+
+    It hides such a table whole; `iptables -S` shows the other rules of one chain.
+
+    Args:
+        run: Runs a program; returns what it printed.
+
+    """
+    saved = run(["iptables-save"])
+    for table in re.findall(r"^# Table `(\w+)' is incompatible", saved, re.MULTILINE):
+        lines, waiting = [f"*{table}"], list(BASE_CHAINS.get(table, ()))
+        for chain in waiting:
+            rules = run(["iptables", "-w", "-t", table, "-S", chain]).splitlines()
+            lines += rules
+            jumps = [target(rule) for rule in rules if rule.startswith("-A ")]
+            waiting += [
+                each for each in dict.fromkeys(jumps)
+                if each and each not in waiting and each not in VERDICTS
+            ]  # fmt: skip
+        saved += "\n".join([*lines, "COMMIT", ""])
+    return saved
+
+
+class Condition(NamedTuple):
+    """An option of a rule.
+
+    Attributes:
+        value: Its first word; empty for a flag.
+        negated: Whether a `!` precedes it.
+    """
+
+    value: str
+    negated: bool = False
+
+
+def conditions(line: str) -> Dict[str, Condition]:
+    """Return the options of a rule by name, without its comments."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = line.split()
+    found: Dict[str, Condition] = {}
+    for index, word in enumerate(words):
+        before = words[index - 1] if index else ""
+        if not word.startswith("-") or before == "--comment":
+            continue
+        value = words[index + 1] if index + 1 < len(words) else ""
+        found[word] = Condition("" if value.startswith(("-", "!")) else value, before == "!")
+    found.pop("--comment", None)
+    return found
+
+
+def network(text: str) -> ipaddress.IPv4Network:
+    """Return the network of a rule's address; all of IPv4 for a mask with gaps."""
+    try:
+        return ipaddress.IPv4Network(text, strict=False)
+    except ValueError:
+        return ipaddress.IPv4Network("0.0.0.0/0")
 
 
 def ufw_jumps_command(hook: str) -> str:
@@ -101,6 +171,11 @@ class Chains:
     def rules(self, table: str, chain: str) -> List[str]:
         """Return the rules of a chain; none for a missing chain."""
         return self._rules.get((table, chain), [])
+
+    def flat(self, table: str, chain: str) -> List[str]:
+        """Return a chain's rules, those of the chains that it jumps to behind its conditions."""
+        return [rule["whole"] for line in self.rules(table, chain)
+                for rule in self._followed(table, line, line)]  # fmt: skip
 
     def table(self, table: str) -> List[str]:
         """Return all rules of a table, chain by chain."""

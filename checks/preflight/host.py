@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from checks import conflicts
 from checks.preflight.spec import PreflightSpec
 from core import problems
-from remote import managed_block
+from remote import iptables, managed_block
 from remote.names import GPU, SHIFT
 from remote.surveys.facts import LabFacts
 from remote.unmanaged import haproxy
@@ -54,7 +54,7 @@ def files(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         elif path.endswith("haproxy.cfg") and spec.adopt:
             yield from _unadoptable_routing(spec, path, text or "")
         elif path.endswith("before.rules") and spec.adopt:
-            yield from _unadoptable_rules(spec, path, text or "")
+            yield from _unadoptable_rules(spec, facts, path, text or "")
 
 
 def _damage(text: str) -> str:
@@ -81,7 +81,9 @@ def _unadoptable_routing(spec: PreflightSpec, path: str, text: str) -> Iterator[
         )
 
 
-def _unadoptable_rules(spec: PreflightSpec, path: str, text: str) -> Iterator[problems.Mistake]:
+def _unadoptable_rules(
+    spec: PreflightSpec, facts: LabFacts, path: str, text: str
+) -> Iterator[problems.Mistake]:
     ports = {f"tcp/{server.port}" for server in spec.servers}
     for line in text.splitlines():
         if unmanaged_nat.key(line) in ports and unmanaged_nat.has_more_conditions(line):
@@ -89,6 +91,18 @@ def _unadoptable_rules(spec: PreflightSpec, path: str, text: str) -> Iterator[pr
                 "grappe:adopt",
                 f"{path} has a rule with more conditions than Grappe takes over: {line.strip()}. "
                 "It would be removed: take it out of the file, or write it as a `ufw route` rule",
+            )
+    # Grappe's rule lets in who comes by `grappe:interface`, or by any interface without it.
+    outer = {way["device"] for way in facts.get("routes", ()) if way["to"] == "0.0.0.0/0"}
+    dialled = {each["interface"] for each in facts["subnets"]
+               if each["subnet"].partition("/")[0] == spec.address}  # fmt: skip
+    for line in text.splitlines() if outer and not spec.interface else ():
+        by = iptables.conditions(line.strip()).get("-i")
+        if unmanaged_nat.key(line) in ports and by and by.value not in outer | dialled:
+            yield problems.Mistake(
+                "grappe:adopt",
+                f"{path} has a rule for {by.value} alone: {line.strip()}. Grappe's lets in who "
+                f"comes by any interface; for this one alone: grappe:interface: {by.value}",
             )
 
 

@@ -42,7 +42,7 @@ def main(request: Json) -> facts.HealthFacts:
     instances = _instances(request["sockets"])
     domains = _domains(request["store"])
     running = [item for item in instances if item["address"]]
-    saved = programs.run(["iptables-save"])[1]
+    saved = iptables.listing(lambda argv: programs.run(argv)[1])
     whole = lab.main(request)
     found: facts.HealthFacts = {
         **whole,
@@ -105,9 +105,9 @@ def _firewall(sockets: List[str]) -> str:
 
 def _ufw() -> facts.Ufw:
     """Return whether UFW's file enables it, and whether its rules are loaded."""
-    match = re.search(r"^ENABLED=(\w+)", read_text("/etc/ufw/ufw.conf"), re.MULTILINE)
+    match = re.search(r"^ENABLED=[\"']?(\w+)", read_text("/etc/ufw/ufw.conf"), re.MULTILINE)
     active = any("active" in line.split() for line in _lines(["ufw", "status"])[:1])
-    return {"enabled": bool(match and match.group(1) == "yes"), "active": active}
+    return {"enabled": bool(match and match.group(1).lower() == "yes"), "active": active}
 
 
 def _switched_off() -> List[str]:

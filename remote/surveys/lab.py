@@ -28,7 +28,7 @@ FILES = (
 UFW_CONF = "/etc/ufw/ufw.conf"
 # Verdicts; `ct status dnat`, `icmp type redirect` and types such as nd-redirect are conditions.
 _REDIRECTS = re.compile(
-    r"\bdnat (?:ip )?(?:to|prefix)\b"
+    r"\bdnat (?:ip )?(?:addr \. port )?(?:to|prefix)\b"
     r"|(?<![\w-])(?<!type )redirect(?: to\b| random| fully-random| persistent|$)"
 )
 _QUOTED = re.compile(r'"[^"]*"')
@@ -51,7 +51,7 @@ def main(request: Json) -> facts.LabFacts:
     # Chains without rules: listing a filter table's rules takes forty times as long.
     chains = nft.chains(programs.run(["nft", "list", "chains"])[1])
     old = _legacy()
-    saved = programs.run(["iptables-save"])[1]
+    saved = iptables.listing(lambda argv: programs.run(argv)[1])
     # If UFW uses iptables-legacy, the tables of iptables-nft are somebody else's.
     known = set() if _uses_legacy() else nft.IPTABLES
     parts: Dict[str, Callable[[], Any]] = {
@@ -116,7 +116,7 @@ def _unloadable(saved: str) -> Dict[str, List[str]]:
     if not iptables.Chains(saved).ufw_is_loaded():
         return {}
     found = {}
-    if re.search(r"^ENABLED=no\b", _text(UFW_CONF) or "", re.MULTILINE):
+    if re.search(r"^ENABLED=[\"']?no\b", _text(UFW_CONF) or "", re.MULTILINE | re.IGNORECASE):
         reason = "says ENABLED=no, and UFW's rules are loaded all the same: they let no lab in"
         found[UFW_CONF] = [reason, "ufw enable; or ufw disable, which takes them away"]
     status, _out, err = programs.run(["iptables-restore", "--noflush", "--test", FILES[0]])

@@ -6,6 +6,9 @@ from typing import Dict, Iterable, List, Tuple
 
 from remote.surveys import facts, programs
 
+# The ports of servers that HAProxy and DNAT dial.
+PORTS = (22, 80, 443)
+
 
 def main() -> List[facts.Route]:
     """Return the IPv4 routes that may lead labs' packets, in the order in which they are consulted.
@@ -15,6 +18,9 @@ def main() -> List[facts.Route]:
     tables: Dict[str, List[facts.Route]] = {}
     for line in programs.run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
         words = line.split()
+        if not words or line[0].isspace():
+            # One of several ways of the route before it.
+            continue
         kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
         kind = words.pop(0) if words[0] in (*kinds, "local", "broadcast", "multicast") else ""
         to = "0.0.0.0/0" if words[0] == "default" else words[0]
@@ -36,13 +42,16 @@ def main() -> List[facts.Route]:
 def _rules() -> Iterable[Tuple[List[str], Dict[str, str]]]:
     """Yield the rules of routing that labs' packets meet.
 
-    A rule for marked packets, for one user or for one source address concerns others.
+    A rule for marked packets, for one user, for one source address, or for protocols, ports and
+    interfaces that labs do not use, concerns others.
     """
     for line in programs.run(["ip", "-4", "rule", "show"])[1].splitlines():
         words = line.split()[1:]
         named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
         one = named.get("from", "all") != "all" and "/" not in named["from"]
         if one or ("fwmark" in named and "not" not in words) or "uidrange" in named:
+            continue
+        if "not" not in words and _is_others(named):
             continue
         if named.get("lookup") != "local":
             yield words, named
@@ -66,3 +75,14 @@ def _routes_of(
         for route in tables.get(named.get("lookup", ""), []):
             if int(route["to"].rpartition("/")[2]) > least:
                 yield route
+
+
+def _is_others(named: Dict[str, str]) -> bool:
+    """Whether a rule of routing is for packets that no lab sends or gets."""
+    ports = [int(port) for port in named.get("dport", "22").split("-")]
+    return (
+        "oif" in named
+        or named.get("iif", "").startswith(("docker", "br-", "virbr", "lxd", "wg", "tun", "lo"))
+        or named.get("ipproto", "tcp") not in ("tcp", "6")
+        or not any(ports[0] <= port <= ports[-1] for port in PORTS)
+    )

@@ -13,7 +13,7 @@ import os
 import shlex
 from typing import Any, List, Mapping, Optional, Set, Tuple
 
-from remote import ipv6, managed_block, private_networks, ufw_scripts
+from remote import iptables, ipv6, managed_block, private_networks, ufw_scripts
 from remote.iptables import BRIDGES, FORWARD, INPUT, JUMPS, LET_IN, LET_THROUGH, NAT, Chains
 from remote.system import File, RefusedError, System
 from remote.target import Files, Fragment, Target
@@ -32,7 +32,6 @@ WANTED = tuple(
 MADE_TABLE = "/var/lib/grappe/nat/made-table"
 
 NAT_JUMP = ("nat", "PREROUTING", NAT)
-READ_CHAINS = {"nat": ("PREROUTING", NAT), "filter": (*JUMPS, *JUMPS.values())}
 
 UNIT_TEXT = f"""\
 # Made by Grappe: its NAT rules at boot, also where UFW is not enabled.
@@ -259,14 +258,7 @@ class NatTarget(Target):
         self.system.must([*argv, "-I", chain, "-j", ours])
 
     def _loaded_chains(self) -> Chains:
-        listing = self.system.must(["iptables-save"]).out
-        if "is incompatible" in listing:
-            # `iptables-save` hides a whole table with a native nftables rule; `-S` shows the rest.
-            listing = ""
-            for table, chains in READ_CHAINS.items():
-                listings = [["iptables", "-w", "-t", table, "-S", chain] for chain in chains]
-                listing += f"*{table}\n" + "".join(self.system.run(argv).out for argv in listings)
-        return Chains(listing)
+        return Chains(iptables.listing(lambda argv: self.system.must(argv).out))
 
     def _has_table(self) -> bool:
         tables = self.system.run(["nft", "list", "tables"]).out.splitlines()

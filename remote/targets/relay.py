@@ -7,6 +7,7 @@ that it names.
 from __future__ import annotations
 
 import fnmatch
+import re
 import time
 from typing import Dict, List
 
@@ -16,6 +17,14 @@ from remote.target import Files, Fragment, Target
 
 DROP_IN = "/etc/ssh/sshd_config.d/grappe-tunnel.conf"
 KEYS = "/etc/ssh/grappe-tunnel.keys"
+# What the effective settings of the user must contain: the default, and a pattern of good words.
+# A block of sshd's configuration before ours may say otherwise.
+NEEDS = {
+    "AllowTcpForwarding": ("yes", r"^(?:yes|all|remote)$"),
+    "AuthenticationMethods": ("any", r"^(?:any|publickey)$"),
+    "PermitListen": ("any", r"^(?!none$)"),
+    "PubkeyAcceptedAlgorithms": ("ssh-ed25519", r"(?:^|,)ssh-ed25519(?:,|$)"),
+}
 # Seconds; a tunnel with a cut link frees its ports within three of these.
 ALIVE_SECONDS = 5
 LEAVE_SECONDS = 10
@@ -59,6 +68,10 @@ def refusal(settings: List[str], user: str) -> str:
         return "sshd forwards nothing: it has DisableForwarding yes. Take that out for this user"
     if "yes" not in listed.get("pubkeyauthentication", ["yes"]):
         return "sshd takes no keys: it has PubkeyAuthentication no"
+    for name, (default, good) in NEEDS.items():
+        words = listed.get(name.lower(), [default])
+        if not any(re.search(good, word) for word in words):
+            return f"sshd refuses {user}'s tunnels: it has {name} {' '.join(words)} for {user}"
     return ""
 
 

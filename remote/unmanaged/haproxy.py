@@ -13,23 +13,33 @@ from remote import managed_block
 
 _SECTION = re.compile(
     r"[ \t]*(global|defaults|frontend|backend|listen|userlist|peers|resolvers|cache|program|"
-    r"http-errors|ring|mailers|fcgi-app|crt-store|log-forward)(?=\s|$)[ \t]*(\S*)"
+    r"http-errors|ring|mailers|fcgi-app|crt-store|log-forward|log-profile|traces|acme)"
+    r"(?=\s|$)[ \t]*(\S*)"
 )
 _WEB_PORTS = {80, 443}
 # The variable with HAProxy's own peer name, which Grappe's table of requests needs.
 PEER = "HAPROXY_LOCALPEER"
+_COMMENT = re.compile(r"(?:^|[ \t])#.*$", re.MULTILINE)
+# What Grappe itself listens at: all addresses.
+_EVERYWHERE = {"", "*", "0.0.0.0", "ipv4@", "ipv4@*", "[::]", "::", "ipv6@", "ipv6@*"}
 _DOMAINS = re.compile(r"(?:hdr\(host\)|req_ssl_sni|req\.ssl_sni)\s+-i\s+([^\n}]+)")
 _LEADS_TO = re.compile(r"^\s*(?:use_backend|default_backend)\s+(\S+)", re.MULTILINE)
 
 # Lines that the sheet puts into such a section, and lines without effect on routing.
 _SHEET = re.compile(
-    r"$|#|mode (?:http|tcp)$|bind \S+$|log\b|description\b|maxconn\b|timeout\b|balance\b|"
+    r"$|mode (?:http|tcp)$|bind \S+$|log\s|description\b|maxconn\b|timeout\b|balance\b|"
     r"option (?:httpclose|http-server-close|forwardfor|ssl-hello-chk|httplog|tcplog|dontlognull)$|"
     r"tcp-request inspect-delay\b|cookie JSESSIONID prefix$|acl\b|"
     r"tcp-request content accept if \{ req[._]ssl_hello_type 1 \}$|"
     r"(?:use_backend|use-server|default_backend)\b|"
     r"server \S+ [0-9.]+:(?:80|443)(?: check| cookie \S+)*$"
 )
+
+# An acl of domains, a condition, a domain, and a condition of its own about domains.
+_ACL = re.compile(r"^\s*acl\s+(\S+)\s+" + _DOMAINS.pattern, re.MULTILINE)
+_IF = re.compile(r"\s(if|unless)\s")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+_BY_DOMAIN = re.compile(r"\{\s*" + _DOMAINS.pattern + r"\s*\}")
 
 Sections = List[Tuple[str, str, str]]
 
@@ -86,7 +96,7 @@ def domains(text: str) -> Set[str]:
     return {
         domain.lower()
         for _kind, _name, body in mine
-        for listed in _DOMAINS.findall(body)
+        for listed in _DOMAINS.findall(_COMMENT.sub("", body))
         for domain in listed.split()
     }
 
@@ -104,13 +114,41 @@ def unaccounted(text: str) -> List[str]:
     for kind, name, body in mine:
         if kind == "listen" and not _DOMAINS.search(body):
             found.append(f"listen {name}")
+        acls = {name for name, _domains in _ACL.findall(body)}
         for line in map(str.strip, body.splitlines()[1:]):
-            led_to = _LEADS_TO.match(line)
-            leads = led_to and " if " not in line and led_to.group(1) not in by_domain
-            asks = line.startswith("acl ") or (led_to and "{" in line)
-            if (asks and not _DOMAINS.search(line)) or leads or not _SHEET.match(line):
+            # What goes with the line is shown whole; a comment decides nothing.
+            plain = _COMMENT.sub("", line).strip()
+            led_to = _LEADS_TO.match(plain)
+            leads = led_to and not _IF.search(plain) and led_to.group(1) not in by_domain
+            if leads or not (_SHEET.match(plain) and _is_by_domain(plain, acls)):
                 found.append(line)
     return found
+
+
+def _is_by_domain(line: str, acls: Set[str]) -> bool:
+    """Whether a line of the sheet listens for everybody, and chooses by nothing but the domain.
+
+    Args:
+        line: The line, without a comment.
+        acls: The names of the section's acls of domains.
+
+    """
+    words = line.split()
+    if words[:1] == ["bind"]:
+        places = words[1].split(",")
+        ports = {port for _number, ports, _line in binds(line) for port in ports}
+        return ports <= _WEB_PORTS and all(p.rpartition(":")[0] in _EVERYWHERE for p in places)
+    if words[:1] == ["acl"]:
+        listed = " ".join(_DOMAINS.findall(line)).split()
+        return bool(listed) and all(_NAME.fullmatch(each) for each in listed)
+    asked = _IF.split(line, 1)[1:]
+    if words[:1] == ["use-server"] and asked[:1] == ["if"]:
+        # The sheet sends what has no other server's domain to the last one.
+        asked = [asked[0], asked[1].replace("!", "")]
+    if not asked or words[0] not in ("use_backend", "use-server"):
+        return True
+    either = re.split(r"\s+(?:or|\|\|)\s+", asked[1].strip())
+    return asked[0] == "if" and all(each in acls or _BY_DOMAIN.fullmatch(each) for each in either)
 
 
 def without(text: str) -> str:

@@ -19,9 +19,10 @@ _CHAIN = re.compile(r":(INPUT|FORWARD|OUTPUT) (ACCEPT|DROP) ")
 _WORDS = (
     (r"-A \w+ ", ""),
     (r"-([io]) gr-\S*", r'\1ifname "gr-*"'),
-    (r"-m (?:tcp|multiport|comment|conntrack) |-p tcp ", ""),
+    (r"-m (?:tcp|multiport|comment|conntrack|state) |-p tcp ", ""),
     (r"--dports? ([\d,:]+)", r"tcp dport { \1 }"),
-    (r"--ctst(?:ate|atus) DNAT", "ct status dnat"),
+    (r"--ctst(?:ate|atus) DNAT\b", "ct status dnat"),
+    (r"--(?:ct)?state (\S+)", lambda m: "ct state { %s }" % m.group(1).lower()),
     (r"-j ACCEPT", "accept"),
     (r"-j (?:DROP|REJECT)\b.*", "drop"),
 )
@@ -42,7 +43,7 @@ def chains(saved: str) -> List[nft.Chain]:
             inside = line[1:]
         elif (match := _CHAIN.match(line)) and inside == "filter":
             name, policy = match.groups()
-            translated = [_translated(rule) for rule in rules.rules("filter", name)]
+            translated = [_translated(rule) for rule in rules.flat("filter", name)]
             found[name] = nft.Chain(TABLE, name, "filter", name.lower(), policy.lower(), translated)
     return list(found.values())
 

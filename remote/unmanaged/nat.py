@@ -6,7 +6,7 @@ Runs on the host too: standard library alone.
 from __future__ import annotations
 
 import re
-from typing import List, Set, Tuple
+from typing import List, Sequence, Set, Tuple
 
 from remote import managed_block
 
@@ -68,7 +68,7 @@ def redirected_ports(line: str, chains: Set[str] = frozenset()) -> Tuple[range, 
             parts = ports_of(words[position + 1])
             if words[position - 1] != "!":
                 return parts
-            return tuple(part for part in _all_but(parts) if part)
+            return tuple(part for part in all_but(parts) if part)
     # In a custom chain, the jump to it may have named the port.
     all_of_it = words[1] == "PREROUTING" and target in _REDIRECTING
     return (range(1, MAX_PORT + 1),) if all_of_it else ()
@@ -85,7 +85,9 @@ def ports_of(text: str) -> Tuple[range, ...]:
 
 def _redirected_by_nft(line: str) -> Tuple[range, ...]:
     chain, _colon, rule = line.partition(": ")
-    if " GRAPPE-" in chain or re.search(r"\boutput\b", chain.lower()):
+    # Docker's chain of both hooks has what the chain of output has.
+    output = re.fullmatch(r"(?:nat[-_])?output", chain.rpartition(" ")[2].lower())
+    if " GRAPPE-" in chain or output:
         return ()
     if re.search(r"\budp\b", rule) and not re.search(r"\btcp\b", rule):
         return ()
@@ -95,12 +97,15 @@ def _redirected_by_nft(line: str) -> Tuple[range, ...]:
     match = re.search(r"\b(?:tcp|th) dport (!= )?(\{[^}]*\}|[\d-]+|map \{[^}]*\})", rule)
     if not match:
         return (range(1, MAX_PORT + 1),)
-    ports = re.findall(r"(?<![\d.:])(\d+(?:-\d+)?)(?=\s*(?:[,:}]|$))", match.group(2).strip("{} "))
+    text = match.group(2).strip("{} ")
+    keys = r"(?:^|[{,])\s*(\d+(?:-\d+)?)\s*" + (":" if "map" in text else "(?=[,}]|$)")
+    ports = re.findall(keys, text)
     parts = ports_of(",".join(ports).replace("-", ":")) if ports else ()
-    return tuple(part for part in _all_but(parts) if part) if match.group(1) else parts
+    return tuple(part for part in all_but(parts) if part) if match.group(1) else parts
 
 
-def _all_but(parts: Tuple[range, ...]) -> List[range]:
+def all_but(parts: Sequence[range]) -> List[range]:
+    """Return the ports outside these ranges."""
     edges = [1, *(edge for part in sorted(parts, key=min) for edge in (part.start, part.stop))]
     edges.append(MAX_PORT + 1)
     return [range(edges[n], edges[n + 1]) for n in range(0, len(edges), 2)]

@@ -18,14 +18,11 @@ IPTABLES = {
 }  # fmt: skip
 LXD = {"inet lxd"}
 _BASE = re.compile(r"type (\w+) hook (\w+) .*?(?:policy (\w+);)?\s*$")
-# A verdict without a condition, whatever is counted or logged before it.
-_ALWAYS = re.compile(
-    r"(?:counter(?: packets \d+ bytes \d+)? |log(?: prefix \"[^\"]*\")? )*(?:drop|reject)\b"
-)
 # A named set or map with its elements, in what `nft list table` prints.
 _NAMED = re.compile(r"^\s*(?:set|map) (\S+) \{([^{}]*?)\belements = \{([^}]*)\}", re.MULTILINE)
 _OF_PORTS = re.compile(r"\btype inet_service\b|\btypeof (?:tcp|th) dport\b")
 _JUMP = re.compile(r"(.*?)(?:jump|goto) (\S+)$")
+_UNNAMED = re.compile(r"(.*?) ?(?:jump|goto) \{$")
 # The kernel follows 16 jumps.
 DEEPEST = 16
 # Conditions that no or few IPv4 packets of people meet.
@@ -63,9 +60,15 @@ def chains(listed: str) -> List[Chain]:
     found: List[Chain] = []
     rules: Dict[Tuple[str, str], List[str]] = {}
     table = name = ""
+    # The conditions of the jumps to chains without a name that the lines are in.
+    inside: List[str] = []
     for line in listed.splitlines():
         words = line.split()
-        if words[:1] == ["table"]:
+        if match := _UNNAMED.match(" ".join(words)):
+            inside.append(match.group(1))
+        elif inside and words[:1] == ["}"]:
+            inside.pop()
+        elif words[:1] == ["table"]:
             table = " ".join(words[1:3])
         elif words[:1] == ["chain"]:
             name = words[1]
@@ -74,7 +77,7 @@ def chains(listed: str) -> List[Chain]:
             kind, hook, policy = match.groups()
             found.append(Chain(table, name, kind, hook, policy or "accept"))
         elif words and words != ["}"] and (table, name) in rules:
-            rules[table, name].append(" ".join(words))
+            rules[table, name].append(" ".join([*filter(None, inside), *words]))
     return [
         chain._replace(rules=list(_followed(rules, chain.table, chain.name))) for chain in found
     ]
@@ -114,26 +117,140 @@ def unknown_tables(found: Sequence[Chain], known: Collection[str]) -> List[str]:
     return sorted(table for table in own if table.split()[0] in ("ip", "inet"))
 
 
-def missing_accepts(chain: Chain) -> Iterator[str]:
-    """Yield the accept rules that a chain needs so that it does not cut labs off."""
-    ends = chain.policy == "drop" or any(_ALWAYS.match(rule) for rule in chain.rules)
-    if not ends or chain.kind != "filter":
+def missing_accepts(chain: Chain, outer: Collection[str] = ()) -> Iterator[str]:
+    """Yield the accept rules that a chain needs so that it does not cut labs off.
+
+    Args:
+        chain: The chain.
+        outer: The interfaces that people come by, as far as they are known.
+
+    """
+    if chain.kind != "filter":
         return
-    accepted = [rule for rule in chain.rules if re.search(r"\baccept\b", rule)]
-    leaves = any(re.search(r'oif(?:name)? (?:\{[^}]*)?"gr-', rule) for rule in accepted)
-    enters = any(re.search(r'iif(?:name)? (?:\{[^}]*)?"gr-', rule) for rule in accepted)
-    if chain.hook == "input":
-        ports = [part for rule in accepted for part in _ports(rule) or ()]
-        if not all(any(port in part for part in ports) for port in _PAGES):
-            yield "tcp dport { 80, 443 } accept"
-    if chain.hook in ("input", "forward") and not enters:
-        yield 'iifname "gr-*" accept'
-    if chain.hook == "forward" and not (
-        leaves or any("ct status dnat" in rule for rule in accepted)
+    outer_names = tuple(outer)
+
+    def drops(*packets: Packet) -> bool:
+        return any(_is_dropped(chain, packet, outer_names) for packet in packets)
+
+    if chain.hook == "input" and drops(*(Packet(PEOPLE, "", dport=port) for port in _PAGES)):
+        yield "tcp dport { 80, 443 } accept"
+    out = Packet(BRIDGE, PEOPLE, dport=443)
+    if (chain.hook == "input" and drops(*(Packet(BRIDGE, "", "udp", port) for port in _ASKED))) or (
+        chain.hook == "forward" and drops(out, out._replace(dport=50000, state="established"))
     ):
+        yield 'iifname "gr-*" accept'
+    into = Packet(PEOPLE if chain.hook == "forward" else "", BRIDGE, dport=22)
+    back = into._replace(dport=50000, state="established")
+    dialled = into._replace(dnat=True) if chain.hook == "forward" else into._replace(dport=80)
+    if chain.hook in ("forward", "output") and drops(dialled, back):
         yield 'oifname "gr-*" accept'
-    if chain.hook == "output" and not leaves:
-        yield 'oifname "gr-*" accept'
+
+
+class Packet(NamedTuple):
+    """A packet that a lab needs.
+
+    Attributes:
+        enters: By which kind of interface: `BRIDGE`, `PEOPLE`, or empty for the host's own.
+        leaves: The same.
+        protocol: `tcp` or `udp`.
+        dport: The port that it is for.
+        state: Of its connection: `new` or `established`.
+        dnat: Whether its connection was forwarded by DNAT.
+    """
+
+    enters: str
+    leaves: str
+    protocol: str = "tcp"
+    dport: int = 0
+    state: str = "new"
+    dnat: bool = False
+
+
+BRIDGE, PEOPLE = "bridge", "people"
+# DNS and DHCP, which servers ask of the host.
+_ASKED = (53, 67)
+# The interfaces of other networks of the host.
+_INNER = ("lo", "docker", "br-", "virbr", "lxd", "incus", "podman", "cni")
+_WITHOUT_EFFECT = re.compile(
+    r"counter(?: packets \d+ bytes \d+| name \S+)?|"
+    r'log(?: (?:prefix|level|flags|group) (?:"[^"]*"|\S+))*'
+    r'|comment "[^"]*"|meta nfproto ipv4|ip version 4'
+)
+_VERDICT = re.compile(r"\b(accept|drop|reject|queue|vmap)\b")
+_CONDITION = re.compile(
+    r"(iif(?:name)?|oif(?:name)?|(?:tcp|udp|th) dport|meta l4proto|ip protocol|ct state|ct status) "
+    r'(!= )?(\{[^}]*\}|"[^"]*"|[^\s{}"]+)'
+)
+
+
+def _is_dropped(chain: Chain, packet: Packet, outer: Sequence[str]) -> bool:
+    """Whether a chain drops a packet: by its first rule that matches for sure, or its policy.
+
+    A rule that may match counts if it accepts.
+    """
+    for rule in chain.rules:
+        plain = _WITHOUT_EFFECT.sub(" ", rule)
+        verdict = _VERDICT.search(plain)
+        if not verdict:
+            continue
+        word = verdict.group(1)
+        # Only at its elements does a map of verdicts say whom it drops.
+        matches = None if word == "vmap" else _is_met(plain[: verdict.start()], packet, outer)
+        if matches is False or (matches is None and word in ("drop", "reject")):
+            continue
+        return word in ("drop", "reject")
+    return chain.policy == "drop"
+
+
+def _is_met(text: str, packet: Packet, outer: Sequence[str]) -> Optional[bool]:
+    """Whether a packet meets a rule's conditions; None where that is unknown."""
+    if re.search(r"\bip6\b|\bipv6\b|\bicmp", text):
+        return False
+    met = [
+        _is_one_met(name, negated, value, packet, outer)
+        for name, negated, value in _CONDITION.findall(text)
+    ]
+    if False in met:
+        return False
+    return None if None in met or _CONDITION.sub("", text).strip() else True
+
+
+def _is_one_met(
+    name: str, negated: str, value: str, packet: Packet, outer: Sequence[str]
+) -> Optional[bool]:
+    words = re.findall(r'[^\s,{}"]+', value)
+    if name.endswith("dport"):
+        asked = name.partition(" ")[0]
+        if asked not in ("th", packet.protocol):
+            return False
+        if not re.fullmatch(r"[\d:-]+", "".join(words)):
+            return None
+        parts = ports_of(",".join(words).replace("-", ":"))
+        met: Optional[bool] = any(packet.dport in part for part in parts)
+    elif name in ("meta l4proto", "ip protocol"):
+        met = packet.protocol in words
+    elif name == "ct state":
+        met = packet.state in words or (packet.dnat and "dnat" in words)
+    elif name == "ct status":
+        met = packet.dnat and "dnat" in words
+    else:
+        met = _is_interface(words, packet.enters if name[0] == "i" else packet.leaves, outer)
+    return met if met is None or not negated else not met
+
+
+def _is_interface(words: Sequence[str], kind: str, outer: Sequence[str]) -> Optional[bool]:
+    """Whether an interface of a kind is among the named ones; None where that is unknown."""
+    if kind == BRIDGE:
+        return any(word.startswith("gr-") or _covers(word, "gr-7") for word in words)
+    if kind == PEOPLE:
+        if any(word in outer or any(_covers(word, each) for each in outer) for word in words):
+            return True
+        return False if all(word.startswith((*_INNER, "gr-")) for word in words) else None
+    return "lo" in words
+
+
+def _covers(pattern: str, name: str) -> bool:
+    return pattern.endswith("*") and name.startswith(pattern[:-1])
 
 
 def bans(chain: Chain, forwarded: Collection[int] = ()) -> Iterator[str]:

@@ -128,13 +128,38 @@ SHEET = (DATA / "sheet.cfg").read_text()
      "acl office src 192.168.8.0/24", "bind *:8443 ssl crt /etc/ssl/x.pem",
      "http-request set-header X-Forwarded-Proto https", "errorfile 503 /etc/x.http",
      "use_backend yuno1_backend if { path_beg /x }", "server spare 10.79.159.12:8080 check",
-     "rate-limit sessions 100", "option httpchk GET /", "stick-table type ip size 1m"],
+     "rate-limit sessions 100", "option httpchk GET /", "stick-table type ip size 1m",
+     "bind *:8080", "bind 10.8.0.1:80", "bind :80-90", "log-format %ci", "log-tag lab",
+     "use_backend yuno1_backend if !yuno2_acl", "use_backend yuno1_backend if yuno1_acl office",
+     "use_backend yuno1_backend unless yuno2_acl", "use_backend yuno1_backend if TRUE",
+     "acl yuno1_acl hdr(host) -i -f /etc/haproxy/domains"],
 )  # fmt: skip
 def test_manual_routing_with_more_than_the_sheet_is_refused(line: str) -> None:
     """Every line that adoption would drop silently is reported; of the sheet itself none."""
     assert [] == unmanaged_haproxy.unaccounted(SHEET)
     with_it = SHEET.replace("\tbind *:80\n", f"\tbind *:80\n    {line}\n")
     assert [line] == unmanaged_haproxy.unaccounted(with_it)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["acl more hdr(host) -i yuno1.contract.test # the first", "# a note of the teacher", "log global",
+     "use_backend yuno1_backend if yuno1_acl or { hdr(host) -i yuno1.contract.test }",
+     "bind 0.0.0.0:80", "bind :80,[::]:80", "log 127.0.0.1 local0"],
+)  # fmt: skip
+def test_variants_of_the_sheets_lines_are_adopted(line: str) -> None:
+    """Grappe's own routing has the same effect."""
+    with_it = SHEET.replace("\tbind *:80\n", f"\tbind *:80\n    {line}\n")
+    assert [] == unmanaged_haproxy.unaccounted(with_it)
+    assert unmanaged_haproxy.domains(SHEET) == unmanaged_haproxy.domains(with_it)
+
+
+def test_newer_sections_are_no_part_of_those_before() -> None:
+    """HAProxy 3.2 has acme, traces and log-profile."""
+    for kind in ("acme", "traces", "log-profile"):
+        text = f"{SHEET}\n{kind} mine\n    on any\n"
+        assert [] == unmanaged_haproxy.unaccounted(text)
+        assert f"{kind} mine" in unmanaged_haproxy.without(text)
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,30 @@ def test_a_drop_by_hand_in_ufws_own_chains_is_found(rules: str, found: int) -> N
         ("mangle", "-A FORWARD -p tcp -m tcp --dport 22 -j DROP", True),
         ("mangle", "-A FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS", False),
         ("mangle", "-A INPUT -p tcp -m tcp --dport 443 -j MARK --set-xmark 0x1", False),
+        ("raw", "-A PREROUTING ! -i lo -d 127.0.0.0/8 -j DROP", False),
+        ("raw", "-A PREROUTING -d 10.0.0.1/255.0.0.255 -j DROP", True),
+        ("raw", '-A PREROUTING -p udp -m comment --comment "drop -d ours -p tcp" -j DROP', False),
+        (
+            "raw",
+            '-A PREROUTING -p tcp -m tcp --dport 443 -m comment --comment "it\'s -d" -j DROP',
+            True,
+        ),
+        ("raw", "-A PREROUTING -m pkttype --pkt-type multicast -j DROP", False),
+        ("raw", "-A PREROUTING -m addrtype --dst-type BROADCAST -j DROP", False),
+        ("raw", "-A PREROUTING -m addrtype ! --dst-type LOCAL -j DROP", False),
+        ("raw", "-A PREROUTING -m addrtype --dst-type LOCAL -j DROP", True),
+        ("raw", "-A PREROUTING ! -p tcp -j DROP", False),
+        ("raw", "-A PREROUTING ! -p udp -j DROP", True),
+        ("raw", "-A PREROUTING -p tcp -m tcp --sport 0 -j DROP", False),
+        ("raw", "-A PREROUTING -p tcp -m tcp --sport 1024:65535 -j DROP", True),
+        ("raw", "-A PREROUTING -p tcp -m multiport ! --dports 80,443,22222 -j DROP", False),
+        ("raw", "-A PREROUTING -p tcp -m multiport ! --dports 22,80,443 -j DROP", True),
+        ("raw", "-A PREROUTING -p tcp -m multiport --ports 137:139,445 -j DROP", False),
+        ("raw", "-A PREROUTING ! -d 192.168.8.10/32 -p tcp -j DROP", False),
+        ("raw", "-A PREROUTING ! -i docker0 -p tcp -m tcp --dport 443 -j DROP", True),
+        ("mangle", "-A FORWARD -m conntrack --ctorigdstport 8080 -j DROP", False),
+        ("mangle", "-A FORWARD ! -o gr-+ -j DROP", False),
+        ("mangle", "-A FORWARD ! -d 10.64.0.0/10 -j DROP", False),
     ],
 )
 def test_a_drop_in_another_table_is_found(table: str, rule: str, found: bool) -> None:
@@ -148,7 +172,11 @@ COMMIT
         ("DROP", "-A FORWARD -o docker0 -j DOCKER\n", ["-i gr-+", "-o gr-+"]),
         ("ACCEPT", "-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n", ["-i gr-+", "-o gr-+"]),
         ("DROP", "-A FORWARD -i gr-+ -j ACCEPT\n", ["-o gr-+"]),
-        ("DROP", "-A FORWARD -i gr-+ -j ACCEPT\n-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT\n", []),
+        ("DROP", "-A FORWARD -j LABS\n-A LABS -i gr-+ -j ACCEPT\n", ["-o gr-+"]),
+        ("ACCEPT", "-A FORWARD -j LABS\n-A LABS -j DROP\n", ["-i gr-+", "-o gr-+"]),
+        # The answers to what servers ask of others are neither.
+        ("DROP", "-A FORWARD -i gr-+ -j ACCEPT\n-A FORWARD -m conntrack --ctstate DNAT -j ACCEPT\n", ["-o gr-+"]),
+        ("DROP", "-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED,DNAT -j ACCEPT\n-A FORWARD -i gr-+ -j ACCEPT\n", []),
     ],
 )  # fmt: skip
 def test_tables_of_iptables_legacy_count_too(policy: str, rules: str, missing: list[str]) -> None:
@@ -184,6 +212,11 @@ def test_a_nat_rule_of_iptables_legacy_takes_its_port() -> None:
         ("5:\tfrom all to 10.64.0.0/12 lookup main\n6:\tfrom all lookup 200", False),
         ("5:\tfrom all to 10.65.0.0/16 lookup main\n6:\tfrom all lookup 200", True),
         ("5:\tfrom all lookup 400", False),
+        ("5:\tfrom all oif wg0 lookup 200", False),
+        ("5:\tfrom all iif docker0 lookup 300", False),
+        ("5:\tfrom all ipproto udp lookup 200", False),
+        ("5:\tfrom all ipproto tcp dport 25 lookup 200", False),
+        ("5:\tfrom all ipproto tcp dport 20-25 lookup 200", True),
         ("", False),
     ],
 )
@@ -203,6 +236,21 @@ def test_a_table_counts_where_a_labs_packets_consult_it(
     monkeypatch.setattr(programs, "run", lambda argv: (0, listed[argv[2]], ""))
     found = {"routes": routes.main()}
     assert consulted == bool(list(conflicts.routes(found, "10.64.8.0/24", "gr-8")))
+
+
+def test_a_route_with_several_ways_is_one_route(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`ip route` prints a line for each way, below the route's own."""
+    listed = {
+        "rule": "0:\tfrom all lookup local\n32766:\tfrom all lookup main\n",
+        "route": "default proto static\n\tnexthop via 192.168.8.1 dev eth0 weight 1\n"
+        "\tnexthop via 192.168.8.2 dev eth0 weight 1\n10.64.8.0/24 proto bird\n"
+        "\tnexthop via 192.168.8.3 dev eth0 weight 1\n\tnexthop dev wg0 weight 1\n",
+    }
+    monkeypatch.setattr(programs, "run", lambda argv: (0, listed[argv[2]], ""))
+    found = {"routes": routes.main()}
+    ways = [route["line"] for route in found["routes"] if route["table"] == ""]
+    assert ["default proto static", "10.64.8.0/24 proto bird"] == ways
+    assert ["10.64.8.0/24 proto bird"] == list(conflicts.routes(found, "10.64.8.0/24", "gr-8"))
 
 
 def test_route_of_the_main_table_is_found(
@@ -264,6 +312,15 @@ def test_prohibit_rule_is_reported_with_its_removal(monkeypatch: pytest.MonkeyPa
         ("-A FORWARD -d 192.168.122.0/24 -o virbr0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n", []),
         ("-A FORWARD -i virbr0 -j ACCEPT\n-A FORWARD -o virbr0 -j ACCEPT\n", ["the machines on virbr0"]),
         ("-A FORWARD -j DROP\n-A INPUT -j LOG\n-A INPUT -j RETURN\n", []),
+        ("-A INPUT -s 10.0.0.1/255.0.0.255 -j ACCEPT\n", ["the host"]),
+        ('-A INPUT -i eth0 -m comment --comment "not -i gr-+ -s x" -j ACCEPT\n', []),
+        ("-A INPUT -m addrtype --dst-type LOCAL -j ACCEPT\n", ["the host"]),
+        ("-A INPUT -m addrtype --dst-type BROADCAST,MULTICAST -j ACCEPT\n", []),
+        ("-A FORWARD -m addrtype --src-type LOCAL -j ACCEPT\n", []),
+        ("-A FORWARD -j NFQUEUE --queue-num 0 --queue-bypass\n", ["each other"]),
+        ("-A INPUT -i eth0 -j NFQUEUE --queue-num 0\n", []),
+        ("-A INPUT -m conntrack ! --ctstate RELATED,ESTABLISHED -j ACCEPT\n", ["the host"]),
+        ("-A INPUT -m conntrack ! --ctstate NEW -j ACCEPT\n", []),
     ],
 )  # fmt: skip
 def test_an_accept_before_ufw_voids_the_isolation(rules: str, reached: list[str]) -> None:
@@ -361,6 +418,9 @@ def test_a_denial_of_ufw_is_read_as_ufw_reads_it(rule: str, said: list[str]) -> 
         ("route:deny any any 0.0.0.0/0 any 0.0.0.0/0 in", False),
         ("route:deny tcp 22222 192.168.50.0/24 any 0.0.0.0/0 in", False),
         ("route:deny tcp 9999 0.0.0.0/0 any 0.0.0.0/0 in", False),
+        ("route:deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 out_docker0", False),
+        ("route:deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 in_eth0!out_wg0", False),
+        ("route:deny tcp 22222 0.0.0.0/0 any 0.0.0.0/0 in_eth0!out_gr-7", True),
     ],
 )
 def test_a_denial_of_a_port_that_dnat_forwards_is_void(rule: str, is_void: bool) -> None:
@@ -398,6 +458,7 @@ def test_a_rule_that_ends_nat_before_our_jump_is_found(rule: str, ends: bool) ->
         ("tcp dport 80 dnat to 10.0.0.9:80", True),
         ("tcp dport 80 dnat ip to 10.0.0.9:80", True),
         ("tcp dport 80 redirect to :8080", True),
+        ("dnat ip addr . port to tcp dport map { 80 : 10.0.0.9 . 8080 }", True),
         ("tcp dport 80 counter packets 0 bytes 0 redirect", True),
         ('tcp dport 80 redirect to :8080 comment "the web"', True),
         ("ct status dnat accept", False),
@@ -418,3 +479,29 @@ def test_a_condition_on_dnat_is_no_redirect(
     monkeypatch.setattr(programs, "run", lambda _argv: (0, listed, ""))
     chains = [nft.Chain("inet firewalld", "nat_PRE", "nat", "prerouting", "accept")]
     assert [f"nft inet firewalld nat_PRE: {rule}"] * counts == lab._nat(chains, "", set())
+
+
+def test_a_table_that_iptables_save_hides_is_read_chain_by_chain() -> None:
+    """A native rule of nftables in it makes `iptables-save` print a comment in its place."""
+    rules = {
+        "INPUT": "-P INPUT ACCEPT\n-A INPUT -j ufw-before-input\n",
+        "ufw-before-input": "-N ufw-before-input\n-A ufw-before-input -j GRAPPE-INPUT\n",
+        "GRAPPE-INPUT": "-N GRAPPE-INPUT\n-A GRAPPE-INPUT -i gr-+ -j DROP\n",
+    }
+    asked: list[str] = []
+
+    def run(argv: list[str]) -> str:
+        if argv == ["iptables-save"]:
+            return (
+                "*nat\n-A PREROUTING -j GRAPPE-DNAT\nCOMMIT\n"
+                "# Table `filter' is incompatible, use 'nft' tool.\n"
+            )
+        assert ["iptables", "-w", "-t", "filter", "-S"] == argv[:-1]
+        asked.append(argv[-1])
+        return rules.get(argv[-1], "")
+
+    chains = iptables.Chains(iptables.listing(run))
+    assert chains.has_jump("filter", "ufw-before-input", "GRAPPE-INPUT")
+    assert ["-A GRAPPE-INPUT -i gr-+ -j DROP"] == chains.rules("filter", "GRAPPE-INPUT")
+    assert ["-A PREROUTING -j GRAPPE-DNAT"] == chains.rules("nat", "PREROUTING")
+    assert sorted({"INPUT", "FORWARD", "OUTPUT", *rules}) == sorted(asked)

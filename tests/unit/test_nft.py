@@ -19,6 +19,7 @@ TABLE = """table inet mine {
 	}
 }
 """
+OPEN = TABLE.replace("policy drop", "policy accept")
 PAGES, ENTERS, LEAVES = (
     "tcp dport { 80, 443 } accept",
     'iifname "gr-*" accept',
@@ -32,18 +33,35 @@ PAGES, ENTERS, LEAVES = (
         (TABLE % ("", ""), [PAGES, ENTERS, ENTERS, LEAVES]),
         (TABLE % (f"\n\t\t{PAGES}\n\t\t{ENTERS}", f"\n\t\t{ENTERS}\n\t\t{LEAVES}"), []),
         (TABLE % ('\n\t\ttcp dport 22-8000 accept\n\t\tiifname "gr-7" accept',
-                  '\n\t\tiifname { "gr-*" } accept\n\t\tct status dnat accept'), []),
+                  '\n\t\tiifname { "gr-*" } accept\n\t\tct status dnat accept'), [LEAVES]),
         (TABLE.replace("policy drop", "policy accept") % ("", ""), []),
         (TABLE.replace("policy drop", "policy accept")
          % ("\n\t\tcounter packets 1 bytes 2 reject with icmpx admin-prohibited", ""), [PAGES, ENTERS]),
         (TABLE.replace("policy drop", "policy accept") % ("\n\t\ttcp dport 25 drop", ""), []),
+        (OPEN % ('\n\t\tiifname "eth0" drop', ""), [PAGES]),
+        (OPEN % ('\n\t\tiifname "eth9" drop', '\n\t\tiifname "docker0" drop'), []),
+        (OPEN % ("\n\t\tct state new drop", '\n\t\tlog prefix "x drop" drop'),
+         [PAGES, ENTERS, ENTERS, LEAVES]),
+        (OPEN % ('\n\t\tiifname != "lo" counter packets 1 bytes 2 reject', ""), [PAGES, ENTERS]),
+        (OPEN % ('\n\t\tlog prefix "new " limit rate 5/minute', "\n\t\tct state invalid log drop"), []),
+        (OPEN % ("\n\t\ttcp dport != { 22, 80, 443 } drop", '\n\t\toifname != "gr-*" drop'), [ENTERS]),
+        (TABLE % ('\n\t\tiifname { "eth0", "gr-*" } accept', '\n\t\tiifname "eth0" accept'
+                  '\n\t\tct state established,related accept\n\t\tiifname "gr-*" accept'), []),
+        (TABLE % ('\n\t\tiifname vmap { "eth0" : jump wan, "gr-*" : accept }',
+                  '\n\t\tiifname vmap { "eth0" : jump wan, "gr-*" : accept }'), []),
+        (TABLE % (f'\n\t\t{PAGES}\n\t\tiifname "gr-*" jump {{\n\t\t\tudp dport {{ 53, 67 }} accept\n\t\t}}',
+                  f"\n\t\t{ENTERS}\n\t\t{LEAVES}"), []),
+        (TABLE % (f"\n\t\t{ENTERS}\n\t\ttcp dport 8080 jump {{\n\t\t\taccept\n\t\t}}",
+                  f"\n\t\t{ENTERS}\n\t\t{LEAVES}"), [PAGES]),
+        (TABLE % ("\n\t\tip saddr 192.168.8.0/24 tcp dport { 80, 443 } accept\n\t\tudp dport { 53, 67 } accept",
+                  f"\n\t\t{ENTERS}\n\t\tct state { '{' } established, related { '}' } accept\n\t\tct status dnat accept"), []),
     ],
 )  # fmt: skip
 def test_missing_accepts_of_a_foreign_table_are_found(listed: str, missing: list[str]) -> None:
     """For pages, bridges and forwarded packets; none if its policy accepts everything."""
     found = nft.chains(listed)
     assert [("input", "inet mine"), ("forward", "inet mine")] == [(c.hook, c.table) for c in found]
-    assert missing == [rule for chain in found for rule in nft.missing_accepts(chain)]
+    assert missing == [rule for chain in found for rule in nft.missing_accepts(chain, ["eth0"])]
 
 
 FIREWALLD = """table inet firewalld {
@@ -125,6 +143,11 @@ def test_a_ban_is_a_drop_of_ports_that_people_dial(hook: str, rule: str, bans: b
     [
         ("meta l4proto { tcp, udp } th dport { 80, 22352 } redirect to :9", (80, 22352)),
         ("udp dport 80 redirect to :9", ()),
+        (
+            "dnat ip addr . port to tcp dport map { 8080 : 10.0.0.9 . 80, 8443 : 10.0.0.9 . 443 }",
+            (8080, 8443),
+        ),
+        ("dnat to tcp dport map { 8000-8001 : 10.0.0.9 }", (8000, 8001)),
         ("meta l4proto udp th dport 80 redirect to :9", ()),
     ],
 )

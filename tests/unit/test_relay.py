@@ -22,6 +22,13 @@ from remote.targets import relay
         ("disableforwarding yes", "it has DisableForwarding yes"),
         ("disableforwarding no\npubkeyauthentication yes", ""),
         ("pubkeyauthentication no", "sshd takes no keys"),
+        ("allowtcpforwarding local", "it has AllowTcpForwarding local"),
+        ("allowtcpforwarding remote", ""),
+        ("authenticationmethods publickey,password", "AuthenticationMethods publickey,password"),
+        ("authenticationmethods password publickey", ""),
+        ("permitlisten none", "it has PermitListen none"),
+        ("pubkeyacceptedalgorithms rsa-sha2-512,rsa-sha2-256", "PubkeyAcceptedAlgorithms"),
+        ("pubkeyacceptedalgorithms ssh-ed25519,rsa-sha2-512", ""),
     ],
 )
 def test_sshd_settings_that_refuse_a_tunnel_are_named(line: str, words: str) -> None:
