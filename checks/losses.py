@@ -33,7 +33,7 @@ def find(
     was: Mapping[str, Any],
     instances: Sequence[Mapping[str, Any]],
     *,
-    moved: bool,
+    left: Collection[str] | None = None,
 ) -> list[Loss]:
     """Return all losses.
 
@@ -41,7 +41,8 @@ def find(
         spec: The planned lab.
         was: The lab of the last `up`, by field; empty before the first.
         instances: Those in the lab's LXD project: `name`, `config`, `ephemeral`, `location`.
-        moved: Whether the host is another machine than at the last `up`.
+        left: The lab's finished servers on the machine of the last `up`; None where that is the
+            wanted one.
 
     """
     ours = {
@@ -50,9 +51,13 @@ def find(
         if identity.belongs(identity.held_in_config(item["config"]), spec.owner, spec.lab)
     }
     before = {server["name"]: server for server in was.get("servers", ())}
-    if moved:
+    if left is not None:
         reason = f"grappe:host is {spec.host}, and it was made on {was['host']}"
-        return [Loss(name, reason, f"grappe:host: {was['host']}") for name in before]
+        return [Loss(name, reason, f"grappe:host: {was['host']}") for name in sorted(left)]
+    if was and was["student"] != spec.student:
+        # Every resource has the student's name, and would be created anew.
+        reason = f"grappe:student is {spec.student}, and it was made for {was['student']}"
+        return [Loss(name, reason, f"grappe:student: {was['student']}") for name in sorted(before)]
     planned = {server.name: (index, server) for index, server in enumerate(spec.servers)}
     losses = [
         Loss(name, "is no longer in the stack file", f"grappe:servers: a server with name: {name}")
@@ -117,8 +122,12 @@ def strangers(
     instances: Sequence[Mapping[str, Any]], owner: str, lab: str, names: Collection[str]
 ) -> list[str]:
     """Return the lab's finished servers in LXD that have none of its names, sorted."""
-    marked = _marked(instances, owner, lab)
-    return sorted(name for name, ready in marked.items() if ready and name not in names)
+    return sorted(finished(instances, owner, lab) - set(names))
+
+
+def finished(instances: Sequence[Mapping[str, Any]], owner: str, lab: str) -> set[str]:
+    """Return the names of the lab's instances that became ready."""
+    return {name for name, ready in _marked(instances, owner, lab).items() if ready}
 
 
 def renaming_back(current: str, name: str, project: str) -> str:
@@ -189,6 +198,9 @@ def _recreated(
         made_with = str(item.get("ephemeral", False)).lower()
         reason = f"ephemeral is {str(server.ephemeral).lower()}, and it was made with {made_with}"
         yield Loss(server.name, reason, f"{key}.ephemeral: {made_with}")
+    elif server.ephemeral and "stopped" == server.state != (was or {}).get("state", "running"):
+        reason = "its state is stopped, and an ephemeral server is deleted when it stops"
+        yield Loss(server.name, reason, f"{key}.state: running")
     elif item.get("location") in {"none", "", None}:
         # The host is in no cluster.
         return

@@ -15,7 +15,7 @@ STOPPED = "stopped"
 
 
 def put(path: pathlib.Path, *, asleep: bool) -> bool:
-    """Set a stack file's servers to stopped or running; its comments stay.
+    """Set a stack file's servers, but ephemeral ones, to stopped or running; its comments stay.
 
     Args:
         path: A readable stack file.
@@ -33,7 +33,8 @@ def put(path: pathlib.Path, *, asleep: bool) -> bool:
     servers: list[Any] = config.get(KEY) or [dict(each) for each in default]
     changed = False
     for server in servers:
-        if asleep and server.get("state") != STOPPED:
+        # An ephemeral server would be deleted when it stops.
+        if asleep and server.get("state") != STOPPED and not server.get("ephemeral"):
             server["state"], changed = STOPPED, True
         elif not asleep and server.get("state") == STOPPED:
             del server["state"]
@@ -50,3 +51,9 @@ def put(path: pathlib.Path, *, asleep: bool) -> bool:
     staged.write_text(text.getvalue())
     staged.replace(path)
     return True
+
+
+def ephemeral(path: pathlib.Path) -> list[str]:
+    """Return the names of a stack file's ephemeral servers, which a stop would delete."""
+    servers = YAML(typ="safe").load(path.read_text())["config"].get(KEY) or []
+    return [str(each["name"]) for each in servers if each.get("ephemeral")]

@@ -90,7 +90,10 @@ def _keep(lxd: daemon.Daemon, server: Server, name: str) -> dict[str, str]:
     path = f"instances/{server.name}"
     mark = {MARK + name: dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}
     lxd.change("PATCH", path, {"config": mark}, project=server.project)
-    lxd.change("POST", f"{path}/snapshots", {"name": name}, project=server.project)
+    lxd.change(
+        "POST", f"{path}/snapshots", {"name": name}, project=server.project,
+        timeout=daemon.COPY_SECONDS,
+    )  # fmt: skip
     return mark
 
 
@@ -137,12 +140,16 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     next `up` has nothing to do.
 
     Raises:
-        errors.CommandError: The snapshot is from before the post-installation of a server that its
-            stack post-installs; the server is as before.
+        errors.CommandError: The server is ephemeral, or the snapshot is from before the
+            post-installation of a server that its stack post-installs; the server is as before.
         errors.NotReadyError: The server does not answer after it.
 
     """
     path, was = f"instances/{server.name}", dict(_get(lxd, server))
+    if was["ephemeral"]:
+        raise errors.CommandError(
+            "it is ephemeral: it would be deleted, with its snapshots, when it stops for the reset"
+        )
     back_to = _rename_before_reset(lxd, server, to.name)
     was["config"] |= _keep(lxd, server, BEFORE_RESET)
     if was["status"] == RUNNING:
@@ -150,7 +157,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         body = {"action": "stop", "force": True}
         lxd.change("PUT", f"{path}/state", body, project=server.project)
     try:
-        lxd.change("PUT", path, {"restore": back_to}, project=server.project)
+        _restore(lxd, server, back_to)
     except errors.DaemonError:
         if was["status"] == RUNNING:
             lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
@@ -158,7 +165,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     early = server.post_installed and not postinstall.is_installed(lxd, server.project, server.name)
     if early:
         # Its pages are reachable: their first visitor would become its administrator.
-        lxd.change("PUT", path, {"restore": BEFORE_RESET}, project=server.project)
+        _restore(lxd, server, BEFORE_RESET)
     # LXD's own records (volatile.*) describe the restored files; all other keys are today's.
     kept = {key: text for key, text in was["config"].items() if not key.startswith("volatile.")}
     now = lxd.get(path, project=server.project)["config"]
@@ -178,6 +185,11 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
             f"made themselves its administrator. As new: ./lab up {server.stack} --rebuild "
             f"{server.name}"
         )
+
+
+def _restore(lxd: daemon.Daemon, server: Server, name: str) -> None:
+    path, body = f"instances/{server.name}", {"restore": name}
+    lxd.change("PUT", path, body, project=server.project, timeout=daemon.COPY_SECONDS)
 
 
 def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:

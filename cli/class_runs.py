@@ -164,7 +164,10 @@ def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
         # Restore the stack file: a later `up` must not finish what this command failed to do.
         path.write_text(before)
         raise
-    return "asleep" if asleep else "awake"
+    if not asleep:
+        return "awake"
+    kept = sleep.ephemeral(path)
+    return f"asleep, but for {', '.join(kept)}: ephemeral" if kept else "asleep"
 
 
 def _preview(row: runner.Row, engine: Engine) -> str:

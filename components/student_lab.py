@@ -23,7 +23,11 @@ class StudentLab(pulumi.ComponentResource):
     def __init__(self, lab: LabPlan) -> None:
         super().__init__("grappe:index:StudentLab", lab.student)
         own = pulumi.ResourceOptions(parent=self)
-        preflight = Preflight(f"{lab.student}-preflight", lab.preflight, opts=own)
+        # Its name is the same whoever the student is, so that it knows what the last `up` made.
+        older = pulumi.ResourceOptions(aliases=[pulumi.Alias(name=f"{lab.student}-preflight")])
+        preflight = Preflight(
+            "preflight", lab.preflight, opts=pulumi.ResourceOptions.merge(own, older)
+        )
         after = pulumi.ResourceOptions(parent=self, depends_on=[preflight])
         # The network comes first, for it takes longest.
         network = Network(lab.network.name, lab.network, opts=after)

@@ -61,6 +61,9 @@ class Sweeper(Protocol):
     def sweep(self, spec: Any) -> list[str]:
         """Remove the lab's leftovers of unfinished runs everywhere; return their names."""
 
+    def leave(self, spec: Any) -> list[str]:
+        """Remove what is left of a lab on a lab host that it moved away from."""
+
 
 @runtime_checkable
 class Holder(Protocol):
@@ -103,6 +106,8 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
     spec: ClassVar[type[codec.Spec]]
     # The outputs that `stable_outputs` may return.
     OUTPUTS: ClassVar[tuple[str, ...]] = ()
+    # Whether the thing holds students' work: in a move it goes last, once the lab is up elsewhere.
+    HOLDS_WORK: ClassVar[bool] = False
 
     def driver(self, host: Host) -> Driver[S]:
         """Return the driver for a host."""
@@ -235,17 +240,24 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """
         spec = self._recorded(props)
         destroys = run.destroys(spec.owner)
-        _host, driver = self._reach(spec, props)
-        if destroys and isinstance(driver, Sweeper):
-            _print_left(spec, driver.sweep(spec))
+        host, driver = self._reach(spec, props)
+        leaves = run.leaves(spec.owner, host.machine_id)
+        if leaves and self.HOLDS_WORK:
+            # Its project's delete, at the end of the run, removes it.
+            report(spec, [f"stays on {spec.host} until the lab is up on its new host"])
+            return
+        if isinstance(driver, Sweeper) and (destroys or leaves):
+            _print_left(spec, driver.sweep(spec) if destroys else driver.leave(spec))
         if destroys or not self._taken_over(driver, spec):
             try:
                 driver.delete(spec)
             except errors.DaemonError:
-                left = driver.empty(spec) if destroys and isinstance(driver, Holder) else []
-                if not left:
+                if not isinstance(driver, Holder) or not (destroys or leaves):
                     raise
-                _print_left(spec, left)
+                if not (left := driver.empty(spec)):
+                    raise
+                if destroys:
+                    _print_left(spec, left)
                 driver.delete(spec)
 
     def drift(self, props: Mapping[str, Any]) -> tuple[str, ...]:

@@ -8,11 +8,12 @@ with them, and the next one repairs these.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
 import time
-from typing import Any, Dict, List, Optional, Type, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Type, Union
 
 from remote import identity
 from remote.fragment_store import Store
@@ -241,6 +242,7 @@ def _install(
     if not changed and new and not target.verify(wanted):
         store.save(old, new)
         return
+    both = dict(sorted({**old, **new}.items()))
     staged: Dict[str, str] = {}
     try:
         for path, file in changed.items():
@@ -249,13 +251,12 @@ def _install(
         target.validate(
             wanted, {path: staged.get(path, target.system.root + path) for path in wanted}
         )
-        for path, file in changed.items():
-            store.back_up(path, current[path])
-            target.system.swap(path, file, staged.get(path, ""))
-        if new:
-            _activate_and_verify(target, wanted)
-        else:
-            target.deactivate()
+        with _held(store, old, both):
+            _swap(target, store, changed, current, staged)
+            if new:
+                _activate_and_verify(target, wanted)
+            else:
+                target.deactivate()
     except BaseException:
         _restore(target, changed, current, bool(old))
         raise
@@ -263,7 +264,33 @@ def _install(
         for path in staged.values():
             if os.path.lexists(path):
                 os.unlink(path)
-    store.save(old, new)
+    if both != new:
+        store.save(both, new)
+
+
+@contextlib.contextmanager
+def _held(store: Store, old: Dict[str, Fragment], both: Dict[str, Fragment]) -> Iterator[None]:
+    """Keep in the store every fragment of which the files may have lines; on an error only the old.
+
+    So `down` finds what a killed run left.
+    """
+    if both == old:
+        yield
+        return
+    store.save(old, both)
+    try:
+        yield
+    except BaseException:
+        store.save(both, old)
+        raise
+
+
+def _swap(
+    target: Target, store: Store, changed: Files, current: Files, staged: Mapping[str, str]
+) -> None:
+    for path, file in changed.items():
+        store.back_up(path, current[path])
+        target.system.swap(path, file, staged.get(path, ""))
 
 
 def _activate_and_verify(target: Target, files: Files) -> None:

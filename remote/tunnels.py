@@ -72,6 +72,8 @@ class Tunnels:
         self._mark(name, "key", whose)
         public = self._public(name)
         if not public:
+            # A killed run may leave a private key alone, which ssh-keygen would not overwrite.
+            self._system.write(f"{folder}/key", File(None))
             path = self._system.root + f"{folder}/key"
             self._system.must(
                 ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path]

@@ -35,6 +35,7 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
                 image="" if item.image in published else item.image,
                 source=item.image,
                 ephemeral=item.ephemeral,
+                state=item.state,
                 target=item.target,
                 volumes=tuple(f"{each.pool}/{each.name}" for each in item.volumes),
                 disk=values.size(item.disk) or 0,

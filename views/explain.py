@@ -43,7 +43,7 @@ def parts(lab: LabSpec, dialled: str) -> list[Part]:
     """
     parts = [
         Part(
-            f"{lab.student}-preflight", "checks beforehand",
+            "preflight", "checks beforehand",
             ("ip a", "ss -ltn", "lxc list", "lxc image list"),
             "surveys the host once, changes nothing, and reports all obstacles together",
         ),

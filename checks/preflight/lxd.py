@@ -46,9 +46,9 @@ def _renamed(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
         if spec.lab and held["lab"] == spec.lab and student != spec.student:
             yield problems.Mistake(
                 "grappe:student",
-                f'is missing: this lab is up as "{student}". To keep it, set grappe:student: '
-                f"{student}. If the stack file is a copy of that lab's, remove grappe:id from it "
-                "instead.",
+                f'"{spec.student}" is another name: this lab is up as "{student}". To keep it, set '
+                f"grappe:student: {student}. If the stack file is a copy of that lab's, remove "
+                "grappe:id from it instead.",
             )
 
 

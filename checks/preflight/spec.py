@@ -26,6 +26,7 @@ class PlannedServer:
     image: str
     source: str = ""
     ephemeral: bool = False
+    state: str = "running"
     target: str = ""
     volumes: tuple[str, ...] = ()
     disk: int = 0

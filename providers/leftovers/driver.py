@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from core import codec, run
@@ -19,6 +19,8 @@ from providers.tunnel import host as tunnels
 
 # The people's word for a target's fragment.
 WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "relay grant"}
+# The kinds that only a lab host has; a workstation or a relay may go on serving the lab.
+ON_LAB_HOST = (*lxd.KINDS, WORDS["nat"], WORDS["haproxy"])
 PROVIDERS: dict[str, type[base.Provider[Any]]] = {
     "nat": RuleProvider, "haproxy": BackendProvider, "hosts": EntryProvider, "relay": DoorProvider,
 }  # fmt: skip
@@ -82,8 +84,17 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
             tunnels.TunnelHost(host).call(operation, name=left.name, whose=codec.marks(spec))
 
 
-def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]:
+def sweep(
+    urls: Sequence[str], lab_host: str, owner: str, lab: str, words: Collection[str] = ()
+) -> list[str]:
     """Remove everything that carries a lab's id; return its names.
+
+    Args:
+        urls: The hosts to search.
+        lab_host: The one of them with LXD.
+        owner: The lab's owner.
+        lab: The lab's id.
+        words: The kinds of things to remove; all if empty.
 
     Raises:
         errors.GrappeError: A host does not answer, or something could not be removed.
@@ -94,6 +105,8 @@ def sweep(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[str]
         return []
     removed = []
     for left in find(urls, lab_host, owner, lab):
+        if words and left.kind not in words:
+            continue
         remove(left, owner, lab)
         removed.append(str(left))
     return removed

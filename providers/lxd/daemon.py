@@ -10,6 +10,8 @@ from core import errors
 
 # The time-out of an operation that LXD runs in the background.
 OPERATION_SECONDS = 180.0
+# That of one which may copy the whole content of an instance.
+COPY_SECONDS = 600.0
 
 Json = dict[str, Any]
 # Takes a program's output as it comes.

@@ -74,6 +74,8 @@ class FakeLxd:
         match path.split("/"):
             case [""]:
                 return {"environment": {"server": "lxd"}}
+            case ["operations"]:
+                return {}
             case ["images", "aliases"]:
                 names = [{"name": name, "target": to} for name, to in self.aliases.items()]
                 return names if query.get("recursion") else [item["name"] for item in names]
@@ -160,7 +162,10 @@ class FakeLxd:
                 case "POST", ["networks" | "projects" as kind]:
                     self._create(kind, content)
                 case "PUT", ["instances", name, "state"]:
-                    self._set_state(_find(self.instances, (project, name), path), content)
+                    instance = _find(self.instances, (project, name), path)
+                    self._set_state(instance, content)
+                    if instance["ephemeral"] and instance["status"] == "Stopped":
+                        self._delete(["instances", name], project, path)
                 case "PUT" | "PATCH", ["instances", name]:
                     self._put_instance(_find(self.instances, (project, name), path), content)
                 case "PUT", ["images", "aliases", name]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from checks import losses
@@ -55,6 +56,7 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
         host = connections.connect(spec.host)
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:host", str(error))]
+    run.current().homes[spec.owner] = host.machine_id
     facts, mistakes = surveying.survey_and_confirm(
         lambda: surveying.survey_host(
             host,
@@ -99,9 +101,9 @@ def _losses(
     """Refuse or only report losses of servers' content, as the run's REBUILD permits."""
     if renamed := list(losses.renamed(spec, was, facts["instances"], run.rebuild())):
         return [problems.Mistake("", line) for line in renamed]
-    lost = losses.find(
-        spec, was, facts["instances"], moved=bool(was) and not _is_same(host, was["host"])
-    )
+    moved = bool(was) and not _is_same(host, was["host"])
+    left = _left(was, spec, facts["instances"]) if moved else None
+    lost = losses.find(spec, was, facts["instances"], left=left)
     stopped, reported = losses.permitted(lost, run.rebuild())
     for loss in reported:
         if not loss.ordered:
@@ -119,6 +121,23 @@ def _is_same(host: Host, url: str) -> bool:
         return connections.is_same_machine(url, host.url, host.machine_id)
     except errors.HostError:
         return False
+
+
+def _left(
+    was: Mapping[str, Any], spec: PreflightSpec, here: Sequence[Mapping[str, Any]]
+) -> set[str]:
+    """Return the servers that a lab has finished on the machine of the last `up`.
+
+    A machine that does not answer has all that are not finished here: an interrupted move may
+    have left them here.
+    """
+    with contextlib.suppress(errors.GrappeError):
+        host = connections.connect(str(was["host"]))
+        facts = surveying.survey_host(host, projects=[str(was["project"])])
+        if not facts["lxd"].get("error"):
+            return losses.finished(facts["instances"], spec.owner, spec.lab)
+    before = {str(server["name"]) for server in was.get("servers", ())}
+    return before - losses.finished(here, spec.owner, spec.lab)
 
 
 def _survey_hosts_file(spec: PreflightSpec) -> HostsFileFacts | None:

@@ -44,6 +44,12 @@ class SweepingDriver(SurveyDriver):
         named = [url for url in urls if url not in ("", "none")]
         return driver.sweep(named, spec.host, spec.owner, spec.lab)
 
+    def leave(self, spec: Any) -> list[str]:
+        """Remove the stack's leftovers from the lab host that its spec names."""
+        from providers.leftovers import driver  # noqa: PLC0415 - few runs move a lab
+
+        return driver.sweep([spec.host], spec.host, spec.owner, spec.lab, driver.ON_LAB_HOST)
+
 
 class PreflightProvider(base.Provider[PreflightSpec]):
     """Provider of preflights."""

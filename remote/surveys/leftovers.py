@@ -13,6 +13,8 @@ from remote.system import read_text
 
 Json = Dict[str, Any]
 TARGETS = ("nat", "haproxy", "hosts", "relay")
+# The id of a store that a killed change left without any fragment; any removal clears it.
+EMPTY = "of a killed run"
 
 
 def main(request: Json) -> Json:
@@ -32,6 +34,11 @@ def main(request: Json) -> Json:
         for held in fragments.main(root + request["store"], TARGETS)
         if identity.belongs(held, request["owner"], request["lab"])
     ]
+    found += [
+        {"target": target, "id": EMPTY}
+        for target in TARGETS
+        if _is_empty(f"{root}{request['store']}/{target}")
+    ]
     tunnels: List[str] = []
     folder = root + TUNNEL_HOME
     for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
@@ -42,6 +49,13 @@ def main(request: Json) -> Json:
         if identity.belongs(held, request["owner"], request["lab"]):
             tunnels.append(name)
     return {"fragments": found, "tunnels": tunnels}
+
+
+def _is_empty(folder: str) -> bool:
+    """Whether a target's store is there without a fragment: the last removal removes the store."""
+    fragments = folder + "/fragments"
+    held = os.listdir(fragments) if os.path.isdir(fragments) else []
+    return os.path.isdir(folder) and not any(name.endswith(".json") for name in held)
 
 
 def _read(path: str) -> Json:

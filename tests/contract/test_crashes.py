@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from remote import fragment_store as stores
-from tests.contract.fragment_hosts import KINDS, FakeFragmentHost
+from remote.surveys import leftovers
+from tests.contract.fragment_hosts import KINDS, OWNER, FakeFragmentHost
 
 NAMES = ("yuno1", "yuno2", "yuno3", "yuno4")
 VARIANTS = (10, 20, 30)
@@ -174,7 +175,7 @@ class FragmentMachine(RuleBasedStateMachine):
         self.host.driver(self.kind).delete(self._spec(name, VARIANTS[0]))
 
     def _spec(self, name: str, variant: int) -> Any:
-        number = int(name[-1])
+        number = int(name[-1]) if name in NAMES else 0
         changes: dict[str, Any] = {}
         if "port" in self.kind.sample:
             changes = {"port": 62220 + number, "target_address": f"10.79.159.{variant + number}",
@@ -216,6 +217,29 @@ def test_power_cut_during_the_last_delete_leaves_nothing(kind: str) -> None:
             machine.cut(name="yuno1", variant=None, steps=steps)
         finally:
             machine.teardown()
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_power_cut_during_the_first_create_leaves_nothing_that_is_not_found(kind: str) -> None:
+    """A cut at each step; removing what the survey of leftovers lists leaves the host as before."""
+    lists = set()
+    for steps in range(MOST_STEPS):
+        machine = FragmentMachine()
+        try:
+            machine.boot(kind=kind)
+            machine.cut(name="yuno1", variant=VARIANTS[0], steps=steps)
+            request = {"store": "/var/lib/grappe", "owner": OWNER, "lab": "",
+                       "root": str(machine.folder / "host")}  # fmt: skip
+            found = [each["id"] for each in leftovers.main(request)["fragments"]]
+            lists.add(tuple(found))
+            for identifier in found:
+                machine._remove(identifier.rpartition("/")[2])
+            assert machine.before == machine._everything(), f"cut after {steps} steps"
+            assert [] == leftovers.main(request)["fragments"]
+        finally:
+            machine.held = {}
+            machine.teardown()
+    assert {(), (leftovers.EMPTY,), (f"{OWNER}/yuno1",)} >= lists > {()}
 
 
 def test_power_cut_at_any_step_loses_nothing() -> None:

@@ -279,6 +279,22 @@ class TestDevicesAndVolumes:
 class TestAdoption:
     """`adopt` takes over an existing container, unless another stack owns it."""
 
+    def test_running_ephemeral_container_is_not_moved(self, lab: LxdTestbed) -> None:
+        """It would be deleted when it stops for the move; the refusal has another way."""
+        fingerprint = lab.lxd.get(f"images/aliases/{lab.image}")["target"]
+        body = {
+            "name": "yuno1", "type": "container", "profiles": ["default"], "config": {},
+            "devices": {"eth0": {"type": "none"}}, "ephemeral": True,
+            "source": {"type": "image", "fingerprint": fingerprint},
+        }  # fmt: skip
+        lab.lxd.change("POST", "instances", body, project="default")
+        lab.lxd.change("PUT", "instances/yuno1/state", {"action": "start"}, project="default")
+        with pytest.raises(errors.NotOursError, match="it is ephemeral"):
+            container_driver(lab).create(server(lab, adopt=True))
+        assert "Running" == lab.lxd.get("instances/yuno1", project="default")["status"]
+        body = {"action": "stop", "force": True}
+        lab.lxd.change("PUT", "instances/yuno1/state", body, project="default")
+
     def test_container_of_the_default_project_is_adopted(self, lab: LxdTestbed) -> None:
         """It moves into the student's project with its content, and is as the spec says."""
         fingerprint = lab.lxd.get(f"images/aliases/{lab.image}")["target"]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import tarfile
+import time
+from typing import Any
 
 import pytest
 
@@ -284,6 +286,42 @@ class TestContainer:
         driver.update(spec, moved)
         assert moved == driver.read(spec).spec
 
+    def test_new_address_keeps_an_ephemeral_container(self, lab: LxdTestbed) -> None:
+        """LXD deletes one that is stopped, so Grappe has LXD restart it."""
+        driver, spec = container_driver(lab), server(lab, ephemeral=True)
+        driver.create(spec)
+        before = lab.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
+        moved = dataclasses.replace(spec, address="10.79.159.20")
+        driver.update(spec, moved)
+        assert moved == driver.read(moved).spec
+        assert before == lab.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
+        body = {"action": "stop", "force": True}
+        lab.lxd.change("PUT", "instances/yuno1/state", body, project=PROJECT)
+        deadline = time.monotonic() + 20
+        while driver.read(moved) is not None and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert driver.read(moved) is None
+
+    def test_container_that_lxd_still_creates_is_waited_for(
+        self, lab: LxdTestbed, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An earlier run gave up, or was killed; the copy that it began is kept."""
+        driver, spec = container_driver(lab), server(lab)
+        driver._make(spec)
+        before = lab.lxd.get("instances/yuno1", project=PROJECT)["created_at"]
+        real, urls = lab.lxd.get, [f"/1.0/instances/yuno1?project={PROJECT}"]
+        running = [[{"resources": {"instances": urls}}], [{"resources": {"instances": urls}}], []]
+
+        def get(path: str, **options: Any) -> Any:
+            return {"running": running.pop(0)} if path == "operations" else real(path, **options)
+
+        monkeypatch.setattr(lab.lxd, "get", get)
+        monkeypatch.setattr(containers, "POLL_SECONDS", 0.01)
+        driver.create(spec)
+        assert [] == running
+        assert spec == driver.read(spec).spec
+        assert before == real("instances/yuno1", project=PROJECT)["created_at"]
+
     def test_create_that_failed_half_way_resumes(self, lab: LxdTestbed) -> None:
         """The failure says what was seen; the next create finishes the same container."""
         driver = container_driver(lab)
@@ -429,6 +467,21 @@ class TestImage:
         with pytest.raises(daemon.AbsentError):
             lab.lxd.get("instances/yuno1-published", project=PROJECT)
         driver.delete(spec)
+
+    def test_protected_template_is_replaced(self, lab: LxdTestbed) -> None:
+        """A profile of the host may protect every instance from its deletion."""
+        container_driver(lab).create(server(lab, state="stopped"))
+        driver = published.PublishedDriver(lab.lxd)
+        spec = published_model.PublishedSpec(
+            host=lab.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1"
+        )
+        driver.create(spec)
+        body = {"config": {"security.protection.delete": "true"}}
+        lab.lxd.change("PATCH", "instances/yuno1-published", body, project=PROJECT)
+        again = dataclasses.replace(spec, properties={"recipe": "another"})
+        driver.update(spec, again)
+        assert again == driver.read(again).spec
+        driver.delete(again)
 
     def test_image_without_its_template_still_works(self, lab: LxdTestbed) -> None:
         """Without the stopped copy, a server is created from the image itself."""

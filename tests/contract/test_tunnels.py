@@ -16,6 +16,7 @@ from providers.relay import resource as relay_resource
 from providers.tunnel import driver, fake, host, model
 from providers.tunnel.key import driver as keys
 from providers.tunnel.key import model as key_model
+from remote.names import TUNNEL_HOME
 from remote.targets import relay as relay_target
 from sandbox import layout
 from tests.contract.fragment_hosts import FakeFragmentHost, Kind, RealFragmentHost
@@ -42,6 +43,7 @@ class TunnelTestbed:
         let_in: Grants a public key access to the relay.
         cut: While it is entered, the tunnel forwards nothing.
         stop: Stops a unit, as a person would.
+        remove: Removes a file of the lab host.
     """
 
     tunnels: host.TunnelHost
@@ -49,6 +51,7 @@ class TunnelTestbed:
     let_in: Callable[[str], None]
     cut: Callable[[], contextlib.AbstractContextManager[None]]
     stop: Callable[[str], None]
+    remove: Callable[[str], None]
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.sandbox)])
@@ -99,6 +102,7 @@ def testbed(request: pytest.FixtureRequest, tmp_path: pathlib.Path) -> Iterator[
     yield TunnelTestbed(
         tunnels, " ".join(public.split()[:2]), lambda key: grant.create(spec(key)) and None, cut,
         lambda unit: lab_host.run(["systemctl", "stop", unit]) and None,
+        lambda path: lab_host.run(["rm", path]) and None,
     )  # fmt: skip
     for owner in (OWNER, STRANGER):
         whose = {"owner": owner, "lab": "", "incarnation": ""}
@@ -121,7 +125,12 @@ def _fake(root: pathlib.Path) -> TunnelTestbed:
         """Do nothing: the fake relay accepts every key."""
 
     return TunnelTestbed(
-        tunnels, KEY, let_in, cut, lambda unit: tunnels.system.active.discard(f"{unit}.service")
+        tunnels,
+        KEY,
+        let_in,
+        cut,
+        lambda unit: tunnels.system.active.discard(f"{unit}.service"),
+        lambda path: (root / path[1:]).unlink(),
     )
 
 
@@ -150,6 +159,14 @@ def test_key_is_created_read_and_deleted(testbed: TunnelTestbed) -> None:
     driven.delete(pair())
     driven.delete(pair())
     assert driven.read(pair()) is None
+
+
+def test_private_key_without_its_public_one_is_made_anew(testbed: TunnelTestbed) -> None:
+    """A killed ssh-keygen leaves it, and would not overwrite it."""
+    driven = keys.KeyDriver(testbed.tunnels)
+    driven.create(pair())
+    testbed.remove(f"{TUNNEL_HOME}/contract/key.pub")
+    assert driven.create(pair())["public_key"].startswith("ssh-ed25519 AAAA")
 
 
 def test_tunnel_of_another_lab_is_left_alone(testbed: TunnelTestbed) -> None:

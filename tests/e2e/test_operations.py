@@ -15,7 +15,7 @@ pytestmark = pytest.mark.sandbox
 # One resource of each kind, and whether a replacement recreates its object on the host.
 KINDS = {
     "olga-yuno1": True, "olga-yuno1-ssh": False, "olga-yuno1-web": False, "olga-yuno1-hosts": False,
-    "gr-91": False, "grappe-olga": False, "olga-preflight": False, "olga-yuno1-data": False,
+    "gr-91": False, "grappe-olga": False, "preflight": False, "olga-yuno1-data": False,
 }  # fmt: skip
 
 

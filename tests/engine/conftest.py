@@ -42,10 +42,14 @@ WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
 
 
 def run_attached(
-    server: attached.Attached, folder: pathlib.Path, *arguments: str, env: Mapping[str, str]
+    server: attached.Attached,
+    folder: pathlib.Path,
+    *arguments: str,
+    env: Mapping[str, str],
+    rebuild: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command of the engine with this process behind it; return its output."""
-    attach = server.begin(arguments[0]) if arguments[0] in WITH_PROGRAM else ()
+    attach = server.begin(arguments[0], rebuild) if arguments[0] in WITH_PROGRAM else ()
     return subprocess.run(
         ["pulumi", "-C", str(folder), *arguments, *attach], stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=300,
@@ -96,10 +100,19 @@ class Engine:
             self.pulumi("stack", "init", stack)
 
     def pulumi(
-        self, *arguments: str, ok: bool | None = True, env: dict[str, str] | None = None
+        self,
+        *arguments: str,
+        ok: bool | None = True,
+        env: dict[str, str] | None = None,
+        rebuild: str | None = None,
     ) -> str:
-        """Run a command of the engine; assert that it succeeds iff `ok`, unless that is None."""
-        done = run_attached(self._server, self.project, *arguments, env={**self.env, **(env or {})})
+        """Run a command of the engine; assert that it succeeds iff `ok`, unless that is None.
+
+        `rebuild` is as `./lab up` passes it.
+        """
+        done = run_attached(
+            self._server, self.project, *arguments, env={**self.env, **(env or {})}, rebuild=rebuild
+        )
         self.output = done.stdout
         assert ok is None or (done.returncode == 0) is ok, (
             f"{arguments}: {done.returncode}\n{done.stdout}"

@@ -26,7 +26,7 @@ ALICE = {
 }  # fmt: skip
 IMAGE = {"kind": "image", "host": LAB, "id": "imageimage01", "recipe": "standin", "alias": "golden"}
 # The logical names of everything that the two stacks make.
-STUDENT = ("alice-preflight", "gr-1", "grappe-alice", "alice-yuno1-ssh", "alice-yuno1-data",
+STUDENT = ("preflight", "gr-1", "grappe-alice", "alice-yuno1-ssh", "alice-yuno1-data",
            "alice-yuno1", "alice-yuno1-command", "alice-yuno1-image", "alice-yuno1-postinstall",
            "alice-yuno1-fresh", "alice-yuno1-keys", "alice-yuno1-web", "alice-yuno1-page", "alice-yuno1-hosts", "alice-yuno1-probe",
            "alice-tunnel-key", "alice-tunnel-door", "alice-tunnel")  # fmt: skip

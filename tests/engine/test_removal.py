@@ -71,7 +71,7 @@ def test_take_down_leaves_what_the_engine_leaves(engine: Engine) -> None:
     assert not state_of(engine).locks
     # Each before what it depends on.
     assert deleted.index("rita-yuno1") < deleted.index("gr-42")
-    assert deleted[-1] == "rita-preflight"
+    assert deleted[-1] == "preflight"
     # The engine takes it from there.
     engine.up(NAME)
     engine.assert_unchanged(NAME)
@@ -99,7 +99,7 @@ def test_a_failure_keeps_the_rest_in_the_state(up: Engine, monkeypatch: pytest.M
         with pytest.raises(errors.CommandError, match="deleting Container rita-yuno2: it hangs"):
             take_down(up)
     left = {item["urn"].rpartition("::")[2] for item in state_of(up).resources()}
-    assert {"rita-yuno2", "gr-42", "rita-preflight"} <= left
+    assert {"rita-yuno2", "gr-42", "preflight"} <= left
     assert "rita-yuno2-http" not in left
     assert ("grappe-rita", "yuno2") in up.hosts[LAB].lxd.instances
     assert not state_of(up).locks

@@ -152,6 +152,12 @@ class FakeDriver:
         self.done.append("sweep")
         return ["container yuno2"]
 
+    def leave(self, spec: ContainerSpec) -> list[str]:
+        """Note the call."""
+        del spec
+        self.done.append("leave")
+        return []
+
 
 class Machine:
     """A host that is only its ids."""
@@ -247,6 +253,20 @@ def test_delete_in_an_up_keeps_other_incarnations(
     provider.fake.there = Reading(dataclasses.replace(SERVER, incarnation=there))
     provider.delete("x", state)
     assert expected == provider.fake.done
+
+
+def test_move_keeps_work_until_the_lab_is_up_elsewhere(provider: Any) -> None:
+    """The container stays; everything else goes, and leftovers before it."""
+    provider.check({}, INPUTS)
+    run.current().homes[SERVER.owner] = "m2"
+    try:
+        provider.delete("x", STATE)
+        assert ["leave", "delete"] == provider.fake.done
+        provider.HOLDS_WORK = True
+        provider.delete("x", STATE)
+        assert ["leave", "delete"] == provider.fake.done
+    finally:
+        run.current().homes.clear()
 
 
 def test_destroy_sweeps_and_deletes_other_incarnations(

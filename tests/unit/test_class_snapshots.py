@@ -24,7 +24,7 @@ def test_reset_that_lxd_refuses_starts_the_server_again() -> None:
 
     lxd = Refusing()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(snapshots, "_get", lambda *_: {"status": "Running", "config": {}})
+        patch.setattr(snapshots, "_get", lambda *_: {**STOPPED, "status": "Running", "config": {}})
         patch.setattr(snapshots, "_rename_before_reset", lambda *_: "start")
         patch.setattr(snapshots, "_keep", lambda *_: {})
         server = snapshots.Server(
@@ -92,6 +92,20 @@ def test_a_reset_starts_what_a_killed_one_stopped(
     to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
     snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
     assert started == actions
+
+
+def test_reset_of_an_ephemeral_server_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """LXD would delete it, with its snapshots, when it stops."""
+    lxd = fake.FakeLxd()
+    asked: list[str] = []
+    monkeypatch.setattr(lxd, "change", lambda method, path, *_body, **_options: asked.append(path))
+    found = {**STOPPED, "ephemeral": True, "status": "Running", "config": {}}
+    monkeypatch.setattr(lxd, "get", lambda *_path, **_options: found)
+    server = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10", runs=True)
+    to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
+    with pytest.raises(errors.CommandError, match="it is ephemeral"):
+        snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
+    assert [] == asked
 
 
 def test_snapshot_of_a_missing_server_is_refused() -> None:

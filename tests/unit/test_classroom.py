@@ -399,6 +399,16 @@ def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:
         create(folder, "Nom\nAdele\n", image="a", pairs=["image="])
 
 
+def test_ephemeral_server_does_not_sleep(tmp_path: pathlib.Path) -> None:
+    """It would be deleted when it stops."""
+    path = tmp_path / "Pulumi.x.yaml"
+    path.write_text("config:\n  grappe:servers:\n  - name: a\n    ephemeral: true\n  - name: b\n")
+    assert sleep.put(path, asleep=True)
+    servers = yaml.safe_load(path.read_text())["config"]["grappe:servers"]
+    assert [None, "stopped"] == [each.get("state") for each in servers]
+    assert ["a"] == sleep.ephemeral(path)
+
+
 @pytest.mark.parametrize("servers", ["", "  grappe:servers:\n  - name: a  # hers\n    image: x\n"])
 def test_sleep_and_wake_restore_the_stack_file(tmp_path: pathlib.Path, servers: str) -> None:
     """After `wake` the file is as before, with comments; a second call changes nothing."""

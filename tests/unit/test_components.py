@@ -66,7 +66,7 @@ def names(recorder: Recorder, kind: str) -> list[str]:
 def test_default_lab_registers_two_servers() -> None:
     """Each resource of the sheet by its logical name, and the first server's card."""
     recorder, cards = build()
-    assert ["alice-preflight"] == names(recorder, "Preflight")
+    assert ["preflight"] == names(recorder, "Preflight")
     assert ["grappe-alice"] == names(recorder, "Project")
     assert ["gr-1"] == names(recorder, "Network")
     for kind, end in (("Container", ""), ("Rule", "-ssh"), ("Backend", "-web"),
@@ -85,8 +85,8 @@ def test_routes_to_a_server_wait_for_nothing_slow(adopt: str, first: str) -> Non
     recorder, _cards = build(**{"grappe:adopt": adopt})
     waits = recorder.waits
     assert {first} == waits["alice-yuno1-web"]
-    assert {"alice-preflight", "grappe-alice"} == waits["alice-yuno1-hosts"]
-    assert {"alice-preflight"} == waits["alice-yuno1-ssh"]
+    assert {"preflight", "grappe-alice"} == waits["alice-yuno1-hosts"]
+    assert {"preflight"} == waits["alice-yuno1-ssh"]
     assert {"gr-1", "grappe-alice", "alice-yuno1-ssh"} == waits["alice-yuno1"]
     assert {"alice-yuno1-ssh", "alice-yuno1-web", "alice-yuno1"} <= waits["alice-yuno1-probe"]
 

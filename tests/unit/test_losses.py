@@ -22,12 +22,12 @@ MARKS = {"user.grappe.owner": "grappe/alice", "user.grappe.lab": "alicealice01",
 
 
 def found(
-    *, planned: PreflightSpec = LAB, config: dict[str, str] | None = None, moved: bool = False,
-    **item: Any,
+    *, planned: PreflightSpec = LAB, config: dict[str, str] | None = None,
+    left: set[str] | None = None, **item: Any,
 ) -> list[losses.Loss]:  # fmt: skip
     instance = {"name": "yuno1", "ephemeral": False, "location": "none", **item,
                 "config": {**MARKS, **(config or {})}}  # fmt: skip
-    return losses.find(planned, codec.encode(LAB), [instance], moved=moved)
+    return losses.find(planned, codec.encode(LAB), [instance], left=left)
 
 
 def test_server_renamed_by_hand_is_reported() -> None:
@@ -54,7 +54,7 @@ def with_server(**changes: Any) -> PreflightSpec:
 def test_kept_server_is_no_loss() -> None:
     """Also where the alias points to another image by now."""
     assert [] == found()
-    assert [] == losses.find(LAB, {}, [], moved=False)
+    assert [] == losses.find(LAB, {}, [])
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,14 @@ def test_kept_server_is_no_loss() -> None:
          "grappe:servers[0].target: m1"),
         (dict(planned=dataclasses.replace(LAB, servers=())), "yuno1",
          "is no longer in the stack file", "a server with name: yuno1"),
-        (dict(planned=dataclasses.replace(LAB, host="ssh://new"), moved=True), "yuno1",
+        (dict(planned=dataclasses.replace(LAB, host="ssh://new"), left={"yuno1"}), "yuno1",
          "it was made on ssh://lab", "grappe:host: ssh://lab"),
         (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is no longer in the stack file",
          "one with name: data and pool: default"),
+        (dict(planned=with_server(ephemeral=True, state="stopped"), ephemeral=True), "yuno1",
+         "deleted when it stops", "grappe:servers[0].state: running"),
+        (dict(planned=dataclasses.replace(LAB, student="zoe", project="grappe-zoe")), "yuno1",
+         "grappe:student is zoe, and it was made for alice", "grappe:student: alice"),
         (dict(config={"user.grappe.stage": "anew"}), "yuno1", "is marked to be recreated", ""),
         (dict(planned=with_server(target="m1"), location="m1"), "yuno1", "it was made with ''",
          "grappe:servers[0].target: ''"),
@@ -139,7 +143,7 @@ def test_refusal_names_each_loss_and_the_way_out() -> None:
 
 def test_volume_of_a_removed_server_without_container_is_a_loss() -> None:
     """An ephemeral server has gone, or somebody removed it: its volume is still there."""
-    (loss,) = losses.find(dataclasses.replace(LAB, servers=()), codec.encode(LAB), [], moved=False)
+    (loss,) = losses.find(dataclasses.replace(LAB, servers=()), codec.encode(LAB), [])
     assert "yuno1/data" == loss.name
     assert "yuno1, with volumes: one with name: data and pool: default" in loss.keep
 
@@ -147,6 +151,14 @@ def test_volume_of_a_removed_server_without_container_is_a_loss() -> None:
 def test_removed_target_is_a_loss_in_a_cluster_alone() -> None:
     was = codec.encode(with_server(target="m1"))
     item = {"name": "yuno1", "ephemeral": False, "location": "m1", "config": MARKS}
-    (loss,) = losses.find(LAB, was, [item], moved=False)
+    (loss,) = losses.find(LAB, was, [item])
     assert "grappe:servers[0].target: m1" == loss.keep
-    assert [] == losses.find(LAB, was, [{**item, "location": "none"}], moved=False)
+    assert [] == losses.find(LAB, was, [{**item, "location": "none"}])
+
+
+def test_ephemeral_server_that_was_stopped_before_is_no_loss() -> None:
+    """One that was created stopped is there, and stays."""
+    planned = with_server(ephemeral=True, state="stopped")
+    item = {"name": "yuno1", "ephemeral": True, "location": "none", "config": MARKS}
+    assert [] == losses.find(planned, codec.encode(planned), [item])
+    assert [] == found(planned=with_server(ephemeral=True), ephemeral=True)

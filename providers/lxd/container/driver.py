@@ -19,8 +19,7 @@ from remote import identity
 START_SECONDS = 30
 STOP_SECONDS = 20
 GRACE_SECONDS = 30
-# A move between storage pools or projects may copy a container's whole content.
-MOVE_SECONDS = 600.0
+POLL_SECONDS = 1.0
 DEFAULT_PROJECT = "default"
 # Seconds: a diff follows the check that read the same container.
 RECENT_SECONDS = 2.0
@@ -56,7 +55,10 @@ class ContainerDriver:
         if spec.adopt:
             self._adopt(spec)
         found = self._find(spec)
-        if found is not None and self._unfinished(spec, found):
+        whole = found is not None and self._await_creation(spec, found)
+        if whole:
+            found = self._find(spec)
+        if found is not None and self._unfinished(spec, found, whole=whole):
             self.delete(spec)
             found = None
         if found is not None:
@@ -93,14 +95,61 @@ class ContainerDriver:
             unmarked = dict.fromkeys(identity.MARKS.values(), "")
             body["config"] = {**unmarked, **body["config"], BASE_IMAGE: fingerprint}
         query = {"target": spec.target} if spec.target else {}
-        self._lxd.change("POST", "instances", body, project=spec.project, query=query)
+        self._lxd.change(
+            "POST",
+            "instances",
+            body,
+            project=spec.project,
+            query=query,
+            timeout=daemon.COPY_SECONDS,
+        )
 
-    def _unfinished(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
-        """Whether to recreate a container of an earlier run; never one that became ready."""
+    def _await_creation(self, spec: model.ContainerSpec, found: dict[str, Any]) -> bool:
+        """Wait while LXD still creates what an earlier run began; return whether it did.
+
+        Raises:
+            errors.UnfinishedError: It takes longer than daemon.COPY_SECONDS.
+
+        """
+        if found["config"].get(names.STAGE) != names.CREATING or found["config"].get(LAST_POWER):
+            return False
+        deadline, waited = time.monotonic() + daemon.COPY_SECONDS, False
+        while self._is_worked_on(spec):
+            if time.monotonic() > deadline:
+                raise errors.UnfinishedError(
+                    f"LXD on {self._url} still creates {spec.id}, as an earlier run asked it to",
+                    do=f"{self._lxd.program} operation list; running this again is safe",
+                )
+            waited = True
+            run.raise_if_cancelled()
+            time.sleep(POLL_SECONDS)
+        return waited
+
+    def _is_worked_on(self, spec: model.ContainerSpec) -> bool:
+        """Whether LXD runs an operation on the container."""
+        listed = self._lxd.get("operations", project=spec.project, recursion="1") or {}
+        urls = [
+            url
+            for operation in listed.get("running") or ()
+            for url in (operation.get("resources") or {}).get("instances") or ()
+        ]
+        return any(url.partition("?")[0].endswith(f"/instances/{spec.name}") for url in urls)
+
+    def _unfinished(
+        self, spec: model.ContainerSpec, found: dict[str, Any], *, whole: bool = False
+    ) -> bool:
+        """Whether to recreate a container of an earlier run; never one that became ready.
+
+        Args:
+            spec: The wanted one.
+            found: The container.
+            whole: Whether LXD has just finished its creation.
+
+        """
         stage = found["config"].get(names.STAGE)
         if stage == names.RECREATE or found["config"].get(GENERATION, "") != spec.generation:
             return True
-        if stage == names.CREATING and not found["config"].get(LAST_POWER):
+        if stage == names.CREATING and not whole and not found["config"].get(LAST_POWER):
             # A power cut leaves a half-copied container; nobody ever used it.
             return True
         made_from = found["config"].get(BASE_IMAGE, "")
@@ -136,10 +185,18 @@ class ContainerDriver:
                 )  # fmt: skip
             if project != spec.project:
                 if found["status"] != "Stopped":
+                    if found["ephemeral"]:
+                        raise errors.NotOursError(
+                            f"{project}/{spec.name} cannot be adopted",
+                            seen="it is ephemeral: it would be deleted when it stops for the move "
+                            f"to the project {spec.project}",
+                            do=f"copy it first: {self._lxd.program} copy {spec.name} NEW "
+                            f"--project {project}",
+                        )  # fmt: skip
                     # LXD moves only a stopped instance into another project.
                     self._stop(dataclasses.replace(spec, project=project))
                 body = {"name": spec.name, "project": spec.project, "migration": True}
-                self._lxd.change("POST", path, body, project=project, timeout=MOVE_SECONDS)
+                self._lxd.change("POST", path, body, project=project, timeout=daemon.COPY_SECONDS)
             marks = {**ownership.marks(spec), names.STAGE: names.READY}
             if spec.generation:
                 marks[GENERATION] = spec.generation
@@ -217,10 +274,6 @@ class ContainerDriver:
             )
         device, wanted = found["devices"].get(model.NIC, {}), model.devices(new)[model.NIC]
         moved = any(device.get(key) != wanted[key] for key in ("network", "ipv4.address"))
-        if moved and new.ephemeral:
-            # An ephemeral container would vanish when stopped.
-            self.delete(new)
-            return self.create(new)
         del old
         return self._converge(new, restart=moved)
 
@@ -260,7 +313,10 @@ class ContainerDriver:
             if found["status"] == "Frozen":
                 self._set_state(spec, "unfreeze")
                 running = True
-            if running and restart:
+            if running and restart and found["ephemeral"]:
+                # LXD's own restart keeps it; a stop would delete it.
+                self._set_state(spec, "restart", timeout=STOP_SECONDS)
+            elif running and restart:
                 self._stop(spec)
                 running = False
             if not running:

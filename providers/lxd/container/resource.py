@@ -22,6 +22,7 @@ class ContainerProvider(base.Provider[model.ContainerSpec]):
 
     spec = model.ContainerSpec
     OUTPUTS = ("fingerprint", "container_id")
+    HOLDS_WORK = True
 
     def driver(self, host: Host) -> drivers.ContainerDriver:
         """Return the driver for a host."""

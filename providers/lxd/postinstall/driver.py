@@ -216,9 +216,9 @@ class PostInstallDriver:
         program = Script(text=model.FINISH, timeout=spec.timeout)
         self._run(spec, program, "yunohost tools regen-conf --force", aloud=True)
         path, project = f"instances/{spec.container}/state", spec.project
-        for action in ("stop", "start"):
-            body = {"action": action, "timeout": STOP_SECONDS, "force": False}
-            self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 30)
+        # LXD's own restart keeps an ephemeral server, which a stop would delete.
+        body = {"action": "restart", "timeout": STOP_SECONDS, "force": False}
+        self._lxd.change("PUT", path, body, project=project, timeout=STOP_SECONDS + 60)
         script_run.wait_for_boot(self._lxd, project, spec.container, BOOT_SECONDS)
         self._write(spec, model.MARK, b"")
 

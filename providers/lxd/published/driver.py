@@ -8,7 +8,7 @@ import json
 
 from core import errors, names
 from providers import base
-from providers.lxd import daemon, files, ownership, script_run
+from providers.lxd import daemon, delete_protection, files, ownership, script_run
 from providers.lxd.image import aliases
 from providers.lxd.published import model
 from remote import identity
@@ -137,7 +137,9 @@ class PublishedDriver:
             "profiles": original["profiles"],
             "config": {**ownership.marks(spec), names.STAGE: names.CREATING},
         }
-        self._lxd.change("POST", "instances", body, project=spec.project)
+        self._lxd.change(
+            "POST", "instances", body, project=spec.project, timeout=daemon.COPY_SECONDS
+        )
 
     def _generalise(self, spec: model.PublishedSpec) -> None:
         """Remove from the copy what no two servers may share."""
@@ -192,8 +194,10 @@ class PublishedDriver:
         return str(done["fingerprint"])
 
     def _remove_copy(self, spec: model.PublishedSpec) -> None:
-        if ownership.container(self._lxd, spec, spec.project, spec.copy):
-            self._lxd.change("DELETE", f"instances/{spec.copy}", project=spec.project)
+        if found := ownership.container(self._lxd, spec, spec.project, spec.copy):
+            path = f"instances/{spec.copy}"
+            delete_protection.lift(self._lxd, found, path, spec.project)
+            self._lxd.change("DELETE", path, project=spec.project)
 
     def _is_installed(self, spec: model.PublishedSpec) -> bool:
         return files.read(self._lxd, spec.project, spec.copy, names.INSTALLED) is not None

@@ -44,7 +44,7 @@ class SnapshotDriver:
         self._note(spec, f"{spec.owner} {spec.incarnation}")
         if snapshot is None:
             path, body = f"instances/{spec.container}/snapshots", {"name": spec.name}
-            self._lxd.change("POST", path, body, project=spec.project)
+            self._lxd.change("POST", path, body, project=spec.project, timeout=daemon.COPY_SECONDS)
             snapshot = self._find(spec) or {}
         return {"taken": str(snapshot.get("created_at", ""))}
 

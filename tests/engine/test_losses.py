@@ -1,0 +1,108 @@
+"""What `./lab up` refuses because a server's content would be lost, and what it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import LAB, OTHER, Engine
+
+DORA: dict[str, Any] = {
+    "id": "doradoradora", "number": 4, "servers": [{"name": "yuno1"}, {"name": "yuno2"}],
+}  # fmt: skip
+
+
+@pytest.fixture
+def dora(engine: Engine) -> Iterator[Engine]:
+    """A lab that is up, and goes without a trace."""
+    before = engine.inventory()
+    engine.write("dora", **DORA)
+    engine.up("dora")
+    yield engine
+    engine.destroy("dora")
+    assert before == engine.inventory()
+
+
+def created(engine: Engine, url: str, project: str = "grappe-dora") -> dict[str, str]:
+    """Return when each server of a lab was created, by name."""
+    found = engine.hosts[url].lxd.instances
+    return {name: item["created_at"] for (owner, name), item in found.items() if owner == project}
+
+
+def test_another_student_in_a_stack_file_is_refused(dora: Engine) -> None:
+    """Also together with another host: the last `up` is remembered, whoever the student is."""
+    before = created(dora, LAB)
+    dora.write("dora", **{**DORA, "student": "emma"})
+    assert 'this lab is up as "dora"' in dora.up("dora", rebuild="yuno1,yuno2", ok=False)
+    dora.write("dora", **{**DORA, "student": "emma", "host": OTHER})
+    assert "2 servers would be recreated or removed" in dora.up("dora", rebuild="", ok=False)
+    assert before == created(dora, LAB)
+    assert {} == created(dora, OTHER) == created(dora, OTHER, "grappe-emma")
+    dora.write("dora", **DORA)
+    # The refused runs left components in the state.
+    dora.up("dora", rebuild="")
+    assert before == created(dora, LAB)
+    dora.assert_unchanged("dora")
+
+
+def test_another_student_elsewhere_is_permitted_by_rebuild(dora: Engine) -> None:
+    dora.write("dora", **{**DORA, "student": "emma", "host": OTHER})
+    dora.up("dora", rebuild="yuno1,yuno2")
+    assert {} == created(dora, LAB)
+    assert {"yuno1", "yuno2"} == created(dora, OTHER, "grappe-emma").keys()
+    dora.assert_unchanged("dora")
+
+
+def test_interrupted_move_goes_back_without_a_loss(dora: Engine) -> None:
+    """What was finished on neither host but the first stays there; nothing there is recreated."""
+    before = created(dora, LAB)
+    dora.write("dora", **{**DORA, "host": OTHER})
+    assert "2 servers would be" in dora.up("dora", rebuild="", ok=False)
+    dora.hosts[OTHER].lxd.fails = {"POST instances"}
+    try:
+        dora.up("dora", rebuild="yuno1,yuno2", ok=False)
+    finally:
+        dora.hosts[OTHER].lxd.fails = set()
+    dora.write("dora", **DORA)
+    dora.up("dora", rebuild="")
+    assert before == created(dora, LAB)
+    assert {} == created(dora, OTHER)
+    dora.assert_unchanged("dora")
+
+
+def test_leftovers_on_the_old_host_go_with_a_move(dora: Engine) -> None:
+    """As a killed run leaves them: on the host, and in no state."""
+    urn = dora.urn("dora", "dora-yuno1-ssh")
+    dora.pulumi("state", "delete", urn, "--target-dependents", "--yes", "-s", "dora")
+    dora.write("dora", **{**DORA, "host": OTHER})
+    dora.up("dora", rebuild="yuno1,yuno2")
+    assert {} == created(dora, LAB)
+    dora.assert_unchanged("dora")
+
+
+def test_way_back_from_a_finished_move_is_refused(dora: Engine) -> None:
+    """By then the servers on the new host have content of their own."""
+    dora.write("dora", **{**DORA, "host": OTHER})
+    dora.up("dora", rebuild="yuno1,yuno2")
+    moved = created(dora, OTHER)
+    dora.write("dora", **DORA)
+    assert "2 servers would be" in dora.up("dora", rebuild="", ok=False)
+    assert moved == created(dora, OTHER)
+    dora.up("dora", rebuild="yuno1,yuno2")
+    assert {"yuno1", "yuno2"} == created(dora, LAB).keys()
+
+
+def test_stopped_ephemeral_server_is_refused(dora: Engine) -> None:
+    """It would be deleted when it stops; a new address restarts it only."""
+    temporary = {"name": "yuno1", "ephemeral": True}
+    dora.write("dora", **{**DORA, "servers": [temporary]})
+    dora.up("dora", rebuild="yuno1,yuno2")
+    before = created(dora, LAB)
+    dora.write("dora", **{**DORA, "servers": [{**temporary, "state": "stopped"}]})
+    assert "deleted when it stops" in dora.up("dora", rebuild="", ok=False)
+    dora.write("dora", **{**DORA, "servers": [{**temporary, "address": "10.64.4.77"}]})
+    dora.up("dora", rebuild="")
+    assert before == created(dora, LAB)
+    dora.assert_unchanged("dora")
