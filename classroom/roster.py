@@ -96,7 +96,7 @@ def parse(text: str) -> list[Entry]:
         problems.Mistakes: All mistakes in it, by line.
 
     """
-    rows = _rows("\n".join(text.replace("\r\n", "\n").split("\r")))
+    rows = _rows(text)
     filled = [
         (number, row) for number, row in enumerate(rows, 1) if any(cell.strip() for cell in row)
     ]
@@ -129,6 +129,12 @@ def parse(text: str) -> list[Entry]:
     return entries
 
 
+def unread(text: str) -> list[str]:
+    """Return the headings of columns that a readable roster has for nothing."""
+    heads = next(row for row in _rows(text) if any(cell.strip() for cell in row))
+    return [head.strip() for head in heads if head.strip() and not _columns([head])]
+
+
 def _rows(text: str) -> list[list[str]]:
     """Split a text into rows and cells.
 
@@ -136,6 +142,7 @@ def _rows(text: str) -> list[list[str]]:
         problems.Mistakes: A quote is not closed, and would swallow the lines below.
 
     """
+    text = "\n".join(text.replace("\r\n", "\n").split("\r"))
     # Empty the line that names the delimiter; keep it, so that the others keep their numbers.
     rest = io.StringIO(_SEP.sub("", text))
     lines = csv.reader(rest, delimiter=_delimiter(text), strict=True)
@@ -193,6 +200,11 @@ def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
         for field, index in columns.items()
     }
     whole = cells.pop("name", "")
+    for field, other in (("first", "last"), ("last", "first")):
+        # Beside a column for one part, the whole name or `Name` has the other.
+        words = [each for each in whole.split() if each not in cells.get(other, "").split()]
+        if cells.get(other) and not cells.get(field):
+            cells[field] = " ".join(words)
     if not cells.get("first") and not cells.get("last"):
         # Pronote and others write the last name in capitals, before the first name.
         cells["first"] = whole
@@ -204,9 +216,11 @@ def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
 def _visible(text: str) -> str:
     """Return a text without characters that only change how the others are shown."""
     unseen = ("Cf", "Cc")
+    # A Mac writes é as e and an accent.
     return "".join(
-        letter for letter in text if letter.isspace() or unicodedata.category(letter) not in unseen
-    )
+        letter for letter in unicodedata.normalize("NFC", text)
+        if letter.isspace() or unicodedata.category(letter) not in unseen
+    )  # fmt: skip
 
 
 def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:

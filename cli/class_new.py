@@ -18,7 +18,7 @@ from cli import classroom as classes
 from core import errors, problems
 from core.labels import label
 from core.names import MAX_NUMBER
-from stacks import files, kinds, neighbours, settings
+from stacks import allocation, files, kinds, neighbours, settings
 
 # The letters of passwords that people read from paper: no l, I, 0 or O.
 LETTERS = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
@@ -97,7 +97,7 @@ def _write_stack_files(
         config = {f"{settings.NAMESPACE}:{key}": value for key, value in planned[each].items()}
         # A lab that is up keeps its password.
         password = (new.password_of(each) or _password()) if file.post_install else ""
-        stack.file_of(each).write_text(new.content(config, password))
+        stack.write(each, new.content(config, password))
 
     if planned and not file.post_install:
         with progress.step("stack files") as step:
@@ -138,7 +138,13 @@ def _report(name: str, left: Sequence[Student], renamed: Sequence[tuple[Student,
 
 def _entries(path: pathlib.Path) -> list[roster.Entry]:
     try:
-        return roster.parse(roster.decode(path.read_bytes()))
+        text = roster.decode(path.read_bytes())
+        entries = roster.parse(text)
+        if heads := roster.unread(text):
+            sys.stderr.write(
+                f"columns of the roster that are not read: {', '.join(heads)} (names, e-mail, id, "
+                "group and key are)\n"
+            )
     except FileNotFoundError:
         raise errors.BadInputError(f"there is no roster {path}") from None
     except OSError as error:
@@ -147,6 +153,7 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
         ) from error
     except problems.Mistakes as mistakes:
         raise errors.BadInputError(f"{path}: {problems.summary(mistakes.mistakes)}") from mistakes
+    return entries
 
 
 def _before(request: Request) -> ClassFile:
@@ -197,10 +204,17 @@ def _compare(
         for field in FIELDS:
             if text := getattr(student, field).casefold():
                 keys[field, text].append(student)
+        keys["words", _words(student.name)].append(student)
+    named = {entry.name.casefold() for entry in entries}
     joined, met, wrong = [], set(), []
     renamed: list[tuple[Student, str]] = []
     for entry in entries:
         by = {field: keys.get((field, getattr(entry, field).casefold()), []) for field in FIELDS}
+        # Nor accents nor the words' order tell two people apart, unless the roster has both.
+        by["name"] = by["name"] or [
+            each for each in keys.get(("words", _words(entry.name)), ())
+            if each.name.casefold() not in named
+        ]  # fmt: skip
         known, problem = _matching(by, entry)
         if problem:
             wrong.append(problems.Mistake(f"line {entry.line}", problem))
@@ -209,7 +223,7 @@ def _compare(
         else:
             met.add(known.label)
             # Another export may have the last name first.
-            if {*known.name.casefold().split()} != {*entry.name.casefold().split()}:
+            if _words(known.name) != _words(entry.name):
                 renamed.append((known, entry.name))
             if entry.key and entry.key != known.key:
                 sys.stderr.write(
@@ -220,6 +234,11 @@ def _compare(
         raise errors.BadInputError(f"the roster: {problems.summary(wrong)}")
     left = [student for student in before.students if student.label not in met]
     return joined, left, renamed
+
+
+def _words(name: str) -> str:
+    """Return the words of a name without accents and case, in an order of their own."""
+    return " ".join(sorted((label(name) or name.casefold()).split("-")))
 
 
 def _matching(
@@ -290,10 +309,22 @@ def _numbered(
 
 def _values(name: str, file: ClassFile, student: Student) -> dict[str, Any]:
     lab = new.id_of(class_file.stack_of(name, student))
+    tunnel = file.settings.get("tunnel")
+    own = {}
+    if isinstance(tunnel, dict) and "forwards" not in tunnel:
+        # All students share the relay.
+        own["tunnel"] = {**tunnel, "forwards": _forwards(student.number)}
     return {
         "student": student.label, "id": lab, "host": file.host, "number": student.number,
         **file.settings, **({"keys": [student.key]} if student.key else {}),
+        **own,
     }  # fmt: skip
+
+
+def _forwards(number: int) -> list[dict[str, int]]:
+    """Return the relay's ports of a student, for http and https."""
+    first = allocation.relay_port(number)
+    return [{"listen": first, "port": 80}, {"listen": first + 1, "port": 443}]
 
 
 def _demand_sound(
@@ -301,6 +332,7 @@ def _demand_sound(
 ) -> None:
     """Refuse invalid stack files, all of them at once."""
     named: dict[str, list[str]] = defaultdict(list)
+    held = neighbours.claimed({**others, **planned})
     for name, values in planned.items():
         if stack.file_of(name).exists():
             named[f"stacks/Pulumi.{name}.yaml is there already"].append(name)
@@ -311,6 +343,7 @@ def _demand_sound(
         }
         # Labels and numbers of the new ones differ among themselves already.
         mistakes = neighbours.conflicts(name, values, others)
+        mistakes += neighbours.claims_of_others(name, values, held)
         try:
             kinds.parse(texts, project=stack.PROJECT, stack=name)
         except problems.Mistakes as wrong:

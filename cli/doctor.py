@@ -29,7 +29,7 @@ def run_options(parser: options.Parser) -> None:
 
 def run(url: str, *, as_json: bool) -> int:
     """Print the faults of a host, each with its remedy."""
-    url = url if ":" in url else labs.spec_of(url).host
+    url = labs.host_of(url)
     environment.apply()
     host = connections.connect(url)
     request = {"sockets": client.SOCKETS, "store": host.store, "urls": []}

@@ -10,6 +10,7 @@ from typing import Any
 from cli import stack as stacks
 from core import errors, problems
 from engine.stack import Stack
+from hosts import url
 from stacks import files, kinds, settings
 from stacks.spec import LabSpec
 
@@ -41,6 +42,20 @@ class OtherKindError(errors.BadInputError):
 def spec_of(name: str) -> kinds.AnySpec:
     """Return the spec of a stack file; refuse an invalid one."""
     return _read(name)[0]
+
+
+def host_of(text: str) -> str:
+    """Return the URL of a host, given itself or by a stack that is on it.
+
+    Raises:
+        errors.BadInputError: It is no URL of a host, or the stack file is invalid.
+
+    """
+    if ":" not in text:
+        return spec_of(text).host
+    if problem := url.problem(text):
+        raise errors.BadInputError(f"{problems.show(url.without_password(text))} {problem}")
+    return text
 
 
 def load(name: str) -> Lab:

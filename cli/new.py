@@ -104,6 +104,7 @@ def new(request: Request) -> int:
     except problems.Mistakes as mistakes:
         raise errors.BadInputError(problems.summary(mistakes.mistakes)) from mistakes
     wrong = neighbours.conflicts(request.name, values, others)
+    wrong += neighbours.claims_of_others(request.name, values, neighbours.claimed(others))
     if request.login and (problem := validators.problem_of_new_login(request.login)):
         key = f"{settings.NAMESPACE}:login"
         wrong.append(problems.Mistake(key, f"{problems.show(request.login)} {problem}"))
@@ -113,7 +114,7 @@ def new(request: Request) -> int:
     password = (
         password_of(request.name) or secrets.token_urlsafe(12) if request.post_install else ""
     )
-    path.write_text(content(config, password))
+    stack.write(request.name, content(config, password))
     try:
         stack.select(request.name)
     except BaseException:
@@ -190,9 +191,7 @@ def password_of(name: str) -> str:
     if not sealed or not isinstance(sealed[0], dict) or "ciphertext" not in sealed[0]:
         return ""
     environment.apply()
-    providers = stack.state_of(name).load().get("secrets_providers") or {}
-    salt = str((providers.get("state") or {}).get("salt") or "")
-    return str(json.loads(Passphrase(salt).decrypt(sealed[0]["ciphertext"])))
+    return str(json.loads(Passphrase(stack.salt_of(name)).decrypt(sealed[0]["ciphertext"])))
 
 
 def new_id() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 from cli import environment, new, options, stack
 from core import errors, problems, validators
 from engine.stack import Stack
-from stacks import files, settings
+from stacks import files, neighbours, settings
 
 
 def run_options(parser: options.Parser) -> None:
@@ -20,7 +22,8 @@ def run(old: str, name: str) -> int:
     """Rename a stack, and pin settings derived from its name; the next `up` renews the marks.
 
     Raises:
-        errors.BadInputError: The stack does not exist, or the new name is taken or invalid.
+        errors.BadInputError: The stack does not exist, or the new name is taken or invalid,
+            as a stack's or, for a lab that is down, as a student's.
 
     """
     if problem := validators.problem_of_stack(name):
@@ -39,9 +42,13 @@ def run(old: str, name: str) -> int:
             f"{selected.name} is not a student's lab: its resources carry its name",
             do="take it down, and create one with the new name",
         )
+    others = {
+        each: text for each, text in files.others(stack.folder(), old).items() if each != name
+    }
     ours = [item for item in stack.resources(selected) if "owner" in (item.get("inputs") or {})]
     student = f"{settings.NAMESPACE}:student"
     if not ours:
+        _demand_free(name, {**config, "student": name}, others)
         # The lab has no resources with the old name yet.
         selected.set_plain(student, name)
     elif not config.get("student"):
@@ -61,6 +68,24 @@ def run(old: str, name: str) -> int:
         f"To update its marks on the host: ./lab up {name}\n"
     )
     return 0
+
+
+def _demand_free(
+    name: str, config: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse a new student's name that is none, or that another stack file has.
+
+    Raises:
+        errors.BadInputError: All that is wrong with it.
+
+    """
+    key = f"{settings.NAMESPACE}:student"
+    taken = neighbours.conflicts(name, config, others)
+    wrong = [each for each in taken if each.key == key]
+    if problem := validators.problem_of_name(name):
+        wrong.append(problems.Mistake(key, f"{problems.show(name)} {problem}"))
+    if wrong:
+        raise errors.BadInputError(problems.summary(wrong))
 
 
 def _is_done(old: str, name: str) -> bool:

@@ -42,6 +42,21 @@ def file_of(name: str) -> pathlib.Path:
     return files.path_of(folder(), name)
 
 
+def write(name: str, text: str) -> None:
+    """Write a stack file at once, so that an interruption leaves none or the whole."""
+    path = file_of(name)
+    whole = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        whole.write_text(text)
+        whole.replace(path)
+    except OSError as error:
+        whole.unlink(missing_ok=True)
+        raise errors.GrappeError(
+            f"stacks/{path.name} cannot be written", seen=error.strerror or str(error),
+            do="make room, or give yourself the right to write in stacks/",
+        ) from error  # fmt: skip
+
+
 def state_of(name: str) -> State:
     """Return the files of a stack's state."""
     return State(environment.STATE, PROJECT, name)
@@ -109,6 +124,16 @@ def _demand_whole_secrets(name: str) -> None:
     secrets = files.configuration(folder(), name).secrets
     if not files.has_passphrase(folder(), name):
         return
+    if secrets and not files.configuration(folder(), name).salt:
+        # The engine would write another salt, and no secret could be decrypted any more.
+        known = salt_of(name)
+        raise errors.BadInputError(
+            f"stacks/Pulumi.{name}.yaml: {' and '.join(secrets)} cannot be decrypted",
+            seen="its line encryptionsalt is missing",
+            do=f"write it below, at the left margin: encryptionsalt: {known}" if known
+            else "restore the file from version control; or remove them, and set them again: "
+            + "; ".join(f"pulumi config set --secret {key} -s {name}" for key in secrets),
+        )  # fmt: skip
     if broken := [key for key, text in secrets.items() if not passphrase.is_whole(text)]:
         raise errors.BadInputError(
             f"stacks/Pulumi.{name}.yaml: {' and '.join(broken)} cannot be decrypted",
@@ -116,6 +141,12 @@ def _demand_whole_secrets(name: str) -> None:
             do="; ".join(f"pulumi config set --secret {key} -s {name}" for key in broken)
             + "; or restore the file from version control",
         )
+
+
+def salt_of(name: str) -> str:
+    """Return the salt that a stack's state was encrypted with; empty without one."""
+    providers = state_of(name).load().get("secrets_providers") or {}
+    return str((providers.get("state") or {}).get("salt") or "")
 
 
 def ready(stack: Stack) -> None:

@@ -26,7 +26,7 @@ def run(name: str, *, as_json: bool, watch: bool) -> int:
         errors.HostError: The host does not answer.
 
     """
-    url = name if ":" in name else labs.spec_of(name).host
+    url = labs.host_of(name)
     environment.apply()
     host = connections.connect(url)
     while True:

@@ -6,6 +6,7 @@ Each function returns what is wrong with a value, or an empty text. A message re
 
 from __future__ import annotations
 
+import base64
 import ipaddress
 import re
 
@@ -126,7 +127,25 @@ def problem_of_public_key(value: str) -> str:
         return "is not a public SSH key. One line, such as ssh-ed25519 AAAA... of a .pub file."
     if re.search(rf" {_PUBLIC_KEY} ", value):
         return "has another key behind it, which would be its comment. One key each."
+    if not _is_whole_key(*value.split(" ", 2)[:2]):
+        return "is cut off, or changed: copy the whole line of the .pub file again."
     return ""
+
+
+def _is_whole_key(kind: str, body: str) -> bool:
+    """Whether the body of a public key has whole fields, the first of them its kind (RFC 4253)."""
+    try:
+        rest = base64.b64decode(body, validate=True)
+    except ValueError:
+        return False
+    fields = []
+    while rest:
+        size = int.from_bytes(rest[:4], "big")
+        if len(rest) < 4 + size:
+            return False
+        fields.append(rest[4 : 4 + size])
+        rest = rest[4 + size :]
+    return len(fields) > 1 and fields[0] == kind.encode()
 
 
 def show_public_key(value: str) -> str:

@@ -5,11 +5,17 @@ from __future__ import annotations
 MAX_SERVERS = 10
 FIRST_SSH_PORT = 22222
 MAX_BUILDERS = 250
+FIRST_RELAY_PORT = 10000
 
 
 def ssh_port(number: int, index: int) -> int:
     """Return the port of the lab host that leads to a server's sshd."""
     return FIRST_SSH_PORT + 10 * (number - 1) + index
+
+
+def relay_port(number: int) -> int:
+    """Return the first of the two ports of a relay that a student of a class has."""
+    return FIRST_RELAY_PORT + 2 * (number - 1)
 
 
 def bridge(number: int) -> str:

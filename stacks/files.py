@@ -274,7 +274,20 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
 def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
     """Return the values of a stack file that do not mean what they look like: 060 is octal."""
     path = path_of(folder, name)
-    return misread_in(path.read_text()) if path.exists() else []
+    if not path.exists():
+        return []
+    text = path.read_text()
+    content = load(text)
+    outside = content.keys() if isinstance(content, dict) and "config" in content else ()
+    start = f"{settings.NAMESPACE}:"
+    return [
+        *(
+            problems.Mistake(key, "is outside of `config:`, and does not count: indent its line.")
+            for key in map(str, outside)
+            if key.startswith(start)
+        ),
+        *misread_in(text),
+    ]
 
 
 def misread_in(text: str) -> list[problems.Mistake]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 from collections.abc import Iterator, Mapping
@@ -9,7 +10,8 @@ from typing import Any
 
 from core import problems
 from hosts import url
-from stacks import settings
+from stacks import allocation, settings
+from stacks.tunnel import FORWARDS
 
 # The port of a host URL that names none.
 SSH_PORT = 22
@@ -55,6 +57,91 @@ def _against(
     if str(student).casefold() == str(theirs.get("student") or other).casefold():
         reason = f"{problems.show(student)} is {other}'s, by stacks/Pulumi.{other}.yaml."
         yield problems.Mistake(f"{settings.NAMESPACE}:student", reason)
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """What only one lab may have.
+
+    Attributes:
+        what: `port`, `domain`, `default` or `relay`.
+        where: The machine.
+        value: The port, or the domain.
+    """
+
+    what: str
+    where: object
+    value: object = ""
+
+    def __str__(self) -> str:
+        """Return it as people name it."""
+        if self.what == "default":
+            return "the default for unknown domains"
+        return f"the {self.what}{' port' if self.what == 'relay' else ''} {self.value}"
+
+
+# By claim: whose it is, and whether the stack file says so itself.
+Held = dict[Claim, tuple[str, bool]]
+
+
+def claimed(configs: Mapping[str, Mapping[str, Any]]) -> Held:
+    """Return what stack files claim; of several that claim one thing, the first."""
+    held: Held = {}
+    for name, config in configs.items():
+        for claim, _key, written in _claims(name, config):
+            held.setdefault(claim, (name, written))
+    return held
+
+
+def claims_of_others(name: str, config: Mapping[str, Any], held: Held) -> list[problems.Mistake]:
+    """Return the ports and domains of a new stack file that another of its folder has.
+
+    What both derive from one number or one student is `conflicts`' to report.
+    """
+    found = []
+    for claim, key, written in _claims(name, config):
+        other, theirs = held.get(claim, (name, False))
+        if other != name and (written or theirs):
+            reason = f"{claim} is {other}'s, by stacks/Pulumi.{other}.yaml."
+            found.append(problems.Mistake(f"{settings.NAMESPACE}:{key}", reason))
+    return found
+
+
+def _claims(name: str, config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, bool]]:
+    """Yield what a student's stack file claims: the claim, its key, and whether it is written."""
+    number, host = config.get("number"), _machine(config.get("host"))
+    servers = config.get("servers") or [{"name": "yuno1"}, {"name": "yuno2"}]
+    if (config.get("kind") or "student") != "student" or not isinstance(servers, list):
+        return
+    student = str(config.get("student") or name)
+    parent = str(config.get("domain") or settings.Settings().domain)
+    for index, server in enumerate(servers):
+        if not isinstance(server, dict):
+            continue
+        key = f"servers[{index}]"
+        port = server.get("port") or (
+            allocation.ssh_port(number, index) if isinstance(number, int) else None
+        )
+        if isinstance(port, int):
+            yield Claim("port", host, port), f"{key}.port", bool(server.get("port"))
+        domain = server.get("domain") or allocation.domain(
+            str(server.get("name") or ""), student, parent
+        )
+        names = server.get("names") if isinstance(server.get("names"), list) else []
+        for each in ("", *(f"{label}." for label in names or ())):
+            full = f"{each}{domain}".lower()
+            yield Claim("domain", host, full), f"{key}.domain", bool(server.get("domain"))
+    if config.get("default"):
+        yield Claim("default", host), "default", True
+    tunnel = config.get("tunnel")
+    if not isinstance(tunnel, dict) or not tunnel.get("relay"):
+        return
+    forwards = tunnel.get("forwards")
+    default = [{"listen": each.listen} for each in FORWARDS]
+    for index, forward in enumerate(forwards if isinstance(forwards, list) else default):
+        if isinstance(forward, dict):
+            claim = Claim("relay", _machine(tunnel["relay"]), forward.get("listen"))
+            yield claim, f"tunnel.forwards[{index}].listen", True
 
 
 def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:

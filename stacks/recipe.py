@@ -193,7 +193,7 @@ def _load(name: str, folder: pathlib.Path, mistakes: list[problems.Mistake]) -> 
     path = folder / name / "recipe.yaml"
     try:
         content = yaml.safe_load(path.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         mistakes.append(problems.Mistake("line", f"it is not YAML: {error}"))
         return None
     if not isinstance(content, dict):

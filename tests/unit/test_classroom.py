@@ -92,7 +92,7 @@ def test_a_namesake_has_a_lab_of_their_own(
     assert 3 == len(labels)
     with pytest.raises(errors.BadInputError, match=r"line 2 .*has the name of zoe, zoe-martin"):
         create(folder, "Nom,Prénom\nMartin,Zoé\n", **given)
-    key = f"ssh-ed25519 {'A' * 68}"
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgusZwmbhW7VjW8xrjTaoQ0xIgSXuqiU4Li4SHc9xe6"
     capsys.readouterr()
     create(folder, f"Nom,Prénom,Id,Key\nDupont,Adèle,3,{key}\n", **given)
     assert "Adèle Dupont has another key in this roster" in capsys.readouterr().err
@@ -394,6 +394,39 @@ def test_mistake_of_all_students_is_reported_once(folder: pathlib.Path) -> None:
     assert "2 students: grappe:pool" in refused.value.seen
 
 
+def test_newer_roster_with_other_spellings_has_the_same_students(
+    folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The words in another order, without accents, or with an accent of its own."""
+    create(folder, "Nom,Prénom\nDupont,Adèle\nMartin,Zoé\n")
+    again = {"host": "", "workstation": ""}
+    create(folder, "Nom\nADELE DUPONT\nMartin Zoe\u0301\n", **again)
+    assert "not in this roster" not in capsys.readouterr().err
+    assert ["adele", "zoe"] == [each.label for each in class_file.read(folder, "tp1").students]
+    # Two people whose names differ by their order alone.
+    create(folder, "Nom,Prénom\nDupont,Adèle\nAdèle,Dupont\nMartin,Zoé\n", **again)
+    assert 3 == len(class_file.read(folder, "tp1").students)
+
+
+def test_students_of_a_class_have_ports_of_the_relay_of_their_own(folder: pathlib.Path) -> None:
+    create(folder, "Nom\nAda\nBob\n", relay="ssh://relay")
+    listens = [
+        [each["listen"] for each in stack_of(folder, f"tp1-{name}")["grappe:tunnel"]["forwards"]]
+        for name in ("ada", "bob")
+    ]
+    assert [[10000, 10001], [10002, 10003]] == listens
+
+
+def test_setting_that_all_students_would_share_is_refused(folder: pathlib.Path) -> None:
+    """A port of the host, a domain: only one lab may have it."""
+    servers = "servers=[{name: a, port: 2222, domain: shop.test}]"
+    with pytest.raises(errors.BadInputError) as refused:
+        create(folder, "Nom\nAda\nBob\n", pairs=[servers])
+    assert "the port 2222 is tp1-ada's" in str(refused.value)
+    assert "the domain shop.test is tp1-ada's" in str(refused.value)
+    assert [] == list((folder / "stacks").iterdir())
+
+
 def test_set_does_not_override_an_option(folder: pathlib.Path) -> None:
     with pytest.raises(errors.BadInputError, match="image cannot be set here"):
         create(folder, "Nom\nAdele\n", image="a", pairs=["image="])
@@ -623,6 +656,22 @@ def test_rename_refuses_a_bad_name_before_it_writes(folder: pathlib.Path, name: 
     with pytest.raises(errors.BadInputError):
         rename.run("tp1-zoe", name)
     assert before == stacks_of(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("bob_2", "is not a name"), ("ADELE", "is adele's"), ("x.y", "is not a name"), ("bob", "")],
+)
+def test_rename_of_a_lab_that_is_down_demands_a_students_name(name: str, words: str) -> None:
+    """The new name becomes the student's: one that no other stack file has."""
+    adele = {"adele": {"host": "ssh://lab", "number": 9}}
+    config = {"host": "ssh://lab", "number": 1, "student": name}
+    if not words:
+        rename._demand_free(name, config, adele)
+        return
+    with pytest.raises(errors.BadInputError, match=words) as refused:
+        rename._demand_free(name, config, adele)
+    assert "grappe:student" in str(refused.value)
 
 
 def test_down_of_a_copied_stack_file_deletes_nothing(

@@ -54,7 +54,15 @@ def test_version_names_grappe_python_and_pulumi() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["doctor nobody", "card nobody", "explain nobody", "class status nobody"]
+    "command",
+    [
+        "doctor ssh://nobody:x",
+        "top nobody:",
+        "doctor nobody",
+        "card nobody",
+        "explain nobody",
+        "class status nobody",
+    ],
 )
 def test_error_of_a_json_command_is_json(command: str) -> None:
     done = lab(*command.split(), "--json")
@@ -170,13 +178,22 @@ def test_a_truncated_secret_is_refused_with_its_key(
     (tmp_path / "stacks").mkdir()
     (tmp_path / "Pulumi.yaml").write_text("config: {}\n")
     path = tmp_path / "stacks" / "Pulumi.bob.yaml"
-    path.write_text(f"config:\n  grappe:password:\n    secure: {text}\n")
+    salt = "encryptionsalt: v1:abc\n"
+    path.write_text(f"config:\n  grappe:password:\n    secure: {text}\n{salt}")
     with nullcontext() if whole else pytest.raises(errors.BadInputError) as refusal:
         stack._demand_whole_secrets("bob")
     if not whole:
         assert "grappe:password cannot be decrypted" in str(refusal.value)
         assert "pulumi config set --secret grappe:password -s bob" in str(refusal.value)
-    path.write_text(f"secretsprovider: awskms://x\nencryptedkey: eA==\n{path.read_text()}")
+    kept = path.read_text().replace(salt, "")
+    if whole:
+        path.write_text(kept)
+        with pytest.raises(errors.BadInputError, match="its line encryptionsalt is missing"):
+            stack._demand_whole_secrets("bob")
+        monkeypatch.setattr(stack, "salt_of", lambda _name: "v1:known")
+        with pytest.raises(errors.BadInputError, match="encryptionsalt: v1:known"):
+            stack._demand_whole_secrets("bob")
+    path.write_text(f"secretsprovider: awskms://x\nencryptedkey: eA==\n{kept}")
     stack._demand_whole_secrets("bob")
 
 

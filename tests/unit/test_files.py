@@ -37,6 +37,44 @@ def test_conflicting_stack_files_are_reported(changes: dict[str, Any], keys: lis
     assert all("alice" in mistake.reason for mistake in found)
 
 
+RELAY = {"relay": "ssh://r"}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "keys"),
+    [
+        ({}, {}, []),
+        ({"servers": [{"name": "a", "port": 22232}]}, {}, ["servers[0].port"]),
+        ({}, {"servers": [{"name": "a"}, {"name": "b", "port": 22222}]}, ["servers[1].port"]),
+        ({"servers": [{"name": "a", "domain": "Shop.test"}]},
+         {"servers": [{"name": "b", "domain": "shop.test"}]}, ["servers[0].domain"]),
+        ({"servers": [{"name": "a", "domain": "shop.test", "names": ["www"]}]},
+         {"servers": [{"name": "b", "domain": "www.shop.test"}]}, ["servers[0].domain"]),
+        ({"default": "yuno1"}, {"default": "yuno2"}, ["default"]),
+        ({"default": "yuno1"}, {"default": "yuno2", "host": "ssh://other"}, []),
+        ({"tunnel": RELAY}, {"tunnel": RELAY, "host": "ssh://other"},
+         ["tunnel.forwards[0].listen", "tunnel.forwards[1].listen"]),
+        ({"tunnel": RELAY}, {"tunnel": {**RELAY, "forwards": [{"listen": 9, "port": 80}]}}, []),
+    ],
+)  # fmt: skip
+def test_what_only_one_lab_may_have_is_reported(
+    theirs: dict[str, Any], ours: dict[str, Any], keys: list[str]
+) -> None:
+    """Ports, domains and the default of a host, and the ports of a relay."""
+    held = neighbours.claimed({"alice": {"host": "ssh://lab", "number": 1, **theirs}})
+    new = {"host": "ssh://lab", "number": 2, **ours}
+    found = neighbours.claims_of_others("bob", new, held)
+    assert [f"grappe:{key}" for key in keys] == [mistake.key for mistake in found]
+    assert all("is alice's, by stacks/Pulumi.alice.yaml" in mistake.reason for mistake in found)
+
+
+def test_setting_outside_of_config_is_reported(tmp_path: pathlib.Path) -> None:
+    """It would count for nothing."""
+    (tmp_path / "Pulumi.bob.yaml").write_text("config:\n  grappe:number: 1\ngrappe:host: ssh://x\n")
+    (found,) = files.misread(tmp_path, "bob")
+    assert ("grappe:host", True) == (found.key, "is outside of `config:`" in found.reason)
+
+
 def test_stack_name_is_the_default_student() -> None:
     """As the program has it."""
     other = {"host": "ssh://lab", "number": 1}

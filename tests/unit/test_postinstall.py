@@ -118,6 +118,15 @@ def test_a_domain_that_its_certificate_cannot_hold_is_refused() -> None:
     assert "" == model.domain_problem(domain[1:])
 
 
+@pytest.mark.parametrize(
+    ("domain", "taken"),
+    [("a.lab.test", True), ("a.xn--p1ai", True), ("a.lab-1", False), ("a.lab.x", False)],
+)
+def test_domain_that_yunohost_refuses_is_refused(domain: str, taken: bool) -> None:
+    """Its own pattern ends in letters and digits, at least two."""
+    assert taken is (model.domain_problem(domain) == "")
+
+
 SUCCESS = "operation: tools_postinstall\nsuccess: true\n"
 
 

@@ -10,7 +10,7 @@ from classroom import labels, roster
 from core import problems, validators
 from core.labels import label
 
-KEY = f"ssh-ed25519 {'A' * 68}"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgusZwmbhW7VjW8xrjTaoQ0xIgSXuqiU4Li4SHc9xe6"
 MOODLE = (
     "Prénom,Nom,Numéro d'identification,Adresse de courriel,Groupe\nAdèle,Dupont,17,a@x.fr,TP1\n"
 )
@@ -131,3 +131,24 @@ def test_name_without_a_letter_gets_a_label_of_its_own() -> None:
 def test_headings_of_french_schools_are_known(first: str, email: str) -> None:
     entry = roster.parse(f"Nom;{first};{email}\nDupont;Adèle;a@x.fr\n")[0]
     assert ("Adèle Dupont", "a@x.fr") == (entry.name, entry.email)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Name,Surname\nAna,Silva\n", "Ana Silva"),
+        ("Nom complet;Nom\nAna Silva;Silva\n", "Ana Silva"),
+        ("Nom complet;Prénom\nSILVA Ana;Ana\n", "Ana SILVA"),
+        ("Nom complet;Prénom;Nom\nA. Silva;Ana;Silva\n", "Ana Silva"),
+        ("Nom\nZoe\u0301\n", "Zo\u00e9"),
+    ],
+)
+def test_no_part_of_a_name_is_lost(text: str, name: str) -> None:
+    """Whichever columns have it; and letters are as most systems write them."""
+    (entry,) = roster.parse(text)
+    assert name == entry.name
+
+
+def test_columns_that_are_not_read_are_named() -> None:
+    """A person may have meant one of the known ones."""
+    assert ["Sexe", "Courriel 2"] == roster.unread("Nom;Sexe;Courriel 2;;Mail\nA;F;;;\n")

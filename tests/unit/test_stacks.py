@@ -424,6 +424,9 @@ ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAgusZwmbhW7VjW8xrjTaoQ0xIgSXuqiU
     [
         (ED25519, ""), (f"{ED25519} zoe's laptop", ""),
         ("ssh-ed25519", "is not a public SSH key"),
+        (ED25519[:-4], "is cut off, or changed"),
+        (ED25519.replace("ssh-ed25519 ", "ssh-rsa "), "is cut off, or changed"),
+        (f"ssh-ed25519 {'A' * 68}", "is cut off, or changed"),
         (f"{ED25519}\nssh-rsa AAAA", "is not a public SSH key"),
         (f'command="id" {ED25519}', "is not a public SSH key"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXktdjEAAAAA\n", "is a private key"),

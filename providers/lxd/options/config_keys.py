@@ -102,7 +102,7 @@ def _yaml(text: str) -> str:
 
     try:
         yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         return f"is no YAML: {' '.join(str(error).split())}."
     return ""
 

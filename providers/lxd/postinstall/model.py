@@ -227,11 +227,18 @@ def refuses_password(output: str) -> bool:
     return bool(re.search(r"password (is among|needs|must)", output, re.IGNORECASE))
 
 
+# The end of YunoHost's own pattern of a domain.
+_LAST_LABEL = re.compile(r"\.(?:xn--)?[A-Za-z0-9]{2,}$")
+
+
 def domain_problem(domain: str) -> str:
     """Check the main domain of a YunoHost: its certificate's common name has at most 64 bytes."""
     if len(domain) > MAX_DOMAIN:
         return f"has {len(domain)} characters; a certificate takes {MAX_DOMAIN}. A shorter one?"
-    return validators.problem_of_domain(domain)
+    problem = validators.problem_of_domain(domain)
+    if not problem and not _LAST_LABEL.search(domain):
+        return "is refused by YunoHost: its last part takes letters and digits, at least two."
+    return problem
 
 
 def takes_user(help_text: str) -> bool:
