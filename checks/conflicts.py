@@ -255,7 +255,8 @@ def drops(
     own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in facts.get("subnets", ())]
     ports = {
         "PREROUTING": (*WEB_PORTS, *forwarded), "INPUT": WEB_PORTS,
-        "FORWARD": (SSH_PORT, *WEB_PORTS),
+        "FORWARD": (SSH_PORT, *WEB_PORTS), "OUTPUT": WEB_PORTS,
+        "POSTROUTING": (SSH_PORT, *WEB_PORTS),
     }  # fmt: skip
     for rule in facts.get("before_ufw", ()):
         line = rule["whole"]
@@ -295,13 +296,13 @@ def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Addr
     """
     if _MALFORMED.search(line) or _NOT_TO_US.search(line):
         return False
-    asked = iptables.conditions(line)
+    asked, hook = iptables.conditions(line), line.split()[1]
     protocol, to = asked.get("-p", _ANY), asked.get("-d", _ANY)
     out, by = asked.get("-o", _ANY), asked.get("-i", _ANY)
     sources = _ports(asked, _SOURCES)
     return (
         (protocol.value in ("", "tcp", "all")) is not protocol.negated
-        and _leads_here(to, own, forwarded=line.startswith("-A FORWARD"))
+        and _leads_here(to, own, hook)
         and (out.value[:3] in ("", "gr-")) is not out.negated
         and not (by.value.startswith(_OTHERS_BRIDGES) and not by.negated)
         and (not sources or any(_CLIENTS in part for part in sources))
@@ -321,7 +322,7 @@ _OTHERS_BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni", "l
 # What nobody sends to a single address of the host.
 _NOT_TO_US = re.compile(
     r"--pkt-type (?:broadcast|multicast)|(?<!! )--dst-type (?:BROADCAST|MULTICAST|ANYCAST)\b|"
-    r"(?<!! )--src-type (?:LOCAL|BROADCAST|MULTICAST|ANYCAST)\b|! --dst-type LOCAL\b"
+    r"-m owner\b|(?<!! )--src-type (?:LOCAL|BROADCAST|MULTICAST|ANYCAST)\b|! --dst-type LOCAL\b"
 )
 
 
@@ -332,15 +333,17 @@ def _ports(asked: Mapping[str, iptables.Condition], options: Sequence[str]) -> S
     return tuple(unmanaged_nat.all_but(parts)) if named.negated else parts
 
 
-def _leads_here(
-    to: iptables.Condition, own: Collection[ipaddress.IPv4Address], *, forwarded: bool
-) -> bool:
+def _leads_here(to: iptables.Condition, own: Collection[ipaddress.IPv4Address], hook: str) -> bool:
     """Whether a destination is a lab's or the host's, not a container of Docker's."""
     network = iptables.network(to.value or "0.0.0.0/0")
     dialled = [each for each in own if not each.is_loopback]
+    # In a hook of INPUT people dial the host; in the others DNAT or HAProxy has dialled a server.
+    forwarded = hook in ("FORWARD", *iptables.OUTWARDS)
     if to.negated:
         ours = STUDENTS.subnet_of(network) if forwarded else any(ip in network for ip in dialled)
         return not ours
+    if hook in iptables.OUTWARDS:
+        return network.overlaps(STUDENTS)
     return not own or network.overlaps(STUDENTS) or any(ip in network for ip in dialled)
 
 

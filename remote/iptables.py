@@ -32,7 +32,11 @@ _FIRST = ("-i lo ", "--ctstate RELATED,ESTABLISHED ", "--ctstate INVALID ")
 PRECEDING = (
     ("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT"), ("mangle", "FORWARD"),
     ("filter", "INPUT"), ("filter", "FORWARD"),
+    # What HAProxy sends to servers.
+    ("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("filter", "OUTPUT"), ("mangle", "POSTROUTING"),
 )  # fmt: skip
+# The hooks by which packets leave the host.
+OUTWARDS = ("OUTPUT", "POSTROUTING")
 # The kernel follows 16 jumps.
 DEEPEST = 16
 BASE_CHAINS = {
@@ -190,7 +194,7 @@ class Chains:
         return [chain for chain in JUMPS.values() if chain not in led]
 
     def before_ufw(self) -> Iterator[Preceding]:
-        """Yield the rules that packets to or through the host meet before those of UFW's users.
+        """Yield the rules that packets to, through or from the host meet before UFW's users'.
 
         From UFW's own chains it yields only rules that drop: their accepts come after our jumps.
         """

@@ -231,7 +231,12 @@ def _server_extras(prefix: str, asked: settings.ServerSettings) -> Iterator[tupl
     """Yield the checks of the settings that most servers do not use."""
     for key, value in asked.config.items():
         yield f"{prefix}.config.{key}", value, setting_problem("config", key, value)
+    mounted = {volume.path: volume.name for volume in asked.volumes}
     for name, device in asked.devices.items():
+        path = device.get("path", "") if device.get("type") == "disk" else ""
+        other = mounted.setdefault(path, name) if path else name
+        problem = "" if other == name else f"is where {other} is mounted already."
+        yield f"{prefix}.devices.{name}.path", path, problem
         for part, what, problem in container.device_problems(name, device):
             yield f"{prefix}.devices.{name}{part}", what, problem
     yield from _volume_checks(prefix, asked)

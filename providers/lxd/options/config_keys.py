@@ -159,6 +159,7 @@ CONFIG: Mapping[str, Judge] = {
         "security.syscalls.intercept.sched_setscheduler", "security.syscalls.intercept.sysinfo",
         "snapshots.schedule.stopped", "migration.incremental.memory",
     ), boolean),
+    "cluster.evacuate": one_of("auto", "live-migrate", "migrate", "stop", "force-stop"),
     "security.idmap.base": _identifiers, "security.idmap.size": _identifiers,
     "raw.lxc": raw_lxc.problem, "raw.seccomp": _seccomp, "linux.kernel_modules": _modules,
     "environment.PATH": _search_path, "cloud-init.network-config": _yaml,
@@ -167,7 +168,7 @@ CONFIG: Mapping[str, Judge] = {
 }  # fmt: skip
 # Known options that accept any text.
 _TEXTS = (
-    "cluster.evacuate", "nvidia.driver.capabilities", "nvidia.require.cuda",
+    "nvidia.driver.capabilities", "nvidia.require.cuda",
     "nvidia.require.driver", "raw.apparmor", "security.syscalls.allow",
     "security.syscalls.deny", "security.syscalls.intercept.mount.allowed",
     "security.syscalls.intercept.mount.fuse", "snapshots.pattern",

@@ -96,7 +96,7 @@ def _mount(text: str) -> str:
 
 _mode = values.matching(r"0?[0-7]{3}", 'is not a mode in octal: "0660".')
 _hexadecimal = values.matching(
-    r"[0-9a-fA-F]{4}", 'is not an id of four hexadecimal digits, as lsusb has it: "1d6b".'
+    r"[0-9a-f]{4}", 'is not an id of four small hexadecimal digits, as lsusb has it: "1d6b".'
 )
 _pci = values.matching(
     r"(?:[0-9a-fA-F]{4}:)?[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]",
@@ -171,19 +171,34 @@ def contradictions(kind: str, device: Mapping[str, str]) -> Iterator[tuple[str, 
     """Yield options of a device that LXD refuses beside its others: key, value, problem."""
     source = device.get("source", "")
     if kind == "disk":
-        if "size" in device:
-            problem = "belongs to a server's own disk alone; a volume has a size."
-            yield ".size", device["size"], problem
-        if device.get("pool") and source.startswith("/"):
-            yield ".pool", device["pool"], "is of a volume, and source is a path of the host. One."
-        elif source and not device.get("pool") and not source.startswith(("/", *_SCHEMES)):
-            yield ".source", source, "is not an absolute path of the host; a volume has a pool too."
+        yield from _disk_contradictions(device, source)
     if kind in ("unix-char", "unix-block") and not (source or device.get("path")):
         yield ".source", "", "is missing: the device of the host, as /dev/ttyS0."
+    if kind == "unix-hotplug" and not {"vendorid", "productid", "subsystem"} & device.keys():
+        yield ".vendorid", "", "is missing, or a productid: as lsusb has them."
+    if kind == "gpu" and {"pci", "id"} <= device.keys():
+        yield ".id", device["id"], "is another way to say pci. One."
     if kind == "tpm" and not device.get("pathrm"):
         yield ".pathrm", "", "is missing: its second path, as /dev/tpmrm0."
     if kind == "proxy":
         yield from _proxy_contradictions(device)
+
+
+def _disk_contradictions(
+    device: Mapping[str, str], source: str
+) -> Iterator[tuple[str, object, str]]:
+    if "size" in device:
+        yield ".size", device["size"], "belongs to a server's own disk alone; a volume has a size."
+    if device.get("pool") and source.startswith("/"):
+        yield ".pool", device["pool"], "is of a volume, and source is a path of the host. One."
+    elif source.startswith(("agent:", "cloud-init:")):
+        yield ".source", source, "is for virtual machines; a lab's servers are containers."
+    elif source and not device.get("pool") and not source.startswith(("/", *_SCHEMES)):
+        yield ".source", source, "is not an absolute path of the host; a volume has a pool too."
+    if device.get("pool") and "shift" in device:
+        yield ".shift", device["shift"], "is for folders of the host; a volume needs none."
+    if all(device.get(key, "").lower() in values.TRUE for key in ("readonly", "recursive")):
+        yield ".recursive", device["recursive"], "is refused with readonly. One of the two."
 
 
 def _proxy_contradictions(device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
@@ -198,6 +213,14 @@ def _proxy_contradictions(device: Mapping[str, str]) -> Iterator[tuple[str, obje
         address = listen_address(listen)
         if "unix" in kinds or not address or ipaddress.ip_address(address).is_unspecified:
             yield ".nat", device["nat"], "needs one IP address of the host in listen."
+        if device.get("bind", "host") != "host":
+            yield ".bind", device["bind"], "is refused with nat, which listens at the host."
+        if device.get("proxy_protocol", "").lower() in values.TRUE:
+            yield (
+                ".proxy_protocol",
+                device["proxy_protocol"],
+                "is refused with nat. One of the two.",
+            )
     if not listen.startswith("unix:"):
         for key in sorted({"mode", "uid", "gid"} & device.keys()):
             yield f".{key}", device[key], "belongs to a proxy that listens at a unix socket."
