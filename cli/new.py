@@ -6,7 +6,7 @@ import dataclasses
 import json
 import secrets
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -103,12 +103,9 @@ def new(request: Request) -> int:
         planned = kinds.parse(texts, project=stack.PROJECT, stack=request.name)
     except problems.Mistakes as mistakes:
         raise errors.BadInputError(problems.summary(mistakes.mistakes)) from mistakes
-    wrong = neighbours.conflicts(request.name, values, others)
-    wrong += neighbours.claims_of_others(request.name, values, neighbours.claimed(others))
-    if request.login and (problem := validators.problem_of_new_login(request.login)):
-        key = f"{settings.NAMESPACE}:login"
-        wrong.append(problems.Mistake(key, f"{problems.show(request.login)} {problem}"))
-    if wrong:
+    if wrong := [*neighbours.conflicts(request.name, values, others),
+                 *neighbours.claims_of_others(request.name, values, neighbours.claimed(others)),
+                 *_mistakes_of_post_installation(request, values)]:  # fmt: skip
         raise errors.BadInputError(problems.summary(wrong))
     environment.apply()
     password = (
@@ -128,6 +125,19 @@ def new(request: Request) -> int:
         f"See the plan: ./lab preview {request.name}    Bring it up: ./lab up {request.name}\n"
     )
     return 0
+
+
+def _mistakes_of_post_installation(
+    request: Request, values: Mapping[str, Any]
+) -> Iterator[problems.Mistake]:
+    """Yield what a post-installation would refuse, or have for nothing."""
+    login = str(values.get("login") or "")
+    if login and (problem := validators.problem_of_new_login(login)):
+        key = f"{settings.NAMESPACE}:login"
+        yield problems.Mistake(key, f"{problems.show(login)} {problem}")
+    if request.post_install and (request.recipe or request.lab_host):
+        reason = "is for students' servers: leave --post-install out."
+        yield problems.Mistake(f"{settings.NAMESPACE}:{settings.PASSWORD}", reason)
 
 
 def content(config: Mapping[str, Any], password: str = "") -> str:

@@ -140,6 +140,10 @@ def test_lab_new_refuses_before_it_writes(
     with pytest.raises(errors.BadInputError) as refusal:
         new.new(new.Request("bob", "nowhere", 9999, domain="x y"))
     assert "3 mistakes, nothing was changed" in str(refusal.value)
+    with pytest.raises(errors.BadInputError, match="keeps for itself or the system"):
+        new.new(new.Request("bob", "ssh://lab", 9, pairs=["login=admin"]))
+    with pytest.raises(errors.BadInputError, match="leave --post-install out"):
+        new.new(new.Request("lab1", "ssh://lab", lab_host=True, post_install=True))
     assert [] == list((tmp_path / "stacks").iterdir())
 
 
