@@ -33,7 +33,7 @@ def find(
     was: Mapping[str, Any],
     instances: Sequence[Mapping[str, Any]],
     *,
-    left: Collection[str] | None = None,
+    left: Collection[str] = (),
 ) -> list[Loss]:
     """Return all losses.
 
@@ -41,37 +41,56 @@ def find(
         spec: The planned lab.
         was: The lab of the last `up`, by field; empty before the first.
         instances: Those in the lab's LXD project: `name`, `config`, `ephemeral`, `location`.
-        left: The lab's finished servers on the machine of the last `up`; None where that is the
-            wanted one.
+        left: What the machine of the last `up` has of the lab, where that is another one: servers,
+            and volumes (`yuno1/data`) that have no server there.
 
     """
+    lost = {
+        name: Loss(
+            name,
+            f"grappe:host is {spec.host}, and it was made on {was['host']}",
+            f"grappe:host: {was['host']}",
+        )
+        for name in left
+    }
+    before = {server["name"]: server for server in was.get("servers", ())}
+    if was and was["student"] != spec.student:
+        # Every resource has the student's name, and would be created anew.
+        reason = f"grappe:student is {spec.student}, and it was made for {was['student']}"
+        for name in before:
+            lost.setdefault(name, Loss(name, reason, f"grappe:student: {was['student']}"))
+    else:
+        # An interrupted move may have left servers here that the stack file changes.
+        for loss in _changed(spec, before, instances):
+            lost.setdefault(loss.name, loss)
+    return sorted(lost.values(), key=lambda loss: loss.name)
+
+
+def _changed(
+    spec: PreflightSpec,
+    before: Mapping[str, Mapping[str, Any]],
+    instances: Sequence[Mapping[str, Any]],
+) -> Iterator[Loss]:
+    """Yield the losses on the wanted host; `before` has the servers of the last `up` by name."""
     ours = {
         item["name"]: item
         for item in instances
         if identity.belongs(identity.held_in_config(item["config"]), spec.owner, spec.lab)
     }
-    before = {server["name"]: server for server in was.get("servers", ())}
-    if left is not None:
-        reason = f"grappe:host is {spec.host}, and it was made on {was['host']}"
-        return [Loss(name, reason, f"grappe:host: {was['host']}") for name in sorted(left)]
-    if was and was["student"] != spec.student:
-        # Every resource has the student's name, and would be created anew.
-        reason = f"grappe:student is {spec.student}, and it was made for {was['student']}"
-        return [Loss(name, reason, f"grappe:student: {was['student']}") for name in sorted(before)]
     planned = {server.name: (index, server) for index, server in enumerate(spec.servers)}
-    losses = [
-        Loss(name, "is no longer in the stack file", f"grappe:servers: a server with name: {name}")
-        for name in before
-        if name in ours and name not in planned
-    ]
+    listed = set()
+    for name in before:
+        if name in ours and name not in planned:
+            keep = f"grappe:servers: a server with name: {name}"
+            listed.add(name)
+            yield Loss(name, "is no longer in the stack file", keep)
     for name, item in ours.items():
-        if name in planned:
-            losses += _recreated(*planned[name], item, before.get(name))
-    listed = {loss.name for loss in losses}
+        for loss in _recreated(*planned[name], item, before.get(name)) if name in planned else ():
+            listed.add(name)
+            yield loss
     for name in before.keys() - listed:
         # A volume outlives its server, and goes with the lines of the stack file.
-        losses += _volumes(name, before[name], *planned.get(name, (None, None)))
-    return sorted(losses, key=lambda loss: loss.name)
+        yield from _volumes(name, before[name], *planned.get(name, (None, None)))
 
 
 def _volumes(
@@ -128,6 +147,14 @@ def strangers(
 def finished(instances: Sequence[Mapping[str, Any]], owner: str, lab: str) -> set[str]:
     """Return the names of the lab's instances that became ready."""
     return {name for name, ready in _marked(instances, owner, lab).items() if ready}
+
+
+def used(instances: Sequence[Mapping[str, Any]], owner: str, lab: str) -> set[str]:
+    """Return the names of the lab's instances that may hold somebody's work."""
+    creating = {
+        item["name"] for item in instances if item["config"].get(names.STAGE) == names.CREATING
+    }
+    return set(_marked(instances, owner, lab)) - creating
 
 
 def renaming_back(current: str, name: str, project: str) -> str:

@@ -202,15 +202,25 @@ def _entry(number: int, row: list[str], columns: dict[str, int]) -> Entry:
     whole = cells.pop("name", "")
     for field, other in (("first", "last"), ("last", "first")):
         # Beside a column for one part, the whole name or `Name` has the other.
-        words = [each for each in whole.split() if each not in cells.get(other, "").split()]
         if cells.get(other) and not cells.get(field):
-            cells[field] = " ".join(words)
+            cells[field] = _without(whole, cells[other])
     if not cells.get("first") and not cells.get("last"):
         # Pronote and others write the last name in capitals, before the first name.
         cells["first"] = whole
     elif not cells.get("first"):
         cells["first"], cells["last"] = cells["last"], ""
     return Entry(line=number, **cells)
+
+
+def _without(whole: str, part: str) -> str:
+    """Return a whole name without one of its parts."""
+    words = whole.split()
+    folded = [word.casefold() for word in words]
+    for word in part.casefold().split():
+        if word in folded:
+            index = folded.index(word)
+            del words[index], folded[index]
+    return " ".join(words)
 
 
 def _visible(text: str) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import pathlib
 import secrets
 import sys
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -79,6 +81,7 @@ def create(**given: Any) -> int:
         class_file.stack_of(name, each): _values(name, before, each) for each in (*lost, *students)
         if class_file.stack_of(name, each) not in others
     }  # fmt: skip
+    _share_relay(planned, others)
     _demand_sound(planned, others)
     # Write numbers and labels first: a run after an interruption goes on with them.
     class_file.write(root, name, file)
@@ -199,12 +202,7 @@ def _compare(
         errors.BadInputError: A line has the id of one student and the e-mail of another.
 
     """
-    keys: dict[tuple[str, str], list[Student]] = defaultdict(list)
-    for student in before.students:
-        for field in FIELDS:
-            if text := getattr(student, field).casefold():
-                keys[field, text].append(student)
-        keys["words", _words(student.name)].append(student)
+    keys = _keys(before)
     named = {entry.name.casefold() for entry in entries}
     joined, met, wrong = [], set(), []
     renamed: list[tuple[Student, str]] = []
@@ -220,6 +218,9 @@ def _compare(
             wrong.append(problems.Mistake(f"line {entry.line}", problem))
         elif not known:
             joined.append(entry)
+        elif known.label in met:
+            reason = f"is {known.name} again, by its name. Add an id or an e-mail to both lines."
+            wrong.append(problems.Mistake(f"line {entry.line}", reason))
         else:
             met.add(known.label)
             # Another export may have the last name first.
@@ -236,9 +237,22 @@ def _compare(
     return joined, left, renamed
 
 
+def _keys(before: ClassFile) -> dict[tuple[str, str], list[Student]]:
+    """Return the students by each of their fields, and by the words of their names."""
+    keys: dict[tuple[str, str], list[Student]] = defaultdict(list)
+    for student in before.students:
+        for field in FIELDS:
+            if text := getattr(student, field).casefold():
+                keys[field, text].append(student)
+        keys["words", _words(student.name)].append(student)
+    return keys
+
+
 def _words(name: str) -> str:
     """Return the words of a name without accents and case, in an order of their own."""
-    return " ".join(sorted((label(name) or name.casefold()).split("-")))
+    letters = unicodedata.normalize("NFKD", name.casefold())
+    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
+    return " ".join(sorted(plain.replace("-", " ").split()))
 
 
 def _matching(
@@ -309,22 +323,31 @@ def _numbered(
 
 def _values(name: str, file: ClassFile, student: Student) -> dict[str, Any]:
     lab = new.id_of(class_file.stack_of(name, student))
-    tunnel = file.settings.get("tunnel")
-    own = {}
-    if isinstance(tunnel, dict) and "forwards" not in tunnel:
-        # All students share the relay.
-        own["tunnel"] = {**tunnel, "forwards": _forwards(student.number)}
     return {
         "student": student.label, "id": lab, "host": file.host, "number": student.number,
         **file.settings, **({"keys": [student.key]} if student.key else {}),
-        **own,
     }  # fmt: skip
 
 
-def _forwards(number: int) -> list[dict[str, int]]:
-    """Return the relay's ports of a student, for http and https."""
-    first = allocation.relay_port(number)
-    return [{"listen": first, "port": 80}, {"listen": first + 1, "port": 443}]
+def _share_relay(
+    planned: Mapping[str, dict[str, Any]], others: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Give each student ports of the relay, where the class sets none: by number, if they are free.
+
+    A class on another lab host may have the same numbers, and the same relay.
+    """
+    taken = neighbours.relay_ports(others)
+    for values in planned.values():
+        tunnel = values.get("tunnel")
+        if not isinstance(tunnel, dict) or "forwards" in tunnel:
+            continue
+        relay = neighbours.machine(tunnel.get("relay"))
+        numbers = itertools.chain([values["number"]], range(MAX_NUMBER, 0, -1))
+        firsts = (allocation.relay_port(number) for number in numbers)
+        first = next(port for port in firsts if not {(relay, port), (relay, port + 1)} & taken)
+        taken |= {(relay, first), (relay, first + 1)}
+        forwards = [{"listen": first, "port": 80}, {"listen": first + 1, "port": 443}]
+        values["tunnel"] = {**tunnel, "forwards": forwards}
 
 
 def _demand_sound(

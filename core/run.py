@@ -45,7 +45,7 @@ class Run:
         changes: Called as each change begins, with the operation and the resource's URN.
         lab: The lab's id in the stack's configuration; empty where it has none.
         checked: The owners whose resources this run has checked. A destroy checks none.
-        homes: By owner, the id of the machine on which the run wants the lab.
+        homes: By owner, the ids of the machine and of its boot on which the run wants the lab.
         cancelled: Set when the engine no longer waits for the run's calls.
     """
 
@@ -55,7 +55,7 @@ class Run:
     changes: Callable[[str, str], None] = lambda _what, _urn: None
     lab: str = ""
     checked: set[str] = dataclasses.field(default_factory=set)
-    homes: dict[str, str] = dataclasses.field(default_factory=dict)
+    homes: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
     cancelled: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     @property
@@ -127,9 +127,9 @@ def destroys(owner: str) -> bool:
     return owner not in current().checked and command() == "destroy"
 
 
-def leaves(owner: str, machine: str) -> bool:
-    """Return whether this run moves the lab of an owner away from a machine."""
-    return current().homes.get(owner, machine) != machine
+def home(owner: str, here: tuple[str, str]) -> tuple[str, str]:
+    """Return the machine on which this run wants the lab of an owner; `here` if it is unknown."""
+    return current().homes.get(owner, here)
 
 
 def command() -> str:

@@ -241,12 +241,15 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         spec = self._recorded(props)
         destroys = run.destroys(spec.owner)
         host, driver = self._reach(spec, props)
-        leaves = run.leaves(spec.owner, host.machine_id)
+        here = (host.machine_id, host.boot_id)
+        home = run.home(spec.owner, here)
+        leaves = home != here
         if leaves and self.HOLDS_WORK:
             # Its project's delete, at the end of the run, removes it.
             report(spec, [f"stays on {spec.host} until the lab is up on its new host"])
             return
-        if isinstance(driver, Sweeper) and (destroys or leaves):
+        # Clones of one template share the first id; a machine that was restarted has another boot.
+        if isinstance(driver, Sweeper) and (destroys or home[0] != here[0]):
             _print_left(spec, driver.sweep(spec) if destroys else driver.leave(spec))
         if destroys or not self._taken_over(driver, spec):
             try:

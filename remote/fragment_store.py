@@ -119,6 +119,8 @@ class Store:
             if old.get(identifier) != fragment:
                 content = json.dumps(fragment, indent=1, sort_keys=True) + "\n"
                 self._system.write(self._path(identifier), File(content, 0o600))
+                # What `load` read is older now.
+                self._texts.pop(identifier, None)
         if new:
             self._index.save(self._line(old, fragment) for fragment in new.values())
 

@@ -45,7 +45,8 @@ BASE_CHAINS = {
     "filter": ("INPUT", "FORWARD", "OUTPUT"),
 }  # fmt: skip
 VERDICTS = {"ACCEPT", "DROP", "REJECT", "RETURN", "LOG", "DNAT", "SNAT", "MASQUERADE", "REDIRECT",
-            "MARK", "CT", "TCPMSS", "NFLOG", "NFQUEUE"}  # fmt: skip
+            "MARK", "CT", "TCPMSS", "NFLOG", "NFQUEUE", "NETMAP", "CHECKSUM", "CONNMARK", "NOTRACK",
+            "SET", "TPROXY"}  # fmt: skip
 
 
 def target(line: str) -> str:
@@ -64,6 +65,7 @@ def listing(run: Callable[[List[str]], str]) -> str:
 
     """
     saved = run(["iptables-save"])
+    # A chain with such a rule is the only one that `-S` does not show either.
     for table in re.findall(r"^# Table `(\w+)' is incompatible", saved, re.MULTILINE):
         lines, waiting = [f"*{table}"], list(BASE_CHAINS.get(table, ()))
         for chain in waiting:

@@ -13,7 +13,7 @@ import errno
 import gc
 import os
 import time
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Type, Union
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Type, Union
 
 from remote import identity
 from remote.fragment_store import Store
@@ -251,15 +251,12 @@ def _install(
         target.validate(
             wanted, {path: staged.get(path, target.system.root + path) for path in wanted}
         )
-        with _held(store, old, both):
+        with _held(store, old, both, lambda: _restore(target, changed, current, bool(old))):
             _swap(target, store, changed, current, staged)
             if new:
                 _activate_and_verify(target, wanted)
             else:
                 target.deactivate()
-    except BaseException:
-        _restore(target, changed, current, bool(old))
-        raise
     finally:
         for path in staged.values():
             if os.path.lexists(path):
@@ -269,19 +266,21 @@ def _install(
 
 
 @contextlib.contextmanager
-def _held(store: Store, old: Dict[str, Fragment], both: Dict[str, Fragment]) -> Iterator[None]:
-    """Keep in the store every fragment of which the files may have lines; on an error only the old.
+def _held(
+    store: Store, old: Dict[str, Fragment], both: Dict[str, Fragment], restore: Callable[[], None]
+) -> Iterator[None]:
+    """Keep in the store every fragment of which the files may have lines; so `down` finds it.
 
-    So `down` finds what a killed run left.
+    On an error it has `restore` take the lines back, and then keeps the old fragments alone.
     """
-    if both == old:
-        yield
-        return
-    store.save(old, both)
     try:
+        if both != old:
+            store.save(old, both)
         yield
     except BaseException:
-        store.save(both, old)
+        restore()
+        if both != old:
+            store.save(both, old)
         raise
 
 

@@ -42,7 +42,7 @@ def _against(
     if config.get("id") and config["id"] == theirs.get("id"):
         reason = f"{problems.show(config['id'])} is {other}'s too: each lab has its own. Remove it."
         yield problems.Mistake(f"{settings.NAMESPACE}:id", reason)
-    same_host = _machine(config.get("host")) == _machine(theirs.get("host"))
+    same_host = machine(config.get("host")) == machine(theirs.get("host"))
     same_kind = (config.get("kind") or "student") == (theirs.get("kind") or "student")
     if not same_host or not same_kind:
         return
@@ -109,7 +109,7 @@ def claims_of_others(name: str, config: Mapping[str, Any], held: Held) -> list[p
 
 def _claims(name: str, config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, bool]]:
     """Yield what a student's stack file claims: the claim, its key, and whether it is written."""
-    number, host = config.get("number"), _machine(config.get("host"))
+    number, host = config.get("number"), machine(config.get("host"))
     servers = config.get("servers") or [{"name": "yuno1"}, {"name": "yuno2"}]
     if (config.get("kind") or "student") != "student" or not isinstance(servers, list):
         return
@@ -139,9 +139,15 @@ def _claims(name: str, config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, 
     forwards = tunnel.get("forwards")
     default = [{"listen": each.listen} for each in FORWARDS]
     for index, forward in enumerate(forwards if isinstance(forwards, list) else default):
-        if isinstance(forward, dict):
-            claim = Claim("relay", _machine(tunnel["relay"]), forward.get("listen"))
+        if isinstance(forward, dict) and isinstance(forward.get("listen"), int):
+            claim = Claim("relay", machine(tunnel["relay"]), forward.get("listen"))
             yield claim, f"tunnel.forwards[{index}].listen", True
+
+
+def relay_ports(configs: Mapping[str, Mapping[str, Any]]) -> set[tuple[object, object]]:
+    """Return the ports of relays that stack files have, each with its relay."""
+    held = claimed(configs)
+    return {(claim.where, claim.value) for claim in held if claim.what == "relay"}
 
 
 def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:
@@ -154,13 +160,13 @@ def free_numbers(host: str, others: Mapping[str, Mapping[str, Any]]) -> Iterator
     taken = {
         _text(theirs.get("number"))
         for theirs in others.values()
-        if _machine(theirs.get("host")) == _machine(host)
+        if machine(theirs.get("host")) == machine(host)
         and (theirs.get("kind") or "student") == "student"
     }
     return (number for number in itertools.count(1) if str(number) not in taken)
 
 
-def _machine(host: object) -> object:
+def machine(host: object) -> object:
     """Return a host URL's machine, whatever the login."""
     return _parsed(str(host))
 

@@ -73,6 +73,7 @@ class FakeHost:
     ) -> None:
         self.url, self.parsed_url = text, url.parse(text)
         self.machine_id, self.address = machine_id or f"machine-{text}", address
+        self.boot_id = f"boot-{text}"
         self.system, self.lxd = fragments.FakeSystem(root), FakeYunohost()
         self.tunnels = tunnel_fake.FakeTunnelSystem(root)
         self.peers: dict[str, FakeHost] = {text: self}

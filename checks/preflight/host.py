@@ -14,6 +14,9 @@ from remote.surveys.facts import LabFacts
 from remote.unmanaged import haproxy
 from remote.unmanaged import nat as unmanaged_nat
 
+# Interfaces that only some people come by: VPNs, and bridges of the host's own.
+_PRIVATE_NETWORKS = ("wg", "tun", "tap", "tailscale", "zt", "ppp", "docker", "br-", "virbr", "lxd",
+                     "lo")  # fmt: skip
 _REMEDIES = {
     "ufw": "apt install ufw", "iptables": "apt install iptables",
     "iptables-restore": "apt install iptables", "haproxy": "apt install haproxy",
@@ -54,7 +57,7 @@ def files(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
         elif path.endswith("haproxy.cfg") and spec.adopt:
             yield from _unadoptable_routing(spec, path, text or "")
         elif path.endswith("before.rules") and spec.adopt:
-            yield from _unadoptable_rules(spec, facts, path, text or "")
+            yield from _unadoptable_rules(spec, path, text or "")
 
 
 def _damage(text: str) -> str:
@@ -81,9 +84,7 @@ def _unadoptable_routing(spec: PreflightSpec, path: str, text: str) -> Iterator[
         )
 
 
-def _unadoptable_rules(
-    spec: PreflightSpec, facts: LabFacts, path: str, text: str
-) -> Iterator[problems.Mistake]:
+def _unadoptable_rules(spec: PreflightSpec, path: str, text: str) -> Iterator[problems.Mistake]:
     ports = {f"tcp/{server.port}" for server in spec.servers}
     for line in text.splitlines():
         if unmanaged_nat.key(line) in ports and unmanaged_nat.has_more_conditions(line):
@@ -93,12 +94,10 @@ def _unadoptable_rules(
                 "It would be removed: take it out of the file, or write it as a `ufw route` rule",
             )
     # Grappe's rule lets in who comes by `grappe:interface`, or by any interface without it.
-    outer = {way["device"] for way in facts.get("routes", ()) if way["to"] == "0.0.0.0/0"}
-    dialled = {each["interface"] for each in facts["subnets"]
-               if each["subnet"].partition("/")[0] == spec.address}  # fmt: skip
-    for line in text.splitlines() if outer and not spec.interface else ():
+    for line in text.splitlines() if not spec.interface else ():
         by = iptables.conditions(line.strip()).get("-i")
-        if unmanaged_nat.key(line) in ports and by and by.value not in outer | dialled:
+        inner = by and by.value.startswith(_PRIVATE_NETWORKS) and not by.negated
+        if by and inner and unmanaged_nat.key(line) in ports:
             yield problems.Mistake(
                 "grappe:adopt",
                 f"{path} has a rule for {by.value} alone: {line.strip()}. Grappe's lets in who "

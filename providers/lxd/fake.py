@@ -384,6 +384,8 @@ class FakeLxd:
                     raise errors.DaemonError(f"instance {name}", seen="Instance is protected")
                 del self.instances[project, name]
                 self.files = {k: v for k, v in self.files.items() if k[:2] != (project, name)}
+                kept = {k: v for k, v in self.snapshots.items() if k[:2] != (project, name)}
+                self.snapshots = kept
             case ["instances", instance, "snapshots", name]:
                 _find(self.snapshots, (project, instance, name), path)
                 del self.snapshots[project, instance, name]

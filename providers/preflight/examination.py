@@ -14,7 +14,7 @@ from core import errors, problems, run, validators
 from hosts import connections
 from hosts.host import Host
 from providers import base
-from providers.lxd import client
+from providers.lxd import client, daemon
 from providers.preflight import surveying
 from remote.surveys.facts import HostsFileFacts, LabFacts
 
@@ -56,7 +56,7 @@ def _examine_host(spec: PreflightSpec, was: Mapping[str, Any]) -> Examined:
         host = connections.connect(spec.host)
     except errors.HostError as error:
         return {}, [problems.Mistake("grappe:host", str(error))]
-    run.current().homes[spec.owner] = host.machine_id
+    run.current().homes[spec.owner] = (host.machine_id, host.boot_id)
     facts, mistakes = surveying.survey_and_confirm(
         lambda: surveying.survey_host(
             host,
@@ -102,7 +102,7 @@ def _losses(
     if renamed := list(losses.renamed(spec, was, facts["instances"], run.rebuild())):
         return [problems.Mistake("", line) for line in renamed]
     moved = bool(was) and not _is_same(host, was["host"])
-    left = _left(was, spec, facts["instances"]) if moved else None
+    left = _left(was, spec, facts["instances"], host) if moved else set()
     lost = losses.find(spec, was, facts["instances"], left=left)
     stopped, reported = losses.permitted(lost, run.rebuild())
     for loss in reported:
@@ -124,20 +124,35 @@ def _is_same(host: Host, url: str) -> bool:
 
 
 def _left(
-    was: Mapping[str, Any], spec: PreflightSpec, here: Sequence[Mapping[str, Any]]
+    was: Mapping[str, Any], spec: PreflightSpec, here: Sequence[Mapping[str, Any]], wanted: Host
 ) -> set[str]:
-    """Return the servers that a lab has finished on the machine of the last `up`.
+    """Return the servers that the machine of the last `up` has, and volumes without a server there.
 
-    A machine that does not answer has all that are not finished here: an interrupted move may
-    have left them here.
+    What the wanted host has too is of an interrupted move: volumes that no server has used yet, and
+    where the other machine does not answer, servers.
     """
+    before = {str(server["name"]): server for server in was.get("servers", ())}
     with contextlib.suppress(errors.GrappeError):
         host = connections.connect(str(was["host"]))
-        facts = surveying.survey_host(host, projects=[str(was["project"])])
+        project = str(was["project"])
+        facts = surveying.survey_host(host, projects=[project])
         if not facts["lxd"].get("error"):
-            return losses.finished(facts["instances"], spec.owner, spec.lab)
-    before = {str(server["name"]) for server in was.get("servers", ())}
-    return before - losses.finished(here, spec.owner, spec.lab)
+            found = losses.used(facts["instances"], spec.owner, spec.lab)
+            return found | {
+                f"{name}/{volume.partition('/')[2]}"
+                for name in before.keys() - found
+                for volume in before[name].get("volumes", ())
+                if _has_volume(host, project, volume)
+                and not _has_volume(wanted, spec.project, volume)
+            }
+    return before.keys() - losses.finished(here, spec.owner, spec.lab)
+
+
+def _has_volume(host: Host, project: str, volume: str) -> bool:
+    """Whether a host has a volume, named as `pool/name`."""
+    pool, _slash, name = volume.partition("/")
+    path = f"storage-pools/{pool}/volumes/custom/{name}"
+    return daemon.find(client.on(host), path, project=project) is not None
 
 
 def _survey_hosts_file(spec: PreflightSpec) -> HostsFileFacts | None:

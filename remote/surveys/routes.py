@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Tuple
+import re
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from remote.surveys import facts, programs
 
@@ -16,10 +17,13 @@ def main() -> List[facts.Route]:
     Those of the tables before the main one come first, then its own; not those to the host itself.
     """
     tables: Dict[str, List[facts.Route]] = {}
+    last: Optional[facts.Route] = None
     for line in programs.run(["ip", "-4", "route", "show", "table", "all"])[1].splitlines():
         words = line.split()
         if not words or line[0].isspace():
             # One of several ways of the route before it.
+            if last and not last["device"] and "dev" in words[:-1]:
+                last["device"] = words[words.index("dev") + 1]
             continue
         kinds = ("unicast", "blackhole", "unreachable", "prohibit", "throw")
         kind = words.pop(0) if words[0] in (*kinds, "local", "broadcast", "multicast") else ""
@@ -27,14 +31,13 @@ def main() -> List[facts.Route]:
         named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
         if kind in ("local", "broadcast", "multicast"):
             continue
-        tables.setdefault(named.get("table", "main"), []).append(
-            {
-                "to": to if "/" in to else to + "/32",
-                "device": named.get("dev", ""),
-                "table": named.get("table", ""),
-                "line": line.strip(),
-            }
-        )
+        last = {
+            "to": to if "/" in to else to + "/32",
+            "device": named.get("dev", ""),
+            "table": named.get("table", ""),
+            "line": line.strip(),
+        }
+        tables.setdefault(named.get("table", "main"), []).append(last)
     found = [route for rule in _rules() for route in _routes_of(rule, tables)]
     return [*found, *tables.get("main", []), *tables.get("default", [])]
 
@@ -79,10 +82,11 @@ def _routes_of(
 
 def _is_others(named: Dict[str, str]) -> bool:
     """Whether a rule of routing is for packets that no lab sends or gets."""
-    ports = [int(port) for port in named.get("dport", "22").split("-")]
+    text = named.get("dport", "")
+    ports = [int(port) for port in text.split("-")] if re.fullmatch(r"\d+(?:-\d+)?", text) else [22]
     return (
         "oif" in named
-        or named.get("iif", "").startswith(("docker", "br-", "virbr", "lxd", "wg", "tun", "lo"))
+        or named.get("iif", "").startswith(("docker", "br-", "virbr", "lxd", "wg", "tun"))
         or named.get("ipproto", "tcp") not in ("tcp", "6")
         or not any(ports[0] <= port <= ports[-1] for port in PORTS)
     )

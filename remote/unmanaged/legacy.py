@@ -18,9 +18,23 @@ _CHAIN = re.compile(r":(INPUT|FORWARD|OUTPUT) (ACCEPT|DROP) ")
 # Patterns of iptables' conditions and verdicts that labs depend on, and nft's words for them.
 _WORDS = (
     (r"-A \w+ ", ""),
-    (r"-([io]) gr-\S*", r'\1ifname "gr-*"'),
-    (r"-m (?:tcp|multiport|comment|conntrack|state) |-p tcp ", ""),
-    (r"--dports? ([\d,:]+)", r"tcp dport { \1 }"),
+    (
+        r"(! )?-([io]) (\S+)",
+        lambda m: (
+            '%sifname %s"%s"'
+            % (m.group(2), "!= " if m.group(1) else "", m.group(3).replace("+", "*"))
+        ),
+    ),
+    (r"-m (?:tcp|udp|multiport|comment|conntrack|state) |-p tcp ", ""),
+    (
+        r"(! )?--dports? ([\d,:]+)",
+        lambda m: "th dport %s{ %s }" % ("!= " if m.group(1) else "", m.group(2)),
+    ),
+    (r"-p (\w+)", r"meta l4proto \1"),
+    (
+        r"(! )?-([sd]) (\S+)",
+        lambda m: "ip %saddr %s%s" % (m.group(2), "!= " if m.group(1) else "", m.group(3)),
+    ),
     (r"--ctst(?:ate|atus) DNAT\b", "ct status dnat"),
     (r"--(?:ct)?state (\S+)", lambda m: "ct state { %s }" % m.group(1).lower()),
     (r"-j ACCEPT", "accept"),

@@ -176,36 +176,60 @@ _WITHOUT_EFFECT = re.compile(
     r'log(?: (?:prefix|level|flags|group) (?:"[^"]*"|\S+))*'
     r'|comment "[^"]*"|meta nfproto ipv4|ip version 4'
 )
-_VERDICT = re.compile(r"\b(accept|drop|reject|queue|vmap)\b")
-_CONDITION = re.compile(
-    r"(iif(?:name)?|oif(?:name)?|(?:tcp|udp|th) dport|meta l4proto|ip protocol|ct state|ct status) "
-    r'(!= )?(\{[^}]*\}|"[^"]*"|[^\s{}"]+)'
+_VERDICT = re.compile(r"\b(accept|drop|reject|queue|return|vmap)\b")
+_KEY = (
+    r"(iif(?:name)?|oif(?:name)?|(?:tcp|udp|th) dport|meta l4proto|ip protocol|ct state|ct status)"
+)
+_CONDITION = re.compile(_KEY + r' (!= )?(\{[^}]*\}|"[^"]*"|[^\s{}"]+)')
+_VMAP = re.compile(_KEY + r" vmap \{([^}]*)\}")
+# What precedes `vmap` is no condition.
+_KEY_OF_MAP = re.compile(_KEY + r" $")
+# IPv6, and IPv4 that no lab sends or gets.
+_NOT_OF_LABS = re.compile(
+    r"\bip6\b|\bipv6\b|\bicmp|\bip daddr (?:22[4-9]|23\d|255)\.|\bip saddr 127\.|"
+    r"\bpkttype (?:broadcast|multicast)|\bfib daddr type (?:broadcast|multicast|anycast)"
 )
 
 
 def _is_dropped(chain: Chain, packet: Packet, outer: Sequence[str]) -> bool:
     """Whether a chain drops a packet: by its first rule that matches for sure, or its policy.
 
-    A rule that may match counts if it accepts.
+    A rule that may match counts if it accepts, and a `return` that matches if the policy does.
     """
     for rule in chain.rules:
         plain = _WITHOUT_EFFECT.sub(" ", rule)
         verdict = _VERDICT.search(plain)
         if not verdict:
             continue
-        word = verdict.group(1)
-        # Only at its elements does a map of verdicts say whom it drops.
-        matches = None if word == "vmap" else _is_met(plain[: verdict.start()], packet, outer)
-        if matches is False or (matches is None and word in ("drop", "reject")):
+        matches, word = _is_met(plain[: verdict.start()], packet, outer), verdict.group(1)
+        if word == "vmap":
+            chosen = _VMAP.search(plain)
+            word = _in_map(chosen, packet, outer) if chosen and matches is not False else ""
+        ends = word in ("drop", "reject")
+        if not word or matches is False or (ends and matches is None):
             continue
-        return word in ("drop", "reject")
+        if word == "return" and chain.policy == "drop":
+            # It leads back to the chain before, or to the policy.
+            continue
+        return ends
     return chain.policy == "drop"
+
+
+def _in_map(vmap: "re.Match[str]", packet: Packet, outer: Sequence[str]) -> str:
+    """Return the verdict of a map for a packet; empty without one, accept for an unknown chain."""
+    for element in vmap.group(2).split(","):
+        key, _colon, word = element.rpartition(":")
+        if _is_one_met(vmap.group(1), "", key.strip(), packet, outer) is not False:
+            word = word.strip()
+            return word if word in ("accept", "drop", "reject", "continue", "return") else "accept"
+    return ""
 
 
 def _is_met(text: str, packet: Packet, outer: Sequence[str]) -> Optional[bool]:
     """Whether a packet meets a rule's conditions; None where that is unknown."""
-    if re.search(r"\bip6\b|\bipv6\b|\bicmp", text):
+    if _NOT_OF_LABS.search(text):
         return False
+    text = _KEY_OF_MAP.sub("", text)
     met = [
         _is_one_met(name, negated, value, packet, outer)
         for name, negated, value in _CONDITION.findall(text)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from remote import fragment_store as stores
+from remote import transaction
 from remote.surveys import leftovers
 from tests.contract.fragment_hosts import KINDS, OWNER, FakeFragmentHost
 
@@ -204,6 +205,30 @@ def test_last_delete_removes_staged_files_of_a_power_cut(tmp_path: pathlib.Path)
     host.write("/var/lib/grappe/haproxy/.loaded.grappe-99", "half")
     driver.delete(spec)
     assert not host.exists("/var/lib/grappe")
+
+
+def test_batch_of_an_update_and_a_removal_is_what_the_next_reader_finds(
+    tmp_path: pathlib.Path,
+) -> None:
+    """The store is saved twice then: before the files have the lines, and once they lack others."""
+    host, kind = FakeFragmentHost(tmp_path / "host"), KINDS["haproxy"]
+    for name in NAMES[:3]:
+        host.driver(kind).create(kind.make(host.url, name, domains=(f"{name}.contract.test",)))
+    target = kind.target(host.system, kind.shared_sections())
+    store = stores.Store(host.system, "/var/lib/grappe/haproxy")
+    old = store.load()
+    first, second, third = (f"{OWNER}/{name}" for name in NAMES[:3])
+    fragment = {**old[first], "spec": {**old[first]["spec"], "address": "10.79.159.99"}}
+    marks = {"owner": OWNER, "lab": ""}
+    batch = [
+        {"op": "put", "fragment": fragment, "ticket": "1"},
+        {"op": "remove", "id": second, **marks, "ticket": "2"},
+    ]
+    done = transaction._commit(target, store, batch, old)
+    assert [True, True] == [each["ok"] for each in done.values()]
+    found = stores.Store(host.system, "/var/lib/grappe/haproxy").load()
+    assert [first, third] == list(found)
+    assert "10.79.159.99" == found[first]["spec"]["address"]
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

@@ -202,6 +202,7 @@ def test_condition_on_dnat_is_no_redirect(project: ProjectCopy, lab_host: Host, 
     table = (
         "add table inet mine; add chain inet mine f { type filter hook forward priority 5; policy "
         'drop; }; add rule inet mine f iifname "gr-*" accept; '
+        "add rule inet mine f ct state established,related accept; "
         "add rule inet mine f ct status dnat accept; "
         "add chain inet mine n { type nat hook prerouting priority -90; }"
     )

@@ -57,17 +57,28 @@ def test_another_student_elsewhere_is_permitted_by_rebuild(dora: Engine) -> None
 
 def test_interrupted_move_goes_back_without_a_loss(dora: Engine) -> None:
     """What was finished on neither host but the first stays there; nothing there is recreated."""
+    volume = {"name": "data", "path": "/srv/data", "size": "64MiB"}
+    yuno1 = {"name": "yuno1", "snapshots": ["fresh"], "volumes": [volume], "publish": "by-hand"}
+    whole = {**DORA, "servers": [yuno1, {"name": "yuno2"}]}
+    dora.write("dora", **whole)
+    dora.up("dora")
     before = created(dora, LAB)
-    dora.write("dora", **{**DORA, "host": OTHER})
+    things = dora.hosts[LAB].lxd
+    kept = (dict(things.snapshots), dict(things.volumes), dict(things.aliases))
+    dora.write("dora", **{**whole, "host": OTHER})
     assert "2 servers would be" in dora.up("dora", rebuild="", ok=False)
     dora.hosts[OTHER].lxd.fails = {"POST instances"}
     try:
         dora.up("dora", rebuild="yuno1,yuno2", ok=False)
     finally:
         dora.hosts[OTHER].lxd.fails = set()
-    dora.write("dora", **DORA)
+    # The same edit may not change what is on the old host unasked.
+    dora.write("dora", **{**whole, "servers": [yuno1]})
+    assert "yuno2  is no longer in the stack file" in dora.up("dora", rebuild="", ok=False)
+    dora.write("dora", **whole)
     dora.up("dora", rebuild="")
     assert before == created(dora, LAB)
+    assert kept == (things.snapshots, things.volumes, things.aliases)
     assert {} == created(dora, OTHER)
     dora.assert_unchanged("dora")
 
@@ -80,6 +91,21 @@ def test_leftovers_on_the_old_host_go_with_a_move(dora: Engine) -> None:
     dora.up("dora", rebuild="yuno1,yuno2")
     assert {} == created(dora, LAB)
     dora.assert_unchanged("dora")
+
+
+def test_volume_without_its_server_stops_a_move(dora: Engine) -> None:
+    """Somebody deleted the server by hand; its volume is still there."""
+    volume = {"name": "data", "path": "/srv/data"}
+    servers = [{"name": "yuno1", "volumes": [volume]}]
+    dora.write("dora", **{**DORA, "servers": servers})
+    dora.up("dora", rebuild="yuno2")
+    things = dora.hosts[LAB].lxd
+    del things.instances["grappe-dora", "yuno1"]
+    dora.write("dora", **{**DORA, "servers": servers, "host": OTHER})
+    assert "yuno1/data  grappe:host is" in dora.up("dora", rebuild="", ok=False)
+    assert 1 == len(things.volumes)
+    dora.up("dora", rebuild="yuno1/data")
+    assert {} == things.volumes
 
 
 def test_way_back_from_a_finished_move_is_refused(dora: Engine) -> None:

@@ -258,7 +258,7 @@ def test_delete_in_an_up_keeps_other_incarnations(
 def test_move_keeps_work_until_the_lab_is_up_elsewhere(provider: Any) -> None:
     """The container stays; everything else goes, and leftovers before it."""
     provider.check({}, INPUTS)
-    run.current().homes[SERVER.owner] = "m2"
+    run.current().homes[SERVER.owner] = ("m2", "b2")
     try:
         provider.delete("x", STATE)
         assert ["leave", "delete"] == provider.fake.done

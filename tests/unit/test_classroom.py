@@ -406,6 +406,19 @@ def test_newer_roster_with_other_spellings_has_the_same_students(
     # Two people whose names differ by their order alone.
     create(folder, "Nom,Prénom\nDupont,Adèle\nAdèle,Dupont\nMartin,Zoé\n", **again)
     assert 3 == len(class_file.read(folder, "tp1").students)
+    with pytest.raises(errors.BadInputError, match=r"line 3.* is Zoé Martin again"):
+        create(folder, "Nom\nMartin Zoe\nZoe MARTIN\n", **again)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("Иван Petrov", "Пётр Petrov"), ("王 Li", "张 Li"), (f"{'a' * 50} b", f"{'a' * 50} c")],
+)
+def test_another_name_is_another_student(folder: pathlib.Path, before: str, after: str) -> None:
+    """Whatever letters it has, and however long it is."""
+    create(folder, f"Nom\n{before}\n")
+    create(folder, f"Nom\n{after}\n", host="", workstation="")
+    assert 2 == len(class_file.read(folder, "tp1").students)
 
 
 def test_students_of_a_class_have_ports_of_the_relay_of_their_own(folder: pathlib.Path) -> None:
@@ -415,6 +428,10 @@ def test_students_of_a_class_have_ports_of_the_relay_of_their_own(folder: pathli
         for name in ("ada", "bob")
     ]
     assert [[10000, 10001], [10002, 10003]] == listens
+    # A class on another lab host has the same numbers.
+    create(folder, "Nom\nCleo\n", name="tp2", host="ssh://other", relay="ssh://relay")
+    tunnel = stack_of(folder, "tp2-cleo")["grappe:tunnel"]
+    assert [17998, 17999] == [each["listen"] for each in tunnel["forwards"]]
 
 
 def test_setting_that_all_students_would_share_is_refused(folder: pathlib.Path) -> None:

@@ -178,6 +178,9 @@ COMMIT
         ("DROP", "-A FORWARD -o docker0 -j DOCKER\n", ["-i gr-+", "-o gr-+"]),
         ("ACCEPT", "-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n", ["-i gr-+", "-o gr-+"]),
         ("DROP", "-A FORWARD -i gr-+ -j ACCEPT\n", ["-o gr-+"]),
+        ("ACCEPT", "-A FORWARD -p tcp -m tcp ! --dport 22 -j DROP\n", ["-i gr-+", "-o gr-+"]),
+        ("ACCEPT", "-A FORWARD ! -i gr-+ -p udp -j DROP\n", []),
+        ("DROP", "-A FORWARD -i lo -j ACCEPT\n-A FORWARD -d 224.0.0.0/4 -j ACCEPT\n", ["-i gr-+", "-o gr-+"]),
         ("DROP", "-A FORWARD -j LABS\n-A LABS -i gr-+ -j ACCEPT\n", ["-o gr-+"]),
         ("ACCEPT", "-A FORWARD -j LABS\n-A LABS -j DROP\n", ["-i gr-+", "-o gr-+"]),
         # The answers to what servers ask of others are neither.

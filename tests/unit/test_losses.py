@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -23,7 +24,7 @@ MARKS = {"user.grappe.owner": "grappe/alice", "user.grappe.lab": "alicealice01",
 
 def found(
     *, planned: PreflightSpec = LAB, config: dict[str, str] | None = None,
-    left: set[str] | None = None, **item: Any,
+    left: Collection[str] = (), **item: Any,
 ) -> list[losses.Loss]:  # fmt: skip
     instance = {"name": "yuno1", "ephemeral": False, "location": "none", **item,
                 "config": {**MARKS, **(config or {})}}  # fmt: skip
@@ -162,3 +163,26 @@ def test_ephemeral_server_that_was_stopped_before_is_no_loss() -> None:
     item = {"name": "yuno1", "ephemeral": True, "location": "none", "config": MARKS}
     assert [] == losses.find(planned, codec.encode(planned), [item])
     assert [] == found(planned=with_server(ephemeral=True), ephemeral=True)
+
+
+def test_changes_in_the_edit_that_takes_a_move_back_are_losses() -> None:
+    """What an interrupted move left on the wanted host, and volumes alone on the other one."""
+    was = codec.encode(dataclasses.replace(LAB, host="ssh://other"))
+    item = {"name": "yuno1", "ephemeral": False, "location": "none", "config": MARKS}
+    assert [] == losses.find(LAB, was, [item])
+    changed = with_server(source="another")
+    assert ["yuno1"] == [each.name for each in losses.find(changed, was, [item])]
+    gone = dataclasses.replace(LAB, servers=())
+    assert ["yuno1"] == [each.name for each in losses.find(gone, was, [item])]
+    (volume,) = losses.find(LAB, was, [item], left={"yuno1/data"})
+    assert ("yuno1/data", "grappe:host: ssh://other") == (volume.name, volume.keep)
+
+
+def test_whatever_was_used_counts_as_work() -> None:
+    """Also a server that is ordered to be recreated; not one that is being created."""
+    stages = ("ready", "anew", "creating", "")
+    items = [
+        {"name": f"s{number}", "config": {**MARKS, "user.grappe.stage": stage}}
+        for number, stage in enumerate(stages)
+    ]
+    assert {"s0", "s1", "s3"} == losses.used(items, "grappe/alice", "alicealice01")

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from checks import conflicts
+from checks.preflight import host
 from checks.preflight import lab as preflight
 from checks.preflight.spec import PlannedProxy, PlannedServer, PreflightSpec
 from remote import haproxy_unit, identity, managed_block
@@ -640,3 +641,17 @@ def test_missing_image_of_a_ready_server_passes() -> None:
     image = LAB.servers[0].image
     found = [refused(image, "ready"), refused(image, "creating"), refused("another", "ready")]
     assert [False, True, True] == found
+
+
+@pytest.mark.parametrize(
+    ("condition", "adoptable"),
+    [("-i eth0", True), ("-i wg0", False), ("-i tailscale0", False), ("", True)],
+)
+def test_rule_for_a_private_network_alone_is_not_adopted(condition: str, adoptable: bool) -> None:
+    """Grappe's own rule would let everybody in."""
+    port = LAB.servers[0].port
+    rule = f"-A PREROUTING {condition} -p tcp --dport {port} -j DNAT --to-destination 10.0.0.9:22\n"
+    survey: Any = {"files": {"/etc/ufw/before.rules": f"*nat\n{rule}COMMIT\n"}}
+    found = list(host.files(dataclasses.replace(LAB, adopt=True), survey))
+    assert adoptable is (found == [])
+    assert all(f"grappe:interface: {condition[3:]}" in each.reason for each in found)

@@ -138,6 +138,8 @@ def test_headings_of_french_schools_are_known(first: str, email: str) -> None:
     [
         ("Name,Surname\nAna,Silva\n", "Ana Silva"),
         ("Nom complet;Nom\nAna Silva;Silva\n", "Ana Silva"),
+        ("Nom complet;Nom\nPaul MARTIN;Martin\n", "Paul Martin"),
+        ("Nom complet;Nom\nMartin Martin;Martin\n", "Martin Martin"),
         ("Nom complet;Prénom\nSILVA Ana;Ana\n", "Ana SILVA"),
         ("Nom complet;Prénom;Nom\nA. Silva;Ana;Silva\n", "Ana Silva"),
         ("Nom\nZoe\u0301\n", "Zo\u00e9"),

@@ -159,7 +159,9 @@ CONFIG: Mapping[str, Judge] = {
         "security.syscalls.intercept.sched_setscheduler", "security.syscalls.intercept.sysinfo",
         "snapshots.schedule.stopped", "migration.incremental.memory",
     ), boolean),
-    "cluster.evacuate": one_of("auto", "live-migrate", "migrate", "stop", "force-stop"),
+    "cluster.evacuate": one_of(
+        "auto", "live-migrate", "migrate", "stop", "stateful-stop", "force-stop"
+    ),
     "security.idmap.base": _identifiers, "security.idmap.size": _identifiers,
     "raw.lxc": raw_lxc.problem, "raw.seccomp": _seccomp, "linux.kernel_modules": _modules,
     "environment.PATH": _search_path, "cloud-init.network-config": _yaml,

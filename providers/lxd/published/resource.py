@@ -16,6 +16,7 @@ class PublishedProvider(base.Provider[model.PublishedSpec]):
     """Provider of published images."""
 
     spec = model.PublishedSpec
+    HOLDS_WORK = True
 
     def driver(self, host: Host) -> base.Driver[model.PublishedSpec]:
         """Return the driver for a host."""

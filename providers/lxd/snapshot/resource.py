@@ -11,6 +11,7 @@ class SnapshotProvider(base.Provider[model.SnapshotSpec]):
     """Provider of snapshots."""
 
     spec = model.SnapshotSpec
+    HOLDS_WORK = True
 
     def driver(self, host: Host) -> base.Driver[model.SnapshotSpec]:
         """Return the driver for a host."""
