@@ -75,10 +75,17 @@ def parse(shown: str, text: Callable[[str], str]) -> Unit:
     pid = "".join(fields.get("MainPID", []))
     started = re.search(r"argv\[\]=(.*?) ;", " ".join(fields.get("ExecStart", [])))
     words = _expand(started.group(1).split() if started else [], environment)
-    given = [word for n, word in enumerate(words) if n and words[n - 1] == "-f"]
-    files = [path for each in given for path in listed(each)]
+    files = [path for each in named(words) for path in listed(each)]
     masked = fields.get("LoadState") == ["masked"]
     return Unit(files or [CONFIG], environment, int(pid) if pid.isdigit() else 0, masked)
+
+
+def named(words: List[str]) -> List[str]:
+    """Return the files of HAProxy's arguments: behind each -f, and all behind `--`."""
+    options, rest = words, []
+    if "--" in words:
+        options, rest = words[: words.index("--")], words[words.index("--") + 1 :]
+    return [word for n, word in enumerate(options) if n and options[n - 1] == "-f"] + rest
 
 
 def listed(path: str) -> List[str]:

@@ -163,7 +163,7 @@ def _unreached(url: str) -> str:
 def _configs(unit: haproxy_unit.Unit) -> Dict[str, str]:
     """Return the other files that HAProxy loads, by path: the unit's, and the running one's."""
     words = (_text("/proc/%d/cmdline" % unit.pid) or "").split("\0") if unit.pid else []
-    given = [word for number, word in enumerate(words) if number and words[number - 1] == "-f"]
+    given = haproxy_unit.named([word for word in words if word])
     paths = [*unit.files, *(path for each in given for path in haproxy_unit.listed(each))]
     return {path: _text(path) or "" for path in paths if path != haproxy_unit.CONFIG}
 

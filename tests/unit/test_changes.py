@@ -12,7 +12,11 @@ from hosts import connections
 from providers import base, changes
 from providers.changes import Reading
 from providers.lxd.container.model import ContainerSpec
+from providers.lxd.container.resource import ContainerProvider
 from providers.lxd.postinstall.model import PostInstallSpec
+from providers.lxd.published.resource import PublishedProvider
+from providers.lxd.snapshot.resource import SnapshotProvider
+from providers.lxd.volume.resource import VolumeProvider
 
 SERVER = ContainerSpec(
     host="ssh://lab", owner="grappe/alice", name="yuno1", project="grappe-alice", image="standin",
@@ -267,6 +271,16 @@ def test_move_keeps_work_until_the_lab_is_up_elsewhere(provider: Any) -> None:
         assert ["leave", "delete"] == provider.fake.done
     finally:
         run.current().homes.clear()
+
+
+def test_servers_snapshots_and_images_hold_work() -> None:
+    """A move that fails, and goes back, finds them all."""
+    holders = [
+        kind for kind in (ContainerProvider, SnapshotProvider, PublishedProvider, VolumeProvider)
+        if kind.HOLDS_WORK
+    ]  # fmt: skip
+    # The engine deletes volumes at the end by itself: nothing replaces them before.
+    assert [ContainerProvider, SnapshotProvider, PublishedProvider] == holders
 
 
 def test_destroy_sweeps_and_deletes_other_incarnations(

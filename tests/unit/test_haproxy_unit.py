@@ -30,6 +30,8 @@ MAIN = haproxy_unit.CONFIG
          ["/srv/a.cfg", MAIN]),
         ('EXTRAOPTS="-f /srv/b.cfg -S /run/m.sock"\n', [MAIN, "/srv/b.cfg"]),
         ('export EXTRAOPTS="-f /srv/b.cfg', [MAIN, "/srv/b.cfg"]),
+        ('EXTRAOPTS="-S /run/m.sock -- /srv/b.cfg /srv/c.cfg"\n', [MAIN, "/srv/b.cfg", "/srv/c.cfg"]),
+        ('EXTRAOPTS="-S /run/m.sock \\\n -f /srv/b.cfg"\n', [MAIN, "/srv/b.cfg"]),
     ],
 )  # fmt: skip
 def test_files_of_the_unit_are_listed_in_order(default: str, files: list[str]) -> None:

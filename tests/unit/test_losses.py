@@ -11,6 +11,7 @@ import pytest
 from checks import losses
 from checks.preflight.spec import PlannedServer, PreflightSpec
 from core import codec
+from providers.preflight import examination
 
 YUNO1 = PlannedServer(name="yuno1", domain="a.b.test", port=22222, address="10.64.1.10",
                       image="yunohost-13", source="yunohost-12", volumes=("default/data",))  # fmt: skip
@@ -186,3 +187,28 @@ def test_whatever_was_used_counts_as_work() -> None:
         for number, stage in enumerate(stages)
     ]
     assert {"s0", "s1", "s3"} == losses.used(items, "grappe/alice", "alicealice01")
+
+
+@pytest.mark.parametrize(
+    ("there", "broken", "left"),
+    [
+        ({"yuno1": "ready"}, "", {"yuno1"}),
+        ({"yuno1": "creating"}, "", set()),
+        ({}, "", set()),
+        ({}, "LXD does not answer", {"yuno1"}),
+    ],
+)
+def test_machine_of_the_last_up_is_asked_what_it_has(
+    monkeypatch: pytest.MonkeyPatch, there: dict[str, str], broken: str, left: set[str]
+) -> None:
+    """What never became a server there is no loss; a machine that cannot tell may have all."""
+    items = [
+        {"name": name, "config": {**MARKS, "user.grappe.stage": stage}}
+        for name, stage in there.items()
+    ]
+    facts = {"instances": items, "lxd": {"error": broken} if broken else {}}
+    monkeypatch.setattr(examination.connections, "connect", lambda url: url)
+    monkeypatch.setattr(examination.surveying, "survey_host", lambda *_, **_options: facts)
+    monkeypatch.setattr(examination, "_has_volume", lambda host, *_: host == "both")
+    was = codec.encode(dataclasses.replace(LAB, host="ssh://old"))
+    assert left == examination._left(was, LAB, [], "ssh://lab")  # type: ignore[arg-type]
