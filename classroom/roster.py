@@ -244,7 +244,8 @@ def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
         if len(entry.name) > MOST_LETTERS:
             reason = f"has a name of {len(entry.name)} letters. At most {MOST_LETTERS}."
             yield problems.Mistake(key, reason)
-        whom = {"id": entry.id, "email": entry.email.casefold()}
+        # Twins may share an address of their parents.
+        whom = {"id": entry.id, "email": entry.email and f"{entry.email} {entry.name}".casefold()}
         if not entry.id and not entry.email:
             whom["name"] = entry.name.casefold()
         for field, text in whom.items():

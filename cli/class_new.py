@@ -9,7 +9,7 @@ import pathlib
 import secrets
 import sys
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,7 +69,7 @@ def create(**given: Any) -> int:
     request = Request(**given)
     classes.demand_states_here()
     root, name = environment.ROOT, request.name
-    entries = _entries(pathlib.Path(request.roster))
+    entries = _entries(environment.given(request.roster))
     before = _before(request)
     joined, left, renamed = _compare(name, before, entries)
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
@@ -203,11 +203,13 @@ def _compare(
 
     """
     keys = _keys(before)
+    shared = _shared([each.email for each in before.students], [each.email for each in entries])
     named = {entry.name.casefold() for entry in entries}
     joined, met, wrong = [], set(), []
     renamed: list[tuple[Student, str]] = []
     for entry in entries:
         by = {field: keys.get((field, getattr(entry, field).casefold()), []) for field in FIELDS}
+        by["email"] = [] if entry.email.casefold() in shared else by["email"]
         # Nor accents nor the words' order tell two people apart, unless the roster has both.
         by["name"] = by["name"] or [
             each for each in keys.get(("words", _words(entry.name)), ())
@@ -246,6 +248,16 @@ def _keys(before: ClassFile) -> dict[tuple[str, str], list[Student]]:
                 keys[field, text].append(student)
         keys["words", _words(student.name)].append(student)
     return keys
+
+
+def _shared(*lists: Sequence[str]) -> set[str]:
+    """Return the e-mail addresses that a list has more than once, as twins have their parents'."""
+    return {
+        email
+        for emails in lists
+        for email, count in Counter(map(str.casefold, emails)).items()
+        if count > 1
+    }
 
 
 def _words(name: str) -> str:

@@ -20,6 +20,11 @@ STATE = ROOT / ".state"
 PASSPHRASE = STATE / "passphrase"
 
 
+def given(path: str) -> pathlib.Path:
+    """Return the path of a file that the user named, relative to the folder of the command line."""
+    return pathlib.Path(os.environ.get("GRAPPE_FROM") or ".") / path
+
+
 def prepare(report: progress.Report) -> dict[str, str]:
     """Prepare engine, state and passphrase; return the variables to set."""
     found = engine.ensure(report)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pathlib
 import sys
 
-from cli import labs, options
+from cli import environment, labs, options
 from core import errors
 from views import topology
 
@@ -34,7 +33,7 @@ def run(name: str, svg: str) -> int:
     if svg == "-":
         sys.stdout.write(picture)
         return 0
-    target = pathlib.Path(svg)
+    target = environment.given(svg)
     if not target.parent.is_dir():
         raise errors.BadInputError(f"there is no folder {target.parent}")
     target.write_text(picture)

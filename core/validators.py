@@ -193,6 +193,15 @@ def problem_of_lab_id(value: str) -> str:
     return "is not the id of a lab. 8 to 32 small letters and digits; left out, `lab up` makes one."
 
 
+def problem_of_member(value: str) -> str:
+    """Check the name that LXD gives a storage pool or a member of a cluster."""
+    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+        return ""
+    if " " in value:
+        return "has a space. Letters, digits, . _ and -, at most 63."
+    return "is not a name of LXD's. Letters, digits, . _ and -, at most 63."
+
+
 def problem_of_alias(value: str) -> str:
     """Check the alias of an image."""
     if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):

@@ -7,6 +7,7 @@ import re
 import urllib.parse
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,252}")
 _EXAMPLES = "local:, ssh://host, ssh://user@host:2222 or netns:NAME"
 
 
@@ -98,7 +99,7 @@ def _parse_ssh(text: str) -> HostUrl:
     # Capitals stay: OpenSSH's host patterns tell them apart, and urlsplit's `hostname` drops them.
     written = re.fullmatch(r"(?:.*@)?([^@:\[\]]+)(?::\d*)?", parts.netloc)
     name, user = written.group(1) if written else parts.hostname or "", parts.username or ""
-    if not (_NAME.fullmatch(name) or re.fullmatch(r"[0-9a-f:]{2,45}", name)):
+    if not (_HOST.fullmatch(name) or re.fullmatch(r"[0-9a-f:]{2,45}", name)):
         message = f"has no valid host name: {_EXAMPLES}"
         raise ValueError(message)
     if user and not _NAME.fullmatch(user):

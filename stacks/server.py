@@ -22,7 +22,7 @@ MAX_NAME = 59
 HOST_PORTS = tuple(ways.PORTS.values())
 # The validators of optional texts.
 _VALIDATORS = {
-    "target": validators.problem_of_name, "disk": values.problem_of_size,
+    "target": validators.problem_of_member, "disk": values.problem_of_size,
     "publish": validators.problem_of_alias,
 }  # fmt: skip
 
@@ -269,7 +269,7 @@ def _volume_checks(prefix: str, asked: settings.ServerSettings) -> Iterator[tupl
         if volume.name in asked.devices:
             problem = problem or "has the name of a device of this server."
         yield f"{key}.path", volume.path, problem
-        yield f"{key}.pool", volume.pool, validators.problem_of_name(volume.pool)
+        yield f"{key}.pool", volume.pool, validators.problem_of_member(volume.pool)
         if volume.size:
             yield f"{key}.size", volume.size, values.problem_of_size(volume.size)
 

@@ -173,7 +173,7 @@ def _checks(given: settings.Settings, lab: LabSpec) -> Iterator[tuple[str, Any, 
     for key, judge in _VALIDATORS.items():
         if value := getattr(given, key):
             yield key, value, judge(value)
-    yield "pool", given.pool, validators.problem_of_name(given.pool)
+    yield "pool", given.pool, validators.problem_of_member(given.pool)
     yield from quota.problems(given.quota, lab.servers)
     yield from tunnel.problems(given.tunnel, names)
     for group in ("config", "limits"):

@@ -410,6 +410,14 @@ def test_newer_roster_with_other_spellings_has_the_same_students(
         create(folder, "Nom\nMartin Zoe\nZoe MARTIN\n", **again)
 
 
+def test_twins_share_an_address_of_their_parents(folder: pathlib.Path) -> None:
+    roster = "Nom,Prénom,Mail\nDupont,Adèle,p@x\nDupont,Zoé,p@x\n"
+    create(folder, roster)
+    create(folder, f"{roster}Dupont,Max,p@x\n", host="", workstation="")
+    labels = [each.label for each in class_file.read(folder, "tp1").students]
+    assert ["adele", "zoe", "max"] == labels
+
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [("Иван Petrov", "Пётр Petrov"), ("王 Li", "张 Li"), (f"{'a' * 50} b", f"{'a' * 50} c")],

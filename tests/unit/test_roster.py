@@ -36,7 +36,7 @@ def test_roster_of_common_exports_is_read(text: str, encoding: str) -> None:
         ("Nom,Prénom\n", ["has headings and no student"]),
         ("Note,Date\n12,1 mai\n", ["line 1 has no column with a name", "Note, Date"]),
         (f"Nom\n{'A' * 201}\n", ["line 2 has a name of 201 letters. At most 200."]),
-        ("Nom,Mail\nA,x@y\n,z@y\nB,X@Y\n", ["line 3 has no name", 'line 4 "B" has the email of line 2']),
+        ("Nom,Mail\nA,x@y\n,z@y\na,X@Y\n", ["line 3 has no name", 'line 4 "a" has the email of line 2']),
         ("Nom,Prénom\nA,B\nA,B\n", ['line 3 "B A" has the name of line 2']),
         ("Nom,Key\nA,hello\n", ['line 2 "hello" is not a public SSH key']),
         (f'Nom,Key\nA,"{KEY} a@x\n{KEY} b@x"\n', ["line 2", "has another key behind it"]),
