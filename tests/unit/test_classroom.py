@@ -410,6 +410,16 @@ def test_newer_roster_with_other_spellings_has_the_same_students(
         create(folder, "Nom\nMartin Zoe\nZoe MARTIN\n", **again)
 
 
+def test_roster_is_relative_to_where_the_command_was_typed(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "here").mkdir()
+    (folder / "here" / "mine.csv").write_text("Nom\nZoe\n")
+    monkeypatch.setenv("GRAPPE_FROM", str(folder / "here"))
+    create(folder, "", roster="mine.csv")
+    assert ["zoe"] == [each.label for each in class_file.read(folder, "tp1").students]
+
+
 def test_twins_share_an_address_of_their_parents(folder: pathlib.Path) -> None:
     roster = "Nom,Prénom,Mail\nDupont,Adèle,p@x\nDupont,Zoé,p@x\n"
     create(folder, roster)

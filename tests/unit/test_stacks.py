@@ -176,6 +176,7 @@ MISTAKES = {
                    "devices": {"d": {"type": "disk", "source": "/srv", "path": "/x"}}}],
                  "is where v is mounted already"),
                 ([{"name": "a", "target": "a b"}], "has a space"),
+                ([{"name": "a", "target": "-m1.lan"}], "is not a name of LXD's"),
                 ([{"name": "a", "limits": {"memory": "2G"}}], '"2GiB", or "2GB"?'),
                 ([{"name": "a", "config": {"boot.autostart": "oui"}}], "true or false"),
                 ([{"name": "a", "devices": {"x": {"type": "none", "a": "b\nc"}}}], "control")],
