@@ -27,7 +27,9 @@ _UNNAMED = re.compile(r"(.*?) ?(?:jump|goto) \{$")
 DEEPEST = 16
 # Conditions that no or few IPv4 packets of people meet.
 _OTHERS = re.compile(
-    r"\b(?:nfproto )?ipv6\b|\bip6\b|\blimit rate\b|\bct state invalid\b|iif\w* \"?lo\b"
+    r"\b(?:nfproto )?ipv6\b|\bip6\b|\blimit rate\b|\bct state invalid\b|iif\w* \"?lo\b|"
+    # A network's addresses by another interface are forged.
+    r"\biif\w* != \S+ ip saddr"
 )
 _PAGES = (80, 443)
 # The ports of servers, to which HAProxy and DNAT forward.

@@ -135,6 +135,7 @@ def test_tables_of_ufw_and_lxd_are_not_foreign() -> None:
         ("input", "ip saddr 192.0.2.1 drop", True),
         ("input", "meta nfproto ipv6 fib saddr . mark . iif oif missing drop", False),
         ("input", "fib saddr . iif oif missing drop", False),
+        ("input", 'iifname != "tailscale0" ip saddr 100.64.0.0/10 drop', False),
         ("input", "tcp dport 80 limit rate over 10/second drop", False),
         ("input", "tcp dport 80 accept", False),
         ("output", "tcp dport 80 drop", False),
