@@ -205,9 +205,11 @@ def test_preview_refuses_bad_tunnel_settings(
     [
         ("DisableForwarding yes\\nMatch all\\n", ["it has DisableForwarding yes"]),
         ("Match User grappe-tunnel\\n PermitListen none\\nMatch all\\n",
+         ["it has PermitListen none for grappe-tunnel"]),
+        ("Match User grappe-tunnel\\n PermitListen 1\\nMatch all\\n",
          ["carries nothing", "remote port forwarding failed"]),
     ],
-    ids=["for all", "for its ports"],
+    ids=["for all", "for none", "for its ports"],
 )  # fmt: skip
 def test_relay_that_refuses_the_forward_fails_the_up(
     paul: ProjectCopy, relay: Host, deny: str, words: list[str]

@@ -15,6 +15,7 @@ import pytest
 from components import program
 from core import errors, run
 from engine import attached
+from engine.state import State
 from hosts import command
 from tests.engine.conftest import LAB, Engine, run_attached
 
@@ -74,6 +75,10 @@ def up(
     )  # fmt: skip
 
 
+# Seconds in which the engine writes nothing.
+QUIET_SECONDS = 1.0
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_ended_engine_cancels_only_its_own_waits(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
@@ -105,6 +110,11 @@ def test_ended_engine_cancels_only_its_own_waits(
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         command.wait_until(waiting.is_set, what="the create", timeout=30)
+        # A kill while the engine writes its state leaves half of it, which is not the subject.
+        path = State(engine.project / ".state", "grappe", "cleo").path
+        command.wait_until(
+            lambda: time.time() - path.stat().st_mtime > QUIET_SECONDS, what="a pause", timeout=20
+        )
         going.send_signal(number)
         command.wait_until(ended.is_set, what="the end of its wait", timeout=10)
         assert 0 != going.wait(timeout=30)
