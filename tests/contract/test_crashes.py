@@ -188,6 +188,10 @@ class FragmentMachine(RuleBasedStateMachine):
             }
         return self.kind.make(self.host.url, name, **changes)
 
+    def _shared(self) -> tuple[str, ...]:
+        paths = dict.fromkeys((self.kind.file, self.kind.lines or self.kind.file))
+        return (*map(self.host.read, paths), self.host.live())
+
     def _everything(self) -> tuple[dict[str, str], str]:
         root = self.folder / "host"
         files = {
@@ -265,6 +269,26 @@ def test_power_cut_during_the_first_create_leaves_nothing_that_is_not_found(kind
             machine.held = {}
             machine.teardown()
     assert {(), (leftovers.EMPTY,), (f"{OWNER}/yuno1",)} >= lists > {()}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_lines_of_a_power_cut_beside_another_fragment_have_theirs(kind: str) -> None:
+    """A cut at each step; without the cut's own fragment the shared files are as before."""
+    for steps in range(MOST_STEPS):
+        machine = FragmentMachine()
+        try:
+            machine.boot(kind=kind)
+            machine.put(name="yuno2", variant=VARIANTS[0])
+            before = machine._shared()
+            machine.cut(name="yuno1", variant=VARIANTS[0], steps=steps)
+            request = {"store": "/var/lib/grappe", "owner": OWNER, "lab": "",
+                       "root": str(machine.folder / "host")}  # fmt: skip
+            found = [each["id"] for each in leftovers.main(request)["fragments"]]
+            if f"{OWNER}/yuno1" in found:
+                machine._remove("yuno1")
+            assert before == machine._shared(), f"cut after {steps} steps"
+        finally:
+            machine.teardown()
 
 
 def test_power_cut_at_any_step_loses_nothing() -> None:
