@@ -101,10 +101,10 @@ def _yaml(text: str) -> str:
     import yaml  # noqa: PLC0415 - few servers have one
 
     try:
-        yaml.safe_load(text)
+        loaded = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError) as error:
         return f"is no YAML: {' '.join(str(error).split())}."
-    return ""
+    return "" if isinstance(loaded, dict | None) else "has no settings, as `key: value` in a line."
 
 
 def _user_data(text: str) -> str:

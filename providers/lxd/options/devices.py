@@ -174,6 +174,8 @@ def contradictions(kind: str, device: Mapping[str, str]) -> Iterator[tuple[str, 
         yield from _disk_contradictions(device, source)
     if kind in ("unix-char", "unix-block") and not (source or device.get("path")):
         yield ".source", "", "is missing: the device of the host, as /dev/ttyS0."
+    if kind in ("unix-char", "unix-block") and source and not source.startswith("/dev/"):
+        yield ".source", source, "is no device of the host: it is below /dev."
     if kind == "unix-hotplug" and not {"vendorid", "productid", "subsystem"} & device.keys():
         yield ".vendorid", "", "is missing, or a productid: as lsusb has them."
     if kind == "gpu" and {"pci", "id"} <= device.keys():
