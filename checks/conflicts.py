@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from checks import ufw_denials
+from checks import lab_packets, ufw_denials
 from core.names import STUDENTS, WEB_PORTS
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
@@ -93,7 +93,7 @@ def closed_chains(facts: HostFacts) -> Iterator[tuple[str, str]]:
     """Yield (problem, remedy) for each chain beside UFW's that drops what labs need."""
     outer = {way["device"] for way in facts.get("routes", ()) if way["to"] == "0.0.0.0/0"}
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
-        missing = list(nft.missing_accepts(chain, outer))
+        missing = list(lab_packets.missing_accepts(chain, outer))
         if missing and chain.table == legacy.TABLE:
             yield (
                 f"the chain {chain.name} of {legacy.PROGRAM}, beside UFW's, drops what labs need",

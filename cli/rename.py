@@ -9,7 +9,7 @@ from typing import Any
 from cli import environment, new, options, stack
 from core import errors, problems, validators
 from engine.stack import Stack
-from stacks import files, neighbours, settings
+from stacks import files, neighbours, settings, spec
 
 
 def run_options(parser: options.Parser) -> None:
@@ -82,7 +82,7 @@ def _demand_free(
     key = f"{settings.NAMESPACE}:student"
     taken = neighbours.conflicts(name, config, others)
     wrong = [each for each in taken if each.key == key]
-    if problem := validators.problem_of_name(name):
+    if problem := spec.student_problem(name):
         wrong.append(problems.Mistake(key, f"{problems.show(name)} {problem}"))
     if wrong:
         raise errors.BadInputError(problems.summary(wrong))

@@ -17,6 +17,8 @@ _LABEL = re.compile(r"[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _LABEL_ANY = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 # iptables quotes any other character, and Grappe compares the loaded rules as text.
 _COMMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+# LXD's aliases, storage pools and members of a cluster.
+_DOTTED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 MAX_LABEL = 63
 MAX_DOMAIN = 253
 MAX_PORT = 65535
@@ -195,7 +197,7 @@ def problem_of_lab_id(value: str) -> str:
 
 def problem_of_member(value: str) -> str:
     """Check the name that LXD gives a storage pool or a member of a cluster."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+    if _DOTTED.fullmatch(value):
         return ""
     if " " in value:
         return "has a space. Letters, digits, . _ and -, at most 63."
@@ -204,6 +206,6 @@ def problem_of_member(value: str) -> str:
 
 def problem_of_alias(value: str) -> str:
     """Check the alias of an image."""
-    if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", value):
+    if _DOTTED.fullmatch(value):
         return ""
     return "is not an alias. Letters, digits, . _ and -, at most 63, as yunohost-12."

@@ -245,7 +245,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         home = run.home(spec.owner, here)
         leaves = home != here
         if leaves and self.HOLDS_WORK:
-            # Its project's delete, at the end of the run, removes it.
+            # At the end of the run its project's delete, or the old preflight's, removes it.
             report(spec, [f"stays on {spec.host} until the lab is up on its new host"])
             return
         # Clones of one template share the first id; a machine that was restarted has another boot.

@@ -103,7 +103,7 @@ def parse(
             and (problem := postinstall.domain_problem(item.domain))
         ]
     noted = {mistake.key for mistake in mistakes}
-    follows = not (validators.problem_of_domain(given.domain) or _student_problem(lab.student))
+    follows = not (validators.problem_of_domain(given.domain) or student_problem(lab.student))
     # Do not report a setting twice that has its default only because its value was wrong.
     checked = problems.collect(_checks(given, lab))
     checked += server.mistakes(given, lab.servers, follows=follows)
@@ -150,7 +150,7 @@ def _checks(given: settings.Settings, lab: LabSpec) -> Iterator[tuple[str, Any, 
     names = [asked.name for asked in given.servers]
     yield "id", given.id, validators.problem_of_lab_id(given.id)
     yield "host", url.without_password(given.host), url.problem(given.host)
-    yield "student", lab.student, _student_problem(lab.student)
+    yield "student", lab.student, student_problem(lab.student)
     yield "domain", given.domain, validators.problem_of_domain(given.domain)
     yield "language", given.language, _language_problem(given.language)
     for index, key in enumerate(given.keys):
@@ -188,7 +188,8 @@ def _language_problem(language: str) -> str:
     return f"is not one of the languages: {known}. Left out, the locale decides."
 
 
-def _student_problem(student: str) -> str:
+def student_problem(student: str) -> str:
+    """Return what is wrong with a student's name, which leads in names on the host; or nothing."""
     if len(student) > MAX_STUDENT and not validators.problem_of_name(student[:MAX_STUDENT]):
         return f"has {len(student)} characters, at most {MAX_STUDENT}."
     return validators.problem_of_name(student)

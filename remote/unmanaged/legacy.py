@@ -70,7 +70,7 @@ def nat_rules(saved: str) -> List[str]:
 
 
 def accepting_command(chain: str, rule: str) -> str:
-    """Return the command that adds a rule that `nft.missing_accepts` named."""
+    """Return the command that adds a rule that `checks.lab_packets` named."""
     return f"{PROGRAM} -I {chain} {_OPTIONS[rule]}"
 
 

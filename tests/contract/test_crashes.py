@@ -188,6 +188,12 @@ class FragmentMachine(RuleBasedStateMachine):
             }
         return self.kind.make(self.host.url, name, **changes)
 
+    def _listed(self) -> list[str]:
+        """Return the ids of the fragments that `down` would remove."""
+        request = {"store": "/var/lib/grappe", "owner": OWNER, "lab": "",
+                   "root": str(self.folder / "host")}  # fmt: skip
+        return [each["id"] for each in leftovers.main(request)["fragments"]]
+
     def _shared(self) -> tuple[str, ...]:
         paths = dict.fromkeys((self.kind.file, self.kind.lines or self.kind.file))
         return (*map(self.host.read, paths), self.host.live())
@@ -257,14 +263,12 @@ def test_power_cut_during_the_first_create_leaves_nothing_that_is_not_found(kind
         try:
             machine.boot(kind=kind)
             machine.cut(name="yuno1", variant=VARIANTS[0], steps=steps)
-            request = {"store": "/var/lib/grappe", "owner": OWNER, "lab": "",
-                       "root": str(machine.folder / "host")}  # fmt: skip
-            found = [each["id"] for each in leftovers.main(request)["fragments"]]
+            found = machine._listed()
             lists.add(tuple(found))
             for identifier in found:
                 machine._remove(identifier.rpartition("/")[2])
             assert machine.before == machine._everything(), f"cut after {steps} steps"
-            assert [] == leftovers.main(request)["fragments"]
+            assert [] == machine._listed()
         finally:
             machine.held = {}
             machine.teardown()
@@ -281,9 +285,7 @@ def test_lines_of_a_power_cut_beside_another_fragment_have_theirs(kind: str) -> 
             machine.put(name="yuno2", variant=VARIANTS[0])
             before = machine._shared()
             machine.cut(name="yuno1", variant=VARIANTS[0], steps=steps)
-            request = {"store": "/var/lib/grappe", "owner": OWNER, "lab": "",
-                       "root": str(machine.folder / "host")}  # fmt: skip
-            found = [each["id"] for each in leftovers.main(request)["fragments"]]
+            found = machine._listed()
             if f"{OWNER}/yuno1" in found:
                 machine._remove("yuno1")
             assert before == machine._shared(), f"cut after {steps} steps"

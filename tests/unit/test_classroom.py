@@ -695,7 +695,13 @@ def test_rename_refuses_a_bad_name_before_it_writes(folder: pathlib.Path, name: 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("bob_2", "is not a name"), ("ADELE", "is adele's"), ("x.y", "is not a name"), ("bob", "")],
+    [
+        ("bob_2", "is not a name"),
+        ("ADELE", "is adele's"),
+        ("x.y", "is not a name"),
+        ("bob", ""),
+        ("b" * 57, "at most 56"),
+    ],
 )
 def test_rename_of_a_lab_that_is_down_demands_a_students_name(name: str, words: str) -> None:
     """The new name becomes the student's: one that no other stack file has."""

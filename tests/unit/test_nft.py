@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from checks import lab_packets
 from remote.unmanaged import nat, nft
 
 TABLE = """table inet mine {
@@ -69,7 +70,9 @@ def test_missing_accepts_of_a_foreign_table_are_found(listed: str, missing: list
     """For pages, bridges and forwarded packets; none if its policy accepts everything."""
     found = nft.chains(listed)
     assert [("input", "inet mine"), ("forward", "inet mine")] == [(c.hook, c.table) for c in found]
-    assert missing == [rule for chain in found for rule in nft.missing_accepts(chain, ["eth0"])]
+    assert missing == [
+        rule for chain in found for rule in lab_packets.missing_accepts(chain, ["eth0"])
+    ]
 
 
 FIREWALLD = """table inet firewalld {
@@ -112,7 +115,7 @@ def test_rules_behind_jumps_count(more: str, missing: list[str]) -> None:
     """As firewalld has them, each behind the condition of its jump; a loop of jumps ends."""
     (chain,) = nft.chains(FIREWALLD % more)
     assert 'iifname "gr-1" accept' in chain.rules
-    assert missing == list(nft.missing_accepts(chain))
+    assert missing == list(lab_packets.missing_accepts(chain))
 
 
 def test_tables_of_ufw_and_lxd_are_not_foreign() -> None:
