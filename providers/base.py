@@ -189,7 +189,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             self.spec, recorded, reading, wanted,
             same_machine=recorded_machine.is_same(recorded, wanted),
         )  # fmt: skip
-        report(was, [f"has drifted: {line}" for line in planned.drift])
+        moves = "host" in planned.replaces
+        if not moves:
+            report(was, [f"has drifted: {line}" for line in planned.drift])
         if reading is not None and reading.remake:
             report(was, [f"will be recreated, and its content will be lost: {reading.remake}"])
         return dynamic.DiffResult(
@@ -197,7 +199,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             replaces=sorted(planned.replaces),
             # Names, ports and addresses are fixed: the old thing must go first. On another
             # machine it conflicts with nothing, and the old lab leaves in its own order.
-            delete_before_replace="host" not in planned.replaces,
+            delete_before_replace=not moves,
         )
 
     @wrap_unexpected()

@@ -68,6 +68,9 @@ def between(
         same_machine: Whether the wanted host is the machine of the state.
 
     """
+    moves = recorded.get("host") != wanted.get("host") and not same_machine
+    if reading is None and moves:
+        return Changes(frozenset({"host"}), frozenset({"host"}))
     if reading is None:
         return Changes(frozenset({"name"}), frozenset({"name"}), (MISSING,))
     was = {**codec.defaults(kind), **recorded}
@@ -85,7 +88,8 @@ def between(
     if reading.remake:
         changed.add("generation")
         replaces.add("generation")
-    if "host" in changed and not same_machine:
+    if moves:
+        changed.add("host")
         replaces.add("host")
     if drift:
         changed.add(DRIFT)

@@ -19,8 +19,12 @@ from providers.tunnel import host as tunnels
 
 # The people's word for a target's fragment.
 WORDS = {"nat": "NAT rule", "haproxy": "backend", "hosts": "hosts entry", "relay": "relay grant"}
-# The kinds that only a lab host has; a workstation or a relay may go on serving the lab.
-ON_LAB_HOST = (*lxd.KINDS, "tunnel", WORDS["nat"], WORDS["haproxy"])
+# The kinds by the role of their machine, which may have another role in the same lab.
+ON = {
+    "host": (*lxd.KINDS, "tunnel", WORDS["nat"], WORDS["haproxy"]),
+    "workstation": (WORDS["hosts"],),
+    "relay": (WORDS["relay"],),
+}
 PROVIDERS: dict[str, type[base.Provider[Any]]] = {
     "nat": RuleProvider, "haproxy": BackendProvider, "hosts": EntryProvider, "relay": DoorProvider,
 }  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from checks.preflight.spec import PreflightSpec
-from core import codec, problems
+from core import codec, errors, problems, run
+from hosts import connections
 from hosts.host import Host
 from providers import base
 
@@ -44,11 +45,33 @@ class SweepingDriver(SurveyDriver):
         named = [url for url in urls if url not in ("", "none")]
         return driver.sweep(named, spec.host, spec.owner, spec.lab)
 
+    def update(self, old: Any, new: Any) -> base.Outputs:
+        """Remove the lab's leftovers from a workstation or relay that it no longer uses."""
+        for role in ("workstation", "relay"):
+            url, wanted = (str(getattr(spec, role, "")) for spec in (old, new))
+            if url == wanted or url in ("", "none"):
+                continue
+            try:
+                for thing in self._desert(url, role, wanted, old):
+                    base.report(new, [f"removed {thing} from {url}, no longer the lab's {role}"])
+            except errors.HostError as error:
+                reason = f"{error}. What a killed run left there stays"
+                run.report(f"warning: {url}, the {role} of the last `up`: {reason}")
+        return {}
+
+    def _desert(self, url: str, role: str, wanted: str, old: Any) -> list[str]:
+        from providers.leftovers import driver  # noqa: PLC0415 - few runs change these machines
+
+        machine = connections.connect(url).machine_id
+        if wanted not in ("", "none") and connections.is_same_machine(wanted, url, machine):
+            return []
+        return driver.sweep([url], "", old.owner, old.lab, driver.ON[role])
+
     def leave(self, spec: Any) -> list[str]:
         """Remove the stack's leftovers from the lab host that its spec names."""
         from providers.leftovers import driver  # noqa: PLC0415 - few runs move a lab
 
-        return driver.sweep([spec.host], spec.host, spec.owner, spec.lab, driver.ON_LAB_HOST)
+        return driver.sweep([spec.host], spec.host, spec.owner, spec.lab, driver.ON["host"])
 
 
 class PreflightProvider(base.Provider[PreflightSpec]):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.engine.conftest import LAB, OTHER, Engine
+from tests.engine.conftest import LAB, OTHER, RELAY, Engine
 
 DORA: dict[str, Any] = {
     "id": "doradoradora", "number": 4, "servers": [{"name": "yuno1"}, {"name": "yuno2"}],
@@ -85,12 +86,52 @@ def test_interrupted_move_goes_back_without_a_loss(dora: Engine) -> None:
 
 def test_leftovers_on_the_old_host_go_with_a_move(dora: Engine) -> None:
     """As a killed run leaves them: on the host, and in no state."""
-    urn = dora.urn("dora", "dora-yuno1-ssh")
-    dora.pulumi("state", "delete", urn, "--target-dependents", "--yes", "-s", "dora")
+    forget(dora, "dora", "dora-yuno1-ssh")
     dora.write("dora", **{**DORA, "host": OTHER})
     dora.up("dora", rebuild="yuno1,yuno2")
     assert {} == created(dora, LAB)
     dora.assert_unchanged("dora")
+
+
+@pytest.mark.parametrize("wanted", ["none", OTHER])
+def test_hosts_entry_in_no_state_goes_with_the_workstation(dora: Engine, wanted: str) -> None:
+    """A killed run left it; `dora` asserts that no trace stays."""
+    forget(dora, "dora", "dora-yuno1-hosts")
+    dora.write("dora", **{**DORA, "workstation": wanted})
+    output = dora.up("dora", rebuild="")
+    assert "removed hosts entry yuno1" in output
+    assert "drifted" not in output
+    dora.assert_unchanged("dora")
+
+
+def test_lab_host_that_was_the_workstation_keeps_the_lab(engine: Engine) -> None:
+    gina = {"id": "ginaginagina", "number": 7, "servers": [{"name": "yuno1"}]}
+    engine.write("gina", **gina, workstation=LAB)
+    engine.up("gina")
+    engine.write("gina", **gina, workstation="none")
+    removed = re.findall("removed (.*) from", engine.up("gina", rebuild=""))
+    assert {"hosts entry yuno1"} == set(removed)
+    engine.destroy("gina")
+
+
+def test_relay_grant_in_no_state_goes_with_the_relay(engine: Engine) -> None:
+    before = engine.inventory()
+    fred = {"id": "fredfredfred", "number": 6, "servers": [{"name": "yuno1"}]}
+    engine.write("fred", **fred, tunnel={"relay": RELAY})
+    engine.up("fred")
+    forget(engine, "fred", "fred-tunnel-door")
+    engine.write("fred", **fred, tunnel={"relay": OTHER})
+    assert "removed relay grant" in engine.up("fred", rebuild="")
+    engine.assert_unchanged("fred")
+    engine.destroy("fred")
+    assert before == engine.inventory()
+
+
+def forget(engine: Engine, stack: str, name: str) -> None:
+    """Drop a resource, and what depends on it, from the state alone."""
+    engine.pulumi(
+        "state", "delete", engine.urn(stack, name), "--target-dependents", "--yes", "-s", stack
+    )
 
 
 def test_volume_without_its_server_stops_a_move(dora: Engine) -> None:
