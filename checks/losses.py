@@ -1,4 +1,4 @@
-"""The servers and volumes whose content a changed stack file would delete; pure."""
+"""The servers, volumes and snapshots that a changed stack file would delete; pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from remote import identity
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """A server, or a volume, whose content would be lost.
+    """A server, a volume or a snapshot, whose content would be lost.
 
     Attributes:
-        name: The server; a volume is `yuno1/data`.
+        name: The server; a volume is `yuno1/data`, a snapshot `yuno1/exam`.
         reason: How the stack file differs from what exists.
         keep: The line of the stack file that keeps it; empty where there is none.
         ordered: Whether a mark on the server orders its recreation.
@@ -91,6 +91,8 @@ def _changed(
     for name in before.keys() - listed:
         # A volume outlives its server, and goes with the lines of the stack file.
         yield from _volumes(name, before[name], *planned.get(name, (None, None)))
+        if name in ours and name in planned:
+            yield from _snapshots(name, before[name], *planned[name])
 
 
 def _volumes(
@@ -103,6 +105,16 @@ def _volumes(
         pool, short = volume.split("/", 1)
         reason = "the volume is no longer in the stack file"
         yield Loss(f"{name}/{short}", reason, f"{key}: one with name: {short} and pool: {pool}")
+
+
+def _snapshots(
+    name: str, was: Mapping[str, Any], index: int, server: PlannedServer
+) -> Iterator[Loss]:
+    """Yield the snapshots that a server had and has no more."""
+    for snapshot in sorted(set(was.get("snapshots", ())) - set(server.snapshots)):
+        reason = "the snapshot is no longer in the stack file"
+        keep = f"grappe:servers[{index}].snapshots: [{snapshot}]"
+        yield Loss(f"{name}/{snapshot}", reason, keep)
 
 
 def renamed(

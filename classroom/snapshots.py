@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import itertools
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from core import errors, run
@@ -16,6 +18,11 @@ from providers.lxd.postinstall import inside as postinstall
 # In the container's config before the snapshot is taken, so that both have it.
 MARK = "user.grappe.class-snapshot."
 BEFORE_RESET = "before-reset"
+# The present state while a reset to `before-reset` is under way: one that was killed finds its
+# target under the same name again.
+BEFORE_UNDO = "before-reset-next"
+# Drivers whose restore deletes each later snapshot, or refuses where there is one.
+RESTORES_LATEST_ONLY = ("zfs", "truenas")
 # How many older ones stay, renamed by their time: a reset that was interrupted and runs again must
 # not remove the student's work.
 KEPT = 4
@@ -88,7 +95,7 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
 def _keep(lxd: daemon.Daemon, server: Server, name: str) -> dict[str, str]:
     """Take a snapshot; return its mark."""
     path = f"instances/{server.name}"
-    mark = {MARK + name: dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}
+    mark = {_mark_of(name): dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}
     lxd.change("PATCH", path, {"config": mark}, project=server.project)
     lxd.change(
         "POST", f"{path}/snapshots", {"name": name}, project=server.project,
@@ -102,10 +109,13 @@ def find(lxd: daemon.Daemon, server: Server) -> list[Snapshot]:
     snapshots = []
     for item in _snapshots(lxd, server):
         name = item["name"].rpartition("/")[2]
-        mark = MARK + (BEFORE_RESET if is_before_reset(name) else name)
-        if mark in item["config"]:
-            snapshots.append(Snapshot(name, dt.datetime.fromisoformat(item["config"][mark])))
+        if taken_at := item["config"].get(_mark_of(name)):
+            snapshots.append(Snapshot(name, dt.datetime.fromisoformat(taken_at)))
     return sorted(snapshots, key=lambda each: each.taken_at)
+
+
+def _mark_of(name: str) -> str:
+    return MARK + (BEFORE_RESET if is_before_reset(name) else name)
 
 
 def is_before_reset(name: str) -> bool:
@@ -140,7 +150,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     next `up` has nothing to do.
 
     Raises:
-        errors.CommandError: The server is ephemeral, or the snapshot is from before the
+        errors.CommandError: The server is ephemeral or on ZFS, or the snapshot is from before the
             post-installation of a server that its stack post-installs; the server is as before.
         errors.NotReadyError: The server does not answer after it.
 
@@ -150,14 +160,16 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         raise errors.CommandError(
             "it is ephemeral: it would be deleted, with its snapshots, when it stops for the reset"
         )
-    back_to = _rename_before_reset(lxd, server, to.name)
-    was["config"] |= _keep(lxd, server, BEFORE_RESET)
+    _demand_any_snapshot(lxd, server, was, to.name)
+    kept_as = BEFORE_UNDO if to.name == BEFORE_RESET else BEFORE_RESET
+    _rename_by_time(lxd, server, kept_as)
+    was["config"] |= _keep(lxd, server, kept_as)
     if was["status"] == RUNNING:
         # By force, as LXD itself would: the restore discards whatever it still writes.
         body = {"action": "stop", "force": True}
         lxd.change("PUT", f"{path}/state", body, project=server.project)
     try:
-        _restore(lxd, server, back_to)
+        _restore(lxd, server, to.name)
     except errors.DaemonError:
         if was["status"] == RUNNING:
             lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
@@ -165,7 +177,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     early = server.post_installed and not postinstall.is_installed(lxd, server.project, server.name)
     if early:
         # Its pages are reachable: their first visitor would become its administrator.
-        _restore(lxd, server, BEFORE_RESET)
+        _restore(lxd, server, kept_as)
     # LXD's own records (volatile.*) describe the restored files; all other keys are today's.
     kept = {key: text for key, text in was["config"].items() if not key.startswith("volatile.")}
     now = lxd.get(path, project=server.project)["config"]
@@ -175,6 +187,10 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         key: was[key] for key in ("architecture", "devices", "ephemeral", "profiles", "description")
     }
     lxd.change("PUT", path, {**body, "config": {**kept, **own, **uuid}}, project=server.project)
+    if kept_as == BEFORE_UNDO:
+        _rename_by_time(lxd, server, BEFORE_RESET)
+        _rename(lxd, server, BEFORE_UNDO, BEFORE_RESET)
+    _delete_oldest(lxd, server)
     # A reset that was killed may have left it stopped.
     if was["status"] == RUNNING or server.runs:
         lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
@@ -192,26 +208,54 @@ def _restore(lxd: daemon.Daemon, server: Server, name: str) -> None:
     lxd.change("PUT", path, body, project=server.project, timeout=daemon.COPY_SECONDS)
 
 
-def _rename_before_reset(lxd: daemon.Daemon, server: Server, wanted: str) -> str:
-    """Rename the last reset's snapshot by its time; return the new name of `wanted`."""
-    folder, snapshots = f"instances/{server.name}/snapshots", find(lxd, server)
-    if BEFORE_RESET in {*_names(lxd, server)} - {each.name for each in snapshots}:
-        path = f"{server.name}/{BEFORE_RESET}"
+def _demand_any_snapshot(
+    lxd: daemon.Daemon, server: Server, was: Mapping[str, Any], wanted: str
+) -> None:
+    """Refuse a server whose storage cannot keep `before-reset` while it restores an earlier one."""
+    devices = was.get("expanded_devices", {}).values()
+    for pool in {device["pool"] for device in devices if device.get("path") == "/"}:
+        driver = lxd.get(f"storage-pools/{pool}")["driver"]
+        if driver in RESTORES_LATEST_ONLY:
+            copy = f"{lxd.program} copy {server.name} {server.name}-before"
+            raise errors.CommandError(
+                f"its pool {pool} is {driver}, where LXD restores only the latest snapshot: the "
+                "present state could not be kept as before-reset. By hand: "
+                f"{copy} --project {server.project}; "
+                f"{lxd.program} restore {server.name} {wanted} --project {server.project}"
+            )
+
+
+def _rename_by_time(lxd: daemon.Daemon, server: Server, name: str) -> None:
+    """Give a snapshot of an earlier reset its time as name, if it is there."""
+    ours = {each.name: each for each in find(lxd, server)}
+    names = _names(lxd, server)
+    if name in names and name not in ours:
+        path = f"{server.name}/{name}"
         raise errors.CommandError(
-            f"somebody made a snapshot {BEFORE_RESET} by hand, a name that reset needs: "
+            f"somebody made a snapshot {name} by hand, a name that reset needs: "
             f"{lxd.program} rename {path} {server.name}/by-hand --project {server.project}"
         )
-    older = [each for each in snapshots if is_before_reset(each.name) and each.name != BEFORE_RESET]
-    for each in snapshots:
-        if each.name == BEFORE_RESET:
-            name = f"{BEFORE_RESET}-{each.taken_at:%Y%m%d-%H%M%S}"
-            lxd.change("POST", f"{folder}/{each.name}", {"name": name}, project=server.project)
-            older.append(Snapshot(name, each.taken_at))
-            wanted = name if wanted == BEFORE_RESET else wanted
+    if name in ours:
+        stamp = f"{BEFORE_RESET}-{ours[name].taken_at:%Y%m%d-%H%M%S}"
+        numbered = (f"{stamp}-{number}" for number in itertools.count(2))
+        free = next(each for each in itertools.chain([stamp], numbered) if each not in names)
+        _rename(lxd, server, name, free)
+
+
+def _rename(lxd: daemon.Daemon, server: Server, name: str, new: str) -> None:
+    path = f"instances/{server.name}/snapshots/{name}"
+    lxd.change("POST", path, {"name": new}, project=server.project)
+
+
+def _delete_oldest(lxd: daemon.Daemon, server: Server) -> None:
+    """Delete the snapshots of resets before the last `KEPT`; after a success alone."""
+    older = [
+        each for each in find(lxd, server)
+        if is_before_reset(each.name) and each.name != BEFORE_RESET
+    ]  # fmt: skip
     for each in older[:-KEPT]:
-        if each.name != wanted:
-            lxd.change("DELETE", f"{folder}/{each.name}", project=server.project)
-    return wanted
+        path = f"instances/{server.name}/snapshots/{each.name}"
+        lxd.change("DELETE", path, project=server.project)
 
 
 def _wait(host: Host, server: Server) -> None:

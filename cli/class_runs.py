@@ -107,17 +107,22 @@ def down(name: str, students: Sequence[str], *, yes: bool, **show: Any) -> int:
 
 
 def _without_state(names: Sequence[str]) -> dict[str, errors.GrappeError | None]:
-    """Return the stacks that have lost their state, while their lab is on its host.
+    """Return the stacks that are on their host, and in no state: it is lost, or an old backup.
 
-    A stack whose host does not answer has the error as its value: its lab may be there.
+    A stack without a state whose host does not answer has the error as its value: its lab may be
+    there.
     """
-    asked = [each for each in names if stack.file_of(each).exists() and _is_unwritten(each)]
+    asked = [each for each in names if stack.file_of(each).exists() and not classes.is_up(each)]
     if not asked:
         return {}
     environment.apply()
     with concurrent.futures.ThreadPoolExecutor(SEARCHES) as pool:
         found = dict(zip(asked, pool.map(_search, asked), strict=True))
-    return {each: error for each, (there, error) in found.items() if there or error}
+    return {
+        each: error
+        for each, (there, error) in found.items()
+        if there or (error and _is_unwritten(each))
+    }
 
 
 def _is_unwritten(name: str) -> bool:
@@ -212,7 +217,7 @@ def _down(
     stack.ready(selected)
     left = downs.take_down(selected, lambda: engine.take_down(selected))
     if row.stack in lost:
-        return f"down, found on its host without a state: {left} removed"
+        return f"down, found on its host and in no state: {left} removed"
     return "down" if not left else f"down; also removed: {left} left by unfinished runs"
 
 

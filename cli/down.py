@@ -178,7 +178,15 @@ def remove(name: str, *, yes: bool = False) -> int:
     if not progress.confirm(question, yes=yes):
         return 1
     selected = stack.select(name)
+    stack.connect(selected)
     state = stack.state_of(name)
+    # Its id goes with the stack file, and with the id everything that was not found.
+    try:
+        _leftovers(selected, demand_all=True)
+    except errors.HostError as error:
+        do = f"repeat it once that host answers; if it is gone for good: ./lab forget {name}, "
+        do += f"then rm {stack.file_of(name)}"
+        raise errors.HostError(error.brief, error.seen, do) from error
     down(name, yes=True)
     traces = [stack.file_of(name), *state.traces(stack.engine_home())]
     selected.remove()
@@ -200,11 +208,13 @@ def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:
     return sorted(found)
 
 
-def _leftovers(selected: Stack, *, demand_host: bool = False) -> list[leftovers.Leftover]:
+def _leftovers(
+    selected: Stack, *, demand_host: bool = False, demand_all: bool = False
+) -> list[leftovers.Leftover]:
     """Return the things on its hosts that carry the lab's marks and are in no state.
 
-    A host that does not answer is an error if the state has resources on it, or if `demand_host`
-    is set and it is the lab host.
+    A host that does not answer is an error if the state has resources on it, if `demand_host`
+    is set and it is the lab host, or if `demand_all` is set.
     """
     from providers.leftovers import driver as leftovers  # noqa: PLC0415 - connect meanwhile
 
@@ -232,7 +242,7 @@ def _leftovers(selected: Stack, *, demand_host: bool = False) -> list[leftovers.
         try:
             found += leftovers.find([url], url if url in lab_hosts else "", owner, lab)
         except errors.HostError as error:
-            needed = demand_host and url in lab_hosts
+            needed = demand_all or (demand_host and url in lab_hosts)
             if needed or any(item["inputs"]["host"] == url for item in recorded):
                 raise
             sys.stderr.write(

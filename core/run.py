@@ -11,6 +11,7 @@ import contextvars
 import dataclasses
 import os
 import pathlib
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +23,10 @@ from core import errors, lifetime
 # The engine's flags that may precede the command and take a value.
 _WITH_VALUE = {"-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--profiling",
                "--memprofilerate", "--otel-traces"}  # fmt: skip
+
+# Flags that limit a run to some resources: there a destroy sweeps nothing.
+_SELECTS = re.compile(r"--(target|exclude)\b|-t")
+PARTIAL = " of a part"
 
 # The environment variable in which `lab up` names what the run may delete, separated by commas:
 # servers, which it recreates, and volumes (`yuno1/data`). If set, any other loss stops the run.
@@ -148,11 +153,12 @@ def command() -> str:
 
 
 def parse(argv: Sequence[str]) -> str:
-    """Return the command in the engine's argv, by its full name."""
+    """Return the command in the engine's argv, by its full name; that of a part has `PARTIAL`."""
     words = iter(argv[1:])
     for word in words:
         if word in _WITH_VALUE:
             next(words, "")
         elif word and not word.startswith("-"):
-            return {"down": "destroy", "dn": "destroy", "update": "up"}.get(word, word)
+            name = {"down": "destroy", "dn": "destroy", "update": "up"}.get(word, word)
+            return f"{name}{PARTIAL}" if any(map(_SELECTS.match, words)) else name
     return ""

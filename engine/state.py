@@ -19,6 +19,8 @@ from typing import Any
 from core import errors
 
 CHECKPOINT_VERSION = 3
+# The time in the name of one of the engine's logs: stack tp1 has none of stack tp1-zoe's.
+_DAY, _CLOCK = "[0-9]" * 8, "[0-9]" * 6
 # What a secret among a resource's values carries (`resource.SecretSig` in the engine's SDK).
 SECRET = {"4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270"}
 
@@ -90,10 +92,12 @@ class State:
         _write(path, json.dumps(holder))
         try:
             # Two that begin at the same moment both give way.
-            if len(self.locks) > 1:
+            if others := [each for each in self.locks if each != path]:
                 raise errors.GrappeError(
-                    f"another run of {self.stack} is under way", do="wait for its end"
-                )
+                    f"another run of {self.stack} is under way", seen=_holder(others[0]),
+                    do="wait for its end; if no run is under way there: "
+                    f"pulumi cancel -s {self.stack}",
+                )  # fmt: skip
             yield
         finally:
             path.unlink(missing_ok=True)
@@ -175,7 +179,7 @@ class State:
             *root.glob(f"backups/{self.project}/{self.stack}/*"),
             *root.glob(f"history/{self.project}/{self.stack}/*"),
             *self.locks,
-            *home.glob(f"logs/*+{self.project}+{self.stack}-*.log"),
+            *home.glob(f"logs/*+{self.project}+{self.stack}-{_DAY}T{_CLOCK}.log"),
         ]
         return sorted(path for path in found if path.is_file())
 
@@ -206,6 +210,15 @@ def with_secrets(value: Any, replace: Callable[[dict[str, Any]], Any]) -> Any:
     if value.items() >= SECRET.items():
         return replace(value)
     return {key: with_secrets(each, replace) for key, each in value.items()}
+
+
+def _holder(lock: pathlib.Path) -> str:
+    """Return in words who holds a lock, maybe on another machine that shares the folder."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        held = json.loads(lock.read_text())
+        who = f"process {held['pid']} of {held['username']} on {held['hostname']}"
+        return f"{who} began it at {held['timestamp']}"
+    return f"its lock is {lock}"
 
 
 def name_of(urn: str) -> str:

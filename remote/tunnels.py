@@ -64,12 +64,14 @@ class Tunnels:
         """Make a tunnel's key pair if it is missing."""
         folder = f"{HOME}/{name}"
         self._demand(name, whose)
+        self._sweep(name)
+        # Before the user: a killed run's things are found by their mark.
+        self._mark(name, "key", whose)
         if self._system.run(["id", "-u", USER]).status != 0:
             self._system.must(
                 ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", HOME,
                  "--shell", "/usr/sbin/nologin", USER]
             )  # fmt: skip
-        self._mark(name, "key", whose)
         public = self._public(name)
         if not public:
             # A killed run may leave a private key alone, which ssh-keygen would not overwrite.
@@ -156,6 +158,7 @@ class Tunnels:
     def lower_tunnel(self, name: str, whose: Json) -> Json:
         """End a tunnel and remove its unit."""
         self._demand(name, whose)
+        self._sweep(name)
         service = _service(name)
         if self._system.read(f"{UNITS}/{service}").content is not None:
             self._system.run(["systemctl", "disable", "--now", "--quiet", service])
@@ -164,6 +167,12 @@ class Tunnels:
             self._system.run(["systemctl", "reset-failed", service])
         self._system.write(f"{HOME}/{name}/known_hosts", File(None))
         return {}
+
+    def _sweep(self, name: str) -> None:
+        """Remove files that a killed run staged."""
+        for file in ("key", "known_hosts", "owner", "lab"):
+            self._system.sweep(f"{HOME}/{name}/{file}")
+        self._system.sweep(f"{UNITS}/{_service(name)}")
 
     def _fault(self, name: str, checks: Json) -> str:
         """Return what is wrong with a tunnel: a running unit may carry nothing."""

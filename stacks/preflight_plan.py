@@ -39,6 +39,7 @@ def plan(lab: LabSpec, common: Mapping[str, Any]) -> PreflightSpec:
                 target=item.target,
                 volumes=tuple(f"{each.pool}/{each.name}" for each in item.volumes),
                 disk=values.size(item.disk) or 0,
+                snapshots=item.snapshots,
             )
             for item in lab.servers
         ),

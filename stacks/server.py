@@ -11,6 +11,7 @@ from core import problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
 from providers.lxd.container import model as container
 from providers.lxd.options import config_keys, values
+from providers.lxd.published import model as published
 from stacks import allocation, settings, ways
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def mistakes(
         wrong += problems.collect(checks)
     for field in ("name", "domain", "port", "address"):
         wrong += _twice(field, [getattr(server, field) for server in servers])
+    wrong += _names_of_templates(servers)
     return wrong + _names_of_others(servers) + _shared_volumes(servers)
 
 
@@ -156,6 +158,26 @@ def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
         for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True))
         if name in domains
     ]
+
+
+def _names_of_templates(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
+    """Return mistakes for names that the copy of a published server has."""
+    copies: dict[str, int] = {}
+    wrong = []
+    for index, server in enumerate(servers):
+        if server.publish:
+            first = copies.setdefault(published.template_of(server.name), index)
+            if first != index:
+                reason = (
+                    f"needs the copy that servers[{first}].publish makes: their names begin alike."
+                )
+                wrong.append(problems.Mistake(f"servers[{index}].publish", reason))
+    for index, server in enumerate(servers):
+        if server.name in copies:
+            reason = f"is the name of the copy that servers[{copies[server.name]}].publish makes."
+            name = problems.show(server.name)
+            wrong.append(problems.Mistake(f"servers[{index}].name", f"{name} {reason}"))
+    return wrong
 
 
 def _name_problem(name: str) -> str:

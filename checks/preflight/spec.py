@@ -17,6 +17,7 @@ class PlannedServer:
         source: The image that it starts from, published by this lab or not.
         volumes: Its volumes, as `pool/name`.
         disk: The bytes that its disk may take; 0 for no limit.
+        snapshots: Its snapshots by name.
     """
 
     name: str
@@ -30,6 +31,7 @@ class PlannedServer:
     target: str = ""
     volumes: tuple[str, ...] = ()
     disk: int = 0
+    snapshots: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -389,9 +389,6 @@ class FakeLxd:
             case ["instances", instance, "snapshots", name]:
                 _find(self.snapshots, (project, instance, name), path)
                 del self.snapshots[project, instance, name]
-            case ["storage-pools", _pool, "volumes", "custom", name]:
-                _find(self.volumes, (project, name), path)
-                del self.volumes[project, name]
             case ["images", "aliases", name]:
                 _find(self.aliases, name, path)
                 del self.aliases[name]
@@ -401,6 +398,9 @@ class FakeLxd:
                 raise errors.DaemonError(
                     f"volume {name}", seen="The storage volume is still in use"
                 )
+            case ["storage-pools", _pool, "volumes", "custom", name]:
+                _find(self.volumes, (project, name), path)
+                del self.volumes[project, name]
             case ["projects", name] if any(
                 key[0] == name for key in (*self.instances, *self.volumes)
             ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from core import codec, errors
+from core import codec, errors, names
 from providers.lxd import daemon
 from remote import identity
 
@@ -42,7 +42,23 @@ def container(
     lxd: daemon.Daemon, spec: codec.Spec, project: str, name: str
 ) -> dict[str, Any] | None:
     """Return a container of the spec's lab, as `find` does."""
-    return find(lxd, f"instances/{name}", spec, f"the container {project}/{name}", project=project)
+    found = daemon.find(lxd, f"instances/{name}", project=project)
+    if found is None:
+        return None
+    try:
+        demand(found, spec, f"the container {project}/{name}")
+    except errors.NotOursError as error:
+        if identity.held_in_config(found["config"])["owner"]:
+            raise
+        keys = " ".join(
+            f"{key}={text}" for key, text in [*marks(spec).items(), (names.STAGE, names.READY)]
+        )
+        raise errors.NotOursError(
+            error.brief, error.seen,
+            do=f"if it is this lab's, as one restored from a backup: {lxd.program} config set "
+            f"{name} {keys} --project {project}; else rename it, or choose another name or number",
+        ) from error  # fmt: skip
+    return found
 
 
 def marks(spec: codec.Spec) -> dict[str, str]:

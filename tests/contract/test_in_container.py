@@ -221,6 +221,10 @@ class TestExec:
         assert (spec, outputs) == (driver.read(spec).spec, driver.read(spec).outputs)
         assert outputs == driver.create(spec)
         assert "" == container_driver(class_lab).read(server(class_lab)).drift
+        # As after a restore of the whole container from a copy.
+        restored = dataclasses.replace(spec, container_id="another")
+        assert (restored, outputs) == (driver.read(restored).spec, driver.read(restored).outputs)
+        assert outputs == driver.update(restored, spec)
         driver.delete(spec)
         assert driver.read(spec) is None
         driver.delete(spec)

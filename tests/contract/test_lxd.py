@@ -483,6 +483,20 @@ class TestImage:
         assert again == driver.read(again).spec
         driver.delete(again)
 
+    def test_server_with_the_name_of_a_template_stays(self, lab: LxdTestbed) -> None:
+        """A stopped server of the same lab holds a student's work, whatever its name."""
+        driver, servers = published.PublishedDriver(lab.lxd), container_driver(lab)
+        servers.create(server(lab, state="stopped"))
+        namesake = server(lab, name="yuno1-published", state="stopped", address="10.79.159.11")
+        servers.create(namesake)
+        spec = published_model.PublishedSpec(
+            host=lab.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1"
+        )
+        with pytest.raises(errors.NotOursError, match="is a server, and was left alone"):
+            driver.create(spec)
+        driver.delete(spec)
+        assert "" == servers.read(namesake).drift
+
     def test_image_without_its_template_still_works(self, lab: LxdTestbed) -> None:
         """Without the stopped copy, a server is created from the image itself."""
         container_driver(lab).create(server(lab, state="stopped"))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import pathlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,9 @@ from providers.relay import resource as relay_resource
 from providers.tunnel import driver, fake, host, model
 from providers.tunnel.key import driver as keys
 from providers.tunnel.key import model as key_model
+from remote import tunnels
 from remote.names import TUNNEL_HOME
+from remote.surveys import leftovers
 from remote.targets import relay as relay_target
 from sandbox import layout
 from tests.contract.fragment_hosts import FakeFragmentHost, Kind, RealFragmentHost
@@ -167,6 +171,49 @@ def test_private_key_without_its_public_one_is_made_anew(testbed: TunnelTestbed)
     driven.create(pair())
     testbed.remove(f"{TUNNEL_HOME}/contract/key.pub")
     assert driven.create(pair())["public_key"].startswith("ssh-ed25519 AAAA")
+
+
+WHOSE = {"owner": OWNER, "lab": "contract0001", "incarnation": "first"}
+
+
+@pytest.mark.parametrize("cut", range(1, 5))
+def test_key_of_a_killed_run_is_found_and_removed(tmp_path: pathlib.Path, cut: int) -> None:
+    """Killed at each program that makes it: the user, the key, its owner, its mode."""
+    system = fake.FakeTunnelSystem(tmp_path)
+    made = tunnels.Tunnels(system, system.reach)
+    run, count = system.run, itertools.count(1)
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        if next(count) == cut + 1:
+            raise KeyboardInterrupt
+        return run(*arguments, **options)
+
+    system.run = killed  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        made.make_key("contract", WHOSE)
+    system.run = run  # type: ignore[method-assign]
+    request = {"store": "/var/lib/grappe", "root": str(tmp_path), **WHOSE}
+    assert ["contract"] == leftovers.main(request)["tunnels"]
+    made.remove_key("contract", WHOSE)
+    assert [] == [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert set() == system.users
+    # A killed removal leaves the folder without marks.
+    (tmp_path / TUNNEL_HOME.strip("/") / "contract").mkdir(parents=True)
+    assert ["contract"] == leftovers.main(request)["tunnels"]
+
+
+def test_files_that_a_killed_run_staged_go(tmp_path: pathlib.Path) -> None:
+    system = fake.FakeTunnelSystem(tmp_path)
+    made = tunnels.Tunnels(system, system.reach)
+    made.make_key("contract", WHOSE)
+    folder = tmp_path / TUNNEL_HOME.strip("/") / "contract"
+    units = tmp_path / "etc/systemd/system"
+    units.mkdir(parents=True)
+    staged = folder / ".known_hosts.grappe-7", units / ".grappe-tunnel-contract.service.grappe-7"
+    for path in staged:
+        path.write_text("")
+    made.remove_key("contract", WHOSE)
+    assert not any(path.exists() for path in (*staged, folder))
 
 
 def test_tunnel_of_another_lab_is_left_alone(testbed: TunnelTestbed) -> None:

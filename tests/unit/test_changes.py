@@ -321,6 +321,11 @@ def test_only_a_destroy_sweeps(provider: Any, monkeypatch: pytest.MonkeyPatch) -
     provider.check({}, INPUTS)
     provider.delete("x", STATE)
     assert ["delete", "delete"] == provider.fake.done
+    run.current().checked.clear()
+    # As with --target: what is not named, stays.
+    monkeypatch.setattr(run, "command", lambda: "destroy of a part")
+    provider.delete("x", STATE)
+    assert ["delete", "delete", "delete"] == provider.fake.done
 
 
 @pytest.mark.parametrize(
@@ -331,6 +336,10 @@ def test_only_a_destroy_sweeps(provider: Any, monkeypatch: pytest.MonkeyPatch) -
         ("pulumi --color never down -s up", "destroy"),
         ("pulumi up -s destroy", "up"),
         ("pulumi --cwd=/x up", "up"),
+        ("pulumi destroy --yes --target urn:x", "destroy of a part"),
+        ("pulumi destroy -turn:x", "destroy of a part"),
+        ("pulumi destroy --exclude=urn:x", "destroy of a part"),
+        ("pulumi destroy --yes -s target", "destroy"),
         ("pulumi", ""),
     ],
 )

@@ -25,7 +25,7 @@ def test_reset_that_lxd_refuses_starts_the_server_again() -> None:
     lxd = Refusing()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshots, "_get", lambda *_: {**STOPPED, "status": "Running", "config": {}})
-        patch.setattr(snapshots, "_rename_before_reset", lambda *_: "start")
+        patch.setattr(snapshots, "_rename_by_time", lambda *_: None)
         patch.setattr(snapshots, "_keep", lambda *_: {})
         server = snapshots.Server(
             "zoe", "tp1-zoe", "yuno1", "grappe-zoe", "10.64.1.10", False, True
@@ -58,7 +58,8 @@ def test_reset_to_before_the_post_installation_is_undone(
 
     monkeypatch.setattr(lxd, "change", change)
     monkeypatch.setattr(lxd, "get", lambda *_path, **_options: {**STOPPED, "config": {}})
-    monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
+    monkeypatch.setattr(snapshots, "_rename_by_time", lambda *_: None)
+    monkeypatch.setattr(snapshots, "_delete_oldest", lambda *_: None)
     monkeypatch.setattr(snapshots.postinstall, "is_installed", lambda *_words: not early)
     to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
     if not early:
@@ -87,11 +88,104 @@ def test_a_reset_starts_what_a_killed_one_stopped(
 
     monkeypatch.setattr(lxd, "change", change)
     monkeypatch.setattr(lxd, "get", lambda *_path, **_options: {**STOPPED, "config": {}})
-    monkeypatch.setattr(snapshots, "_rename_before_reset", lambda _lxd, _server, name: name)
+    monkeypatch.setattr(snapshots, "_rename_by_time", lambda *_: None)
+    monkeypatch.setattr(snapshots, "_delete_oldest", lambda *_: None)
     monkeypatch.setattr(snapshots, "_wait", lambda *_words: None)
     to = snapshots.Snapshot("fresh", dt.datetime.now(tz=dt.UTC))
     snapshots.reset(None, lxd, server, to)  # type: ignore[arg-type]
     assert started == actions
+
+
+class Machine:
+    """A server in LXD: its content, its config and its snapshots; `cut` kills a run at a change."""
+
+    program = "lxc"
+
+    def __init__(self, driver: str = "btrfs") -> None:
+        self.content, self.config, self.driver = "work", dict[str, str](), driver
+        self.snapshots: dict[str, tuple[str, dict[str, str]]] = {}
+        self.cut, self.changes = 0, 0
+
+    def get(self, path: str, **_options: object) -> Any:
+        if path.startswith("storage-pools/"):
+            return {"driver": self.driver}
+        if path.endswith("/snapshots"):
+            return [{"name": f"yuno1/{name}", "config": config}
+                    for name, (_content, config) in self.snapshots.items()]  # fmt: skip
+        root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
+        return {**STOPPED, "config": dict(self.config), "expanded_devices": root}
+
+    def change(
+        self, method: str, path: str, body: dict[str, Any] | None = None, **_options: object
+    ) -> None:
+        self.changes += 1
+        if self.changes == self.cut:
+            raise KeyboardInterrupt
+        match method, path.split("/")[2:], body or {}:
+            case "PATCH", [], {"config": config}:
+                self.config |= config
+            case "PUT", [], {"restore": name}:
+                self.content, self.config = self.snapshots[name][0], dict(self.snapshots[name][1])
+            case "PUT", [], {"config": config}:
+                self.config = dict(config)
+            case "POST", ["snapshots"], {"name": name}:
+                assert name not in self.snapshots
+                self.snapshots[name] = (self.content, dict(self.config))
+            case "POST", ["snapshots", old], {"name": name}:
+                assert name not in self.snapshots
+                self.snapshots[name] = self.snapshots.pop(old)
+            case "DELETE", ["snapshots", name], _:
+                del self.snapshots[name]
+
+
+ZOE = snapshots.Server("zoe", "tp1-zoe", "yuno1", "p", "10.64.1.10")
+
+
+def reset(lxd: Any, name: str) -> None:
+    snapshots.reset(None, lxd, ZOE, snapshots.choose(lxd, ZOE, name))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cut", range(1, 7))
+def test_undo_of_a_reset_goes_on_after_a_kill(cut: int) -> None:
+    """At each of its changes; all within one second, whose names would be the same."""
+    machine = Machine()
+    lxd: Any = machine
+    snapshots.take(lxd, ZOE, "start")
+    machine.content = "three weeks"
+    reset(lxd, "start")
+    assert "work" == machine.content
+    machine.content = "after the reset"
+    machine.cut, machine.changes = cut, 0
+    with pytest.raises(KeyboardInterrupt):
+        reset(lxd, "before-reset")
+    machine.cut = 0
+    if "before-reset" in machine.snapshots:
+        reset(lxd, "before-reset")
+    assert "three weeks" == machine.content
+    assert {"work", "three weeks", "after the reset"} <= {
+        each for each, _ in machine.snapshots.values()
+    }
+
+
+def test_old_snapshots_of_resets_go_after_a_success_alone() -> None:
+    machine = Machine()
+    lxd: Any = machine
+    snapshots.take(lxd, ZOE, "start")
+    for number in range(7):
+        machine.content = f"work {number}"
+        reset(lxd, "start")
+    kept = {each for each, _config in machine.snapshots.values()}
+    assert {"work", *(f"work {number}" for number in range(2, 7))} == kept
+
+
+def test_reset_on_zfs_is_refused_with_a_copy_by_hand() -> None:
+    """LXD's restore there would delete the snapshot of the present state."""
+    machine = Machine("zfs")
+    lxd: Any = machine
+    snapshots.take(lxd, ZOE, "start")
+    with pytest.raises(errors.CommandError, match="lxc copy yuno1 yuno1-before --project p"):
+        reset(lxd, "start")
+    assert ["start"] == list(machine.snapshots)
 
 
 def test_reset_of_an_ephemeral_server_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -325,6 +325,22 @@ def test_down_asks_before_a_lab_whose_state_is_lost_goes(
     assert "was down" == class_runs._down(row, object(), lost={"tp1-zoe": None})
 
 
+def test_down_asks_before_a_lab_goes_that_an_old_backup_lacks(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Restored as the error of a cut-off state says: runs wrote it, and it has no resource."""
+    lose_state(folder, monkeypatch, empty=True)
+    for name in ("tp1-adele", "tp1-zoe"):
+        path = class_runs.stack.state_of(name).path
+        whole = json.loads(path.read_text())
+        whole["checkpoint"]["latest"] = {"manifest": {"time": "2026-11-29T08:00:00Z"}}
+        path.write_text(json.dumps(whole))
+    things = {"tp1-zoe": ["container yuno1"], "tp1-adele": []}
+    monkeypatch.setattr(class_runs.downs, "leftovers_of", lambda name: things[name])
+    with pytest.raises(errors.BadInputError, match="Take 1 labs of tp1 down.*content of zoe"):
+        class_runs.down("tp1", [], yes=False, as_json=False, jobs=2)
+
+
 @pytest.mark.parametrize("empty", [False, True])
 def test_down_fails_for_a_lost_state_on_a_silent_host(
     folder: pathlib.Path,

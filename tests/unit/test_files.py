@@ -163,14 +163,18 @@ def test_traces_are_the_stacks_alone(tmp_path: pathlib.Path) -> None:
         path.write_text("")
     logs = tmp_path / "home" / "logs"
     logs.mkdir(parents=True)
-    for name in ("organization+grappe+alice-20261126.log", "organization+grappe+alice2-2026.log"):
+    for name in (
+        "organization+grappe+alice-20261126T101953.log",
+        "organization+grappe+alice2-20261126T101953.log",
+        "organization+grappe+alice-zoe-20261126T101953.log",
+    ):
         (logs / name).write_text("")
     found = {path.name for path in state.traces(tmp_path / "home")}
     assert {
         "1.json",
         "alice.json",
         "alice.json.bak",
-        "organization+grappe+alice-20261126.log",
+        "organization+grappe+alice-20261126T101953.log",
     } == found
     assert 6 == len(state.traces(tmp_path / "home"))
 

@@ -14,7 +14,7 @@ from core import codec
 from providers.preflight import examination
 
 YUNO1 = PlannedServer(name="yuno1", domain="a.b.test", port=22222, address="10.64.1.10",
-                      image="yunohost-13", source="yunohost-12", volumes=("default/data",))  # fmt: skip
+                      image="yunohost-13", source="yunohost-12", volumes=("default/data",), snapshots=("exam",))  # fmt: skip
 LAB = PreflightSpec(
     host="ssh://lab", owner="grappe/alice", name="preflight", lab="alicealice01", number=1,
     student="alice", project="grappe-alice", bridge="gr-1", subnet="10.64.1.0/24", servers=(YUNO1,),
@@ -75,6 +75,8 @@ def test_kept_server_is_no_loss() -> None:
          "it was made on ssh://lab", "grappe:host: ssh://lab"),
         (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is no longer in the stack file",
          "one with name: data and pool: default"),
+        (dict(planned=with_server(snapshots=("start",))), "yuno1/exam",
+         "the snapshot is no longer in the stack file", "snapshots: [exam]"),
         (dict(planned=with_server(ephemeral=True, state="stopped"), ephemeral=True), "yuno1",
          "deleted when it stops", "grappe:servers[0].state: running"),
         (dict(planned=dataclasses.replace(LAB, student="zoe", project="grappe-zoe")), "yuno1",

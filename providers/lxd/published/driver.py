@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from core import errors, names
 from providers import base
@@ -33,6 +35,13 @@ class PublishedDriver:
             aliases.point(self._lxd, spec, published["fingerprint"], "published")
             aliases.set_properties(self._lxd, published["fingerprint"], aliases.marks(spec))
             return published
+        if (stranger := self._copy_of(spec)) and not _is_template(stranger):
+            raise errors.NotOursError(
+                f"{spec.project}/{spec.copy} is a server, and was left alone",
+                seen=f"publishing {spec.container} makes a copy of that name",
+                do=f"rename it; if it is of no use: {self._lxd.program} delete --force {spec.copy} "
+                f"--project {spec.project}",
+            )
         self._remove_copy(spec)
         self._copy_stopped(spec)
         try:
@@ -193,8 +202,12 @@ class PublishedDriver:
         )
         return str(done["fingerprint"])
 
+    def _copy_of(self, spec: model.PublishedSpec) -> dict[str, Any] | None:
+        return ownership.container(self._lxd, spec, spec.project, spec.copy)
+
     def _remove_copy(self, spec: model.PublishedSpec) -> None:
-        if found := ownership.container(self._lxd, spec, spec.project, spec.copy):
+        found = self._copy_of(spec)
+        if found and _is_template(found):
             path = f"instances/{spec.copy}"
             delete_protection.lift(self._lxd, found, path, spec.project)
             self._lxd.change("DELETE", path, project=spec.project)
@@ -219,6 +232,11 @@ class PublishedDriver:
             project=spec.project,
             file=path,
         )
+
+
+def _is_template(instance: Mapping[str, Any]) -> bool:
+    """Whether it is a generalised copy, which never becomes ready; a server has somebody's work."""
+    return instance["config"].get(names.STAGE) in {None, names.CREATING}
 
 
 def _marks(spec: model.PublishedSpec) -> dict[str, str]:

@@ -60,6 +60,11 @@ ExecStartPre=-/usr/local/sbin/grappe-gateway
 LINKED = {f"{_UNITS}/multi-user.target.wants/grappe-first-boot.service": FIRST_BOOT}
 
 
+def template_of(container: str) -> str:
+    """Return the name of a container's generalised copy."""
+    return f"{container[:40]}-published"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PublishedSpec(codec.Spec):
     """An image published from a container.
@@ -87,7 +92,7 @@ class PublishedSpec(codec.Spec):
     @property
     def copy(self) -> str:
         """The name of the generalised copy."""
-        return f"{self.container[:40]}-published"
+        return template_of(self.container)
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""

@@ -30,7 +30,8 @@ class SnapshotDriver:
         container = self._container(spec)
         if container is None:
             raise errors.DaemonError(
-                f"there is no container {spec.container} of which to take {spec.id}"
+                f"the snapshot {spec.id} was not taken: there is no container {spec.container}",
+                do="./lab up of its stack recreates it",
             )
         snapshot = self._find(spec)
         if snapshot is not None and MARK + spec.name not in container["config"]:
@@ -53,17 +54,18 @@ class SnapshotDriver:
         container, snapshot = self._container(spec), self._find(spec)
         if container is None or snapshot is None:
             return None
-        if spec.container_id not in {"", ownership.identity_of(container)}:
+        mark = container["config"].get(MARK + spec.name, "")
+        # A container that somebody restored with its snapshots has another id, and our mark.
+        if not mark and spec.container_id not in {"", ownership.identity_of(container)}:
             return None
-        owner, _space, incarnation = container["config"].get(MARK + spec.name, "").partition(" ")
+        owner, _space, incarnation = mark.partition(" ")
         actual = dataclasses.replace(spec, owner=owner or spec.owner, incarnation=incarnation)
         return base.Reading(actual, {"taken": str(snapshot.get("created_at", ""))})
 
     def update(self, old: model.SnapshotSpec, new: model.SnapshotSpec) -> base.Outputs:
-        """Note the new owner; any other change means another snapshot."""
+        """Note the new owner; take the snapshot if the container is new."""
         del old
-        self._note(new, f"{new.owner} {new.incarnation}")
-        return {}
+        return self.create(new)
 
     def delete(self, spec: model.SnapshotSpec) -> None:
         """Remove the snapshot."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import ClassVar
 
 from core import problems, validators
 from providers.lxd.inside_spec import InsideSpec
@@ -15,8 +14,6 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SnapshotSpec(InsideSpec):
     """A snapshot of a container, taken when the resource is created."""
-
-    REPLACES: ClassVar[frozenset[str]] = InsideSpec.REPLACES | {"container_id"}
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return the mistakes in the values."""
