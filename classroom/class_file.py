@@ -95,7 +95,8 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
             do=f"./lab class new {name} --roster FILE --host URL",
         )
     try:
-        content = YAML(typ="safe").load(path.read_text())
+        text = path.read_text()
+        content = YAML(typ="safe").load(text)
         files.demand_small(content)
     except UnicodeDecodeError as error:
         raise errors.BadInputError(
@@ -114,8 +115,8 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
         raise errors.BadInputError(
             f"classes/{name}.yaml is not a class file: it has no host and no students"
         )
-    file = codec.salvage(ClassFile, _plain(content), mistakes)
-    mistakes += _mistakes(file) if file else []
+    file = codec.salvage(ClassFile, _plain(content, text), mistakes)
+    mistakes += codec.beside(mistakes, _mistakes(file)) if file else []
     if mistakes or file is None:
         lines = "\n".join(f"{each.key}  {each.reason}" for each in mistakes)
         count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
@@ -155,21 +156,44 @@ def _written(student: Student) -> dict[str, Any]:
     return {key: value for key, value in dataclasses.asdict(student).items() if value}
 
 
-def _plain(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """Return a class file's content with students' values as texts: YAML reads 007 as 7."""
+def _plain(content: Mapping[Any, Any], text: str) -> dict[str, Any]:
+    """Return a class file's content with students' values as written: YAML reads 007 as 7."""
     plain = {str(key): value for key, value in content.items() if value is not None}
-    if isinstance(plain.get("students"), list):
-        plain["students"] = [
-            {
-                str(key): value if key == "number" else str(value)
-                for key, value in each.items()
-                if value is not None
-            }
-            if isinstance(each, dict)
-            else each
-            for each in plain["students"]
-        ]
+    students = plain.get("students")
+    if not isinstance(students, list):
+        return plain
+    numbers = any(
+        value is not None and not isinstance(value, (str, list, dict)) and key != "number"
+        for each in students
+        if isinstance(each, dict)
+        for key, value in each.items()
+    )
+    written = _written_texts(text) if numbers else {}
+    plain["students"] = [
+        {
+            str(key): written.get((index, str(key)), value) if key != "number" else value
+            for key, value in each.items()
+            if value is not None
+        }
+        if isinstance(each, dict)
+        else each
+        for index, each in enumerate(students)
+    ]
     return plain
+
+
+def _written_texts(text: str) -> dict[tuple[int, str], str]:
+    """Return the numbers, words and dates of students as texts, by the student's index and key."""
+    (students,) = (
+        value for key, value in YAML(typ="safe").compose(text).value if key.value == "students"
+    )
+    return {
+        (index, key.value): value.value
+        for index, each in enumerate(students.value)
+        if each.id == "mapping"
+        for key, value in each.value
+        if value.id == "scalar"
+    }
 
 
 def _mistakes(file: ClassFile) -> Iterable[problems.Mistake]:

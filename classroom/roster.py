@@ -76,6 +76,10 @@ def decode(content: bytes) -> str:
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace")
+    for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        # A text without a byte order mark, whose Latin letters have a zero beside each.
+        if content[offset::2].count(0) > len(content) / 3:
+            return content.decode(encoding, "replace")
     if b"\0" in content:
         raise problems.Mistakes(
             [problems.Mistake("roster", "is not a text: export it as CSV, not as a spreadsheet.")]
@@ -145,7 +149,7 @@ def _rows(text: str) -> list[list[str]]:
     text = "\n".join(text.replace("\r\n", "\n").split("\r"))
     # Empty the line that names the delimiter; keep it, so that the others keep their numbers.
     rest = io.StringIO(_SEP.sub("", text))
-    lines = csv.reader(rest, delimiter=_delimiter(text), strict=True)
+    lines = csv.reader(rest, delimiter=_delimiter(text), strict=True, skipinitialspace=True)
     rows: list[list[str]] = []
     begun = 1
     try:
@@ -233,6 +237,10 @@ def _visible(text: str) -> str:
     )  # fmt: skip
 
 
+# A long number as a spreadsheet shows it: 1,23457E+11.
+_SHORTENED = re.compile(r"\d[.,]\d+E\+?\d+")
+
+
 def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
     """Yield the lines' mistakes: a missing name, a repeated student, an invalid key."""
     seen: dict[tuple[str, str], int] = {}
@@ -244,6 +252,10 @@ def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:
         if len(entry.name) > MOST_LETTERS:
             reason = f"has a name of {len(entry.name)} letters. At most {MOST_LETTERS}."
             yield problems.Mistake(key, reason)
+        if _SHORTENED.fullmatch(entry.id):
+            reason = f"has the id {entry.id}, a number that the spreadsheet shortened: make the "
+            yield problems.Mistake(key, f"{reason}column a text there, and export it again.")
+            continue
         # Twins may share an address of their parents.
         whom = {"id": entry.id, "email": entry.email and f"{entry.email} {entry.name}".casefold()}
         if not entry.id and not entry.email:

@@ -297,6 +297,23 @@ def _differ(student: Student, entry: roster.Entry) -> bool:
     )  # fmt: skip
 
 
+def _number_of(stack_name: str, values: Mapping[str, Any]) -> int:
+    """Return the number in a stack file.
+
+    Raises:
+        errors.BadInputError: It has none.
+
+    """
+    number = values.get("number")
+    if isinstance(number, int) and not isinstance(number, bool):
+        return number
+    raise errors.BadInputError(
+        f"stacks/Pulumi.{stack_name}.yaml is of a student who is back, and its grappe:number "
+        f"is {problems.show(number)}",
+        do="write its number there; or, if the lab is down, remove the file",
+    )
+
+
 def _numbered(
     name: str,
     before: ClassFile,
@@ -321,7 +338,7 @@ def _numbered(
         Student(
             name=entry.name, label=chosen, email=entry.email, id=entry.id, group=entry.group,
             key=entry.key,
-            number=int(others[left[chosen]].get("number", 0)) if chosen in left else next(free),
+            number=_number_of(left[chosen], others[left[chosen]]) if chosen in left else next(free),
         )
         for entry, chosen in zip(joined, new_labels, strict=True)
     ]  # fmt: skip

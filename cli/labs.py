@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from cli import stack as stacks
-from core import errors, problems
+from core import codec, errors, problems
 from engine.stack import Stack
 from hosts import url
 from stacks import files, kinds, settings
@@ -151,7 +151,7 @@ def _read(name: str, mistakes: Sequence[problems.Mistake] = ()) -> tuple[kinds.A
     try:
         spec = kinds.parse(texts, project=stacks.PROJECT, stack=name, secrets=secrets)
     except problems.Mistakes as found:
-        mistakes = [*mistakes, *found.mistakes]
+        mistakes = [*mistakes, *codec.beside(mistakes, found.mistakes)]
     if mistakes or spec is None:
         text = f"stacks/Pulumi.{name}.yaml: {problems.summary([*mistakes])}"
         raise errors.BadInputError(text)

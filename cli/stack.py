@@ -124,13 +124,14 @@ def _demand_whole_secrets(name: str) -> None:
     secrets = files.configuration(folder(), name).secrets
     if not files.has_passphrase(folder(), name):
         return
-    if secrets and not files.configuration(folder(), name).salt:
+    salt = files.configuration(folder(), name).salt
+    if secrets and not passphrase.is_whole_salt(salt):
         # The engine would write another salt, and no secret could be decrypted any more.
         known = salt_of(name)
         raise errors.BadInputError(
             f"stacks/Pulumi.{name}.yaml: {' and '.join(secrets)} cannot be decrypted",
-            seen="its line encryptionsalt is missing",
-            do=f"write it below, at the left margin: encryptionsalt: {known}" if known
+            seen=f"its line encryptionsalt is {'cut off or changed' if salt else 'missing'}",
+            do=f"at the end of the file, without indent: encryptionsalt: {known}" if known
             else "restore the file from version control; or remove them, and set them again: "
             + "; ".join(f"pulumi config set --secret {key} -s {name}" for key in secrets),
         )  # fmt: skip

@@ -10,7 +10,7 @@ import pulumi
 from pulumi.runtime import config, settings
 
 from components import stack as stacks
-from core import errors, problems
+from core import codec, errors, problems
 from hosts import connections
 from stacks import files, kinds, neighbours
 
@@ -62,7 +62,7 @@ def _run() -> None:
     try:
         spec = kinds.parse(given, project=project, stack=stack, secrets=secrets)
     except problems.Mistakes as found:
-        mistakes = [*found.mistakes, *mistakes]
+        mistakes += codec.beside(mistakes, found.mistakes)
     if mistakes or spec is None:
         raise pulumi.RunError(f"stacks/Pulumi.{stack}.yaml: {problems.summary(mistakes)}")
     connections.connect_ahead(spec.host)

@@ -8,8 +8,9 @@ Grappe uses frozen dataclasses.
 from __future__ import annotations
 
 import dataclasses
+import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from core import problems
@@ -149,7 +150,7 @@ def salvage(
     whole = True
     mistakes += [
         problems.Mistake(_join(path, key), f"is not a setting.{problems.near(key, known)}")
-        for key in properties.keys() - known.keys()
+        for key in map(str, properties.keys() - known.keys())
     ]
     for key, field in known.items():
         if key in properties:
@@ -201,24 +202,62 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
             nested = salvage(typing.cast("type[Any]", hint), value, mistakes, path)
             return _WRONG if nested is None else nested
         items = {
-            str(key): _decode_value(arguments[1], item, f"{path}.{key}", mistakes)
-            for key, item in sorted(value.items())
+            key: _decode_value(arguments[1], item, f"{path}.{key}", mistakes)
+            for key, item in sorted(
+                ((str(key), item) for key, item in value.items()), key=lambda pair: pair[0]
+            )
         }
         return {key: item for key, item in items.items() if item is not _WRONG}
     if origin is tuple:
         if not isinstance(value, (list, tuple)):
-            mistakes.append(problems.Mistake(path, f"{problems.show(value)} is not a list"))
+            shown = problems.show(value)
+            hint_at = f": [{value}]." if arguments[0] is str and isinstance(value, str) else ""
+            mistakes.append(problems.Mistake(path, f"{shown} is not a list{hint_at}"))
             return _WRONG
         listed = [
             _decode_value(arguments[0], item, f"{path}[{index}]", mistakes)
             for index, item in enumerate(value)
         ]
-        if arguments[0] is str:
-            # A placeholder for a wrong item: messages about later items name their indices.
-            return tuple("" if item is _WRONG else item for item in listed)
-        return tuple(item for item in listed if item is not _WRONG)
+        # A placeholder for a wrong item: messages about later items name their indices.
+        return tuple(_empty(arguments[0]) if item is _WRONG else item for item in listed)
     wrong = isinstance(value, bool) and hint is not bool
     if hint in _NAMES and (wrong or not isinstance(value, hint)):
-        mistakes.append(problems.Mistake(path, f"{problems.show(value)} is not {_NAMES[hint]}"))
+        reason = f"{problems.show(value)} is not {_NAMES[hint]}{_as_written(hint, value)}"
+        mistakes.append(problems.Mistake(path, reason))
         return _WRONG
     return value
+
+
+def _as_written(hint: Any, value: Any) -> str:
+    """Return how a value of another type would be right; nothing where that is unknown."""
+    if hint is str and isinstance(value, (bool, int, float)):
+        return f'. In quotes: "{problems.show(value)}".'
+    if hint is int and isinstance(value, str) and re.fullmatch(r"[1-9][0-9]{0,15}|0", value):
+        return f". Without quotes: {value}."
+    return ""
+
+
+def _empty(hint: Any) -> Any:
+    """Return an item without content, whose mistakes are reported already: see `beside`."""
+    if dataclasses.is_dataclass(hint):
+        hints = typing.get_type_hints(hint)
+        required = {
+            field.name: _empty(hints[field.name])
+            for field in dataclasses.fields(hint)
+            if not _has_default(field)
+        }
+        return typing.cast("type[Any]", hint)(**required)
+    return (typing.get_origin(hint) or hint)() if hint in _NAMES else None
+
+
+def beside(
+    known: Iterable[problems.Mistake], later: Iterable[problems.Mistake]
+) -> list[problems.Mistake]:
+    """Return later mistakes that are neither of a known mistake's value nor of a part of it."""
+    keys = {mistake.key for mistake in known}
+
+    def is_known(key: str) -> bool:
+        ends = [match.start() for match in re.finditer(r"[.\[]", key)] + [len(key)]
+        return any(key[:end] in keys for end in ends)
+
+    return [mistake for mistake in later if not is_known(mistake.key)]

@@ -68,7 +68,11 @@ class Passphrase:
             return cipher.decrypt(_bytes(nonce), _bytes(sealed), None).decode()
         except (ValueError, InvalidTag) as error:
             raise errors.GrappeError(
-                "a secret cannot be decrypted", seen=f"{type(error).__name__}: {error}"
+                "a secret cannot be decrypted: the passphrase is another one",
+                seen=f"it is that of {_source()}",
+                do="set the passphrase that the lab was made with; if it is lost, remove each "
+                "`secure:` and the line encryptionsalt from the stack file, and set them again: "
+                "pulumi config set --secret KEY -s STACK",
             ) from error
 
     @functools.cached_property
@@ -82,8 +86,21 @@ class Passphrase:
         return kdf.derive(_given())
 
 
-def is_whole(text: str) -> bool:
+def is_whole_salt(text: object) -> bool:
+    """Whether a salt has the engine's format: the salt itself, and a text to test a passphrase."""
+    if not isinstance(text, str) or not text.startswith(VERSION):
+        return False
+    salt, _colon, test = text.removeprefix(VERSION).partition(":")
+    try:
+        return len(_bytes(salt)) == SALT_BYTES and is_whole(test)
+    except ValueError:
+        return False
+
+
+def is_whole(text: object) -> bool:
     """Whether a secret's text has the engine's format to its end: a nonce, and what GCM sealed."""
+    if not isinstance(text, str):
+        return False
     try:
         sizes = [len(_bytes(part)) for part in text.removeprefix(VERSION).split(":")]
     except ValueError:
@@ -97,8 +114,21 @@ def _given() -> bytes:
     path = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")
     text = os.environ.get("PULUMI_CONFIG_PASSPHRASE")
     if text is None and path:
-        text = pathlib.Path(path).read_text().strip()
+        try:
+            text = pathlib.Path(path).read_text().strip()
+        except (OSError, ValueError) as error:
+            raise errors.BadInputError(
+                f"PULUMI_CONFIG_PASSPHRASE_FILE is {path}, which cannot be read",
+                seen=str(error), do="name the file with the passphrase, or unset the variable",
+            ) from error  # fmt: skip
     return (text or "").encode()
+
+
+def _source() -> str:
+    """Return where the passphrase is from, in words."""
+    if "PULUMI_CONFIG_PASSPHRASE" in os.environ:
+        return "PULUMI_CONFIG_PASSPHRASE"
+    return os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE") or "nobody: it is empty"
 
 
 def _bytes(text: str) -> bytes:

@@ -69,6 +69,8 @@ def parse(text: str) -> HostUrl:
 
 def problem(text: str, extra: str = "") -> str:
     """Return what is wrong with a host URL, or nothing; `extra` names other valid forms."""
+    if not text and extra:
+        return f"is empty. Name the machine: {extra}, local:, or ssh://[user@]host[:port]."
     if not text:
         return "is empty. Where is the lab host? local:, or ssh://[user@]host[:port]."
     try:

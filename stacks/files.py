@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
+import difflib
 import json
 import math
 import pathlib
@@ -24,6 +25,10 @@ PROJECT = {
 }  # fmt: skip
 # A number that looks like a decimal one.
 _OCTAL = re.compile(r"[-+]?0[0-7_]*[1-7][0-7_]*$")
+# Keys of texts.
+_TEXTS = re.compile(r"(^|\.)(devices|environment)\.|\.mode$")
+# Namespaces that a stack file may have.
+_NAMESPACES = (settings.NAMESPACE, f"{settings.NAMESPACE}:config", "pulumi", "command")
 # Floats represent all whole numbers below it exactly.
 MOST_EXACT = 2**53
 # The most brackets of a file that a person may have written.
@@ -257,7 +262,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise errors.BadInputError(
             f"{path.parent.name}/{path.name} cannot be read",
-            seen=str(error),
+            seen=_likely_fault(path.read_text()) or str(error),
             do="fix that line, or restore the file from version control",
         ) from error
     config = (content.get("config") or {}) if isinstance(content, dict) else content or {}
@@ -269,6 +274,18 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     start = f"{settings.NAMESPACE}:"
     whole = {_key(key): value for key, value in config.items()}
     return {key.removeprefix(start): whole[key] for key in whole if key.startswith(start)}
+
+
+def _likely_fault(text: str) -> str:
+    """Return the line with a fault whose consequences YAML reports elsewhere; or nothing."""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            return f"line {number} begins with a tab; YAML takes spaces alone"
+        if any(ord(letter) < ord(" ") and letter != "\t" for letter in line):
+            return f"line {number} has a control character"
+        if match := re.match(rf"\s*({settings.NAMESPACE}:\w+):(?=\S)", line):
+            return f"line {number} has no space behind {match.group(1)}:"
+    return ""
 
 
 def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
@@ -286,16 +303,41 @@ def misread(folder: pathlib.Path, name: str) -> list[problems.Mistake]:
             for key in map(str, outside)
             if key.startswith(start)
         ),
+        *_misnamed(content),
         *misread_in(text),
     ]
 
 
+def _misnamed(content: Any) -> Iterator[problems.Mistake]:
+    """Yield the keys of a stack file that count for nothing, or twice, and look as if they did."""
+    if not isinstance(content, dict):
+        return
+    for key in map(str, content):
+        meant = difflib.get_close_matches(key.strip().lower(), ["config"], cutoff=0.75)
+        if key != "config" and meant:
+            yield problems.Mistake(key, "does not count. Did you mean config?")
+    config = content.get("config")
+    seen: dict[str, str] = {}
+    for key in map(str, config) if isinstance(config, dict) else ():
+        namespace, colon, name = key.rpartition(":")
+        whole = _key(key)
+        if whole in seen:
+            yield problems.Mistake(key, f"is there twice, as {seen[whole]} too. Remove one.")
+        seen[whole] = key
+        near = difflib.get_close_matches(
+            namespace.strip().lower(), [settings.NAMESPACE], cutoff=0.7
+        )
+        if colon and near and namespace not in _NAMESPACES:
+            reason = f"does not count. Did you mean {settings.NAMESPACE}:{name}?"
+            yield problems.Mistake(key, reason)
+
+
 def misread_in(text: str) -> list[problems.Mistake]:
-    """Return the octal numbers and dates of a YAML text that `load` reads, as mistakes."""
+    """Return the numbers and dates of a YAML text that `load` reads as others, as mistakes."""
     return [
         problems.Mistake(key.removeprefix("config."), f"{node.value} {reason}")
         for key, node in _leaves(yaml.compose(text, Loader), "", set())
-        if (reason := _misreading(node))
+        if (reason := _misreading(key, node))
     ]
 
 
@@ -314,17 +356,22 @@ def _leaves(node: Any, key: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
         yield key, node
 
 
-def _misreading(node: Any) -> str:
-    kind = node.tag.rpartition(":")[2]
-    if kind == "int" and _OCTAL.match(node.value):
-        digits = node.value.replace("_", "")
-        decimal = int(digits)
-        return (
-            f'is the octal number {int(digits, 8)}: write {decimal}, or "{node.value}" for a text.'
-        )
+def _misreading(key: str, node: Any) -> str:
+    """Return what a scalar means that looks like something else; nothing for any other."""
+    kind, written = node.tag.rpartition(":")[2], node.value
     if kind == "timestamp":
-        return f'is a date: write "{node.value}", in quotes.'
-    return ""
+        return f'is a date: write "{written}", in quotes.'
+    if kind not in ("int", "float") or not written.isascii():
+        return ""
+    value = load(written)
+    is_octal = kind == "int" and _OCTAL.match(written)
+    if str(value) == written or (not is_octal and str(value) == (written.lstrip("0") or "0")):
+        return ""
+    meant = f"is the octal number {value}" if is_octal else f"is the number {value}"
+    if _TEXTS.search(key):
+        return f'{meant}: write "{written}", in quotes.'
+    number = int(written.replace("_", "")) if is_octal else value
+    return f'{meant}: write {number}, or "{written}" for a text.'
 
 
 def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:

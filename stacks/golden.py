@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal
 
-from core import problems, validators
+from core import codec, problems, validators
 from hosts import url
 from stacks import allocation, recipe, settings
 
@@ -54,8 +54,7 @@ def parse(
     given = settings.load(settings.ImageSettings, plain, mistakes)
     number = given.number or 1
     network = allocation.builder_network(number)
-    noted = {mistake.key for mistake in mistakes}
-    mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
+    mistakes += codec.beside(mistakes, _check(given))
     read, wrong = _recipe(given.recipe)
     named = [problems.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
     if named or wrong or read is None:

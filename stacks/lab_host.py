@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, Literal
 
 from checks.preflight.lab_host import HostPreflightSpec
-from core import problems, validators
+from core import codec, problems, validators
 from hosts import url
 from remote import daemons
 from stacks import settings
@@ -41,8 +41,7 @@ def parse(
     ]
     plain = {key: text for key, text in config.items() if key not in secrets}
     given = settings.load(settings.HostSettings, plain, mistakes)
-    noted = {mistake.key for mistake in mistakes}
-    mistakes += [mistake for mistake in _check(given) if mistake.key not in noted]
+    mistakes += codec.beside(mistakes, _check(given))
     if mistakes:
         named = [problems.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
         raise problems.Mistakes(sorted(named, key=lambda mistake: mistake.key))

@@ -16,11 +16,18 @@ from typing import Any
 import yaml
 
 from core import codec, problems, validators
+from providers.lxd.image.model import PROTOCOLS
+from stacks import files
 
 FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
 ON_FAILURE = ("go on", "start over")
 # The path of a script with an interpreter of its own while it runs.
 _OWN_PROGRAM = "/run/grappe-step"
+# The key of a file's source, as the recipe has it.
+_SOURCE = re.compile(r"(files\[\d+\])\.source$")
+_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+_SUITE = re.compile(r"[a-z][a-z0-9.-]*(?:/[a-z0-9.-]+)?")
+_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?(?:=\S+)?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -163,7 +170,7 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
     mistakes: list[problems.Mistake] = []
     recipe = _load(name, folder, mistakes)
     if recipe is not None:
-        mistakes += _check(name, recipe, folder)
+        mistakes += codec.beside(mistakes, _check(name, recipe, folder))
     if mistakes or recipe is None:
         prefix = f"recipes/{name}/recipe.yaml"
         raise problems.Mistakes(
@@ -192,21 +199,42 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
 def _load(name: str, folder: pathlib.Path, mistakes: list[problems.Mistake]) -> Recipe | None:
     path = folder / name / "recipe.yaml"
     try:
-        content = yaml.safe_load(path.read_text())
+        text = path.read_text()
+        content = files.load(text)
+    except OSError as error:
+        mistakes.append(problems.Mistake("file", f"cannot be read: {error.strerror}."))
+        return None
     except (yaml.YAMLError, ValueError) as error:
         mistakes.append(problems.Mistake("line", f"it is not YAML: {error}"))
         return None
+    mistakes += files.misread_in(text)
     if not isinstance(content, dict):
         mistakes.append(problems.Mistake("recipe", "is not a group of settings."))
         return None
-    return codec.salvage(Recipe, _renamed(content), mistakes)
+    found: list[problems.Mistake] = []
+    recipe = codec.salvage(Recipe, _renamed(content), found)
+    mistakes += codec.beside(mistakes, [
+        dataclasses.replace(each, key=_SOURCE.sub(r"\1.from", each.key)) for each in found
+    ])  # fmt: skip
+    return recipe
 
 
-def _renamed(content: Any) -> Any:
-    """Rename `from`, a keyword of Python, to `source`."""
-    if isinstance(content, dict):
-        return {"source" if k == "from" else k: _renamed(v) for k, v in content.items()}
-    return [_renamed(item) for item in content] if isinstance(content, list) else content
+def _renamed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Rename `from` of files, a keyword of Python, to `source`."""
+
+    def file(each: Any) -> Any:
+        if not isinstance(each, dict):
+            return each
+        return {"source" if key == "from" else key: value for key, value in each.items()}
+
+    def step(each: Any) -> Any:
+        if not isinstance(each, dict) or not isinstance(each.get("files"), list):
+            return each
+        return {**each, "files": list(map(file, each["files"]))}
+
+    if not isinstance(content.get("steps"), list):
+        return dict(content)
+    return {**content, "steps": list(map(step, content["steps"]))}
 
 
 def _check(name: str, recipe: Recipe, folder: pathlib.Path) -> list[problems.Mistake]:
@@ -233,12 +261,27 @@ def _check_base(base: Base, home: pathlib.Path) -> Iterator[tuple[str, Any, str]
     origins = [key for key in ("server", "metadata", "suite") if getattr(base, key)]
     if len(origins) != 1:
         yield "base", " and ".join(origins) or "nothing", "is not one of server, metadata or suite."
+    yield from _check_texts(base)
     if base.server and not base.image:
-        yield "base.image", "", "is missing: which image of the server?"
+        yield "base.image", "", "is missing. Name an image of that server, such as debian/12."
     if base.metadata and not base.rootfs:
         yield "base.rootfs", "", "is missing beside metadata."
     for path in _base_files(base):
         yield "base", path, _file_problem(home / path)
+
+
+def _check_texts(base: Base) -> Iterator[tuple[str, Any, str]]:
+    if base.server and not _is_web(base.server):
+        yield "base.server", base.server, "is not a URL, as https://images.linuxcontainers.org."
+    if base.protocol not in PROTOCOLS:
+        yield "base.protocol", base.protocol, f"is not one of {', '.join(PROTOCOLS)}."
+    if base.suite and not _SUITE.fullmatch(base.suite):
+        yield "base.suite", base.suite, "is not the name of a suite, as bookworm."
+    if base.mirror and not _is_web(base.mirror):
+        yield "base.mirror", base.mirror, "is not a URL, as https://deb.debian.org/debian."
+    for number, package in enumerate(base.packages):
+        if not _PACKAGE.fullmatch(package):
+            yield f"base.packages[{number}]", package, "is not the name of a package."
 
 
 def _check_step(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
@@ -249,16 +292,28 @@ def _check_step(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[s
         if path := getattr(step, key):
             yield f"{prefix}.{key}", path, validators.problem_of_path(path)
     yield from _check_variables(f"{prefix}.environment", step.environment)
+    if step.user and not _USER.fullmatch(step.user):
+        yield f"{prefix}.user", step.user, "is not the name of a user of Debian's."
+    if step.run and not step.run[0]:
+        yield f"{prefix}.run[0]", "", "is not a program."
     if bool(step.script) == bool(step.run):
         yield f"{prefix}.script", step.script, "or run: set one of the two."
     if step.script:
         yield f"{prefix}.script", step.script, _script_problem(home / step.script)
-    for number, file in enumerate(step.files):
-        yield f"{prefix}.files[{number}].from", file.source, _file_problem(home / file.source)
-        yield f"{prefix}.files[{number}].path", file.path, validators.problem_of_path(file.path)
+    yield from _check_files(step, prefix, home)
     for number, url in enumerate(step.needs):
         if not _is_web(url):
             yield f"{prefix}.needs[{number}]", url, "is not a URL, as https://deb.debian.org."
+
+
+def _check_files(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
+    for number, file in enumerate(step.files):
+        yield f"{prefix}.files[{number}].from", file.source, _file_problem(home / file.source)
+        problem = "is a folder: name the file in it." if file.path.endswith("/") else ""
+        problem = problem or validators.problem_of_path(file.path)
+        yield f"{prefix}.files[{number}].path", file.path, problem
+        if not re.fullmatch(r"[0-7]{3,4}", file.mode):
+            yield f"{prefix}.files[{number}].mode", file.mode, 'is not a mode in octal: "0644".'
 
 
 def _check_variables(prefix: str, variables: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
+import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -127,11 +128,14 @@ def setting_problem(group: str, key: str, value: str) -> str:
     # A text for cloud-init has lines; no LXD setting has other control characters.
     if not value.translate({10: None, 9: None}).isprintable():
         return "has control characters in it."
-    if not value:
-        # LXD treats an empty text as absent.
-        return ""
-    judge = config_keys.problem_of_limit if group == "limits" else config_keys.problem_of_config
-    return judge(key, value)
+    if group == "limits":
+        problem, known = config_keys.problem_of_limit(key, value), config_keys.is_limit(key)
+    else:
+        problem, known = config_keys.problem_of_config(key, value), config_keys.is_known(key)
+    if value or not problem:
+        return problem
+    # LXD treats an empty text as absent.
+    return "" if known else f"{problem} Is it behind a comma? Then quote the whole value before it."
 
 
 def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
@@ -253,10 +257,10 @@ def _server_extras(prefix: str, asked: settings.ServerSettings) -> Iterator[tupl
     """Yield the checks of the settings that most servers do not use."""
     for key, value in asked.config.items():
         yield f"{prefix}.config.{key}", value, setting_problem("config", key, value)
-    mounted = {volume.path: volume.name for volume in asked.volumes}
+    mounted = {_folder(volume.path): volume.name for volume in asked.volumes}
     for name, device in asked.devices.items():
         path = device.get("path", "") if device.get("type") == "disk" else ""
-        other = mounted.setdefault(path, name) if path else name
+        other = mounted.setdefault(_folder(path), name) if path else name
         problem = "" if other == name else f"is where {other} is mounted already."
         yield f"{prefix}.devices.{name}.path", path, problem
         for part, what, problem in container.device_problems(name, device):
@@ -283,7 +287,7 @@ def _volume_checks(prefix: str, asked: settings.ServerSettings) -> Iterator[tupl
         key = f"{prefix}.volumes[{index}]"
         yield f"{key}.name", volume.name, validators.problem_of_name(volume.name)
         problem = validators.problem_of_path(volume.path)
-        if volume.path in [other.path for other in asked.volumes[:index]]:
+        if _folder(volume.path) in [_folder(other.path) for other in asked.volumes[:index]]:
             problem = problem or "is another volume's already, of this server."
         inside = _volume_devices([volume])[volume.name]
         for part, value, wrong in container.device_problems(volume.name, inside):
@@ -294,6 +298,11 @@ def _volume_checks(prefix: str, asked: settings.ServerSettings) -> Iterator[tupl
         yield f"{key}.pool", volume.pool, validators.problem_of_member(volume.pool)
         if volume.size:
             yield f"{key}.size", volume.size, values.problem_of_size(volume.size)
+
+
+def _folder(path: str) -> str:
+    """Return a path without what makes no difference: /a is /a/."""
+    return posixpath.normpath(path)
 
 
 def _snapshot_problem(name: str, before: tuple[str, ...]) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
-from core import problems, validators
+from core import codec, problems, validators
 from core.names import MAX_NUMBER, MIN_NUMBER
 from hosts import url
 from providers.lxd.options import values
@@ -102,12 +102,10 @@ def parse(
             if not validators.problem_of_domain(item.domain)
             and (problem := postinstall.domain_problem(item.domain))
         ]
-    noted = {mistake.key for mistake in mistakes}
     follows = not (validators.problem_of_domain(given.domain) or student_problem(lab.student))
-    # Do not report a setting twice that has its default only because its value was wrong.
     checked = problems.collect(_checks(given, lab))
     checked += server.mistakes(given, lab.servers, follows=follows)
-    mistakes += [mistake for mistake in checked if mistake.key not in noted]
+    mistakes += codec.beside(mistakes, checked)
     if mistakes:
         mistakes.sort(key=lambda mistake: mistake.key)
         prefix = settings.NAMESPACE
@@ -168,7 +166,8 @@ def _checks(given: settings.Settings, lab: LabSpec) -> Iterator[tuple[str, Any, 
         yield "number", given.number, f"{wrong}. {limits}, and no other student's on the host."
     if not 1 <= len(given.servers) <= allocation.MAX_SERVERS:
         yield "servers", len(given.servers), f"servers. 1 to {allocation.MAX_SERVERS}."
-    if given.default and given.default not in names:
+    # A server without a name is a mistake of its own.
+    if given.default and given.default not in names and all(names):
         yield "default", given.default, f"is not one of the servers: {', '.join(names)}."
     for key, judge in _VALIDATORS.items():
         if value := getattr(given, key):

@@ -749,3 +749,26 @@ def test_down_of_a_copied_stack_file_deletes_nothing(
     monkeypatch.setattr(class_runs.downs.stack, "resources", lambda _selected: [lab])
     assert [] == class_runs.downs.leftovers_of("tp1-zoe")
     assert searched
+
+
+def test_texts_of_students_are_as_written(folder: pathlib.Path) -> None:
+    """YAML would make 7, 1.1, 2000 and a date of them; a list is refused under its index."""
+    path = class_file.path_of(folder, "tp9")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        "host: ssh://lab\nstudents:\n"
+        "- {name: A, label: a, number: 1, id: 007, group: 1.10}\n"
+        "- {name: 2e3, label: b, number: 2, id: 2026-09-01}\n"
+    )
+    first, second = class_file.read(folder, "tp9").students
+    assert ("007", "1.10") == (first.id, first.group)
+    assert ("2e3", "2026-09-01") == (second.name, second.id)
+    path.write_text(
+        "host: ssh://lab\nstudents:\n- {name: A, label: a}\n- {name: [B], label: b b, number: 2}\n"
+    )
+    with pytest.raises(errors.BadInputError) as found:
+        class_file.read(folder, "tp9")
+    lines = str(found.value.seen).splitlines()
+    assert ["students[0].number", "students[1].name", "students[1].label"] == [
+        line.split()[0] for line in lines
+    ]

@@ -164,14 +164,20 @@ def test_set_takes_any_setting_of_a_stack_file() -> None:
             new.settings_of([pair], ("host",))
 
 
+GOOD_SECRET = "v1:ncByjNhlu4nZ9l0S:4aNthNXy+N0U4HaBM+BzUxBaZNSAAQ=="
+
+
 @pytest.mark.parametrize(
     ("text", "whole"),
     [
-        ("v1:ncByjNhlu4nZ9l0S:4aNthNXy+N0U4HaBM+BzUxBaZNSAAQ==", True),
+        (GOOD_SECRET, True),
         ("v1:ncByjNhlu4nZ9l0S:4aNthNXy+N0U4HaBM+Bz", False),
         ("v1:ncByjNhlu4nZ9l0S:4aN", False),
         ("v1:ncByjNhlu4nZ9l0S", False),
         ("a password", False),
+        ("", False),
+        ("5", False),
+        ("[a]", False),
     ],
 )
 def test_a_truncated_secret_is_refused_with_its_key(
@@ -182,7 +188,7 @@ def test_a_truncated_secret_is_refused_with_its_key(
     (tmp_path / "stacks").mkdir()
     (tmp_path / "Pulumi.yaml").write_text("config: {}\n")
     path = tmp_path / "stacks" / "Pulumi.bob.yaml"
-    salt = "encryptionsalt: v1:abc\n"
+    salt = f"encryptionsalt: v1:AAAAAAAAAAA=:{GOOD_SECRET}\n"
     path.write_text(f"config:\n  grappe:password:\n    secure: {text}\n{salt}")
     with nullcontext() if whole else pytest.raises(errors.BadInputError) as refusal:
         stack._demand_whole_secrets("bob")
@@ -194,6 +200,10 @@ def test_a_truncated_secret_is_refused_with_its_key(
         path.write_text(kept)
         with pytest.raises(errors.BadInputError, match="its line encryptionsalt is missing"):
             stack._demand_whole_secrets("bob")
+        path.write_text(f"{kept}encryptionsalt: foo\n")
+        with pytest.raises(errors.BadInputError, match="its line encryptionsalt is cut off"):
+            stack._demand_whole_secrets("bob")
+        path.write_text(kept)
         monkeypatch.setattr(stack, "salt_of", lambda _name: "v1:known")
         with pytest.raises(errors.BadInputError, match="encryptionsalt: v1:known"):
             stack._demand_whole_secrets("bob")

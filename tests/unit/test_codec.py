@@ -71,14 +71,14 @@ def test_all_mistakes_are_found_at_once() -> None:
     assert [
         ("config", "[] is not a group of settings"),
         ("cuont", "is not a setting. Did you mean count?"),
-        ("host", "1 is not a text"),
+        ("host", '1 is not a text. In quotes: "1".'),
         ("name", "is missing"),
         ("on", '"yes" is not true or false'),
         ("parts[0].kind", "is missing"),
         ("parts[0].port", "true is not a whole number"),
         ("parts[1]", "5 is not a group of settings"),
         ("parts[2].prot", "is not a setting. Did you mean port?"),
-        ("words", '"a" is not a list'),
+        ("words", '"a" is not a list: [a].'),
     ] == [(mistake.key, mistake.reason) for mistake in found.value.mistakes]
 
 

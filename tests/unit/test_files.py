@@ -75,6 +75,31 @@ def test_setting_outside_of_config_is_reported(tmp_path: pathlib.Path) -> None:
     assert ("grappe:host", True) == (found.key, "is outside of `config:`" in found.reason)
 
 
+@pytest.mark.parametrize(
+    ("text", "key", "words"),
+    [
+        ("config:\n  grape:limits: {}\n", "grape:limits", "Did you mean grappe:limits?"),
+        ("config:\n  Grappe:host: x\n", "Grappe:host", "Did you mean grappe:host?"),
+        ("config:\n  grappe:host: x\n  host: y\n", "host", "is there twice, as grappe:host too"),
+        ("Config:\n  grappe:host: x\n", "Config", "Did you mean config?"),
+        ("config:\n  \u00a0grappe:host: x\n", "\u00a0grappe:host", "Did you mean grappe:host?"),
+    ],
+)
+def test_key_that_counts_for_nothing_is_reported(
+    tmp_path: pathlib.Path, text: str, key: str, words: str
+) -> None:
+    (tmp_path / "Pulumi.bob.yaml").write_text(text)
+    (found,) = files.misread(tmp_path, "bob")
+    assert key == found.key
+    assert words in found.reason
+
+
+def test_keys_of_others_are_left_alone(tmp_path: pathlib.Path) -> None:
+    text = "config:\n  pulumi:tags: {}\n  command:x: 1\n  grappe:config:host: x\n  number: 1\n"
+    (tmp_path / "Pulumi.bob.yaml").write_text(text)
+    assert [] == files.misread(tmp_path, "bob")
+
+
 def test_stack_name_is_the_default_student() -> None:
     """As the program has it."""
     other = {"host": "ssh://lab", "number": 1}

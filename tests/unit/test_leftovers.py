@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
+from checks.preflight.spec import PreflightSpec
 from hosts import connections
 from providers.leftovers import driver
 from providers.lxd import client, listing
+from providers.preflight.resource import SweepingDriver
 from tests import fake_hosts as fake
 
 DATA = pathlib.Path(__file__).parent.parent / "contract" / "data"
@@ -96,3 +98,33 @@ def test_another_labs_network_of_an_older_listing_stays(host: fake.FakeHost) -> 
     swept = driver.sweep(["ssh://lab"], "ssh://lab", "grappe/a", "alicealice01")
     assert "network gr-mine" not in swept
     assert "gr-mine" in host.lxd.networks
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "swept"),
+    [
+        ({"workstation": "ssh://ws"}, {"workstation": "none"}, [("ssh://ws", ("hosts entry",))]),
+        ({"workstation": "ssh://ws"}, {"workstation": "ssh://ws"}, []),
+        ({"workstation": "ssh://ws"}, {"workstation": "ssh://lab"}, []),
+        ({"workstation": "none"}, {"workstation": "ssh://ws"}, []),
+        ({"relay": "ssh://relay"}, {}, [("ssh://relay", ("relay grant",))]),
+    ],
+)
+@pytest.mark.usefixtures("host")
+def test_machine_that_a_lab_leaves_is_swept_for_its_role(
+    monkeypatch: pytest.MonkeyPatch, old: dict[str, str], new: dict[str, str], swept: list[Any]
+) -> None:
+    """Not the same machine under another URL; and on a lab host that was a workstation, entries."""
+    found = []
+    monkeypatch.setattr(
+        driver,
+        "sweep",
+        lambda urls, _lab_host, _owner, _lab, words: found.append((*urls, words)) or [],
+    )
+    before, after = (
+        PreflightSpec(host="ssh://lab", owner="grappe/a", name="preflight", lab="alicealice01",
+                      number=1, student="a", project="p", bridge="gr-1", subnet="10.64.1.0/24", **each)
+        for each in (old, new)
+    )  # fmt: skip
+    SweepingDriver().update(before, after)
+    assert swept == found

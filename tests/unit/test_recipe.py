@@ -61,7 +61,7 @@ def test_recipe_hash_covers_what_makes_the_image(folder: pathlib.Path) -> None:
     [
         (("alias: test", "alias: a b"), "is not an alias"),
         (("base: {suite: bookworm}", "base: {}"), 'base "nothing" is not one of server, metadata'),
-        (("base: {suite: bookworm}", "base: {server: https://x}"), "which image of the server?"),
+        (("base: {suite: bookworm}", "base: {server: https://x}"), "Name an image of that server"),
         (("script: one.sh", "scirpt: one.sh"), "Did you mean script?"),
         (("script: one.sh", "script: two.sh"), "is not a file of the recipe's folder"),
         (("from: file", "from: elif"), "steps[0].files[0].from"),
@@ -69,6 +69,21 @@ def test_recipe_hash_covers_what_makes_the_image(folder: pathlib.Path) -> None:
         (("environment: {A", "needs: [x]\nenvironment: {A"), "needs is not a setting"),
         (("    script: one.sh", "    script: one.sh\n    needs: [x]"), "is not a URL"),
         (("steps:", "on_failure: stop\nsteps:"), "is not one of go on, start over"),
+        (("steps:", "alias: other\nsteps:"), "alias is there twice"),
+        (("steps:", "1: x\nsteps:"), "1 is not a setting"),
+        (("base: {suite: bookworm}", "base: {suite: 'book worm'}"), "is not the name of a suite"),
+        (("base: {suite: bookworm}", "base: {suite: b, packages: [-x]}"), "name of a package"),
+        (("base: {suite: bookworm}", "base: {suite: b, mirror: ftp//x}"), "is not a URL"),
+        (("base: {suite: bookworm}", "base: {server: x, image: y}"), "is not a URL"),
+        (("base: {suite: bookworm}", "base: &b {suite: *b}"), "it is not YAML"),
+        (
+            ('mode: "0755"', "mode: 0644"),
+            'mode 0644 is the octal number 420: write "0644"',
+        ),
+        (('mode: "0755"', "mode: rwxr"), "is not a mode in octal"),
+        (("from: file", "form: file"), "steps[0].files[0].from is missing"),
+        (("    script: one.sh", "    script: one.sh\n    user: a b"), "a user of Debian's"),
+        (("steps:", "environment2: {5: x}\nsteps:"), "Did you mean environment?"),
     ],
 )
 def test_recipe_refuses_with_file_key_and_remedy(

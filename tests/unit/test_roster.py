@@ -16,11 +16,14 @@ MOODLE = (
 )
 PRONOTE = "Élève;Classe\nDUPONT Adèle;TP1\n"
 ENGLISH = "First name\tSurname\tEmail address\nAdèle\tDupont\ta@x.fr\n"
+QUOTES = 'Nom, "Prénom", Mail\n"Dupont", "Adèle", a@x.fr\n'
 SPACES = "\n;\nNom ; Prénom ;Mail\n  Dupont ;  Adèle ;a@x.fr\n;;\n"
 
 
-@pytest.mark.parametrize("text", [MOODLE, PRONOTE, ENGLISH, SPACES])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252", "mac_roman"])
+@pytest.mark.parametrize("text", [MOODLE, PRONOTE, ENGLISH, QUOTES, SPACES])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252", "mac_roman"]
+)
 def test_roster_of_common_exports_is_read(text: str, encoding: str) -> None:
     """Comma, semicolon or tab, French or English headings, whichever way letters are written."""
     (entry,) = roster.parse(roster.decode(text.encode(encoding)))
@@ -38,6 +41,7 @@ def test_roster_of_common_exports_is_read(text: str, encoding: str) -> None:
         (f"Nom\n{'A' * 201}\n", ["line 2 has a name of 201 letters. At most 200."]),
         ("Nom,Mail\nA,x@y\n,z@y\na,X@Y\n", ["line 3 has no name", 'line 4 "a" has the email of line 2']),
         ("Nom,Prénom\nA,B\nA,B\n", ['line 3 "B A" has the name of line 2']),
+        ('Nom,INE\nA,"1,23457E+11"\nB,"1,23457E+11"\n', ["line 2 has the id 1,23457E+11", "line 3 has"]),
         ("Nom,Key\nA,hello\n", ['line 2 "hello" is not a public SSH key']),
         (f'Nom,Key\nA,"{KEY} a@x\n{KEY} b@x"\n', ["line 2", "has another key behind it"]),
         ("Nom,Mail\nDupont, Jean,x@y\nB,b@y\n", ["line 2 has 3 cells, and the headings are 2"]),

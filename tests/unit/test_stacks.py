@@ -182,6 +182,14 @@ MISTAKES = {
                 ([{"name": "a", "target": "a b"}], "has a space"),
                 ([{"name": "a", "target": "-m1.lan"}], "is not a name of LXD's"),
                 ([{"name": "a", "limits": {"memory": "2G"}}], '"2GiB", or "2GB"?'),
+                ([{"name": "a", "limits": {"cpu": "1", "3": ""}}], "Is it behind a comma?"),
+                ([{"name": "a", "limits": {"cpu": "3-1"}}], "from the higher to the lower"),
+                ([{"name": "a", "limits": {"processes": "5"}}], "too little for a server to boot"),
+                ([{"name": "a", "config": {"boot.autostrt": ""}}], "Did you mean boot.autostart?"),
+                ([{"name": "a", "volumes": [{"name": "v", "path": "/x"}, {"name": "w", "path": "/x/"}]}],
+                 "another volume's already, of this server"),
+                ([{"name": "a", "devices": {"p": {"type": "proxy", "listen": "tcp:0.0.0.0:80-90-100",
+                                                  "connect": "tcp:127.0.0.1:80"}}}], "has 80-90-100 for ports"),
                 ([{"name": "a", "config": {"boot.autostart": "oui"}}], "true or false"),
                 ([{"name": "a", "devices": {"x": {"type": "none", "a": "b\nc"}}}], "control")],
     "login": [("Root!", "is not the name of a user")],
@@ -391,7 +399,7 @@ def test_a_scalar_is_what_the_engine_takes_it_for(text: str, value: object) -> N
     assert (type(value), value) == (type(found), found)
 
 
-def test_octal_numbers_and_dates_are_reported(tmp_path: pathlib.Path) -> None:
+def test_numbers_and_dates_that_look_otherwise_are_reported(tmp_path: pathlib.Path) -> None:
     """060 is 48, and a date a text of its own; quoted, or not octal at all, they are as they look."""
     (tmp_path / "Pulumi.zoe.yaml").write_text("""
 config:
@@ -400,10 +408,12 @@ config:
   grappe:config: {user.n: 07}
   grappe:servers:
     - {name: "010", limits: {processes: 08, cpu: &n 010}, config: {user.until: 2026-09-01, user.n: *n}}
-    - {name: yuno2, config: {user.when: "2026-09-01", user.a: 00, user.b: 0}}
+    - {name: yuno2, config: {user.when: "2026-09-01", user.a: 00, user.b: 0, user.group: 2e3}}
+    - {name: yuno3, devices: {t: {type: usb, vendorid: 0x1d6b, productid: 0403}}, config: {user.v: 1.10}}
 """)
     assert [
         ("grappe:number", '060 is the octal number 48: write 60, or "060" for a text.'),
+        ("grappe:login", '0o17 is the number 15: write 15, or "0o17" for a text.'),
         ("grappe:config.user.n", '07 is the octal number 7: write 7, or "07" for a text.'),
         (
             "grappe:servers[0].limits.cpu",
@@ -412,6 +422,22 @@ config:
         (
             "grappe:servers[0].config.user.until",
             '2026-09-01 is a date: write "2026-09-01", in quotes.',
+        ),
+        (
+            "grappe:servers[1].config.user.group",
+            '2e3 is the number 2000: write 2000, or "2e3" for a text.',
+        ),
+        (
+            "grappe:servers[2].devices.t.vendorid",
+            '0x1d6b is the number 7531: write "0x1d6b", in quotes.',
+        ),
+        (
+            "grappe:servers[2].devices.t.productid",
+            '0403 is the octal number 259: write "0403", in quotes.',
+        ),
+        (
+            "grappe:servers[2].config.user.v",
+            '1.10 is the number 1.1: write 1.1, or "1.10" for a text.',
         ),
     ] == [(each.key, each.reason) for each in files.misread(tmp_path, "zoe")]
     assert [] == files.misread(tmp_path, "nobody")

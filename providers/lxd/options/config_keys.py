@@ -25,6 +25,8 @@ from providers.lxd.options.values import (
 
 # With less, no systemd boots: LXD accepts it, and the kernel kills the server while it starts.
 LEAST_MEMORY = 16 * 2**20
+# A booted Debian has some ten processes, and needs a few more while it starts.
+LEAST_PROCESSES = 20
 # The ids that a system uses, `nobody` among them.
 LEAST_IDS = 65536
 # The prefixes of LXD's instance options.
@@ -43,6 +45,8 @@ def _memory(text: str) -> str:
 def _cpus(text: str) -> str:
     if re.fullmatch(r"[1-9][0-9]*|[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)+|[0-9]+-[0-9]+", text):
         parts = [part.partition("-") for part in text.split(",")]
+        if any(int(last or first) < int(first) for first, _dash, last in parts):
+            return "has processors from the higher to the lower."
         pinned = [
             number for first, _dash, last in parts
             for number in range(int(first), min(int(last or first), int(first) + 4096) + 1)
@@ -61,6 +65,12 @@ _modules = matching(
     'is not a list of kernel modules: "wireguard,overlay".',
 )
 _environment = matching(r"[^\n]*", "has a line break, which LXD cannot pass on.")
+
+
+def _processes(text: str) -> str:
+    if (problem := whole(text)) or int(text) >= LEAST_PROCESSES:
+        return problem
+    return f"is too little for a server to boot. From {LEAST_PROCESSES} on; YunoHost has some 45."
 
 
 def _expiry(text: str) -> str:
@@ -139,7 +149,7 @@ LIMITS: Mapping[str, Judge] = {
     "memory": _memory, "memory.enforce": one_of("hard", "soft"), "memory.swap.priority": _priority,
     "memory.swap": boolean,
     "cpu": _cpus, "cpu.allowance": _allowance, "cpu.priority": _priority,
-    "processes": whole, "disk.priority": _priority, "network.priority": _priority,
+    "processes": _processes, "disk.priority": _priority, "network.priority": _priority,
 }  # fmt: skip
 # Grappe passes these on: options of later versions.
 OTHER_LIMITS = ("cpu.nodes", "cpu.pin_strategy", "memory.hotplug", "memory.oom_priority")
@@ -196,6 +206,12 @@ def problem_of_limit(key: str, value: str) -> str:
         return ""
     hint = problems.near(key.removeprefix("limits."), LIMITS)
     return f"is not one of LXD's limits: {', '.join(LIMITS)}.{hint}"
+
+
+def is_limit(key: str) -> bool:
+    """Whether LXD has a limit of this name; the key lacks the `limits.`."""
+    pages = key.removeprefix("hugepages.") in HUGE_PAGES
+    return key in (*LIMITS, *OTHER_LIMITS) or key.startswith("kernel.") or pages
 
 
 def problem_of_config(key: str, value: str) -> str:

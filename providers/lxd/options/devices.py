@@ -205,6 +205,9 @@ def _disk_contradictions(
 
 def _proxy_contradictions(device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
     listen, connect = device.get("listen", ""), device.get("connect", "")
+    if any(_proxy_address(text) for text in (listen, connect) if text):
+        # Each is a mistake of its own.
+        return
     here, there = (sum(map(len, ports(text))) for text in (listen, connect))
     kinds = {text.partition(":")[0] for text in (listen, connect)}
     if here and there not in (0, 1, here):
