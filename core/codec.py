@@ -141,7 +141,8 @@ def salvage(
         path: The key of the properties themselves.
 
     Returns:
-        None when a field without a default is wrong or missing.
+        None when a field without a default is wrong or missing; in a list, it is empty then, so
+        that messages about later items name their indices.
 
     """
     known = {field.name: field for field in dataclasses.fields(typing.cast("Any", kind))}
@@ -161,6 +162,8 @@ def salvage(
         elif not _has_default(field):
             mistakes.append(problems.Mistake(_join(path, key), "is missing"))
         whole = whole and _has_default(field)
+    if not whole and path.endswith("]"):
+        return typing.cast("S", dataclasses.replace(_empty(kind), **values))
     return kind(**values) if whole else None
 
 
@@ -218,7 +221,6 @@ def _decode_value(  # noqa: PLR0911 - one for each kind of value
             _decode_value(arguments[0], item, f"{path}[{index}]", mistakes)
             for index, item in enumerate(value)
         ]
-        # A placeholder for a wrong item: messages about later items name their indices.
         return tuple(_empty(arguments[0]) if item is _WRONG else item for item in listed)
     wrong = isinstance(value, bool) and hint is not bool
     if hint in _NAMES and (wrong or not isinstance(value, hint)):
