@@ -45,7 +45,7 @@ def breaches(facts: HostFacts) -> Iterator[Breach]:
     for rule in facts.get("before_ufw", ()):
         whole, line = rule["whole"], rule["line"]
         if whole.split()[1] in iptables.OUTWARDS:
-            # Of what servers send, another chain has decided before.
+            # Another chain has already decided about these packets of servers.
             continue
         network = _output_interface(whole)
         if iptables.target(whole) in ("DROP", "REJECT") and _is_plain_drop(whole):

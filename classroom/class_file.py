@@ -104,7 +104,9 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
         ) from error
     except OSError as error:
         raise errors.BadInputError(
-            f"classes/{name}.yaml cannot be read", seen=str(error.strerror)
+            f"classes/{name}.yaml cannot be read",
+            seen=str(error.strerror),
+            do="give yourself the right to read it",
         ) from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise errors.BadInputError(
@@ -113,7 +115,9 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
     mistakes: list[problems.Mistake] = []
     if not isinstance(content, dict):
         raise errors.BadInputError(
-            f"classes/{name}.yaml is not a class file: it has no host and no students"
+            f"classes/{name}.yaml is not a class file: it has no host and no students",
+            do="restore it from version control; or remove it, then: "
+            f"./lab class new {name} --roster FILE --host URL",
         )
     file = codec.salvage(ClassFile, _plain(content, text), mistakes)
     mistakes += codec.beside(mistakes, _mistakes(file)) if file else []

@@ -110,7 +110,7 @@ def report(
     for text in unchecked:
         sys.stderr.write(f"error: {text}\n")
     if not rows and not unchecked and not down:
-        sys.stderr.write("no student's lab is up here\n")
+        sys.stderr.write("no student's lab of this folder is up; to bring one up: ./lab up STACK\n")
     if unchecked:
         return UNCHECKED
     return 0 if all(row.ok for row in rows) and not down else FAULTY

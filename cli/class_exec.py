@@ -26,7 +26,7 @@ def run_options(parser: options.Parser) -> None:
     parser.add_argument("--only", nargs="+", default=[], metavar="STUDENT[:SERVER]", help=text)
     options.jobs(parser, 4 * options.JOBS)
     parser.add_argument("--timeout", type=options.count, default=60, help="seconds for each (60)")
-    options.as_json(parser, "the same facts as JSON, a line a server")
+    options.as_json(parser, "the same facts as JSON, one line for each server")
     parser.usage = f"{parser.prog} [options] CLASS -- COMMAND..."
     parser.epilog = (
         "The command follows --. A single word is a line for sh; several are a program and its "

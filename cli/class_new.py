@@ -149,7 +149,9 @@ def _entries(path: pathlib.Path) -> list[roster.Entry]:
                 "group and key are)\n"
             )
     except FileNotFoundError:
-        raise errors.BadInputError(f"there is no roster {path}") from None
+        raise errors.BadInputError(
+            f"there is no roster {path}", do="name the exported CSV file: --roster FILE"
+        ) from None
     except OSError as error:
         raise errors.BadInputError(
             f"the roster {path} cannot be read", seen=str(error.strerror), do="name a CSV file"

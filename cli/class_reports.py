@@ -107,7 +107,10 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
     sys.stderr.write("".join(sorted(broken)))
     ordered = [facts[each] for each in up_now if each in facts]
     if not ordered:
-        raise errors.BadInputError(f"no card of {name} can be made")
+        raise errors.BadInputError(
+            f"no card of {name} can be made: each lab that is up failed, see above",
+            do=f"./lab class up {name}, then repeat this",
+        )
     folder = class_file.path_of(environment.ROOT, name).parent
     written: list[str] = []
     for suffix, text in (

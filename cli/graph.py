@@ -35,7 +35,10 @@ def run(name: str, svg: str) -> int:
         return 0
     target = environment.given(svg)
     if not target.parent.is_dir():
-        raise errors.BadInputError(f"there is no folder {target.parent}")
+        raise errors.BadInputError(
+            f"{target} cannot be written: there is no folder {target.parent}",
+            do=f"mkdir -p {target.parent}, or name another file",
+        )
     target.write_text(picture)
     sys.stderr.write(f"{target}\n")
     return 0

@@ -44,7 +44,7 @@ def run_options(parser: options.Parser) -> None:
     """Add the options of `new`."""
     options.stack(parser, "the stack, and the student")
     parser.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
-    text = "1 to 4000, one a student and host; by default the first free one"
+    text = "1 to 4000, which no other student of that host has; by default the first free one"
     parser.add_argument("--number", type=int, help=text)
     parser.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
     text = "an image of the lab host (default yunohost-12)"
@@ -53,11 +53,13 @@ def run_options(parser: options.Parser) -> None:
     text = "post-install YunoHost, with a generated password"
     parser.add_argument("--post-install", action="store_true", help=text)
     parser.add_argument("--login", default="", help="YunoHost administrator (default: the student)")
-    parser.add_argument("--recipe", default="", help="a golden image's stack instead: the recipe")
+    parser.add_argument(
+        "--recipe", default="", help="make the stack of a golden image, from this recipe"
+    )
     parser.add_argument("--alias", default="", help="the image's alias (default: the recipe's)")
-    text = "a server on the internet that the lab answers on too: ssh://[user@]relay"
+    text = "a server on the internet that leads to the lab too: ssh://[user@]relay"
     parser.add_argument("--relay", default="", help=text)
-    text = "a lab host instead: prepare the bare server at --host"
+    text = "make the stack of a lab host, from the bare server at --host"
     parser.add_argument("--lab-host", action="store_true", help=text)
     options.values(parser)
     text = "of a lab host: the disk that mirrors its root, as /dev/sdb"

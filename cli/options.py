@@ -42,7 +42,7 @@ def servers(parser: Parser) -> None:
     text = "only these students, or servers of theirs: adele zoe:yuno2"
     parser.add_argument("who", nargs="*", metavar="STUDENT[:SERVER]", help=text)
     jobs(parser)
-    as_json(parser, "the same facts as JSON, a line a server")
+    as_json(parser, "the same facts as JSON, one line for each server")
 
 
 def jobs(parser: Parser, default: int = JOBS) -> None:

@@ -78,14 +78,14 @@ CLASS = Group(
         "new": ("cli.class_new:create", "read a roster; write class and stack files"),
         "exec": (
             "cli.class_exec:run",
-            "run a command as root in every server of the class that is up, a row each",
+            "run a command as root in every running server of the class; print a row for each",
         ),
         "snapshot": ("cli.class_snapshots:snapshot", "take a snapshot of the servers, for `reset`"),
         "reset": (
             "cli.class_snapshots:reset",
-            "reset servers to a snapshot, after a question; keep what they are as before-reset",
+            "reset servers to a snapshot (asks first); keep their present state as before-reset",
         ),
-        "preview": ("cli.class_runs:preview", "show what `up` would do, a line a student"),
+        "preview": ("cli.class_runs:preview", "show what `up` would do, one line for each student"),
         "up": (
             "cli.class_runs:up",
             "bring the class up, repair it, or resume after a failure",
@@ -93,16 +93,16 @@ CLASS = Group(
         "down": ("cli.class_runs:down", "take the class down; its files stay"),
         "sleep": (
             "cli.class_runs:put_to_sleep",
-            "stop all servers; what is in them stays, and `up` leaves them asleep",
+            "stop all servers; they keep their content, and `up` leaves them asleep",
         ),
         "wake": ("cli.class_runs:wake", "start the servers again"),
         "status": (
             "cli.class_reports:status",
-            "show what is recorded of each student; contacts no host",
+            "show the recorded state of each student; contact no host",
         ),
         "card": (
             "cli.class_reports:card",
-            "write a page a student to print, and a table, with their passwords",
+            "write a printable page for each student, and a table; both hold passwords",
         ),
         "check": (
             "cli.class_reports:check",
@@ -115,11 +115,11 @@ COMMANDS: Mapping[str, Command | Group] = {
     "test": ("cli.tests:run", "run the whole test suite, in a sandbox of its own"),
     "mutate": (
         "cli.mutate:run",
-        "plant deliberate bugs, and see whether the fast tests notice; minutes",
+        "plant deliberate bugs, and check that the fast tests detect each; takes 15 minutes",
     ),
     "campaign": (
         "cli.campaign:run",
-        "break runs in every way we know in a sandbox, and see that nothing is lost; an hour",
+        "break runs in a sandbox in every known way, and check that nothing is lost; takes an hour",
     ),
     "bench": ("cli.bench:run", "measure Grappe beside an expert's script and Ansible"),
     "sandbox": SANDBOX,

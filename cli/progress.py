@@ -74,7 +74,11 @@ def confirm(question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty() or not sys.stderr.isatty():
-        raise errors.BadInputError(question, do="there is no terminal to answer on: pass --yes")
+        raise errors.BadInputError(
+            "this command asks before it acts, and there is no terminal to answer on",
+            seen=question,
+            do="repeat it with --yes",
+        )
     sys.stderr.write(f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in {"y", "yes"}

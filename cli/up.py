@@ -41,7 +41,8 @@ def up(name: str, rebuild: Sequence[str] | None = None, *, yes: bool = False) ->
     names: list[str] = []
     if rebuild is not None:
         names = _chosen(selected, rebuild)
-        question = f"Go on? It deletes the content of {', '.join(names)}; a server is recreated."
+        content = f"This deletes the content of {', '.join(names)}"
+        question = f"Go on? {content}, and recreates the servers among them."
         if names and not progress.confirm(question, yes=yes):
             return 1
     have_id(selected)

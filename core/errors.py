@@ -11,7 +11,7 @@ import dataclasses
 
 @dataclasses.dataclass
 class GrappeError(Exception):
-    """Something failed; the base of every error Grappe raises.
+    """The base of every error that Grappe raises.
 
     Attributes:
         brief: One sentence: what failed, on which host and resource.

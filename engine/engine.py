@@ -84,7 +84,10 @@ def ensure(report: Callable[[str], None]) -> Engine:
         _build(go, report)
     found = find()
     if found is None:
-        raise errors.CommandError("the engine is missing after its installation")
+        raise errors.CommandError(
+            "the installation of the Pulumi engine left no usable engine",
+            do=f"remove {_home()} and run this again, or install Pulumi {VERSION} or later",
+        )
     return found
 
 

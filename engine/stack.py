@@ -72,7 +72,11 @@ class Stack:
         """
         done = command.execute(self._argv("stack", "init"), timeout=SECONDS)
         if not done.ok and "already exists" not in done.stderr:
-            raise errors.CommandError(f"the stack {self.name} was not made", seen=done.tail())
+            raise errors.CommandError(
+                f"`pulumi stack init` did not create the stack {self.name}",
+                seen=done.tail(),
+                do="fix what it reports, then run this again",
+            )
 
     def config(self) -> dict[str, tuple[str, bool]]:
         """Return the configuration, with Pulumi.yaml's: {key: (text, whether secret)}."""

@@ -129,7 +129,7 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
     def _compare(self, inputs: dict[str, Any], recorded: dict[str, Any]) -> None:
         """Do as the engine's plan: check with the recorded inputs, compare with the outputs."""
         if inputs.get(codec.PROVIDER_KEY) != recorded["outputs"].get(codec.PROVIDER_KEY):
-            # So no other process can have this port unpickle a provider of its own.
+            # Another process could otherwise send this port a pickled provider of its own to run.
             raise Differs(f"{recorded['urn']} has another provider")
         provider = self._provider(inputs)
         checked = provider.check(recorded["inputs"], inputs)

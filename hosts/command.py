@@ -66,7 +66,10 @@ def execute(
             list(argv), input=stdin, capture_output=True, timeout=timeout, env=env, check=False
         )
     except FileNotFoundError as error:
-        raise errors.CommandError(f"{argv[0]} is not installed on this machine") from error
+        raise errors.CommandError(
+            f"{argv[0]} is not installed on this machine",
+            do=f"install the package that has {argv[0]}, then run this again",
+        ) from error
     except subprocess.TimeoutExpired as error:
         output = ((error.stderr or b"") + (error.stdout or b"")).decode(errors="replace")
         raise errors.CommandError(

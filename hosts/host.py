@@ -128,7 +128,8 @@ class Host:
             return self._worker(sudo=sudo).call(module, request, timeout)
         except TimeoutError as error:
             raise errors.CommandError(
-                f"{self.url}: {module} did not end within {timeout:g} s"
+                f"{self.url}: {module} did not end within {timeout:g} s",
+                do="on the host, top shows what keeps it busy; running this again is safe",
             ) from error
         except worker.EndedError as error:
             raise self._unanswered(module, str(error), sudo=sudo) from error

@@ -9,7 +9,7 @@ from core import errors
 
 @dataclasses.dataclass(frozen=True)
 class Identity:
-    """What one round trip reads of a machine.
+    """Identifies a machine, as one round trip reads it.
 
     Attributes:
         uid: The user id of the login.

@@ -27,7 +27,7 @@ class Local:
 
     @property
     def alive(self) -> bool:
-        """Always true: it is this machine."""
+        """Return true: this machine is always reachable."""
         return True
 
     def socket(self, path: str, *, sudo: bool) -> str:

@@ -121,7 +121,7 @@ def _renew(layout: Layout) -> None:
 
 
 def _raise_limits(layout: Layout) -> None:
-    """Note the kernel's limits from before any sandbox, and raise them for many containers.
+    """Save the kernel's limits before the first sandbox, and raise them for many containers.
 
     They belong to the machine, so all sandboxes share them. A bare server's host stack raises them
     itself.

@@ -61,16 +61,16 @@ def _against(
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """What only one lab may have.
+    """Names a port or domain that only one lab may have.
 
     Attributes:
         what: `port`, `domain`, `default` or `relay`.
-        where: The machine.
+        machine: The machine that has it.
         value: The port, or the domain.
     """
 
     what: str
-    where: object
+    machine: object
     value: object = ""
 
     def __str__(self) -> str:
@@ -147,7 +147,7 @@ def _claims(name: str, config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, 
 def relay_ports(configs: Mapping[str, Mapping[str, Any]]) -> set[tuple[object, object]]:
     """Return the ports of relays that stack files have, each with its relay."""
     held = claimed(configs)
-    return {(claim.where, claim.value) for claim in held if claim.what == "relay"}
+    return {(claim.machine, claim.value) for claim in held if claim.what == "relay"}
 
 
 def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:

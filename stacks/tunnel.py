@@ -30,7 +30,11 @@ def problems(
     """Yield a tunnel's problems: the key, the value, the problem."""
     if not given.relay:
         if given.forwards:
-            yield "tunnel.relay", "", "is missing: where do the forwards listen?"
+            yield (
+                "tunnel.relay",
+                "",
+                "is missing. Name the relay on which the forwards listen: ssh://[user@]relay.",
+            )
         return
     problem = url.problem(given.relay)
     if not problem and url.parse(given.relay).scheme != "ssh":

@@ -89,7 +89,7 @@ class Row:
 
     @property
     def why(self) -> str:
-        """Its faults in English."""
+        """Return the faults in English."""
         return "; ".join(map(str, self.faults))
 
     @property

@@ -96,7 +96,7 @@ def _conflicts(facts: HealthFacts) -> Iterator[Finding]:
         do = conflicts.publisher(line, ports) or "remove that rule"
         yield Finding(f"{listed} is redirected too", do, line)
     for line in ufw_denials.ineffective(facts, targets):
-        yield Finding(line, "the rule above")
+        yield Finding(line, "add the rule that this finding ends with")
     for line in ufw_denials.effective(facts, targets):
         yield Finding(line, "if that is not intended: ufw status numbered, ufw delete NUMBER")
 

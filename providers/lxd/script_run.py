@@ -100,7 +100,8 @@ def run(
         lines.end()
     except daemon.AbsentError as error:
         raise errors.DaemonError(
-            f"there is no container {instance} in the project {project} to run anything in"
+            f"a program cannot run in {project}/{instance}: there is no such container",
+            do="./lab up of its stack recreates it",
         ) from error
     late = time.monotonic() - started >= script.timeout
     return Outcome(

@@ -12,7 +12,7 @@ from providers.lxd import client
 from remote.surveys.facts import LabFacts
 
 Facts = TypeVar("Facts")
-# What a host may lack: paths, kernel modules, own addresses, and what `surveys.abilities` tells.
+# What a host may lack: paths, kernel modules, own addresses, and what `surveys.abilities` reports.
 THINGS = ("paths", "modules", "addresses", "abilities")
 # Seconds before the second survey, and before the third.
 PAUSES = (0.4, 1.2)
@@ -75,7 +75,7 @@ def merged(requests: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             if known != value:
                 whole[key] = list(dict.fromkeys([*known, *value]))
     if any("networks" not in request for request in requests):
-        # Who names none means all.
+        # A request without names asks for all.
         whole.pop("networks", None)
     return whole
 

@@ -32,7 +32,7 @@ class Pool(TypedDict):
 
 
 class Lxd(TypedDict, total=False):
-    """LXD's things; where it does not answer, `error` and `program` alone.
+    """Describes LXD: its things, or only `error` and `program` if LXD does not answer.
 
     Attributes:
         program: Its command: `lxc` or `incus`.

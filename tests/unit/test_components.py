@@ -97,8 +97,8 @@ def test_every_resource_carries_its_host_and_owner() -> None:
     for args in recorder.resources.values():
         if args.typ.startswith("pulumi-python:"):
             kind = args.typ.rpartition(":")[2]
-            where = "netns:ws" if kind in {"Entry", "Probe"} else "ssh://lab"
-            assert (where, "grappe/alice") == (args.inputs["host"], args.inputs["owner"])
+            host = "netns:ws" if kind in {"Entry", "Probe"} else "ssh://lab"
+            assert (host, "grappe/alice") == (args.inputs["host"], args.inputs["owner"])
 
 
 def test_lab_without_a_workstation_has_no_entry_or_probe() -> None:

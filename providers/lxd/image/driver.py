@@ -75,7 +75,9 @@ class ImageDriver:
         fingerprint = model.fingerprint(metadata, rootfs)
         if spec.metadata and fingerprint != spec.digest:
             raise errors.DaemonError(
-                f"the image {spec.name} changed while it was sent", seen=f"it is {fingerprint[:12]}"
+                f"the files of the image {spec.name} changed after the plan read them",
+                seen=f"fingerprint {fingerprint[:12]}, planned {spec.digest[:12]}",
+                do="run it again once nothing writes to these files",
             )
         # LXD may have the same files already, under somebody else's alias.
         if aliases.image(self._lxd, fingerprint) is None:

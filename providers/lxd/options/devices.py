@@ -88,10 +88,10 @@ def _mount(text: str) -> str:
     """Judge the mount point of a disk in a server."""
     if problem := _path(text):
         return problem
-    place = "/" + posixpath.normpath(text).lstrip("/")
-    if place == "/":
+    path = "/" + posixpath.normpath(text).lstrip("/")
+    if path == "/":
         return "is the server's own disk. Its size: disk."
-    return f"is the system's own {place}: no server boots under it." if place in _SYSTEM else ""
+    return f"is the system's own {path}: no server boots under it." if path in _SYSTEM else ""
 
 
 _mode = values.matching(r"0?[0-7]{3}", 'is not a mode in octal: "0660".')

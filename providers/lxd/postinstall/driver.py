@@ -62,7 +62,10 @@ class PostInstallDriver:
         """
         container = self._find(spec)
         if container is None:
-            raise errors.DaemonError(f"there is no container {spec.container} on {self._url}")
+            raise errors.DaemonError(
+                f"{spec.container} cannot be post-installed: {self._url} has no such container",
+                do="./lab up of its stack recreates it",
+            )
         if not _runs(container):
             # A later run does it, when the server runs again.
             return {"user": spec.login}
@@ -124,7 +127,11 @@ class PostInstallDriver:
                 raise self._taken(spec, login) from None
             raise
         if self._stage(spec) is model.Stage.ABSENT:
-            raise errors.CommandError(f"{spec.container} was post-installed and has no {INSTALLED}")
+            raise errors.CommandError(
+                f"the post-installation of {spec.project}/{spec.container} left no mark",
+                seen=f"YunoHost reported success, and {INSTALLED} is missing",
+                do=f"recreate it, which deletes its content: {_rebuild(spec)}",
+            )
         self._write_names(spec)
 
     def read(self, spec: model.PostInstallSpec) -> base.Reading[model.PostInstallSpec] | None:
@@ -149,7 +156,7 @@ class PostInstallDriver:
             drift = f"its fail2ban may ban the lab host, and with it everybody: no {model.JAIL}"
         if not drift and runs:
             drift = "; ".join(stopped)
-        if not drift and runs and mark is None and self._looks_taken(spec):
+        if not drift and runs and mark is None and self._lacks_our_users(spec):
             drift = f"it was post-installed by somebody else: it has no user {spec.login}"
         if not drift and runs and model.is_older(mark or b"", spec.password):
             drift = f"the password of {spec.login} is an older one: was a snapshot restored?"
@@ -175,7 +182,7 @@ class PostInstallDriver:
                 )
             return {}
         mark = self._mark(new)
-        if mark is None and self._looks_taken(new) and self._is_taken(new):
+        if mark is None and self._lacks_our_users(new) and self._is_taken(new):
             raise self._taken(new, new.login)
         self._demand_as_wished(old, new)
         self._repair(new, stage)
@@ -280,7 +287,7 @@ class PostInstallDriver:
             do=f"recreate it, which deletes its content: {_rebuild(spec)}",
         )
 
-    def _looks_taken(self, spec: model.PostInstallSpec) -> bool:
+    def _lacks_our_users(self, spec: model.PostInstallSpec) -> bool:
         """Whether a server without our mark lacks our users; unlike `_is_taken`, start nothing."""
         project, seconds = spec.project, model.HELP_SECONDS
         found = (

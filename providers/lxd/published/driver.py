@@ -78,7 +78,8 @@ class PublishedDriver:
             container = self._lxd.get(f"instances/{spec.container}", project=spec.project)
         except daemon.AbsentError as error:
             raise errors.BadInputError(
-                f"there is no container {spec.container} in the project {spec.project} to publish"
+                f"there is no container {spec.project}/{spec.container} to publish",
+                do="run it again: it recreates the container",
             ) from error
         runs = container["status"] != "Stopped"
         if runs:
