@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from classroom.class_file import ClassFile, Student
 from classroom.runner import Row
+from cli.progress import duration
 from views import table
 
 MARKS = {"waiting": " ", "running": "…", "done": "✓", "failed": "✗", "skipped": "-"}
@@ -180,13 +181,6 @@ def line(row: Row, width: int = TEXT + FRAME) -> str:
     short = text if len(text) <= most or row.state == "failed" else text[: most - 1] + "…"
     took = duration(row.took) if row.state in {"running", "done", "failed"} else ""
     return f"{MARKS[row.state]} {row.name:<16} {short:<{most}} {took:>9}".rstrip()
-
-
-def duration(seconds: float) -> str:
-    """Return a duration for people."""
-    if seconds < 60:  # noqa: PLR2004
-        return f"{seconds:.0f} s"
-    return f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 
 def _students(count: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -86,16 +85,10 @@ def _destroy(selected: Stack) -> None:
         sys.stderr.write(f"- {name_of(urn)}\n")
 
     this = Run(command="destroy", rebuild="", changes=note)
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        done = pool.submit(stack.take_down, selected, this)
-        try:
-            if not done.result():
-                stack.run(selected, *stack.DOWN)
-            elif gone:
-                sys.stdout.write(f"{selected.name}: {len(gone)} deleted\n")
-        except KeyboardInterrupt:
-            this.cancelled.set()
-            raise
+    if not stack.cancellable(this, lambda: stack.take_down(selected, this)):
+        stack.run(selected, *stack.DOWN)
+    elif gone:
+        sys.stdout.write(f"{selected.name}: {len(gone)} deleted\n")
 
 
 def take_down(selected: Stack, destroy: Callable[[], object]) -> int:

@@ -39,11 +39,6 @@ class OtherKindError(errors.BadInputError):
     """The stack is not a student's lab."""
 
 
-def spec_of(name: str) -> kinds.AnySpec:
-    """Return the spec of a stack file; refuse an invalid one."""
-    return _read(name)[0]
-
-
 def host_of(text: str) -> str:
     """Return the URL of a host, given itself or by a stack that is on it.
 
@@ -52,7 +47,7 @@ def host_of(text: str) -> str:
 
     """
     if ":" not in text:
-        return spec_of(text).host
+        return _read(text)[0].host
     if problem := url.problem(text):
         raise errors.BadInputError(f"{problems.show(url.without_password(text))} {problem}")
     return text

@@ -167,7 +167,8 @@ def parse(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
         lists = ("students", "who") if words[:1] == ["class"] else ()
         names = next((key for key in lists if key in options), "")
         if more and (not names or any(word.startswith("-") for word in more)):
-            made.error(f"unrecognized arguments: {' '.join(more)}{_hint(words)}")
+            hint = "; the command follows --" if words[:2] == ["class", "exec"] else ""
+            made.error(f"unrecognized arguments: {' '.join(more)}{hint}")
         if more:
             setattr(options, names, [*getattr(options, names), *more])
     else:
@@ -176,10 +177,6 @@ def parse(argv: Sequence[str]) -> tuple[str, dict[str, Any]]:
         options.command = words[index + 1 :]
     arguments = vars(options)
     return arguments.pop("run"), arguments
-
-
-def _hint(words: list[str]) -> str:
-    return "; the command follows --" if words[:2] == ["class", "exec"] else ""
 
 
 def _build(words: Sequence[str]) -> argparse.ArgumentParser:

@@ -36,7 +36,7 @@ class Step:
 
     def end(self, mark: str) -> None:
         """Report the step's result."""
-        took = _duration(time.monotonic() - self._start)
+        took = duration(time.monotonic() - self._start, 1)
         line = f"{mark} {self._label:<{LABEL_WIDTH}} {self.detail:<{TEXT_WIDTH}} {took:>9}"
         start = "\r\x1b[K" if self._on_terminal else ""
         sys.stderr.write(f"{start}{_colour(mark, line)}\n")
@@ -90,9 +90,10 @@ def answer(facts: object, text: str, *, as_json: bool) -> None:
     sys.stdout.write(f"{encoded}\n" if as_json else text)
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float, digits: int = 0) -> str:
+    """Return a duration for people."""
     if seconds < 60:  # noqa: PLR2004
-        return f"{seconds:.1f} s"
+        return f"{seconds:.{digits}f} s"
     return f"{int(seconds // 60)} min {int(seconds % 60)} s"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import fcntl
 import json
@@ -240,6 +241,17 @@ def is_unchanged(stack: Stack, this: Run, report: Callable[[str], None]) -> bool
         report(note)
     report(f"{stack.name}: nothing to do, {found.resources} unchanged")
     return True
+
+
+def cancellable(this: Run, act: Callable[[], bool]) -> bool:
+    """Act in a thread of its own, so that a Ctrl-C cancels the run at once."""
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        done = pool.submit(act)
+        try:
+            return done.result()
+        except KeyboardInterrupt:
+            this.cancelled.set()
+            raise
 
 
 def take_down(stack: Stack, this: Run) -> bool:

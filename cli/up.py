@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import sys
 from collections.abc import Sequence
 
@@ -74,13 +73,7 @@ def preview(name: str) -> int:
 
 def _is_unchanged(selected: Stack, this: Run) -> bool:
     """Find out whether there is nothing to do; a Ctrl-C ends it at once."""
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        found = pool.submit(stack.is_unchanged, selected, this, print)
-        try:
-            return found.result()
-        except KeyboardInterrupt:
-            this.cancelled.set()
-            raise
+    return stack.cancellable(this, lambda: stack.is_unchanged(selected, this, print))
 
 
 def have_id(selected: Stack) -> None:

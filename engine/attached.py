@@ -82,7 +82,14 @@ class Plugin(proto.ResourceProviderServicer):
     Args:
         project: The Pulumi project, whose configuration the providers read.
 
+    Attributes:
+        arguments: Additional arguments of the engine's commands.
+        environment: Additional variables of the engine.
+
     """
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
 
     def __init__(self, project: str) -> None:
         self._project = project
@@ -92,9 +99,19 @@ class Plugin(proto.ResourceProviderServicer):
         self._lock = threading.Lock()
         self._engine: grpc.Channel | None = None
 
-    def begin(self, command: str, rebuild: str | None, changes: Changes) -> None:
-        """Serve a new run of the engine from now on."""
+    def begin(
+        self, command: str, rebuild: str | None = None, changes: Changes = lambda _what, _urn: None
+    ) -> tuple[str, ...]:
+        """Serve a command of the engine from now on; return its additional arguments.
+
+        Args:
+            command: The command.
+            rebuild: The value of `REBUILD`; None for the environment's.
+            changes: Called as each change begins, with the operation and the resource's URN.
+
+        """
         self._run = run.Run(command=command, rebuild=rebuild, show=self._show, changes=changes)
+        return self.arguments
 
     def close(self) -> None:
         """End the last run and cancel its calls."""
@@ -232,36 +249,8 @@ def _sent(values: Mapping[str, Any] | None, props: Mapping[str, Any]) -> Any:
         loop.close()
 
 
-class Attached:
-    """The program and the plugin, serving one engine after the other.
-
-    Attributes:
-        arguments: Additional arguments of the engine's commands.
-        environment: Additional variables of the engine.
-    """
-
-    def __init__(self, language: int, port: int, plugin: Plugin) -> None:
-        self.arguments = (f"--client=127.0.0.1:{language}", *INLINE)
-        self.environment = {"PULUMI_DEBUG_PROVIDERS": f"pulumi-python:{port}"}
-        self._plugin = plugin
-
-    def begin(
-        self, command: str, rebuild: str | None = None, changes: Changes = lambda _what, _urn: None
-    ) -> tuple[str, ...]:
-        """Get ready for a command of the engine; return its additional arguments.
-
-        Args:
-            command: The command.
-            rebuild: The value of `REBUILD`; None for the environment's.
-            changes: Called as each change begins, with the operation and the resource's URN.
-
-        """
-        self._plugin.begin(command, rebuild, changes)
-        return self.arguments
-
-
 @contextlib.contextmanager
-def serve(program: Callable[[], None], project: str) -> Iterator[Attached]:
+def serve(program: Callable[[], None], project: str) -> Iterator[Plugin]:
     """Serve a program and the dynamic providers within this context.
 
     Args:
@@ -277,8 +266,10 @@ def serve(program: Callable[[], None], project: str) -> Iterator[Attached]:
     language, port = (each.add_insecure_port("127.0.0.1:0") for each in (server, listener))
     for each in (server, listener):
         each.start()
+    plugin.arguments = (f"--client=127.0.0.1:{language}", *INLINE)
+    plugin.environment = {"PULUMI_DEBUG_PROVIDERS": f"pulumi-python:{port}"}
     try:
-        yield Attached(language, port, plugin)
+        yield plugin
     finally:
         plugin.close()
         for each in (server, listener):

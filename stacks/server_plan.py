@@ -117,7 +117,7 @@ def plan(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> ServerP
         name=server.name,
         prefix=f"{lab.student}-{server.name}",
         domain=server.domain,
-        rule=_rule(lab, server, common),
+        rule=rule(lab, server, common),
         volumes=_volumes(lab, server, common),
         container=_container(lab, server, common),
         # A failure may cost a builder, never a student's server.
@@ -135,7 +135,8 @@ def plan(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> ServerP
     )
 
 
-def _rule(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> RuleSpec:
+def rule(lab: LabSpec, server: ServerSpec, common: Mapping[str, Any]) -> RuleSpec:
+    """Return the NAT rule of a server's ssh; `common` as in `plan`."""
     return RuleSpec(
         **common,
         name=f"{server.name}_ssh",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from providers.nat import model as nat
 from remote import haproxy_maps
+from stacks import server_plan
 from stacks.server import ServerSpec
 from stacks.settings import TunnelSettings
 from stacks.spec import LabSpec
@@ -126,11 +127,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
 
 
 def _rule(lab: LabSpec, server: ServerSpec, dialled: str) -> Part:
-    spec = nat.RuleSpec(
-        host=lab.host, owner=lab.owner, name=f"{server.name}_ssh",
-        address=lab.address if lab.interface else "", interface=lab.interface, port=server.port,
-        target_address=server.address, target_port=22, comment=f"{server.name}_ssh",
-    )  # fmt: skip
+    spec = server_plan.rule(lab, server, {"host": lab.host, "owner": lab.owner})
     interface = lab.interface or "<interface>"
     return Part(
         f"{lab.student}-{server.name}-ssh", "NAT rule",

@@ -133,11 +133,8 @@ def _is_added(disk: Mapping[str, Any], root: Mapping[str, Any]) -> bool:
 
 def _find(path: str, disks: Sequence[Mapping[str, Any]]) -> tuple[Any, Any]:
     """Return a disk or partition, and the disk that it is on."""
-    for disk in disks:
-        for part in (disk, *disk.get("parts", ())):
-            if part["path"] == path:
-                return part, disk
-    return None, None
+    parts = ((part, disk) for disk in disks for part in (disk, *_parts(disk)))
+    return next((found for found in parts if found[0]["path"] == path), (None, None))
 
 
 def _free(facts: ServerFacts) -> str:

@@ -245,7 +245,8 @@ class Lxd:
         query = _query(project, {})
         answer = self._send("post", f"{path}/exec", params=query, json=body).json()
         operation = _identifier(answer["operation"])
-        log = f"{path}/{self._exec_logs}/exec_{operation}"
+        folder = "logs/exec-output" if self.program == "incus" else "logs"
+        log = f"{path}/{folder}/exec_{operation}"
         logs = [f"{log}.stdout", f"{log}.stderr"]
         output = [b"", b""]
 
@@ -273,11 +274,6 @@ class Lxd:
                 with contextlib.suppress(AbsentError, errors.DaemonError):
                     self._send("delete", log, params=query)
         return Executed(int(result.get("return", -1)), output[0], output[1])
-
-    @property
-    def _exec_logs(self) -> str:
-        """The path of programs' output, in LXD or in Incus."""
-        return "logs/exec-output" if self.program == "incus" else "logs"
 
     def _read_log(self, path: str, query: Mapping[str, str]) -> bytes:
         """Return a whole log: for a part, LXD announces the length of the whole."""

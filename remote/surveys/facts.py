@@ -208,7 +208,6 @@ class Container(TypedDict):
 
     name: str
     project: str
-    status: str
     owner: str
     address: str
     own_address: str

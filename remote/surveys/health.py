@@ -85,7 +85,6 @@ def _instances(sockets: List[str]) -> List[facts.Container]:
         {
             "name": item["name"],
             "project": item["project"],
-            "status": item["status"],
             "owner": item["config"].get(identity.OWNER, ""),
             "address": item["devices"].get("eth0", {}).get("ipv4.address", "")
             if item["status"] == "Running"

@@ -42,7 +42,7 @@ WITH_PROGRAM = ("up", "preview", "refresh", "destroy")
 
 
 def run_attached(
-    server: attached.Attached,
+    server: attached.Plugin,
     folder: pathlib.Path,
     *arguments: str,
     env: Mapping[str, str],
@@ -68,7 +68,7 @@ class Engine:
     def __init__(
         self,
         folder: pathlib.Path,
-        server: attached.Attached,
+        server: attached.Plugin,
         hosts: dict[str, fake.FakeHost],
         passphrase: str = PASSPHRASE,
     ) -> None:

@@ -65,7 +65,7 @@ def test_proxy_variables_are_ignored_on_loopback(
 
 
 def up(
-    engine: Engine, server: attached.Attached, stack: str, rebuild: str
+    engine: Engine, server: attached.Plugin, stack: str, rebuild: str
 ) -> subprocess.CompletedProcess[str]:
     """Bring a stack up as `./lab up` does."""
     argv = ["pulumi", "-C", str(engine.project), *UP, "-s", stack, *server.begin("up", rebuild)]

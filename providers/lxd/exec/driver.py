@@ -62,7 +62,8 @@ class ExecDriver:
         container = self._find(spec)
         if container is None or spec.container_id not in {"", ownership.identity_of(container)}:
             return None
-        if spec.creates and not self._exists(spec):
+        inside = (self._lxd, spec.project, spec.container)
+        if spec.creates and files.read(*inside, spec.creates) is None:
             return base.Reading(spec, drift=f"{spec.creates} is not there")
         return base.Reading(spec)
 
@@ -104,10 +105,6 @@ class ExecDriver:
         path = f"instances/{spec.container}"
         self._lxd.change("PUT", f"{path}/state", {"action": "start"}, project=spec.project)
         script_run.wait_for_boot(self._lxd, spec.project, spec.container, START_SECONDS)
-
-    def _exists(self, spec: model.ExecSpec) -> bool:
-        content = files.read(self._lxd, spec.project, spec.container, spec.creates)
-        return content is not None
 
     def _mark(self, spec: model.ExecSpec) -> None:
         """Mark the container as half done."""

@@ -167,23 +167,15 @@ def _body(spec: model.NetworkSpec) -> dict[str, Any]:
     }
 
 
-def attach_on(host: Host) -> Callable[[str, list[str]], object]:
-    """Return a function that attaches servers' links to a bridge of the host."""
-
-    def attach(bridge: str, ports: list[str]) -> object:
-        return host.call("remote.bridge", {"name": bridge, "ports": ports})
-
-    return attach
+def attach(host: Host, bridge: str, ports: list[str]) -> object:
+    """Attach servers' links to a bridge of the host."""
+    return host.call("remote.bridge", {"name": bridge, "ports": ports})
 
 
-def lost_settings_on(host: Host) -> Callable[[model.NetworkSpec], str]:
-    """Return a function that returns what a bridge of the host has lost."""
-
-    def lost_settings(spec: model.NetworkSpec) -> str:
-        asked = (host, spec.name, spec.address)
-        return shared_answers.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
-
-    return lost_settings
+def lost_settings(host: Host, spec: model.NetworkSpec) -> str:
+    """Return what a bridge of the host has lost."""
+    asked = (host, spec.name, spec.address)
+    return shared_answers.about(host, "bridges", _lost_settings).answer(asked)[spec.name]
 
 
 def _lost_settings(asked: Sequence[tuple[Host, str, str]]) -> dict[str, str]:

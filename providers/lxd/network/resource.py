@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from hosts.host import Host
 from providers import base
 from providers.lxd.network import model
@@ -17,8 +19,8 @@ class NetworkProvider(base.Provider[model.NetworkSpec]):
         from providers.lxd import client  # noqa: PLC0415
         from providers.lxd.network import driver  # noqa: PLC0415
 
-        lost, attach = driver.lost_settings_on(host), driver.attach_on(host)
-        return driver.NetworkDriver(client.on(host), lost, attach)
+        lost = functools.partial(driver.lost_settings, host)
+        return driver.NetworkDriver(client.on(host), lost, functools.partial(driver.attach, host))
 
 
 class Network(base.Resource, module="lxd", name="Network"):

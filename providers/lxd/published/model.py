@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 from collections.abc import Mapping
-from typing import ClassVar
 
 from core import codec, problems, validators
 
@@ -79,8 +78,6 @@ class PublishedSpec(codec.Spec):
             `restart` it after the copy.
         adopt: Whether to take over an image that the alias points to already, as it is.
     """
-
-    REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
 
     project: str
     container: str
