@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from cli import environment, options, stack
-from core import errors, problems, validators
+from core import codec, errors, problems, validators
 from core.labels import label
 from engine.passphrase import Passphrase
 from remote import daemons
@@ -81,6 +81,8 @@ def new(request: Request) -> int:
         errors.BadInputError: The file exists already, or a setting is invalid.
 
     """
+    if request.recipe and request.lab_host:
+        raise errors.BadInputError("--recipe makes an image, and --lab-host a host: one of the two")
     is_student = not (request.recipe or request.lab_host)
     if is_student and validators.problem_of_stack(request.name) and (found := label(request.name)):
         sys.stderr.write(f"{request.name} -> {found}\n")
@@ -97,18 +99,11 @@ def new(request: Request) -> int:
     values = _values(request)
     if request.number is None and is_student:
         values["number"] = neighbours.free_number(request.host, others)
+    if request.number is None and request.recipe:
+        number = next(neighbours.free_numbers(request.host, others, "image"))
+        values |= {"number": number} if number > 1 else {}
+    planned = _planned(request, values, others)
     config = {f"{settings.NAMESPACE}:{key}": value for key, value in values.items()}
-    texts = {
-        key: value if isinstance(value, str) else json.dumps(value) for key, value in config.items()
-    }
-    try:
-        planned = kinds.parse(texts, project=stack.PROJECT, stack=request.name)
-    except problems.Mistakes as mistakes:
-        raise errors.BadInputError(problems.summary(mistakes.mistakes)) from mistakes
-    if wrong := [*neighbours.conflicts(request.name, values, others),
-                 *neighbours.claims_of_others(request.name, values, neighbours.claimed(others)),
-                 *_mistakes_of_post_installation(request, values)]:  # fmt: skip
-        raise errors.BadInputError(problems.summary(wrong))
     environment.apply()
     password = (
         password_of(request.name) or secrets.token_urlsafe(12) if request.post_install else ""
@@ -127,6 +122,29 @@ def new(request: Request) -> int:
         f"See the plan: ./lab preview {request.name}    Bring it up: ./lab up {request.name}\n"
     )
     return 0
+
+
+def _planned(
+    request: Request, values: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]
+) -> kinds.AnySpec:
+    """Return the spec of a new stack; refuse all its mistakes at once."""
+    texts = {
+        f"{settings.NAMESPACE}:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+    }
+    wrong, planned = [], None
+    try:
+        planned = kinds.parse(texts, project=stack.PROJECT, stack=request.name)
+    except problems.Mistakes as mistakes:
+        wrong = mistakes.mistakes
+    wrong += codec.beside(wrong, [
+        *neighbours.conflicts(request.name, values, others),
+        *neighbours.claims_of_others(request.name, values, neighbours.claimed(others)),
+        *_mistakes_of_post_installation(request, values),
+    ])  # fmt: skip
+    if wrong or planned is None:
+        raise errors.BadInputError(problems.summary(wrong))
+    return planned
 
 
 def _mistakes_of_post_installation(
@@ -163,24 +181,29 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
 
     """
     found: dict[str, Any] = {}
+    wrong: list[str] = []
     for pair in pairs:
         key, equals, text = pair.partition("=")
         key = key.removeprefix(f"{settings.NAMESPACE}:")
-        if not equals or key in own:
-            raise errors.BadInputError(
-                f"--set {pair}: " + (f"{key} cannot be set here" if equals else "is not KEY=VALUE"),
-                do="see --help for an option; for a password: pulumi config set --secret "
-                "grappe:password" if equals else "write it like --set language=fr",
-            )  # fmt: skip
-        try:
-            found[key] = files.load(text)
-        except yaml.YAMLError as error:
-            raise errors.BadInputError(
-                f"--set {pair}: {text} cannot be read", seen=str(error),
-                do="write it as in a stack file: --set 'servers=[{name: yuno1}]'",
-            ) from error  # fmt: skip
-        if wrong := files.misread_in(text):
-            raise errors.BadInputError(f"--set {pair}: {'; '.join(each.reason for each in wrong)}")
+        shown = f"--set {key}=..." if key == settings.PASSWORD else f"--set {pair}"
+        if not equals:
+            wrong.append(f"{shown} is not KEY=VALUE, as language=fr")
+        elif key == settings.PASSWORD:
+            wrong.append(f"{shown} would be in plain: pulumi config set --secret grappe:password")
+        elif key in own:
+            wrong.append(f"{shown}: {key} cannot be set here; see --help for an option")
+        elif key in found:
+            wrong.append(f"{shown}: {key} is there twice")
+        else:
+            try:
+                found[key] = files.load(text)
+                wrong += [f"{shown}: {each.reason}" for each in files.misread_in(text)]
+            except yaml.YAMLError as error:
+                reason = " ".join(str(error).split())
+                form = "as in a stack file: 'servers=[{name: yuno1}]'"
+                wrong.append(f"{shown} cannot be read ({reason}); {form}")
+    if wrong:
+        raise errors.BadInputError("\n".join(wrong))
     return found
 
 
@@ -225,7 +248,7 @@ def _values(request: Request) -> dict[str, Any]:
             values[key] = value
     if request.relay:
         values["tunnel"] = {"relay": request.relay}
-    own = ("kind", "student", "id", "host", "number", settings.PASSWORD)
+    own = {"kind", "student", "id", "host", "number", settings.PASSWORD, *values}
     return {**values, **settings_of(request.pairs, own)}
 
 

@@ -61,10 +61,10 @@ def _against(
 
 @dataclasses.dataclass(frozen=True)
 class Claim:
-    """Names a port or domain that only one lab may have.
+    """Names a port, a domain or the like that only one stack may have.
 
     Attributes:
-        what: `port`, `domain`, `default` or `relay`.
+        what: `port`, `domain`, `default` or `relay`; of an image `builder` or `alias`.
         machine: The machine that has it.
         value: The port, or the domain.
     """
@@ -75,9 +75,11 @@ class Claim:
 
     def __str__(self) -> str:
         """Return it as people name it."""
-        if self.what == "default":
-            return "the default for unknown domains"
-        return f"the {self.what}{' port' if self.what == 'relay' else ''} {self.value}"
+        words = {
+            "default": "default for unknown domains", "relay": f"relay port {self.value}",
+            "builder": f"builder's number {self.value}",
+        }  # fmt: skip
+        return f"the {words.get(self.what, f'{self.what} {self.value}')}"
 
 
 # By claim: whose it is, and whether the stack file says so itself.
@@ -108,9 +110,11 @@ def claims_of_others(name: str, config: Mapping[str, Any], held: Held) -> list[p
 
 
 def _claims(name: str, config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, bool]]:
-    """Yield what a student's stack file claims: the claim, its key, and whether it is written."""
+    """Yield what a stack file claims: the claim, its key, and whether it is written."""
     number, host = config.get("number"), machine(config.get("host"))
     servers = config.get("servers") or settings.written(settings.Settings().servers)
+    if config.get("kind") == "image":
+        yield from _claims_of_image(config)
     if (config.get("kind") or "student") != "student" or not isinstance(servers, list):
         return
     student = str(config.get("student") or name)
@@ -133,7 +137,10 @@ def _claims(name: str, config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, 
             yield Claim("domain", host, full), f"{key}.domain", bool(server.get("domain"))
     if config.get("default"):
         yield Claim("default", host), "default", True
-    tunnel = config.get("tunnel")
+    yield from _claims_of_tunnel(config.get("tunnel"))
+
+
+def _claims_of_tunnel(tunnel: object) -> Iterator[tuple[Claim, str, bool]]:
     if not isinstance(tunnel, dict) or not tunnel.get("relay"):
         return
     forwards = tunnel.get("forwards")
@@ -142,6 +149,13 @@ def _claims(name: str, config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, 
         if isinstance(forward, dict) and isinstance(forward.get("listen"), int):
             claim = Claim("relay", machine(tunnel["relay"]), forward.get("listen"))
             yield claim, f"tunnel.forwards[{index}].listen", True
+
+
+def _claims_of_image(config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, bool]]:
+    host = machine(config.get("host"))
+    yield Claim("builder", host, config.get("number") or 1), "number", True
+    alias = config.get("alias") or f"of the recipe {config.get('recipe')}"
+    yield Claim("alias", host, alias), "alias", True
 
 
 def relay_ports(configs: Mapping[str, Mapping[str, Any]]) -> set[tuple[object, object]]:
@@ -155,13 +169,15 @@ def free_number(host: str, others: Mapping[str, Mapping[str, Any]]) -> int:
     return next(free_numbers(host, others))
 
 
-def free_numbers(host: str, others: Mapping[str, Mapping[str, Any]]) -> Iterator[int]:
-    """Yield the numbers that no stack file of the folder has on a host, from the first on."""
+def free_numbers(
+    host: str, others: Mapping[str, Mapping[str, Any]], kind: str = "student"
+) -> Iterator[int]:
+    """Yield the numbers that no stack file of a kind has on a host, from the first on."""
     taken = {
-        _text(theirs.get("number"))
+        _text(theirs.get("number") or (1 if kind == "image" else None))
         for theirs in others.values()
         if machine(theirs.get("host")) == machine(host)
-        and (theirs.get("kind") or "student") == "student"
+        and (theirs.get("kind") or "student") == kind
     }
     return (number for number in itertools.count(1) if str(number) not in taken)
 

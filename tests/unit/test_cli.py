@@ -140,6 +140,11 @@ def test_lab_new_refuses_before_it_writes(
     with pytest.raises(errors.BadInputError) as refusal:
         new.new(new.Request("bob", "nowhere", 9999, domain="x y"))
     assert "3 mistakes, nothing was changed" in str(refusal.value)
+    with pytest.raises(errors.BadInputError) as refusal:
+        new.new(new.Request("bob", "ssh://lab", 9, domain="bad", login="admin", post_install=True))
+    assert "2 mistakes, nothing was changed" in str(refusal.value)
+    with pytest.raises(errors.BadInputError, match="one of the two"):
+        new.new(new.Request("lab1", "ssh://lab", lab_host=True, recipe="standin"))
     with pytest.raises(errors.BadInputError, match="keeps for itself or the system"):
         new.new(new.Request("bob", "ssh://lab", 9, pairs=["login=admin"]))
     with pytest.raises(errors.BadInputError, match="leave --post-install out"):
@@ -159,9 +164,12 @@ def test_set_takes_any_setting_of_a_stack_file() -> None:
     assert wanted == new.settings_of(pairs, ("host",))
     for pair, words in (("host=local:", "host cannot be set here"), ("language", "is not KEY=VALUE"),
                         ("servers=[", "cannot be read"), ("limits={cpu: 010}", "octal number 8"),
-                        ("config={user.until: 2026-09-01}", "in quotes")):  # fmt: skip
+                        ("config={user.until: 2026-09-01}", "in quotes"),
+                        ("password=hunter22", r"--set password=\.\.\. would be in plain")):  # fmt: skip
         with pytest.raises(errors.BadInputError, match=words):
             new.settings_of([pair], ("host",))
+    with pytest.raises(errors.BadInputError, match="(?s)host cannot.*image is there twice"):
+        new.settings_of(["host=x", "image=a", "image=b"], ("host",))
 
 
 GOOD_SECRET = "v1:ncByjNhlu4nZ9l0S:4aNthNXy+N0U4HaBM+BzUxBaZNSAAQ=="

@@ -38,6 +38,7 @@ def test_conflicting_stack_files_are_reported(changes: dict[str, Any], keys: lis
 
 
 RELAY = {"relay": "ssh://r"}
+IMAGE = {"kind": "image", "recipe": "standin"}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,8 @@ RELAY = {"relay": "ssh://r"}
         ({"tunnel": RELAY}, {"tunnel": RELAY, "host": "ssh://other"},
          ["tunnel.forwards[0].listen", "tunnel.forwards[1].listen"]),
         ({"tunnel": RELAY}, {"tunnel": {**RELAY, "forwards": [{"listen": 9, "port": 80}]}}, []),
+        (IMAGE, {**IMAGE, "number": None}, ["number", "alias"]),
+        (IMAGE, {**IMAGE, "alias": "mine"}, []),
     ],
 )  # fmt: skip
 def test_what_only_one_lab_may_have_is_reported(
