@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core import errors, names
-from providers.lxd import daemon
+from providers.lxd import daemon, ownership
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model
 from providers.lxd.image import aliases
@@ -367,6 +367,23 @@ class TestContainer:
             with pytest.raises(errors.DaemonError, match="does not answer"):
                 driver.delete(server(lab))
         assert container_driver(lab).read(server(lab)) is not None
+
+    def test_server_that_lost_its_marks_comes_back_as_the_error_says(self, lab: LxdTestbed) -> None:
+        """As one restored from a backup that is older than its lab; its content stays."""
+        driver, spec = container_driver(lab), server(lab, state="stopped")
+        driver.create(spec)
+        before = ownership.identity_of(lab.lxd.get("instances/yuno1", project=PROJECT))
+        config = dict.fromkeys(["user.grappe.owner", "user.grappe.lab", "user.grappe.stage"], "")
+        lab.lxd.change("PATCH", "instances/yuno1", {"config": config}, project=PROJECT)
+        with pytest.raises(errors.NotOursError, match="was left alone") as found:
+            driver.delete(spec)
+        words = found.value.do.partition("config set yuno1 ")[2].partition(" --project")[0]
+        marks = dict(word.split("=") for word in words.split())
+        lab.lxd.change("PATCH", "instances/yuno1", {"config": marks}, project=PROJECT)
+        driver.create(spec)
+        assert "" == driver.read(spec).drift
+        after = ownership.identity_of(lab.lxd.get("instances/yuno1", project=PROJECT))
+        assert before == after
 
     def test_copy_in_another_project_is_left_alone(self, lab: LxdTestbed) -> None:
         """It has the lab's marks; emptying the bridge is refused with its name."""
