@@ -13,7 +13,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from core import problems, validators
+from core import labels, problems, validators
 from core.names import MAX_NUMBER
 
 # The exports' headings by field, without accents and case.
@@ -189,9 +189,7 @@ def _columns(heads: list[str]) -> dict[str, int]:
     """Return the column of each field; the first of several."""
     columns: dict[str, int] = {}
     for index, head in enumerate(heads):
-        plain = unicodedata.normalize("NFKD", head.strip().casefold())
-        plain = "".join(letter for letter in plain if not unicodedata.combining(letter))
-        plain = plain.replace("\u2019", "'").rstrip(" .:")
+        plain = labels.unaccented(head.strip()).replace("\u2019", "'").rstrip(" .:")
         for field, known in HEADINGS.items():
             if plain in known:
                 columns.setdefault(field, index)

@@ -8,12 +8,11 @@ import json
 import pathlib
 import secrets
 import sys
-import unicodedata
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from classroom import class_file, labels, roster
+from classroom import class_file, labels, matching, roster
 from classroom.class_file import ClassFile, Student
 from cli import class_view, environment, new, options, progress, stack
 from cli import classroom as classes
@@ -71,9 +70,13 @@ def create(**given: Any) -> int:
     root, name = environment.ROOT, request.name
     entries = _entries(environment.given(request.roster))
     before = _before(request)
-    joined, left, renamed = _compare(name, before, entries)
+    try:
+        found = matching.match(before.students, entries)
+    except problems.Mistakes as mistakes:
+        wrong = problems.summary(mistakes.mistakes)
+        raise errors.BadInputError(f"the roster: {wrong}") from mistakes
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
-    students = _numbered(name, before, joined, others)
+    students = _numbered(name, before, found.joined, others)
     file = dataclasses.replace(before, students=(*before.students, *students))
     # A student whose stack file is lost, or that an interrupted run did not write, gets one too.
     lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
@@ -87,7 +90,7 @@ def create(**given: Any) -> int:
     class_file.write(root, name, file)
     _write_stack_files(name, file, planned)
     sys.stdout.write(class_view.created(name, file, students))
-    _report(name, left, renamed)
+    _report(name, found)
     return 0
 
 
@@ -121,14 +124,19 @@ def _write_stack_files(
                 step.detail = f"{len(planned) + len(without)}, one a student"
 
 
-def _report(name: str, left: Sequence[Student], renamed: Sequence[tuple[Student, str]]) -> None:
-    """Print who has left, who has another name, and the next commands."""
-    for student, called in renamed:
+def _report(name: str, found: matching.Matched) -> None:
+    """Print who has left, who has another name or key, and the next commands."""
+    for student in found.rekeyed:
+        sys.stderr.write(
+            f"{student.name} has another key in this roster: set it in classes/{name}.yaml, "
+            f"and in grappe:keys of stacks/Pulumi.{class_file.stack_of(name, student)}.yaml\n"
+        )
+    for student, called in found.renamed:
         sys.stderr.write(
             f"{student.name} has the name {called} in this roster (same id or e-mail). The lab "
             f"stays; for the card, change the name in classes/{name}.yaml\n"
         )
-    if left:
+    if left := found.left:
         sys.stderr.write(
             f"{len(left)} of the class are not in this roster, and stay: "
             f"{', '.join(each.name for each in left)}\n"
@@ -187,116 +195,6 @@ def _before(request: Request) -> ClassFile:
             do=f"as {label(request.name) or 'tp1'}",
         )
     return ClassFile(host=request.host, post_install=request.post_install, settings=given)
-
-
-# The fields by which a line of a roster identifies a student, the surest first.
-FIELDS = ("id", "email", "name")
-
-
-def _compare(
-    name: str, before: ClassFile, entries: Sequence[roster.Entry]
-) -> tuple[list[roster.Entry], list[Student], list[tuple[Student, str]]]:
-    """Return the roster's new entries, the students who left, and those with another name now.
-
-    A line with a student's name and another id or e-mail is a new student, a namesake.
-
-    Raises:
-        errors.BadInputError: A line has the id of one student and the e-mail of another.
-
-    """
-    keys = _keys(before)
-    shared = _shared([each.email for each in before.students], [each.email for each in entries])
-    named = {entry.name.casefold() for entry in entries}
-    joined, met, wrong = [], set(), []
-    renamed: list[tuple[Student, str]] = []
-    for entry in entries:
-        by = {field: keys.get((field, getattr(entry, field).casefold()), []) for field in FIELDS}
-        by["email"] = [] if entry.email.casefold() in shared else by["email"]
-        # Nor accents nor the words' order tell two people apart, unless the roster has both.
-        by["name"] = by["name"] or [
-            each for each in keys.get(("words", _words(entry.name)), ())
-            if each.name.casefold() not in named
-        ]  # fmt: skip
-        known, problem = _matching(by, entry)
-        if problem:
-            wrong.append(problems.Mistake(f"line {entry.line}", problem))
-        elif not known:
-            joined.append(entry)
-        elif known.label in met:
-            reason = f"is {known.name} again, by its name. Add an id or an e-mail to both lines."
-            wrong.append(problems.Mistake(f"line {entry.line}", reason))
-        else:
-            met.add(known.label)
-            # Another export may have the last name first.
-            if _words(known.name) != _words(entry.name):
-                renamed.append((known, entry.name))
-            if entry.key and entry.key != known.key:
-                sys.stderr.write(
-                    f"{known.name} has another key in this roster: set it in classes/{name}.yaml, "
-                    f"and in grappe:keys of stacks/Pulumi.{class_file.stack_of(name, known)}.yaml\n"
-                )
-    if wrong:
-        raise errors.BadInputError(f"the roster: {problems.summary(wrong)}")
-    left = [student for student in before.students if student.label not in met]
-    return joined, left, renamed
-
-
-def _keys(before: ClassFile) -> dict[tuple[str, str], list[Student]]:
-    """Return the students by each of their fields, and by the words of their names."""
-    keys: dict[tuple[str, str], list[Student]] = defaultdict(list)
-    for student in before.students:
-        for field in FIELDS:
-            if text := getattr(student, field).casefold():
-                keys[field, text].append(student)
-        keys["words", _words(student.name)].append(student)
-    return keys
-
-
-def _shared(*lists: Sequence[str]) -> set[str]:
-    """Return the e-mail addresses that a list has more than once, as twins have their parents'."""
-    return {
-        email
-        for emails in lists
-        for email, count in Counter(map(str.casefold, emails)).items()
-        if count > 1
-    }
-
-
-def _words(name: str) -> str:
-    """Return the words of a name without accents and case, in an order of their own."""
-    letters = unicodedata.normalize("NFKD", name.casefold())
-    plain = "".join(letter for letter in letters if not unicodedata.combining(letter))
-    return " ".join(sorted(plain.replace("-", " ").split()))
-
-
-def _matching(
-    by: Mapping[str, Sequence[Student]], entry: roster.Entry
-) -> tuple[Student | None, str]:
-    """Return the student that a line of a roster identifies, or why the line is ambiguous.
-
-    Args:
-        by: The students with the line's id, its e-mail and its name.
-        entry: The line.
-
-    """
-    if by["id"] and by["email"] and by["id"][0] != by["email"][0]:
-        return None, f"has the id of {by['id'][0].name} and the e-mail of {by['email'][0].name}."
-    if sure := [*by["id"], *by["email"]]:
-        return sure[0], ""
-    alike = [each for each in by["name"] if not _differ(each, entry)]
-    if len(alike) > 1:
-        labels_of = ", ".join(each.label for each in alike)
-        return None, f"has the name of {labels_of}. Add an id or an e-mail to it."
-    return (alike[0] if alike else None), ""
-
-
-def _differ(student: Student, entry: roster.Entry) -> bool:
-    """Whether both have an id, or both an e-mail, and not the same."""
-    return any(
-        getattr(student, field) and getattr(entry, field)
-        and getattr(student, field).casefold() != getattr(entry, field).casefold()
-        for field in ("id", "email")
-    )  # fmt: skip
 
 
 def _number_of(stack_name: str, values: Mapping[str, Any]) -> int:

@@ -14,6 +14,12 @@ _LETTERS = {
 MAX_LABEL = 40
 
 
+def unaccented(text: str) -> str:
+    """Return a text without accents and case."""
+    letters = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
 def label(name: str) -> str:
     """Return a name as letters, digits and dashes: Adèle -> adele, D'Artagnan -> d-artagnan.
 
