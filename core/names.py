@@ -15,6 +15,8 @@ MAIN_DOMAIN = "/etc/yunohost/current_host"
 MIN_NUMBER, MAX_NUMBER = 1, 4000
 # The network of all students' bridges.
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
+# Where people log in to a server.
+SSH_PORT = 22
 # Where the pages of all labs come in.
 WEB_PORTS = (80, 443)
 # Marks of a container: the image it started from, and its stage; `anew` orders its recreation.

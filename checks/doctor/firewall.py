@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from checks import conflicts, isolation
+from checks import conflicts, dropping_rules, isolation
 from checks.finding import Finding
 from remote import iptables, managed_block
 from remote.surveys.facts import HealthFacts
@@ -109,7 +109,7 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
                 f"nft list table {table} shows whom; if fail2ban made it: fail2ban-client banned",
                 rule,
             )
-        for table, line in conflicts.drops(facts, _forwarded(facts)):
+        for table, line in dropping_rules.drops(facts, _forwarded(facts)):
             yield _drop("a rule before UFW's keeps people out of pages or servers", table, line)
 
 
@@ -126,7 +126,7 @@ def _drop(what: str, table: str, line: str) -> Finding:
 
 def limits(facts: HealthFacts) -> Iterator[Finding]:
     """Yield the rules before UFW's that drop a part of what people send: too much, or some text."""
-    for table, line in conflicts.drops(facts, _forwarded(facts), whole=False):
+    for table, line in dropping_rules.drops(facts, _forwarded(facts), whole=False):
         yield _drop("a rule before UFW's drops a part of what people send", table, line)
 
 
@@ -151,7 +151,7 @@ def _nat(facts: HealthFacts) -> Iterator[Finding]:
         if count > 1:
             yield Finding(f"a rule is loaded {count} times", f"iptables -t nat -D {line[3:]}", line)
     needed = has_rules(facts)
-    for line in conflicts.nat_ends(facts) if needed else ():
+    for line in dropping_rules.nat_ends(facts) if needed else ():
         yield Finding("a rule of NAT keeps people from every server's ports", MEND, line)
     if needed and f"-A PREROUTING -j {iptables.NAT}" not in rules:
         yield Finding(f"PREROUTING has no jump to {iptables.NAT}: no port reaches any server", MEND)

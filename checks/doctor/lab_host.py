@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from checks import conflicts, ufw_denials
+from checks import conflicts, profiles, routing, ufw_denials
 from checks.doctor import firewall
 from checks.finding import Finding
 from core import kernel_limits, names
@@ -54,14 +54,14 @@ def _profiles(facts: HealthFacts) -> Iterator[Finding]:
     """Yield what profiles bring into the labs that use them."""
     used = {tuple(item["profiles"]) for item in facts["instances"] if item["owner"]}
     for together in sorted(used):
-        for profile, problem in conflicts.profiles(facts["lxd"], together, conflicts.NIC):
+        for profile, problem in profiles.obstacles(facts["lxd"], together, profiles.NIC):
             yield Finding(
                 f"LXD's profile {profile} cannot serve labs: {problem}",
                 f"lxc profile device remove {profile} DEVICE, or a profile of their own for labs: "
                 "grappe:profiles",
             )
-    profiles = dict.fromkeys(name for together in sorted(used) for name in together)
-    for profile, what in conflicts.shared(facts["lxd"], list(profiles)):
+    named = dict.fromkeys(name for together in sorted(used) for name in together)
+    for profile, what in profiles.shared(facts["lxd"], list(named)):
         yield Finding(
             f"LXD's profile {profile} {what}",
             f"if that is not intended: lxc profile edit {profile}",
@@ -110,10 +110,10 @@ def _bridges(facts: HealthFacts) -> Iterator[Finding]:
             continue
         if problem := facts["links"].get(network["name"]):
             yield Finding(f"the bridge {network['name']}: {problem}", "./lab up STACK")
-        for line in conflicts.routes(facts, subnet, network["name"]):
+        for line in routing.covering(facts, subnet, network["name"]):
             yield Finding(
                 f"the servers on {network['name']} are unreachable: a route leads elsewhere",
-                conflicts.removal_command(line), line,
+                routing.removal_command(line), line,
             )  # fmt: skip
         if not any(subnet in line for line in facts["masquerades"]):
             yield Finding(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from checks import conflicts, isolation, ufw_denials
+from checks import conflicts, dropping_rules, isolation, ufw_denials
 from checks.preflight import claims, domains, host, lxd, network, ports
 from checks.preflight.spec import PreflightSpec
 from core import problems
-from core.names import WEB_PORTS
+from core.names import SSH_PORT, WEB_PORTS
 from remote.surveys.facts import HostsFileFacts, LabFacts, RelayFacts
 
 
@@ -41,12 +41,12 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
 
 def notes(spec: PreflightSpec, facts: LabFacts) -> list[str]:
     """Return the faults and risks that do not stop this lab, and that a teacher should know."""
-    targets = {server.port: (server.address, conflicts.SSH_PORT) for server in spec.servers}
+    targets = {server.port: (server.address, SSH_PORT) for server in spec.servers}
     redirected = conflicts.redirects(facts, [*targets, *WEB_PORTS])
     shut = [
-        *(f"{table}: {line}" for table, line in conflicts.drops(facts, targets)),
+        *(f"{table}: {line}" for table, line in dropping_rules.drops(facts, targets)),
         *(f"nft {table}: {line}" for table, line in conflicts.bans(facts, targets)),
-        *(f"nat: {line}" for line in conflicts.nat_ends(facts)),
+        *(f"nat: {line}" for line in dropping_rules.nat_ends(facts)),
     ]
     return [
         *(f"a rule before UFW's keeps people out of pages or servers: {line}" for line in shut),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from checks import conflicts
+from checks import profiles
 from checks.preflight import claims
 from checks.preflight.spec import PlannedServer, PreflightSpec
 from core import problems
@@ -151,7 +151,7 @@ def _images(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
 
 def _profiles(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
     if all(project["name"] != spec.project for project in lxd["projects"]):
-        for profile, problem in conflicts.profiles(lxd, spec.profiles, conflicts.NIC):
+        for profile, problem in profiles.obstacles(lxd, spec.profiles, profiles.NIC):
             yield problems.Mistake(
                 "grappe:profiles", f'"{profile}" cannot be used: {problem}. {OWN_PROFILE}'
             )
@@ -165,13 +165,13 @@ def _profiles(spec: PreflightSpec, lxd: Lxd) -> Iterator[problems.Mistake]:
 
 def brought(spec: PreflightSpec, lxd: Lxd) -> Iterator[str]:
     """Yield the faults of profiles as notes for a lab that is up; a new lab is refused for them."""
-    for profile, problem in conflicts.profiles(lxd, spec.profiles, conflicts.NIC):
+    for profile, problem in profiles.obstacles(lxd, spec.profiles, profiles.NIC):
         yield f"LXD's profile {profile}: {problem}"
 
 
 def shared(spec: PreflightSpec, lxd: Lxd) -> Iterator[str]:
     """Yield what profiles give away to every student."""
-    for profile, what in conflicts.shared(lxd, spec.profiles):
+    for profile, what in profiles.shared(lxd, spec.profiles):
         yield f"LXD's profile {profile} {what}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
-from checks import conflicts
+from checks import conflicts, routing
 from checks.preflight.spec import PreflightSpec
 from core import problems
 from remote.surveys.facts import LabFacts
@@ -21,11 +21,11 @@ def subnet(spec: PreflightSpec, facts: LabFacts) -> Iterator[problems.Mistake]:
                 "grappe:number",
                 f"{spec.number} means {spec.subnet}, which the host has on {entry['interface']}.",
             )
-    for line in conflicts.routes(facts, spec.subnet, spec.bridge):
+    for line in routing.covering(facts, spec.subnet, spec.bridge):
         yield problems.Mistake(
             "grappe:number",
             f"{spec.number} means {spec.subnet}, which the host routes elsewhere: {line}. Choose "
-            f"another number, or on the host: {conflicts.removal_command(line)}",
+            f"another number, or on the host: {routing.removal_command(line)}",
         )
 
 

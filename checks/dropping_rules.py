@@ -1,0 +1,127 @@
+"""Others' rules of iptables that drop or translate what a lab needs; pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from core.names import SSH_PORT, STUDENTS, WEB_PORTS
+from remote import iptables
+from remote.surveys.facts import HostFacts
+from remote.unmanaged import nat as unmanaged_nat
+
+
+def drops(
+    facts: HostFacts, forwarded: Collection[int], *, whole: bool = True
+) -> Iterator[tuple[str, str]]:
+    """Yield (table, rule) for each rule loaded before UFW's own that keeps people out.
+
+    Such a rule drops packets to pages or servers, or exempts them from connection tracking, which
+    DNAT needs.
+
+    Args:
+        facts: The host's.
+        forwarded: The ports that lead to servers.
+        whole: True for rules that drop all packets of somebody, False for rules that drop a part.
+
+    """
+    own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in facts.get("subnets", ())]
+    ports = {
+        "PREROUTING": (*WEB_PORTS, *forwarded), "INPUT": WEB_PORTS,
+        "FORWARD": (SSH_PORT, *WEB_PORTS), "OUTPUT": WEB_PORTS,
+        "POSTROUTING": (SSH_PORT, *WEB_PORTS),
+    }  # fmt: skip
+    for rule in facts.get("before_ufw", ()):
+        line = rule["whole"]
+        ends = iptables.target(line) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in line
+        is_partial = bool(_PARTIAL.search(line))
+        if ends and is_partial is not whole and _matches(line, ports[line.split()[1]], own):
+            yield rule["table"], rule["line"]
+
+
+def nat_ends(facts: HostFacts) -> Iterator[str]:
+    """Yield the rules that end the NAT of people's packets before the jump to our chain."""
+    for line in facts.get("nat", ()):
+        if line == f"-A PREROUTING -j {iptables.NAT}":
+            return
+        if line.startswith("-A PREROUTING ") and iptables.ends_nat(line):
+            yield line
+
+
+# Matches of a part of what people send: too much, or some of its contents.
+_PARTIAL = re.compile(r"-m (?:connlimit|hashlimit|length|limit|recent|string|u32)\b")
+
+# Matches of packets that are forged or malformed.
+_MALFORMED = re.compile(
+    r"INVALID|-m (?:rpfilter|tcpmss)\b|"
+    # These flags are `--syn`, which every new connection has: not malformed.
+    r"--tcp-flags (?!FIN,SYN,RST,ACK SYN\b)|! --tcp-flags|! --syn| -f |-s \S+ ! -i "
+)
+
+
+def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Address]) -> bool:
+    """Whether a rule matches what people send by TCP to these ports of the host or of labs.
+
+    Args:
+        line: The rule.
+        ports: The ports.
+        own: The host's addresses; empty where they are unknown.
+
+    """
+    if _MALFORMED.search(line) or _NOT_TO_US.search(line):
+        return False
+    asked, hook = iptables.conditions(line), line.split()[1]
+    protocol, to = asked.get("-p", _ANY), asked.get("-d", _ANY)
+    out, by = asked.get("-o", _ANY), asked.get("-i", _ANY)
+    sources = _ports(asked, _SOURCES)
+    return (
+        (protocol.value in ("", "tcp", "all")) is not protocol.negated
+        and _leads_here(to, own, hook)
+        and (out.value[:3] in ("", "gr-")) is not out.negated
+        and not (by.value.startswith(_OTHERS_BRIDGES) and not by.negated)
+        and (not sources or any(_CLIENTS in part for part in sources))
+        and (
+            not (parts := _ports(asked, _DIALLED))
+            or any(p in part for p in ports for part in parts)
+        )
+    )
+
+
+_ANY = iptables.Condition("")
+
+_DIALLED = ("--dport", "--dports", "--ports", "--ctorigdstport")
+
+_SOURCES = ("--sport", "--sports")
+
+# A port that programs of people dial from.
+_CLIENTS = 50000
+
+_OTHERS_BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni", "lo")
+
+# What nobody sends to a single address of the host.
+_NOT_TO_US = re.compile(
+    r"--pkt-type (?:broadcast|multicast)|(?<!! )--dst-type (?:BROADCAST|MULTICAST|ANYCAST)\b|"
+    r"-m owner\b|(?<!! )--src-type (?:LOCAL|BROADCAST|MULTICAST|ANYCAST)\b|! --dst-type LOCAL\b"
+)
+
+
+def _ports(asked: Mapping[str, iptables.Condition], options: Sequence[str]) -> Sequence[range]:
+    """Return the ports that a rule names by one of these options; none for all ports."""
+    named = next((asked[option] for option in options if asked.get(option, _ANY).value), _ANY)
+    parts = unmanaged_nat.ports_of(named.value) if named.value else ()
+    return tuple(unmanaged_nat.all_but(parts)) if named.negated else parts
+
+
+def _leads_here(to: iptables.Condition, own: Collection[ipaddress.IPv4Address], hook: str) -> bool:
+    """Whether a destination is a lab's or the host's, not a container of Docker's."""
+    network = iptables.network(to.value or "0.0.0.0/0")
+    dialled = [each for each in own if not each.is_loopback]
+    # In a hook of INPUT people dial the host; in the others DNAT or HAProxy has dialled a server.
+    forwarded = hook in ("FORWARD", *iptables.OUTWARDS)
+    if to.negated:
+        ours = STUDENTS.subnet_of(network) if forwarded else any(ip in network for ip in dialled)
+        return not ours
+    if hook in iptables.OUTWARDS:
+        return network.overlaps(STUDENTS)
+    return not own or network.overlaps(STUDENTS) or any(ip in network for ip in dialled)
