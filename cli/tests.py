@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -22,12 +23,17 @@ def run_options(parser: options.Parser) -> None:
     """Add the options of `test`."""
     text = "only what needs no root, under a minute"
     parser.add_argument("--fast", action="store_true", help=text)
+    text = "the long tests alone; the others try their kinds too"
+    parser.add_argument("--long", action="store_true", help=text)
     parser.add_argument("--keep", action="store_true", help="leave the sandbox up")
     parser.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
 
 
-def run(pytest: Sequence[str], *, fast: bool, keep: bool) -> int:
-    """Run the suite; with --fast, only tests without root and sandbox."""
+def run(pytest: Sequence[str], *, fast: bool, long: bool, keep: bool) -> int:
+    """Run the suite; with --fast, only tests without root and sandbox; with --long, the long ones.
+
+    A test that the arguments name runs, also a long one.
+    """
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
     # Three files at a time, each worker with a sandbox of its own: most tests wait for a host. In
     # order of their paths: the short files of tests/unit come last, and end all workers together.
@@ -35,6 +41,9 @@ def run(pytest: Sequence[str], *, fast: bool, keep: bool) -> int:
             "--no-loadscope-reorder", *pytest]  # fmt: skip
     if fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
+    names_tests = any(pathlib.Path(word.partition("::")[0]).exists() for word in pytest)
+    if long or not names_tests:
+        argv += ["-m", "long" if long else "not long"]
     from cli import sandbox as commands  # noqa: PLC0415
 
     layout = Layout(SANDBOX)

@@ -209,6 +209,15 @@ def test_stack_file_refuses_with_key_and_remedy(key: str, value: Any, words: str
     assert any(words in item.reason for item in found.value.mistakes)
 
 
+def test_mistakes_of_items_have_the_index_that_the_file_has() -> None:
+    """Each once, also behind an item that is no group at all, and without a wrong count."""
+    with pytest.raises(problems.Mistakes) as found:
+        parse(servers=["yuno1", {"name": "bad name"}, {"name": "a", "port": "22"}], default="a")
+    keys = [each.key for each in found.value.mistakes]
+    assert ["grappe:servers[0]", "grappe:servers[1].name", "grappe:servers[2].port"] == keys
+    assert "Without quotes: 22." in found.value.mistakes[2].reason
+
+
 def test_two_servers_without_a_name_have_no_domain_in_common() -> None:
     """What follows from a mistake is none of its own."""
     with pytest.raises(problems.Mistakes) as found:
