@@ -9,7 +9,7 @@ from hosts import connections
 from sandbox import layout
 from tests.e2e.conftest import ProjectCopy, inventory
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 
 
 @pytest.mark.parametrize(
