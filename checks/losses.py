@@ -62,7 +62,9 @@ def find(
     else:
         # An interrupted move may have left servers here that the stack file changes.
         for loss in _changed(spec, before, instances):
-            lost.setdefault(loss.name, loss)
+            # A volume and a snapshot may have one name.
+            key = loss.name if loss.name in left else f"{loss.name} {loss.reason}"
+            lost.setdefault(key, loss)
     return sorted(lost.values(), key=lambda loss: loss.name)
 
 
@@ -113,7 +115,7 @@ def _snapshots(
     """Yield the snapshots that a server had and has no more."""
     for snapshot in sorted(set(was.get("snapshots", ())) - set(server.snapshots)):
         reason = "the snapshot is no longer in the stack file"
-        keep = f"grappe:servers[{index}].snapshots: [{snapshot}]"
+        keep = f"grappe:servers[{index}].snapshots: [{', '.join(was['snapshots'])}]"
         yield Loss(f"{name}/{snapshot}", reason, keep)
 
 

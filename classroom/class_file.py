@@ -175,7 +175,7 @@ def _plain(content: Mapping[Any, Any], text: str) -> dict[str, Any]:
     written = _written_texts(text) if numbers else {}
     plain["students"] = [
         {
-            str(key): written.get((index, str(key)), value) if key != "number" else value
+            str(key): value if key == "number" else written.get((index, str(key)), _text(value))
             for key, value in each.items()
             if value is not None
         }
@@ -184,6 +184,10 @@ def _plain(content: Mapping[Any, Any], text: str) -> dict[str, Any]:
         for index, each in enumerate(students)
     ]
     return plain
+
+
+def _text(value: Any) -> Any:
+    return value if isinstance(value, (str, list, dict)) else str(value)
 
 
 def _written_texts(text: str) -> dict[tuple[int, str], str]:

@@ -148,8 +148,19 @@ def _rows(text: str) -> list[list[str]]:
     """
     text = "\n".join(text.replace("\r\n", "\n").split("\r"))
     # Empty the line that names the delimiter; keep it, so that the others keep their numbers.
-    rest = io.StringIO(_SEP.sub("", text))
-    lines = csv.reader(rest, delimiter=_delimiter(text), strict=True, skipinitialspace=True)
+    rest, delimiter = _SEP.sub("", text), _delimiter(text)
+    try:
+        # A quote may stand behind a space: `Durand, "Zoé"`.
+        return _split(rest, delimiter, skipinitialspace=True)
+    except problems.Mistakes:
+        # As a part of a text: `Durand; "Jo" Marie`.
+        return _split(rest, delimiter, skipinitialspace=False)
+
+
+def _split(text: str, delimiter: str, *, skipinitialspace: bool) -> list[list[str]]:
+    lines = csv.reader(
+        io.StringIO(text), delimiter=delimiter, strict=True, skipinitialspace=skipinitialspace
+    )
     rows: list[list[str]] = []
     begun = 1
     try:
@@ -236,7 +247,7 @@ def _visible(text: str) -> str:
 
 
 # A long number as a spreadsheet shows it: 1,23457E+11.
-_SHORTENED = re.compile(r"\d[.,]\d+E\+?\d+")
+_SHORTENED = re.compile(r"\d[.,]\d+E\+\d+")
 
 
 def _mistakes(entries: list[Entry]) -> Iterator[problems.Mistake]:

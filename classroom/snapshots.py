@@ -190,7 +190,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     if kept_as == BEFORE_UNDO:
         _rename_by_time(lxd, server, BEFORE_RESET)
         _rename(lxd, server, BEFORE_UNDO, BEFORE_RESET)
-    _delete_oldest(lxd, server)
+    _delete_oldest(lxd, server, to.name)
     # A reset that was killed may have left it stopped.
     if was["status"] == RUNNING or server.runs:
         lxd.change("PUT", f"{path}/state", {"action": "start"}, project=server.project)
@@ -216,11 +216,11 @@ def _demand_any_snapshot(
     for pool in {device["pool"] for device in devices if device.get("path") == "/"}:
         driver = lxd.get(f"storage-pools/{pool}")["driver"]
         if driver in RESTORES_LATEST_ONLY:
-            copy = f"{lxd.program} copy {server.name} {server.name}-before"
+            export = f"{lxd.program} export {server.name} {server.name}-before.tar.gz"
             raise errors.CommandError(
                 f"its pool {pool} is {driver}, where LXD restores only the latest snapshot: the "
                 "present state could not be kept as before-reset. By hand: "
-                f"{copy} --project {server.project}; "
+                f"{export} --project {server.project}; delete the snapshots later than {wanted}; "
                 f"{lxd.program} restore {server.name} {wanted} --project {server.project}"
             )
 
@@ -247,13 +247,13 @@ def _rename(lxd: daemon.Daemon, server: Server, name: str, new: str) -> None:
     lxd.change("POST", path, {"name": new}, project=server.project)
 
 
-def _delete_oldest(lxd: daemon.Daemon, server: Server) -> None:
-    """Delete the snapshots of resets before the last `KEPT`; after a success alone."""
+def _delete_oldest(lxd: daemon.Daemon, server: Server, target: str) -> None:
+    """Delete the snapshots of resets before the last `KEPT`, but not the one gone back to."""
     older = [
         each for each in find(lxd, server)
         if is_before_reset(each.name) and each.name != BEFORE_RESET
     ]  # fmt: skip
-    for each in older[:-KEPT]:
+    for each in (each for each in older[:-KEPT] if each.name != target):
         path = f"instances/{server.name}/snapshots/{each.name}"
         lxd.change("DELETE", path, project=server.project)
 

@@ -205,8 +205,8 @@ def _number_of(stack_name: str, values: Mapping[str, Any]) -> int:
 
     """
     number = values.get("number")
-    if isinstance(number, int) and not isinstance(number, bool):
-        return number
+    if str(number).isdecimal():
+        return int(str(number))
     raise errors.BadInputError(
         f"stacks/Pulumi.{stack_name}.yaml is of a student who is back, and its grappe:number "
         f"is {problems.show(number)}",

@@ -173,13 +173,13 @@ def remove(name: str, *, yes: bool = False) -> int:
     selected = stack.select(name)
     stack.connect(selected)
     state = stack.state_of(name)
-    # Its id goes with the stack file, and with the id everything that was not found.
     try:
-        _leftovers(selected, demand_all=True)
+        # Its id goes with the stack file, and with the id everything that was not found. Where
+        # nothing is recorded, as after `forget`, a silent machine is a warning.
+        _leftovers(selected, demand_all=any(map(_is_ours, stack.resources(selected))))
     except errors.HostError as error:
-        do = f"repeat it once that host answers; if it is gone for good: ./lab forget {name}, "
-        do += f"then rm {stack.file_of(name)}"
-        raise errors.HostError(error.brief, error.seen, do) from error
+        do = f"repeat it once that host answers; if it is gone for good: ./lab forget {name}, then "
+        raise errors.HostError(error.brief, error.seen, f"{do}./lab remove {name}") from error
     down(name, yes=True)
     traces = [stack.file_of(name), *state.traces(stack.engine_home())]
     selected.remove()

@@ -192,8 +192,6 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
             wrong.append(f"{shown} would be in plain: pulumi config set --secret grappe:password")
         elif key in own:
             wrong.append(f"{shown}: {key} cannot be set here; see --help for an option")
-        elif key in found:
-            wrong.append(f"{shown}: {key} is there twice")
         else:
             try:
                 found[key] = files.load(text)
@@ -248,7 +246,7 @@ def _values(request: Request) -> dict[str, Any]:
             values[key] = value
     if request.relay:
         values["tunnel"] = {"relay": request.relay}
-    own = {"kind", "student", "id", "host", "number", settings.PASSWORD, *values}
+    own = ("kind", "student", "id", "host", "number", settings.PASSWORD)
     return {**values, **settings_of(request.pairs, own)}
 
 

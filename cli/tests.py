@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 import sys
 from collections.abc import Sequence
 
@@ -37,13 +36,12 @@ def run(pytest: Sequence[str], *, fast: bool, long: bool, keep: bool) -> int:
     # `-m pytest` and not a call, so that coverage and plugins see a process of their own.
     # Three files at a time, each worker with a sandbox of its own: most tests wait for a host. In
     # order of their paths: the short files of tests/unit come last, and end all workers together.
+    chosen = any(word[:2] in ("-k", "-m") or word.startswith("tests/") for word in pytest)
+    kinds = ["-m", "long" if long else "not long"] if long or not chosen else []
     argv = [sys.executable, "-m", "pytest", "-n", "3", "--dist", "loadfile",
-            "--no-loadscope-reorder", *pytest]  # fmt: skip
+            "--no-loadscope-reorder", *kinds, *pytest]  # fmt: skip
     if fast:
         os.execv(argv[0], [*argv, "-m", "not sandbox and not engine"])  # noqa: S606
-    names_tests = any(pathlib.Path(word.partition("::")[0]).exists() for word in pytest)
-    if long or not names_tests:
-        argv += ["-m", "long" if long else "not long"]
     from cli import sandbox as commands  # noqa: PLC0415
 
     layout = Layout(SANDBOX)

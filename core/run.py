@@ -25,7 +25,7 @@ _WITH_VALUE = {"-C", "--cwd", "--color", "-v", "--verbose", "--tracing", "--prof
                "--memprofilerate", "--otel-traces"}  # fmt: skip
 
 # Flags that limit a run to some resources: there a destroy sweeps nothing.
-_SELECTS = re.compile(r"--(target|exclude)\b|-t")
+_SELECTS = re.compile(r"--(target|exclude)\b|-[yfrd]*t")
 PARTIAL = " of a part"
 
 # The environment variable in which `lab up` names what the run may delete, separated by commas:

@@ -26,7 +26,7 @@ PROJECT = {
 # A number that looks like a decimal one.
 _OCTAL = re.compile(r"[-+]?0[0-7_]*[1-7][0-7_]*$")
 # Keys of texts.
-_TEXTS = re.compile(r"(^|\.)(devices|environment)\.|\.mode$")
+_TEXTS = re.compile(r"(?:^|[.:])(?:(config)|devices|environment)\.|\.mode$")
 # Namespaces that a stack file may have.
 _NAMESPACES = (settings.NAMESPACE, f"{settings.NAMESPACE}:config", "pulumi", "command")
 # Floats represent all whole numbers below it exactly.
@@ -262,7 +262,7 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise errors.BadInputError(
             f"{path.parent.name}/{path.name} cannot be read",
-            seen=_likely_fault(path.read_text()) or str(error),
+            seen=_likely_fault(path.read_text()) + str(error),
             do="fix that line, or restore the file from version control",
         ) from error
     config = (content.get("config") or {}) if isinstance(content, dict) else content or {}
@@ -280,11 +280,11 @@ def _likely_fault(text: str) -> str:
     """Return the line with a fault whose consequences YAML reports elsewhere; or nothing."""
     for number, line in enumerate(text.splitlines(), start=1):
         if "\t" in line[: len(line) - len(line.lstrip())]:
-            return f"line {number} begins with a tab; YAML takes spaces alone"
+            return f"line {number} begins with a tab; YAML takes spaces alone\n"
         if any(ord(letter) < ord(" ") and letter != "\t" for letter in line):
-            return f"line {number} has a control character"
-        if match := re.match(rf"\s*({settings.NAMESPACE}:\w+):(?=\S)", line):
-            return f"line {number} has no space behind {match.group(1)}:"
+            return f"line {number} has a control character\n"
+        if match := re.match(rf"\s*({settings.NAMESPACE}:(?!config:)\w+):(?=\S)", line):
+            return f"line {number} has no space behind {match.group(1)}:\n"
     return ""
 
 
@@ -314,7 +314,7 @@ def _misnamed(content: Any) -> Iterator[problems.Mistake]:
         return
     for key in map(str, content):
         meant = difflib.get_close_matches(key.strip().lower(), ["config"], cutoff=0.75)
-        if key != "config" and meant:
+        if "config" not in content and meant:
             yield problems.Mistake(key, "does not count. Did you mean config?")
     config = content.get("config")
     seen: dict[str, str] = {}
@@ -325,7 +325,7 @@ def _misnamed(content: Any) -> Iterator[problems.Mistake]:
             yield problems.Mistake(key, f"is there twice, as {seen[whole]} too. Remove one.")
         seen[whole] = key
         near = difflib.get_close_matches(
-            namespace.strip().lower(), [settings.NAMESPACE], cutoff=0.7
+            namespace.strip().lower(), [settings.NAMESPACE], cutoff=0.8
         )
         if colon and near and namespace not in _NAMESPACES:
             reason = f"does not count. Did you mean {settings.NAMESPACE}:{name}?"
@@ -337,7 +337,7 @@ def misread_in(text: str) -> list[problems.Mistake]:
     return [
         problems.Mistake(key.removeprefix("config."), f"{node.value} {reason}")
         for key, node in _leaves(yaml.compose(text, Loader), "", set())
-        if (reason := _misreading(key, node))
+        if (reason := _misreading(key.removeprefix("config."), node))
     ]
 
 
@@ -365,10 +365,12 @@ def _misreading(key: str, node: Any) -> str:
         return ""
     value = load(written)
     is_octal = kind == "int" and _OCTAL.match(written)
-    if str(value) == written or (not is_octal and str(value) == (written.lstrip("0") or "0")):
+    text = _TEXTS.search(key)
+    # As a number it is what it says: 0x2000, 7.0.
+    if not is_octal and (not text or str(value) in (written, written.lstrip("0") or "0")):
         return ""
     meant = f"is the octal number {value}" if is_octal else f"is the number {value}"
-    if _TEXTS.search(key):
+    if text and not text.group(1):
         return f'{meant}: write "{written}", in quotes.'
     number = int(written.replace("_", "")) if is_octal else value
     return f'{meant}: write {number}, or "{written}" for a text.'

@@ -105,6 +105,7 @@ def claims_of_others(name: str, config: Mapping[str, Any], held: Held) -> list[p
         other, theirs = held.get(claim, (name, False))
         if other != name and (written or theirs):
             reason = f"{claim} is {other}'s, by stacks/Pulumi.{other}.yaml."
+            reason += " Choose one: --alias." if claim.what == "alias" else ""
             found.append(problems.Mistake(f"{settings.NAMESPACE}:{key}", reason))
     return found
 
@@ -152,10 +153,13 @@ def _claims_of_tunnel(tunnel: object) -> Iterator[tuple[Claim, str, bool]]:
 
 
 def _claims_of_image(config: Mapping[str, Any]) -> Iterator[tuple[Claim, str, bool]]:
-    host = machine(config.get("host"))
-    yield Claim("builder", host, config.get("number") or 1), "number", True
+    host, number = machine(config.get("host")), config.get("number") or 1
+    if isinstance(number, int):
+        # `conflicts` reports two written ones.
+        yield Claim("builder", host, number), "number", not config.get("number")
     alias = config.get("alias") or f"of the recipe {config.get('recipe')}"
-    yield Claim("alias", host, alias), "alias", True
+    if isinstance(alias, str):
+        yield Claim("alias", host, alias), "alias", True
 
 
 def relay_ports(configs: Mapping[str, Mapping[str, Any]]) -> set[tuple[object, object]]:

@@ -25,9 +25,11 @@ ON_FAILURE = ("go on", "start over")
 _OWN_PROGRAM = "/run/grappe-step"
 # The key of a file's source, as the recipe has it.
 _SOURCE = re.compile(r"(files\[\d+\])\.source$")
-_USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
-_SUITE = re.compile(r"[a-z][a-z0-9.-]*(?:/[a-z0-9.-]+)?")
-_PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(?::[a-z0-9]+)?(?:=\S+)?")
+_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
+# What chmod takes.
+_MODE = re.compile(r"0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*)*")
+# What mmdebstrap takes, of which only its options begin with a dash.
+_WORD = re.compile(r"[^\s-]\S*")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -275,12 +277,12 @@ def _check_texts(base: Base) -> Iterator[tuple[str, Any, str]]:
         yield "base.server", base.server, "is not a URL, as https://images.linuxcontainers.org."
     if base.protocol not in PROTOCOLS:
         yield "base.protocol", base.protocol, f"is not one of {', '.join(PROTOCOLS)}."
-    if base.suite and not _SUITE.fullmatch(base.suite):
+    if base.suite and not _WORD.fullmatch(base.suite):
         yield "base.suite", base.suite, "is not the name of a suite, as bookworm."
-    if base.mirror and not _is_web(base.mirror):
+    if base.mirror and not re.match(r"[a-z+]+:/|deb ", base.mirror):
         yield "base.mirror", base.mirror, "is not a URL, as https://deb.debian.org/debian."
     for number, package in enumerate(base.packages):
-        if not _PACKAGE.fullmatch(package):
+        if not _WORD.fullmatch(package):
             yield f"base.packages[{number}]", package, "is not the name of a package."
 
 
@@ -312,7 +314,7 @@ def _check_files(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[
         problem = "is a folder: name the file in it." if file.path.endswith("/") else ""
         problem = problem or validators.problem_of_path(file.path)
         yield f"{prefix}.files[{number}].path", file.path, problem
-        if not re.fullmatch(r"[0-7]{3,4}", file.mode):
+        if not _MODE.fullmatch(file.mode):
             yield f"{prefix}.files[{number}].mode", file.mode, 'is not a mode in octal: "0644".'
 
 

@@ -169,7 +169,7 @@ def _names_of_templates(servers: Sequence[ServerSpec]) -> list[problems.Mistake]
     copies: dict[str, int] = {}
     wrong = []
     for index, server in enumerate(servers):
-        if server.publish:
+        if server.publish and server.name:
             first = copies.setdefault(published.template_of(server.name), index)
             if first != index:
                 reason = (
@@ -286,6 +286,8 @@ def _volume_checks(prefix: str, asked: settings.ServerSettings) -> Iterator[tupl
     for index, volume in enumerate(asked.volumes):
         key = f"{prefix}.volumes[{index}]"
         yield f"{key}.name", volume.name, validators.problem_of_name(volume.name)
+        if not volume.name:
+            continue
         problem = validators.problem_of_path(volume.path)
         if _folder(volume.path) in [_folder(other.path) for other in asked.volumes[:index]]:
             problem = problem or "is another volume's already, of this server."

@@ -225,6 +225,10 @@ class TestExec:
         restored = dataclasses.replace(spec, container_id="another")
         assert (restored, outputs) == (driver.read(restored).spec, driver.read(restored).outputs)
         assert outputs == driver.update(restored, spec)
+        # As after `lxc restore` of a snapshot from before this one.
+        mark = {"config": {"user.grappe.snapshot.clean": ""}}
+        class_lab.lxd.change("PATCH", "instances/yuno1", mark, project=PROJECT)
+        assert outputs == driver.update(spec, spec)
         driver.delete(spec)
         assert driver.read(spec) is None
         driver.delete(spec)

@@ -338,6 +338,8 @@ def test_only_a_destroy_sweeps(provider: Any, monkeypatch: pytest.MonkeyPatch) -
         ("pulumi --cwd=/x up", "up"),
         ("pulumi destroy --yes --target urn:x", "destroy of a part"),
         ("pulumi destroy -turn:x", "destroy of a part"),
+        ("pulumi destroy -yt urn:x", "destroy of a part"),
+        ("pulumi destroy -y -stest", "destroy"),
         ("pulumi destroy --exclude=urn:x", "destroy of a part"),
         ("pulumi destroy --yes -s target", "destroy"),
         ("pulumi", ""),

@@ -176,6 +176,9 @@ def test_old_snapshots_of_resets_go_after_a_success_alone() -> None:
         reset(lxd, "start")
     kept = {each for each, _config in machine.snapshots.values()}
     assert {"work", *(f"work {number}" for number in range(2, 7))} == kept
+    oldest = snapshots.find(lxd, ZOE)[1].name
+    reset(lxd, oldest)
+    assert ("work 2", True) == (machine.content, oldest in machine.snapshots)
 
 
 def test_reset_on_zfs_is_refused_with_a_copy_by_hand() -> None:
@@ -183,7 +186,9 @@ def test_reset_on_zfs_is_refused_with_a_copy_by_hand() -> None:
     machine = Machine("zfs")
     lxd: Any = machine
     snapshots.take(lxd, ZOE, "start")
-    with pytest.raises(errors.CommandError, match="lxc copy yuno1 yuno1-before --project p"):
+    with pytest.raises(
+        errors.CommandError, match="lxc export yuno1 yuno1-before.tar.gz --project p"
+    ):
         reset(lxd, "start")
     assert ["start"] == list(machine.snapshots)
 

@@ -168,8 +168,8 @@ def test_set_takes_any_setting_of_a_stack_file() -> None:
                         ("password=hunter22", r"--set password=\.\.\. would be in plain")):  # fmt: skip
         with pytest.raises(errors.BadInputError, match=words):
             new.settings_of([pair], ("host",))
-    with pytest.raises(errors.BadInputError, match="(?s)host cannot.*image is there twice"):
-        new.settings_of(["host=x", "image=a", "image=b"], ("host",))
+    with pytest.raises(errors.BadInputError, match="(?s)host cannot.*id cannot"):
+        new.settings_of(["host=x", "image=a", "id=b"], ("host", "id"))
 
 
 GOOD_SECRET = "v1:ncByjNhlu4nZ9l0S:4aNthNXy+N0U4HaBM+BzUxBaZNSAAQ=="

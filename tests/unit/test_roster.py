@@ -16,6 +16,7 @@ MOODLE = (
 )
 PRONOTE = "Élève;Classe\nDUPONT Adèle;TP1\n"
 ENGLISH = "First name\tSurname\tEmail address\nAdèle\tDupont\ta@x.fr\n"
+INSIDE = 'Nom;Prénom;Mail\nDupont; "Jo" Adèle;a@x.fr\n'
 QUOTES = 'Nom, "Prénom", Mail\n"Dupont", "Adèle", a@x.fr\n'
 SPACES = "\n;\nNom ; Prénom ;Mail\n  Dupont ;  Adèle ;a@x.fr\n;;\n"
 
@@ -158,3 +159,8 @@ def test_no_part_of_a_name_is_lost(text: str, name: str) -> None:
 def test_columns_that_are_not_read_are_named() -> None:
     """A person may have meant one of the known ones."""
     assert ["Sexe", "Courriel 2"] == roster.unread("Nom;Sexe;Courriel 2;;Mail\nA;F;;;\n")
+
+
+def test_quotes_inside_a_text_are_part_of_it() -> None:
+    (entry,) = roster.parse(INSIDE)
+    assert '"Jo" Adèle Dupont' == entry.name

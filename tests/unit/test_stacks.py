@@ -422,7 +422,6 @@ config:
 """)
     assert [
         ("grappe:number", '060 is the octal number 48: write 60, or "060" for a text.'),
-        ("grappe:login", '0o17 is the number 15: write 15, or "0o17" for a text.'),
         ("grappe:config.user.n", '07 is the octal number 7: write 7, or "07" for a text.'),
         (
             "grappe:servers[0].limits.cpu",

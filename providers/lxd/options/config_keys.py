@@ -25,8 +25,8 @@ from providers.lxd.options.values import (
 
 # With less, no systemd boots: LXD accepts it, and the kernel kills the server while it starts.
 LEAST_MEMORY = 16 * 2**20
-# A booted Debian has some ten processes, and needs a few more while it starts.
-LEAST_PROCESSES = 20
+# With fewer, no system boots that answers to anybody.
+LEAST_PROCESSES = 10
 # The ids that a system uses, `nobody` among them.
 LEAST_IDS = 65536
 # The prefixes of LXD's instance options.

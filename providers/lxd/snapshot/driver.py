@@ -65,6 +65,8 @@ class SnapshotDriver:
     def update(self, old: model.SnapshotSpec, new: model.SnapshotSpec) -> base.Outputs:
         """Note the new owner; take the snapshot if the container is new."""
         del old
+        # A restore of an earlier snapshot takes the container's config back, and our mark with it.
+        self._note(new, f"{new.owner} {new.incarnation}")
         return self.create(new)
 
     def delete(self, spec: model.SnapshotSpec) -> None:
