@@ -11,7 +11,7 @@ from hosts.host import Host
 from sandbox import layout, lifecycle
 from tests.e2e.conftest import Client, ProjectCopy, inventory
 
-pytestmark = pytest.mark.sandbox
+pytestmark = [pytest.mark.sandbox, pytest.mark.long]
 
 PASSWORD = "Marked-4711-Passwort"
 

@@ -51,6 +51,7 @@ def backend(host: Host, name: str, **changes: object) -> BackendSpec:
     return BackendSpec(host=host.url, owner="grappe/come", name=name, **known)  # type: ignore[arg-type]
 
 
+@pytest.mark.long
 def test_connection_survives_ups_and_downs_of_ten_labs(
     erin: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
