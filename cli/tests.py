@@ -22,7 +22,7 @@ def run_options(parser: options.Parser) -> None:
     """Add the options of `test`."""
     text = "only what needs no root, under a minute"
     parser.add_argument("--fast", action="store_true", help=text)
-    text = "the long tests alone; the others try their kinds too"
+    text = "the long tests alone; docs/reliability.md has their last run"
     parser.add_argument("--long", action="store_true", help=text)
     parser.add_argument("--keep", action="store_true", help="leave the sandbox up")
     parser.add_argument("pytest", nargs="*", help="passed on to pytest: -- -k reboot")
