@@ -192,12 +192,11 @@ def _text(value: Any) -> Any:
 
 def _written_texts(text: str) -> dict[tuple[int, str], str]:
     """Return the numbers, words and dates of students as texts, by the student's index and key."""
-    (students,) = (
-        value for key, value in YAML(typ="safe").compose(text).value if key.value == "students"
-    )
+    top = YAML(typ="safe").compose(text).value
+    students: list[Any] = next((value.value for key, value in top if key.value == "students"), [])
     return {
         (index, key.value): value.value
-        for index, each in enumerate(students.value)
+        for index, each in enumerate(students)
         if each.id == "mapping"
         for key, value in each.value
         if value.id == "scalar"

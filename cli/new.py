@@ -185,6 +185,7 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
     for pair in pairs:
         key, equals, text = pair.partition("=")
         key = key.removeprefix(f"{settings.NAMESPACE}:")
+        whole = f"{settings.NAMESPACE}:{key}"
         shown = f"--set {key}=..." if key == settings.PASSWORD else f"--set {pair}"
         if not equals:
             wrong.append(f"{shown} is not KEY=VALUE, as language=fr")
@@ -195,7 +196,7 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
         else:
             try:
                 found[key] = files.load(text)
-                wrong += [f"{shown}: {each.reason}" for each in files.misread_in(text)]
+                wrong += [f"{shown}: {each.reason}" for each in files.misread_in(text, whole)]
             except yaml.YAMLError as error:
                 reason = " ".join(str(error).split())
                 form = "as in a stack file: 'servers=[{name: yuno1}]'"

@@ -249,7 +249,7 @@ def _empty(hint: Any) -> Any:
             if not _has_default(field)
         }
         return typing.cast("type[Any]", hint)(**required)
-    return (typing.get_origin(hint) or hint)() if hint in _NAMES else None
+    return hint() if hint in (str, int, bool, float) else None
 
 
 def beside(

@@ -69,7 +69,7 @@ class Passphrase:
         except (ValueError, InvalidTag) as error:
             raise errors.GrappeError(
                 "a secret cannot be decrypted: the passphrase is another one",
-                seen=f"it is that of {_source()}",
+                seen=_source(),
                 do="set the passphrase that the lab was made with; if it is lost, remove each "
                 "`secure:` and the line encryptionsalt from the stack file, and set them again: "
                 "pulumi config set --secret KEY -s STACK",
@@ -125,10 +125,11 @@ def _given() -> bytes:
 
 
 def _source() -> str:
-    """Return where the passphrase is from, in words."""
+    """Return which variable has the passphrase, in words."""
     if "PULUMI_CONFIG_PASSPHRASE" in os.environ:
-        return "PULUMI_CONFIG_PASSPHRASE"
-    return os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE") or "nobody: it is empty"
+        return "PULUMI_CONFIG_PASSPHRASE has it"
+    path = os.environ.get("PULUMI_CONFIG_PASSPHRASE_FILE")
+    return f"PULUMI_CONFIG_PASSPHRASE_FILE is {path}" if path else "no passphrase is set"
 
 
 def _bytes(text: str) -> bytes:

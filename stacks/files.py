@@ -332,12 +332,18 @@ def _misnamed(content: Any) -> Iterator[problems.Mistake]:
             yield problems.Mistake(key, reason)
 
 
-def misread_in(text: str) -> list[problems.Mistake]:
-    """Return the numbers and dates of a YAML text that `load` reads as others, as mistakes."""
+def misread_in(text: str, key: str = "") -> list[problems.Mistake]:
+    """Return the numbers and dates of a YAML text that `load` reads as others, as mistakes.
+
+    Args:
+        text: The text.
+        key: The setting whose value it is; empty for a whole file.
+
+    """
     return [
-        problems.Mistake(key.removeprefix("config."), f"{node.value} {reason}")
-        for key, node in _leaves(yaml.compose(text, Loader), "", set())
-        if (reason := _misreading(key.removeprefix("config."), node))
+        problems.Mistake(name.removeprefix("config."), f"{node.value} {reason}")
+        for name, node in _leaves(yaml.compose(text, Loader), key, set())
+        if (reason := _misreading(name.removeprefix("config."), node))
     ]
 
 

@@ -165,6 +165,7 @@ def test_set_takes_any_setting_of_a_stack_file() -> None:
     for pair, words in (("host=local:", "host cannot be set here"), ("language", "is not KEY=VALUE"),
                         ("servers=[", "cannot be read"), ("limits={cpu: 010}", "octal number 8"),
                         ("config={user.until: 2026-09-01}", "in quotes"),
+                        ("config={user.c: 2e3}", "is the number 2000"),
                         ("password=hunter22", r"--set password=\.\.\. would be in plain")):  # fmt: skip
         with pytest.raises(errors.BadInputError, match=words):
             new.settings_of([pair], ("host",))
