@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import hypothesis
@@ -12,6 +13,9 @@ from cli import sandbox as commands
 from hosts import connections
 from hosts.host import Host
 from sandbox import layout
+
+# One case of a parametrised test that `./lab test --long` runs alone: shorter ones show its kind.
+long = functools.partial(pytest.param, marks=pytest.mark.long)
 
 # No deadline: on a busy machine a slow example is no failure.
 hypothesis.settings.register_profile(

@@ -50,6 +50,7 @@ class TestOnTheRealDaemon:
         driver.delete(changed)
         assert driver.read(changed) is None
 
+    @pytest.mark.long
     def test_bridge_with_an_unknown_dnsmasq_is_repaired(self, testbed: LxdTestbed) -> None:
         """LXD was killed before it noted the process, which holds the address; a removal ends it."""
         driver, spec = networks.NetworkDriver(testbed.lxd), bridge(testbed)

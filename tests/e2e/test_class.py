@@ -14,6 +14,7 @@ import pytest
 from hosts import command, connections
 from hosts.host import Host
 from sandbox import layout
+from tests.conftest import long
 from tests.e2e.conftest import Client, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
@@ -244,7 +245,7 @@ def test_unreadable_stack_file_is_one_failed_row(class_of_six: ProjectCopy) -> N
     assert "cannot be read" in next(each["text"] for each in output if each["state"] == "failed")
 
 
-@pytest.mark.parametrize("kill", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("kill", [signal.SIGINT, long(signal.SIGKILL)])
 def test_interrupted_class_up_resumes(
     class_of_six: ProjectCopy, kill: signal.Signals, tmp_path: pathlib.Path
 ) -> None:

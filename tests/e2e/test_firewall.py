@@ -9,6 +9,7 @@ import pytest
 from hosts import command, connections
 from hosts.host import Host
 from sandbox import layout, lifecycle
+from tests.conftest import long
 from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
@@ -51,15 +52,15 @@ def test_native_nft_rule_in_nat_is_left_alone(project: ProjectCopy, sandbox: lay
 @pytest.mark.parametrize(
     "action",
     [
-        "ufw reload && ufw reload",
+        long("ufw reload && ufw reload"),
         # What the sheet says after each change of before.rules.
         "iptables -t nat -F && ufw reload",
         "ufw disable",
         "ufw --force enable",
-        "ufw disable && ufw --force enable",
+        long("ufw disable && ufw --force enable"),
         # Others flush the table before our part of before.rules, and after it.
         "sed -i '1i *nat\\n:PREROUTING ACCEPT [0:0]\\n-F\\nCOMMIT' /etc/ufw/before.rules; ufw reload",
-        "printf '*nat\\n-F\\nCOMMIT\\n' >> /etc/ufw/before.rules; ufw reload && ufw reload",
+        long("printf '*nat\\n-F\\nCOMMIT\\n' >> /etc/ufw/before.rules; ufw reload && ufw reload"),
         # One that ends NAT, ahead of the jump.
         "printf '*nat\\n-I PREROUTING -p tcp -j ACCEPT\\nCOMMIT\\n' >> /etc/ufw/before.rules; "
         "ufw reload && ufw reload",
@@ -97,7 +98,7 @@ def test_nat_is_restored_after_a_restart_of_nftables(
 
 @pytest.mark.parametrize(
     "fault",
-    ["ufw --force reset; ufw allow 22/tcp; ufw --force enable",
+    [long("ufw --force reset; ufw allow 22/tcp; ufw --force enable"),
      "printf '*filter\\n-F GRAPPE-FORWARD\\n-F GRAPPE-INPUT\\nCOMMIT\\n' >> /etc/ufw/before.rules; "
      "ufw reload"],
 )  # fmt: skip
@@ -125,8 +126,8 @@ FROM = f"proto tcp from {WORKSTATION} to any port"
 
 @pytest.mark.parametrize(
     ("rule", "closed"),
-    [(f"insert 1 deny {FROM} 80,443", {80, 443}), (f"insert 1 reject {FROM} 443", {443}),
-     (f"route insert 1 deny {FROM} 22", {22}),
+    [(f"insert 1 deny {FROM} 80,443", {80, 443}), long(f"insert 1 reject {FROM} 443", {443}),
+     long(f"route insert 1 deny {FROM} 22", {22}),
      (f"route insert 1 reject proto tcp from {WORKSTATION} to 10.64.21.10", {22})],
 )  # fmt: skip
 def test_ufw_denial_of_a_teacher_holds(
@@ -157,14 +158,14 @@ def test_ufw_denial_of_a_teacher_holds(
 @pytest.mark.parametrize(
     ("rule", "undo", "words"),
     [
-        ("iptables -I FORWARD -j ACCEPT", "iptables -D FORWARD -j ACCEPT",
+        long("iptables -I FORWARD -j ACCEPT", "iptables -D FORWARD -j ACCEPT",
          "lets servers reach each other, past the isolation: -A FORWARD -j ACCEPT"),
         ("iptables -I INPUT -p tcp --dport 22 -j ACCEPT",
          "iptables -D INPUT -p tcp --dport 22 -j ACCEPT",
          "lets servers reach the host, past the isolation"),
-        ("iptables -I INPUT -p tcp --dport 80 -j DROP",
+        long("iptables -I INPUT -p tcp --dport 80 -j DROP",
          "iptables -D INPUT -p tcp --dport 80 -j DROP", "keeps people out of pages or servers"),
-        ("ufw deny out 80/tcp", "ufw delete deny out 80/tcp", "HAProxy does not reach 80"),
+        long("ufw deny out 80/tcp", "ufw delete deny out 80/tcp", "HAProxy does not reach 80"),
         ("nft 'add table inet pre; add chain inet pre p { type filter hook prerouting priority "
          "-300; }; add rule inet pre p tcp dport 22422 drop'", "nft delete table inet pre",
          "nft inet pre: tcp dport 22422 drop"),
@@ -228,7 +229,7 @@ def test_dnat_of_others_is_not_accepted(
         lab_host.run(["sh", "-c", f"iptables -t nat -D {rule}"])
 
 
-@pytest.mark.parametrize("enabled", [True, False], ids=["ufw enabled", "ufw disabled"])
+@pytest.mark.parametrize("enabled", [True, long(False)], ids=["ufw enabled", "ufw disabled"])
 def test_lab_answers_after_reboot(
     project: ProjectCopy, client: Client, sandbox: layout.Layout, lab_host: Host, erin: str,
     enabled: bool,

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from hosts.host import Host
+from tests.conftest import long
 from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
@@ -82,7 +83,7 @@ steps:
 """
 
 
-@pytest.mark.parametrize("on_failure", ["go on", "start over"])
+@pytest.mark.parametrize("on_failure", ["go on", long("start over")])
 def test_failed_step_keeps_the_builder(
     project: ProjectCopy, lab_host: Host, on_failure: str
 ) -> None:

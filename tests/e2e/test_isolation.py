@@ -8,6 +8,7 @@ import pytest
 
 from hosts import command, connections
 from sandbox import layout, lifecycle
+from tests.conftest import long
 from tests.e2e.conftest import ProjectCopy
 
 pytestmark = pytest.mark.sandbox
@@ -16,6 +17,7 @@ QUOTA = {"containers": 2, "cpu": 2, "memory": "1GiB", "disk": "2GiB"}
 # Sends each address a UDP datagram, and a packet of protocol 253, reserved for experiments.
 SENDS = """
 import socket, sys
+from tests.conftest import long
 for to in sys.argv[1:]:
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (to, 9999))
     socket.socket(socket.AF_INET, socket.SOCK_RAW, 253).sendto(b"x", (to, 0))
@@ -103,7 +105,7 @@ def wait_for_servers(sandbox: layout.Layout) -> None:
     command.wait_until(there, what="Nora's servers", timeout=60, pause=0.5)
 
 
-@pytest.fixture(params=["xtables", "nftables"])
+@pytest.fixture(params=[long("xtables"), "nftables"])
 def driver(request: pytest.FixtureRequest, sandbox: layout.Layout) -> Iterator[str]:
     """LXD with each of its firewall drivers; without an `nft` program it takes xtables."""
     host = connections.connect(sandbox.host_url)

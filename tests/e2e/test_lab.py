@@ -9,6 +9,7 @@ from hosts import connections
 from hosts.host import Host
 from remote import haproxy_maps
 from sandbox import layout
+from tests.conftest import long
 from tests.e2e.conftest import Client, ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
@@ -39,9 +40,18 @@ def test_preview_on_an_empty_host_changes_nothing(
     assert before == inventory(lab_host, workstation)
 
 
+@pytest.fixture(scope="module")
+def alice(project: ProjectCopy, before: dict[str, str]) -> str:
+    """Her lab, up; the last test of this file takes it down."""
+    del before
+    project.write("alice", 7)
+    project.up("alice")
+    return "alice"
+
+
+@pytest.mark.usefixtures("alice")
 def test_second_up_has_nothing_to_do(project: ProjectCopy, client: Client) -> None:
     """SSH and URLs reach each server; a second `up` and a preview find no change."""
-    project.up("alice")
     servers = project.outputs("alice")["servers"]
     assert ["yuno1", "yuno2"] == [server["name"] for server in servers]
     assert {"host": "192.168.8.10", "port": 22282, "user": "admin"} == servers[0]["ssh"]
@@ -64,39 +74,61 @@ def test_host_matches_the_lab_sheet(project: ProjectCopy, host: testinfra.host.H
     assert host.service("grappe-nat").is_enabled
 
 
-DRIFTS = {
-    "a container stopped": "lxc stop --force yuno1 --project grappe-alice",
-    "a container deleted": "lxc delete --force yuno1 --project grappe-alice",
-    "a container reconfigured": "lxc config set yuno1 limits.memory=77MiB --project grappe-alice",
-    "a rule deleted live": "iptables -t nat -F GRAPPE-DNAT",
-    "the jump deleted live": "iptables -t nat -F PREROUTING",
-    "the filter chain flushed": "iptables -F GRAPPE-FORWARD",
-    "a rule deleted in the file": "sed -i '/dport 22282/d' /etc/ufw/before.rules",
-    "the part of before.rules removed": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' /etc/ufw/before.rules",
-    "the part of before.init removed": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' /etc/ufw/before.init",
-    "a fragment removed": "rm /var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
-    "a fragment edited": "sed -i s/22282/22299/ "
-    "/var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
-    "a route edited": f"sed -i s/10.64.7.10/10.64.7.99/ {haproxy_maps.ROUTES}",
-    "a route deleted live": "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); "
-    f's.connect("/run/haproxy/grappe.sock"); s.sendall(b"clear map {haproxy_maps.ROUTES}\\n"); '
-    "s.recv(9)'",
-    "the part of haproxy.cfg removed and reloaded": "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' "
-    "/etc/haproxy/haproxy.cfg && systemctl reload haproxy",
-    "the maps removed": f"rm {haproxy_maps.ROUTES} {haproxy_maps.STATES}",
-    "a page edited": f"echo >> {haproxy_maps.page(haproxy_maps.STOPPED)}",
-    "LXD's masquerade flushed": "nft list ruleset | grep -q masquerade; "
-    "nft flush chain inet lxd pstrt.gr-7",
-    "HAProxy stopped": "systemctl stop haproxy",
-}
-
-
-@pytest.mark.parametrize("drift", DRIFTS)
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param("lxc stop --force yuno1 --project grappe-alice", id="a container stopped"),
+        pytest.param("lxc delete --force yuno1 --project grappe-alice", id="a container deleted"),
+        long(
+            "lxc config set yuno1 limits.memory=77MiB --project grappe-alice",
+            id="a container reconfigured",
+        ),
+        pytest.param("iptables -t nat -F GRAPPE-DNAT", id="a rule deleted live"),
+        long("iptables -t nat -F PREROUTING", id="the jump deleted live"),
+        long("iptables -F GRAPPE-FORWARD", id="the filter chain flushed"),
+        long("sed -i '/dport 22282/d' /etc/ufw/before.rules", id="a rule deleted in the file"),
+        pytest.param(
+            "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' /etc/ufw/before.rules",
+            id="the part of before.rules removed",
+        ),
+        long(
+            "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' /etc/ufw/before.init",
+            id="the part of before.init removed",
+        ),
+        long(
+            "rm /var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json", id="a fragment removed"
+        ),
+        pytest.param(
+            "sed -i s/22282/22299/ /var/lib/grappe/nat/fragments/grappe+alice+yuno1_ssh.json",
+            id="a fragment edited",
+        ),
+        long(f"sed -i s/10.64.7.10/10.64.7.99/ {haproxy_maps.ROUTES}", id="a route edited"),
+        pytest.param(
+            "python3 -c 'import socket; s = socket.socket(socket.AF_UNIX); "
+            f's.connect("/run/haproxy/grappe.sock"); s.sendall(b"clear map {haproxy_maps.ROUTES}\\n"); '
+            "s.recv(9)'",
+            id="a route deleted live",
+        ),
+        long(
+            "sed -i '/BEGIN GRAPPE/,/END GRAPPE/d' "
+            "/etc/haproxy/haproxy.cfg && systemctl reload haproxy",
+            id="the part of haproxy.cfg removed and reloaded",
+        ),
+        long(f"rm {haproxy_maps.ROUTES} {haproxy_maps.STATES}", id="the maps removed"),
+        long(f"echo >> {haproxy_maps.page(haproxy_maps.STOPPED)}", id="a page edited"),
+        pytest.param(
+            "nft list ruleset | grep -q masquerade; nft flush chain inet lxd pstrt.gr-7",
+            id="LXD's masquerade flushed",
+        ),
+        long("systemctl stop haproxy", id="HAProxy stopped"),
+    ],
+)
+@pytest.mark.usefixtures("alice")
 def test_up_repairs_damage_on_the_host(
-    project: ProjectCopy, client: Client, lab_host: Host, drift: str
+    project: ProjectCopy, client: Client, lab_host: Host, damage: str
 ) -> None:
     """A preview reports the drift; a plain `up` repairs it, and every server is reachable."""
-    lab_host.run(["sh", "-ec", DRIFTS[drift]])
+    lab_host.run(["sh", "-ec", damage])
     seen = project.pulumi("preview", "--expect-no-changes", "-s", "alice", ok=False)
     assert "no changes were expected" in seen
     assert "has drifted: " in seen

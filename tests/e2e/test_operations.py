@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from hosts.host import Host
+from tests.conftest import long
 from tests.e2e.conftest import Client, ProjectCopy
 
 pytestmark = pytest.mark.sandbox
@@ -46,8 +47,11 @@ def container_uuid(lab_host: Host) -> str:
     return str(json.loads(lab_host.run(argv).stdout)["config"]["volatile.uuid"])
 
 
-@pytest.mark.parametrize("operation", ["--replace", "taint"])
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize(
+    ("name", "operation"),
+    [*((name, "--replace") for name in KINDS), ("olga-yuno1", "taint"),
+     *(long(name, "taint") for name in list(KINDS)[1:])],
+)  # fmt: skip
 def test_forced_replacement_on_the_real_host_loses_nothing(
     olga: ProjectCopy, lab_host: Host, client: Client, name: str, operation: str
 ) -> None:

@@ -10,6 +10,7 @@ from core import errors
 from hosts import command, connections
 from hosts.host import Host
 from sandbox import layout
+from tests.conftest import long
 from tests.e2e.conftest import ProjectCopy, inventory
 
 pytestmark = pytest.mark.sandbox
@@ -206,7 +207,7 @@ def test_preview_refuses_bad_tunnel_settings(
         ("DisableForwarding yes\\nMatch all\\n", ["it has DisableForwarding yes"]),
         ("Match User grappe-tunnel\\n PermitListen none\\nMatch all\\n",
          ["it has PermitListen none for grappe-tunnel"]),
-        ("Match User grappe-tunnel\\n PermitListen 1\\nMatch all\\n",
+        long("Match User grappe-tunnel\\n PermitListen 1\\nMatch all\\n",
          ["carries nothing", "remote port forwarding failed"]),
     ],
     ids=["for all", "for none", "for its ports"],

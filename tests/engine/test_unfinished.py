@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import long
 from tests.engine.conftest import LAB, RELAY, Engine
 
 CAROL: dict[str, Any] = {
@@ -37,7 +38,7 @@ def requests_of(engine: Engine, stack: str) -> list[str]:
     return requests
 
 
-@pytest.mark.parametrize(("stack", "settings"), [("carol", CAROL), ("image", IMAGE)])
+@pytest.mark.parametrize(("stack", "settings"), [("carol", CAROL), long("image", IMAGE)])
 def test_destroy_after_an_interrupted_up_leaves_nothing(
     engine: Engine, stack: str, settings: dict[str, Any]
 ) -> None:
