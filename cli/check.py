@@ -18,7 +18,7 @@ from hosts.host import Host
 from providers.lxd import client, daemon
 from providers.lxd.container import network_faults
 from providers.lxd.postinstall import inside as postinstall
-from providers.lxd.postinstall import model
+from providers.lxd.postinstall import model, services
 from stacks import ways
 from stacks.server import ServerSpec
 from views import check
@@ -290,14 +290,16 @@ def _installed(host: Host, lxd: daemon.Daemon, lab: labs.Lab, name: str) -> dict
             return {"installed": False, "stage": model.DRIFTS.get(stage, ""), "inside": faults}
         card = next((each for each in lab.cards if each["name"] == name), None)
         user = str(card["ssh"]["user"]) if card else ""
-        faults, unknown = postinstall.inspect(lxd, project, name, user)
+        faults, login = postinstall.inspect(lxd, project, name, user)
         # A stopped directory knows nobody. The card of an earlier `up` may name another user.
         taken = not faults and postinstall.is_taken(lxd, project, name, lab.spec.login)
-        missing = lab.spec.login if taken else user if unknown and not faults else ""
+        unknown = services.UNKNOWN in login and not faults
+        missing = lab.spec.login if taken else user if unknown else ""
         return {
             "installed": True,
             "inside": faults,
             "userless": missing,
+            "login": login,
             "taken": taken,
             "domain": postinstall.domain_of(lxd, project, name),
         }

@@ -15,7 +15,7 @@ from hosts import url
 def run_options(parser: options.Parser) -> None:
     """Add the options of `ssh`."""
     options.stack(parser)
-    parser.add_argument("server", help="the server")
+    parser.add_argument("server", help="the server, or USER@SERVER")
     parser.add_argument("command", nargs=argparse.REMAINDER, help="-- COMMAND...")
 
 
@@ -23,18 +23,25 @@ def run(name: str, server: str, command: Sequence[str]) -> int:
     """Replace this process by ssh on the workstation.
 
     Raises:
-        errors.BadInputError: The lab is down, or has no such server.
+        errors.BadInputError: The lab is down, has no such server, or does not know a user of it.
 
     """
     lab = labs.load_up(name)
     known = {card["name"]: card["ssh"] for card in lab.cards}
+    user, _, server = server.rpartition("@")
     if server not in known:
         raise errors.BadInputError(
             f"{name} has no server {server}",
             seen=f"its servers: {', '.join(known)}",
         )
+    if not user and not lab.spec.post_install and not lab.spec.keys:
+        raise errors.BadInputError(
+            f"the users of {server} are those that its post-installation by hand created",
+            do=f"name one: ./lab ssh {name} USER@{server}",
+        )
     words = [*command[1:]] if command[:1] == ["--"] else [*command]
-    argv = argv_of(lab.spec.workstation, known[server], words)
+    ssh = {**known[server], "user": user} if user else known[server]
+    argv = argv_of(lab.spec.workstation, ssh, words)
     sys.stderr.write(f"… {' '.join(argv)}\n")
     os.execvp(argv[0], argv)  # noqa: S606 - the command is the user's own
 

@@ -49,7 +49,10 @@ REPORTS = (
     Message("{unit} is disabled"),
     Message("{unit} is masked"),
     Message("nginx has no page of {domain} (yunohost tools regen-conf nginx --force)"),
-    Message("its sshd listens on {ports} (yunohost settings set security.ssh.ssh_port -v 22)"),
+    Message(
+        "its sshd listens on {ports} (yunohost settings set security.ssh.ssh_port -v 22; "
+        "yunohost tools regen-conf ssh --force)"
+    ),
 )
 
 
@@ -110,7 +113,8 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             `shut` (the ports at which it drops the lab host's packets), `asked` (HAProxy's counts),
             `program` (the host's `lxc` or `incus`), `inside` (lines of faults inside it),
             `taken` (whether somebody else post-installed it, before Grappe could), `domain` (its
-            main domain), `userless` (the card's user, if it has none of that name), `by_hand`
+            main domain), `userless` (the card's user, if it has none of that name), `login` (see
+            `services.LOGIN`), `by_hand`
             (whether somebody else than Grappe post-installed it), and `renamed` (servers with the
             lab's mark and none of its names).
         stack: The stack's name.
@@ -143,14 +147,7 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             do = Message("{up}; where that does not help: {doctor}", up=up, doctor=doctor)
             unexplained = True
         wrong += faults
-    main = str(results.get("domain") or server.domain)
-    note: str | Message = ""
-    if main != server.domain:
-        note = Message("its main domain is {domain} now; the stack file may name it", domain=main)
-    elif (user := results.get("userless")) and not results.get("taken"):
-        note = Message("it no longer has the user {user} that the card names", user=user)
-    elif results.get("by_hand"):
-        note = Message("it was post-installed by hand; its users are those created then")
+    note = _note(lab, server, results)
     ok = not wrong
     return Row(
         lab.student, server.name, container, **marks, installed=installed,
@@ -158,6 +155,37 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
         faults=tuple(wrong), remedy="" if ok else do, note=note, language=lab.language,
         unexplained=unexplained,
     )  # fmt: skip
+
+
+def _note(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any]) -> str | Message:
+    """Return a difference from the stack file that a student may make, and what goes with it."""
+    main = str(results.get("domain") or server.domain)
+    login = results.get("login") or ()
+    if owner := next((each for each in lab.servers if main == each.domain != server.domain), None):
+        add = f"yunohost domain add {server.domain}"
+        return Message(
+            "its main domain is {domain}, the one of {owner}: was a backup of it restored here? "
+            "In the server: {commands}", domain=main, owner=owner.name,
+            commands=f"{add}; yunohost domain main-domain -n {server.domain}",
+        )  # fmt: skip
+    if main != server.domain:
+        return Message("its main domain is {domain} now; the stack file may name it", domain=main)
+    note: str | Message = ""
+    if (user := results.get("userless")) and not results.get("taken"):
+        note = Message("it no longer has the user {user} that the card names", user=user)
+    elif services.SHUT_OUT in login:
+        note = Message(
+            "its sshd lets {user} in no longer; in the server: {command}", user=lab.user,
+            command=f"yunohost user group add admins {lab.user}",
+        )  # fmt: skip
+    elif services.NO_PASSWORDS in login and not lab.keys:
+        note = Message(
+            "its sshd takes no passwords; in the server: {command}",
+            command="yunohost settings set security.ssh.ssh_password_authentication -v yes",
+        )
+    elif results.get("by_hand"):
+        note = Message("it was post-installed by hand; its users are those created then")
+    return note
 
 
 def _misplaced(

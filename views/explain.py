@@ -11,6 +11,7 @@ from stacks import server_plan
 from stacks.server import ServerSpec
 from stacks.settings import TunnelSettings
 from stacks.spec import LabSpec
+from views import card
 
 RULES, CONFIG = "/etc/ufw/before.rules", "/etc/haproxy/haproxy.cfg"
 
@@ -106,7 +107,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
             ((f"{inside} yunohost tools postinstall --domain {server.domain} "
               f"--username {lab.login} --fullname … --password …"),),
             "no process list and no log shows the password",
-            f"{inside} grep -r success: /var/log/yunohost/operations",
+            f"{inside} grep -r --include='*tools_postinstall*.yml' success: /var/log/yunohost",
         )  # fmt: skip
     yield _rule(lab, server, dialled)
     yield _backend(lab, server)
@@ -116,7 +117,7 @@ def _server(lab: LabSpec, server: ServerSpec, dialled: str) -> Iterator[Part]:
                                              f"  {dialled}  {server.domain}"),
             see=f"getent hosts {server.domain}",
         )  # fmt: skip
-        login = lab.user
+        login = lab.user if lab.post_install or lab.keys else str(card.ITS_USER)
         yield Part(
             f"{name}-probe", "final test",
             (f"ssh -p {server.port} {login}@{dialled}", f"wget --no-check-certificate http://{server.domain}/",

@@ -258,7 +258,8 @@ def _servers(facts: HealthFacts) -> Iterator[Finding]:
             yield Finding(
                 f"the certificate of {server} {ends}",
                 f"lxc exec {item['server']} --project {item['project']} -- "
-                "yunohost domain cert renew",
+                "sh -c 'yunohost domain cert install $(cat /etc/yunohost/current_host) "
+                "--self-signed --force'",
             )
     holders = defaultdict(list)
     for host_key in facts["host_keys"]:

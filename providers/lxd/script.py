@@ -25,6 +25,7 @@ class Script:
         directory: Its working directory; empty for the user's home.
         user: Its user; empty for root.
         timeout: Seconds after which it is ended.
+        waits: Seconds that the program of an earlier run may take before it.
         creates: A path: while it exists, the program need not run.
         unless: A shell command: if it succeeds, the program need not run.
     """
@@ -35,6 +36,7 @@ class Script:
     directory: str = ""
     user: str = ""
     timeout: int = 600
+    waits: int = 0
     creates: str = ""
     unless: str = ""
 

@@ -89,8 +89,8 @@ def run(
         lines = Lines(lambda line: on_line(mask(line)))
         try:
             done = lxd.execute(
-                instance, ["sh", path], project=project, timeout=script.timeout + GRACE_SECONDS,
-                on_output=lines.feed,
+                instance, ["sh", path], project=project, on_output=lines.feed,
+                timeout=script.waits + script.timeout + GRACE_SECONDS,
             )  # fmt: skip
         except errors.DaemonError:
             # The file removes itself when it runs, but it may not have run.
@@ -103,7 +103,7 @@ def run(
             f"a program cannot run in {project}/{instance}: there is no such container",
             do="./lab up of its stack recreates it",
         ) from error
-    late = time.monotonic() - started >= script.timeout
+    late = time.monotonic() - started >= script.waits + script.timeout
     return Outcome(
         done.status,
         mask(done.stdout.decode(errors="replace")),

@@ -198,6 +198,8 @@ def test_interrupted_post_installation_is_finished(project: ProjectCopy, lab_hos
     inside(lab_host, "yuno1", "test -e /etc/nginx/conf.d/yuno1.ines.grappe.test.conf", "ines")
     # Without it every user of YunoHost might log in by ssh.
     assert "X11Forwarding no" in inside(lab_host, "yuno1", f"cat {SSHD}", "ines")
+    # YunoHost enables its firewall after `installed`, and nowhere else.
+    assert "enabled" in inside(lab_host, "yuno1", "systemctl is-enabled nftables", "ines")
     assert "up\n" == lab_host.run(["sh", "-c", state]).stdout
     project.up("ines", "--expect-no-changes")
     project.lab("down", "ines", "--yes")
@@ -210,10 +212,23 @@ def test_unresumable_post_installation_names_the_remedy(
     """YunoHost refuses a user that exists; the error says to rebuild the server."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
     project.up("ivo")
+    # A try that was cut off once it had made its domain.
+    began = (
+        "echo domain > /run/standin-hold; timeout 5 yunohost tools postinstall --username ivo "
+        "--fullname Ivo --password a-long-enough-one --domain yuno1.ivo.grappe.test; true"
+    )
+    inside(lab_host, "yuno1", began, "ivo")
+    project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
+    output = " ".join(project.up("ivo", ok=False).split())
+    assert "The domain already exists" in output
+    assert "./lab up ivo --rebuild yuno1" in output
+    project.pulumi("config", "rm", "grappe:password", "-s", "ivo")
+    project.lab("up", "ivo", "--yes", "--rebuild", "yuno1")
     inside(lab_host, "yuno1", "useradd ivo", "ivo")
     project.pulumi("config", "set", "--secret", "grappe:password", MARKED, "-s", "ivo")
     output = " ".join(project.up("ivo", ok=False).split())
     assert "Username already exists" in output
+    assert "pulumi config set grappe:login NAME -s ivo" in output
     assert "./lab up ivo --rebuild yuno1" in output
     project.lab("up", "ivo", "--yes", "--rebuild", "yuno1")
     assert "ivo" in inside(lab_host, "yuno1", "getent passwd ivo", "ivo")

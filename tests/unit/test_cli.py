@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from cli import check, environment, labs, new, parser, progress, stack
+from cli import check, enter, environment, labs, new, parser, progress, stack
 from cli import sandbox as sandbox_commands
 from core import errors
 from engine import engine
@@ -419,6 +419,20 @@ def test_an_unfinished_up_is_an_error_of_every_check(
         check.check_lab("zoe", skip_others=False)
 
 
+def test_ssh_wants_a_user_where_nobody_knows_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A YunoHost that is post-installed by hand has the users that were created then."""
+    spec = SimpleNamespace(post_install=False, keys=(), workstation="none")
+    cards = [{"name": "yuno1", "ssh": {"user": "admin", "host": "h", "port": 22222}}]
+    monkeypatch.setattr(labs, "load_up", lambda _name: labs.Lab("luc", spec, cards))  # type: ignore[arg-type]
+    ran: list[list[str]] = []
+    monkeypatch.setattr(enter.os, "execvp", lambda _program, argv: ran.append(argv))
+    with pytest.raises(errors.BadInputError) as caught:
+        enter.run("luc", "yuno1", [])
+    assert "./lab ssh luc USER@yuno1" in str(caught.value.do)
+    enter.run("luc", "zoe@yuno1", ["--", "id"])
+    assert [["ssh", "-p", "22222", "zoe@h", "id"]] == ran
+
+
 def test_stranger_is_found_whatever_user_the_card_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """The card of an `up` before the password names `grappe-student`, whom the server knows."""
     spec = SimpleNamespace(project="p", post_install=True, login="luc")
@@ -426,7 +440,7 @@ def test_stranger_is_found_whatever_user_the_card_names(monkeypatch: pytest.Monk
     made = labs.Lab("luc", spec, cards)  # type: ignore[arg-type]
     known = {"grappe-student"}
     for name, answer in (
-        ("stage_of", check.model.Stage.DONE), ("inspect", ([], False)), ("domain_of", "a.test"),
+        ("stage_of", check.model.Stage.DONE), ("inspect", ([], frozenset())), ("domain_of", "a.test"),
         ("is_installed", True),
     ):  # fmt: skip
         monkeypatch.setattr(check.postinstall, name, lambda *_words, answer=answer: answer)

@@ -181,6 +181,13 @@ def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> Non
     assert finding.do
 
 
+def test_lab_certificate_is_made_again_self_signed() -> None:
+    """YunoHost's `cert renew` skips all but Let's Encrypt's."""
+    ending = [{"server": "s", "project": "p", "left": doctor.DAY}]
+    (finding,) = doctor.judge({**HEALTHY, "certificates": ending}, set())
+    assert "cert install $(cat /etc/yunohost/current_host) --self-signed --force" in finding.do
+
+
 def test_remedies_name_the_program_of_an_incus_host() -> None:
     lxd = {"projects": [], "networks": [], "program": "incus"}
     (finding,) = doctor.judge(

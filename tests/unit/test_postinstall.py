@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import json
 import pathlib
 import re
 import subprocess
@@ -18,7 +19,7 @@ from core.names import INSTALLED, MAIN_DOMAIN
 from hosts import command
 from providers import base
 from providers.haproxy import model as haproxy
-from providers.lxd import fake, script
+from providers.lxd import fake, script, script_run
 from providers.lxd.postinstall import driver, inside, model, services, withdrawal
 from remote import haproxy_maps
 
@@ -162,13 +163,62 @@ def test_only_yaml_files_are_records(name: str, is_one: bool) -> None:
     assert is_one is model.is_record(name)
 
 
-@pytest.mark.parametrize("said", ["Error: Username already exists in the list of system users",
-                                  "ERROR The domain already exists",
-                                  "The user 'anna' already exists"])  # fmt: skip
+@pytest.mark.parametrize(
+    "said", ["ERROR The domain already exists", "The user 'anna' already exists"]
+)
 def test_try_that_made_its_user_cannot_go_on(said: str) -> None:
     """An earlier try had made the user: only a new server helps."""
     assert model.cannot_go_on(said)
     assert not model.cannot_go_on("Password must be less than 127 characters long")
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("ERROR Username already exists in the list of system users",
+         "pulumi config set grappe:login NAME -s a"),
+        ("ERROR The domain already exists", "recreate the server: ./lab up a --rebuild yuno1"),
+        (f"ERROR {'This password is among the most used passwords in the world.'}",
+         "pulumi config set --secret grappe:password -s a"),
+    ],
+)  # fmt: skip
+def test_refused_post_installation_has_a_remedy_that_helps(
+    monkeypatch: pytest.MonkeyPatch, said: str, remedy: str
+) -> None:
+    """A user of the image is in a rebuilt server again: the login must change."""
+    made, _lxd = installed({})
+    failed = script_run.Outcome(1, "", said)
+    monkeypatch.setattr(script_run, "run", lambda *_words, **_options: failed)
+    with pytest.raises(errors.CommandError) as caught:
+        made._run(DONE, model.usage(), "yunohost tools postinstall")
+    assert remedy in str(caught.value.do)
+    assert ("--rebuild" in str(caught.value.do)) is ("password" not in said)
+
+
+def test_first_programs_wait_for_the_one_of_a_killed_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The post-installation that a killed run began goes on, and holds the lock for minutes."""
+    waits: list[float] = []
+
+    def execute(*_words: object, timeout: float, **_options: object) -> fake.daemon.Executed:
+        waits.append(timeout)
+        return fake.daemon.Executed(0, b"", b"")
+
+    _made, lxd = installed({})
+    monkeypatch.setattr(lxd, "execute", execute)
+    for made in (model.usage(), model.has_user("anna")):
+        script_run.run(lxd, "grappe-a", "yuno1", made)
+    assert min(waits) > SPEC.timeout
+
+
+@pytest.mark.parametrize("folder", model.RECORDS)
+def test_records_of_every_version_are_read(folder: str) -> None:
+    """YunoHost 12 moved them; a post-installation without any record counts as done."""
+    made, lxd = installed({})
+    del lxd.files["grappe-a", "yuno1", model.MARK]
+    name = "20261126-101112-tools_postinstall.yml"
+    lxd.files["grappe-a", "yuno1", folder] = json.dumps({"metadata": [name]}).encode()
+    lxd.files["grappe-a", "yuno1", f"{folder}/{name}"] = b"success: false\n"
+    assert model.DRIFTS[model.Stage.INTERRUPTED] == made.read(DONE).drift
 
 
 DONE = dataclasses.replace(SPEC, domain="a.test", resolver="10.64.1.1")
@@ -193,6 +243,20 @@ def test_a_domain_that_yunohost_has_is_no_change() -> None:
     made, _lxd = installed({MAIN_DOMAIN: b"a.test\n"})
     with pytest.raises(errors.BadInputError, match="yunohost domain main-domain -n b.test"):
         made.update(DONE, moved)
+
+
+def test_missing_administrator_is_made_by_commands_that_yunohost_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its `user create` has no option for an administrator, in any version."""
+    monkeypatch.setattr(inside, "has_user", lambda *_words: False)
+    made, _lxd = installed({MAIN_DOMAIN: b"a.test\n"})
+    for change in ({"login": "zoe"}, {"password": "another one"}):
+        wished = dataclasses.replace(DONE, **change)
+        with pytest.raises(errors.BadInputError) as caught:
+            made.update(DONE, wished)
+        add = f"yunohost user create {wished.login}; yunohost user group add admins {wished.login}"
+        assert add in str(caught.value.do)
 
 
 def test_a_fail2ban_that_may_ban_the_lab_host_is_drift() -> None:
@@ -278,6 +342,42 @@ def test_inspection_reports_stopped_and_disabled_services(
     said = command.execute(services.inspection(user="nobody-here"), env=env).stdout.splitlines()
     assert [*told, services.UNKNOWN] == said
     assert told == command.execute(services.inspection(user="root"), env=env).stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("sshd", "told"),
+    [
+        ("port 22\npasswordauthentication yes\nallowgroups admins\nallowgroups root\n", []),
+        ("port 22\npasswordauthentication no\n", [services.NO_PASSWORDS]),
+        ("port 22\nallowgroups admins\nallowgroups ssh.main\n", [services.SHUT_OUT]),
+        ("port 22\nallowgroups *\n", []),
+        ("port 2222\n", [f"its sshd listens on 2222 ({services.SSH_PORT})"]),
+    ],
+)
+def test_inspection_reports_an_sshd_that_refuses_the_login(
+    tmp_path: pathlib.Path, sshd: str, told: list[str]
+) -> None:
+    """YunoHost's own setting, and its groups: the banner answers all the same."""
+    (tmp_path / "sshd.conf").write_text(sshd)
+    shown = "\n".join(
+        f"Id={unit}\nActiveState=active\nUnitFileState=enabled\n" for unit in services.UNITS
+    )
+    (tmp_path / "shown").write_text(shown)
+    for program, line in (
+        ("systemctl", f"cat {tmp_path}/shown"), ("curl", "true"), ("sshd", f"cat {tmp_path}/sshd.conf"),
+    ):  # fmt: skip
+        (tmp_path / program).write_text(f"#!/bin/sh\n{line}\n")
+        (tmp_path / program).chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    said = command.execute(services.inspection(user="root"), env=env).stdout.splitlines()
+    assert told == said
+
+
+def test_moved_sshd_comes_back_also_where_its_file_was_edited() -> None:
+    """The setting alone changes nothing then, and YunoHost reports a success."""
+    done = services.remedy([f"its sshd listens on 2222 ({services.SSH_PORT})"])
+    assert done.startswith("sh -c 'yunohost settings set security.ssh.ssh_port -v 22; ")
+    assert done.endswith("yunohost tools regen-conf ssh --force'")
 
 
 def test_a_stopped_service_is_drift_that_an_update_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,6 +516,20 @@ def test_a_password_from_before_a_change_is_drift(monkeypatch: pytest.MonkeyPatc
 def test_finish_regenerates_sshd_config() -> None:
     """`regen-conf --force` leaves a changed one alone unless it is named."""
     assert "regen-conf ssh --force" in model.FINISH
+
+
+@pytest.mark.parametrize("known", ["nftables", "yunohost-firewall"])
+def test_finish_enables_the_firewall_of_each_version(tmp_path: pathlib.Path, known: str) -> None:
+    """YunoHost does so between `installed` and its end, and nowhere else."""
+    program = tmp_path / "yunohost"
+    program.write_text(
+        f'#!/bin/sh\n[ "$2" != enable ] || [ "$3" = {known} ] || exit 1\necho "$2 $3" >> {tmp_path}/log\n'
+    )
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    assert 0 == command.execute(["sh", "-euc", model.FINISH], env=env).status
+    log = (tmp_path / "log").read_text().splitlines()
+    assert [f"enable {known}", "regen-conf --force", "regen-conf ssh"] == log
 
 
 def test_password_change_of_a_stopped_server_is_refused() -> None:

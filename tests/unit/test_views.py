@@ -121,7 +121,7 @@ def test_a_check_names_a_renamed_server() -> None:
         (["nginx has no page of a.test (yunohost tools regen-conf nginx --force)"],
          "lxc exec yuno1 --project grappe-alice -- yunohost tools regen-conf nginx --force"),
         ([f"its sshd listens on 2222 ({services.SSH_PORT})"],
-         "lxc exec yuno1 --project grappe-alice -- yunohost settings set security.ssh.ssh_port -v 22"),
+         f"lxc exec yuno1 --project grappe-alice -- sh -c '{services.SSH_PORT}'"),
     ],
 )  # fmt: skip
 def test_check_names_services_that_do_not_run(lines: list[str], mends: str) -> None:
@@ -209,6 +209,34 @@ def test_changed_main_domain_is_noted_and_ok() -> None:
     assert "" == check.row(meant, meant.servers[0], same, "alice").note
 
 
+def test_main_domain_of_another_server_is_a_restored_backup() -> None:
+    """The stack file cannot name it: it is the other server's."""
+    meant = lab()
+    first, second = meant.servers
+    row = check.row(meant, second, {**HEALTHY, "domain": first.domain}, "alice")
+    assert row.ok
+    assert f"the one of {first.name}: was a backup of it restored here?" in str(row.note)
+    assert f"yunohost domain main-domain -n {second.domain}" in str(row.note)
+
+
+@pytest.mark.parametrize(
+    ("login", "words"),
+    [
+        (services.SHUT_OUT, "yunohost user group add admins alice"),
+        (services.NO_PASSWORDS, "yunohost settings set security.ssh.ssh_password_authentication -v yes"),
+    ],
+)  # fmt: skip
+def test_check_notes_an_sshd_that_refuses_the_login(login: str, words: str) -> None:
+    """It may be the exercise; a student with a key needs no password."""
+    meant = lab()
+    row = check.row(meant, meant.servers[0], {**HEALTHY, "login": {login}}, "alice")
+    assert row.ok
+    assert words in str(row.note)
+    keyed = dataclasses.replace(meant, keys=("ssh-ed25519 AAAA",))
+    row = check.row(keyed, keyed.servers[0], {**HEALTHY, "login": {login}}, "alice")
+    assert (login == services.SHUT_OUT) is bool(row.note)
+
+
 def test_a_check_counts_what_drifted() -> None:
     """By kind, and where to read what it is."""
     meant = lab()
@@ -272,6 +300,10 @@ def test_explain_is_the_sheet_with_this_labs_values() -> None:
     text = explain.render(parts)
     assert "--dport 22222 -j DNAT --to-destination 10.64.1.10:22" in text
     assert "$ ssh -N -R '*:8080:192.168.8.10:80'" in text
+    assert "ssh -p 22222 alice@192.168.8.10" in text
+    by_hand = dataclasses.replace(lab(), post_install=False)
+    text = explain.render(explain.parts(by_hand, "192.168.8.10"))
+    assert "ssh -p 22222 YOUR-USER@192.168.8.10" in text
     assert "a long password" not in text
 
 

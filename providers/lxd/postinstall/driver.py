@@ -69,11 +69,7 @@ class PostInstallDriver:
         if not _runs(container):
             # A later run does it, when the server runs again.
             return {"user": spec.login}
-        usage = self._run(
-            spec,
-            Script(text="yunohost tools postinstall --help\n", timeout=model.HELP_SECONDS),
-            "yunohost tools postinstall --help",
-        )
+        usage = self._run(spec, model.usage(), "yunohost tools postinstall --help")
         login = spec.login if model.takes_user(usage) else model.ADMIN
         stage = self._stage(spec)
         if stage is model.Stage.ABSENT:
@@ -192,7 +188,7 @@ class PostInstallDriver:
                 raise errors.BadInputError(
                     f"{new.container} has no user {new.login} any more, whose password changed",
                     do="set grappe:login to a user of its, or restore the old password; or in the "
-                    f"server: yunohost user create {new.login} --admin",
+                    f"server: {model.creation_of(new.login)}",
                 )
             program = model.change_of_password(new, new.login)
             self._run(new, program, f"yunohost user update {new.login} --change-password")
@@ -318,7 +314,7 @@ class PostInstallDriver:
                 f"yunohost domain add {new.domain}; yunohost domain main-domain -n {new.domain}"
             )
         if old.login != new.login and not self._has_user(new, new.login):
-            todo.append(f"yunohost user create {new.login} --admin")
+            todo.append(model.creation_of(new.login))
         if todo:
             raise errors.BadInputError(
                 f"{new.container} is post-installed, and differs from the stack file",
@@ -371,13 +367,19 @@ class PostInstallDriver:
                 enter = f"{lxc} start {server}; {enter}"
             took = f"did not end within {program.timeout} s" if done.timed_out else "failed"
             way_out = f"fix what it reports, or inspect it: {enter}; then run it again"
+            stack = base.stack_of(spec.owner)
             if model.refuses_password(done.tail()):
-                stack = base.stack_of(spec.owner)
                 way_out = (
                     f"set another: pulumi config set --secret grappe:password -s {stack}; then run "
                     "it again"
                 )
-            if model.cannot_go_on(done.tail()):
+            if model.is_system_user(done.tail()):
+                way_out = (
+                    f"if the image has a user {spec.login}, another login: pulumi config set "
+                    f"grappe:login NAME -s {stack}; if somebody made it in this server alone, "
+                    f"recreate it: {_rebuild(spec)}"
+                )
+            elif model.cannot_go_on(done.tail()):
                 way_out = (
                     f"an interrupted one cannot be resumed; recreate the server: {_rebuild(spec)}"
                 )

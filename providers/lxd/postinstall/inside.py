@@ -16,15 +16,14 @@ def mark(lxd: daemon.Daemon, project: str, container: str) -> bytes | None:
 
 def stage_of(lxd: daemon.Daemon, project: str, container: str, marked: bytes | None) -> model.Stage:
     """Return the stage of a server's post-installation, by our mark or YunoHost's own record."""
-    listing = files.read(lxd, project, container, model.RECORDS)
-    names = json.loads(listing)["metadata"] if listing else []
-    records = [
-        (files.read(lxd, project, container, f"{model.RECORDS}/{name}") or b"").decode(
-            errors="replace"
-        )
-        for name in names
-        if model.is_record(str(name))
-    ]
+    records = []
+    for folder in model.RECORDS:
+        if listing := files.read(lxd, project, container, folder):
+            paths = [f"{folder}/{name}" for name in json.loads(listing)["metadata"]
+                     if model.is_record(str(name))]  # fmt: skip
+            records = [(files.read(lxd, project, container, path) or b"").decode(errors="replace")
+                       for path in paths]  # fmt: skip
+            break
     return model.stage(
         records,
         installed=is_installed(lxd, project, container),
@@ -43,13 +42,17 @@ def banned(lxd: daemon.Daemon, project: str, container: str) -> list[str]:
     return model.addresses(script_run.output(lxd, project, container, argv, model.HELP_SECONDS))
 
 
-def inspect(lxd: daemon.Daemon, project: str, container: str, user: str) -> tuple[list[str], bool]:
-    """Return the faults inside a post-installed YunoHost, and whether it lacks a user.
+def inspect(
+    lxd: daemon.Daemon, project: str, container: str, user: str
+) -> tuple[list[str], frozenset[str]]:
+    """Return the faults inside a post-installed YunoHost, and `services.LOGIN` lines about a user.
 
     One program answers all: each takes LXD a twentieth of a second, and a class has sixty servers.
     """
     lines = _inspected(lxd, project, container, services.inspection(user=user))
-    return [line for line in lines if line != services.UNKNOWN], services.UNKNOWN in lines
+    return [line for line in lines if line not in services.LOGIN], services.LOGIN.intersection(
+        lines
+    )
 
 
 def faults(lxd: daemon.Daemon, project: str, container: str, *, start: bool = False) -> list[str]:

@@ -28,14 +28,21 @@ NAMES_FOLDER = "/etc/dnsmasq.d"
 # image that Grappe publishes write it at their first boot (`published/gateway.sh`); others do not.
 JAIL = "/etc/fail2ban/jail.d/grappe.conf"
 JAIL_FOLDER = "/etc/fail2ban/jail.d"
-RECORDS = "/var/log/yunohost/operations"
+# The second before YunoHost 12, where it is a link to the first.
+RECORDS = ("/var/log/yunohost/operations", "/var/log/yunohost/categories/operation")
 # The administrator of versions that take no user.
 ADMIN = "admin"
 HELP_SECONDS = 60
+# A killed run's post-installation goes on, and the next run's first program waits for its end.
+EARLIER_SECONDS = 1800
 CHANGE_SECONDS = 120
-# `regen-conf --force` leaves a changed sshd_config alone unless it is named, and without it every
-# user of YunoHost may log in by ssh. It lists what it did in 150 lines.
+# YunoHost enables its firewall after it has touched INSTALLED, and never again; before version 12
+# the service had another name. `regen-conf --force` leaves a changed sshd_config alone unless it is
+# named, and without it every user of YunoHost may log in by ssh. It prints 150 lines.
 FINISH = """\
+for firewall in nftables yunohost-firewall; do
+    yunohost service enable $firewall >/dev/null 2>&1 && break
+done
 yunohost tools regen-conf --force >/dev/null
 yunohost tools regen-conf ssh --force >/dev/null
 """
@@ -218,8 +225,12 @@ def addresses(banned: str) -> list[str]:
 
 def cannot_go_on(output: str) -> bool:
     """Whether YunoHost refuses because an earlier try had already made its domain or its user."""
-    made = r"Username already exists|user .* already exists|domain already exists"
-    return bool(re.search(made, output, re.IGNORECASE))
+    return bool(re.search(r"user .* already exists|domain already exists", output, re.IGNORECASE))
+
+
+def is_system_user(output: str) -> bool:
+    """Whether YunoHost refuses a login because the server's system has such a user."""
+    return "already exists in the list of system users" in output
 
 
 def refuses_password(output: str) -> bool:
@@ -239,6 +250,12 @@ def domain_problem(domain: str) -> str:
     if not problem and not _LAST_LABEL.search(domain):
         return "is refused by YunoHost: its last part takes letters and digits, at least two."
     return problem
+
+
+def usage() -> Script:
+    """Return the script that prints what an installed version's post-installation takes."""
+    text = "yunohost tools postinstall --help\n"
+    return Script(text=text, timeout=HELP_SECONDS, waits=EARLIER_SECONDS)
 
 
 def takes_user(help_text: str) -> bool:
@@ -264,6 +281,11 @@ def arguments(help_text: str, spec: PostInstallSpec) -> list[str]:
     return argv + [option for option in wanted if option in options]
 
 
+def creation_of(login: str) -> str:
+    """Return the commands by which a person makes an administrator in a server."""
+    return f"yunohost user create {login}; yunohost user group add admins {login}"
+
+
 def full_name(login: str) -> str:
     """Return a full name that YunoHost accepts: words of 1 to 30 letters, spaces between."""
     return " ".join(word.capitalize()[:30] for word in re.split("[^a-z0-9]+", login) if word)
@@ -280,7 +302,8 @@ def postinstall_script(help_text: str, spec: PostInstallSpec) -> Script:
 
 def has_user(login: str) -> Script:
     """Return the script that succeeds if a server knows a user; it starts a stopped directory."""
-    return Script(text=_HAS_USER.format(login=shlex.quote(login)), timeout=HELP_SECONDS)
+    text = _HAS_USER.format(login=shlex.quote(login))
+    return Script(text=text, timeout=HELP_SECONDS, waits=EARLIER_SECONDS)
 
 
 def change_of_password(spec: PostInstallSpec, login: str) -> Script:

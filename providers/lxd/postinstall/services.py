@@ -22,10 +22,14 @@ RUNNING = ("active", "activating", "reloading")
 ENABLED = ("enabled", "enabled-runtime", "generated")
 # The ports at which nginx finds the APIs. A unit may be active without its API: a child lives on.
 APIS = {"yunohost-api": 6787, "yunohost-portal-api": 6788}
-SSH_PORT = "yunohost settings set security.ssh.ssh_port -v 22"
+# The setting is applied where its value changes, and never to an sshd_config that a person edited.
+SSH_PORT = (
+    "yunohost settings set security.ssh.ssh_port -v 22; yunohost tools regen-conf ssh --force"
+)
 REGEN = "yunohost tools regen-conf nginx --force"
-# The line that says that a user is not there.
-UNKNOWN = "no-such-user"
+# Lines about the card's user: there is none; sshd's groups shut it out; sshd takes no password.
+UNKNOWN, SHUT_OUT, NO_PASSWORDS = "no-such-user", "shut-out", "no-passwords"
+LOGIN = frozenset({UNKNOWN, SHUT_OUT, NO_PASSWORDS})
 # Prints a line for each service that should run and does not or is disabled, for each API that
 # refuses connections (a busy one may time out), and the main domain if nginx has no page of it;
 # optionally starts stopped services first.
@@ -58,15 +62,21 @@ for api in {" ".join(f"{unit}:{port}" for unit, port in APIS.items())}; do
     if [ "$1" = start ] && systemctl restart ${{api%:*}} && answers ${{api#*:}}; then continue; fi
     echo "${{api%:*}} does not answer"
 done
-ports=$(sshd -T 2>/dev/null | sed -n 's/^port //p' | tr '\\n' ' ')
+sshd=$(sshd -T 2>/dev/null)
+ports=$(echo "$sshd" | sed -n 's/^port //p' | tr '\\n' ' ')
 case " $ports" in " "|*" 22 "*) ;; *) echo "its sshd listens on ${{ports% }} ({SSH_PORT})";; esac
 domain=$(cat {MAIN_DOMAIN} 2>/dev/null)
 test -z "$domain" || test -e "/etc/nginx/conf.d/$domain.conf" ||
     echo "nginx has no page of $domain ({REGEN})"
 if [ -n "$2" ] && ! getent passwd "$2" >/dev/null; then
     nscd --invalidate=passwd 2>/dev/null
-    getent passwd "$2" >/dev/null || echo {UNKNOWN}
+    getent passwd "$2" >/dev/null || {{ echo {UNKNOWN}; exit 0; }}
 fi
+[ -n "$2" ] || exit 0
+echo "$sshd" | grep -qx "passwordauthentication no" && echo {NO_PASSWORDS}
+allowed=$(echo "$sshd" | sed -n 's/^allowgroups //p')
+case "$allowed" in ""|*[*?!]*) exit 0;; esac
+id -Gn "$2" | tr ' ' '\\n' | grep -qxF "$allowed" || echo {SHUT_OUT}
 """
 
 
@@ -75,7 +85,7 @@ def inspection(*, start: bool = False, user: str = "") -> list[str]:
 
     Args:
         start: Whether it first starts stopped services.
-        user: A user whom the server should know; `UNKNOWN` if it does not.
+        user: The card's user; the last lines are `UNKNOWN`, `SHUT_OUT` or `NO_PASSWORDS`.
 
     """
     return ["sh", "-c", _INSIDE, "sh", "start" if start else "look", user]
@@ -129,4 +139,5 @@ def remedy(faults: Sequence[str]) -> str:
             f"sh -c 'systemctl unmask {units}; systemctl enable {units}; systemctl start {units}'"
         )
     named = (re.search(r"\((yunohost .+)\)$", line) for line in faults)
-    return next((match.group(1) for match in named if match), "")
+    command = next((match.group(1) for match in named if match), "")
+    return f"sh -c '{command}'" if ";" in command else command
