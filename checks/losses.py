@@ -90,10 +90,10 @@ def _changed(
         for loss in _recreated(*planned[name], item, before.get(name)) if name in planned else ():
             listed.add(name)
             yield loss
-    for name in before.keys() - listed:
+    for name in before:
         # A volume outlives its server, and goes with the lines of the stack file.
         yield from _volumes(name, before[name], *planned.get(name, (None, None)))
-        if name in ours and name in planned:
+        if name in ours and name in planned and name not in listed:
             yield from _snapshots(name, before[name], *planned[name])
 
 

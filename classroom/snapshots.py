@@ -15,7 +15,7 @@ from hosts.host import Host
 from providers.lxd import daemon
 from providers.lxd.postinstall import inside as postinstall
 
-# In the container's config before the snapshot is taken, so that both have it.
+# In the container's config while a snapshot is taken, which copies it.
 MARK = "user.grappe.class-snapshot."
 BEFORE_RESET = "before-reset"
 # The present state while a reset to `before-reset` is under way: one that was killed finds its
@@ -92,26 +92,35 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
     _keep(lxd, server, name)
 
 
-def _keep(lxd: daemon.Daemon, server: Server, name: str) -> dict[str, str]:
-    """Take a snapshot; return its mark."""
+def _keep(lxd: daemon.Daemon, server: Server, name: str) -> None:
+    """Take a snapshot, with a mark that its container loses again: one by hand must not have it."""
     path = f"instances/{server.name}"
+    config = _get(lxd, server)["config"]
+    unmarked = {key: "" for key in config if key.startswith(MARK)}
     mark = {_mark_of(name): dt.datetime.now(tz=dt.UTC).isoformat(timespec="seconds")}
-    lxd.change("PATCH", path, {"config": mark}, project=server.project)
+    lxd.change("PATCH", path, {"config": {**unmarked, **mark}}, project=server.project)
     lxd.change(
         "POST", f"{path}/snapshots", {"name": name}, project=server.project,
         timeout=daemon.COPY_SECONDS,
     )  # fmt: skip
-    return mark
+    lxd.change("PATCH", path, {"config": dict.fromkeys(mark, "")}, project=server.project)
 
 
 def find(lxd: daemon.Daemon, server: Server) -> list[Snapshot]:
-    """Return the class's snapshots of a server, the oldest first; not those of its stack."""
+    """Return the class's snapshots of a server, the oldest first; not those of its stack.
+
+    The lab host's clock orders them: those of two laptops may differ, and one may go back.
+    """
     snapshots = []
-    for item in _snapshots(lxd, server):
+    for item in sorted(_snapshots(lxd, server), key=_created):
         name = item["name"].rpartition("/")[2]
         if taken_at := item["config"].get(_mark_of(name)):
             snapshots.append(Snapshot(name, dt.datetime.fromisoformat(taken_at)))
-    return sorted(snapshots, key=lambda each: each.taken_at)
+    return snapshots
+
+
+def _created(item: Mapping[str, Any]) -> dt.datetime:
+    return dt.datetime.fromisoformat(item["created_at"])
 
 
 def _mark_of(name: str) -> str:
@@ -163,7 +172,7 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
     _demand_any_snapshot(lxd, server, was, to.name)
     kept_as = BEFORE_UNDO if to.name == BEFORE_RESET else BEFORE_RESET
     _rename_by_time(lxd, server, kept_as)
-    was["config"] |= _keep(lxd, server, kept_as)
+    _keep(lxd, server, kept_as)
     if was["status"] == RUNNING:
         # By force, as LXD itself would: the restore discards whatever it still writes.
         body = {"action": "stop", "force": True}
@@ -179,7 +188,9 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         # Its pages are reachable: their first visitor would become its administrator.
         _restore(lxd, server, kept_as)
     # LXD's own records (volatile.*) describe the restored files; all other keys are today's.
-    kept = {key: text for key, text in was["config"].items() if not key.startswith("volatile.")}
+    kept = {
+        key: text for key, text in was["config"].items() if not key.startswith(("volatile.", MARK))
+    }
     now = lxd.get(path, project=server.project)["config"]
     own = {key: text for key, text in now.items() if key.startswith("volatile.")}
     uuid = {key: was["config"][key] for key in ("volatile.uuid",) if key in was["config"]}

@@ -77,6 +77,7 @@ def create(**given: Any) -> int:
         raise errors.BadInputError(f"the roster: {wrong}") from mistakes
     others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
     students = _numbered(name, before, found.joined, others)
+    _demand_no_lab_of_another(name, students, others)
     file = dataclasses.replace(before, students=(*before.students, *students))
     # A student whose stack file is lost, or that an interrupted run did not write, gets one too.
     lost = [each for each in before.students if class_file.stack_of(name, each) not in others]
@@ -248,6 +249,32 @@ def _numbered(
             do="a second class, on another lab host",
         )
     return students
+
+
+def _demand_no_lab_of_another(
+    name: str, students: Sequence[Student], others: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuse a new student whose stack file has a lab already: it may be a namesake's.
+
+    Raises:
+        errors.BadInputError: All of them, and both ways out.
+
+    """
+    found = {class_file.stack_of(name, each): each for each in students}
+    left = {each: student for each, student in found.items() if each in others}
+    if held := [each for each in left if classes.is_up(each)]:
+        raise errors.BadInputError(
+            f"{', '.join(left[each].name for each in held)} would get the lab of somebody who is "
+            f"no longer in classes/{name}.yaml, with everything in it: {', '.join(held)}",
+            do=f"the same person: restore the entry in classes/{name}.yaml; another one: "
+            + "; ".join(f"./lab remove {each}" for each in held),
+        )
+    for each, student in left.items():
+        sys.stderr.write(
+            f"{student.name} gets stacks/Pulumi.{each}.yaml, which is there already, with its "
+            f"password. If it was somebody else's: ./lab remove {each}, and remove the entry in "
+            f"classes/{name}.yaml; then the same again\n"
+        )
 
 
 def _values(name: str, file: ClassFile, student: Student) -> dict[str, Any]:

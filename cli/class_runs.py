@@ -167,7 +167,7 @@ def _set_asleep(row: runner.Row, engine: Engine, *, asleep: bool) -> str:
         _up(row, engine, changes=changes)
     except errors.GrappeError:
         # Restore the stack file: a later `up` must not finish what this command failed to do.
-        path.write_text(before)
+        stack.write(row.stack, before)
         raise
     if not asleep:
         return "awake"

@@ -194,11 +194,16 @@ def remove(name: str, *, yes: bool = False) -> int:
 
 
 def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:
-    """Return the servers whose content would be deleted; builders do not count."""
+    """Return the servers and volumes whose content would be deleted; builders do not count."""
     if files.read(stack.folder(), selected.name).get("kind", "student") != "student":
         return []
-    found = {*stack.servers(selected), *(item.name for item in left if item.kind == "container")}
-    return sorted(found)
+    volumes = {
+        item["inputs"]["name"]
+        for item in stack.resources(selected)
+        if item["type"].endswith("/lxd:Volume")
+    }
+    found = {item.name for item in left if item.kind in {"container", "volume"}}
+    return sorted({*stack.servers(selected), *volumes, *found})
 
 
 def _leftovers(

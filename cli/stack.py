@@ -11,7 +11,7 @@ import pathlib
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from classroom import class_file
@@ -154,6 +154,9 @@ def salt_of(name: str) -> str:
 def ready(stack: Stack) -> None:
     """Wait for a run that is ending; clear the lock and the pending operations of a dead one.
 
+    The preflight's taint goes too: the engine would show it nothing of the last `up`, by which it
+    finds what a changed stack file would delete.
+
     Raises:
         errors.GrappeError: Another run of the stack is under way; or a lock is truncated, so that
             its owner is unknown.
@@ -181,11 +184,19 @@ def ready(stack: Stack) -> None:
         time.sleep(LAST_SECONDS)
     if not is_here():
         return
-    if state_of(stack.name).load().get("pending_operations"):
+    tainted = [item["urn"] for item in resources(stack) if _is_tainted_preflight(item)]
+    if tainted or state_of(stack.name).load().get("pending_operations"):
         # Every create finds what a dead run left, and every destroy sweeps it.
         state = stack.export()
         state["deployment"].pop("pending_operations", None)
+        for item in state["deployment"].get("resources", ()):
+            if item["urn"] in tainted:
+                del item["taint"]
         stack.replace(state)
+
+
+def _is_tainted_preflight(item: Mapping[str, Any]) -> bool:
+    return bool(item.get("taint")) and str(item["type"]).endswith("Preflight")
 
 
 def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:

@@ -207,7 +207,9 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """Make the thing, or take over the same lab's existing one."""
         spec = self._decode({**props, INCARNATION: _new_incarnation()})
         host, driver = self._reach(spec)
-        return dynamic.CreateResult(spec.id, _state(spec, host, driver.create(spec)))
+        outputs = driver.create(spec)
+        run.current().created.add((host.machine_id, spec.id))
+        return dynamic.CreateResult(spec.id, _state(spec, host, outputs))
 
     @wrap_unexpected()
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
@@ -253,7 +255,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         # Clones of one template share the first id; a machine that was restarted has another boot.
         if isinstance(driver, Sweeper) and (destroys or home[0] != here[0]):
             _print_left(spec, driver.sweep(spec) if destroys else driver.leave(spec))
-        if destroys or not self._taken_over(driver, spec):
+        if destroys or not self._taken_over(host, driver, spec):
             try:
                 driver.delete(spec)
             except errors.DaemonError:
@@ -283,10 +285,12 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         planned = changes.between(self.spec, recorded, reading, recorded, same_machine=True)
         return planned.drift
 
-    def _taken_over(self, driver: Driver[S], spec: S) -> bool:
-        """Whether a later create took over the thing."""
+    def _taken_over(self, host: Host, driver: Driver[S], spec: S) -> bool:
+        """Whether a later create took over the thing; one without marks, in this run."""
+        if not spec.MARKED:
+            return (host.machine_id, spec.id) in run.current().created
         try:
-            reading = driver.read(spec) if spec.MARKED else None
+            reading = driver.read(spec)
         except errors.NotOursError:
             if spec.lab:
                 raise

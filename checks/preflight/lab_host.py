@@ -91,6 +91,9 @@ def _disk(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mist
     if root["type"] != "btrfs":
         reason = f"/ of {spec.host} is {root['type']}: only btrfs takes a mirror."
         yield problems.Mistake("grappe:second_disk", reason)
+    if len(root["devices"]) > 1:
+        # Mirrored by an earlier run; the kernel may have given the name to another disk since.
+        return
     disk, whole = _find(spec.second_disk, facts["disks"])
     if disk is None:
         reasons = [f'"{spec.second_disk}" does not exist. Free disks: {_free(facts)}.']

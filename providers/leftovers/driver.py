@@ -80,7 +80,7 @@ def remove(left: Leftover, owner: str, lab: str) -> None:
     host = connections.connect(left.url)
     spec = codec.Spec(host=left.url, owner=owner, name=left.name, lab=lab)
     if left.thing is not None:
-        lxd.remove(client.on(host), left.thing)
+        lxd.remove(client.on(host), left.thing, spec)
     elif left.target:
         PROVIDERS[left.target]().driver(host).delete(spec)
     else:

@@ -84,14 +84,11 @@ class FakeLxd:
                 description = self.descriptions.get(name, "")
                 return {"name": name, "target": target, "description": description}
             case ["images"]:
-                pointed = set(self.aliases.values())
-                return [
-                    {**copy.deepcopy(image), "aliases": [1] if key in pointed else []}
-                    for key, image in self.images.items()
-                ]
+                return list(map(self._image, self.images))
             case ["images", start]:
                 keys = [key for key in self.images if key.startswith(start)]
-                return copy.deepcopy(_find(self.images, keys[0] if keys else "", path))
+                _find(self.images, keys[0] if keys else "", path)
+                return self._image(keys[0])
             case ["instances"]:
                 inside = [item for (owner, _), item in self.instances.items() if owner == project]
                 return copy.deepcopy(inside)
@@ -221,6 +218,13 @@ class FakeLxd:
         if headers.get("X-LXD-type") == "directory":
             return
         self.files[project, path.split("/")[1], file] = content
+
+    def _image(self, fingerprint: str) -> Json:
+        named = [
+            {"name": name, "description": self.descriptions.get(name, "")}
+            for name, target in self.aliases.items() if target == fingerprint
+        ]  # fmt: skip
+        return {**copy.deepcopy(self.images[fingerprint]), "aliases": named}
 
     def remove_file(self, path: str, *, project: str, file: str) -> None:
         """Remove a file in an instance."""

@@ -54,7 +54,7 @@ def find(lxd: daemon.Daemon, owner: str, lab: str) -> list[Thing]:
         if _ours(network.get("config") or {}, whose) and _still_ours(lxd, network["name"], whose):
             things.append(Thing("network", network["name"], "", f"networks/{network['name']}"))
     for image in lists["images"].result():
-        if identity.belongs(aliases.held(image), owner, lab):
+        if aliases.is_free(image, whose):
             path = f"images/{image['fingerprint']}"
             things.append(Thing("image", image["fingerprint"], "", path))
     return sorted(things, key=lambda thing: (KINDS.index(thing.kind), thing))
@@ -96,7 +96,7 @@ def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list
             if _ours(lxd.get(path, project=project)["config"], whose) and _ours(
                 lxd.get(f"projects/{project}")["config"], whose
             ):
-                remove(lxd, Thing("container", name, project, path))
+                remove(lxd, Thing("container", name, project, path), whose)
                 removed.append(f"container {name}")
                 continue
             others.append(f"{name} of project {project}")
@@ -137,13 +137,13 @@ def _users(used: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield kind, name, project
 
 
-def remove(lxd: daemon.Daemon, thing: Thing) -> None:
-    """Remove a thing, unless it is gone or another process removes it just now."""
+def remove(lxd: daemon.Daemon, thing: Thing, whose: codec.Spec) -> None:
+    """Remove a lab's thing, unless it is gone or another lab has made one of that name since."""
     deadline = time.monotonic() + REMOVE_SECONDS
     while True:
         try:
             with _removing:
-                _remove(lxd, thing)
+                _remove(lxd, thing, whose)
         except errors.DaemonError:
             # LXD refuses a second delete while the first is under way.
             if time.monotonic() > deadline:
@@ -157,14 +157,17 @@ def remove(lxd: daemon.Daemon, thing: Thing) -> None:
 _removing = threading.Lock()
 
 
-def _remove(lxd: daemon.Daemon, thing: Thing) -> None:
+def _remove(lxd: daemon.Daemon, thing: Thing, whose: codec.Spec) -> None:
     with contextlib.suppress(daemon.AbsentError):
+        stored = lxd.get(thing.path, project=thing.project)
+        image = thing.kind == "image"
+        if not (aliases.is_free(stored, whose) if image else _ours(stored["config"], whose)):
+            return
         if thing.kind == "container":
-            instance = lxd.get(thing.path, project=thing.project)
-            if instance["status"] != "Stopped":
+            if stored["status"] != "Stopped":
                 body = {"action": "stop", "force": True, "timeout": 30}
                 lxd.change("PUT", f"{thing.path}/state", body, project=thing.project, timeout=60)
-            delete_protection.lift(lxd, instance, thing.path, thing.project)
+            delete_protection.lift(lxd, stored, thing.path, thing.project)
         lxd.change("DELETE", thing.path, project=thing.project)
 
 

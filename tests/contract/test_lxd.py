@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from core import errors, names
-from providers.lxd import daemon, ownership
+from providers.lxd import daemon, leftovers, ownership
 from providers.lxd.container import driver as containers
 from providers.lxd.container import model as container_model
 from providers.lxd.image import aliases
@@ -499,6 +499,26 @@ class TestImage:
         driver.update(spec, again)
         assert again == driver.read(again).spec
         driver.delete(again)
+
+    def test_image_with_an_alias_of_somebody_else_stays(self, lab: LxdTestbed) -> None:
+        """LXD would delete the alias with it; one that a teacher made keeps a version for an exam."""
+        container_driver(lab).create(server(lab, state="stopped"))
+        driver = published.PublishedDriver(lab.lxd)
+        first = published_model.PublishedSpec(
+            host=lab.url, owner=OWNER, name="contract", project=PROJECT, container="yuno1",
+            properties={"recipe": "one"},
+        )  # fmt: skip
+        second = dataclasses.replace(first, properties={"recipe": "two"})
+        kept = driver.create(first)["fingerprint"]
+        by_hand = {"name": "exam-2026", "target": kept, "description": ""}
+        lab.lxd.change("POST", "images/aliases", by_hand)
+        try:
+            driver.update(first, second)
+            driver.delete(second)
+            assert kept == aliases.target(lab.lxd, "exam-2026")
+            assert not [each for each in leftovers.find(lab.lxd, OWNER, "") if each.name == kept]
+        finally:
+            lab.lxd.change("DELETE", f"images/{kept}")
 
     def test_server_with_the_name_of_a_template_stays(self, lab: LxdTestbed) -> None:
         """A stopped server of the same lab holds a student's work, whatever its name."""

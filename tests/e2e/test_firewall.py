@@ -248,6 +248,7 @@ def test_lab_answers_after_reboot(
 
     command.wait_until(up, what="the lab after a reboot", timeout=60, pause=0.5)
     project.up(erin, "--expect-no-changes")
+    connections.connect(sandbox.host_url).run(["ufw", "--force", "enable"])
 
 
 def test_lab_created_without_ufw_answers_after_ufw_enable(

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from providers.lxd import script_run
+from providers.lxd.script import Script
+from stacks import authorized_keys
 from tests.engine.conftest import LAB, OTHER, RELAY, Engine
 
 DORA: dict[str, Any] = {
@@ -112,6 +115,33 @@ def test_lab_host_that_was_the_workstation_keeps_the_lab(engine: Engine) -> None
     removed = re.findall("removed (.*) from", engine.up("gina", rebuild=""))
     assert {"hosts entry yuno1"} == set(removed)
     engine.destroy("gina")
+
+
+def test_keys_stay_where_their_step_gets_another_name(
+    dora: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine creates the renamed step, and then deletes the old one of the same container."""
+    ran: list[str] = []
+
+    def note(_lxd: object, _project: str, _container: str, script: Script, _line: object) -> Any:
+        ran.append(script.text)
+        return script_run.Outcome(0, "", "")
+
+    monkeypatch.setattr(script_run, "run", note)
+    keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6Dgnm2EqtYbZGQ2gMzYjn9FZ2mxrUkEyMGmEJn8ySQ a"]
+    dora.write("dora", **{**DORA, "keys": keys})
+    dora.up("dora")
+    (removal,) = {authorized_keys.removal(user) for user in ("grappe-student",)}
+    urn = dora.urn("dora", "dora-yuno1-keys")
+    dora.pulumi("state", "rename", urn, "moved-keys", "--yes", "-s", "dora")
+    ran.clear()
+    dora.up("dora", rebuild="")
+    assert ran
+    assert removal not in ran
+    dora.assert_unchanged("dora")
+    dora.write("dora", **DORA)
+    dora.up("dora", rebuild="")
+    assert 2 == ran.count(removal)
 
 
 def test_relay_grant_in_no_state_goes_with_the_relay(engine: Engine) -> None:

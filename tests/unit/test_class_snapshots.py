@@ -104,13 +104,14 @@ class Machine:
     def __init__(self, driver: str = "btrfs") -> None:
         self.content, self.config, self.driver = "work", dict[str, str](), driver
         self.snapshots: dict[str, tuple[str, dict[str, str]]] = {}
+        self.created: dict[str, str] = {}
         self.cut, self.changes = 0, 0
 
     def get(self, path: str, **_options: object) -> Any:
         if path.startswith("storage-pools/"):
             return {"driver": self.driver}
         if path.endswith("/snapshots"):
-            return [{"name": f"yuno1/{name}", "config": config}
+            return [{"name": f"yuno1/{name}", "config": config, "created_at": self.created[name]}
                     for name, (_content, config) in self.snapshots.items()]  # fmt: skip
         root = {"root": {"type": "disk", "path": "/", "pool": "default"}}
         return {**STOPPED, "config": dict(self.config), "expanded_devices": root}
@@ -123,7 +124,8 @@ class Machine:
             raise KeyboardInterrupt
         match method, path.split("/")[2:], body or {}:
             case "PATCH", [], {"config": config}:
-                self.config |= config
+                # LXD drops a key with an empty value.
+                self.config = {key: text for key, text in {**self.config, **config}.items() if text}
             case "PUT", [], {"restore": name}:
                 self.content, self.config = self.snapshots[name][0], dict(self.snapshots[name][1])
             case "PUT", [], {"config": config}:
@@ -131,9 +133,12 @@ class Machine:
             case "POST", ["snapshots"], {"name": name}:
                 assert name not in self.snapshots
                 self.snapshots[name] = (self.content, dict(self.config))
+                moment = dt.datetime(2026, 1, 1, tzinfo=dt.UTC) + dt.timedelta(0, self.changes)
+                self.created[name] = f"{moment:%Y-%m-%dT%H:%M:%S}.123456789Z"
             case "POST", ["snapshots", old], {"name": name}:
                 assert name not in self.snapshots
                 self.snapshots[name] = self.snapshots.pop(old)
+                self.created[name] = self.created.pop(old)
             case "DELETE", ["snapshots", name], _:
                 del self.snapshots[name]
 
@@ -145,7 +150,7 @@ def reset(lxd: Any, name: str) -> None:
     snapshots.reset(None, lxd, ZOE, snapshots.choose(lxd, ZOE, name))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("cut", range(1, 7))
+@pytest.mark.parametrize("cut", range(1, 8))
 def test_undo_of_a_reset_goes_on_after_a_kill(cut: int) -> None:
     """At each of its changes; all within one second, whose names would be the same."""
     machine = Machine()
@@ -155,7 +160,7 @@ def test_undo_of_a_reset_goes_on_after_a_kill(cut: int) -> None:
     reset(lxd, "start")
     assert "work" == machine.content
     machine.content = "after the reset"
-    machine.cut, machine.changes = cut, 0
+    machine.cut = machine.changes + cut
     with pytest.raises(KeyboardInterrupt):
         reset(lxd, "before-reset")
     machine.cut = 0
@@ -179,6 +184,48 @@ def test_old_snapshots_of_resets_go_after_a_success_alone() -> None:
     oldest = snapshots.find(lxd, ZOE)[1].name
     reset(lxd, oldest)
     assert ("work 2", True) == (machine.content, oldest in machine.snapshots)
+
+
+def test_clock_that_went_back_deletes_no_newer_snapshot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The marks have the laptop's clock; the lab host's orders the snapshots."""
+    machine = Machine()
+    lxd: Any = machine
+    now = [dt.datetime(2026, 9, 1, tzinfo=dt.UTC)]
+
+    class Clock(dt.datetime):
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> Any:
+            now[0] += dt.timedelta(1)
+            return now[0]
+
+    monkeypatch.setattr(snapshots.dt, "datetime", Clock)
+    snapshots.take(lxd, ZOE, "start")
+    for number in range(6):
+        machine.content = f"old {number}"
+        reset(lxd, "start")
+    now[0] -= dt.timedelta(400)
+    for content in ("three weeks of work", "a try"):
+        machine.content = content
+        reset(lxd, "start")
+    kept = {each for each, _config in machine.snapshots.values()}
+    assert {"work", "old 3", "old 4", "old 5", "three weeks of work", "a try"} == kept
+
+
+def test_snapshot_by_hand_is_none_of_the_class() -> None:
+    """LXD copies a container's marks into each snapshot of it, whoever takes it."""
+    machine = Machine()
+    lxd: Any = machine
+    snapshots.take(lxd, ZOE, "start")
+    reset(lxd, "start")
+    assert {} == machine.config
+    lxd.change("POST", "instances/yuno1/snapshots", {"name": "before-reset-exam"})
+    for _turn in range(8):
+        reset(lxd, "start")
+    assert "before-reset-exam" in machine.snapshots
+    lxd.change("DELETE", "instances/yuno1/snapshots/start")
+    lxd.change("POST", "instances/yuno1/snapshots", {"name": "start"})
+    with pytest.raises(errors.CommandError, match="made by hand: .*start"):
+        snapshots.choose(lxd, ZOE, "start")
 
 
 def test_reset_on_zfs_is_refused_with_a_copy_by_hand() -> None:

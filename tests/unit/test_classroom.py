@@ -76,6 +76,32 @@ def test_new_gives_labels_and_numbers_once(
     ]
 
 
+@pytest.mark.parametrize("is_up", [True, False])
+def test_lab_of_a_former_student_goes_to_no_namesake(
+    folder: pathlib.Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    is_up: bool,
+) -> None:  # fmt: skip
+    """A label alone identifies nobody; a file of a lab that is down is reused, aloud."""
+    heads = "Nom,Prénom,Mail\n"
+    create(folder, f"{heads}Dupont,Adèle,a@x\nPetit,Léo,l@x\n")
+    path = folder / "classes/tp1.yaml"
+    entries = yaml.safe_load(path.read_text())
+    entries["students"] = [each for each in entries["students"] if each["label"] != "adele"]
+    path.write_text(yaml.safe_dump(entries))
+    before = path.read_text()
+    monkeypatch.setattr(class_new.classes, "is_up", lambda _stack: is_up)
+    joined = f"{heads}Durand,Adèle,other@x\nPetit,Léo,l@x\n"
+    if is_up:
+        with pytest.raises(errors.BadInputError, match="would get the lab of somebody") as caught:
+            create(folder, joined, host="", workstation="")
+        assert "restore the entry in classes/tp1.yaml" in str(caught.value.do)
+        assert "./lab remove tp1-adele" in str(caught.value.do)
+        assert before == path.read_text()
+    else:
+        create(folder, joined, host="", workstation="")
+        assert "Adèle Durand gets stacks/Pulumi.tp1-adele.yaml" in capsys.readouterr().err
+
+
 def test_a_namesake_has_a_lab_of_their_own(
     folder: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -590,13 +616,16 @@ def test_sleep_that_fails_leaves_the_stack_file(
         seen.append(path.read_text())
         raise errors.CommandError("LXD does not answer")
 
+    written: list[tuple[str, str]] = []
     monkeypatch.setattr(class_runs, "_up", fail)
     monkeypatch.setattr(class_runs.stack, "select", lambda _name: None)
     monkeypatch.setattr(class_runs.labs, "demand_valid", lambda _name: None)
+    # Whole or not at all: the disk may be full.
+    monkeypatch.setattr(class_runs.stack, "write", lambda *words: written.append(words))
     with pytest.raises(errors.CommandError):
         class_runs._set_asleep(row, object(), asleep=True)
     assert "state: stopped" in seen[0]
-    assert "config:\n  grappe:servers: [{name: yuno1}]\n" == path.read_text()
+    assert [("tp1-zoe", "config:\n  grappe:servers: [{name: yuno1}]\n")] == written
 
 
 def test_sleep_without_a_stack_file_is_refused(

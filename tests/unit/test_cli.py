@@ -17,6 +17,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -255,6 +256,31 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
     with pytest.raises(errors.GrappeError, match="under way") if lives else nullcontext():
         stack.ready(held)  # type: ignore[arg-type]
     assert cleared == held.cancelled
+
+
+def test_taint_of_the_preflight_is_dropped(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The engine checks a tainted resource without its past; then no removed server is a loss."""
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    names = (("preflight", "lxd:Preflight"), ("yuno1", "lxd:Container"))
+    made = [{"urn": f"urn::{name}", "type": f"pulumi-python:dynamic/{kind}", "taint": True}
+            for name, kind in names]  # fmt: skip
+    state = {"deployment": {"resources": made}}
+    path = tmp_path / ".pulumi/stacks/grappe/bob.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"checkpoint": {"latest": state["deployment"]}}))
+    replaced: list[dict[str, Any]] = []
+
+    class Tainted(Stack):
+        def export(self) -> dict[str, Any]:
+            return state
+
+        replace = staticmethod(replaced.append)
+
+    stack.ready(Tainted())  # type: ignore[arg-type]
+    ((preflight, server),) = (each["deployment"]["resources"] for each in replaced)
+    assert ("taint" not in preflight, server["taint"]) == (True, True)
 
 
 def test_a_run_that_ends_by_itself_is_waited_for(

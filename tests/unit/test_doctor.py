@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pathlib
+import re
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from checks.preflight import lab_host as preflight
 from cli import doctor as doctor_command
 from components.lab_host import scripts
 from core import problems
-from hosts import ssh_settings
+from hosts import command, ssh_settings
 from remote import identity, iptables, managed_block
 from remote.unmanaged import legacy
 from stacks import lab_host
@@ -245,6 +247,9 @@ def host_spec(**changes: Any) -> preflight.HostPreflightSpec:
         ({}, {"disks": [disk("/dev/sdb", size=2**30)]}, "is too small: 1.0 GiB"),
         ({}, {"disks": [disk("/dev/sdb", parts=[disk("/dev/sdb1")])],
               "root": {**SERVER["root"], "devices": ["/dev/sda1", "/dev/sdb1"]}}, ""),
+        # The kernel has given the mirror's name to another disk.
+        ({}, {"disks": [disk("/dev/sdb", mounted="/backup")],
+              "root": {**SERVER["root"], "devices": ["/dev/sda1", "/dev/sdc1"]}}, ""),
         ({"daemon": "incus"}, {"daemons": {"lxd": {"instances": 3}}}, "Set grappe:daemon: lxd"),
         ({}, {"systemd": False}, "does not run systemd"),
         ({}, {"missing": ["apt-get"]}, "has no apt-get"),
@@ -298,6 +303,55 @@ def test_the_scripts_are_in_the_sheets_order() -> None:
     assert firewall.index("ufw allow 2222/tcp") < firewall.index("ufw --force enable")
     assert firewall == scripts.as_root(firewall, "root")
     assert scripts.as_root(firewall, "teacher").startswith("exec sudo -n -- sh -c ")
+
+
+# The programs that a step runs, as stubs; each notes its arguments.
+STUBS = {
+    "disk": {"findmnt": "echo btrfs", "lsblk": "case $* in *TYPE*) echo disk;; esac", "btrfs":
+             "case $* in *show*) printf ' path %s\\n' /dev/sda1 /dev/sdc1;; "
+             "*' df '*) printf '%s, RAID1: x\\n' Data Metadata System;; esac",
+             "wipefs": "", "sfdisk": "", "udevadm": ""},
+    "daemon": {"lxc": "case $* in 'query '*) echo '[{\"fingerprint\": \"by-hand\", \"cached\": false}, "
+               "{\"fingerprint\": \"brought\", \"cached\": true}]';; 'storage delete '*) exit 1;; esac"},
+}  # fmt: skip
+
+
+def run_step(folder: pathlib.Path, step: str, *, undo: bool = False) -> tuple[Any, str]:
+    """Run a step with stubs; return its result, and what it called."""
+    texts = {
+        "grappe:host": "ssh://lab",
+        "grappe:second_disk": "/dev/sdb",
+        "grappe:overwrite": "true",
+    }
+    spec = lab_host.parse(texts, project="grappe", stack="lab")
+    (made,) = (each for each in scripts.for_host(spec) if each.name == step)
+    (folder / "notes").mkdir()
+    (folder / "notes/daemon").touch()
+    for name, body in STUBS[step].items():
+        (folder / name).write_text(f'#!/bin/sh\necho "{name} $*" >> {folder}/calls\n{body}\n')
+        (folder / name).chmod(0o755)
+    text = made.undo if undo else made.do
+    for old, new in (("PATH=", f"PATH={folder}:"), ("/var/lib/grappe-host", f"{folder}/notes"),
+                     ("/var/lib/grappe ]", f"{folder}/labs ]")):  # fmt: skip
+        text = text.replace(old, new)
+    done = command.execute(["sh", "-c", text])
+    return done, (folder / "calls").read_text()
+
+
+def test_mirrored_host_leaves_a_disk_of_the_same_name_alone(tmp_path: pathlib.Path) -> None:
+    """A disk plugged in since may have the name; `overwrite: true` is still in the stack file."""
+    done, calls = run_step(tmp_path, "disk")
+    assert (0, True) == (done.status, "is mirrored already, by /dev/sda1 /dev/sdc1" in done.stdout)
+    assert not re.search(r"wipefs|sfdisk|device add|balance", calls)
+
+
+def test_undone_host_keeps_images_and_volumes_of_people(tmp_path: pathlib.Path) -> None:
+    """Those that an instance brought along go; where the pool holds more, LXD stays as it is."""
+    done, calls = run_step(tmp_path, "daemon", undo=True)
+    assert (0, True) == (done.status, "for its pool holds images or volumes" in done.stdout)
+    assert ["lxc image delete brought"] == re.findall(r"lxc image delete .*", calls)
+    assert calls.rstrip().endswith("lxc profile device add default root disk path=/ pool=default")
+    assert "network delete" not in calls
 
 
 def test_ssh_settings_are_parsed() -> None:

@@ -50,6 +50,18 @@ def test_sweep_removes_everything_of_one_lab_only(host: fake.FakeHost) -> None:
     assert {("theirs", "yuno1"), ("old", "yuno1")} == set(host.lxd.instances)
 
 
+def test_thing_that_another_lab_made_since_stays(host: fake.FakeHost) -> None:
+    """`down` lists what it removes, and asks; meanwhile another machine took the lab down."""
+    found = driver.find(["ssh://lab"], "ssh://lab", "grappe/a", "alicealice01")
+    for thing in (host.lxd.instances["mine", "yuno1"], host.lxd.projects["mine"],
+                  host.lxd.networks["gr-mine"]):  # fmt: skip
+        thing["config"] = dict(THEIRS)
+    for each in found:
+        driver.remove(each, "grappe/a", "alicealice01")
+    assert ("mine", "yuno1") in host.lxd.instances
+    assert ("mine" in host.lxd.projects, "gr-mine" in host.lxd.networks) == (True, True)
+
+
 def test_without_an_id_nothing_is_swept(host: fake.FakeHost) -> None:
     """Another state may have made what has our name."""
     assert [] == driver.sweep(["ssh://lab"], "ssh://lab", "grappe/b", "")

@@ -69,8 +69,6 @@ def test_kept_server_is_no_loss() -> None:
          "grappe:servers[0].ephemeral: false"),
         (dict(planned=with_server(target="m2"), location="m1"), "yuno1", "and it is on m1",
          "grappe:servers[0].target: m1"),
-        (dict(planned=dataclasses.replace(LAB, servers=())), "yuno1",
-         "is no longer in the stack file", "a server with name: yuno1"),
         (dict(planned=dataclasses.replace(LAB, host="ssh://new"), left={"yuno1"}), "yuno1",
          "it was made on ssh://lab", "grappe:host: ssh://lab"),
         (dict(planned=with_server(volumes=())), "yuno1/data", "the volume is no longer in the stack file",
@@ -92,6 +90,22 @@ def test_changed_setting_is_a_loss(case: dict[str, Any], name: str, reason: str,
     assert name == loss.name
     assert reason in loss.reason
     assert keep in loss.keep
+
+
+@pytest.mark.parametrize(
+    "case",
+    [dict(planned=dataclasses.replace(LAB, servers=())),
+     dict(planned=with_server(source="yunohost-13", volumes=())),
+     dict(config={"user.grappe.stage": "anew"}, planned=with_server(volumes=()))],
+    ids=["server removed", "another image", "marked"],
+)  # fmt: skip
+def test_volume_that_goes_with_its_server_is_named(case: dict[str, Any]) -> None:
+    """A volume outlives a rebuilt server, so that the permission of a rebuild is not one of its."""
+    server, volume = found(**case)
+    assert ("yuno1", "yuno1/data") == (server.name, volume.name)
+    assert "one with name: data and pool: default" in volume.keep
+    if not case["planned"].servers:
+        assert "a server with name: yuno1" in server.keep
 
 
 @pytest.mark.parametrize(
@@ -176,7 +190,7 @@ def test_changes_in_the_edit_that_takes_a_move_back_are_losses() -> None:
     changed = with_server(source="another")
     assert ["yuno1"] == [each.name for each in losses.find(changed, was, [item])]
     gone = dataclasses.replace(LAB, servers=())
-    assert ["yuno1"] == [each.name for each in losses.find(gone, was, [item])]
+    assert ["yuno1", "yuno1/data"] == [each.name for each in losses.find(gone, was, [item])]
     (volume,) = losses.find(LAB, was, [item], left={"yuno1/data"})
     assert ("yuno1/data", "grappe:host: ssh://other") == (volume.name, volume.keep)
 

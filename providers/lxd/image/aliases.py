@@ -158,7 +158,16 @@ def sweep(lxd: daemon.Daemon, spec: codec.Spec, keep: str) -> None:
 
 
 def remove_image(lxd: daemon.Daemon, fingerprint: str, spec: codec.Spec) -> None:
-    """Remove an image of the spec's lab, unless it is gone or another's."""
+    """Remove an image of the spec's lab, unless it is gone or another's, or somebody else names it.
+
+    LXD deletes an image's aliases with it.
+    """
     stored = image(lxd, fingerprint)
-    if stored and identity.belongs(held(stored), spec.owner, spec.lab):
+    if stored and is_free(stored, spec):
         lxd.change("DELETE", f"images/{fingerprint}")
+
+
+def is_free(stored: Mapping[str, Any], spec: codec.Spec) -> bool:
+    """Whether an image is of the spec's lab, and every alias of it too."""
+    described = map(_held, stored.get("aliases") or ())
+    return all(identity.belongs(each, spec.owner, spec.lab) for each in (held(stored), *described))

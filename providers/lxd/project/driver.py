@@ -81,7 +81,7 @@ class ProjectDriver:
             return []
         removed = []
         for thing in leftovers.inside(self._lxd, spec.name, spec):
-            leftovers.remove(self._lxd, thing)
+            leftovers.remove(self._lxd, thing, spec)
             removed.append(f"{thing.kind} {thing.name}")
         return removed
 
