@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from checks import lab_packets, ufw_denials
+from checks import dropping_rules, lab_packets, ufw_denials
 from core.names import WEB_PORTS
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
@@ -136,6 +136,7 @@ def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
     yield from closed_chains(facts)
     yield from ufw_denials.denied_output(facts)
     yield from _bridges_taken(facts)
+    yield from dropping_rules.shut_servers(facts)
     for hook in ("INPUT", "FORWARD"):
         lost = [chain for chain in facts.get("unled", ()) if chain.endswith(hook.lower())]
         if lost:
@@ -143,6 +144,17 @@ def obstacles(facts: HostFacts) -> Iterator[tuple[str, str]]:
                 f"{hook} has no jump to {' and '.join(lost)}: UFW's rules, and ours, do not count",
                 iptables.ufw_jumps_command(hook),
             )
+
+
+# How DNS servers listen on some addresses alone.
+_OWN_ADDRESSES = {
+    "dnsmasq": ": bind-interfaces, and listen-address=ADDRESS for each",
+    "named": ": in its options, listen-on { 127.0.0.1; ADDRESS; };",
+    "unbound": ": interface: ADDRESS for each, and interface-automatic: no",
+    "pdns_server": ": local-address=ADDRESS",
+    "docker-proxy": ": publish ADDRESS:53:53, not 53:53",
+    "systemd-resolve": ": in resolved.conf, DNSStubListenerExtra=ADDRESS for each",
+}
 
 
 def _bridges_taken(facts: HostFacts) -> Iterator[tuple[str, str]]:
@@ -155,18 +167,19 @@ def _bridges_taken(facts: HostFacts) -> Iterator[tuple[str, str]]:
         )
     for entry in facts.get("listening", ()):
         if entry["port"] == DNS_PORT and entry.get("everywhere"):
-            taken = f"port {DNS_PORT} of all addresses is taken by {entry['program']}"
+            program = entry["program"]
+            taken = f"port {DNS_PORT} of all addresses is taken by {program}"
             own = "have it listen on its own addresses alone"
             yield (
                 f"{taken}; LXD serves DNS on labs' bridges there",
-                f"{own}, as by bind-interfaces and listen-address of dnsmasq",
+                f"{own}{_OWN_ADDRESSES.get(program, '')}",
             )
 
 
 def redirects(facts: HostFacts, ports: Sequence[int]) -> Iterator[tuple[list[int], str]]:
     """Yield (ports, rule) for each loaded NAT rule of others that redirects some of these ports.
 
-    A rule for an address or an interface that the host lacks does not count. If the rules of a
+    A rule for packets that no person sends to the host does not count. If the rules of a
     custom chain name no port, the rule that jumps to the chain names the ports.
     """
     lines = list(facts.get("nat", ()))
@@ -187,17 +200,49 @@ def publisher(program: str, ports: Sequence[int]) -> str:
     return "; ".join(f"docker ps --filter publish={port}" for port in ports) + "; docker stop NAME"
 
 
+# A condition of iptables or nft, with what negates it, and its value or values.
+_CONDITION = r'(! )?(?:{})(?: (!=))? (\{{[^}}]*\}}|"[^"]*"|[^\s{{]+)'
+_TO, _FROM, _BY = (
+    re.compile(r"(?<!\S)" + _CONDITION.format(names))
+    for names in ("-d|ip daddr", "-s|ip saddr", "-i|iif(?:name)?")
+)
+_COMMENTS = re.compile(r'(?:--)?comment (?:"[^"]*"|\S+)')
+
+
 def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a rule matches an address and an interface of the host."""
-    own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in subnets]
-    interfaces = {entry["interface"] for entry in subnets}
-    to = re.search(r"(?<!! )(?:-d|ip daddr) (\d[\d.]*(?:/\d+)?)", line)
-    by = re.search(r'(?<!! )(?:-i|iif(?:name)?) "?([\w.+-]+)"?', line)
-    if to and own and not any(ip in ipaddress.IPv4Network(to.group(1), strict=False) for ip in own):
+    """Whether a rule is for what people send to an address and an interface of the host."""
+    line = _COMMENTS.sub("", line)
+    ours = {entry["interface"]: ipaddress.IPv4Interface(entry["subnet"]) for entry in subnets}
+    inner = [each for name, each in ours.items() if name.startswith(dropping_rules.OTHERS_BRIDGES)]
+    own = [each.ip for each in ours.values() if each not in inner and not each.ip.is_loopback]
+    if "! --dst-type LOCAL" in line:
         return False
-    return not (
-        by and interfaces and not by.group(1).endswith("+") and by.group(1) not in interfaces
+    to, source = _TO.search(line), _FROM.search(line)
+    if own and to and (networks := _networks(to)):
+        inside = [any(ip in network for network in networks) for ip in own]
+        if all(inside) if to.group(1) or to.group(2) else not any(inside):
+            return False
+    networks = _networks(source) if source and not (source.group(1) or source.group(2)) else []
+    if networks and all(any(each.subnet_of(b.network) for b in inner) for each in networks):
+        return False
+    by = _BY.search(line)
+    if not by or by.group(1) or by.group(2):
+        return True
+    names = re.findall(r"[\w.+*@:-]+", by.group(3))
+    if all(name.startswith(dropping_rules.OTHERS_BRIDGES) for name in names):
+        return False
+    return not ours or any(
+        any(each.startswith(name[:-1]) for each in ours) if name[-1] in "+*" else name in ours
+        for name in names
     )
+
+
+def _networks(condition: re.Match[str]) -> list[ipaddress.IPv4Network]:
+    """Return the networks of a condition; none where one is a range, or a set by name."""
+    words = re.findall(r"[^\s,{}]+", condition.group(3))
+    if not all(re.fullmatch(r"\d+\.\d+\.\d+\.\d+(?:/\d+)?", word) for word in words):
+        return []
+    return [iptables.network(word) for word in words]
 
 
 def other_addresses(facts: HostsFileFacts, address: str) -> Iterator[str]:

@@ -36,8 +36,39 @@ def drops(
         line = rule["whole"]
         ends = iptables.target(line) in ("DROP", "REJECT", "NOTRACK") or "--notrack" in line
         is_partial = bool(_PARTIAL.search(line))
-        if ends and is_partial is not whole and _matches(line, ports[line.split()[1]], own):
+        hook = line.split()[1]
+        dialled = forwarded if hook == "FORWARD" and _ORIGINAL in line else ports[hook]
+        if ends and is_partial is not whole and _matches(line, dialled, own):
             yield rule["table"], rule["line"]
+
+
+def shut_servers(facts: HostFacts) -> Iterator[tuple[str, str]]:
+    """Yield (problem, remedy) for each rule before UFW's that drops all that servers send.
+
+    Such as one against forged private addresses: labs have those of 10.64.0.0/12.
+    """
+    for rule in facts.get("before_ufw", ()):
+        line = rule["whole"]
+        asked = iptables.conditions(line)
+        source, by = asked.get("-s", _ANY), asked.get("-i", _ANY)
+        covers = source.value and not source.negated
+        if (
+            iptables.target(line) in ("DROP", "REJECT")
+            and line.split()[1] in ("PREROUTING", "INPUT", "FORWARD")
+            and covers and STUDENTS.subnet_of(iptables.network(source.value))
+            and (by.negated is not by.value.startswith("gr-") or not by.value)
+            and asked.keys() <= {"-A", "-s", "-i", "-j", "--reject-with", "-m"}
+            and asked.get("-m", _ANY).value in ("", "comment")
+        ):  # fmt: skip
+            table, shown = rule["table"], rule["line"]
+            named = "" if table == "filter" else f"-t {table} "
+            head, _source, rest = shown[3:].partition(f"-s {source.value} ")
+            without = f"iptables {named}-D {shown[3:]}"
+            narrower = f"iptables {named}-I {head}-s {source.value} ! -i gr-+ {rest}"
+            yield (
+                f"a rule drops all that servers send: {named}{shown}",
+                f"{without}; {narrower}; and in the file that loads it",
+            )
 
 
 def nat_ends(facts: HostFacts) -> Iterator[str]:
@@ -60,7 +91,7 @@ _MALFORMED = re.compile(
 )
 
 
-def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Address]) -> bool:
+def _matches(line: str, ports: Collection[int], own: Collection[ipaddress.IPv4Address]) -> bool:
     """Whether a rule matches what people send by TCP to these ports of the host or of labs.
 
     Args:
@@ -73,13 +104,19 @@ def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Addr
         return False
     asked, hook = iptables.conditions(line), line.split()[1]
     protocol, to = asked.get("-p", _ANY), asked.get("-d", _ANY)
+    source, mark = asked.get("-s", _ANY), asked.get("--mark", _ANY)
+    if source.value and not source.negated and _is_nobody(source.value):
+        return False
+    if "-m mark" in line and mark.value and int(mark.value.partition("/")[0], 0):
+        # People's packets have no mark.
+        return mark.negated
     out, by = asked.get("-o", _ANY), asked.get("-i", _ANY)
     sources = _ports(asked, _SOURCES)
     return (
         (protocol.value in ("", "tcp", "all")) is not protocol.negated
         and _leads_here(to, own, hook)
         and (out.value[:3] in ("", "gr-")) is not out.negated
-        and not (by.value.startswith(_OTHERS_BRIDGES) and not by.negated)
+        and not (by.value.startswith(OTHERS_BRIDGES) and not by.negated)
         and (not sources or any(_CLIENTS in part for part in sources))
         and (
             not (parts := _ports(asked, _DIALLED))
@@ -90,20 +127,31 @@ def _matches(line: str, ports: Sequence[int], own: Collection[ipaddress.IPv4Addr
 
 _ANY = iptables.Condition("")
 
-_DIALLED = ("--dport", "--dports", "--ports", "--ctorigdstport")
+# The port that people dialled, before DNAT.
+_ORIGINAL = "--ctorigdstport"
+_DIALLED = ("--dport", "--dports", "--ports", _ORIGINAL)
 
 _SOURCES = ("--sport", "--sports")
 
 # A port that programs of people dial from.
 _CLIENTS = 50000
 
-_OTHERS_BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni", "lo")
+OTHERS_BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni", "cali", "lo")
 
 # What nobody sends to a single address of the host.
 _NOT_TO_US = re.compile(
     r"--pkt-type (?:broadcast|multicast)|(?<!! )--dst-type (?:BROADCAST|MULTICAST|ANYCAST)\b|"
     r"-m owner\b|(?<!! )--src-type (?:LOCAL|BROADCAST|MULTICAST|ANYCAST)\b|! --dst-type LOCAL\b"
 )
+
+
+def _is_nobody(source: str) -> bool:
+    """Whether no person's packets come from a network: this host's own, or a group of many."""
+    network = iptables.network(source)
+    return any(network.subnet_of(each) for each in _NOBODYS)
+
+
+_NOBODYS = [ipaddress.IPv4Network(each) for each in ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")]
 
 
 def _ports(asked: Mapping[str, iptables.Condition], options: Sequence[str]) -> Sequence[range]:

@@ -31,7 +31,8 @@ _VMAP = re.compile(_KEY + r" vmap \{([^}]*)\}")
 _KEY_OF_MAP = re.compile(_KEY + r" $")
 # IPv6, and IPv4 that no lab sends or gets.
 _NOT_OF_LABS = re.compile(
-    r"\bip6\b|\bipv6\b|\bicmp|\bip daddr (?:22[4-9]|23\d|255)\.|\bip saddr 127\.|"
+    r"\bip6\b|\bipv6\b(?!-icmp)|\bicmp(?:v6|x)? (?:type|code)\b|"
+    r"\bip daddr (?:22[4-9]|23\d|255)\.|\bip saddr 127\.|"
     r"\bpkttype (?:broadcast|multicast)|\bfib daddr type (?:broadcast|multicast|anycast)"
 )
 

@@ -211,6 +211,9 @@ def _rules(facts: HostFacts) -> list[Rule]:
         action, _log, _logged = action.removeprefix("route:").partition("_")
         if ":" in to or ":" in source or source_ports != "any":
             continue
+        if not re.fullmatch(r"any|[\d:,]+", ports):
+            # Somebody wrote the name of a service, which UFW itself does not.
+            continue
         outwards = not routed and direction.startswith("out")
         interface = direction.partition("!")[0].removeprefix("in").removeprefix("_")
         if outwards:

@@ -71,13 +71,13 @@ def join(document: Document) -> str:
     return document.before + begin + document.body + END + "\n" + document.after
 
 
-def put(text: Optional[str], body: str, *, after_first_line: bool = False) -> str:
+def put(text: Optional[str], body: str, *, at_top: bool = False) -> str:
     """Return the file with this managed part: in its place, or added at the end.
 
     Args:
         text: The file, or None if it is missing.
         body: The managed part, its lines ended.
-        after_first_line: Add it below the first line (a script's `#!`) instead.
+        at_top: Add it at the top instead, below a script's `#!`.
 
     """
     if text is None:
@@ -86,8 +86,8 @@ def put(text: Optional[str], body: str, *, after_first_line: bool = False) -> st
     if parts.body is not None:
         return join(parts._replace(body=body))
     before, after = text, ""
-    if after_first_line:
-        before, newline, after = text.partition("\n")
+    if at_top:
+        before, newline, after = text.partition("\n") if text[:2] == "#!" else ("", "", text)
         before += newline
     if before and not before.endswith("\n"):
         return join(Document(before + "\n", body, after, (NEWLINE,)))

@@ -76,9 +76,7 @@ def with_our_part(current: Files) -> Files:
         body = BODIES[path] + ("exit 0\n" if not int(mode, 8) & 0o111 else "")
         text = script.content if script.content is not None else NOTHING
         files[kept] = File(noted, 0o600)
-        files[path] = File(
-            managed_block.put(text, body, after_first_line=True), int(mode, 8) | 0o110
-        )
+        files[path] = File(managed_block.put(text, body, at_top=True), int(mode, 8) | 0o110)
     return files
 
 

@@ -102,7 +102,8 @@ class FakeHost:
             case "remote.surveys.relay":
                 found = held.main(str(self.root) + request["store"])
                 return {"fragments": json.loads(json.dumps(found)), "listening": [],
-                        "unprivileged": 1024, "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFake"}  # fmt: skip
+                        "unprivileged": 1024, "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFake",
+                        "shut_out": ""}  # fmt: skip
             case "remote.surveys.leftovers":
                 return leftovers.main({**request, "root": str(self.root)})
             case "remote.dial":

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from checks import conflicts, dropping_rules, isolation
 from checks.finding import Finding
+from core.names import STUDENTS
 from remote import iptables, managed_block
 from remote.surveys.facts import HealthFacts
 
@@ -109,7 +110,7 @@ def _obstacles(facts: HealthFacts) -> Iterator[Finding]:
                 f"nft list table {table} shows whom; if fail2ban made it: fail2ban-client banned",
                 rule,
             )
-        for table, line in dropping_rules.drops(facts, _forwarded(facts)):
+        for table, line in dict.fromkeys(dropping_rules.drops(facts, _forwarded(facts))):
             yield _drop("a rule before UFW's keeps people out of pages or servers", table, line)
 
 
@@ -121,6 +122,12 @@ def _drop(what: str, table: str, line: str) -> Finding:
     )
     if line.startswith("-A f2b-"):
         do = "fail2ban made it: fail2ban-client banned; fail2ban-client unban ADDRESS"
+    if line.startswith(("-A ufw-docker", "-A DOCKER-USER")):
+        # Without its drops every container that Docker publishes would be open.
+        do = (
+            f"exempt labs from it: iptables -I DOCKER-USER -d {STUDENTS} -j RETURN; and the same "
+            "before it in the file that loads it, often /etc/ufw/after.rules"
+        )
     return Finding(what, do, f"{named}{line}")
 
 

@@ -78,6 +78,8 @@ def judge_relay(spec: PreflightSpec, facts: RelayFacts) -> Iterator[problems.Mis
     """Yield everything on the relay that prevents the tunnel; `facts` is the relay's survey."""
     holders, own = claims.holders(spec, facts), claims.own_keys(spec, facts)
     listening = {entry["port"]: entry["program"] for entry in facts["listening"]}
+    if facts["shut_out"]:
+        yield problems.Mistake("grappe:tunnel.relay", f"on the relay {facts['shut_out']}.")
     for index, port in enumerate(spec.listens):
         setting, key = f"grappe:tunnel.forwards[{index}].listen", f"port {port} of the relay"
         if holder := holders.get(key):

@@ -73,4 +73,8 @@ def _redirects(
         first = next((port for port in ports if port in indices), None)
         key = "grappe:host" if first is None else f"grappe:servers[{indices[first]}].port"
         listed = ", ".join(map(str, ports))
-        yield problems.Mistake(key, f"{listed} is already redirected on the host: {line}.")
+        stop = conflicts.publisher(line, ports) or (
+            "remove that rule" + ("" if first is None else ", or give the server another port")
+        )
+        reason = f"{listed} is already redirected on the host: {line}. On the host: {stop}"
+        yield problems.Mistake(key, reason)

@@ -195,12 +195,14 @@ class RelayFacts(TypedDict):
     Attributes:
         unprivileged: The lowest port that any user may listen on.
         host_key: Its sshd's, as `ssh-ed25519 AAAA...`; empty without one that can be pinned.
+        shut_out: Why its sshd would not let the tunnels' user in; empty where it would.
     """
 
     fragments: List[Fragment]
     listening: List[Listener]
     unprivileged: int
     host_key: str
+    shut_out: str
 
 
 class Container(TypedDict):

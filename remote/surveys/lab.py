@@ -31,6 +31,7 @@ _REDIRECTS = re.compile(
     r"\bdnat (?:ip )?(?:addr \. port )?(?:to|prefix)\b"
     r"|(?<![\w-])(?<!type )redirect(?: to\b| random| fully-random| persistent|$)"
 )
+_OUR_JUMP = re.compile(r"^.*\bjump GRAPPE-.*$", re.MULTILINE)
 _QUOTED = re.compile(r'"[^"]*"')
 PROGRAMS = ("iptables", "iptables-restore", "ufw", "haproxy", "systemctl", "ss")
 
@@ -185,17 +186,13 @@ def _variables(unit: haproxy_unit.Unit) -> Dict[str, str]:
 
 def _nat(chains: List[nft.Chain], saved: str, known: Set[str]) -> List[str]:
     """Return the loaded NAT rules, those of iptables and native ones of nftables."""
-    found, table, chain = iptables.Chains(saved).table("nat"), "", ""
+    found = iptables.Chains(saved).table("nat")
     # A table with native rules, which iptables cannot show, is read as nftables has it.
     own = {c.table for c in chains if c.kind == "nat"} - (known if found else set())
-    for line in _tables(own).splitlines():
-        words = line.split()
-        if words[:1] == ["table"]:
-            table = " ".join(words[1:3])
-        elif words[:1] == ["chain"]:
-            chain = words[1]
-        elif _REDIRECTS.search(_QUOTED.sub("", line).rstrip()):
-            found.append("nft %s %s: %s" % (table, chain, line.strip()))
+    for chain in nft.chains(_OUR_JUMP.sub("", _tables(own))):
+        for rule in chain.rules if (chain.kind, chain.hook) == ("nat", "prerouting") else ():
+            if _REDIRECTS.search(_QUOTED.sub("", rule).rstrip()):
+                found.append("nft %s %s: %s" % (chain.table, chain.name, rule))
     return found
 
 
@@ -235,13 +232,18 @@ def _ufw_sysctl() -> List[str]:
 
     A later line for the same key counts instead.
     """
-    match = re.search(r"^IPT_SYSCTL=\"?([^\s\"]+)", _text("/etc/default/ufw") or "", re.MULTILINE)
-    path = match.group(1) if match else "/etc/ufw/sysctl.conf"
+    named = re.search(r"^IPT_SYSCTL=\"?([^\s\"]*)", _text("/etc/default/ufw") or "", re.MULTILINE)
+    path = named.group(1) if named else "/etc/ufw/sysctl.conf"
+    if not path:
+        # UFW loads no file.
+        return []
     last: Dict[str, str] = {}
     for number, line in enumerate((_text(path) or "").splitlines(), 1):
         key, _equals, value = (part.strip() for part in line.partition("="))
         if key.replace(".", "/") in ("net/ipv4/ip_forward", "net/ipv4/conf/all/forwarding"):
-            last[key] = "%s:%d: %s" % (path, number, line.strip()) if value == "0" else ""
+            last[key.replace(".", "/")] = (
+                "%s:%d: %s" % (path, number, line.strip()) if value == "0" else ""
+            )
     return [line for line in last.values() if line]
 
 

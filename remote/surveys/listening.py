@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, Iterator, List, Set, Tuple
 
 from remote import haproxy_unit
 from remote.surveys import facts, programs
@@ -16,6 +16,7 @@ from remote.system import read_text
 
 _SS = ["ss", "-H", "-l", "-t", "-n"]
 _INODE = re.compile(r" ino:(\d+)\b")
+DNS = 53
 _USER = re.compile(r'\("([^"]+)",pid=(\d+)')
 
 
@@ -31,7 +32,7 @@ def main(unit: haproxy_unit.Unit) -> List[facts.Listener]:
         # Somebody in another network holds one.
         lines = programs.run([*_SS, "-p"])[1].splitlines()
         users = [[(name, int(pid)) for name, pid in _USER.findall(line)] for line in lines]
-    found = set()
+    found: Set[Tuple[int, str, bool]] = set()
     for line, held in zip(lines, users):
         fields = line.split()
         address, _, port = fields[3].rpartition(":") if len(fields) > 3 else ("", "", "")
@@ -42,10 +43,22 @@ def main(unit: haproxy_unit.Unit) -> List[facts.Listener]:
             found |= {
                 (int(port), _program_name(name, pid, unit), everywhere) for name, pid in held
             } or {(int(port), "a program", everywhere)}
+    if _takes_each_address(lines, found):
+        found = {(port, name, port == DNS or all_) for port, name, all_ in found}
     return [
         {"port": port, "program": program, "everywhere": everywhere}
         for port, program, everywhere in sorted(found)
     ]
+
+
+def _takes_each_address(lines: List[str], found: Set[Tuple[int, str, bool]]) -> bool:
+    """Whether BIND listens on each of the host's addresses, and so on a new bridge's too."""
+    if (DNS, "named", False) not in found:
+        return False
+    shown = programs.run(["ip", "-4", "-o", "address", "show", "scope", "global"])[1]
+    own = {words[3].partition("/")[0] for words in map(str.split, shown.splitlines())}
+    listens = {words[3] for words in map(str.split, lines) if len(words) > 3}
+    return all("%s:%d" % (address, DNS) in listens for address in own)
 
 
 def _held(line: str, holders: Dict[str, List[Tuple[str, int]]]) -> List[Tuple[str, int]]:

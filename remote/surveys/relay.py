@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any, Dict
 
 from remote import haproxy_unit
+from remote.names import TUNNEL_USER
 from remote.surveys import facts, fragments, listening, programs
 from remote.system import read_text
+from remote.targets import relay
 
 UNPRIVILEGED = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 # The first that exists is pinned.
@@ -29,4 +31,7 @@ def main(request: Json) -> facts.RelayFacts:
         "listening": listening.main(unit),
         "unprivileged": int(read_text(UNPRIVILEGED) or 1024),
         "host_key": " ".join("".join(keys).split()[:2]),
+        "shut_out": relay.shut_out(
+            programs.run(relay.SETTINGS)[1].lower().splitlines(), TUNNEL_USER
+        ),
     }

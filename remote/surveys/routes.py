@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from typing import Dict, Iterable, List, Optional, Tuple
 
@@ -9,6 +10,9 @@ from remote.surveys import facts, programs
 
 # The ports of servers that HAProxy and DNAT dial.
 PORTS = (22, 80, 443)
+# The network of all students' bridges, and the beginnings of other bridges' names.
+STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
+BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni")
 
 
 def main() -> List[facts.Route]:
@@ -38,7 +42,11 @@ def main() -> List[facts.Route]:
             "line": line.strip(),
         }
         tables.setdefault(named.get("table", "main"), []).append(last)
-    found = [route for rule in _rules() for route in _routes_of(rule, tables)]
+    inner = {route["to"] for route in tables.get("main", []) if route["device"].startswith(BRIDGES)}
+    found = [
+        route for rule in _rules() if rule[1].get("from") not in inner
+        for route in _routes_of(rule, tables)
+    ]  # fmt: skip
     return [*found, *tables.get("main", []), *tables.get("default", [])]
 
 
@@ -52,7 +60,10 @@ def _rules() -> Iterable[Tuple[List[str], Dict[str, str]]]:
         words = line.split()[1:]
         named = {word: words[index + 1] for index, word in enumerate(words[:-1])}
         one = named.get("from", "all") != "all" and "/" not in named["from"]
-        if one or ("fwmark" in named and "not" not in words) or "uidrange" in named:
+        # `fwmark 0/MASK` is for packets without a mark.
+        mark = int(named.get("fwmark", "0").partition("/")[0], 0)
+        others = "fwmark" in named and bool(mark) is not ("not" in words)
+        if one or others or "uidrange" in named or "sport" in named:
             continue
         if "not" not in words and _is_others(named):
             continue
@@ -76,8 +87,21 @@ def _routes_of(
     else:
         least = int(named.get("suppress_prefixlength", -1))
         for route in tables.get(named.get("lookup", ""), []):
-            if int(route["to"].rpartition("/")[2]) > least:
-                yield route
+            narrow = _narrowed(route["to"], own["to"], negated="not" in words and "to" in named)
+            if narrow and int(route["to"].rpartition("/")[2]) > least:
+                yield {**route, "to": narrow}
+
+
+def _narrowed(to: str, limit: str, *, negated: bool) -> str:
+    """Return the part of a route's network that a rule's `to` leaves; empty for none."""
+    route, only = ipaddress.IPv4Network(to), ipaddress.IPv4Network(limit)
+    if negated:
+        # The route for the rest of a larger network stays whole.
+        inside = route.subnet_of(only) or STUDENTS.subnet_of(only)
+        return "" if inside else to
+    if not route.overlaps(only):
+        return ""
+    return str(route if route.subnet_of(only) else only)
 
 
 def _is_others(named: Dict[str, str]) -> bool:
@@ -86,7 +110,7 @@ def _is_others(named: Dict[str, str]) -> bool:
     ports = [int(port) for port in text.split("-")] if re.fullmatch(r"\d+(?:-\d+)?", text) else [22]
     return (
         "oif" in named
-        or named.get("iif", "").startswith(("docker", "br-", "virbr", "lxd", "wg", "tun"))
+        or named.get("iif", "").startswith((*BRIDGES, "wg", "tun"))
         or named.get("ipproto", "tcp") not in ("tcp", "6")
         or not any(ports[0] <= port <= ports[-1] for port in PORTS)
     )

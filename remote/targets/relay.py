@@ -25,6 +25,8 @@ NEEDS = {
     "PermitListen": ("any", r"^(?!none$)"),
     "PubkeyAcceptedAlgorithms": ("ssh-ed25519", r"(?:^|,)ssh-ed25519(?:,|$)"),
 }
+# Prints what sshd would do for the user.
+SETTINGS = ["sshd", "-T", "-C", f"user={USER},host=relay,addr=192.0.2.1"]
 # Seconds; a tunnel with a cut link frees its ports within three of these.
 ALIVE_SECONDS = 5
 LEAVE_SECONDS = 10
@@ -53,26 +55,46 @@ def refusal(settings: List[str], user: str) -> str:
         user: The user, whose group has the same name.
 
     """
-    listed: Dict[str, List[str]] = {}
-    for line in settings:
-        key, _space, value = line.partition(" ")
-        listed.setdefault(key, []).extend(value.split())
-    for kind in ("users", "groups"):
-        allowed, denied = listed.get("allow" + kind, []), listed.get("deny" + kind, [])
-        if allowed and not _matches(user, allowed):
-            said = f"its Allow{kind.title()} has {' '.join(allowed)}"
-            return f"sshd does not let {user} in: {said}. Add {user} there"
-        if _matches(user, denied):
-            return f"sshd does not let {user} in: its Deny{kind.title()} has {' '.join(denied)}"
+    if shut := shut_out(settings, user):
+        return shut
+    listed = _listed(settings)
     if "yes" in listed.get("disableforwarding", []):
         return "sshd forwards nothing: it has DisableForwarding yes. Take that out for this user"
-    if "yes" not in listed.get("pubkeyauthentication", ["yes"]):
-        return "sshd takes no keys: it has PubkeyAuthentication no"
     for name, (default, good) in NEEDS.items():
         words = listed.get(name.lower(), [default])
         if not any(re.search(good, word) for word in words):
             return f"sshd refuses {user}'s tunnels: it has {name} {' '.join(words)} for {user}"
     return ""
+
+
+def shut_out(settings: List[str], user: str) -> str:
+    """Return why sshd lets a user in by no key, whatever our own file says; nothing where it does.
+
+    Args:
+        settings: As for `refusal`.
+        user: The user.
+
+    """
+    listed = _listed(settings)
+    for kind in ("users", "groups"):
+        allowed, denied = listed.get("allow" + kind, []), listed.get("deny" + kind, [])
+        if allowed and not _matches(user, allowed):
+            said = f"its Allow{kind.title()} has {' '.join(allowed)}"
+            return f"sshd does not let {user} in: {said}. Add {user} there"
+        # A pattern with a host may be about other machines than the lab host.
+        if _matches(user, [each for each in denied if each.partition("@")[2] in ("", "*")]):
+            return f"sshd does not let {user} in: its Deny{kind.title()} has {' '.join(denied)}"
+    if "yes" not in listed.get("pubkeyauthentication", ["yes"]):
+        return "sshd takes no keys: it has PubkeyAuthentication no"
+    return ""
+
+
+def _listed(settings: List[str]) -> Dict[str, List[str]]:
+    listed: Dict[str, List[str]] = {}
+    for line in settings:
+        key, _space, value = line.partition(" ")
+        listed.setdefault(key, []).extend(value.split())
+    return listed
 
 
 def _matches(user: str, patterns: List[str]) -> bool:
@@ -122,11 +144,13 @@ class RelayTarget(Target):
             return ""
         if self.system.run(["id", "-u", USER]).status != 0:
             return f"the user {USER} is missing"
-        who = f"user={USER},host=relay,addr=192.0.2.1"
-        told = self.system.must(["sshd", "-T", "-C", who]).out.lower().splitlines()
+        told = self.system.must(SETTINGS).out.lower().splitlines()
         for line in (f"authorizedkeysfile {KEYS}", "gatewayports clientspecified"):
             if line not in told:
-                return f"sshd does not read {DROP_IN}: its configuration lacks `{line}`"
+                return (
+                    f"sshd does not read {DROP_IN}: its configuration lacks `{line}`. In the first "
+                    f"line of sshd_config: Include {DROP_IN.rpartition('/')[0]}/*.conf"
+                )
         return refusal(told, USER)
 
     def deactivate(self) -> None:

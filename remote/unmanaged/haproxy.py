@@ -55,13 +55,21 @@ def binds(
     several, and a port may be a range: `bind :80,[::]:443 ssl`, `bind *:80-90`.
     """
     found = []
+    # A section that HAProxy does not start.
+    disabled: Set[int] = set()
+    begins = 1
+    for _kind, _name, body in sections(text):
+        ends = begins + len(body.splitlines())
+        if re.search(r"^\s*disabled\s*(?:#|$)", body, re.MULTILINE):
+            disabled |= set(range(begins, ends))
+        begins = ends
     for number, line in enumerate(text.splitlines(), 1):
         words = _words(line, variables or {})
-        if len(words) < 2 or words[0] != "bind":
+        if len(words) < 2 or words[0] != "bind" or number in disabled or "namespace" in words:
             continue
         ports: Set[int] = set()
         for address in words[1].split(","):
-            if address.startswith(("unix@", "abns@", "fd@", "/", "quic")):
+            if address.startswith(("unix@", "abns", "fd@", "/", "quic", "udp")):
                 continue
             first, _dash, last = address.rpartition(":")[2].partition("-")
             if first.isdigit() and (last or first).isdigit():
@@ -177,7 +185,8 @@ def _routing(every: Sections) -> Sections:
         others = [section for section in every if section not in gone]
         kept = {name for section in others for name in _LEADS_TO.findall(section[2])}
         more = [s for s in others if s[0] == "backend" and s[1] in led_to - kept]
-        if not more:
+        # A name that HAProxy computes may be any backend's.
+        if not more or any("%[" in name for name in kept):
             return gone
         gone = gone + more
 

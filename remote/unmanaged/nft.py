@@ -22,6 +22,12 @@ _BASE = re.compile(r"type (\w+) hook (\w+) .*?(?:policy (\w+);)?\s*$")
 _NAMED = re.compile(r"^\s*(?:set|map) (\S+) \{([^{}]*?)\belements = \{([^}]*)\}", re.MULTILINE)
 _OF_PORTS = re.compile(r"\btype inet_service\b|\btypeof (?:tcp|th) dport\b")
 _JUMP = re.compile(r"(.*?)(?:jump|goto) (\S+)$")
+_COMMENT = re.compile(r'\s*\bcomment "[^"]*"$')
+# A verdict map by one key, and each of its elements.
+_VMAP = re.compile(
+    r"(.*?\b(?:iif|iifname|oif|oifname|dport|l4proto|protocol|state)) vmap \{([^}]*)\}$"
+)
+_ELEMENT = re.compile(r"\s*([^:,]+?) : ((?:jump |goto )?\w+)\s*(?:,|$)")
 _UNNAMED = re.compile(r"(.*?) ?(?:jump|goto) \{$")
 # The kernel follows 16 jumps.
 DEEPEST = 16
@@ -29,7 +35,9 @@ DEEPEST = 16
 _OTHERS = re.compile(
     r"\b(?:nfproto )?ipv6\b|\bip6\b|\blimit rate\b|\bct state invalid\b|iif\w* \"?lo\b|"
     # A network's addresses by another interface are forged.
-    r"\biif\w* != \S+ ip saddr"
+    r"\biif\w* != \S+ ip saddr|"
+    # Packets of another network of the host, and of protocols by which no page or login comes.
+    r'\biif\w* "?(?:docker|br-|virbr|lxd|incus|podman|cni)|\budp\b|\bicmp\b'
 )
 _PAGES = (80, 443)
 # The ports of servers, to which HAProxy and DNAT forward.
@@ -97,13 +105,25 @@ def _followed(
     rules: Mapping[Tuple[str, str], Sequence[str]], table: str, name: str, depth: int = 0
 ) -> Iterator[str]:
     """Yield a chain's rules, and those of the chains that it jumps to, behind its conditions."""
-    for rule in rules.get((table, name), ()):
-        match = _JUMP.match(rule)
-        if not match or depth > DEEPEST:
-            yield rule
-            continue
-        for inner in _followed(rules, table, match.group(2), depth + 1):
-            yield (match.group(1) + inner).strip()
+    for whole in rules.get((table, name), ()):
+        for rule in _expanded(whole, {known for of, known in rules if of == table}):
+            match = _JUMP.match(rule)
+            if not match or depth > DEEPEST:
+                yield whole if rule == _COMMENT.sub("", whole) else rule
+                continue
+            for inner in _followed(rules, table, match.group(2), depth + 1):
+                yield (match.group(1) + inner).strip()
+
+
+def _expanded(rule: str, known: Collection[str]) -> Iterator[str]:
+    """Yield a rule without its comment; for a verdict map that jumps, a rule for each element."""
+    rule = _COMMENT.sub("", rule)
+    match = _VMAP.match(rule)
+    elements = _ELEMENT.findall(match.group(2)) if match else []
+    if match and any(word.split()[0] != word and word.split()[1] in known for _, word in elements):
+        yield from (f"{match.group(1)} {key} {word}" for key, word in elements)
+    else:
+        yield rule
 
 
 def unknown_tables(found: Sequence[Chain], known: Collection[str]) -> List[str]:
@@ -128,12 +148,13 @@ def bans(chain: Chain, forwarded: Collection[int] = ()) -> Iterator[str]:
 
     """
     ports = {"prerouting": (*_PAGES, *forwarded), "input": _PAGES, "forward": _DIALLED}
-    for rule in chain.rules if chain.hook in ports else ():
+    for whole in chain.rules if chain.hook in ports else ():
+        rule = _COMMENT.sub("", whole)
         parts = _ports(rule)
         ours = parts and any(port in part for port in ports[chain.hook] for part in parts)
         one = parts is None and re.search(r"\bip saddr\b", rule)
         if re.search(r"\b(?:drop|reject)\b", rule) and not _OTHERS.search(rule) and (ours or one):
-            yield rule
+            yield whole
 
 
 def _ports(rule: str) -> Optional[Sequence[range]]:

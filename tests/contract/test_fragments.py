@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from core import errors
+from hosts import command
 from remote import fragment_store as stores
 from remote import haproxy_maps, managed_block, running_haproxy
 from remote.targets import haproxy as haproxy_target
@@ -470,6 +471,23 @@ def test_inactive_before_init_stays_inactive(tmp_path: pathlib.Path) -> None:
     init.chmod(0o750)
     driver.create(spec)
     assert "exit 0\n# END GRAPPE" not in init.read_text()
+
+
+def test_before_init_without_an_interpreter_line_gets_our_part_first(
+    tmp_path: pathlib.Path,
+) -> None:
+    """Below its first line it would stand within a statement."""
+    host = fragment_hosts.FakeFragmentHost(tmp_path / "host")
+    kind, init = KINDS["nat"], tmp_path / "host/etc/ufw/before.init"
+    own = 'case "$1" in\nstart) exit 0 ;;\nesac\n'
+    init.write_text(own)
+    init.chmod(0o750)
+    driver, spec = host.driver(kind), kind.make(host.url)
+    driver.create(spec)
+    assert init.read_text().startswith("# BEGIN GRAPPE")
+    assert 0 == command.execute(["sh", "-n", str(init)]).status
+    driver.delete(spec)
+    assert own == init.read_text()
 
 
 def test_leftovers_of_killed_transactions_are_swept(tmp_path: pathlib.Path) -> None:

@@ -154,6 +154,34 @@ def test_variants_of_the_sheets_lines_are_adopted(line: str) -> None:
     assert unmanaged_haproxy.domains(SHEET) == unmanaged_haproxy.domains(with_it)
 
 
+COMPUTED = """frontend http
+    bind *:80
+    mode http
+    use_backend bk_a if { hdr(host) -i a.test }
+frontend api
+    bind *:8080
+    use_backend %[req.hdr(host),lower,map(/etc/haproxy/h.map,bk_a)]
+backend bk_a
+    server a 10.0.3.5:80
+"""
+
+
+def test_backends_stay_where_a_frontend_computes_their_name() -> None:
+    """HAProxy's own check finds nothing wrong with a computed name that leads nowhere."""
+    left = unmanaged_haproxy.without(COMPUTED)
+    assert ("frontend http" in left, "backend bk_a" in left) == (False, True)
+    assert "backend bk_a" not in unmanaged_haproxy.without(COMPUTED.replace("%[", "other # %["))
+
+
+def test_lines_that_do_not_listen_are_no_binds() -> None:
+    """A disabled section, another network namespace, UDP."""
+    text = (
+        "frontend old\n    disabled\n    bind *:80\nfrontend new\n    bind *:81\n"
+        "    bind *:82 namespace blue\n    bind udp@:83\n    bind udp4@*:84\n"
+    )
+    assert [5] == [number for number, _ports, _line in unmanaged_haproxy.binds(text)]
+
+
 def test_newer_sections_are_no_part_of_those_before() -> None:
     """HAProxy 3.2 has acme, traces and log-profile."""
     for kind in ("acme", "traces", "log-profile"):

@@ -8,7 +8,7 @@ import pytest
 
 from checks import conflicts, dropping_rules, isolation, profiles, routing, ufw_denials
 from remote import iptables
-from remote.surveys import lab, programs, routes
+from remote.surveys import lab, listening, programs, routes
 from remote.unmanaged import legacy, nft
 
 BEFORE = "*filter\n:INPUT DROP [0:0]\n:FORWARD DROP [0:0]\n:DOCKER-USER - [0:0]\n:f2b-web - [0:0]\n"
@@ -485,10 +485,131 @@ def test_a_condition_on_dnat_is_no_redirect(
     monkeypatch: pytest.MonkeyPatch, rule: str, counts: bool
 ) -> None:
     """Firewalld accepts what others have forwarded: that leads no port elsewhere."""
-    listed = f"table inet firewalld {{\n\tchain nat_PRE {{\n\t\t{rule}\n\t}}\n}}\n"
+    base = "type nat hook prerouting priority -100; policy accept;"
+    listed = f"table inet firewalld {{\n\tchain nat_PRE {{\n\t\t{base}\n\t\t{rule}\n\t}}\n}}\n"
     monkeypatch.setattr(programs, "run", lambda _argv: (0, listed, ""))
     chains = [nft.Chain("inet firewalld", "nat_PRE", "nat", "prerouting", "accept")]
     assert [f"nft inet firewalld nat_PRE: {rule}"] * counts == lab._nat(chains, "", set())
+
+
+NATIVE = """table ip mine {
+	chain pre {
+		type nat hook prerouting priority dstnat; policy accept;
+		tcp dport 8006 jump web comment "the panel"
+		jump GRAPPE-DNAT
+	}
+	chain web {
+		dnat ip to 10.0.3.5:8006
+	}
+	chain unused {
+		meta l4proto tcp dnat to 10.180.0.3:80
+	}
+	chain local {
+		type nat hook output priority -100; policy accept;
+		tcp dport 443 redirect to :8443
+	}
+	chain GRAPPE-DNAT {
+		tcp dport 22222 dnat to 10.64.1.10:22
+	}
+}
+"""
+
+
+def test_native_nat_counts_where_a_packet_that_comes_in_meets_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind the jump that leads to it; not that of the host's own packets."""
+    monkeypatch.setattr(programs, "run", lambda _argv: (0, NATIVE, ""))
+    chains = [nft.Chain("ip mine", "pre", "nat", "prerouting", "accept")]
+    found = lab._nat(chains, "", set())
+    assert ["nft ip mine pre: tcp dport 8006 dnat ip to 10.0.3.5:8006"] == found
+    facts: Any = {"nat": found, "subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
+    assert [([8006], found[0])] == list(conflicts.redirects(facts, [80, 443, 22292, 8006]))
+
+
+SHUT = "-A PREROUTING -s 10.0.0.0/8 %s-j DROP"
+
+
+@pytest.mark.parametrize(
+    ("match", "shuts"),
+    [("", True), ("-i eth0 ", False), ("! -i eth0 ", True), ("-i gr-1 ", True), ("! -i gr-+ ", False),
+     ("-p udp ", False), ("-m comment --comment forged ", True)],
+)  # fmt: skip
+def test_drop_of_private_addresses_shuts_servers_in(match: str, shuts: bool) -> None:
+    """As lists against floods have them: a server's DHCP, DNS and answers go too."""
+    rule = SHUT % match
+    found: Any = loaded(f"*mangle\n:PREROUTING ACCEPT [0:0]\n{rule}\n{BEFORE}{AFTER}")
+    problems = list(dropping_rules.shut_servers(found))
+    assert shuts is bool(problems)
+    if match == "":
+        assert "iptables -t mangle -I PREROUTING -s 10.0.0.0/8 ! -i gr-+ -j DROP" in problems[0][1]
+    other = SHUT.replace("10.0.0.0/8", "192.168.0.0/16") % match
+    assert [] == list(dropping_rules.shut_servers(loaded(f"*mangle\n{other}\n{BEFORE}{AFTER}")))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [
+        ("-A FORWARD -p tcp -m conntrack --ctorigdstport 22222 -j DROP", 1),
+        ("-A FORWARD -p tcp -m conntrack --ctorigdstport 22 --ctdir ORIGINAL -j DROP", 0),
+        ("-A INPUT -m mark --mark 0x8000/0x8000 -j DROP", 0),
+        ("-A INPUT -m mark ! --mark 0x8000/0x8000 -j DROP", 1),
+        ("-A INPUT -i cali+ -j DROP", 0),
+        ("-A INPUT -s 127.0.0.0/8 -i eth0 -j DROP", 0),
+        ("-A INPUT -s 0.0.0.0/8 -j DROP", 0),
+        ("-A INPUT -s 224.0.0.0/3 -j DROP", 0),
+        ("-A INPUT -s 203.0.113.0/24 -j DROP", 1),
+    ],
+)
+def test_drop_of_what_nobody_sends_is_none(rule: str, found: int) -> None:
+    """And one by the port that people dialled is about that one, also behind DNAT."""
+    facts: Any = loaded(f"{BEFORE}{rule}\n{AFTER}")
+    assert found == len(list(dropping_rules.drops(facts, [22222])))
+
+
+@pytest.mark.parametrize(
+    ("policy", "covered"),
+    [
+        ("100:\tfrom all to 172.16.0.0/12 lookup 5", False),
+        ("100:\tfrom all to 10.64.0.0/16 lookup 5", True),
+        ("100:\tnot from all to 10.0.0.0/8 lookup 5", False),
+        ("100:\tnot from all to 8.8.8.8 lookup 5", True),
+        ("100:\tfrom 172.18.0.0/16 lookup 5", False),
+        ("100:\tfrom 192.168.8.0/24 lookup 5", True),
+        ("100:\tfrom all fwmark 0/0x1 lookup 5", True),
+        ("100:\tnot from all fwmark 0/0x1 lookup 5", False),
+        ("100:\tfrom all fwmark 0x1/0x1 lookup 5", False),
+        ("100:\tfrom all sport 51820 lookup 5", False),
+    ],
+)
+def test_policy_rule_counts_for_what_it_selects(
+    policy: str, covered: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By destination, by the network of a container, by no mark."""
+    listed = {
+        "rule": f"0:\tfrom all lookup local\n{policy}\n32766:\tfrom all lookup main\n",
+        "route": "172.18.0.0/16 dev br-0a1b proto kernel\n192.168.8.0/24 dev eth0 proto kernel\n"
+        "default dev wg0 table 5\n",
+    }
+    monkeypatch.setattr(programs, "run", lambda argv: (0, listed[argv[2]], ""))
+    found: Any = {"routes": routes.main()}
+    assert covered is bool(list(routing.covering(found, "10.64.1.0/24", "gr-1")))
+
+
+def test_bind_on_each_address_takes_a_bridges_port_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It listens by address, and takes each new one; on some addresses alone it takes none."""
+    shown = "2: eth0    inet 192.168.8.10/24 scope global eth0\n3: wg0    inet 10.8.0.1/24 scope global wg0"
+    ss = "LISTEN 0 10 {}:53 0.0.0.0:* ino:{} sk:1"
+    monkeypatch.setattr(listening, "_holders", lambda: {"7": [("named", 1)]})
+    monkeypatch.setattr(listening, "_program_name", lambda name, _pid, _unit: name)
+    for addresses, taken in ((["192.168.8.10", "10.8.0.1"], True), (["192.168.8.10"], False)):
+        lines = "\n".join(ss.format(address, 7) for address in ["127.0.0.1", *addresses])
+        monkeypatch.setattr(programs, "run", lambda argv, lines=lines: (
+            0, shown if argv[0] == "ip" else lines, ""))  # fmt: skip
+        found: Any = {"listening": listening.main(None)}  # type: ignore[arg-type]
+        problems = list(conflicts._bridges_taken(found))
+        assert taken is bool(problems)
+        assert not taken or "listen-on { 127.0.0.1; ADDRESS; };" in problems[0][1]
 
 
 def test_a_table_that_iptables_save_hides_is_read_chain_by_chain() -> None:

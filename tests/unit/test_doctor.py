@@ -183,6 +183,22 @@ def test_each_finding_has_its_remedy(changes: dict[str, Any], words: str) -> Non
     assert finding.do
 
 
+def test_drop_of_ufw_docker_has_an_exemption_as_remedy() -> None:
+    """It protects what Docker publishes; it is found once, though two ways lead to it."""
+    ways = "".join(
+        f"-A DOCKER-USER -d {net} -p tcp -m tcp --tcp-flags FIN,SYN,RST,ACK SYN -j ufw-docker-logging-deny\n"
+        for net in ("10.0.0.0/8", "0.0.0.0/0")
+    )
+    chains = (
+        f"*filter\n-A FORWARD -j DOCKER-USER\n{ways}-A ufw-docker-logging-deny -j DROP\n"
+        + "\n".join(JUMPS)
+    )
+    facts = {**HEALTHY, **UP, "chains": chains}
+    facts["before_ufw"] = list(iptables.Chains(chains).before_ufw())
+    (finding,) = doctor.judge(facts, {"grappe/a"})
+    assert "iptables -I DOCKER-USER -d 10.64.0.0/12 -j RETURN" in finding.do
+
+
 def test_lab_certificate_is_made_again_self_signed() -> None:
     """YunoHost's `cert renew` skips all but Let's Encrypt's."""
     ending = [{"server": "s", "project": "p", "left": doctor.DAY}]

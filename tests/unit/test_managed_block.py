@@ -18,7 +18,7 @@ bodies = st.lists(st.text(alphabet="xy -:", max_size=10), max_size=5).map(
 @given(files, bodies, st.booleans())
 def test_putting_and_removing_leaves_the_file(text: str, body: str, top: bool) -> None:
     """remove(put(x)) is x, with and without a last line break, at the end and below the top."""
-    assert text == managed_block.remove(managed_block.put(text, body, after_first_line=top))
+    assert text == managed_block.remove(managed_block.put(text, body, at_top=top))
 
 
 @given(files, bodies, bodies)

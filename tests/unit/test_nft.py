@@ -62,6 +62,7 @@ PAGES, ENTERS, LEAVES = (
         (TABLE % ("\n\t\ttcp dport vmap { 22 : accept, 80 : accept, 443 : accept }\n\t\tudp dport { 53, 67 } accept",
                   f"\n\t\t{ENTERS}\n\t\t{LEAVES}"), []),
         (OPEN % ('\n\t\tiifname "gr-*" return\n\t\tiifname != "eth0" drop', ""), []),
+        (TABLE % ("\n\t\tmeta l4proto { icmp, tcp, udp, ipv6-icmp } accept", f"\n\t\t{ENTERS}\n\t\t{LEAVES}"), []),
         (TABLE % ("\n\t\tip saddr 192.168.8.0/24 tcp dport { 80, 443 } accept\n\t\tudp dport { 53, 67 } accept",
                   f"\n\t\t{ENTERS}\n\t\tct state { '{' } established, related { '}' } accept\n\t\tct status dnat accept"), []),
     ],
@@ -73,6 +74,31 @@ def test_missing_accepts_of_a_foreign_table_are_found(listed: str, missing: list
     assert missing == [
         rule for chain in found for rule in lab_packets.missing_accepts(chain, ["eth0"])
     ]
+
+
+# The example of a home router in the wiki of nftables, and jumps as OpenWrt has them.
+ROUTER = """table inet mine {
+	chain world {
+		%s accept
+	}
+	chain input {
+		type filter hook input priority 0; policy drop;
+		%s
+	}
+}
+"""
+
+
+@pytest.mark.parametrize(
+    "jump",
+    ['iifname vmap { "lo" : accept, "eth0" : jump world, "gr-*" : accept }',
+     'iifname "gr-*" accept\n\t\tiifname "eth0" jump world comment "from the LAN"'],
+)  # fmt: skip
+def test_chain_behind_a_map_or_a_comment_is_followed(jump: str) -> None:
+    (closed,) = nft.chains(ROUTER % ("tcp dport 22", jump))
+    assert [PAGES] == list(lab_packets.missing_accepts(closed, ["eth0"]))
+    (opened,) = nft.chains(ROUTER % ("tcp dport { 80, 443 }", jump))
+    assert [] == list(lab_packets.missing_accepts(opened, ["eth0"]))
 
 
 FIREWALLD = """table inet firewalld {
@@ -142,6 +168,12 @@ def test_tables_of_ufw_and_lxd_are_not_foreign() -> None:
         ("input", "tcp dport 80 limit rate over 10/second drop", False),
         ("input", "tcp dport 80 accept", False),
         ("output", "tcp dport 80 drop", False),
+        ("input", 'ip saddr 10.0.0.5 accept comment "never drop backups"', False),
+        ("input", 'tcp dport 80 accept comment "do not drop"', False),
+        ("input", 'tcp dport 80 drop comment "the old web"', True),
+        ("input", "ip saddr 192.0.2.1 udp dport 53 drop", False),
+        ("input", "ip saddr 192.0.2.1 icmp type echo-request drop", False),
+        ("input", 'iifname "docker0" ip saddr 172.17.0.9 drop', False),
     ],
 )
 def test_a_ban_is_a_drop_of_ports_that_people_dial(hook: str, rule: str, bans: bool) -> None:

@@ -260,6 +260,7 @@ CASES = {
         ("nft ip mine pre: ip daddr 192.168.8.10 dnat to 10.0.0.5", 22292, 0),
         ("nft ip mine pre: tcp dport != 22 dnat to 10.0.0.5", 80, 22),
         ("nft ip mine pre: udp dport 53 redirect to :5353", 0, 53),
+        ('nft ip mine pre: tcp dport 22292 dnat to 10.0.0.5:22 comment "bob@example.org, not udp"', 22292, 80),
         ("nft ip nat GRAPPE-DNAT: tcp dport 22292 dnat to 10.64.8.10:22", 0, 22292),
     ],
 )  # fmt: skip
@@ -412,7 +413,9 @@ def test_default_that_lets_nothing_out_is_refused(rules: list[str], words: str) 
     assert not preflight.notes(LAB, shut)
 
 
-OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
+OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"},
+                   {"interface": "docker0", "subnet": "172.17.0.1/16"},
+                   {"interface": "lo", "subnet": "127.0.0.1/8"}]}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -430,6 +433,21 @@ OWN = {"subnets": [{"interface": "eth0", "subnet": "192.168.8.10/24"}]}
         (["nft ip mine pre: ip daddr 203.0.113.5 meta l4proto tcp dnat ip to 10.0.0.8"], []),
         (["nft ip mine pre: dnat to tcp dport map @m"], []),
         (["nft ip mine pre: ip daddr 192.168.8.10 tcp dport 80 dnat to 10.0.0.8"], [80]),
+        (['nft ip mine pre: iifname "eth*" tcp dport 22292 dnat to 10.0.0.5:22'], [22292]),
+        (['nft ip mine pre: iifname "wg*" tcp dport 22292 dnat to 10.0.0.5:22'], []),
+        (['nft ip mine pre: iifname { "wg0", "wg1" } tcp dport 80 redirect to :8080'], []),
+        (['nft ip mine pre: iifname { "wg0", "eth0" } tcp dport 80 redirect to :8080'], [80]),
+        (["nft ip mine pre: ip daddr != 192.168.8.10 tcp dport 80 redirect to :3128"], []),
+        (["-A PREROUTING -i eth+ -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3129"], [80]),
+        (["-A PREROUTING -i virbr0 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 3129"], []),
+        (["-A PREROUTING -s 172.17.0.0/16 -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 1"], []),
+        (["-A PREROUTING -s 203.0.113.0/24 -p tcp -m tcp --dport 443 -j REDIRECT --to-ports 1"], [443]),
+        (["-A PREROUTING ! -d 192.168.8.10/32 -i eth0 -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 1"],
+         []),
+        (["-A PREROUTING -p tcp -m addrtype ! --dst-type LOCAL -m tcp --dport 80 -j REDIRECT --to-ports 1"],
+         []),
+        (["-A DOCKER -d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 22292 -j DNAT "
+          "--to-destination 172.17.0.2:22"], []),
     ],
 )  # fmt: skip
 def test_only_redirects_of_a_labs_ports_are_reported(lines: list[str], ports: list[int]) -> None:

@@ -19,6 +19,8 @@ from remote.targets import relay
         ("allowusers grappe-tunnel@192.0.2.0/24", ""),
         ("allowgroups ssh-users", "its AllowGroups has ssh-users"),
         ("denyusers *-tunnel", "its DenyUsers has *-tunnel"),
+        ("denyusers *@203.0.113.0/24", ""),
+        ("denyusers grappe-tunnel@*", "its DenyUsers has grappe-tunnel@*"),
         ("disableforwarding yes", "it has DisableForwarding yes"),
         ("disableforwarding no\npubkeyauthentication yes", ""),
         ("pubkeyauthentication no", "sshd takes no keys"),
