@@ -10,6 +10,8 @@ from core.kernel_limits import INOTIFY_INSTANCES, RAISE_INOTIFY
 # Measured with a real YunoHost 12.1.25: a running server takes 211 MB of memory, and as a copy of a
 # golden image 35 MB of disk.
 MEMORY, DISK = 211 * 10**6, 35 * 10**6
+# What the host itself needs of the disk: its shared files, logs, and what servers write.
+RESERVE = 10**9
 GIB = 2**30
 
 
@@ -40,15 +42,16 @@ class Capacity:
 def fits(host: Capacity) -> int:
     """Return how many more servers fit."""
     left = host.inotify // INOTIFY_INSTANCES - host.servers
-    return max(0, min(host.memory // host.each, host.disk // DISK, left))
+    return max(0, min(host.memory // host.each, (host.disk - RESERVE) // DISK, left))
 
 
 def summary(host: Capacity, wanted: int) -> str:
     """Return a line on what a host has left, and what `wanted` more servers take."""
     takes = f"{wanted * host.each / GIB:.1f} GiB" if wanted else "nothing"
+    more = "1 more server takes" if wanted == 1 else f"{wanted} more servers take"
     return (
         f"{host.memory / GIB:.1f} GiB of memory and {host.disk / GIB:.1f} GiB of disk are free; "
-        f"{wanted} more servers take {takes} of memory when all are awake."
+        f"{more} {takes} of memory when all are awake."
     )
 
 
@@ -61,8 +64,9 @@ def findings(host: Capacity, wanted: int) -> Iterator[tuple[str, str]]:
             problem,
             "start fewer at a time, or set `limits: {memory: ...}`, or take a larger host",
         )
-    if wanted * DISK > host.disk:
-        problem = f"disk for {host.disk // DISK} more servers, and {wanted} are wanted"
+    if wanted and wanted * DISK > host.disk - RESERVE:
+        room = max(0, host.disk - RESERVE) // DISK
+        problem = f"disk for {room} more servers, and {wanted} are wanted"
         yield problem, "make room in the storage pool, or give it a larger disk"
     if servers * INOTIFY_INSTANCES > host.inotify:
         takes = f"{servers} servers take {servers * INOTIFY_INSTANCES}"

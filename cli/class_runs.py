@@ -367,8 +367,8 @@ def _reason(text: str) -> str:
         if words and words != "update failed" and not words.startswith(_ENDED):
             more = [
                 line
-                for line in lines[index + 1 : index + 4]
-                if line.startswith(("seen:", "grappe:"))
+                for line in lines[index + 1 : index + 5]
+                if line.startswith(("seen:", "grappe:", "do:"))
             ]
             return " ".join([_RESOURCE.sub("", words), *more])
     return lines[-1] if lines else "the engine printed nothing"

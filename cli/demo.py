@@ -44,7 +44,7 @@ def run(*, take_down: bool, yes: bool, as_json: bool) -> int:
     """Bring the demo up, or take it down."""
     layout = commands.chosen()
     if take_down:
-        return _down(layout)
+        return _down(layout, yes=yes)
     question = (
         "Grappe needs root to make a throwaway lab host on this machine (namespaces, no change to "
         "your network; limits of your kernel are raised until --down). Continue?"
@@ -90,8 +90,12 @@ def _bring_lab_up(layout: Layout) -> list[dict[str, Any]]:
     return list(stack.select(NAME).outputs()["servers"])
 
 
-def _down(layout: Layout) -> int:
+def _down(layout: Layout, *, yes: bool) -> int:
     is_up = lifecycle.status(layout).up
+    others = [name for name in commands.labs_in(layout) if name not in (NAME, IMAGE)]
+    question = f"The demo's sandbox goes, and with it all of {', '.join(others)}. Go on?"
+    if is_up and others and not progress.confirm(question, yes=yes):
+        return 1
     for name in (NAME, IMAGE):
         if not stack.file_of(name).exists():
             continue
@@ -104,6 +108,8 @@ def _down(layout: Layout) -> int:
         # The lab host is gone or will go, with everything on it.
         down.forget(name, yes=True)
     demo_host.forget()
+    for name in (NAME, IMAGE):
+        down.remove_files(name)
     return commands.down()
 
 

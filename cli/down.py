@@ -183,14 +183,20 @@ def remove(name: str, *, yes: bool = False) -> int:
     down(name, yes=True)
     traces = [stack.file_of(name), *state.traces(stack.engine_home())]
     selected.remove()
-    for path in traces:
+    remove_files(name)
+    sys.stdout.write("".join(f"removed {path}\n" for path in traces))
+    sys.stderr.write(f"{name} is removed\n")
+    return 0
+
+
+def remove_files(name: str) -> None:
+    """Remove a stack's file, state, backups, history and logs; those of one that is down."""
+    state = stack.state_of(name)
+    for path in (stack.file_of(name), *state.traces(stack.engine_home())):
         path.unlink(missing_ok=True)
     for folder in state.folders:
         if folder.is_dir() and not list(folder.iterdir()):
             folder.rmdir()
-    sys.stdout.write("".join(f"removed {path}\n" for path in traces))
-    sys.stderr.write(f"{name} is removed; its number is free\n")
-    return 0
 
 
 def _contents(selected: Stack, left: list[leftovers.Leftover]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import secrets
@@ -11,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from classroom import class_file
 from cli import environment, options, stack
 from core import codec, errors, problems, validators
 from core.labels import label
@@ -95,7 +97,8 @@ def new(request: Request) -> int:
             f"{path.relative_to(environment.ROOT)} exists already",
             do=f"edit it, or remove it first; then: pulumi preview -s {request.name}",
         )
-    others = files.others(stack.folder(), request.name)
+    others = {**_of_classes(), **files.others(stack.folder(), request.name)}
+    others.pop(request.name, None)
     values = _values(request)
     if request.number is None and is_student:
         values["number"] = neighbours.free_number(request.host, others)
@@ -117,11 +120,27 @@ def new(request: Request) -> int:
     sys.stdout.write(f"stacks/{path.name}\n{_summary(planned)}")
     if request.post_install:
         command = f"pulumi config get {settings.NAMESPACE}:{settings.PASSWORD} -s {request.name}"
-        sys.stderr.write(f"Its password:  {command}\n")
+        sys.stderr.write(f'Its password:  {command}    (once before: eval "$(./lab env)")\n')
     sys.stderr.write(
         f"See the plan: ./lab preview {request.name}    Bring it up: ./lab up {request.name}\n"
     )
     return 0
+
+
+def _of_classes() -> dict[str, dict[str, Any]]:
+    """Return the numbers of all students of classes: one without a stack file keeps its own."""
+    found: dict[str, dict[str, Any]] = {}
+    for name in class_file.names(environment.ROOT):
+        with contextlib.suppress(errors.BadInputError):
+            made = class_file.read(environment.ROOT, name)
+            found |= {
+                class_file.stack_of(name, each): {
+                    "host": made.host, "number": each.number, "student": each.label,
+                    neighbours.WRITTEN_IN: f"classes/{name}.yaml",
+                }
+                for each in made.students
+            }  # fmt: skip
+    return found
 
 
 def _planned(

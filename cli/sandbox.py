@@ -7,10 +7,11 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cli import options, progress
+from cli import options, progress, stack
 from core import errors
 from sandbox import images, lifecycle, packages, systems
 from sandbox.layout import Layout
+from stacks import files
 
 
 def chosen(system: str | None = None) -> Layout:
@@ -80,6 +81,16 @@ def up(system: str | None = None) -> int:
     if layout != chosen():
         sys.stderr.write(f"For the other commands: export GRAPPE_SANDBOX={layout.name}\n")
     return 0
+
+
+def labs_in(layout: Layout) -> list[str]:
+    """Return the stacks of this folder that are up on a sandbox's lab host."""
+    every = files.others(stack.folder(), "")
+    return [
+        name for name, values in every.items()
+        if values.get("host") == layout.host_url and values.get("kind", "student") != "host"
+        and not stack.is_unwritten(name) and len(stack.recorded(name)) > 1
+    ]  # fmt: skip
 
 
 def down(system: str | None = None) -> int:

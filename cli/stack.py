@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import difflib
 import fcntl
 import json
 import os
@@ -88,10 +89,11 @@ def select(name: str) -> Stack:
     """
     if not file_of(name).exists():
         known = files.names(folder())
+        near = difflib.get_close_matches(name.lower(), known, n=1)
         raise errors.BadInputError(
             f"there is no stack {name}: stacks/Pulumi.{name}.yaml is missing",
             seen=f"stacks: {', '.join(known) or 'none'}",
-            do=_new(name),
+            do=f"did you mean {near[0]}? A new one: {_new(name)}" if near else _new(name),
         )
     _demand_whole_secrets(name)
     environment.apply()

@@ -36,4 +36,7 @@ def run(name: str, *, as_json: bool, watch: bool) -> int:
         sys.stdout.flush()
         if not watch:
             return 0
-        time.sleep(WATCH_SECONDS)
+        try:
+            time.sleep(WATCH_SECONDS)
+        except KeyboardInterrupt:
+            return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import difflib
@@ -158,7 +159,7 @@ def path_of(folder: pathlib.Path, name: str) -> pathlib.Path:
 
 def names(folder: pathlib.Path) -> list[str]:
     """Return the stacks that have a file."""
-    found = (path.name for path in folder.glob("Pulumi.*.yaml"))
+    found = (path.name for path in folder.glob("Pulumi.*.yaml") if not path.is_dir())
     return sorted(name.removeprefix("Pulumi.").removesuffix(".yaml") for name in found)
 
 
@@ -383,12 +384,21 @@ def _misreading(key: str, node: Any) -> str:
 
 
 def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:
-    """Return the settings of the other stack files, without unreadable ones."""
+    """Return the settings of the other stack files; of an unreadable one number and host alone."""
     found = {}
     for other in names(folder):
-        if other != name:
-            try:
-                found[other] = read(folder, other)
-            except (errors.BadInputError, OSError):
-                continue
+        if other == name:
+            continue
+        try:
+            found[other] = read(folder, other)
+        except errors.BadInputError:
+            with contextlib.suppress(OSError, UnicodeDecodeError):
+                if kept := dict(_SALVAGED.findall(path_of(folder, other).read_text())):
+                    found[other] = kept
+        except OSError:
+            continue
     return found
+
+
+# A number that a file with a mistake has is somebody's too.
+_SALVAGED = re.compile(r"^\s*['\"]?grappe:(number|host)['\"]?: *['\"]?([^\s'\"#]+)", re.MULTILINE)

@@ -13,6 +13,8 @@ from hosts import url
 from stacks import allocation, settings
 from stacks.tunnel import FORWARDS
 
+# The key of the file that has a number, where that is no stack file.
+WRITTEN_IN = "written in"
 # The port of a host URL that names none.
 SSH_PORT = 22
 
@@ -48,7 +50,8 @@ def _against(
         return
     number = _text(config.get("number"))
     if number and number == _text(theirs.get("number")):
-        reason = f"{number} is {other}'s, by stacks/Pulumi.{other}.yaml. Free: {free}, and others."
+        written = theirs.get(WRITTEN_IN, f"stacks/Pulumi.{other}.yaml")
+        reason = f"{number} is {other}'s, by {written}. Free: {free}, and others."
         yield problems.Mistake(f"{settings.NAMESPACE}:number", reason)
     if (config.get("kind") or "student") != "student":
         return

@@ -157,6 +157,20 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
     )  # fmt: skip
 
 
+def cut_off(row: Row, why: str, stack: str) -> Row:
+    """Return the row of a server whose lab's tunnel to the relay is down.
+
+    Args:
+        row: The row.
+        why: What the tunnel's driver reports.
+        stack: The stack's name.
+
+    """
+    fault = Message("the way from the internet is down: {report}", report=why)
+    remedy = row.remedy or f"./lab up {stack}"
+    return dataclasses.replace(row, ok=False, faults=(*row.faults, fault), remedy=remedy)
+
+
 def _note(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any]) -> str | Message:
     """Return a difference from the stack file that a student may make, and what goes with it."""
     main = str(results.get("domain") or server.domain)
@@ -271,6 +285,7 @@ def render(
     drifts: Mapping[str, Sequence[str]] | None = None,
     locale: str = language.ENGLISH,
     down: Mapping[str, str] | None = None,
+    unchecked: int = 0,
 ) -> str:
     """Return the rows as a table, then the faults, and the number of students without any.
 
@@ -279,6 +294,7 @@ def render(
         drifts: By stack, the kinds of the resources that have drifted.
         locale: The language, unless all labs set one and the same.
         down: Students whose lab is down, each with the command that brings it up.
+        unchecked: The number of further labs that could not be checked.
 
     """
     spoken = {row.language for row in rows}
@@ -308,7 +324,7 @@ def render(
     students = {*down, *(row.student for row in rows)}
     sick = {*down, *(row.student for row in rows if not row.ok)}
     well = len(students) - len(sick)
-    lines.append(_("{well} of {all} students ok.").format(well=well, all=len(students)))
+    lines.append(_("{well} of {all} students ok.").format(well=well, all=len(students) + unchecked))
     return "\n".join(lines) + "\n"
 
 

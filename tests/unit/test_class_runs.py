@@ -83,7 +83,7 @@ def test_preview_is_summarised_in_one_line(text: str, expected: str) -> None:
 
 
 def test_the_reason_of_a_failure_is_the_last_error() -> None:
-    """Without the engine's summary, and with the `seen` line."""
+    """Without the engine's summary, and with its `seen` and `do` lines."""
     text = (
         "  error: Exception calling application: LXD failed: POST instances\n      seen: no room\n"
         "  pulumi:pulumi:Stack (x):\n    error: update failed\n\nDuration: 1s\n"
@@ -92,6 +92,8 @@ def test_the_reason_of_a_failure_is_the_last_error() -> None:
     text += "error: the engine ended this registration: it was cancelled\n"
     assert "LXD failed: POST instances seen: no room" == class_runs._reason(text)
     assert "gr-1 created" == class_runs._reason("gr-1 created\n@ updating....\n")
+    text = "error: it does not answer\n  seen: refused\n  do: ./lab sandbox up\n"
+    assert "it does not answer seen: refused do: ./lab sandbox up" == class_runs._reason(text)
 
 
 def test_lock_of_another_run_is_reported_without_cancel() -> None:

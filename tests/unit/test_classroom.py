@@ -14,12 +14,12 @@ import pytest
 import yaml
 
 from classroom import class_file, runner, sleep
-from cli import class_new, class_reports, class_runs, class_snapshots, environment, rename
+from cli import class_new, class_reports, class_runs, class_snapshots, environment, new, rename
 from cli import classroom as commands
 from core import errors
 from engine.passphrase import Passphrase
 from engine.stack import Stack
-from stacks import files
+from stacks import files, neighbours
 
 MOODLE = (
     "Prénom,Nom,Numéro d'identification,Adresse de courriel,Groupe\nAdèle,Dupont,17,a@x.fr,TP1\n"
@@ -100,6 +100,14 @@ def test_lab_of_a_former_student_goes_to_no_namesake(
     else:
         create(folder, joined, host="", workstation="")
         assert "Adèle Durand gets stacks/Pulumi.tp1-adele.yaml" in capsys.readouterr().err
+
+
+def test_number_of_a_student_without_a_stack_file_is_taken(folder: pathlib.Path) -> None:
+    """`class new` writes the file again, with the number of the class file."""
+    create(folder, "Nom,Prénom\nDupont,Adèle\n")
+    (folder / "stacks/Pulumi.tp1-adele.yaml").unlink()
+    (found,) = neighbours.conflicts("erin", {"host": "ssh://lab", "number": 1}, new._of_classes())
+    assert "1 is tp1-adele's, by classes/tp1.yaml. Free: 2" in found.reason
 
 
 def test_a_namesake_has_a_lab_of_their_own(

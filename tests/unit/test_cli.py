@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from cli import check, enter, environment, labs, new, parser, progress, stack
+from cli import check, demo, enter, environment, labs, new, parser, progress, stack
 from cli import sandbox as sandbox_commands
 from core import errors
 from engine import engine
@@ -443,6 +443,40 @@ def test_an_unfinished_up_is_an_error_of_every_check(
             check.check_lab("zoe", skip_others=True)
     with pytest.raises(errors.BadInputError, match=answer):
         check.check_lab("zoe", skip_others=False)
+
+
+def test_stack_with_another_spelling_is_suggested(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Pulumi.alice.yaml").touch()
+    monkeypatch.setattr(stack, "folder", lambda: tmp_path)
+    with pytest.raises(errors.BadInputError) as caught:
+        stack.select("Alcie")
+    assert str(caught.value.do).startswith("did you mean alice? A new one: ")
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_end_of_the_demo_asks_for_other_labs_of_its_sandbox(
+    monkeypatch: pytest.MonkeyPatch, down: bool
+) -> None:
+    """It would orphan their states, and delete their content."""
+    monkeypatch.setattr(demo.commands, "labs_in", lambda _layout: ["alice", demo.NAME])
+    monkeypatch.setattr(demo.lifecycle, "status", lambda _layout: SimpleNamespace(up=True))
+    asked: list[str] = []
+
+    def refuse(question: str, *, yes: bool) -> bool:
+        asked.append(question)
+        return yes
+
+    done: list[str] = []
+    monkeypatch.setattr(demo.progress, "confirm", refuse)
+    monkeypatch.setattr(demo.stack, "file_of", lambda _name: pathlib.Path("/nowhere"))
+    monkeypatch.setattr(demo.demo_host, "forget", lambda: None)
+    monkeypatch.setattr(demo.down, "remove_files", done.append)
+    monkeypatch.setattr(demo.commands, "down", lambda: 0)
+    assert (0 if down else 1) == demo._down(layout.Layout("x"), yes=down)
+    assert ["The demo's sandbox goes, and with it all of alice. Go on?"] == asked
+    assert bool(done) is down
 
 
 def test_ssh_wants_a_user_where_nobody_knows_one(monkeypatch: pytest.MonkeyPatch) -> None:

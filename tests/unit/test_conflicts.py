@@ -541,6 +541,8 @@ def test_drop_of_private_addresses_shuts_servers_in(match: str, shuts: bool) -> 
     found: Any = loaded(f"*mangle\n:PREROUTING ACCEPT [0:0]\n{rule}\n{BEFORE}{AFTER}")
     problems = list(dropping_rules.shut_servers(found))
     assert shuts is bool(problems)
+    host: Any = {"files": {}, "fixed": {}, **found}
+    assert problems == list(conflicts.obstacles(host))
     if match == "":
         assert "iptables -t mangle -I PREROUTING -s 10.0.0.0/8 ! -i gr-+ -j DROP" in problems[0][1]
     other = SHUT.replace("10.0.0.0/8", "192.168.0.0/16") % match

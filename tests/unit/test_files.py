@@ -130,6 +130,16 @@ def test_unreadable_stack_file_is_refused_by_name(tmp_path: pathlib.Path, text: 
     assert {} == files.others(tmp_path, "bob")
 
 
+def test_number_of_a_file_with_a_mistake_is_taken(tmp_path: pathlib.Path) -> None:
+    """Another lab that got it would be refused by its `up` alone."""
+    text = 'config:\n  "grappe:host": ssh://lab\n  grappe:number: 1\n  grappe:limits: {cpu: [\n'
+    files.path_of(tmp_path, "demo").write_text(text)
+    (tmp_path / "Pulumi.folder.yaml").mkdir()
+    others = files.others(tmp_path, "bob")
+    (found,) = neighbours.conflicts("bob", {"host": "ssh://lab", "number": 1}, others)
+    assert "1 is demo's, by stacks/Pulumi.demo.yaml. Free: 2" in found.reason
+
+
 def test_empty_stack_file_has_no_settings(tmp_path: pathlib.Path) -> None:
     """`stacks/settings.py` refuses what is missing."""
     files.path_of(tmp_path, "alice").write_text("")

@@ -189,6 +189,17 @@ def test_check_notes_a_user_whom_a_student_removed() -> None:
     assert (True, "it no longer has the user alice that the card names") == (row.ok, str(row.note))
 
 
+def test_lab_with_a_dead_tunnel_is_not_ok() -> None:
+    """Its pages answer in the class, and nobody reaches them from the internet."""
+    meant = lab()
+    row = check.row(meant, meant.servers[0], HEALTHY, "alice")
+    cut = check.cut_off(row, "grappe-tunnel-alice.service is not active", "alice")
+    text = check.render([cut], unchecked=2)
+    assert "the way from the internet is down: grappe-tunnel-alice.service is not active" in text
+    assert "./lab up alice" in text
+    assert "0 of 3 students ok." in text
+
+
 def test_check_names_a_dead_nginx_rather_than_a_ban() -> None:
     """Both refuse the lab host's requests."""
     meant = lab()
