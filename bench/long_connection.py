@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import pathlib
-import tempfile
 import time
 
 from bench.testbed import BYSTANDERS, IMAGE, Testbed
-from hosts import connections
-from sandbox import kept_connection
+from sandbox.bystander import Bystander
 
 LABS, FIRST = 10, 100
 
@@ -19,22 +16,18 @@ def run(testbed: Testbed, minutes: float) -> dict[str, float]:
     Returns:
         `minutes` that the connections lived, `requests` and `failed` ones, how many `connections`
         it took (two, one by http and one by https, where none was cut), and `labs`.
-
     """
     testbed.up_bystander()
-    workstation = connections.connect(testbed.layout.workstation_url)
-    seconds = 60 * minutes
-    with tempfile.TemporaryDirectory(prefix="grappe-bench-") as folder:
-        stop = pathlib.Path(folder) / "stop"
-        with kept_connection.Client(workstation, BYSTANDERS, stop, seconds) as stays:
-            begun = time.monotonic()
-            for index in range(LABS):
-                name = f"s{index}"
-                testbed.project.write(name, FIRST + index, image=IMAGE)
-                testbed.up(name)
-                testbed.down(name)
-                time.sleep(max(0.0, begun + seconds * (index + 1) / LABS - time.monotonic()))
-            seen = stays.end()
+    seconds, begun = 60 * minutes, time.monotonic()
+    with Bystander(testbed.layout, BYSTANDERS, pause=1, keeps=True, seconds=seconds) as stays:
+        for index in range(LABS):
+            name = f"s{index}"
+            testbed.project.write(name, FIRST + index, image=IMAGE)
+            testbed.up(name)
+            testbed.down(name)
+            time.sleep(max(0.0, begun + seconds * (index + 1) / LABS - time.monotonic()))
     testbed.down("bystander")
-    return {"minutes": round(seen.lived / 60, 1), "requests": seen.asked, "failed": seen.failed,
-            "connections": seen.connections, "labs": LABS}  # fmt: skip
+    seen = stays.seen
+    return {"minutes": round(seen["lived"] / 60, 1), "requests": seen["kept"],
+            "failed": seen["kept cut"], "connections": seen["connections"],
+            "labs": LABS}  # fmt: skip

@@ -77,7 +77,6 @@ def run(
         inventory: Takes the hosts' inventory.
         report: Called with progress.
         seed: The random seed of victims, commands and moments.
-
     """
     dice = random.Random(seed)  # noqa: S311 - the same again by its seed
     roster = project.folder / "troupe.csv"

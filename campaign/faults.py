@@ -143,7 +143,6 @@ def run(
         fault: One of `FAULTS`.
         seconds: The seconds before the fault.
         inventory: Takes the hosts' inventory.
-
     """
     before = inventory()
     # A fault may not lose data from before the run.

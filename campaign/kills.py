@@ -43,7 +43,6 @@ def run(
         moments: The number of moments.
         inventory: Takes the hosts' inventory.
         report: Called with progress.
-
     """
     before = inventory()
     started = time.monotonic()

@@ -58,7 +58,6 @@ def run(
         inventory: Takes the hosts' inventory.
         report: Called with progress.
         seed: The random seed of the actions.
-
     """
     dice = random.Random(seed)  # noqa: S311 - the same again by its seed
     before = inventory()

@@ -123,7 +123,6 @@ def bans(facts: HostFacts, forwarded: Collection[int]) -> Iterator[tuple[str, st
     Args:
         facts: The host's.
         forwarded: The ports that lead to servers.
-
     """
     for chain in (nft.Chain(**entry) for entry in facts.get("filters", ())):
         for rule in nft.bans(chain, forwarded):

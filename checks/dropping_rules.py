@@ -24,7 +24,6 @@ def drops(
         facts: The host's.
         forwarded: The ports that lead to servers.
         whole: True for rules that drop all packets of somebody, False for rules that drop a part.
-
     """
     own = [ipaddress.IPv4Interface(entry["subnet"]).ip for entry in facts.get("subnets", ())]
     ports = {
@@ -98,7 +97,6 @@ def _matches(line: str, ports: Collection[int], own: Collection[ipaddress.IPv4Ad
         line: The rule.
         ports: The ports.
         own: The host's addresses; empty where they are unknown.
-
     """
     if _MALFORMED.search(line) or _NOT_TO_US.search(line):
         return False

@@ -63,7 +63,6 @@ def missing_accepts(chain: Chain, outer: Collection[str] = ()) -> Iterator[str]:
     Args:
         chain: The chain.
         outer: The interfaces that people come by, as far as they are known.
-
     """
     if chain.kind != "filter":
         return

@@ -43,7 +43,6 @@ def find(
         instances: Those in the lab's LXD project: `name`, `config`, `ephemeral`, `location`.
         left: What the machine of the last `up` has of the lab, where that is another one: servers,
             and volumes (`yuno1/data`) that have no server there.
-
     """
     lost = {
         name: Loss(
@@ -135,7 +134,6 @@ def renamed(
         was: The lab of the last `up`, by field.
         instances: Those in the lab's LXD project.
         names: The servers that may go, separated by commas, as for `permitted`.
-
     """
     allowed = set((names or "").split(","))
     marked = _marked(instances, spec.owner, spec.lab)
@@ -193,7 +191,6 @@ def permitted(losses: Sequence[Loss], names: str | None) -> tuple[list[Loss], li
         losses: All of them.
         names: The servers and volumes that may go, separated by commas; None if no loss stops
             the run.
-
     """
     allowed = set((names or "").split(","))
     stopped = [

@@ -17,7 +17,6 @@ def obstacles(lxd: Lxd, names: Sequence[str], own: str) -> Iterator[tuple[str, s
         lxd: The survey of the daemon.
         names: The profiles, in order.
         own: The name of a server's own network device, which overrides a profile's of that name.
-
     """
     brings = lxd.get("brings", {})
     for name in names:
@@ -53,7 +52,6 @@ def shared(lxd: Lxd, names: Sequence[str]) -> Iterator[tuple[str, str]]:
     Args:
         lxd: The survey of the daemon.
         names: The profiles of labs.
-
     """
     for name in names:
         config = lxd.get("sets", {}).get(name, {})

@@ -68,7 +68,6 @@ def ineffective(facts: HostFacts, targets: Mapping[int, tuple[str, int]]) -> Ite
     Args:
         facts: The host's.
         targets: By port of the host, the address and port that it forwards to.
-
     """
     for denial in _denials(facts):
         inwards = not (denial.routed or denial.outwards)

@@ -84,7 +84,6 @@ def read(folder: pathlib.Path, name: str) -> ClassFile:
 
     Raises:
         errors.BadInputError: It has no file, or invalid settings; lists all of them.
-
     """
     path = path_of(folder, name)
     if name not in names(folder):

@@ -22,7 +22,6 @@ def unique(names: Sequence[tuple[str, str]], taken: Collection[str]) -> list[str
     Returns:
         The first name if it is unique, else first and last name, else with a number; of a name
         without a letter of a to z, `student` with a number.
-
     """
     firsts = [label(first) or label(last) for first, last in names]
     alike = collections.Counter(firsts)

@@ -38,7 +38,6 @@ def match(students: Sequence[Student], entries: Sequence[roster.Entry]) -> Match
 
     Raises:
         problems.Mistakes: Lines that could be two students', or that two students could be.
-
     """
     keys = _keys(students)
     shared = _shared([each.email for each in students], [each.email for each in entries])
@@ -79,7 +78,6 @@ def _candidates(
         keys: The students by field.
         shared: E-mail addresses that identify nobody.
         named: The names in the roster.
-
     """
     by = {field: keys.get((field, getattr(entry, field).casefold()), []) for field in FIELDS}
     if entry.email.casefold() in shared:
@@ -126,7 +124,6 @@ def _matching(
     Args:
         by: The students with the line's id, its e-mail and its name.
         entry: The line.
-
     """
     if by["id"] and by["email"] and by["id"][0] != by["email"][0]:
         return None, f"has the id of {by['id'][0].name} and the e-mail of {by['email'][0].name}."

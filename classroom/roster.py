@@ -72,7 +72,6 @@ def decode(content: bytes) -> str:
 
     Raises:
         problems.Mistakes: The content is no text.
-
     """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", "replace")
@@ -98,7 +97,6 @@ def parse(text: str) -> list[Entry]:
 
     Raises:
         problems.Mistakes: All mistakes in it, by line.
-
     """
     rows = _rows(text)
     filled = [
@@ -144,7 +142,6 @@ def _rows(text: str) -> list[list[str]]:
 
     Raises:
         problems.Mistakes: A quote is not closed, and would swallow the lines below.
-
     """
     text = "\n".join(text.replace("\r\n", "\n").split("\r"))
     # Empty the line that names the delimiter; keep it, so that the others keep their numbers.

@@ -53,7 +53,6 @@ class Runner:
 
     Attributes:
         stopped: Set when no further run may begin.
-
     """
 
     def __init__(self, rows: Sequence[Row], act: Act) -> None:
@@ -77,7 +76,6 @@ class Runner:
             jobs: The number of parallel runs.
             wait: Called repeatedly during the runs.
             changed: Called with a row after each change of its state.
-
         """
         with concurrent.futures.ThreadPoolExecutor(max(1, jobs)) as pool:
             asked = [pool.submit(self._one, row, changed) for row in self.rows]

@@ -23,7 +23,6 @@ def put(path: pathlib.Path, *, asleep: bool) -> bool:
 
     Returns:
         Whether the file changed.
-
     """
     yaml = YAML()
     yaml.width, yaml.allow_unicode = 1000, True

@@ -81,7 +81,6 @@ def take(lxd: daemon.Daemon, server: Server, name: str) -> None:
 
     Raises:
         errors.CommandError: The server has a snapshot of that name, or is gone.
-
     """
     _get(lxd, server)
     if name in _names(lxd, server):
@@ -137,7 +136,6 @@ def choose(lxd: daemon.Daemon, server: Server, name: str) -> Snapshot:
 
     Raises:
         errors.CommandError: There is no such snapshot.
-
     """
     snapshots = find(lxd, server)
     own = [each for each in snapshots if not is_before_reset(each.name)]
@@ -162,7 +160,6 @@ def reset(host: Host, lxd: daemon.Daemon, server: Server, to: Snapshot) -> None:
         errors.CommandError: The server is ephemeral or on ZFS, or the snapshot is from before the
             post-installation of a server that its stack post-installs; the server is as before.
         errors.NotReadyError: The server does not answer after it.
-
     """
     path, was = f"instances/{server.name}", dict(_get(lxd, server))
     if was["ephemeral"]:

@@ -27,7 +27,6 @@ def run(name: str, *, as_json: bool) -> int:
     Raises:
         errors.BadInputError: The lab is down, or its stack file is invalid.
         errors.HostError: The lab host does not answer.
-
     """
     lab = labs.load_up(name)
     cards = with_fingerprints(lab.spec, lab.cards)

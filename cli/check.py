@@ -47,7 +47,6 @@ def run(name: str, *, every: bool, as_json: bool) -> int:
 
     Raises:
         errors.BadInputError: Neither a stack nor `--all` is given, or both are.
-
     """
     if every == bool(name):
         raise errors.BadInputError(
@@ -96,7 +95,6 @@ def report(
         unchecked: The stacks that could not be checked, each with the reason.
         as_json: Whether to print JSON.
         down: Students whose lab is down, each with the command that brings it up.
-
     """
     if as_json:
         content = {
@@ -130,7 +128,6 @@ def check_lab(name: str, *, skip_others: bool = False) -> tuple[list[check.Row],
         labs.OtherKindError: The stack is no student's lab.
         errors.BadInputError: The lab is down, or its stack file is invalid.
         errors.HostError: A host does not answer, or the lab was made on another machine.
-
     """
     try:
         lab = labs.load(name)

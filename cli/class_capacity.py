@@ -21,7 +21,6 @@ def demand(name: str, file: ClassFile, students: Sequence[Student], *, anyway: b
 
     Raises:
         errors.BadInputError: They do not fit, and `--anyway` is missing.
-
     """
     down = [
         class_file.stack_of(name, each) for each in students

@@ -43,7 +43,6 @@ def run(
 
     Raises:
         errors.BadInputError: The command is missing, or no server is up.
-
     """
     if not command:
         raise errors.BadInputError("the command is missing", do="./lab class exec CLASS -- uptime")

@@ -63,7 +63,6 @@ def create(**given: Any) -> int:
 
     Raises:
         errors.BadInputError: All mistakes in roster, class file and settings.
-
     """
     request = Request(**given)
     classes.demand_states_here()
@@ -203,7 +202,6 @@ def _number_of(stack_name: str, values: Mapping[str, Any]) -> int:
 
     Raises:
         errors.BadInputError: It has none.
-
     """
     number = values.get("number")
     if str(number).isdecimal():
@@ -258,7 +256,6 @@ def _demand_no_lab_of_another(
 
     Raises:
         errors.BadInputError: All of them, and both ways out.
-
     """
     found = {class_file.stack_of(name, each): each for each in students}
     left = {each: student for each, student in found.items() if each in others}

@@ -76,7 +76,6 @@ def card(name: str, students: Sequence[str], *, as_json: bool) -> int:
     Raises:
         errors.BadInputError: No lab of the class is up, or no card can be made.
         errors.CommandError: A lab host does not answer.
-
     """
     _made, chosen = classes.chosen(name, students)
     facts: dict[str, dict[str, Any]] = {}

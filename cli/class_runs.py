@@ -240,7 +240,6 @@ class Engine:
 
         Raises:
             errors.CancelledError: An interrupt came.
-
         """
         lines: list[str] = []
         return self._without_engine(
@@ -269,7 +268,6 @@ class Engine:
         Raises:
             errors.CommandError: One could not be deleted; shows the log's reason.
             errors.CancelledError: An interrupt came.
-
         """
         lines: list[str] = []
 
@@ -287,7 +285,6 @@ class Engine:
         Raises:
             errors.CommandError: It failed; shows the log's reason.
             errors.CancelledError: An interrupt came before it began.
-
         """
         from components import program  # noqa: PLC0415 - most commands need no engine
         from engine import attached  # noqa: PLC0415

@@ -33,7 +33,6 @@ def snapshot(name: str, snapshot_name: str, who: Sequence[str], *, jobs: int, as
 
     Raises:
         errors.BadInputError: The name is invalid, or no server is up.
-
     """
     if not snapshots.NAME.fullmatch(snapshot_name) or snapshots.is_before_reset(snapshot_name):
         reason = "is not a name. Letters, digits, . _ and -, at most 63; not before-reset."
@@ -75,7 +74,6 @@ def reset(
 
     Raises:
         errors.BadInputError: No server is up, or none has the snapshot.
-
     """
     if target == "":
         raise errors.BadInputError("--to names no snapshot", do="leave it out for the latest")

@@ -57,7 +57,6 @@ def summed_up(rows: Sequence[Row], seconds: float, *, by: str = "") -> str:
         rows: The runs.
         seconds: How long all of them took.
         by: The option before names of rows, as `--only `; empty if the command takes bare names.
-
     """
     states = [row.state for row in rows]
     words = [

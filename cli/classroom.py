@@ -21,7 +21,6 @@ def chosen(class_name: str, labels: Sequence[str]) -> tuple[ClassFile, list[Stud
     Raises:
         errors.BadInputError: The class has no student of that name; or class file and stack files
             disagree.
-
     """
     file = class_file.read(environment.ROOT, class_name)
     demand_states_here()
@@ -100,7 +99,6 @@ def demand_states_here() -> None:
 
     Raises:
         errors.BadInputError: PULUMI_BACKEND_URL names another backend.
-
     """
     if not stack.is_here():
         raise errors.BadInputError(
@@ -128,7 +126,6 @@ def servers_up(
 
     Raises:
         errors.BadInputError: A name is no student or server that is up, or none is up.
-
     """
     found = [
         snapshots.Server(
@@ -216,7 +213,6 @@ def show_runs(
         jobs: How many at once.
         as_json: Whether to print JSON.
         by: The option before names of rows, as `--only `; empty if the command takes bare names.
-
     """
     began = time.monotonic()
     with class_view.showing(runs.rows, as_json=as_json) as show, _handled(runs, interrupted):

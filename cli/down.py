@@ -37,7 +37,6 @@ def down(name: str, *, yes: bool = False) -> int:
     Raises:
         errors.BadInputError: Servers would be deleted, and there is no terminal to confirm it.
         errors.CommandError: The run failed; its output shows why.
-
     """
     selected = stack.select(name)
     stack.connect(selected)
@@ -97,7 +96,6 @@ def take_down(selected: Stack, destroy: Callable[[], object]) -> int:
     Args:
         selected: The stack.
         destroy: Runs the engine's destroy.
-
     """
     left = _leftovers(selected)
     _take_down(selected, left, destroy)
@@ -111,7 +109,6 @@ def leftovers_of(name: str) -> list[leftovers.Leftover]:
         errors.BadInputError: Its stack file cannot be read, or names no host.
         errors.HostError: Its lab host does not answer.
         errors.DaemonError: LXD does not answer there.
-
     """
     return _leftovers(Stack(name, environment.ROOT), demand_host=True)
 
@@ -137,7 +134,6 @@ def forget(name: str, *, yes: bool = False) -> int:
 
     Raises:
         errors.BadInputError: There is no such stack, or no terminal to confirm it.
-
     """
     question = (
         f"Forget everything recorded of {name}? What is left of it on its old host stays "
@@ -165,7 +161,6 @@ def remove(name: str, *, yes: bool = False) -> int:
     Raises:
         errors.BadInputError: There is no such stack, or no terminal to confirm it.
         errors.CommandError: The run failed; its output shows why, and all files stay.
-
     """
     question = f"Take {name} down, and remove its stack file, state, backups, history and logs?"
     if not progress.confirm(question, yes=yes):
@@ -282,7 +277,6 @@ def _demand_own_id(name: str, lab: str, recorded: Sequence[Mapping[str, Any]]) -
 
     Raises:
         errors.BadInputError: Another stack file has the id, and no resource in the state does.
-
     """
     if not lab or any(item["inputs"].get("lab") == lab for item in recorded):
         return

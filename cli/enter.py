@@ -24,7 +24,6 @@ def run(name: str, server: str, command: Sequence[str]) -> int:
 
     Raises:
         errors.BadInputError: The lab is down, has no such server, or does not know a user of it.
-
     """
     lab = labs.load_up(name)
     known = {card["name"]: card["ssh"] for card in lab.cards}
@@ -53,7 +52,6 @@ def argv_of(workstation: str, ssh: dict[str, object], words: list[str]) -> list[
         workstation: The student's machine, as in the stack file.
         ssh: The server's card: {host, port, user}.
         words: The command to run there; empty for a shell.
-
     """
     entering = ["ssh", "-p", str(ssh["port"]), f"{ssh['user']}@{ssh['host']}", *words]
     if workstation == "none":

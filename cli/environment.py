@@ -117,7 +117,6 @@ def _demand_nothing_encrypted() -> None:
 
     Raises:
         errors.BadInputError: Some were; names them, and the way on without the old passphrase.
-
     """
     paths = sorted((ROOT / "stacks").glob("Pulumi.*.yaml"))
     old = [path.name for path in paths if "encryptionsalt:" in path.read_text(errors="replace")]

@@ -21,7 +21,6 @@ def run(name: str, svg: str) -> int:
 
     Raises:
         errors.BadInputError: The picture's folder does not exist, or the stack file is invalid.
-
     """
     lab = labs.load(name)
     # A lab that is up knows the address that students dial.

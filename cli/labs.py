@@ -44,7 +44,6 @@ def host_of(text: str) -> str:
 
     Raises:
         errors.BadInputError: It is no URL of a host, or the stack file is invalid.
-
     """
     if ":" not in text:
         return _read(text)[0].host
@@ -58,7 +57,6 @@ def load(name: str) -> Lab:
 
     Raises:
         OtherKindError: The stack is an image's or a lab host's.
-
     """
     spec, stack = _read(name)
     if not isinstance(spec, LabSpec):
@@ -83,7 +81,6 @@ def load_up(name: str) -> Lab:
     Raises:
         OtherKindError: The stack is an image's or a lab host's.
         errors.BadInputError: The lab is down, or its `up` did not finish.
-
     """
     lab = load(name)
     demand_up(lab)
@@ -95,7 +92,6 @@ def demand_up(lab: Lab) -> None:
 
     Raises:
         errors.BadInputError: The lab is down, or its `up` did not finish.
-
     """
     if lab.cards:
         return
@@ -131,7 +127,6 @@ def demand_valid(name: str) -> None:
 
     Raises:
         errors.BadInputError: Lists all mistakes.
-
     """
     if stacks.is_here():
         _read(name, files.misread(stacks.folder(), name))

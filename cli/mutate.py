@@ -74,7 +74,6 @@ def run(only: str, *, as_json: bool) -> int:
 
     Raises:
         errors.BadInputError: The fast tests fail on the unchanged tree, or a mutation does not fit.
-
     """
     mutations = load(DATA.read_text(), environment.ROOT)
     if only:
@@ -104,7 +103,6 @@ def load(text: str, root: pathlib.Path) -> list[Mutation]:
 
     Raises:
         errors.BadInputError: Some mutations do not fit the tree; lists all.
-
     """
     found = [Mutation(**item) for item in yaml.safe_load(text)]
     wrong = [

@@ -81,7 +81,6 @@ def new(request: Request) -> int:
 
     Raises:
         errors.BadInputError: The file exists already, or a setting is invalid.
-
     """
     if request.recipe and request.lab_host:
         raise errors.BadInputError("--recipe makes an image, and --lab-host a host: one of the two")
@@ -197,7 +196,6 @@ def settings_of(pairs: Sequence[str], own: Collection[str]) -> dict[str, Any]:
 
     Raises:
         errors.BadInputError: A pair has no key, an unreadable value, or a key of `own`.
-
     """
     found: dict[str, Any] = {}
     wrong: list[str] = []
@@ -236,7 +234,6 @@ def password_of(name: str) -> str:
 
     Raises:
         errors.GrappeError: It was encrypted with another passphrase.
-
     """
     kind = "/lxd:PostInstall"
     sealed = [item["inputs"].get("password") for item in stack.recorded(name)

@@ -69,7 +69,6 @@ def confirm(question: str, *, yes: bool) -> bool:
 
     Raises:
         errors.BadInputError: Standard input or error is no terminal.
-
     """
     if yes:
         return True

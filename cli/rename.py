@@ -24,7 +24,6 @@ def run(old: str, name: str) -> int:
     Raises:
         errors.BadInputError: The stack does not exist, or the new name is taken or invalid,
             as a stack's or, for a lab that is down, as a student's.
-
     """
     if problem := validators.problem_of_stack(name):
         raise errors.BadInputError(f"{problems.show(name)} {problem}")
@@ -77,7 +76,6 @@ def _demand_free(
 
     Raises:
         errors.BadInputError: All that is wrong with it.
-
     """
     key = f"{settings.NAMESPACE}:student"
     taken = neighbours.conflicts(name, config, others)
@@ -93,7 +91,6 @@ def _is_done(old: str, name: str) -> bool:
 
     Raises:
         errors.BadInputError: Neither the old nor the renamed stack exists.
-
     """
     if stack.file_of(old).exists() or not stack.file_of(name).exists():
         return False

@@ -30,7 +30,6 @@ def have_packages(*, browser: bool = False) -> None:
     Raises:
         errors.HostError: The user is not root.
         errors.CommandError: apt failed.
-
     """
     if os.geteuid() != 0:
         raise errors.HostError(

@@ -85,7 +85,6 @@ def select(name: str) -> Stack:
     Raises:
         errors.BadInputError: It has no file, an unreadable one, or one with a truncated secret.
         errors.GrappeError: Its state is truncated.
-
     """
     if not file_of(name).exists():
         known = files.names(folder())
@@ -122,7 +121,6 @@ def _demand_whole_secrets(name: str) -> None:
 
     Raises:
         errors.BadInputError: Names the keys, and the commands that set them again.
-
     """
     secrets = files.configuration(folder(), name).secrets
     if not files.has_passphrase(folder(), name):
@@ -162,7 +160,6 @@ def ready(stack: Stack) -> None:
     Raises:
         errors.GrappeError: Another run of the stack is under way; or a lock is truncated, so that
             its owner is unknown.
-
     """
     if pid := _runs(stack.name):
         sys.stderr.write(f"… a run of {stack.name} is under way (process {pid}); waiting\n")
@@ -211,7 +208,6 @@ def run(stack: Stack, *arguments: str, rebuild: str | None = None) -> None:
 
     Raises:
         errors.CommandError: It failed; its output shows why.
-
     """
     if stack.through:
         # An engine in another network namespace could not reach this process.
@@ -237,7 +233,6 @@ def is_unchanged(stack: Stack, this: Run, report: Callable[[str], None]) -> bool
 
     Raises:
         errors.GrappeError: No run can go on: mistakes, or a host that does not answer.
-
     """
     if stack.through or not is_here() or not state_of(stack.name).resources():
         return False
@@ -276,7 +271,6 @@ def take_down(stack: Stack, this: Run) -> bool:
 
     Raises:
         errors.GrappeError: A resource could not be deleted, or another run is under way.
-
     """
     if stack.through or not is_here() or not state_of(stack.name).path.exists():
         return False

@@ -24,7 +24,6 @@ def run(name: str, *, as_json: bool, watch: bool) -> int:
 
     Raises:
         errors.HostError: The host does not answer.
-
     """
     url = labs.host_of(name)
     environment.apply()

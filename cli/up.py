@@ -32,7 +32,6 @@ def up(name: str, rebuild: Sequence[str] | None = None, *, yes: bool = False) ->
         errors.BadInputError: The stack lacks a server to rebuild, or there is no terminal to
             confirm it.
         errors.CommandError: The run failed; its output shows why.
-
     """
     selected = stack.select(name)
     stack.ready(selected)
@@ -61,7 +60,6 @@ def preview(name: str) -> int:
     Raises:
         errors.BadInputError: There is no such stack, or its file is invalid.
         errors.CommandError: The run failed; its output shows why.
-
     """
     selected = stack.select(name)
     stack.ready(selected)

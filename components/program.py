@@ -24,7 +24,6 @@ def run() -> None:
 
     Raises:
         pulumi.RunError: All mistakes in the stack file; or an unexpected error.
-
     """
     settings.grpc_error_to_exception = refusal
     try:

@@ -24,7 +24,6 @@ def register(
 
     Returns:
         The container and the steps, as dependencies of later resources.
-
     """
     done: list[pulumi.Resource] = [container]
     for step in steps:

@@ -38,6 +38,8 @@ class Spec:
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name"})
     # The state encrypts these fields, and no message shows them.
     SECRETS: ClassVar[frozenset[str]] = frozenset()
+    # The natural id, by the fields.
+    ID: ClassVar[str] = "{owner}/{name}"
     # Whether a thing on the host carries the spec's marks.
     MARKED: ClassVar[bool] = True
 
@@ -49,12 +51,16 @@ class Spec:
 
     @property
     def id(self) -> str:
-        """The natural id: owner and name."""
-        return f"{self.owner}/{self.name}"
+        """The natural id, by default owner and name."""
+        return self.ID.format(**vars(self))
+
+    def _checks(self) -> problems.Checks:
+        """Yield the checks of the values."""
+        yield from ()
 
     def mistakes(self) -> list[problems.Mistake]:
         """Return all mistakes in the values."""
-        return []
+        return problems.collect(self._checks())
 
 
 S = TypeVar("S")
@@ -120,7 +126,6 @@ def decode(kind: type[S], properties: Mapping[str, Any]) -> S:
 
     Raises:
         problems.Mistakes: All keys that are unknown or missing, and all values of a wrong type.
-
     """
     mistakes: list[problems.Mistake] = []
     decoded = salvage(kind, properties, mistakes)
@@ -143,7 +148,6 @@ def salvage(
     Returns:
         None when a field without a default is wrong or missing; in a list, it is empty then, so
         that messages about later items name their indices.
-
     """
     known = {field.name: field for field in dataclasses.fields(typing.cast("Any", kind))}
     hints = typing.get_type_hints(kind)

@@ -25,7 +25,6 @@ def label(name: str) -> str:
 
     Returns:
         The label; empty if no letter of a to z is left.
-
     """
     folded = "".join(_LETTERS.get(letter, letter) for letter in name.casefold())
     plain = unicodedata.normalize("NFKD", folded).encode("ascii", "ignore").decode()

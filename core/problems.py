@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from core import errors, names
@@ -42,9 +42,19 @@ def near(word: str, known: Iterable[str]) -> str:
     return f" Did you mean {close[0]}?" if close else ""
 
 
+# A key, its value, and the problem or nothing.
+Checks = Iterator[tuple[str, Any, str]]
+# Instead of a value that the message does not show.
+UNSHOWN = object()
+
+
 def collect(checks: Iterable[tuple[str, Any, str]]) -> list[Mistake]:
-    """Return the mistakes among checks, each a key, its value, and the problem or nothing."""
-    return [Mistake(key, f"{show(value)} {problem}") for key, value, problem in checks if problem]
+    """Return the mistakes among `Checks`."""
+    return [
+        Mistake(key, problem if value is UNSHOWN else f"{show(value)} {problem}")
+        for key, value, problem in checks
+        if problem
+    ]
 
 
 # As YAML writes them.

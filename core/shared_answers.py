@@ -25,7 +25,6 @@ class Shared(Generic[Q, A]):
     Args:
         ask: Answers a batch of questions; all of them get its one result.
         gather: Seconds to wait for more questions before a batch begins.
-
     """
 
     def __init__(self, ask: Callable[[list[Q]], A], *, gather: float = 0.0) -> None:
@@ -41,7 +40,6 @@ class Shared(Generic[Q, A]):
         Raises:
             errors.CancelledError: The run was interrupted while it waited.
             Exception: What `ask` raised, to all who waited for it.
-
         """
         future: futures.Future[A] = futures.Future()
         with self._lock:
@@ -91,7 +89,6 @@ def about(
         key: The name of the kind of question.
         ask: As for `Shared`; it must not hold the thing.
         gather: As for `Shared`.
-
     """
     with _making:
         return _questions.setdefault(thing, {}).setdefault(key, Shared(ask, gather=gather))

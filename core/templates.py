@@ -21,7 +21,6 @@ def render(beside: str, name: str, **values: Any) -> str:
         beside: `__file__` of the code that uses it.
         name: Its file; those in ESCAPED are escaped, patterns have checked the rest.
         values: The values to fill in.
-
     """
     # jinja2 compiles a template once for each thread that asks before the first is done.
     with _loading:

@@ -56,7 +56,6 @@ class Providers:
     Args:
         project: The Pulumi project.
         config: The stack's configuration.
-
     """
 
     def __init__(self, project: str, config: Mapping[str, Any]) -> None:
@@ -85,7 +84,6 @@ class Plugin(proto.ResourceProviderServicer):
     Attributes:
         arguments: Additional arguments of the engine's commands.
         environment: Additional variables of the engine.
-
     """
 
     arguments: tuple[str, ...]
@@ -108,7 +106,6 @@ class Plugin(proto.ResourceProviderServicer):
             command: The command.
             rebuild: The value of `REBUILD`; None for the environment's.
             changes: Called as each change begins, with the operation and the resource's URN.
-
         """
         self._run = run.Run(command=command, rebuild=rebuild, show=self._show, changes=changes)
         return self.arguments
@@ -256,7 +253,6 @@ def serve(program: Callable[[], None], project: str) -> Iterator[Plugin]:
     Args:
         program: The function that registers a stack's resources.
         project: The Pulumi project.
-
     """
     server = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)
     listener = grpc.server(futures.ThreadPoolExecutor(THREADS), options=_GRPC_CHANNEL_OPTIONS)

@@ -72,7 +72,6 @@ def ensure(report: Callable[[str], None]) -> Engine:
 
     Raises:
         errors.GrappeError: Neither its installer nor Go is available.
-
     """
     found = find()
     if found:

@@ -15,7 +15,6 @@ def ensure(package: str) -> bool:
 
     Args:
         package: The package, as `pulumi_command`.
-
     """
     found = engine.find()
     if found is None:

@@ -31,7 +31,6 @@ class Passphrase:
 
     Attributes:
         salt: The same.
-
     """
 
     def __init__(self, salt: str) -> None:
@@ -57,7 +56,6 @@ class Passphrase:
 
         Raises:
             errors.GrappeError: It was encrypted with another passphrase, or in another format.
-
         """
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - few runs have secrets
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415

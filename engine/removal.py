@@ -38,7 +38,6 @@ def take_down(state: State, config: Mapping[str, str], this: run.Run) -> str:
     Raises:
         errors.CommandError: A resource could not be deleted; the state keeps it and what it needs.
         errors.GrappeError: Another run of the stack is under way.
-
     """
     if reason := unusual(state.load()):
         return reason

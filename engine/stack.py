@@ -40,7 +40,6 @@ class Stack:
 
         Raises:
             errors.CommandError: It failed; its output shows why.
-
         """
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         argv = self._argv(*arguments, "--color", "always" if coloured else "never")
@@ -55,7 +54,6 @@ class Stack:
             arguments: The command and its arguments.
             log: The file for its output.
             env: Variables beside those of this process.
-
         """
         argv = self._argv(*arguments, "--color", "never")
         return subprocess.Popen(
@@ -68,7 +66,6 @@ class Stack:
 
         Raises:
             errors.CommandError: The engine cannot make it.
-
         """
         done = command.execute(self._argv("stack", "init"), timeout=SECONDS)
         if not done.ok and "already exists" not in done.stderr:

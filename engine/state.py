@@ -80,7 +80,6 @@ class State:
 
         Raises:
             errors.GrappeError: Another run holds it.
-
         """
         folder = self.folder / ".pulumi" / "locks" / "organization" / self.project / self.stack
         path = folder / f"{uuid.uuid4()}.json"
@@ -125,7 +124,6 @@ class State:
 
         Raises:
             errors.GrappeError: A file is truncated; names it and the remedy.
-
         """
         root = self.folder / ".pulumi"
         meta = root / "meta.yaml"
@@ -155,7 +153,6 @@ class State:
 
         Raises:
             errors.GrappeError: The file is truncated; names its backup.
-
         """
         try:
             text = self.path.read_text()

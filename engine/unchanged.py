@@ -62,7 +62,6 @@ class Monitor(resource_pb2_grpc.ResourceMonitorServicer, engine_pb2_grpc.EngineS
         refusal: Why no run can go on: mistakes, or a host that does not answer.
         registered: The URNs that the program has registered.
         notes: The program's warnings and the providers' lines.
-
     """
 
     def __init__(
@@ -192,7 +191,6 @@ def compare(
     Raises:
         errors.BadInputError: A check refuses something; the engine's would be the same.
         errors.HostError: A host does not answer, or refuses us.
-
     """
     try:
         return _compared(program, state, config, this)
@@ -244,7 +242,6 @@ def _recorded(resources: list[dict[str, Any]], secret: Passphrase) -> dict[str, 
 
     Raises:
         Differs: One is to be deleted, replaced or finished.
-
     """
     found = {}
     for item in resources:

@@ -59,7 +59,6 @@ def execute(
 
     Raises:
         errors.CommandError: The program is missing or did not end in time.
-
     """
     try:
         done = subprocess.run(

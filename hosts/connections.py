@@ -23,7 +23,6 @@ def connect(text: str) -> Host:
 
     Raises:
         errors.HostError: The host does not answer, or refuses us; says which and what to do.
-
     """
     with _guard:
         first = text not in _hosts
@@ -53,7 +52,6 @@ def is_same_machine(text: str, other: str, machine_id: str) -> bool:
 
     Raises:
         errors.HostError: The first does not answer, or refuses us.
-
     """
     host = connect(text)
     if host.machine_id != machine_id:

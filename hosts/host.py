@@ -87,7 +87,6 @@ class Host:
         Raises:
             errors.CommandError: It hangs, or (with `check`) it exited with other than 0.
             errors.HostError: The host stopped answering.
-
         """
         sudo = root and self._sudo
         full = ["sudo", "-n", "--", *argv] if sudo else list(argv)
@@ -121,7 +120,6 @@ class Host:
         Raises:
             errors.CommandError: The module raised, or did not end in time.
             errors.HostError: The connection is lost, sudo is refused, or python3 is incomplete.
-
         """
         sudo = root and self._sudo
         try:
@@ -200,7 +198,6 @@ class Host:
 
         Raises:
             errors.HostError: sshd or sudo on the host does not allow it.
-
         """
         with self._lock:
             if path not in self._sockets:

@@ -38,7 +38,6 @@ def read_identity(text: str) -> Identity:
 
     Raises:
         errors.HostError: It printed something else.
-
     """
     uid, machine_id, connection, boot_id, own, *_rest = [*text.splitlines(), "", "", "", "", ""]
     words = connection.split()

@@ -44,7 +44,6 @@ def identify(host_url: url.HostUrl, local: Local) -> identity.Identity:
 
     Raises:
         errors.HostError: The namespace does not exist, or runs no commands.
-
     """
     done = local.run(["sh", "-c", identity.IDENTIFY], stdin=b"", timeout=10)
     if not done.ok:

@@ -121,7 +121,6 @@ class Ssh:
 
         Raises:
             errors.HostError: The host cannot be reached, or runs no commands; says why.
-
         """
         script = (
             f"{_PATH}; echo {BEGIN}; {identity.IDENTIFY}; echo {END_OF_IDENTITY}; "
@@ -145,7 +144,6 @@ class Ssh:
         Raises:
             errors.CommandError: The program did not end in time.
             errors.HostError: The connection is lost, or sshd refuses another session.
-
         """
         done = command.execute(
             [*self._ssh("no"), "--", _command_line(argv)], stdin=stdin, timeout=timeout
@@ -176,7 +174,6 @@ class Ssh:
 
         Raises:
             errors.HostError: sshd forwards no sockets, or sudo is refused.
-
         """
         local = str(self._folder / f"socket{len(list(self._folder.iterdir()))}")
         remote = self._serve_as_root(path) if sudo else path

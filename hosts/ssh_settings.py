@@ -43,7 +43,6 @@ def resolve(host_url: url.HostUrl) -> Connection:
     Raises:
         errors.CommandError: ssh is not installed, or hangs.
         errors.HostError: Its host key is unknown, no key logs in, or it is behind a jump host.
-
     """
     config = os.environ.get("GRAPPE_SSH_CONFIG", "")
     own = ["-F", config] if pathlib.Path(config).is_file() else []

@@ -45,7 +45,6 @@ class Worker:
     Args:
         start: Starts argv there with pipes for input and output, its errors into a file.
         argv: `ARGV`, after `sudo` where the worker must be root.
-
     """
 
     def __init__(self, start: Start, argv: Sequence[str]) -> None:
@@ -76,7 +75,6 @@ class Worker:
         Raises:
             EndedError: The worker or the request ended without an answer.
             TimeoutError: No answer came in time.
-
         """
         answers: queue.Queue[dict[str, Any]] = queue.Queue()
         with self._lock:

@@ -135,7 +135,6 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         Args:
             spec: The wanted spec.
             _was: The inputs of the last `up`, by field; empty in a replacement.
-
         """
         return spec, []
 
@@ -272,7 +271,6 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
 
         Raises:
             errors.GrappeError: Its host does not answer, or refuses.
-
         """
         plain = {
             key: "" if key in self.spec.SECRETS else value
@@ -342,7 +340,6 @@ class Resource(dynamic.Resource):
             spec: Its wanted spec.
             opts: Pulumi's options.
             later: Fields of the spec that are outputs of another resource.
-
         """
         own = dict.fromkeys((INCARNATION, *self.outputs))
         properties = {**_inputs(spec), **own, **later}

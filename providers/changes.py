@@ -66,7 +66,6 @@ def between(
         reading: The real thing; None if it is gone.
         wanted: The program's inputs, by field.
         same_machine: Whether the wanted host is the machine of the state.
-
     """
     moves = recorded.get("host") != wanted.get("host") and not same_machine
     if reading is None and moves:

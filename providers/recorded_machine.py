@@ -24,7 +24,6 @@ def connect(spec: codec.Spec, recorded: Mapping[str, Any]) -> Host:
 
     Raises:
         errors.HostError: The host does not answer, or is another machine than the recorded one.
-
     """
     host = _connect(spec)
     machine = recorded.get(ID)

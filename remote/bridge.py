@@ -35,7 +35,6 @@ def main(request: Dict[str, Any]) -> Dict[str, str]:
         request: `addresses`, each bridge's own by its name, as in `10.64.1.1/24`, and `sockets`,
             the paths of LXD's; or `name`, a bridge's, and `ports`, the host's ends of its servers'
             links: attach those that are on no bridge to it.
-
     """
     if "ports" in request:
         _attach(request["name"], request["ports"])

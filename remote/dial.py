@@ -23,7 +23,6 @@ def main(request: Dict[str, Any]) -> str:
 
     Args:
         request: `address`, `port` and `seconds`.
-
     """
     deadline = time.monotonic() + request["seconds"]
     bridge = bridge_to(request["address"])

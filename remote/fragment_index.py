@@ -17,7 +17,6 @@ class Index:
     Args:
         path: Where it is kept.
         folder: The folder.
-
     """
 
     def __init__(self, path: str, folder: str) -> None:

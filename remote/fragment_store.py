@@ -24,7 +24,6 @@ class Store:
     Args:
         system: The host.
         folder: The folder of the target's store, on the host.
-
     """
 
     def __init__(self, system: System, folder: str) -> None:
@@ -40,7 +39,6 @@ class Store:
 
         Raises:
             RefusedError: A fragment's file is damaged, or a newer Grappe wrote it.
-
         """
         texts = self._index.load()
         names: List[str] = []
@@ -161,7 +159,6 @@ class Store:
 
         Raises:
             RefusedError: Another change holds it for more than LOCK_SECONDS.
-
         """
         path = os.path.join(self._real, "lock")
         deadline = time.monotonic() + LOCK_SECONDS

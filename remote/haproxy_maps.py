@@ -38,7 +38,6 @@ def render(fragments: Sequence[Fragment]) -> Dict[str, str]:
 
     Raises:
         ValueError: A fragment has a line that no map can hold; names the fragment.
-
     """
     stated = [(_state(fragment), fragment["parts"], fragment) for fragment in fragments]
     up = {d for state, parts, _ in stated if state != INSTALLING for d in parts["domains"]}
@@ -91,7 +90,6 @@ def commands(live: Mapping[str, Entries], files: Mapping[str, str]) -> List[str]
     Args:
         live: The loaded maps, by path.
         files: The maps as they should be, by path.
-
     """
     routes, gone_routes = _between(ROUTES, live[ROUTES], entries(files[ROUTES]))
     states, gone_states = _between(STATES, live[STATES], entries(files[STATES]))

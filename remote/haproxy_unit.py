@@ -59,7 +59,6 @@ def parse(shown: str, text: Callable[[str], str]) -> Unit:
     Args:
         shown: What `SHOW` printed.
         text: Returns what a file says; nothing where it cannot be read.
-
     """
     fields: Dict[str, List[str]] = {}
     for line in shown.splitlines():

@@ -21,7 +21,6 @@ def main(request: Dict[str, Any]) -> bool:
 
     Args:
         request: `name`, the container's name as LXC has it: `PROJECT_NAME`.
-
     """
     name = request["name"].encode()
     monitors: List[int] = []

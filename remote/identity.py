@@ -24,7 +24,6 @@ def belongs(held: Mapping[str, Any], owner: str, lab: str) -> bool:
         held: `owner` and `lab`, as the thing carries them; empty or missing where it does not.
         owner: The lab's owner, `project/stack`.
         lab: The lab's id; empty where it has none.
-
     """
     holder, theirs = held.get("owner") or "", held.get("lab") or ""
     if theirs:

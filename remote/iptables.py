@@ -62,7 +62,6 @@ def listing(run: Callable[[List[str]], str]) -> str:
 
     Args:
         run: Runs a program; returns what it printed.
-
     """
     saved = run(["iptables-save"])
     # A chain with such a rule is the only one that `-S` does not show either.
@@ -155,7 +154,6 @@ class Chains:
 
     Args:
         listing: The output of `iptables-save`; or, below a table's name, of `iptables -S`.
-
     """
 
     def __init__(self, listing: str) -> None:

@@ -38,7 +38,6 @@ def split(text: str) -> Document:
 
     Raises:
         DamagedError: There is not exactly one beginning followed by one end.
-
     """
     lines = text.splitlines(keepends=True)
     begins = [n for n, line in enumerate(lines) if line.startswith(BEGIN)]
@@ -78,7 +77,6 @@ def put(text: Optional[str], body: str, *, at_top: bool = False) -> str:
         text: The file, or None if it is missing.
         body: The managed part, its lines ended.
         at_top: Add it at the top instead, below a script's `#!`.
-
     """
     if text is None:
         return join(Document("", body, "", (CREATED,)))

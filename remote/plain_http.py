@@ -14,7 +14,6 @@ def get(connection: socket.socket, path: str) -> bytes:
 
     Raises:
         OSError: Nothing answers, or something that does not speak HTTP.
-
     """
     connection.sendall(f"GET {path} HTTP/1.0\r\n\r\n".encode())
     answer = b"".join(iter(lambda: connection.recv(1 << 16), b""))

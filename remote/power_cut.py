@@ -47,7 +47,6 @@ def main(request: Dict[str, Any]) -> bool:
         request: `sockets`, the paths of LXD's socket; `path`, the object to change, below
             `/1.0/`; `removes`, whether the change is a removal; `said`, LXD's refusal; empty where
             the change succeeded.
-
     """
     kind, _, name = request["path"].partition("/")
     homes = [pathlib.Path(socket).parent for socket in request["sockets"]]

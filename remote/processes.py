@@ -27,7 +27,6 @@ def main(request: Json) -> Json:
         `processors`, `total` and `available` (bytes), `own` and `containers` (each
         `processes`, `cpu` in percent of one processor, `memory` in bytes), and an `example` of a
         process with its two numbers.
-
     """
     before, start = _ticks(), time.monotonic()
     time.sleep(request["seconds"])

@@ -24,7 +24,6 @@ def main(request: Dict[str, Any]) -> List[Dict[str, Any]]:
 
     Returns:
         For each check: `ok`, and `seen`, the answer or the error.
-
     """
     deadline = time.monotonic() + request["seconds"]
     results: List[Dict[str, Any]] = [{} for _check in request["checks"]]

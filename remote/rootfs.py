@@ -21,7 +21,6 @@ def main(request: Dict[str, Any]) -> Dict[str, bool]:
 
     Args:
         request: `names`, of the containers in LXC, and the `path` in them.
-
     """
     found = {}
     for name in request["names"]:

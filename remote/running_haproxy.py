@@ -87,7 +87,6 @@ class RunningHaproxy:
 
         Raises:
             RefusedError: It has not by the deadline.
-
         """
         deadline = time.monotonic() + RELOAD_SECONDS
         while wrong := self.fault(files):

@@ -61,7 +61,6 @@ class System:
 
         Raises:
             RefusedError: It is not installed, or hangs.
-
         """
         try:
             done = subprocess.run(

@@ -16,7 +16,6 @@ class Target:
     Args:
         system: The host.
         shared_sections: What surrounds the fragments, the same for all of them, from the sender.
-
     """
 
     name = ""
@@ -44,7 +43,6 @@ class Target:
             fragments: All of them, in the order of their ids.
             newest: The id of the one that was put last, which is to blame.
             held: The fragment that it replaces, if any.
-
         """
         del held
         holders: Dict[str, Fragment] = {}

@@ -46,7 +46,6 @@ def main(request: Json) -> Json:
         For `read`: `answers`, one for each claim, with `fragment` (None without one) and `drift`.
         For the others: `ok` and `notes`, messages for the user. A refusal, as an answer or as the
         whole, is `ok` False, `brief`, `seen` and `do`.
-
     """
     # This process ends with its answer: it need not collect garbage among thousands of fragments.
     gc.disable()
@@ -219,7 +218,6 @@ def _stored_id(fragments: Dict[str, Fragment], claim: Json) -> Optional[str]:
     Args:
         fragments: Those of the store.
         claim: `id`, `owner` and `lab` of the wanted one.
-
     """
     lab, name = claim.get("lab"), claim["id"].rpartition("/")[2]
     if claim["id"] in fragments or not lab:

@@ -29,7 +29,6 @@ def main(request: Json) -> Json:
     Returns:
         `ok` and the operation's `result`; or a refusal: `ok` False, `brief`, `seen`, `do` and
         `not_ours`, whether the tunnel belongs to another stack.
-
     """
     return serve(Tunnels(System(), reachability.main), request)
 
@@ -53,7 +52,6 @@ class Tunnels:
     Args:
         system: The host.
         reach: Checks an address from here, as `reachability.main`.
-
     """
 
     def __init__(self, system: System, reach: Callable[[Json], List[Json]]) -> None:
@@ -112,7 +110,6 @@ class Tunnels:
 
         Raises:
             RefusedError: It has no key, or carries nothing within `seconds`; says why.
-
         """
         folder, service = f"{HOME}/{name}", _service(name)
         self._demand(name, whose)

@@ -58,7 +58,6 @@ def with_our_part(current: Files) -> Files:
 
     Raises:
         RefusedError: A script is not a shell script.
-
     """
     files: Files = {}
     for path, kept in MODES.items():

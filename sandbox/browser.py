@@ -28,7 +28,6 @@ def visit(
         layout: The sandbox, whose hosts entries resolve domains.
         picture: The path for a screenshot, a PNG file.
         size: The window's width and height.
-
     """
     prefix = ["ip", "netns", "exec", layout.workstation] if layout else []
     with tempfile.TemporaryDirectory(prefix="grappe-browser-") as profile:

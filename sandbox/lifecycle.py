@@ -36,7 +36,6 @@ def up(layout: Layout, report: Progress) -> bool:
 
     Raises:
         errors.NotReadyError: A machine does not boot.
-
     """
     if status(layout).up:
         return False
@@ -96,7 +95,6 @@ def _revive(layout: Layout) -> None:
 
     Raises:
         errors.NotReadyError: The machines do not come back.
-
     """
     for each in layout.machines:
         machine.kill(each)
@@ -185,7 +183,6 @@ def enter(layout: Layout, machine_name: str, argv: list[str]) -> list[str]:
 
     Raises:
         errors.HostError: The sandbox is not up.
-
     """
     if not status(layout).up:
         raise errors.HostError(f"the sandbox {layout.name} is not up", do="./lab sandbox up")

@@ -40,7 +40,6 @@ def start(layout: Layout, *machines: Machine) -> None:
 
     Raises:
         errors.NotReadyError: One does not boot; shows the end of its console.
-
     """
     for machine in machines:
         second = str(machine.second_disk) if machine.second_disk.exists() else ""
@@ -116,7 +115,6 @@ def second_disk(layout: Layout) -> str:
 
     Raises:
         errors.HostError: It has none.
-
     """
     loops = _loops(layout.lab_host.second_disk)
     if not loops:

@@ -40,7 +40,6 @@ def install(*, browser: bool = False) -> list[str]:
 
     Raises:
         errors.CommandError: apt failed.
-
     """
     packages = missing({**NEEDED, **(BROWSER if browser else {})})
     if not packages:

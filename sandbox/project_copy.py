@@ -26,7 +26,6 @@ class ProjectCopy:
         folder: An empty folder for it.
         layout: The sandbox of its stacks.
         env: The variables for `pulumi`, as `./lab env` prints them.
-
     """
 
     def __init__(self, folder: pathlib.Path, layout: Layout, env: Mapping[str, str]) -> None:

@@ -25,7 +25,6 @@ def run(layout: Layout, argv: list[str], *, stdin: bytes = b"") -> str:
 
     Raises:
         errors.NotReadyError: The command failed.
-
     """
     full = ["ip", "netns", "exec", layout.workstation, *argv]
     done = command.execute(full, stdin=stdin, timeout=60)

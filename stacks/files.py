@@ -112,7 +112,6 @@ def load(text: str) -> Any:
 
     Raises:
         yaml.YAMLError: It is no YAML, is nested too deeply, or its anchors expand without bound.
-
     """
     if text.count("[") + text.count("{") > MOST_NESTED:
         # libyaml would crash the process if they were nested this deeply.
@@ -134,7 +133,6 @@ def demand_small(content: Any) -> None:
 
     Raises:
         ValueError: They are more than `MOST_VALUES`.
-
     """
     todo, count = [content], 0
     while todo:
@@ -185,7 +183,6 @@ def configuration(folder: pathlib.Path, name: str) -> Configuration:
 
     Raises:
         errors.BadInputError: The file is no stack file.
-
     """
     read(folder, name)
     own = load(path_of(folder, name).read_text()) or {}
@@ -249,7 +246,6 @@ def read(folder: pathlib.Path, name: str) -> dict[str, Any]:
 
     Raises:
         errors.BadInputError: The file is no YAML, or no stack file.
-
     """
     path = path_of(folder, name)
     try:
@@ -339,7 +335,6 @@ def misread_in(text: str, key: str = "") -> list[problems.Mistake]:
     Args:
         text: The text.
         key: The setting whose value it is; empty for a whole file.
-
     """
     return [
         problems.Mistake(name.removeprefix("config."), f"{node.value} {reason}")

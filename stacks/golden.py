@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from core import codec, problems, validators
 from hosts import url
@@ -43,7 +43,6 @@ def parse(
 
     Raises:
         problems.Mistakes: All mistakes in it and in its recipe.
-
     """
     mistakes = [
         problems.Mistake(key.partition(":")[2], "is a secret, and an image is for everybody.")
@@ -54,7 +53,7 @@ def parse(
     given = settings.load(settings.ImageSettings, plain, mistakes)
     number = given.number or 1
     network = allocation.builder_network(number)
-    mistakes += codec.beside(mistakes, _check(given))
+    mistakes += codec.beside(mistakes, problems.collect(_checks(given)))
     read, wrong = _recipe(given.recipe)
     named = [problems.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
     if named or wrong or read is None:
@@ -75,22 +74,18 @@ def parse(
     )
 
 
-def _check(given: settings.ImageSettings) -> list[problems.Mistake]:
-    checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, validators.problem_of_lab_id(given.id)),
-        ("host", url.without_password(given.host), url.problem(given.host)),
-    ]
+def _checks(given: settings.ImageSettings) -> problems.Checks:
+    yield "id", given.id, validators.problem_of_lab_id(given.id)
+    yield "host", url.without_password(given.host), url.problem(given.host)
     if given.alias:
-        checks.append(("alias", given.alias, validators.problem_of_alias(given.alias)))
+        yield "alias", given.alias, validators.problem_of_alias(given.alias)
     if not 0 <= given.number <= allocation.MAX_BUILDERS:
         problem = f"is out of range. 1 to {allocation.MAX_BUILDERS}, one an image stack and host."
-        checks.append(("number", given.number, problem))
+        yield "number", given.number, problem
     known = recipe.names()
     if given.recipe not in known:
         hint = problems.near(given.recipe, known)
-        problem = f"is not a recipe: {', '.join(known)}.{hint}"
-        checks.append(("recipe", given.recipe, problem))
-    return problems.collect(checks)
+        yield "recipe", given.recipe, f"is not a recipe: {', '.join(known)}.{hint}"
 
 
 def _recipe(name: str) -> tuple[recipe.ReadRecipe | None, list[problems.Mistake]]:

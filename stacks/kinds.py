@@ -28,7 +28,6 @@ def parse(
 
     Raises:
         problems.Mistakes: All mistakes in it.
-
     """
     kind = config.get(f"{settings.NAMESPACE}:kind", "student")
     if kind not in settings.KINDS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from checks.preflight.lab_host import HostPreflightSpec
 from core import codec, problems, validators
@@ -32,7 +32,6 @@ def parse(
 
     Raises:
         problems.Mistakes: All mistakes in it.
-
     """
     mistakes = [
         problems.Mistake(key.partition(":")[2], "is a secret, and would appear in a script.")
@@ -41,7 +40,7 @@ def parse(
     ]
     plain = {key: text for key, text in config.items() if key not in secrets}
     given = settings.load(settings.HostSettings, plain, mistakes)
-    mistakes += codec.beside(mistakes, _check(given))
+    mistakes += codec.beside(mistakes, problems.collect(_checks(given)))
     if mistakes:
         named = [problems.Mistake(f"{settings.NAMESPACE}:{m.key}", m.reason) for m in mistakes]
         raise problems.Mistakes(sorted(named, key=lambda mistake: mistake.key))
@@ -61,21 +60,16 @@ def preflight(spec: LabHostSpec) -> HostPreflightSpec:
     )
 
 
-def _check(given: settings.HostSettings) -> list[problems.Mistake]:
-    checks: list[tuple[str, Any, str]] = [
-        ("id", given.id, validators.problem_of_lab_id(given.id)),
-        ("host", url.without_password(given.host), url.problem(given.host)),
-    ]
+def _checks(given: settings.HostSettings) -> problems.Checks:
+    yield "id", given.id, validators.problem_of_lab_id(given.id)
+    yield "host", url.without_password(given.host), url.problem(given.host)
     if given.host.startswith("netns:"):
-        checks.append(("host", given.host, "is a namespace, not a server: local: or ssh://..."))
+        yield "host", given.host, "is a namespace, not a server: local: or ssh://..."
     if given.daemon not in daemons.SOCKETS:
         hint = problems.near(given.daemon, daemons.SOCKETS)
         known = ", ".join(daemons.SOCKETS)
-        checks.append(("daemon", given.daemon, f"is not one of {known}.{hint}"))
+        yield "daemon", given.daemon, f"is not one of {known}.{hint}"
     if given.second_disk and not _DISK.fullmatch(given.second_disk):
-        checks.append(
-            ("second_disk", given.second_disk, "is not a disk, as /dev/sdb or /dev/sdb1.")
-        )
+        yield "second_disk", given.second_disk, "is not a disk, as /dev/sdb or /dev/sdb1."
     if given.overwrite and not given.second_disk:
-        checks.append(("overwrite", given.overwrite, "has no meaning without second_disk."))
-    return problems.collect(checks)
+        yield "overwrite", given.overwrite, "has no meaning without second_disk."

@@ -28,7 +28,6 @@ def conflicts(
         name: The stack.
         config: Its settings by key without the namespace, as its file has them.
         others: The same of the other stack files, by stack.
-
     """
     free = free_number(str(config.get("host")), others)
     return [

@@ -17,6 +17,7 @@ import yaml
 
 from core import codec, problems, validators
 from providers.lxd.image.model import PROTOCOLS
+from providers.lxd.script import Circumstances, check_variables
 from stacks import files
 
 FOLDER = pathlib.Path(__file__).parent.parent / "recipes"
@@ -30,7 +31,6 @@ _USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,31}")
 _MODE = re.compile(r"0?[0-7]{3,4}|[ugoa]*[-+=][rwxXst]*(?:,[ugoa]*[-+=][rwxXst]*)*")
 # What mmdebstrap takes, of which only its options begin with a dash.
 _WORD = re.compile(r"[^\s-]\S*")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,28 +49,16 @@ class File:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ReadStep:
-    """One step in the builder.
+class ReadStep(Circumstances):
+    """One step in the builder; its variables go over the recipe's.
 
     Attributes:
         name: Its name.
         script: Its whole script, files included; in the recipe, a file of the recipe's folder.
-        environment: Variables, over the recipe's.
-        user: Its user.
-        directory: Its working directory.
-        timeout: Seconds that it may take.
-        creates: A path: if it exists, the step is done.
-        unless: A shell command: if it succeeds, the step is done.
     """
 
     name: str
     script: str = ""
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    user: str = ""
-    directory: str = ""
-    timeout: int = 600
-    creates: str = ""
-    unless: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -167,7 +155,6 @@ def read(name: str, folder: pathlib.Path = FOLDER) -> ReadRecipe:
 
     Raises:
         problems.Mistakes: All mistakes in it, and recipes that share its alias.
-
     """
     mistakes: list[problems.Mistake] = []
     recipe = _load(name, folder, mistakes)
@@ -255,7 +242,7 @@ def _check(name: str, recipe: Recipe, folder: pathlib.Path) -> list[problems.Mis
         checks += _check_step(step, f"steps[{index}]", home)
         if step.name in {other.name for other in recipe.steps[:index]}:
             checks.append((f"steps[{index}].name", step.name, "is another step's already."))
-    checks += _check_variables("environment", recipe.environment)
+    checks += check_variables("environment", recipe.environment)
     return problems.collect(checks)
 
 
@@ -288,12 +275,7 @@ def _check_texts(base: Base) -> Iterator[tuple[str, Any, str]]:
 
 def _check_step(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[str, Any, str]]:
     yield f"{prefix}.name", step.name, validators.problem_of_comment(step.name)
-    if step.timeout < 1:
-        yield f"{prefix}.timeout", step.timeout, "is not a time. Seconds, from 1."
-    for key in ("directory", "creates"):
-        if path := getattr(step, key):
-            yield f"{prefix}.{key}", path, validators.problem_of_path(path)
-    yield from _check_variables(f"{prefix}.environment", step.environment)
+    yield from step.checks(f"{prefix}.")
     if step.user and not _USER.fullmatch(step.user):
         yield f"{prefix}.user", step.user, "is not the name of a user of Debian's."
     if step.run and not step.run[0]:
@@ -316,12 +298,6 @@ def _check_files(step: Step, prefix: str, home: pathlib.Path) -> Iterator[tuple[
         yield f"{prefix}.files[{number}].path", file.path, problem
         if not _MODE.fullmatch(file.mode):
             yield f"{prefix}.files[{number}].mode", file.mode, 'is not a mode in octal: "0644".'
-
-
-def _check_variables(prefix: str, variables: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
-    for name in variables:
-        if not _VARIABLE.fullmatch(name):
-            yield f"{prefix}.{name}", name, "is not the name of a variable."
 
 
 def _is_web(text: str) -> bool:

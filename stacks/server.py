@@ -74,27 +74,25 @@ def _present(settings_of: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in settings_of.items() if value}
 
 
-def mistakes(
+def checks(
     given: settings.Settings, servers: Sequence[ServerSpec], *, follows: bool
-) -> list[problems.Mistake]:
-    """Return the mistakes in the servers.
+) -> Iterator[tuple[str, Any, str]]:
+    """Yield the checks of the servers: the key, the value, the problem.
 
     Args:
         given: The settings.
         servers: The servers that they mean.
         follows: Whether the settings behind domains are valid; if not, they are reported already.
-
     """
     numbered = MIN_NUMBER <= given.number <= MAX_NUMBER
     subnet = allocation.subnet(given.number) if numbered else ""
-    wrong = []
     for index, (written, server) in enumerate(zip(given.servers, servers, strict=True)):
-        checks = _checks(f"servers[{index}]", written, server, subnet, follows=follows)
-        wrong += problems.collect(checks)
+        yield from _checks(f"servers[{index}]", written, server, subnet, follows=follows)
     for field in ("name", "domain", "port", "address"):
-        wrong += _twice(field, [getattr(server, field) for server in servers])
-    wrong += _names_of_templates(servers)
-    return wrong + _names_of_others(servers) + _shared_volumes(servers)
+        yield from _twice(field, [getattr(server, field) for server in servers])
+    yield from _names_of_templates(servers)
+    yield from _names_of_others(servers)
+    yield from _shared_volumes(servers)
 
 
 def _checks(
@@ -138,50 +136,38 @@ def setting_problem(group: str, key: str, value: str) -> str:
     return "" if known else f"{problem} Is it behind a comma? Then quote the whole value before it."
 
 
-def _twice(field: str, values: list[Any]) -> list[problems.Mistake]:
-    """Return mistakes for values that two servers share; skip domains of nameless servers."""
-    return [
-        problems.Mistake(
-            f"servers[{index}].{field}",
-            f"{problems.show(value)} is servers[{values.index(value)}]'s already.",
-        )
-        for index, value in enumerate(values)
-        if values.index(value) != index and value and not str(value).startswith(".")
-    ]
+def _twice(field: str, values: list[Any]) -> Iterator[tuple[str, Any, str]]:
+    """Yield the values that two servers share; skip domains of nameless servers."""
+    for index, value in enumerate(values):
+        first = values.index(value)
+        if first != index and value and not str(value).startswith("."):
+            yield f"servers[{index}].{field}", value, f"is servers[{first}]'s already."
 
 
-def _names_of_others(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
-    """Return mistakes for names below a domain that are another server's domain."""
+def _names_of_others(servers: Sequence[ServerSpec]) -> Iterator[tuple[str, Any, str]]:
+    """Yield the names below a domain that are another server's domain."""
     domains = [server.domain for server in servers]
-    return [
-        problems.Mistake(
-            f"servers[{index}].names[{number}]",
-            f"{problems.show(label)} means {name}, the domain of servers[{domains.index(name)}].",
-        )
-        for index, server in enumerate(servers)
-        for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True))
-        if name in domains
-    ]
+    for index, server in enumerate(servers):
+        for number, (label, name) in enumerate(zip(server.names, server.domains[1:], strict=True)):
+            if name in domains:
+                problem = f"means {name}, the domain of servers[{domains.index(name)}]."
+                yield f"servers[{index}].names[{number}]", label, problem
 
 
-def _names_of_templates(servers: Sequence[ServerSpec]) -> list[problems.Mistake]:
-    """Return mistakes for names that the copy of a published server has."""
+def _names_of_templates(servers: Sequence[ServerSpec]) -> Iterator[tuple[str, Any, str]]:
+    """Yield the names that the copy of a published server has."""
     copies: dict[str, int] = {}
-    wrong = []
     for index, server in enumerate(servers):
         if server.publish and server.name:
             first = copies.setdefault(published.template_of(server.name), index)
             if first != index:
-                reason = (
-                    f"needs the copy that servers[{first}].publish makes: their names begin alike."
-                )
-                wrong.append(problems.Mistake(f"servers[{index}].publish", reason))
+                made = f"servers[{first}].publish makes"
+                problem = f"needs the copy that {made}: their names begin alike."
+                yield f"servers[{index}].publish", server.publish, problem
     for index, server in enumerate(servers):
         if server.name in copies:
-            reason = f"is the name of the copy that servers[{copies[server.name]}].publish makes."
-            name = problems.show(server.name)
-            wrong.append(problems.Mistake(f"servers[{index}].name", f"{name} {reason}"))
-    return wrong
+            problem = f"is the name of the copy that servers[{copies[server.name]}].publish makes."
+            yield f"servers[{index}].name", server.name, problem
 
 
 def _name_problem(name: str) -> str:
@@ -199,18 +185,15 @@ def _label_problem(label: str, before: tuple[str, ...]) -> str:
     return ""
 
 
-def _shared_volumes(servers: Iterable[ServerSpec]) -> list[problems.Mistake]:
-    """Return mistakes for volumes of one name in one pool: two servers would share one."""
+def _shared_volumes(servers: Iterable[ServerSpec]) -> Iterator[tuple[str, Any, str]]:
+    """Yield the volumes of one name in one pool: two servers would share one."""
     holders: dict[tuple[str, str], str] = {}
-    wrong = []
     for index, server in enumerate(servers):
         for number, volume in enumerate(server.volumes):
             prefix = f"servers[{index}].volumes[{number}]"
             first = holders.setdefault((volume.pool, volume.name), prefix)
             if first != prefix:
-                reason = f"{problems.show(volume.name)} is {first}'s already."
-                wrong.append(problems.Mistake(f"{prefix}.name", reason))
-    return wrong
+                yield f"{prefix}.name", volume.name, f"is {first}'s already."
 
 
 def _port_problem(port: int) -> str:

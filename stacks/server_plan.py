@@ -79,7 +79,6 @@ def steps(
         recipe: The recipe, if any.
         common: The fields `host`, `owner`, `lab`, `project` and `container`.
         starts_over: Whether a failure recreates the container, content and all.
-
     """
     return tuple(
         ExecSpec(**common, **vars(step), starts_over=starts_over)

@@ -270,7 +270,6 @@ def load(kind: type[K], config: Mapping[str, str], mistakes: list[problems.Mista
         config: Texts by key, as the engine gives them: `grappe:number` -> `7`.
         mistakes: The list to add unknown keys and wrongly typed values to; such a setting gets
             its default, so that the checks of the rest go on.
-
     """
     hints = {f.name: str(f.type) for each in KINDS.values() for f in dataclasses.fields(each)}
     own = {field.name for field in dataclasses.fields(kind)}

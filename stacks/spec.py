@@ -80,7 +80,6 @@ def parse(
 
     Raises:
         problems.Mistakes: All mistakes in it, with the stack file's keys.
-
     """
     password = f"{settings.NAMESPACE}:{settings.PASSWORD}"
     mistakes = [
@@ -103,9 +102,8 @@ def parse(
             and (problem := postinstall.domain_problem(item.domain))
         ]
     follows = not (validators.problem_of_domain(given.domain) or student_problem(lab.student))
-    checked = problems.collect(_checks(given, lab))
-    checked += server.mistakes(given, lab.servers, follows=follows)
-    mistakes += codec.beside(mistakes, checked)
+    checks = (*_checks(given, lab), *server.checks(given, lab.servers, follows=follows))
+    mistakes += codec.beside(mistakes, problems.collect(checks))
     if mistakes:
         mistakes.sort(key=lambda mistake: mistake.key)
         prefix = settings.NAMESPACE

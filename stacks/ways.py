@@ -15,7 +15,6 @@ def checks(port: int, domain: str) -> tuple[Check, ...]:
     Args:
         port: The lab host's port that leads to the server's ssh.
         domain: The server's domain.
-
     """
     return (
         Check(kind=SSH, port=port),

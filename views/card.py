@@ -49,7 +49,6 @@ def fingerprint(public_key: str) -> str:
 
     Raises:
         ValueError: The line has another form.
-
     """
     kind, key, *_comment = public_key.split()
     digest = hashlib.sha256(base64.b64decode(key, validate=True)).digest()
@@ -63,7 +62,6 @@ def hosts_lines(cards: Sequence[Mapping[str, Any]]) -> list[str]:
 
     Args:
         cards: The stack's output, each with all `domains` of its server where they are known.
-
     """
     return [
         "\t".join((card["ssh"]["host"], " ".join(card.get("domains") or [card["domain"]])))
@@ -99,7 +97,6 @@ def render(
             (whether it is post-installed).
         stack: The stack's name.
         locale: The language, where the lab sets none.
-
     """
     catalog = language.catalog(lab.language or locale)
     _ = catalog.gettext

@@ -118,7 +118,6 @@ def row(lab: LabSpec, server: ServerSpec, results: Mapping[str, Any], stack: str
             (whether somebody else than Grappe post-installed it), and `renamed` (servers with the
             lab's mark and none of its names).
         stack: The stack's name.
-
     """
     container, unexplained = str(results["container"]).lower(), False
     marks = {way: _mark(results.get(way), expected=server.state == "running") for way in WAYS}
@@ -164,7 +163,6 @@ def cut_off(row: Row, why: str, stack: str) -> Row:
         row: The row.
         why: What the tunnel's driver reports.
         stack: The stack's name.
-
     """
     fault = Message("the way from the internet is down: {report}", report=why)
     remedy = row.remedy or f"./lab up {stack}"
@@ -229,7 +227,6 @@ def _causes(
         lab: Its lab.
         results: Those of `row`.
         closed: Whether one of its ways does not answer.
-
     """
     if inside := list(results.get("inside") or ()):
         command = services.remedy(inside) or network_faults.remedy(inside)
@@ -295,7 +292,6 @@ def render(
         locale: The language, unless all labs set one and the same.
         down: Students whose lab is down, each with the command that brings it up.
         unchecked: The number of further labs that could not be checked.
-
     """
     spoken = {row.language for row in rows}
     catalog = language.catalog((spoken.pop() if len(spoken) == 1 else "") or locale)

@@ -30,7 +30,6 @@ def student(
         name: The student's name, as people write it.
         password: The administrator's; empty without a post-installation.
         locale: The language, where the lab sets none.
-
     """
     spoken = lab.language or locale
     catalog = language.catalog(spoken)

@@ -41,7 +41,6 @@ def parts(lab: LabSpec, dialled: str) -> list[Part]:
     Args:
         lab: The lab.
         dialled: The address of the lab host that students dial.
-
     """
     parts = [
         Part(

@@ -44,7 +44,6 @@ def text(lab: LabSpec, dialled: str) -> str:
     Args:
         lab: The lab.
         dialled: The address of the lab host that students dial.
-
     """
     all_ways = list(ways(lab))
     ports = [f"{dialled}:{way.port}" for way in all_ways]

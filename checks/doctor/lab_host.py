@@ -31,7 +31,6 @@ def judge(facts: HealthFacts, owners: Collection[str]) -> list[Finding]:
     Args:
         facts: The result of `remote.surveys.health`.
         owners: The stacks that this folder knows, as `project/stack`.
-
     """
     findings = [
         *_programs(facts),

@@ -44,7 +44,6 @@ def judge(spec: GoldenPreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
     Args:
         spec: The image.
         facts: The result of `remote.surveys.lab`.
-
     """
     key, lxd = "grappe:host", facts["lxd"]
     mistakes = [

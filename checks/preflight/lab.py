@@ -18,7 +18,6 @@ def judge(spec: PreflightSpec, facts: LabFacts) -> list[problems.Mistake]:
     Args:
         spec: The lab.
         facts: The result of `remote.surveys.lab`.
-
     """
     mistakes = [
         *host.programs(spec, facts),
@@ -105,7 +104,6 @@ def judge_workstation(
         spec: The lab.
         facts: What `surveys.hosts_file` returned.
         address: The address that students dial.
-
     """
     for path, (reason, do) in facts["fixed"].items():
         yield problems.Mistake("grappe:workstation", f"{path} {reason}. There: {do}")

@@ -36,7 +36,6 @@ def judge(spec: HostPreflightSpec, facts: ServerFacts) -> list[problems.Mistake]
     Args:
         spec: The lab host.
         facts: The result of `remote.surveys.lab_host`.
-
     """
     return [*_abilities(spec, facts), *_daemons(spec, facts), *_disk(spec, facts)]
 

@@ -37,7 +37,6 @@ class LabHost(pulumi.ComponentResource):
         Args:
             spec: The lab host.
             connection: The settings of its SSH connection; None for this machine.
-
         """
         # Not the stack's name, as in older states: a renamed stack keeps its resources.
         name, stack = NAME, spec.owner.rpartition("/")[2]

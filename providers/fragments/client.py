@@ -28,7 +28,6 @@ class Client:
         shared_sections: The shared sections around the fragments.
         send: Sends a request there.
         reads: Reads the fragments of all clients of the same host, target and sections.
-
     """
 
     def __init__(
@@ -49,7 +48,6 @@ class Client:
 
         Raises:
             errors.DaemonError: The host refused the change, and restored its files.
-
         """
         return list(self._request({"op": "put", "fragment": fragment.as_json()})["notes"])
 
@@ -58,7 +56,6 @@ class Client:
 
         Raises:
             errors.DaemonError: The host refused the change, and restored its files.
-
         """
         return list(self._request({"op": "remove", **_claim(spec)})["notes"])
 
@@ -67,7 +64,6 @@ class Client:
 
         Raises:
             errors.DaemonError: The fragment is another lab's, or the store cannot be read.
-
         """
         claim = _claim(spec)
         answer = self._checked(self._reads.answer((self, claim))[json.dumps(claim)])
@@ -108,7 +104,6 @@ def open_store(host: Host, target: str, shared_sections: Mapping[str, Any]) -> C
         host: The host.
         target: The target, which is its folder in the store too.
         shared_sections: The shared sections around the fragments.
-
     """
 
     def send(request: Mapping[str, Any]) -> dict[str, Any]:

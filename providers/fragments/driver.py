@@ -21,7 +21,6 @@ class FragmentDriver(base.Driver[S]):
         store: The host's fragment store for the kind.
         kind: The spec's class.
         render: Renders a spec's fragment.
-
     """
 
     def __init__(

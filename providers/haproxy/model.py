@@ -51,22 +51,17 @@ class BackendSpec(codec.Spec):
     default: bool = False
     adopts: tuple[str, ...] = ()
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
+    def _checks(self) -> problems.Checks:
         states = (haproxy_maps.UP, haproxy_maps.STOPPED, haproxy_maps.INSTALLING)
-        checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.problem_of_name(self.name.removesuffix(PAGE))),
-            ("address", self.address, validators.problem_of_ipv4(self.address)),
-            ("state", self.state, "" if self.state in states else f"is not one of {states}."),
-        ]
-        if not self.domains:
-            checks.append(("domains", [], "is empty. At least one domain."))
+        yield "name", self.name, validators.problem_of_name(self.name.removesuffix(PAGE))
+        yield "address", self.address, validators.problem_of_ipv4(self.address)
+        yield "state", self.state, "" if self.state in states else f"is not one of {states}."
+        yield "domains", [], "" if self.domains else "is empty. At least one domain."
         for index, domain in enumerate(self.domains):
             problem = validators.problem_of_domain(domain)
             if not problem and domain != domain.lower():
                 problem = f'has capitals: "{domain.lower()}"?'
-            checks.append((f"domains[{index}]", domain, problem))
-        return problems.collect(checks)
+            yield f"domains[{index}]", domain, problem
 
 
 def fragment(spec: BackendSpec) -> Fragment:

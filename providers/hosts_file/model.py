@@ -22,17 +22,11 @@ class EntrySpec(codec.Spec):
     address: str
     domains: tuple[str, ...]
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        empty = "" if self.domains else "is empty. At least one domain."
-        return problems.collect([
-            ("address", self.address, validators.problem_of_ipv4(self.address)),
-            ("domains", [], empty),
-            *(
-                (f"domains[{index}]", domain, validators.problem_of_domain(domain))
-                for index, domain in enumerate(self.domains)
-            ),
-        ])  # fmt: skip
+    def _checks(self) -> problems.Checks:
+        yield "address", self.address, validators.problem_of_ipv4(self.address)
+        yield "domains", [], "" if self.domains else "is empty. At least one domain."
+        for index, domain in enumerate(self.domains):
+            yield f"domains[{index}]", domain, validators.problem_of_domain(domain)
 
 
 def fragment(spec: EntrySpec) -> Fragment:

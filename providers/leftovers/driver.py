@@ -66,7 +66,6 @@ def find(urls: Sequence[str], lab_host: str, owner: str, lab: str) -> list[Lefto
 
     Raises:
         errors.GrappeError: A host does not answer, or refuses.
-
     """
     with run.Pool() as pool:
         searches = [pool.submit(_find_on_host, url, owner, lab) for url in dict.fromkeys(urls)]
@@ -102,7 +101,6 @@ def sweep(
 
     Raises:
         errors.GrappeError: A host does not answer, or something could not be removed.
-
     """
     if not lab:
         # Without an id, another state may have made the things with our name.

@@ -25,7 +25,6 @@ class BackgroundChanges:
 
         Raises:
             Exception: What `make` raised before LXD knew the thing.
-
         """
         outcome: futures.Future[None] = futures.Future()
         self._outcomes[thing] = outcome
@@ -57,7 +56,6 @@ class BackgroundChanges:
 
         Raises:
             Exception: What the change raised, at each call until the thing is forgotten.
-
         """
         self.wait(thing)
         if outcome := self._outcomes.get(thing):

@@ -81,7 +81,6 @@ class Lxd:
     Args:
         host: The host.
         seconds: The time-out of one request.
-
     """
 
     def __init__(self, host: Host, seconds: float = REQUEST_SECONDS) -> None:
@@ -393,7 +392,6 @@ def find_socket(host: Host) -> str:
 
     Raises:
         errors.HostError: The host has neither LXD nor Incus.
-
     """
     script = f'for path in {" ".join(SOCKETS)}; do test -S "$path" && echo "$path"; done; true'
     paths = host.run(["sh", "-c", script]).stdout.split()

@@ -32,7 +32,6 @@ class AbsentError(errors.GrappeError):
 
     Args:
         thing: Its path in the API, or in an instance.
-
     """
 
     def __init__(self, thing: str) -> None:

@@ -21,7 +21,6 @@ def lift(lxd: daemon.Daemon, instance: Mapping[str, Any], path: str, project: st
         instance: The instance, as LXD returns it.
         path: Its path below `/1.0/`.
         project: Its LXD project.
-
     """
     if str(instance.get("expanded_config", {}).get(KEY, "")).lower() in TRUE:
         lxd.change("PATCH", path, {"config": {KEY: "false"}}, project=project)

@@ -19,12 +19,8 @@ class InsideSpec(codec.Spec):
     """
 
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "container"})
+    ID: ClassVar[str] = "{project}/{container}/{name}"
 
     project: str
     container: str
     container_id: str = ""
-
-    @property
-    def id(self) -> str:
-        """The natural id: the container and the name in it."""
-        return f"{self.project}/{self.container}/{self.name}"

@@ -84,7 +84,6 @@ def free(lxd: daemon.Daemon, used: Mapping[str, Any], whose: codec.Spec) -> list
 
     Raises:
         errors.NotOursError: An instance of somebody else's uses the object.
-
     """
     removed = []
     others = []

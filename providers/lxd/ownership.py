@@ -30,7 +30,6 @@ def find(
 
     Raises:
         errors.NotOursError: It belongs to somebody else; `name` names it.
-
     """
     item = daemon.find(lxd, path, project=project)
     if item is not None:

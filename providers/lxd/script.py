@@ -3,42 +3,71 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+
+from core import validators
 
 HIDDEN = "[secret]"
 # The first line of a program that waits for the program of an earlier run.
 WAITING = "waits for the program of an earlier run"
 # The fewest characters of a line that count as a secret.
 SHORTEST = 3
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 OnLine = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Script:
+class Circumstances:
+    """The circumstances of a program.
+
+    Attributes:
+        environment: Variables beside LXD's own.
+        directory: Its working directory; empty for the user's home.
+        user: Its user; empty for root.
+        timeout: Seconds after which it is ended as failed.
+        creates: A path: while it exists, the program need not run; when it goes, it runs again.
+        unless: A shell command: if it succeeds, the program need not run.
+    """
+
+    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    directory: str = ""
+    user: str = ""
+    timeout: int = 600
+    creates: str = ""
+    unless: str = ""
+
+    def checks(self, prefix: str = "") -> Iterator[tuple[str, object, str]]:
+        """Yield the checks of the values: the key behind the prefix, the value, the problem."""
+        for key in ("directory", "creates"):
+            if path := getattr(self, key):
+                yield f"{prefix}{key}", path, validators.problem_of_path(path)
+        if self.timeout < 1:
+            yield f"{prefix}timeout", self.timeout, "is not a time. Seconds, from 1."
+        yield from check_variables(f"{prefix}environment", self.environment)
+
+
+def check_variables(prefix: str, variables: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
+    """Yield the variables whose names are none."""
+    for name in variables:
+        if not _VARIABLE.fullmatch(name):
+            yield f"{prefix}.{name}", name, "is not the name of a variable."
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Script(Circumstances):
     """A program, and its circumstances.
 
     Attributes:
         text: The program, run by `sh -eu`, or by the interpreter of its `#!` line.
-        environment: Variables beside LXD's own.
         stdin: Its standard input; no output shows it.
-        directory: Its working directory; empty for the user's home.
-        user: Its user; empty for root.
-        timeout: Seconds after which it is ended.
         waits: Seconds that the program of an earlier run may take before it.
-        creates: A path: while it exists, the program need not run.
-        unless: A shell command: if it succeeds, the program need not run.
     """
 
     text: str
-    environment: Mapping[str, str] = dataclasses.field(default_factory=dict)
     stdin: str = ""
-    directory: str = ""
-    user: str = ""
-    timeout: int = 600
     waits: int = 0
-    creates: str = ""
-    unless: str = ""
 
 
 def render(script: Script) -> str:

@@ -75,7 +75,6 @@ def run(
 
     Raises:
         errors.DaemonError: LXD refuses, for example because the instance is stopped.
-
     """
     mask = SecretMask(script)
     started = time.monotonic()

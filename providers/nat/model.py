@@ -40,27 +40,20 @@ class RuleSpec(codec.Spec):
     adopt: bool = False
     bridge: str = ""
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.problem_of_comment(self.name)),
-            ("port", self.port, validators.problem_of_port(self.port)),
-            ("target_port", self.target_port, validators.problem_of_port(self.target_port)),
-            ("comment", self.comment, validators.problem_of_comment(self.comment)),
-            ("target_address", self.target_address, _target_problem(self.target_address)),
-        ]
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_comment(self.name)
+        yield "port", self.port, validators.problem_of_port(self.port)
+        yield "target_port", self.target_port, validators.problem_of_port(self.target_port)
+        yield "comment", self.comment, validators.problem_of_comment(self.comment)
+        yield "target_address", self.target_address, _target_problem(self.target_address)
         if self.protocol not in PROTOCOLS:
-            problem = f"is not a protocol: {' or '.join(PROTOCOLS)}."
-            checks.append(("protocol", self.protocol, problem))
+            yield "protocol", self.protocol, f"is not a protocol: {' or '.join(PROTOCOLS)}."
         if self.address:
-            checks.append(("address", self.address, validators.problem_of_ipv4(self.address)))
+            yield "address", self.address, validators.problem_of_ipv4(self.address)
         if self.bridge:
-            checks.append(("bridge", self.bridge, validators.problem_of_interface(self.bridge)))
+            yield "bridge", self.bridge, validators.problem_of_interface(self.bridge)
         if self.interface:
-            checks.append(
-                ("interface", self.interface, validators.problem_of_interface(self.interface))
-            )
-        return problems.collect(checks)
+            yield "interface", self.interface, validators.problem_of_interface(self.interface)
 
 
 def _target_problem(address: str) -> str:

@@ -30,7 +30,6 @@ def examine(
     Args:
         spec: The planned lab.
         was: The inputs of the last `up`, by field; empty in a replacement.
-
     """
     # In the background, during the survey.
     client.connect_ahead(spec.host)

@@ -51,7 +51,6 @@ def survey_host(
         projects: LXD projects whose instances it lists.
         things: What the host may lack: `THINGS`; and the `networks` of LXD's whose configuration
             counts.
-
     """
     request = {
         "sockets": client.SOCKETS, "store": host.store, "urls": list(urls),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from core import codec, problems, validators
 
@@ -44,19 +44,12 @@ class ProbeSpec(codec.Spec):
     checks: tuple[Check, ...]
     seconds: int = 30
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks: list[tuple[str, Any, str]] = [
-            ("address", self.address, validators.problem_of_ipv4(self.address))
-        ]
+    def _checks(self) -> problems.Checks:
+        yield "address", self.address, validators.problem_of_ipv4(self.address)
         for index, check in enumerate(self.checks):
             prefix = f"checks[{index}]"
-            checks.append((f"{prefix}.port", check.port, validators.problem_of_port(check.port)))
+            yield f"{prefix}.port", check.port, validators.problem_of_port(check.port)
             if check.kind not in KINDS:
-                problem = f"is not a kind: {', '.join(KINDS)}."
-                checks.append((f"{prefix}.kind", check.kind, problem))
+                yield f"{prefix}.kind", check.kind, f"is not a kind: {', '.join(KINDS)}."
             if check.kind in {"http", "https"}:
-                checks.append(
-                    (f"{prefix}.domain", check.domain, validators.problem_of_domain(check.domain))
-                )
-        return problems.collect(checks)
+                yield f"{prefix}.domain", check.domain, validators.problem_of_domain(check.domain)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from core import codec, problems, validators
 from providers.fragments.fragment import Fragment, render
@@ -26,18 +26,13 @@ class RelayGrantSpec(codec.Spec):
     public_key: str
     listens: tuple[int, ...]
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.problem_of_name(self.name))
-        ]
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_name(self.name)
         if not _KEY.fullmatch(self.public_key):
-            checks.append(("public_key", self.public_key, "is not a public key: type and key."))
-        if not self.listens:
-            checks.append(("listens", "", "is empty. At least one port."))
+            yield "public_key", self.public_key, "is not a public key: type and key."
+        yield "listens", "", "" if self.listens else "is empty. At least one port."
         for index, port in enumerate(self.listens):
-            checks.append((f"listens[{index}]", port, validators.problem_of_port(port)))
-        return problems.collect(checks)
+            yield f"listens[{index}]", port, validators.problem_of_port(port)
 
 
 def key(port: int) -> str:

@@ -23,7 +23,6 @@ class TunnelHost:
 
         Raises:
             errors.GrappeError: The operation failed; says why, and the remedy.
-
         """
         answer = self._host.call(
             "remote.tunnels", {"operation": operation, **request},

@@ -51,23 +51,17 @@ class TunnelSpec(codec.Spec):
     public_key: str = ""
     seconds: int = 40
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.problem_of_name(self.name)),
-            ("relay_address", self.relay_address, validators.problem_of_ipv4(self.relay_address)),
-            ("relay_port", self.relay_port, validators.problem_of_port(self.relay_port)),
-        ]
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_name(self.name)
+        yield "relay_address", self.relay_address, validators.problem_of_ipv4(self.relay_address)
+        yield "relay_port", self.relay_port, validators.problem_of_port(self.relay_port)
         if not _HOST_KEY.fullmatch(self.relay_key):
-            checks.append(("relay_key", self.relay_key, "is not a host key: type and key."))
+            yield "relay_key", self.relay_key, "is not a host key: type and key."
         for index, forward in enumerate(self.forwards):
             prefix = f"forwards[{index}]"
-            checks += [
-                (f"{prefix}.listen", forward.listen, validators.problem_of_port(forward.listen)),
-                (f"{prefix}.address", forward.address, validators.problem_of_ipv4(forward.address)),
-                (f"{prefix}.port", forward.port, validators.problem_of_port(forward.port)),
-            ]
-        return problems.collect(checks)
+            yield f"{prefix}.listen", forward.listen, validators.problem_of_port(forward.listen)
+            yield f"{prefix}.address", forward.address, validators.problem_of_ipv4(forward.address)
+            yield f"{prefix}.port", forward.port, validators.problem_of_port(forward.port)
 
 
 def request(spec: TunnelSpec) -> dict[str, Any]:

@@ -20,7 +20,6 @@ def missing(wanted: Iterable[str], sockets: List[str]) -> List[str]:
         wanted: `GPU`; `SHIFT`, to show a folder with a server's own ids; or ids that root of the
             host lends to servers, as `uid 1000-1009`, `gid 5-5`.
         sockets: The paths of LXD's socket.
-
     """
     return [
         want for want in dict.fromkeys(wanted)

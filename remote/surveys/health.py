@@ -37,7 +37,6 @@ def main(request: Json) -> facts.HealthFacts:
 
     Args:
         request: As for `remote.surveys.lab`.
-
     """
     instances = _instances(request["sockets"])
     domains = _domains(request["store"])
@@ -192,20 +191,17 @@ def _unreadable() -> Iterator[str]:
 
 def _targets(store: str) -> List[facts.Target]:
     """Return each fragment's target: its id, owner, address, and the port that leads there."""
-    found: List[facts.Target] = []
-    for fragment in fragments.main(store):
-        spec = fragment.get("spec", {})
-        address = spec.get("target_address") or spec.get("address") or ""
-        found.append(
-            {
-                "id": fragment["id"],
-                "owner": fragment["owner"],
-                "address": address,
-                "port": spec.get("port", 0),
-                "there": spec.get("target_port", 0),
-            }
-        )
-    return found
+    return [
+        {
+            "id": fragment["id"],
+            "owner": fragment["owner"],
+            "address": spec.get("target_address") or spec.get("address") or "",
+            "port": spec.get("port", 0),
+            "there": spec.get("target_port", 0),
+        }
+        for fragment in fragments.main(store)
+        for spec in [fragment["spec"]]
+    ]
 
 
 def _domains(store: str) -> Dict[str, str]:

@@ -16,7 +16,6 @@ def main(request: Json) -> facts.HostsFileFacts:
 
     Args:
         request: `path`, the file's, and `domains`.
-
     """
     text = read_text(request["path"])
     return {

@@ -46,7 +46,6 @@ def main(request: Json) -> facts.LabFacts:
             the host must reach; `projects`, whose instances it lists; `paths`, kernel `modules`,
             own `addresses` and `abilities` that it may lack; `networks`, those of LXD's whose
             configuration counts, instead of all; `pools`, whose space counts.
-
     """
     unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], lambda path: _text(path) or "")
     # Chains without rules: listing a filter table's rules takes forty times as long.
@@ -112,7 +111,6 @@ def _unloadable(saved: str) -> Dict[str, List[str]]:
 
     Args:
         saved: The output of `iptables-save`; the test needs UFW's chains, which a loaded UFW has.
-
     """
     if not iptables.Chains(saved).ufw_is_loaded():
         return {}
@@ -290,11 +288,9 @@ def _unnamed() -> BinaryIO:
 
 def _subnets() -> List[facts.Subnet]:
     """Return the IPv4 networks of the host's interfaces."""
-    found: List[facts.Subnet] = []
-    for line in programs.run(["ip", "-4", "-o", "address", "show"])[1].splitlines():
-        fields = line.split()
-        found.append({"interface": fields[1], "subnet": fields[3]})
-    return found
+    lines = programs.run(["ip", "-4", "-o", "address", "show"])[1].splitlines()
+    fields = (line.split() for line in lines)
+    return [{"interface": field[1], "subnet": field[3]} for field in fields]
 
 
 def _text(path: str) -> Any:

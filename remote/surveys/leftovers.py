@@ -26,7 +26,6 @@ def main(request: Json) -> Json:
 
     Returns:
         `fragments`, each with `target` and `id`, and `tunnels`, their names.
-
     """
     root = request.get("root", "")
     found = [

@@ -26,7 +26,6 @@ def main(sockets: List[str], networks: Optional[List[str]], sized: Container[str
         sockets: The paths of its socket.
         networks: Those whose configuration counts; None for all.
         sized: The pools whose space counts.
-
     """
     socket_path = _first(sockets)
     if not socket_path:
@@ -120,7 +119,6 @@ def instances(sockets: List[str], projects: List[str]) -> List[facts.Instance]:
 
     Raises:
         OSError, ValueError, KeyError: As `query`.
-
     """
     found: List[facts.Instance] = []
     socket_path = _first(sockets)
@@ -165,7 +163,6 @@ def query(socket_path: str, path: str) -> Any:
     Raises:
         OSError: Nobody answers, or LXD answers with an error, as one that starts or stops does.
         ValueError, KeyError: What answers is not LXD.
-
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(SECONDS)

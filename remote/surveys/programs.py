@@ -26,7 +26,6 @@ def run(
         environment: Variables beside those of this process.
         keep: File descriptors that it gets.
         stdin: Its standard input.
-
     """
     try:
         done = subprocess.run(

@@ -22,7 +22,6 @@ def main(request: Json) -> facts.RelayFacts:
 
     Args:
         request: `store`, Grappe's folder.
-
     """
     unit = haproxy_unit.parse(programs.run(haproxy_unit.SHOW)[1], read_text)
     keys = [read_text("/etc/ssh/ssh_host_%s_key.pub" % kind) for kind in HOST_KEYS]

@@ -53,7 +53,6 @@ def refusal(settings: List[str], user: str) -> str:
     Args:
         settings: The lines of `sshd -T` for the user, in lower case.
         user: The user, whose group has the same name.
-
     """
     if shut := shut_out(settings, user):
         return shut
@@ -73,7 +72,6 @@ def shut_out(settings: List[str], user: str) -> str:
     Args:
         settings: As for `refusal`.
         user: The user.
-
     """
     listed = _listed(settings)
     for kind in ("users", "groups"):

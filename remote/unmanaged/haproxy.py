@@ -139,7 +139,6 @@ def _is_by_domain(line: str, acls: Set[str]) -> bool:
     Args:
         line: The line, without a comment.
         acls: The names of the section's acls of domains.
-
     """
     words = line.split()
     if words[:1] == ["bind"]:

@@ -50,7 +50,6 @@ def redirected_ports(line: str, chains: Set[str] = frozenset()) -> Tuple[range, 
             without one, which means all; the same behind `iptables-legacy`; or `nft`, its table and
             chain, and the rule.
         chains: The custom chains that redirect every packet.
-
     """
     line = line.replace("iptables-legacy ", "", 1)
     words = line.split()

@@ -132,7 +132,6 @@ def unknown_tables(found: Sequence[Chain], known: Collection[str]) -> List[str]:
     Args:
         found: The base chains.
         known: The tables of UFW and LXD.
-
     """
     hooks = ("prerouting", "input", "forward", "output")
     own = {c.table for c in found if c.kind == "filter" and c.hook in hooks} - set(known)
@@ -145,7 +144,6 @@ def bans(chain: Chain, forwarded: Collection[int] = ()) -> Iterator[str]:
     Args:
         chain: The chain.
         forwarded: The ports that lead to servers, before DNAT.
-
     """
     ports = {"prerouting": (*_PAGES, *forwarded), "input": _PAGES, "forward": _DIALLED}
     for whole in chain.rules if chain.hook in ports else ():

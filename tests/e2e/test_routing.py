@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import pathlib
 import time
 from collections.abc import Iterator
 
@@ -13,7 +12,8 @@ from hosts.host import Host
 from providers.haproxy.model import BackendSpec
 from providers.haproxy.resource import BackendProvider
 from remote import haproxy_maps
-from sandbox import kept_connection
+from sandbox.bystander import Bystander
+from sandbox.layout import Layout
 from tests.contract.fragment_hosts import RealFragmentHost
 from tests.e2e.conftest import Client, ProjectCopy
 
@@ -53,14 +53,12 @@ def backend(host: Host, name: str, **changes: object) -> BackendSpec:
 
 @pytest.mark.long
 def test_connection_survives_ups_and_downs_of_ten_labs(
-    erin: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
+    erin: ProjectCopy, lab_host: Host, sandbox: Layout
 ) -> None:
     """For a minute, http and https: nothing is reloaded, so nobody's connection is closed."""
     host, driver = RealFragmentHost(lab_host), BackendProvider().driver(lab_host)
     worker = host.worker()
-    with kept_connection.Client(
-        workstation, f"yuno1.{DOMAIN}", tmp_path / "stop", SECONDS
-    ) as stays:
+    with Bystander(sandbox, f"yuno1.{DOMAIN}", pause=1, keeps=True, seconds=SECONDS) as stays:
         erin.write("frank", 22)
         erin.up("frank")
         erin.destroy("frank")
@@ -70,9 +68,8 @@ def test_connection_survives_ups_and_downs_of_ten_labs(
                 driver.create(spec)
             for spec in specs:
                 driver.delete(spec)
-        seen = stays.end()
-    assert (0, 2) == (seen.failed, seen.connections)
-    assert seen.lived >= SECONDS
+    assert (0, 2) == (stays.seen["kept cut"], stays.seen["connections"])
+    assert stays.seen["lived"] >= SECONDS
     assert worker == host.worker()
 
 

@@ -109,7 +109,6 @@ class ContainerDriver:
 
         Raises:
             errors.UnfinishedError: It takes longer than daemon.COPY_SECONDS.
-
         """
         if found["config"].get(names.STAGE) != names.CREATING or found["config"].get(LAST_POWER):
             return False
@@ -144,7 +143,6 @@ class ContainerDriver:
             spec: The wanted one.
             found: The container.
             whole: Whether LXD has just finished its creation.
-
         """
         stage = found["config"].get(names.STAGE)
         if stage == names.RECREATE or found["config"].get(GENERATION, "") != spec.generation:
@@ -265,7 +263,6 @@ class ContainerDriver:
 
         Raises:
             errors.DaemonError: The container is gone, or LXD refuses the change.
-
         """
         found = self._find(new)
         if found is None:

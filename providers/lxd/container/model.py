@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from core import codec, problems, validators
 from providers.lxd.options import devices as devices_of_lxd
@@ -51,6 +51,7 @@ class ContainerSpec(codec.Spec):
     REPLACES: ClassVar[frozenset[str]] = frozenset(
         {"owner", "name", "project", "image", "ephemeral", "target", "generation"}
     )
+    ID: ClassVar[str] = "{project}/{name}"
 
     project: str
     image: str
@@ -72,34 +73,23 @@ class ContainerSpec(codec.Spec):
     pool: str = "default"
     adopt: bool = False
 
-    @property
-    def id(self) -> str:
-        """The natural id: the student's project and the server."""
-        return f"{self.project}/{self.name}"
-
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks: list[tuple[str, Any, str]] = [
-            ("name", self.name, validators.problem_of_name(self.name)),
-            ("address", self.address, validators.problem_of_ipv4(self.address)),
-            ("network", self.network, validators.problem_of_interface(self.network)),
-            ("port", self.port, validators.problem_of_port(self.port) if self.port else ""),
-        ]
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_name(self.name)
+        yield "address", self.address, validators.problem_of_ipv4(self.address)
+        yield "network", self.network, validators.problem_of_interface(self.network)
+        yield "port", self.port, validators.problem_of_port(self.port) if self.port else ""
         if self.state not in STATES:
-            checks.append(("state", self.state, f"is not a state: {', '.join(STATES)}."))
+            yield "state", self.state, f"is not a state: {', '.join(STATES)}."
         if not self.image.strip():
-            checks.append(("image", self.image, "is empty. An alias or a fingerprint."))
-        for key in self.config:
+            yield "image", self.image, "is empty. An alias or a fingerprint."
+        for key, value in self.config.items():
             if key.startswith(("user.grappe.", "volatile.")):
-                checks.append((f"config.{key}", self.config[key], "is set by Grappe or by LXD."))
+                yield f"config.{key}", value, "is set by Grappe or by LXD."
             if key.startswith("limits."):
-                checks.append((f"config.{key}", self.config[key], f"belongs to limits: {key[7:]}."))
-        checks += [
-            (f"devices.{name}{part}", value, problem)
-            for name, device in self.devices.items()
-            for part, value, problem in device_problems(name, device)
-        ]
-        return problems.collect(checks)
+                yield f"config.{key}", value, f"belongs to limits: {key[7:]}."
+        for name, device in self.devices.items():
+            for part, wrong, problem in device_problems(name, device):
+                yield f"devices.{name}{part}", wrong, problem
 
 
 def device_problems(name: str, device: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:

@@ -23,7 +23,6 @@ def find(
 
     Raises:
         errors.DaemonError: It does not run.
-
     """
     surveyed = script_run.output(lxd, project, container, ["sh", "-c", _SURVEY], SECONDS)
     return judge(surveyed, address, ports)
@@ -36,7 +35,6 @@ def judge(surveyed: str, address: str, ports: Sequence[int]) -> list[str]:
         surveyed: The output of `_SURVEY`; a server may lack `ip`.
         address: The address that the server should have.
         ports: Those that do not answer.
-
     """
     if " 127.0.0.1/" in surveyed and f" {address}/" not in surveyed:
         return [f"it has lost its address {address}"]

@@ -37,7 +37,6 @@ def diagnose(
         spec: The container.
         error: The refusal.
         hung: Whether the start hung, and was ended.
-
     """
     try:
         log = lxd.read_file(f"instances/{spec.name}/logs/lxc.log", project=spec.project)

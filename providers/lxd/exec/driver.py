@@ -33,7 +33,6 @@ class ExecDriver:
         Raises:
             errors.CommandError: The program failed, or did not end in time.
             errors.DaemonError: The container is gone, or LXD refuses.
-
         """
         container = self._find(spec)
         if container is None:
@@ -83,7 +82,6 @@ class ExecDriver:
 
         Raises:
             errors.CommandError: The script failed, or did not end in time.
-
         """
         container = self._find(spec) if spec.delete else None
         if container is None or container["status"] != "Running":

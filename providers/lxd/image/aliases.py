@@ -31,7 +31,6 @@ def resolve(lxd: daemon.Daemon, name: str) -> str:
 
     Raises:
         errors.BadInputError: The host has no such image.
-
     """
     fingerprint = target(lxd, name) or (image(lxd, name) or {}).get("fingerprint")
     if fingerprint:
@@ -127,7 +126,6 @@ def point(lxd: daemon.Daemon, spec: codec.Spec, fingerprint: str, verb: str) -> 
         spec: The alias' owner and name.
         fingerprint: The image.
         verb: The image's origin: `made` or `published`.
-
     """
     alias, whose = spec.name, f"(lab {spec.lab or '-'}, incarnation {spec.incarnation})"
     description = f"{verb} by Grappe for {spec.owner} {whose}"

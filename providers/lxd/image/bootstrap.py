@@ -42,7 +42,6 @@ def files(spec: model.ImageSpec) -> tuple[str, str]:
 
     Raises:
         errors.GrappeError: mmdebstrap is missing, may not run, or fails, with its output.
-
     """
     made_by = hashlib.sha256(CUSTOMIZE.encode()).hexdigest()[:8]
     target = names.cache() / "images" / f"base-{model.digest(spec)[:16]}-{made_by}"

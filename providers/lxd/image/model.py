@@ -46,42 +46,27 @@ class ImageSpec(codec.Spec):
     digest: str = ""
     properties: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks = [("name", self.name, validators.problem_of_alias(self.name))]
-        mistakes = problems.collect(checks)
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_alias(self.name)
         origins = [key for key in ("metadata", "server", "suite") if getattr(self, key)]
         if len(origins) != 1:
             shown = " and ".join(origins) or "none of them is given"
             reason = f"{shown}: an image is from metadata and rootfs, from a server, or of a suite."
-            mistakes.append(problems.Mistake("metadata", reason))
-        if self.metadata:
-            mistakes += self._files_mistakes()
-        if self.server:
-            mistakes += self._remote_mistakes()
-        return mistakes
-
-    def _remote_mistakes(self) -> list[problems.Mistake]:
-        checks = []
-        if not self.server.startswith(("https://", "http://")):
-            checks.append(("server", self.server, "is not a URL."))
-        if self.protocol not in PROTOCOLS:
-            checks.append(("protocol", self.protocol, f"is not one of {', '.join(PROTOCOLS)}."))
-        mistakes = problems.collect(checks)
-        if not self.remote_alias:
-            mistakes.append(problems.Mistake("remote_alias", "is missing: which image? debian/12"))
-        return mistakes
-
-    def _files_mistakes(self) -> list[problems.Mistake]:
-        mistakes = []
-        for key in ("metadata", "rootfs"):
+            yield "metadata", problems.UNSHOWN, reason
+        for key in ("metadata", "rootfs") if self.metadata else ():
             path = getattr(self, key)
             if not pathlib.Path(path).is_file():
-                mistakes.append(problems.Mistake(key, f"{problems.show(path)} is not a file."))
+                yield key, path, "is not a file."
             elif key == "metadata" and not _has_properties(path):
-                reason = f"{problems.show(path)} has no metadata.yaml with `properties:` in it."
-                mistakes.append(problems.Mistake(key, reason))
-        return mistakes
+                yield key, path, "has no metadata.yaml with `properties:` in it."
+        if not self.server:
+            return
+        if not self.server.startswith(("https://", "http://")):
+            yield "server", self.server, "is not a URL."
+        if self.protocol not in PROTOCOLS:
+            yield "protocol", self.protocol, f"is not one of {', '.join(PROTOCOLS)}."
+        if not self.remote_alias:
+            yield "remote_alias", problems.UNSHOWN, "is missing: which image? debian/12"
 
 
 def _has_properties(path: str) -> bool:

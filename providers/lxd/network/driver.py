@@ -32,7 +32,6 @@ class NetworkDriver:
         lxd: The daemon.
         lost: Returns what a bridge has lost since LXD started it; an empty text for nothing.
         attach: Attaches the host's ends of servers' links to a bridge, where they lost theirs.
-
     """
 
     def __init__(
@@ -91,7 +90,6 @@ class NetworkDriver:
 
         Raises:
             errors.NotReadyError: LXD does not start the bridge.
-
         """
         del old
         if (self._find_settled(new) or {}).get("status") in UNFINISHED:
@@ -125,7 +123,6 @@ class NetworkDriver:
 
         Raises:
             errors.NotReadyError: LXD does not start it.
-
         """
         deadline, reported = time.monotonic() + START_SECONDS, False
         while (self._find(spec) or {}).get("status") == UNAVAILABLE:

@@ -23,19 +23,16 @@ class NetworkSpec(codec.Spec):
     hosts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks = [("name", self.name, validators.problem_of_interface(self.name))]
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_interface(self.name)
         try:
             ipaddress.IPv4Interface(self.address)
         except ValueError:
-            wrong = "is not an address with its prefix: 10.64.1.1/24"
-            checks.append(("address", self.address, wrong))
+            yield "address", self.address, "is not an address with its prefix: 10.64.1.1/24"
         for domain, address in self.hosts.items():
             key = f"hosts.{domain}"
-            checks.append((key, domain, validators.problem_of_domain(domain)))
-            checks.append((key, address, validators.problem_of_ipv4(address)))
-        return problems.collect(checks)
+            yield key, domain, validators.problem_of_domain(domain)
+            yield key, address, validators.problem_of_ipv4(address)
 
 
 def settings(spec: NetworkSpec) -> dict[str, str]:

@@ -41,7 +41,6 @@ class PostInstallDriver:
         url: The host, as messages name it.
         withdrawn: Returns a context in which no page leads to the server: before its
             post-installation, whoever opens its page may become its administrator.
-
     """
 
     def __init__(
@@ -58,7 +57,6 @@ class PostInstallDriver:
             errors.BadInputError: Somebody else post-installed it, or with another domain.
             errors.CommandError: YunoHost refused or failed; shows its output.
             errors.DaemonError: The container is gone, or LXD refuses.
-
         """
         container = self._find(spec)
         if container is None:
@@ -165,7 +163,6 @@ class PostInstallDriver:
         Raises:
             errors.BadInputError: The server contradicts the stack file; says what a person must do.
             errors.CommandError: YunoHost refused or failed; shows its output.
-
         """
         stage = self._stage(new)
         if stage is model.Stage.ABSENT:
@@ -306,7 +303,6 @@ class PostInstallDriver:
 
         Raises:
             errors.BadInputError: Says the commands that bring it there.
-
         """
         todo = []
         if old.domain != new.domain and self._domain(new) != new.domain:

@@ -145,6 +145,7 @@ class PostInstallSpec(InsideSpec):
     MARKED: ClassVar[bool] = False
 
     SECRETS: ClassVar[frozenset[str]] = frozenset({"password"})
+    ID: ClassVar[str] = "{project}/{container}/postinstall"
 
     domain: str
     password: str
@@ -153,22 +154,12 @@ class PostInstallSpec(InsideSpec):
     resolver: str = ""
     neighbours: tuple[str, ...] = ()
 
-    @property
-    def id(self) -> str:
-        """The natural id: the server."""
-        return f"{self.project}/{self.container}/postinstall"
-
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values, without the password."""
-        checks = [
-            ("container", self.container, validators.problem_of_name(self.container)),
-            ("domain", self.domain, domain_problem(self.domain)),
-            ("login", self.login, validators.problem_of_login(self.login)),
-        ]
-        mistakes = problems.collect(checks)
+    def _checks(self) -> problems.Checks:
+        yield "container", self.container, validators.problem_of_name(self.container)
+        yield "domain", self.domain, domain_problem(self.domain)
+        yield "login", self.login, validators.problem_of_login(self.login)
         if not self.password or "\n" in self.password:
-            mistakes.append(problems.Mistake("password", "is empty, or has a line break in it."))
-        return mistakes
+            yield "password", problems.UNSHOWN, "is empty, or has a line break in it."
 
 
 def jail_file(spec: PostInstallSpec) -> bytes:
@@ -182,7 +173,6 @@ def names_file(domains: Sequence[str], resolver: str) -> bytes:
     Args:
         domains: Their domains.
         resolver: The bridge's address, whose DNS knows them.
-
     """
     lines = [f"server=/{domain}/{resolver}\n" for domain in domains if resolver]
     return "".join(["# Made by Grappe: the lab's servers.\n", *lines]).encode()
@@ -210,7 +200,6 @@ def stage(records: Sequence[str], *, installed: bool, marked: bool) -> Stage:
         records: YunoHost's records of all tries, as YAML.
         installed: Whether `INSTALLED` exists; without any mark or record, that means done.
         marked: Whether our `MARK` exists.
-
     """
     whole = marked or any(re.search(r"^success: true$", text, re.MULTILINE) for text in records)
     if not installed:
@@ -269,7 +258,6 @@ def arguments(help_text: str, spec: PostInstallSpec) -> list[str]:
     Args:
         help_text: The output of `yunohost tools postinstall --help`.
         spec: The post-installation.
-
     """
     options = _options(help_text)
     argv = ["tools", "postinstall", "--domain", spec.domain]
@@ -325,7 +313,6 @@ def is_older(mark: bytes, password: str) -> bool:
     Args:
         mark: The content of its `MARK`; an empty one says nothing of a password.
         password: The password.
-
     """
     salt, _, digest = mark.decode(errors="replace").strip().partition(" ")
     return bool(digest) and not hmac.compare_digest(digest, _digest(password, salt))

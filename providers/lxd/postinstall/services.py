@@ -86,7 +86,6 @@ def inspection(*, start: bool = False, user: str = "") -> list[str]:
     Args:
         start: Whether it first starts stopped services.
         user: The card's user; the last lines are `UNKNOWN`, `SHUT_OUT` or `NO_PASSWORDS`.
-
     """
     return ["sh", "-c", _INSIDE, "sh", "start" if start else "look", user]
 
@@ -105,7 +104,6 @@ def stopped(surveyed: str) -> list[str]:
 
     Args:
         surveyed: The output of `survey`.
-
     """
     units: dict[str, dict[str, str]] = {}
     for block in surveyed.split("\n\n"):

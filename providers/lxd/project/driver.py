@@ -57,7 +57,6 @@ class ProjectDriver:
 
         Raises:
             errors.DaemonError: It holds instances that Grappe did not make, or LXD refuses.
-
         """
         if self._find(spec) is None:
             return

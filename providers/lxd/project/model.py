@@ -26,11 +26,8 @@ class ProjectSpec(codec.Spec):
 
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        mistakes = problems.collect([("name", self.name, validators.problem_of_name(self.name))])
-        return mistakes + [
-            problems.Mistake(f"config.{key}", "is set by Grappe itself")
-            for key in self.config
-            if key in FEATURES or key.startswith("user.grappe.")
-        ]
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_name(self.name)
+        for key in self.config:
+            if key in FEATURES or key.startswith("user.grappe."):
+                yield f"config.{key}", problems.UNSHOWN, "is set by Grappe itself"

@@ -91,10 +91,8 @@ class PublishedSpec(codec.Spec):
         """The name of the generalised copy."""
         return template_of(self.container)
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks = [("name", self.name, validators.problem_of_alias(self.name))]
-        checks.append(("container", self.container, validators.problem_of_name(self.container)))
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_alias(self.name)
+        yield "container", self.container, validators.problem_of_name(self.container)
         if self.running not in RUNNING:
-            checks.append(("running", self.running, f"is not one of {', '.join(RUNNING)}."))
-        return problems.collect(checks)
+            yield "running", self.running, f"is not one of {', '.join(RUNNING)}."

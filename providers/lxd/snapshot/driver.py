@@ -25,7 +25,6 @@ class SnapshotDriver:
         Raises:
             errors.DaemonError: The container is gone, or LXD refuses.
             errors.NotOursError: Somebody else took a snapshot of this name.
-
         """
         container = self._container(spec)
         if container is None:

@@ -15,10 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 class SnapshotSpec(InsideSpec):
     """A snapshot of a container, taken when the resource is created."""
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
+    def _checks(self) -> problems.Checks:
         wrong = "is not the name of a snapshot. Letters, digits, . _ and -, at most 63."
-        return problems.collect([
-            ("name", self.name, "" if _NAME.fullmatch(self.name) else wrong),
-            ("container", self.container, validators.problem_of_name(self.container)),
-        ])  # fmt: skip
+        yield "name", self.name, "" if _NAME.fullmatch(self.name) else wrong
+        yield "container", self.container, validators.problem_of_name(self.container)

@@ -20,20 +20,12 @@ class VolumeSpec(codec.Spec):
     """
 
     REPLACES: ClassVar[frozenset[str]] = frozenset({"owner", "name", "project", "pool"})
+    ID: ClassVar[str] = "{project}/{pool}/{name}"
 
     project: str
     pool: str = "default"
     config: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
-    @property
-    def id(self) -> str:
-        """The natural id: the project, the pool and the name."""
-        return f"{self.project}/{self.pool}/{self.name}"
-
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        checks = [
-            ("name", self.name, validators.problem_of_name(self.name)),
-            ("pool", self.pool, validators.problem_of_name(self.pool)),
-        ]
-        return problems.collect(checks)
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_name(self.name)
+        yield "pool", self.pool, validators.problem_of_name(self.pool)

@@ -12,9 +12,8 @@ from providers.fragments.fragment import Fragment, render
 class BridgeAllowSpec(codec.Spec):
     """DHCP, DNS and the way out through UFW, for the bridge of a builder."""
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        return problems.collect([("name", self.name, validators.problem_of_comment(self.name))])
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_comment(self.name)
 
 
 def fragment(spec: BridgeAllowSpec) -> Fragment:

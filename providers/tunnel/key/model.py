@@ -11,6 +11,5 @@ from core import codec, problems, validators
 class KeySpec(codec.Spec):
     """A pair of keys on the lab host; `name` is the student."""
 
-    def mistakes(self) -> list[problems.Mistake]:
-        """Return the mistakes in the values."""
-        return problems.collect([("name", self.name, validators.problem_of_name(self.name))])
+    def _checks(self) -> problems.Checks:
+        yield "name", self.name, validators.problem_of_name(self.name)
