@@ -49,7 +49,7 @@ def _state(
     if not classes.is_readable(name):
         return "its state cannot be read"
     if not servers:
-        return lack or "down"
+        return lack or ("begun, and not finished" if labs.has_made(recorded) else "down")
     whole = any((item.get("outputs") or {}).get("servers") for item in recorded)
     stopped = all(item["inputs"].get("state") == "stopped" for item in servers)
     state = ("asleep" if stopped else "up") if whole else "its `up` did not end"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cli import stack as stacks
@@ -109,10 +109,13 @@ def is_unfinished(lab: Lab) -> bool:
 
     An `up` that its preflight refused has made nothing.
     """
-    made = (str(item["type"]) for item in stacks.recorded(lab.stack) if item.get("custom"))
-    return not lab.cards and any(
-        not kind.startswith("pulumi:") and not kind.endswith(":Preflight") for kind in made
-    )
+    return not lab.cards and has_made(stacks.recorded(lab.stack))
+
+
+def has_made(recorded: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a recorded state has something that a run made on a host."""
+    made = (str(item["type"]) for item in recorded if item.get("custom"))
+    return any(not kind.startswith("pulumi:") and not kind.endswith(":Preflight") for kind in made)
 
 
 def names() -> list[str]:

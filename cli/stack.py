@@ -27,6 +27,7 @@ from stacks import files
 
 PROJECT = "grappe"
 UP = ("up", "--yes", "--skip-preview")
+MACHINE_ID = pathlib.Path("/etc/machine-id")
 # Seconds until the plugin of a killed engine has ended.
 LAST_SECONDS = 2.5
 # Seconds in which the engine of a killed process ends; two on a machine with nothing else to do.
@@ -174,9 +175,17 @@ def ready(stack: Stack) -> None:
                 do="wait for its end, or end it where it was started: Ctrl-C; if that process "
                 f"runs no pulumi by now: pulumi cancel -s {stack.name}",
             ) from error
+    shared = _shares_its_name()
     holders = _holders(stack.name)
     # A run that has just begun keeps its lock; the engine refuses ours then.
     if holders and not any(map(lifetime.is_alive, holders)):
+        if shared:
+            raise errors.GrappeError(
+                f"a run of {stack.name} holds a lock (process {holders[0]} on "
+                f"{socket.gethostname()}), and two machines of that name use this folder",
+                do=f"when no run of {stack.name} is under way on either: "
+                f"pulumi cancel -s {stack.name}",
+            )
         sys.stderr.write(f"… clearing the lock of a run that ended (process {holders[0]})\n")
         stack.cancel()
         # Its plugins end within two seconds, and must not go on during our run.
@@ -192,6 +201,21 @@ def ready(stack: Stack) -> None:
             if item["urn"] in tainted:
                 del item["taint"]
         stack.replace(state)
+
+
+def _shares_its_name() -> bool:
+    """Note this machine, and return whether another of its hostname has used this folder.
+
+    A folder may be shared by NFS or a synchronising program; a lock has the hostname alone.
+    """
+    if not MACHINE_ID.exists():
+        return False
+    folder, name = environment.STATE / "machines", socket.gethostname()
+    own = folder / MACHINE_ID.read_text().strip()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        own.write_text(name)
+    return any(each != own and each.read_text() == name for each in folder.glob("*"))
 
 
 def _is_tainted_preflight(item: Mapping[str, Any]) -> bool:

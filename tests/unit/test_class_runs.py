@@ -9,7 +9,7 @@ import threading
 import pytest
 
 from classroom import runner
-from cli import class_runs
+from cli import class_reports, class_runs
 from core import errors
 
 
@@ -103,3 +103,23 @@ def test_lock_of_another_run_is_reported_without_cancel() -> None:
         "to end or delete the lock file with `pulumi cancel`.\n  .pulumi/locks/x.json: created by\n"
     )
     assert "another run of it is under way: wait for its end" == class_runs._reason(text)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "state"),
+    [
+        ([], "down"),
+        (["pulumi:pulumi:Stack", "pulumi-python:dynamic/preflight:Preflight"], "down"),
+        (["pulumi-python:dynamic/lxd:Project"], "begun, and not finished"),
+        (["pulumi-python:dynamic/lxd:Container"], "its `up` did not end"),
+    ],
+)
+def test_status_of_an_interrupted_up_is_not_down(
+    monkeypatch: pytest.MonkeyPatch, kinds: list[str], state: str
+) -> None:
+    """Its first resources are on the host, which `class down` removes."""
+    recorded = [{"type": kind, "custom": True, "inputs": {}, "outputs": {}} for kind in kinds]
+    monkeypatch.setattr(class_reports.files, "read", lambda *_words: {})
+    monkeypatch.setattr(class_reports.classes, "is_readable", lambda _name: True)
+    servers = class_reports.classes.servers(recorded)
+    assert state == class_reports._state("tp1-zoe", recorded, servers)

@@ -258,6 +258,30 @@ def test_only_the_lock_of_a_dead_run_is_cleared(
     assert cleared == held.cancelled
 
 
+def test_lock_in_a_folder_of_two_machines_of_one_name_stays(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process may live on the other one."""
+    monkeypatch.setattr(environment, "STATE", tmp_path)
+    monkeypatch.setattr(stack, "LAST_SECONDS", 0)
+    (tmp_path / "machines").mkdir()
+    (tmp_path / "machines/another").write_text(socket.gethostname())
+    (tmp_path / "machine-id").write_text("mine\n")
+    monkeypatch.setattr(stack, "MACHINE_ID", tmp_path / "machine-id")
+    held = Stack()
+    stack.ready(held)  # type: ignore[arg-type]
+    folder = tmp_path / ".pulumi/locks/organization/grappe/bob"
+    folder.mkdir(parents=True)
+    lock = json.dumps({"pid": 2**22 + 1, "hostname": socket.gethostname()})
+    (folder / "1.json").write_text(lock)
+    with pytest.raises(errors.GrappeError, match="pulumi cancel -s bob"):
+        stack.ready(held)  # type: ignore[arg-type]
+    assert not held.cancelled
+    (tmp_path / "machines/another").write_text("another-name")
+    stack.ready(held)  # type: ignore[arg-type]
+    assert 1 == held.cancelled
+
+
 def test_taint_of_the_preflight_is_dropped(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
