@@ -31,7 +31,8 @@ class Student:
     Attributes:
         name: The name, as people write it.
         label: The short form of the name, in stack names and domains.
-        number: The student's number on the class's lab host; nobody else gets it.
+        number: The student's number on the class's lab host; nobody else gets it while this entry
+            exists.
         email: An address.
         id: The school's number of the student.
         group: The group.

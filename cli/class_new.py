@@ -47,7 +47,8 @@ def create_options(parser: options.Parser) -> None:
     parser.add_argument("--host", default="", help="the lab host of a new class")
     parser.add_argument("--image", default="", help="each server's image (default yunohost-12)")
     parser.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
-    parser.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
+    text = "local: (default), ssh://..., netns:NAME, or none"
+    parser.add_argument("--workstation", default="", help=text)
     parser.add_argument("--relay", default="", help="a server on the internet: ssh://[user@]relay")
     text = "post-install YunoHost on each server, with a generated password for each student"
     parser.add_argument("--post-install", action="store_true", help=text)
@@ -74,7 +75,11 @@ def create(**given: Any) -> int:
     except problems.Mistakes as mistakes:
         wrong = problems.summary(mistakes.mistakes)
         raise errors.BadInputError(f"the roster: {wrong}") from mistakes
-    others = {each: files.read(stack.folder(), each) for each in files.names(stack.folder())}
+    own = {class_file.stack_of(name, each) for each in before.students}
+    others = {
+        **{each: values for each, values in new.of_classes().items() if each not in own},
+        **{each: files.read(stack.folder(), each) for each in files.names(stack.folder())},
+    }
     students = _numbered(name, before, found.joined, others)
     _demand_no_lab_of_another(name, students, others)
     file = dataclasses.replace(before, students=(*before.students, *students))

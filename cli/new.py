@@ -48,7 +48,8 @@ def run_options(parser: options.Parser) -> None:
     parser.add_argument("--host", required=True, help="local: or ssh://[user@]host[:port]")
     text = "1 to 4000, which no other student of that host has; by default the first free one"
     parser.add_argument("--number", type=int, help=text)
-    parser.add_argument("--workstation", default="", help="local: (default), ssh://..., or none")
+    text = "local: (default), ssh://..., netns:NAME, or none"
+    parser.add_argument("--workstation", default="", help=text)
     text = "an image of the lab host (default yunohost-12)"
     parser.add_argument("--image", default="", help=text)
     parser.add_argument("--domain", default="", help="parent of the domains (default grappe.test)")
@@ -96,7 +97,7 @@ def new(request: Request) -> int:
             f"{path.relative_to(environment.ROOT)} exists already",
             do=f"edit it, or remove it first; then: pulumi preview -s {request.name}",
         )
-    others = {**_of_classes(), **files.others(stack.folder(), request.name)}
+    others = {**of_classes(), **files.others(stack.folder(), request.name)}
     others.pop(request.name, None)
     values = _values(request)
     if request.number is None and is_student:
@@ -126,7 +127,7 @@ def new(request: Request) -> int:
     return 0
 
 
-def _of_classes() -> dict[str, dict[str, Any]]:
+def of_classes() -> dict[str, dict[str, Any]]:
     """Return the numbers of all students of classes: one without a stack file keeps its own."""
     found: dict[str, dict[str, Any]] = {}
     for name in class_file.names(environment.ROOT):

@@ -33,14 +33,14 @@ def students(parser: Parser) -> None:
     """Add a class, students of it, and output for programs."""
     class_name(parser)
     text = "only these, by their labels"
-    parser.add_argument("students", nargs="*", metavar="STUDENT", help=text)
+    parser.add_argument("students", nargs="*", default=[], metavar="STUDENT", help=text)
     as_json(parser)
 
 
 def servers(parser: Parser) -> None:
     """Add students or servers of a class, their number at once, and output for programs."""
     text = "only these students, or servers of theirs: adele zoe:yuno2"
-    parser.add_argument("who", nargs="*", metavar="STUDENT[:SERVER]", help=text)
+    parser.add_argument("who", nargs="*", default=[], metavar="STUDENT[:SERVER]", help=text)
     jobs(parser)
     as_json(parser, "the same facts as JSON, one line for each server")
 

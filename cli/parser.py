@@ -112,7 +112,7 @@ CLASS = Group(
 )  # fmt: skip
 COMMANDS: Mapping[str, Command | Group] = {
     "demo": ("cli.demo:run", "make a sandbox with a lab host, an image and a student's lab"),
-    "test": ("cli.tests:run", "run the whole test suite, in a sandbox of its own"),
+    "test": ("cli.tests:run", "run the test suite without its long tests, in sandboxes of its own"),
     "mutate": (
         "cli.mutate:run",
         "plant deliberate bugs, and check that the fast tests detect each; takes 15 minutes",

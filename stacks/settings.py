@@ -162,7 +162,9 @@ class Settings:
     )
     student: str = setting("", "The student's name; left out, the stack's")
     number: int = setting(
-        0, "The student's number, 1 to 4000; ports, addresses and the bridge's name follow from it"
+        0,
+        "The student's number, 1 to 4000; ports, addresses and the bridge's name follow from it. "
+        "Of an image: its builder's, 1 to 250",
     )
     image: str = setting(
         "yunohost-12",
@@ -204,7 +206,9 @@ class Settings:
         "", "The server that gets requests for unknown domains; at most one of a lab host"
     )
     login: str = setting(
-        "", "The administrator that the post-installation makes; left out, the student"
+        "",
+        "The administrator that the post-installation makes; left out, the student "
+        "(d_artagnan for d-artagnan)",
     )
     keys: tuple[str, ...] = setting(
         (),

@@ -74,7 +74,7 @@ def render(script: Script) -> str:
     """Return the file that runs a script; shell builtins carry its data, which no argv shows."""
     lines = [
         'rm -f -- "$0"',
-        # First end a program that a dead run of Grappe left.
+        # First wait for a program that an earlier run of Grappe left.
         "exec 9>/run/grappe-exec.lock",
         f"flock -n 9 || {{ echo {shlex.quote(WAITING)}; flock 9; }}",
     ]

@@ -106,8 +106,10 @@ def test_number_of_a_student_without_a_stack_file_is_taken(folder: pathlib.Path)
     """`class new` writes the file again, with the number of the class file."""
     create(folder, "Nom,Prénom\nDupont,Adèle\n")
     (folder / "stacks/Pulumi.tp1-adele.yaml").unlink()
-    (found,) = neighbours.conflicts("erin", {"host": "ssh://lab", "number": 1}, new._of_classes())
+    (found,) = neighbours.conflicts("erin", {"host": "ssh://lab", "number": 1}, new.of_classes())
     assert "1 is tp1-adele's, by classes/tp1.yaml. Free: 2" in found.reason
+    create(folder, "Nom,Prénom\nPetit,Léo\n", name="tp2")
+    assert 2 == stack_of(folder, "tp2-leo")["grappe:number"]
 
 
 def test_a_namesake_has_a_lab_of_their_own(
