@@ -205,15 +205,17 @@ _TO, _FROM, _BY = (
     re.compile(r"(?<!\S)" + _CONDITION.format(names))
     for names in ("-d|ip daddr", "-s|ip saddr", "-i|iif(?:name)?")
 )
+# Bridges of containers and virtual machines; a person's own br-lan may be the host's way out.
+_INNER = re.compile(r"docker|br-[0-9a-f]{12}$|virbr|lxd|incus|podman|cni|cali")
 _COMMENTS = re.compile(r'(?:--)?comment (?:"[^"]*"|\S+)')
 
 
 def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a rule is for what people send to an address and an interface of the host."""
     line = _COMMENTS.sub("", line)
-    ours = {entry["interface"]: ipaddress.IPv4Interface(entry["subnet"]) for entry in subnets}
-    inner = [each for name, each in ours.items() if name.startswith(dropping_rules.OTHERS_BRIDGES)]
-    own = [each.ip for each in ours.values() if each not in inner and not each.ip.is_loopback]
+    ours = [(entry["interface"], ipaddress.IPv4Interface(entry["subnet"])) for entry in subnets]
+    inner = [each for name, each in ours if _INNER.match(name)]
+    own = [each.ip for _name, each in ours if each not in inner and not each.ip.is_loopback]
     if "! --dst-type LOCAL" in line:
         return False
     to, source = _TO.search(line), _FROM.search(line)
@@ -228,10 +230,10 @@ def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
     if not by or by.group(1) or by.group(2):
         return True
     names = re.findall(r"[\w.+*@:-]+", by.group(3))
-    if all(name.startswith(dropping_rules.OTHERS_BRIDGES) for name in names):
+    if all(name == "lo" or _INNER.match(name) for name in names):
         return False
     return not ours or any(
-        any(each.startswith(name[:-1]) for each in ours) if name[-1] in "+*" else name in ours
+        any(each.startswith(name[:-1]) if name[-1] in "+*" else each == name for each, _ in ours)
         for name in names
     )
 

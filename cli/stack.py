@@ -199,7 +199,7 @@ def ready(stack: Stack) -> None:
         state["deployment"].pop("pending_operations", None)
         for item in state["deployment"].get("resources", ()):
             if item["urn"] in tainted:
-                del item["taint"]
+                item.pop("taint", None)
         stack.replace(state)
 
 

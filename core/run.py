@@ -51,7 +51,7 @@ class Run:
         lab: The lab's id in the stack's configuration; empty where it has none.
         checked: The owners whose resources this run has checked. A destroy checks none.
         homes: By owner, the ids of the machine and of its boot on which the run wants the lab.
-        created: The machine and id of each thing that this run has created.
+        wanted: The host and id of each thing that this run has checked, and goes on to want.
         cancelled: Set when the engine no longer waits for the run's calls.
     """
 
@@ -62,7 +62,7 @@ class Run:
     lab: str = ""
     checked: set[str] = dataclasses.field(default_factory=set)
     homes: dict[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
-    created: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    wanted: set[tuple[str, str]] = dataclasses.field(default_factory=set)
     cancelled: threading.Event = dataclasses.field(default_factory=threading.Event)
 
     @property

@@ -157,6 +157,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
             if not mistakes:
                 spec, mistakes = self.examine(spec, was)
             properties = _inputs(spec)
+            run.current().wanted.add((spec.host, spec.id))
             if not mistakes and was:
                 properties |= self.stable_outputs(spec, was)
         except problems.Mistakes as error:
@@ -206,9 +207,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         """Make the thing, or take over the same lab's existing one."""
         spec = self._decode({**props, INCARNATION: _new_incarnation()})
         host, driver = self._reach(spec)
-        outputs = driver.create(spec)
-        run.current().created.add((host.machine_id, spec.id))
-        return dynamic.CreateResult(spec.id, _state(spec, host, outputs))
+        return dynamic.CreateResult(spec.id, _state(spec, host, driver.create(spec)))
 
     @wrap_unexpected()
     def read(self, id_: str, props: dict[str, Any]) -> dynamic.ReadResult:
@@ -254,7 +253,7 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         # Clones of one template share the first id; a machine that was restarted has another boot.
         if isinstance(driver, Sweeper) and (destroys or home[0] != here[0]):
             _print_left(spec, driver.sweep(spec) if destroys else driver.leave(spec))
-        if destroys or not self._taken_over(host, driver, spec):
+        if destroys or not self._taken_over(driver, spec):
             try:
                 driver.delete(spec)
             except errors.DaemonError:
@@ -283,10 +282,11 @@ class Provider(dynamic.ResourceProvider, Generic[S]):
         planned = changes.between(self.spec, recorded, reading, recorded, same_machine=True)
         return planned.drift
 
-    def _taken_over(self, host: Host, driver: Driver[S], spec: S) -> bool:
-        """Whether a later create took over the thing; one without marks, in this run."""
+    def _taken_over(self, driver: Driver[S], spec: S) -> bool:
+        """Whether a later create took over the thing; one without marks, if the run wants it."""
         if not spec.MARKED:
-            return (host.machine_id, spec.id) in run.current().created
+            # Another resource of the same id: `pulumi state rename` leaves the old one to delete.
+            return (spec.host, spec.id) in run.current().wanted
         try:
             reading = driver.read(spec)
         except errors.NotOursError:

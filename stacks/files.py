@@ -379,7 +379,7 @@ def _misreading(key: str, node: Any) -> str:
 
 
 def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:
-    """Return the settings of the other stack files; of an unreadable one number and host alone."""
+    """Return the settings of the other stack files; of an unreadable one a few of its lines."""
     found = {}
     for other in names(folder):
         if other == name:
@@ -388,12 +388,16 @@ def others(folder: pathlib.Path, name: str) -> dict[str, dict[str, Any]]:
             found[other] = read(folder, other)
         except errors.BadInputError:
             with contextlib.suppress(OSError, UnicodeDecodeError):
-                if kept := dict(_SALVAGED.findall(path_of(folder, other).read_text())):
-                    found[other] = kept
+                lines = _SALVAGED.findall(path_of(folder, other).read_text())
+                if lines:
+                    # The first of a key that is there twice.
+                    found[other] = dict(reversed(lines))
         except OSError:
             continue
     return found
 
 
 # A number that a file with a mistake has is somebody's too.
-_SALVAGED = re.compile(r"^\s*['\"]?grappe:(number|host)['\"]?: *['\"]?([^\s'\"#]+)", re.MULTILINE)
+_SALVAGED = re.compile(
+    r"^\s*['\"]?grappe:(number|host|kind|student|id)['\"]?: *['\"]?([^\s'\"#]+)", re.MULTILINE
+)

@@ -57,7 +57,8 @@ def _against(
     student = config.get("student") or name
     # Domains know no capitals: Bob and bob would have the same ones.
     if str(student).casefold() == str(theirs.get("student") or other).casefold():
-        reason = f"{problems.show(student)} is {other}'s, by stacks/Pulumi.{other}.yaml."
+        written = theirs.get(WRITTEN_IN, f"stacks/Pulumi.{other}.yaml")
+        reason = f"{problems.show(student)} is {other}'s, by {written}."
         yield problems.Mistake(f"{settings.NAMESPACE}:student", reason)
 
 

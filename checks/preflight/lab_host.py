@@ -90,7 +90,7 @@ def _disk(spec: HostPreflightSpec, facts: ServerFacts) -> Iterator[problems.Mist
     if root["type"] != "btrfs":
         reason = f"/ of {spec.host} is {root['type']}: only btrfs takes a mirror."
         yield problems.Mistake("grappe:second_disk", reason)
-    if len(root["devices"]) > 1:
+    if len(root["devices"]) > 1 and root["mirrored"]:
         # Mirrored by an earlier run; the kernel may have given the name to another disk since.
         return
     disk, whole = _find(spec.second_disk, facts["disks"])

@@ -329,11 +329,12 @@ class Disk(Part):
 
 
 class Root(TypedDict):
-    """The file system of `/`: its type, used bytes, and devices in order."""
+    """The file system of `/`: its type, used bytes, devices in order, and whether all is RAID1."""
 
     type: str
     used: int
     devices: List[str]
+    mirrored: bool
 
 
 class Daemon(TypedDict, total=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from typing import Any, Dict, List
 
@@ -46,7 +47,10 @@ def _root() -> facts.Root:
             line.split(" path ")[1].strip() for line in shown.splitlines() if " path " in line
         ]
     used = (found.f_blocks - found.f_bfree) * found.f_frsize
-    return {"type": kind, "used": used, "devices": list(dict.fromkeys(devices))}
+    shown = programs.run(["btrfs", "filesystem", "df", "/"])[1] if kind == "btrfs" else ""
+    profiles = set(re.findall(r"^(?:Data|Metadata|System), (\w+):", shown, re.MULTILINE))
+    return {"type": kind, "used": used, "devices": list(dict.fromkeys(devices)),
+            "mirrored": profiles == {"RAID1"}}  # fmt: skip
 
 
 def _disks() -> List[facts.Disk]:

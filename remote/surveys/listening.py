@@ -17,6 +17,9 @@ from remote.system import read_text
 _SS = ["ss", "-H", "-l", "-t", "-n"]
 _INODE = re.compile(r" ino:(\d+)\b")
 DNS = 53
+BIND = (DNS, "named")
+_LISTEN_ON = re.compile(r"^\s*listen-on\s(?!-v6)", re.MULTILINE)
+_LISTEN_ON_ANY = re.compile(r"^\s*listen-on\s[^}]*\bany\b", re.MULTILINE)
 _USER = re.compile(r'\("([^"]+)",pid=(\d+)')
 
 
@@ -44,7 +47,7 @@ def main(unit: haproxy_unit.Unit) -> List[facts.Listener]:
                 (int(port), _program_name(name, pid, unit), everywhere) for name, pid in held
             } or {(int(port), "a program", everywhere)}
     if _takes_each_address(lines, found):
-        found = {(port, name, port == DNS or all_) for port, name, all_ in found}
+        found = {(port, name, all_ or (port, name) == BIND) for port, name, all_ in found}
     return [
         {"port": port, "program": program, "everywhere": everywhere}
         for port, program, everywhere in sorted(found)
@@ -52,13 +55,19 @@ def main(unit: haproxy_unit.Unit) -> List[facts.Listener]:
 
 
 def _takes_each_address(lines: List[str], found: Set[Tuple[int, str, bool]]) -> bool:
-    """Whether BIND listens on each of the host's addresses, and so on a new bridge's too."""
-    if (DNS, "named", False) not in found:
+    """Whether BIND listens on each address that the host has or gets, a new bridge's too.
+
+    It listens by address, also where its configuration names them all: that alone shows it.
+    """
+    if (*BIND, False) not in found:
+        return False
+    told = programs.run(["named-checkconf", "-p"])[1]
+    if _LISTEN_ON.search(told) and not _LISTEN_ON_ANY.search(told):
         return False
     shown = programs.run(["ip", "-4", "-o", "address", "show", "scope", "global"])[1]
     own = {words[3].partition("/")[0] for words in map(str.split, shown.splitlines())}
     listens = {words[3] for words in map(str.split, lines) if len(words) > 3}
-    return all("%s:%d" % (address, DNS) in listens for address in own)
+    return bool(own) and all("%s:%d" % (address, DNS) in listens for address in own)
 
 
 def _held(line: str, holders: Dict[str, List[Tuple[str, int]]]) -> List[Tuple[str, int]]:

@@ -13,6 +13,8 @@ PORTS = (22, 80, 443)
 # The network of all students' bridges, and the beginnings of other bridges' names.
 STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
 BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni")
+# Docker calls its own br- and twelve digits; a person's br-lan may be the way out.
+_INNER = re.compile(r"docker|br-[0-9a-f]{12}$|virbr|lxd|incus|podman|cni")
 
 
 def main() -> List[facts.Route]:
@@ -42,7 +44,7 @@ def main() -> List[facts.Route]:
             "line": line.strip(),
         }
         tables.setdefault(named.get("table", "main"), []).append(last)
-    inner = {route["to"] for route in tables.get("main", []) if route["device"].startswith(BRIDGES)}
+    inner = {route["to"] for route in tables.get("main", []) if _INNER.match(route["device"])}
     found = [
         route for rule in _rules() if rule[1].get("from") not in inner
         for route in _routes_of(rule, tables)
@@ -76,8 +78,9 @@ def _routes_of(
 ) -> Iterable[facts.Route]:
     """Yield the routes of a rule's table, or the rule as one."""
     words, named = rule
-    to = named.get("to", "0.0.0.0/0")
-    own: facts.Route = {"to": to if "/" in to else to + "/32", "device": "", "table": "rule",
+    # The kernel keeps the bits of the host.
+    to = str(ipaddress.IPv4Network(named.get("to", "0.0.0.0/0").replace("all", "0.0.0.0/0"), False))
+    own: facts.Route = {"to": to, "device": "", "table": "rule",
                         "line": "rule " + " ".join(words)}  # fmt: skip
     if {"prohibit", "blackhole", "unreachable"} & set(words):
         yield own

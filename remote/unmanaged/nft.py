@@ -27,7 +27,7 @@ _COMMENT = re.compile(r'\s*\bcomment "[^"]*"$')
 _VMAP = re.compile(
     r"(.*?\b(?:iif|iifname|oif|oifname|dport|l4proto|protocol|state)) vmap \{([^}]*)\}$"
 )
-_ELEMENT = re.compile(r"\s*([^:,]+?) : ((?:jump |goto )?\w+)\s*(?:,|$)")
+_ELEMENT = re.compile(r"\s*([^:,]+?) : ((?:jump |goto )?[\w./-]+)\s*(?:,|$)")
 _UNNAMED = re.compile(r"(.*?) ?(?:jump|goto) \{$")
 # The kernel follows 16 jumps.
 DEEPEST = 16
@@ -36,8 +36,8 @@ _OTHERS = re.compile(
     r"\b(?:nfproto )?ipv6\b|\bip6\b|\blimit rate\b|\bct state invalid\b|iif\w* \"?lo\b|"
     # A network's addresses by another interface are forged.
     r"\biif\w* != \S+ ip saddr|"
-    # Packets of another network of the host, and of protocols by which no page or login comes.
-    r'\biif\w* "?(?:docker|br-|virbr|lxd|incus|podman|cni)|\budp\b|\bicmp\b'
+    # Packets of another network of the host.
+    r'\biif\w* "?(?:docker|br-[0-9a-f]{12}|virbr|lxd|incus|podman|cni)'
 )
 _PAGES = (80, 443)
 # The ports of servers, to which HAProxy and DNAT forward.
@@ -120,8 +120,9 @@ def _expanded(rule: str, known: Collection[str]) -> Iterator[str]:
     rule = _COMMENT.sub("", rule)
     match = _VMAP.match(rule)
     elements = _ELEMENT.findall(match.group(2)) if match else []
-    if match and any(word.split()[0] != word and word.split()[1] in known for _, word in elements):
-        yield from (f"{match.group(1)} {key} {word}" for key, word in elements)
+    whole = match and len(elements) == match.group(2).count(",") + 1
+    if whole and any(word.split()[0] != word and word.split()[1] in known for _, word in elements):
+        yield from (f"{rule.partition(' vmap ')[0]} {key} {word}" for key, word in elements)
     else:
         yield rule
 
@@ -151,6 +152,10 @@ def bans(chain: Chain, forwarded: Collection[int] = ()) -> Iterator[str]:
         parts = _ports(rule)
         ours = parts and any(port in part for port in ports[chain.hook] for part in parts)
         one = parts is None and re.search(r"\bip saddr\b", rule)
+        asked = re.split(r"\b(?:drop|reject)\b", rule)[0]
+        if re.search(r"\b(?:udp|icmp)\b", asked) and not re.search(r"\btcp\b", asked):
+            # No page and no login comes by these.
+            continue
         if re.search(r"\b(?:drop|reject)\b", rule) and not _OTHERS.search(rule) and (ours or one):
             yield whole
 

@@ -544,7 +544,10 @@ def test_drop_of_private_addresses_shuts_servers_in(match: str, shuts: bool) -> 
     host: Any = {"files": {}, "fixed": {}, **found}
     assert problems == list(conflicts.obstacles(host))
     if match == "":
-        assert "iptables -t mangle -I PREROUTING -s 10.0.0.0/8 ! -i gr-+ -j DROP" in problems[0][1]
+        remedy = "iptables -t mangle -I PREROUTING -i gr-+ -j ACCEPT"
+        assert remedy in problems[0][1]
+        mended = f"*mangle\n-A PREROUTING -i gr-+ -j ACCEPT\n{rule}\n{BEFORE}{AFTER}"
+        assert [] == list(dropping_rules.shut_servers(loaded(mended)))  # type: ignore[arg-type]
     other = SHUT.replace("10.0.0.0/8", "192.168.0.0/16") % match
     assert [] == list(dropping_rules.shut_servers(loaded(f"*mangle\n{other}\n{BEFORE}{AFTER}")))  # type: ignore[arg-type]
 
@@ -556,6 +559,9 @@ def test_drop_of_private_addresses_shuts_servers_in(match: str, shuts: bool) -> 
         ("-A FORWARD -p tcp -m conntrack --ctorigdstport 22 --ctdir ORIGINAL -j DROP", 0),
         ("-A INPUT -m mark --mark 0x8000/0x8000 -j DROP", 0),
         ("-A INPUT -m mark ! --mark 0x8000/0x8000 -j DROP", 1),
+        ("-A INPUT -m mark ! --mark 0x0 -j DROP", 0),
+        ("-A INPUT -p tcp -m tcp --dport 9000 -m mark ! --mark 0x1 -j DROP", 0),
+        ("-A INPUT -p udp -m mark ! --mark 0x1 -j DROP", 0),
         ("-A INPUT -i cali+ -j DROP", 0),
         ("-A INPUT -s 127.0.0.0/8 -i eth0 -j DROP", 0),
         ("-A INPUT -s 0.0.0.0/8 -j DROP", 0),
@@ -573,6 +579,7 @@ def test_drop_of_what_nobody_sends_is_none(rule: str, found: int) -> None:
     ("policy", "covered"),
     [
         ("100:\tfrom all to 172.16.0.0/12 lookup 5", False),
+        ("100:\tfrom all to 10.64.3.1/16 lookup 5", True),
         ("100:\tfrom all to 10.64.0.0/16 lookup 5", True),
         ("100:\tnot from all to 10.0.0.0/8 lookup 5", False),
         ("100:\tnot from all to 8.8.8.8 lookup 5", True),
@@ -590,7 +597,7 @@ def test_policy_rule_counts_for_what_it_selects(
     """By destination, by the network of a container, by no mark."""
     listed = {
         "rule": f"0:\tfrom all lookup local\n{policy}\n32766:\tfrom all lookup main\n",
-        "route": "172.18.0.0/16 dev br-0a1b proto kernel\n192.168.8.0/24 dev eth0 proto kernel\n"
+        "route": "172.18.0.0/16 dev br-0a1b2c3d4e5f proto kernel\n192.168.8.0/24 dev eth0 proto kernel\n"
         "default dev wg0 table 5\n",
     }
     monkeypatch.setattr(programs, "run", lambda argv: (0, listed[argv[2]], ""))
@@ -604,10 +611,19 @@ def test_bind_on_each_address_takes_a_bridges_port_too(monkeypatch: pytest.Monke
     ss = "LISTEN 0 10 {}:53 0.0.0.0:* ino:{} sk:1"
     monkeypatch.setattr(listening, "_holders", lambda: {"7": [("named", 1)]})
     monkeypatch.setattr(listening, "_program_name", lambda name, _pid, _unit: name)
-    for addresses, taken in ((["192.168.8.10", "10.8.0.1"], True), (["192.168.8.10"], False)):
+    both = ["192.168.8.10", "10.8.0.1"]
+    every, named = (
+        'options {\n\tlisten-on port 53 {\n\t\t"any";\n\t};\n};\n',
+        "options {\n\tlisten-on {\n\t\t192.168.8.10/32;\n\t\t10.8.0.1/32;\n\t};\n};\n",
+    )
+    for addresses, told, taken in (
+        (both, 'options {\n\tlisten-on-v6 {\n\t\t"none";\n\t};\n};\n', True), (both, every, True),
+        (both, named, False), (["192.168.8.10"], every, False),
+    ):  # fmt: skip
         lines = "\n".join(ss.format(address, 7) for address in ["127.0.0.1", *addresses])
-        monkeypatch.setattr(programs, "run", lambda argv, lines=lines: (
-            0, shown if argv[0] == "ip" else lines, ""))  # fmt: skip
+        answers = {"ip": shown, "named-checkconf": told}
+        monkeypatch.setattr(programs, "run", lambda argv, answers=answers, lines=lines: (
+            0, answers.get(argv[0], lines), ""))  # fmt: skip
         found: Any = {"listening": listening.main(None)}  # type: ignore[arg-type]
         problems = list(conflicts._bridges_taken(found))
         assert taken is bool(problems)

@@ -197,6 +197,9 @@ def test_drop_of_ufw_docker_has_an_exemption_as_remedy() -> None:
     facts["before_ufw"] = list(iptables.Chains(chains).before_ufw())
     (finding,) = doctor.judge(facts, {"grappe/a"})
     assert "iptables -I DOCKER-USER -d 10.64.0.0/12 -j RETURN" in finding.do
+    spared = chains.replace(ways, f"-A DOCKER-USER -d 10.64.0.0/12 -j RETURN\n{ways}")
+    facts["before_ufw"] = list(iptables.Chains(spared).before_ufw())
+    assert [] == doctor.judge({**facts, "chains": spared}, {"grappe/a"})
 
 
 def test_lab_certificate_is_made_again_self_signed() -> None:
@@ -238,7 +241,7 @@ def disk(path: str, size: int = 10 * 2**30, **changes: Any) -> dict[str, Any]:
 SERVER: dict[str, Any] = {
     "missing": [], "systemd": True, "netfilter": True, "memory": 8 * 10**9, "processors": 4,
     "addresses": ["192.168.8.10"], "daemons": {},
-    "root": {"type": "btrfs", "used": 2 * 2**30, "devices": ["/dev/sda1"]},
+    "root": {"type": "btrfs", "used": 2 * 2**30, "devices": ["/dev/sda1"], "mirrored": False},
     "disks": [disk("/dev/sda", parts=[disk("/dev/sda1", type="part")]), disk("/dev/sdb")],
 }  # fmt: skip
 
@@ -265,7 +268,9 @@ def host_spec(**changes: Any) -> preflight.HostPreflightSpec:
               "root": {**SERVER["root"], "devices": ["/dev/sda1", "/dev/sdb1"]}}, ""),
         # The kernel has given the mirror's name to another disk.
         ({}, {"disks": [disk("/dev/sdb", mounted="/backup")],
-              "root": {**SERVER["root"], "devices": ["/dev/sda1", "/dev/sdc1"]}}, ""),
+              "root": {**SERVER["root"], "devices": ["/dev/sda1", "/dev/sdc1"], "mirrored": True}}, ""),
+        ({}, {"disks": [disk("/dev/sdb", mounted="/backup")],
+              "root": {**SERVER["root"], "devices": ["/dev/sda1", "/dev/sdc1"]}}, "is mounted on"),
         ({"daemon": "incus"}, {"daemons": {"lxd": {"instances": 3}}}, "Set grappe:daemon: lxd"),
         ({}, {"systemd": False}, "does not run systemd"),
         ({}, {"missing": ["apt-get"]}, "has no apt-get"),

@@ -138,6 +138,9 @@ def test_number_of_a_file_with_a_mistake_is_taken(tmp_path: pathlib.Path) -> Non
     others = files.others(tmp_path, "bob")
     (found,) = neighbours.conflicts("bob", {"host": "ssh://lab", "number": 1}, others)
     assert "1 is demo's, by stacks/Pulumi.demo.yaml. Free: 2" in found.reason
+    files.path_of(tmp_path, "demo").write_text(f"{text}  grappe:kind: image\n")
+    others = files.others(tmp_path, "bob")
+    assert [] == neighbours.conflicts("bob", {"host": "ssh://lab", "number": 1}, others)
 
 
 def test_empty_stack_file_has_no_settings(tmp_path: pathlib.Path) -> None:

@@ -92,6 +92,7 @@ ROUTER = """table inet mine {
 @pytest.mark.parametrize(
     "jump",
     ['iifname vmap { "lo" : accept, "eth0" : jump world, "gr-*" : accept }',
+     'iifname vmap { "eth0" : jump world, "eth1" : jump no-such-chain, "gr-*" : accept }',
      'iifname "gr-*" accept\n\t\tiifname "eth0" jump world comment "from the LAN"'],
 )  # fmt: skip
 def test_chain_behind_a_map_or_a_comment_is_followed(jump: str) -> None:
@@ -174,6 +175,14 @@ def test_tables_of_ufw_and_lxd_are_not_foreign() -> None:
         ("input", "ip saddr 192.0.2.1 udp dport 53 drop", False),
         ("input", "ip saddr 192.0.2.1 icmp type echo-request drop", False),
         ("input", 'iifname "docker0" ip saddr 172.17.0.9 drop', False),
+        ("input", 'iifname "br-lan" ip saddr 203.0.113.0/24 drop', True),
+        # As fail2ban writes them.
+        (
+            "input",
+            "tcp dport { 80, 443 } ip saddr @addr-set-web reject with icmp port-unreachable",
+            True,
+        ),
+        ("input", "ip saddr @addr-set-web meta l4proto { tcp, udp } drop", True),
     ],
 )
 def test_a_ban_is_a_drop_of_ports_that_people_dial(hook: str, rule: str, bans: bool) -> None:

@@ -456,6 +456,16 @@ def test_only_redirects_of_a_labs_ports_are_reported(lines: list[str], ports: li
     assert ports == [port for taken, _line in found for port in taken]
 
 
+@pytest.mark.parametrize("by", ["-i br-lan", "-d 192.168.9.1/32", "-d 198.51.100.7/32"])
+def test_redirect_on_the_hosts_own_bridge_is_reported(by: str) -> None:
+    """A bridge may be its way out, and `lo` may have an address that people dial."""
+    subnets = [*OWN["subnets"], {"interface": "br-lan", "subnet": "192.168.9.1/24"},
+               {"interface": "lo", "subnet": "198.51.100.7/32"}]  # fmt: skip
+    rule = f"-A PREROUTING {by} -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.0.0.9"
+    found: Any = {"nat": [rule], "subnets": subnets}
+    assert [([443], rule)] == list(conflicts.redirects(found, [443]))
+
+
 def test_later_redirect_is_only_noted_for_a_lab_that_is_up() -> None:
     """Nothing is to be created, so it is no refusal."""
     rule = "-A PREROUTING -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.0.0.5:80"
