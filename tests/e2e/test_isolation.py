@@ -17,7 +17,6 @@ QUOTA = {"containers": 2, "cpu": 2, "memory": "1GiB", "disk": "2GiB"}
 # Sends each address a UDP datagram, and a packet of protocol 253, reserved for experiments.
 SENDS = """
 import socket, sys
-from tests.conftest import long
 for to in sys.argv[1:]:
     socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", (to, 9999))
     socket.socket(socket.AF_INET, socket.SOCK_RAW, 253).sendto(b"x", (to, 0))
