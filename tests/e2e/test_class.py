@@ -74,6 +74,7 @@ def test_class_check_after_up_is_ok(class_of_six: ProjectCopy, client: Client) -
     class_of_six.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes", "-s", "tp1-noe")
 
 
+@pytest.mark.long
 def test_three_damaged_labs_are_found_and_repaired(
     class_of_six: ProjectCopy, lab_host: Host
 ) -> None:
@@ -168,6 +169,7 @@ def test_class_reset_restores_a_snapshot(class_of_six: ProjectCopy, lab_host: Ho
     lab("check", "tp1")
 
 
+@pytest.mark.long
 def test_key_of_a_student_opens_only_her_servers(
     class_of_six: ProjectCopy, workstation: Host, lab_host: Host, tmp_path: pathlib.Path
 ) -> None:

@@ -44,6 +44,7 @@ def test_second_up_does_not_rebuild_the_image(golden: ProjectCopy, lab_host: Hos
     assert listed.startswith("build-standin,STOPPED")
 
 
+@pytest.mark.long
 def test_changed_recipe_rebuilds_servers_only_on_order(
     golden: ProjectCopy, client: Client, lab_host: Host
 ) -> None:

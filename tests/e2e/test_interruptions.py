@@ -74,6 +74,7 @@ def finish(
     assert before == inventory(lab_host, workstation)
 
 
+@pytest.mark.long
 def test_kill_before_the_first_resource_is_safe(
     project: ProjectCopy, client: Client, lab_host: Host, workstation: Host,
     fresh: dict[str, str],
@@ -99,6 +100,7 @@ def test_kill_during_create_of_a_container_is_safe(
     finish(project, client, lab_host, workstation, fresh)
 
 
+@pytest.mark.long
 def test_kill_between_two_resources_is_safe(
     project: ProjectCopy, client: Client, lab_host: Host, workstation: Host,
     fresh: dict[str, str],

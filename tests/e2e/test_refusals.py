@@ -49,6 +49,7 @@ def test_all_mistakes_in_a_stack_file_are_reported_at_once(
     assert before == inventory(lab_host, workstation)
 
 
+@pytest.mark.long
 def test_number_and_names_of_another_stack_are_refused(
     project: ProjectCopy, alice: str, lab_host: Host, workstation: Host
 ) -> None:
@@ -393,6 +394,7 @@ def test_ssh_config_for_tunnels_does_not_break_connections(
         project.env["GRAPPE_SSH_CONFIG"] = kept
 
 
+@pytest.mark.long
 def test_unreachable_lab_fails_the_up(project: ProjectCopy, client: Client, lab_host: Host) -> None:
     """The probe names the closed port and the error; the next `up` succeeds."""
     project.write("bob", 8, servers=[{"name": "a"}])

@@ -258,6 +258,7 @@ def test_stranger_who_was_cut_off_leaves_no_administrator(
     project.lab("down", "ivo", "--yes")
 
 
+@pytest.mark.long
 def test_server_installed_by_a_stranger_is_refused(project: ProjectCopy, lab_host: Host) -> None:
     """Without a password, whoever opens the page first may post-install the server."""
     project.write("ivo", 47, servers=[{"name": "yuno1"}], workstation="none")
@@ -441,6 +442,7 @@ print(seen)
 """
 
 
+@pytest.mark.long
 def test_early_connection_cannot_post_install(
     project: ProjectCopy, lab_host: Host, workstation: Host, tmp_path: pathlib.Path
 ) -> None:
