@@ -14,7 +14,7 @@ from checks import dropping_rules, lab_packets, ufw_denials
 from core.names import WEB_PORTS
 from remote import iptables, managed_block
 from remote.haproxy_unit import CONFIG
-from remote.names import UFW_SCRIPTS
+from remote.names import INNER_BRIDGES, UFW_SCRIPTS
 from remote.surveys.facts import HostFacts, HostsFileFacts
 from remote.unmanaged import haproxy, legacy, nft
 from remote.unmanaged import nat as unmanaged_nat
@@ -205,8 +205,6 @@ _TO, _FROM, _BY = (
     re.compile(r"(?<!\S)" + _CONDITION.format(names))
     for names in ("-d|ip daddr", "-s|ip saddr", "-i|iif(?:name)?")
 )
-# Bridges of containers and virtual machines; a person's own br-lan may be the host's way out.
-_INNER = re.compile(r"docker|br-[0-9a-f]{12}$|virbr|lxd|incus|podman|cni|cali")
 _COMMENTS = re.compile(r'(?:--)?comment (?:"[^"]*"|\S+)')
 
 
@@ -214,7 +212,7 @@ def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a rule is for what people send to an address and an interface of the host."""
     line = _COMMENTS.sub("", line)
     ours = [(entry["interface"], ipaddress.IPv4Interface(entry["subnet"])) for entry in subnets]
-    inner = [each for name, each in ours if _INNER.match(name)]
+    inner = [each for name, each in ours if INNER_BRIDGES.match(name)]
     own = [each.ip for _name, each in ours if each not in inner and not each.ip.is_loopback]
     if "! --dst-type LOCAL" in line:
         return False
@@ -230,7 +228,7 @@ def _applies(line: str, subnets: Sequence[Mapping[str, Any]]) -> bool:
     if not by or by.group(1) or by.group(2):
         return True
     names = re.findall(r"[\w.+*@:-]+", by.group(3))
-    if all(name == "lo" or _INNER.match(name) for name in names):
+    if all(name == "lo" or INNER_BRIDGES.match(name) for name in names):
         return False
     return not ours or any(
         any(each.startswith(name[:-1]) if name[-1] in "+*" else each == name for each, _ in ours)

@@ -156,7 +156,7 @@ def _matches(line: str, ports: Collection[int], own: Collection[ipaddress.IPv4Ad
         (protocol.value in ("", "tcp", "all")) is not protocol.negated
         and _leads_here(to, own, hook)
         and (out.value[:3] in ("", "gr-")) is not out.negated
-        and not (by.value.startswith(OTHERS_BRIDGES) and not by.negated)
+        and not (by.value.startswith(_OTHERS_BRIDGES) and not by.negated)
         and (not sources or any(_CLIENTS in part for part in sources))
         and (
             not (parts := _ports(asked, _DIALLED))
@@ -176,7 +176,7 @@ _SOURCES = ("--sport", "--sports")
 # A port that programs of people dial from.
 _CLIENTS = 50000
 
-OTHERS_BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni", "cali", "lo")
+_OTHERS_BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni", "cali", "lo")
 
 # What nobody sends to a single address of the host.
 _NOT_TO_US = re.compile(

@@ -27,6 +27,8 @@ from stacks import files
 
 PROJECT = "grappe"
 UP = ("up", "--yes", "--skip-preview")
+# Seconds after which a machine that ran nothing here counts as gone, such as one installed again.
+RECENT_SECONDS = 30 * 86400
 MACHINE_ID = pathlib.Path("/etc/machine-id")
 # Seconds until the plugin of a killed engine has ended.
 LAST_SECONDS = 2.5
@@ -204,18 +206,20 @@ def ready(stack: Stack) -> None:
 
 
 def _shares_its_name() -> bool:
-    """Note this machine, and return whether another of its hostname has used this folder.
+    """Note this machine, and return whether another of its hostname has used this folder lately.
 
     A folder may be shared by NFS or a synchronising program; a lock has the hostname alone.
     """
     if not MACHINE_ID.exists():
         return False
     folder, name = environment.STATE / "machines", socket.gethostname()
-    own = folder / MACHINE_ID.read_text().strip()
+    own, oldest = folder / MACHINE_ID.read_text().strip(), time.time() - RECENT_SECONDS
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
         own.write_text(name)
-    return any(each != own and each.read_text() == name for each in folder.glob("*"))
+        others = [each for each in folder.iterdir() if each != own]
+        return any(each.stat().st_mtime > oldest and each.read_text() == name for each in others)
+    return False
 
 
 def _is_tainted_preflight(item: Mapping[str, Any]) -> bool:

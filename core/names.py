@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import pathlib
 import re
+
+from remote import names as shared
 
 # YunoHost's mark of a post-installed server; it creates the file before it has finished.
 INSTALLED = "/etc/yunohost/installed"
@@ -13,8 +14,7 @@ INSTALLED = "/etc/yunohost/installed"
 MAIN_DOMAIN = "/etc/yunohost/current_host"
 # The students' numbers on a lab host.
 MIN_NUMBER, MAX_NUMBER = 1, 4000
-# The network of all students' bridges.
-STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
+STUDENTS = shared.STUDENTS
 # Where people log in to a server.
 SSH_PORT = 22
 # Where the pages of all labs come in.

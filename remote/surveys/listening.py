@@ -18,7 +18,7 @@ _SS = ["ss", "-H", "-l", "-t", "-n"]
 _INODE = re.compile(r" ino:(\d+)\b")
 DNS = 53
 BIND = (DNS, "named")
-_LISTEN_ON = re.compile(r"^\s*listen-on\s(?!-v6)", re.MULTILINE)
+_LISTEN_ON = re.compile(r"^\s*listen-on\s", re.MULTILINE)
 _LISTEN_ON_ANY = re.compile(r"^\s*listen-on\s[^}]*\bany\b", re.MULTILINE)
 _USER = re.compile(r'\("([^"]+)",pid=(\d+)')
 

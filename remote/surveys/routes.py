@@ -6,15 +6,11 @@ import ipaddress
 import re
 from typing import Dict, Iterable, List, Optional, Tuple
 
+from remote.names import INNER_BRIDGES, STUDENTS
 from remote.surveys import facts, programs
 
 # The ports of servers that HAProxy and DNAT dial.
 PORTS = (22, 80, 443)
-# The network of all students' bridges, and the beginnings of other bridges' names.
-STUDENTS = ipaddress.IPv4Network("10.64.0.0/12")
-BRIDGES = ("docker", "br-", "virbr", "lxd", "incus", "podman", "cni")
-# Docker calls its own br- and twelve digits; a person's br-lan may be the way out.
-_INNER = re.compile(r"docker|br-[0-9a-f]{12}$|virbr|lxd|incus|podman|cni")
 
 
 def main() -> List[facts.Route]:
@@ -44,9 +40,11 @@ def main() -> List[facts.Route]:
             "line": line.strip(),
         }
         tables.setdefault(named.get("table", "main"), []).append(last)
-    inner = {route["to"] for route in tables.get("main", []) if _INNER.match(route["device"])}
+    inner = {
+        route["to"] for route in tables.get("main", []) if INNER_BRIDGES.match(route["device"])
+    }
     found = [
-        route for rule in _rules() if rule[1].get("from") not in inner
+        route for rule in _rules() if "not" in rule[0] or rule[1].get("from") not in inner
         for route in _routes_of(rule, tables)
     ]  # fmt: skip
     return [*found, *tables.get("main", []), *tables.get("default", [])]
@@ -113,7 +111,7 @@ def _is_others(named: Dict[str, str]) -> bool:
     ports = [int(port) for port in text.split("-")] if re.fullmatch(r"\d+(?:-\d+)?", text) else [22]
     return (
         "oif" in named
-        or named.get("iif", "").startswith((*BRIDGES, "wg", "tun"))
+        or named.get("iif", "").startswith(("docker", "br-", "virbr", "lxd", "wg", "tun"))
         or named.get("ipproto", "tcp") not in ("tcp", "6")
         or not any(ports[0] <= port <= ports[-1] for port in PORTS)
     )

@@ -584,6 +584,7 @@ def test_drop_of_what_nobody_sends_is_none(rule: str, found: int) -> None:
         ("100:\tnot from all to 10.0.0.0/8 lookup 5", False),
         ("100:\tnot from all to 8.8.8.8 lookup 5", True),
         ("100:\tfrom 172.18.0.0/16 lookup 5", False),
+        ("100:\tnot from 172.18.0.0/16 lookup 5", True),
         ("100:\tfrom 192.168.8.0/24 lookup 5", True),
         ("100:\tfrom all fwmark 0/0x1 lookup 5", True),
         ("100:\tnot from all fwmark 0/0x1 lookup 5", False),
